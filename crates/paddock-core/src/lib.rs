@@ -1,0 +1,25 @@
+//! The domain of Paddock in Heroku's words: nouns, ids, rules, state machines and pure planners.
+//!
+//! Nothing here does I/O, is async, derives serde or reads a clock: `now` is always a parameter.
+
+pub mod app;
+pub mod build;
+pub mod buildpack;
+pub mod code;
+pub mod config;
+pub mod dyno;
+pub mod error;
+pub mod id;
+pub mod log;
+pub mod plan;
+pub mod process;
+pub mod procfile;
+pub mod release;
+pub mod stack;
+pub mod time;
+
+pub use app::AppName;
+pub use error::ErrorId;
+pub use id::*;
+pub use process::ProcessType;
+pub use time::UnixMicros;

@@ -1,0 +1,144 @@
+//! What `serve` tells the router, and what the router answers.
+//!
+//! `serve` connects to the router's socket and sends [`ToRouter::Hello`]; the router answers [`FromRouter::Hello`]
+//! and passes duplicates of its listening sockets beside it. Then `serve` sends the whole table with its generation
+//! whenever it changed; the router refuses a smaller generation and keeps the table on disk.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// From `serve` to the router. Each message gets one [`FromRouter`] answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum ToRouter {
+    /// The first message of a connection.
+    Hello {
+        /// [`crate::VERSION`] of the sender.
+        version: u32,
+        /// The instance (six letters) that the sender serves.
+        instance: String,
+    },
+    /// The whole route table.
+    Routes(Box<RouteTable>),
+    /// Forget request records up to and including this number.
+    Ack {
+        /// Sequence number in the router's spool.
+        seq: u64,
+    },
+    /// Finish requests in flight (up to 30 s) and end.
+    Stop,
+}
+
+/// From the router to `serve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum FromRouter {
+    /// Answer to [`ToRouter::Hello`]; the listening sockets are beside it, in the order of `listeners`.
+    Hello {
+        /// [`crate::VERSION`] of the router.
+        version: u32,
+        /// The version of the program the router runs.
+        program: String,
+        /// The instance it belongs to.
+        instance: String,
+        /// Its process id.
+        pid: u32,
+        /// The generation of the table it uses.
+        generation: u64,
+        /// The sockets that are passed beside this message.
+        listeners: Vec<Listener>,
+    },
+    /// The message was carried out; `generation` is the one in use now.
+    Done {
+        /// Generation of the table in use.
+        generation: u64,
+    },
+    /// The message was refused.
+    Refused {
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// A listening socket of the router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// What it is for.
+    pub kind: ListenerKind,
+    /// The address it is bound to.
+    pub address: SocketAddr,
+}
+
+/// What a listening socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerKind {
+    /// The public port: HTTP, TLS, rendezvous.
+    Public,
+    /// DNS over UDP for dynos and builds.
+    DnsUdp,
+    /// DNS over TCP for dynos and builds.
+    DnsTcp,
+}
+
+/// Everything the router needs to route. Sent whole; a smaller generation than the one in use is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// Grows with every change, also across restarts of `serve`.
+    pub generation: u64,
+    /// The platform's domain: an app answers at `NAME.DOMAIN`, the API at `DOMAIN`, `api.DOMAIN` and the others.
+    pub domain: String,
+    /// Resolvers that DNS questions are forwarded to.
+    pub resolvers: Vec<SocketAddr>,
+    /// App by host name (lower case, no port), wildcards as `*.example.com`.
+    pub hosts: BTreeMap<String, String>,
+    /// Apps by id (the text form of `AppId`).
+    pub apps: BTreeMap<String, AppRoute>,
+}
+
+/// How requests of one app are answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRoute {
+    /// The app's name, for the log.
+    pub name: String,
+    /// Whether maintenance mode is on (H80).
+    pub maintenance: bool,
+    /// What there is to route to.
+    pub web: Web,
+    /// Address of an error page to embed, if the app set one.
+    pub error_page_url: Option<String>,
+    /// Address of a maintenance page to embed, if the app set one.
+    pub maintenance_page_url: Option<String>,
+}
+
+/// The web dynos of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Web {
+    /// Nothing was deployed (H81).
+    Blank,
+    /// No web dynos are wanted (H14).
+    None,
+    /// Web dynos are wanted and none is up yet: requests wait up to 75 s (H20).
+    Starting,
+    /// Every web dyno has crashed (H10).
+    Crashed,
+    /// These answer.
+    Up {
+        /// Dynos that listen.
+        dynos: Vec<DynoRoute>,
+    },
+}
+
+/// One dyno that answers requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoRoute {
+    /// Its name, for the log: `web.1`.
+    pub name: String,
+    /// Its id (text form of `DynoId`), which keys the connection pool.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}

@@ -1,0 +1,410 @@
+//! Records on disk that one process writes and another reads and acknowledges.
+//!
+//! A spool is a folder of segment files named by the number of their first record. The writer (a dyno's shim, the
+//! router) appends; the reader (the log plane) reads on from a number and, once it holds the records durably, has
+//! them acknowledged, which unlinks whole segments. Nothing is fsynced: the page cache outlives a killed process,
+//! and after a power cut the processes whose output this was are gone as well.
+//! Bounded: beyond its limit the oldest segment goes and its records are counted as dropped.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use paddock_core::UnixMicros;
+use uuid::Uuid;
+
+/// Most bytes of one record.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Length and checksum before each record.
+const HEAD: usize = 8;
+/// Number, time, tag, flags and key before a record's bytes.
+const FIXED: usize = 8 + 8 + 1 + 1 + 16;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number in this spool, from 1, without gaps but for dropped records.
+    pub seq: u64,
+    /// When it was made.
+    pub at: UnixMicros,
+    /// What the writer says it is (a stream, a kind of line).
+    pub tag: u8,
+    /// Further bits of the writer's.
+    pub flags: u8,
+    /// Whom it concerns, where one spool holds records of many (the router's: the app); nil otherwise.
+    pub key: Uuid,
+    /// The content.
+    pub bytes: Vec<u8>,
+}
+
+/// Writes a spool. One at a time for a folder.
+#[derive(Debug)]
+pub struct Writer {
+    folder: PathBuf,
+    limit_bytes: u64,
+    /// First number and length of each segment on disk, oldest first; the last one is open.
+    segments: VecDeque<(u64, u64)>,
+    file: File,
+    next_seq: u64,
+    pending: Vec<u8>,
+    dropped: u64,
+}
+
+impl Writer {
+    /// Opens the spool in `folder` (made if missing) and goes on after its last whole record.
+    ///
+    /// # Errors
+    /// As the file system has them.
+    pub fn open(folder: &Path, limit_bytes: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut segments: VecDeque<(u64, u64)> = VecDeque::new();
+        for first in segment_numbers(folder)? {
+            segments.push_back((first, std::fs::metadata(segment_path(folder, first))?.len()));
+        }
+        let mut next_seq = 1;
+        if let Some((first, length)) = segments.back_mut() {
+            let path = segment_path(folder, *first);
+            (next_seq, *length) = whole_part(&path, *first)?;
+            // A record that was cut by a kill is taken off, so that what follows it can be read.
+            OpenOptions::new().write(true).open(&path)?.set_len(*length)?;
+        } else {
+            segments.push_back((next_seq, 0));
+        }
+        let first = segments.back().map_or(next_seq, |(first, _)| *first);
+        let file = open_for_append(folder, first)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            limit_bytes,
+            segments,
+            file,
+            next_seq,
+            pending: Vec::new(),
+            dropped: 0,
+        })
+    }
+
+    /// The number the next record will get.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Adds a record; it can be read after [`Self::flush`]. Bytes beyond [`RECORD_BYTES_MAX`] are cut off.
+    pub fn append(&mut self, at: UnixMicros, tag: u8, flags: u8, key: Uuid, bytes: &[u8]) -> u64 {
+        let bytes = &bytes[..bytes.len().min(RECORD_BYTES_MAX)];
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let mut payload = Vec::with_capacity(FIXED + bytes.len());
+        payload.extend_from_slice(&seq.to_le_bytes());
+        payload.extend_from_slice(&at.0.to_le_bytes());
+        payload.extend_from_slice(&[tag, flags]);
+        payload.extend_from_slice(key.as_bytes());
+        payload.extend_from_slice(bytes);
+        self.pending.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.pending.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+        self.pending.extend_from_slice(&payload);
+        seq
+    }
+
+    /// Writes what was added; drops the oldest segments while the spool is over its limit.
+    ///
+    /// # Errors
+    /// When the disk refuses: the records are counted as dropped and the writer goes on.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let (first, length) = self.segments.back().copied().unwrap_or((self.next_seq, 0));
+        if let Err(error) = self.file.write_all(&pending) {
+            // Take half a record off again; if even that fails the reader stops at its checksum.
+            let _ = self.file.set_len(length);
+            let last_written = whole_part(&segment_path(&self.folder, first), first)?.0;
+            self.dropped += self.next_seq.saturating_sub(last_written);
+            return self.rotate().and(Err(error));
+        }
+        let length = length + pending.len() as u64;
+        if let Some(last) = self.segments.back_mut() {
+            last.1 = length;
+        }
+        if length >= self.limit_bytes / 16 {
+            self.rotate()?;
+        }
+        while self.segments.len() > 1 && self.bytes() > self.limit_bytes {
+            self.drop_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets records up to and including `seq`, whole segments at a time.
+    ///
+    /// # Errors
+    /// As the file system has them.
+    pub fn ack(&mut self, seq: u64) -> io::Result<()> {
+        while let (Some((first, _)), Some((next, _))) = (self.segments.front(), self.segments.get(1)) {
+            if next - 1 > seq {
+                break;
+            }
+            remove_segment(&self.folder, *first)?;
+            self.segments.pop_front();
+        }
+        Ok(())
+    }
+
+    /// How many records were dropped since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.iter().map(|(_, length)| length).sum()
+    }
+
+    fn drop_oldest(&mut self) -> io::Result<()> {
+        let Some((first, _)) = self.segments.pop_front() else { return Ok(()) };
+        let next = self.segments.front().map_or(self.next_seq, |(next, _)| *next);
+        self.dropped += next - first;
+        remove_segment(&self.folder, first)
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file = open_for_append(&self.folder, self.next_seq)?;
+        self.segments.push_back((self.next_seq, 0));
+        Ok(())
+    }
+}
+
+/// Reads a spool that another process writes.
+#[derive(Debug)]
+pub struct Reader {
+    folder: PathBuf,
+    next_seq: u64,
+    open: Option<(u64, File)>,
+}
+
+impl Reader {
+    /// Reads on after record `after`; 0 for everything that is there. The folder need not exist yet.
+    #[must_use]
+    pub fn new(folder: &Path, after: u64) -> Self {
+        Self { folder: folder.to_owned(), next_seq: after + 1, open: None }
+    }
+
+    /// The next records, about `bytes_max` at most; empty when there are none yet.
+    ///
+    /// # Errors
+    /// As the file system has them.
+    pub fn next_batch(&mut self, bytes_max: usize) -> io::Result<Vec<Record>> {
+        loop {
+            if self.open.is_none() && !self.open_segment()? {
+                return Ok(Vec::new());
+            }
+            let Some((first, file)) = self.open.as_mut() else { return Ok(Vec::new()) };
+            let records = read_records(file, bytes_max)?;
+            let wanted: Vec<_> =
+                records.iter().filter(|record| record.seq >= self.next_seq).cloned().collect();
+            if let Some(last) = wanted.last() {
+                self.next_seq = last.seq + 1;
+                return Ok(wanted);
+            }
+            let first = *first;
+            if records.is_empty() && !self.leave_segment(first)? {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// Opens the segment that holds the next number, or the first one after it.
+    fn open_segment(&mut self) -> io::Result<bool> {
+        let numbers = segment_numbers(&self.folder)?;
+        let holding = numbers.iter().rev().find(|first| **first <= self.next_seq);
+        let Some(first) = holding.or(numbers.first()).copied() else { return Ok(false) };
+        match File::open(segment_path(&self.folder, first)) {
+            Ok(file) => self.open = Some((first, file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// At the end of a segment: goes on to the one after it, if there is one.
+    fn leave_segment(&mut self, first: u64) -> io::Result<bool> {
+        let Some(next) = segment_numbers(&self.folder)?.into_iter().find(|number| *number > first) else {
+            return Ok(false);
+        };
+        // The writer may have written between our read and its rotation: look once more before leaving.
+        if let Some((_, file)) = self.open.as_mut() {
+            let position = file.stream_position()?;
+            if !read_records(file, 1)?.is_empty() {
+                file.seek(SeekFrom::Start(position))?;
+                return Ok(true);
+            }
+        }
+        self.next_seq = self.next_seq.max(next);
+        self.open = None;
+        Ok(true)
+    }
+}
+
+/// Reads whole records from the file's position and leaves it after the last one.
+fn read_records(file: &mut File, bytes_max: usize) -> io::Result<Vec<Record>> {
+    let start = file.stream_position()?;
+    let mut buffer = Vec::new();
+    file.take((bytes_max + HEAD + FIXED + RECORD_BYTES_MAX) as u64).read_to_end(&mut buffer)?;
+    let mut records = Vec::new();
+    let mut used = 0;
+    while let Some((record, length)) = parse(&buffer[used..]) {
+        records.push(record);
+        used += length;
+        if used >= bytes_max {
+            break;
+        }
+    }
+    file.seek(SeekFrom::Start(start + used as u64))?;
+    Ok(records)
+}
+
+/// The record at the start of `buffer` and its length on disk; `None` when it is not whole (yet).
+fn parse(buffer: &[u8]) -> Option<(Record, usize)> {
+    let length = u32::from_le_bytes(*buffer.first_chunk()?) as usize;
+    let checksum = u32::from_le_bytes(*buffer.get(4..)?.first_chunk()?);
+    if !(FIXED..=FIXED + RECORD_BYTES_MAX).contains(&length) {
+        return None;
+    }
+    let payload = buffer.get(HEAD..HEAD + length)?;
+    if crc32fast::hash(payload) != checksum {
+        return None;
+    }
+    let record = Record {
+        seq: u64::from_le_bytes(*payload.first_chunk()?),
+        at: UnixMicros(i64::from_le_bytes(*payload[8..].first_chunk()?)),
+        tag: payload[16],
+        flags: payload[17],
+        key: Uuid::from_bytes(*payload[18..].first_chunk()?),
+        bytes: payload[FIXED..].to_vec(),
+    };
+    Some((record, HEAD + length))
+}
+
+/// The number after the last whole record of a segment, and the length up to its end.
+fn whole_part(path: &Path, first: u64) -> io::Result<(u64, u64)> {
+    let mut buffer = Vec::new();
+    File::open(path)?.read_to_end(&mut buffer)?;
+    let (mut next, mut used) = (first, 0);
+    while let Some((record, length)) = parse(&buffer[used..]) {
+        next = record.seq + 1;
+        used += length;
+    }
+    Ok((next, used as u64))
+}
+
+fn segment_path(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("{first:020}.spool"))
+}
+
+fn segment_numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let number: Option<u64> = name.to_str().and_then(|name| name.strip_suffix(".spool")?.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn open_for_append(folder: &Path, first: u64) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(segment_path(folder, first))
+}
+
+fn remove_segment(folder: &Path, first: u64) -> io::Result<()> {
+    match std::fs::remove_file(segment_path(folder, first)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(writer: &mut Writer, count: u64) {
+        for _ in 0..count {
+            let text = format!("line {}", writer.next_seq());
+            writer.append(UnixMicros(1), 0, 1, Uuid::nil(), text.as_bytes());
+        }
+        writer.flush().unwrap();
+    }
+
+    fn read_all(reader: &mut Reader) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        loop {
+            let batch = reader.next_batch(512).unwrap();
+            if batch.is_empty() {
+                return numbers;
+            }
+            numbers.extend(batch.into_iter().map(|record| record.seq));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_order_across_segments_and_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(folder.path(), 64 * 1024).unwrap();
+        let mut reader = Reader::new(folder.path(), 0);
+        append(&mut writer, 100);
+        assert_eq!(read_all(&mut reader), (1..=100).collect::<Vec<_>>());
+        drop(writer);
+        let mut writer = Writer::open(folder.path(), 64 * 1024).unwrap();
+        append(&mut writer, 100);
+        assert!(writer.segments.len() > 1);
+        assert_eq!(read_all(&mut reader), (101..=200).collect::<Vec<_>>());
+        assert_eq!(read_all(&mut Reader::new(folder.path(), 150)), (151..=200).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn acknowledged_segments_go_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(folder.path(), 16 * 1024).unwrap();
+        for _ in 0..10 {
+            append(&mut writer, 20);
+        }
+        let before = writer.segments.len();
+        writer.ack(150).unwrap();
+        assert!(writer.segments.len() < before);
+        assert_eq!(read_all(&mut Reader::new(folder.path(), 150)), (151..=200).collect::<Vec<_>>());
+        assert_eq!(writer.take_dropped(), 0);
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_go_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(folder.path(), 16 * 1024).unwrap();
+        for _ in 0..50 {
+            append(&mut writer, 20);
+        }
+        let dropped = writer.take_dropped();
+        assert!(dropped > 0);
+        assert_eq!(read_all(&mut Reader::new(folder.path(), 0)), (dropped + 1..=1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_record_cut_by_a_kill_is_taken_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(folder.path(), 64 * 1024).unwrap();
+        append(&mut writer, 3);
+        drop(writer);
+        let path = segment_path(folder.path(), 1);
+        let length = std::fs::metadata(&path).unwrap().len();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 2).unwrap();
+        let mut writer = Writer::open(folder.path(), 64 * 1024).unwrap();
+        append(&mut writer, 1);
+        assert_eq!(read_all(&mut Reader::new(folder.path(), 0)), [1, 2, 3]);
+        assert_eq!(read_all(&mut Reader::new(folder.path(), 2)), [3]);
+    }
+}

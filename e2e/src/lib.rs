@@ -1,0 +1,1 @@
+//! Journeys with the real clients.
