@@ -1,1 +1,36 @@
-//! x
+//! Builds: from source to slug.
+
+/// The status of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BuildStatus {
+    /// Accepted, or running.
+    Pending,
+    /// Its slug was released.
+    Succeeded,
+    /// It failed, was cancelled, or was interrupted.
+    Failed,
+}
+
+impl BuildStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
+
+    /// The text in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The status with this text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// The branches whose push is a deploy. Source: contract `buildpacks.md`, 1.2.
+pub const DEPLOY_BRANCHES: [&str; 2] = ["main", "master"];

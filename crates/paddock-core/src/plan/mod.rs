@@ -1,0 +1,4 @@
+//! Pure planners: what to do next, from what is wanted, what is seen, and what time it is.
+
+pub mod backoff;
+pub mod formation;
