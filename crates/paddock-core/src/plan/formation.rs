@@ -108,9 +108,9 @@ pub enum StopReason {
 /// Plans the next steps. `dynos` are all formation dynos of the app that are not forgotten.
 #[must_use]
 pub fn plan(desired: &Desired, dynos: &[DynoSeen], now: UnixMicros) -> Vec<Step> {
-    let mut steps: Vec<Step> = dynos.iter().filter_map(|dyno| step_for(desired, dyno, now)).collect();
+    let mut steps: Vec<Step> = dynos.iter().filter_map(|dyno| step_for(desired, dynos, dyno, now)).collect();
     if desired.release.is_some() {
-        steps.extend(missing(desired, dynos, now).into_iter().map(Step::Create));
+        steps.extend(missing(desired, dynos).into_iter().map(Step::Create));
     }
     steps
 }
@@ -129,14 +129,23 @@ fn unwanted(desired: &Desired, dyno: &DynoSeen) -> Option<StopReason> {
     }
 }
 
-fn step_for(desired: &Desired, dyno: &DynoSeen, now: UnixMicros) -> Option<Step> {
-    let gone = matches!(dyno.seen, Seen::Absent | Seen::Exited { .. });
+/// Whether a web dyno of an older release still has to answer: until its successor is up, or has crashed.
+fn bridges(desired: &Desired, dynos: &[DynoSeen], old: &DynoSeen) -> bool {
+    let replaced = |dyno: &DynoSeen| {
+        dyno.name == old.name
+            && unwanted(desired, dyno).is_none()
+            && matches!(dyno.state, DynoState::Up | DynoState::Crashed)
+    };
+    old.name.process_type.is_web() && old.state == DynoState::Up && !old.ending && !dynos.iter().any(replaced)
+}
+
+fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMicros) -> Option<Step> {
     if let Some(reason) = unwanted(desired, dyno) {
         return match dyno.seen {
-            _ if gone => Some(Step::Forget(dyno.id)),
-            // Nobody watches over it: there is nothing to wait for.
-            Seen::Unknown => Some(Step::Forget(dyno.id)),
-            _ => Some(Step::Stop { dyno: dyno.id, reason }),
+            // Gone, or nobody watches over it: there is nothing to wait for.
+            Seen::Absent | Seen::Exited { .. } | Seen::Unknown => Some(Step::Forget(dyno.id)),
+            Seen::Running { .. } if reason == StopReason::NewRelease && bridges(desired, dynos, dyno) => None,
+            Seen::Running { .. } => Some(Step::Stop { dyno: dyno.id, reason }),
         };
     }
     match (dyno.state, dyno.seen) {
@@ -163,11 +172,9 @@ fn step_for(desired: &Desired, dyno: &DynoSeen, now: UnixMicros) -> Option<Step>
     }
 }
 
-/// Names that should run and are not taken, by anything that runs or waits.
-///
-/// A name whose old dyno is still ending is not free for a `web` type only as long as the old one has not been
-/// told to stop; Heroku starts the new dyno while the old one stops, so an ending dyno does not hold its name.
-fn missing(desired: &Desired, dynos: &[DynoSeen], _now: UnixMicros) -> Vec<DynoName> {
+/// Names that should run and that no wanted dyno holds. A dyno that is ending does not hold its name: Heroku starts
+/// the new one while the old one stops.
+fn missing(desired: &Desired, dynos: &[DynoSeen]) -> Vec<DynoName> {
     let taken =
         |name: &DynoName| dynos.iter().any(|dyno| &dyno.name == name && unwanted(desired, dyno).is_none());
     let mut names = Vec::new();
@@ -182,4 +189,139 @@ fn missing(desired: &Desired, dynos: &[DynoSeen], _now: UnixMicros) -> Vec<DynoN
         );
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    /// A small world that carries steps out as an executor would.
+    struct World {
+        dynos: Vec<DynoSeen>,
+        now: UnixMicros,
+        made: u128,
+    }
+
+    fn release(number: u128) -> ReleaseId {
+        ReleaseId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn desired(number: u128, web: u32) -> Desired {
+        let quantities = [(ProcessType::web(), web), (ProcessType::release(), 1)].into_iter().collect();
+        Desired { release: Some(release(number)), quantities }
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { dynos: Vec::new(), now: UnixMicros(0), made: 0 }
+        }
+
+        fn carry_out(&mut self, desired: &Desired) -> usize {
+            let steps = plan(desired, &self.dynos, self.now);
+            for step in &steps {
+                match step {
+                    Step::Create(name) => self.create(name.clone(), desired),
+                    Step::Launch(id) => self.dyno(*id).seen = Seen::Running { listening: false },
+                    Step::MarkUp(id) => self.dyno(*id).state = DynoState::Up,
+                    Step::Crash { dyno, .. } | Step::BootTimeout(dyno) => {
+                        let now = self.now;
+                        let dyno = self.dyno(*dyno);
+                        (dyno.state, dyno.seen) = (DynoState::Crashed, Seen::Exited { status: 1 });
+                        dyno.retry_at = Some(now + Duration::from_secs(600));
+                    }
+                    Step::Stop { dyno, .. } => self.dyno(*dyno).seen = Seen::Exited { status: 143 },
+                    Step::Forget(id) => self.dynos.retain(|dyno| dyno.id != *id),
+                }
+            }
+            steps.len()
+        }
+
+        fn create(&mut self, name: DynoName, desired: &Desired) {
+            self.made += 1;
+            self.dynos.push(DynoSeen {
+                id: DynoId::from_uuid(Uuid::from_u128(self.made)),
+                name,
+                release: desired.release.unwrap(),
+                state: DynoState::Starting,
+                ending: false,
+                container: ContainerId::from_uuid(Uuid::from_u128(self.made)),
+                seen: Seen::Running { listening: false },
+                state_changed_at: self.now,
+                retry_at: None,
+            });
+        }
+
+        fn dyno(&mut self, id: DynoId) -> &mut DynoSeen {
+            self.dynos.iter_mut().find(|dyno| dyno.id == id).unwrap()
+        }
+
+        fn settle(&mut self, desired: &Desired) {
+            for _ in 0..10 {
+                for dyno in &mut self.dynos {
+                    if dyno.seen == (Seen::Running { listening: false }) {
+                        dyno.seen = Seen::Running { listening: true };
+                    }
+                }
+                if self.carry_out(desired) == 0 {
+                    return;
+                }
+            }
+            panic!("does not settle: {:?}", self.dynos);
+        }
+
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<_> =
+                self.dynos.iter().map(|dyno| format!("{} {:?}", dyno.name, dyno.state)).collect();
+            names.sort();
+            names
+        }
+    }
+
+    #[test]
+    fn a_formation_grows_and_shrinks_from_the_top() {
+        let mut world = World::new();
+        world.settle(&desired(1, 3));
+        assert_eq!(world.names(), ["web.1 Up", "web.2 Up", "web.3 Up"]);
+        world.settle(&desired(1, 1));
+        assert_eq!(world.names(), ["web.1 Up"]);
+        world.settle(&Desired { release: None, quantities: BTreeMap::new() });
+        assert!(world.names().is_empty());
+    }
+
+    #[test]
+    fn an_old_web_dyno_answers_until_its_successor_is_up() {
+        let mut world = World::new();
+        world.settle(&desired(1, 1));
+        world.carry_out(&desired(2, 1));
+        assert_eq!(world.names(), ["web.1 Starting", "web.1 Up"]);
+        assert_eq!(world.carry_out(&desired(2, 1)), 0, "nothing happens before the new one listens");
+        world.settle(&desired(2, 1));
+        assert_eq!(world.names(), ["web.1 Up"]);
+        assert_eq!(world.dynos[0].release, release(2));
+    }
+
+    #[test]
+    fn a_web_dyno_that_does_not_listen_in_time_has_crashed() {
+        let mut world = World::new();
+        world.carry_out(&desired(1, 1));
+        world.now = world.now + BOOT_TIMEOUT;
+        world.carry_out(&desired(1, 1));
+        assert_eq!(world.names(), ["web.1 Crashed"]);
+        assert_eq!(world.carry_out(&desired(1, 1)), 0, "it waits for its next try");
+        world.now = world.now + Duration::from_secs(600);
+        world.settle(&desired(1, 1));
+        assert_eq!(world.names(), ["web.1 Up"]);
+    }
+
+    #[test]
+    fn an_asked_for_restart_makes_a_new_dyno_of_the_same_name() {
+        let mut world = World::new();
+        world.settle(&desired(1, 1));
+        let old = world.dynos[0].id;
+        world.dyno(old).ending = true;
+        world.settle(&desired(1, 1));
+        assert_eq!(world.names(), ["web.1 Up"]);
+        assert_ne!(world.dynos[0].id, old);
+    }
 }
