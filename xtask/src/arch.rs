@@ -1,0 +1,211 @@
+//! The rules of the workspace as data: which crate may use which, and the few exceptions with their reasons.
+//!
+//! A new row or a wider one is a decision (`docs/decisions/`), not a way to quiet the checker.
+
+/// One crate of ours and what its normal and build dependencies may be.
+pub(crate) struct Row {
+    /// Package name, equal to its folder name.
+    pub(crate) name: &'static str,
+    /// Crates of ours that it may depend on.
+    pub(crate) may_use: &'static [&'static str],
+}
+
+/// Every member of the workspace.
+pub(crate) const ROWS: &[Row] = &[
+    Row { name: "paddock-core", may_use: &[] },
+    Row { name: "paddock-wire", may_use: &[] },
+    Row { name: "paddock-ipc", may_use: &["paddock-core"] },
+    Row { name: "paddock-outbound", may_use: &["paddock-core"] },
+    Row { name: "paddock-store", may_use: &["paddock-core"] },
+    Row { name: "paddock-images", may_use: &["paddock-core", "paddock-outbound"] },
+    Row { name: "paddock-telemetry", may_use: &["paddock-core", "paddock-ipc", "paddock-outbound"] },
+    Row { name: "paddock-runtime", may_use: &["paddock-core"] },
+    Row {
+        name: "paddock-runtime-linux",
+        may_use: &["paddock-core", "paddock-runtime", "paddock-images", "paddock-ipc"],
+    },
+    Row {
+        name: "paddock-build",
+        may_use: &[
+            "paddock-core",
+            "paddock-runtime",
+            "paddock-images",
+            "paddock-telemetry",
+            "paddock-outbound",
+        ],
+    },
+    Row { name: "paddock-router", may_use: &["paddock-core", "paddock-ipc", "paddock-telemetry"] },
+    Row {
+        name: "paddock-control",
+        may_use: &[
+            "paddock-core",
+            "paddock-store",
+            "paddock-images",
+            "paddock-telemetry",
+            "paddock-runtime",
+            "paddock-build",
+            "paddock-outbound",
+            "paddock-ipc",
+        ],
+    },
+    Row { name: "paddock-api", may_use: &["paddock-core", "paddock-control", "paddock-wire"] },
+    Row {
+        name: "paddockd",
+        may_use: &[
+            "paddock-core",
+            "paddock-wire",
+            "paddock-ipc",
+            "paddock-outbound",
+            "paddock-store",
+            "paddock-images",
+            "paddock-telemetry",
+            "paddock-runtime",
+            "paddock-runtime-linux",
+            "paddock-build",
+            "paddock-router",
+            "paddock-control",
+            "paddock-api",
+        ],
+    },
+    Row { name: "e2e", may_use: &[] },
+    Row { name: "xtask", may_use: &[] },
+];
+
+/// May appear among dev-dependencies only.
+pub(crate) const DEV_ONLY: &[&str] = &["paddock-testkit"];
+
+/// Third-party crates that every crate but core may use.
+pub(crate) const FREE: &[&str] = &[
+    "async-trait",
+    "base64",
+    "bytes",
+    "crc32fast",
+    "futures-util",
+    "http",
+    "http-body-util",
+    "jiff",
+    "rustix",
+    "serde",
+    "serde_json",
+    "sha2",
+    "thiserror",
+    "tokio",
+    "tokio-util",
+    "tracing",
+    "uuid",
+];
+
+/// All that core may use of others: no I/O, no async, no serde.
+pub(crate) const CORE_MAY_USE: &[&str] = &["thiserror", "uuid"];
+
+/// Must not occur anywhere below core.
+pub(crate) const NEVER_BELOW_CORE: &[&str] =
+    &["async-trait", "futures-core", "futures-util", "serde", "tokio"];
+
+/// A third-party crate kept to the crates that own its subject.
+pub(crate) struct Exclusive {
+    /// The third-party crate.
+    pub(crate) name: &'static str,
+    /// The crates of ours that may use it.
+    pub(crate) owners: &'static [&'static str],
+    /// What the limit protects.
+    pub(crate) reason: &'static str,
+}
+
+/// Third-party crates that only some of ours may use. A direct dependency that is neither here nor free is a breach.
+pub(crate) const EXCLUSIVE: &[Exclusive] = &[
+    Exclusive { name: "sqlx", owners: &["paddock-store"], reason: "SQL lives in store alone" },
+    Exclusive { name: "axum", owners: &["paddock-api"], reason: "HTTP shapes end at the api crate" },
+    Exclusive { name: "tower", owners: &["paddock-api"], reason: "HTTP shapes end at the api crate" },
+    Exclusive {
+        name: "hyper",
+        owners: &["paddock-api", "paddock-router"],
+        reason: "one data plane, and the API's socket behind it",
+    },
+    Exclusive {
+        name: "hyper-util",
+        owners: &["paddock-api", "paddock-router"],
+        reason: "one data plane, and the API's socket behind it",
+    },
+    Exclusive { name: "httparse", owners: &["paddock-router"], reason: "the router alone reads first bytes" },
+    Exclusive {
+        name: "arc-swap",
+        owners: &["paddock-router"],
+        reason: "the route table is read without locks",
+    },
+    Exclusive {
+        name: "rustls",
+        owners: &["paddock-router", "paddockd"],
+        reason: "the router ends TLS; paddockd installs the one provider",
+    },
+    Exclusive { name: "tokio-rustls", owners: &["paddock-router"], reason: "the router ends TLS" },
+    Exclusive {
+        name: "libc",
+        owners: &["paddock-runtime-linux"],
+        reason: "raw kernel calls live in one crate",
+    },
+    Exclusive { name: "tar", owners: &["paddock-build"], reason: "tenants' archives are read in one place" },
+    Exclusive {
+        name: "flate2",
+        owners: &["paddock-build"],
+        reason: "tenants' archives are read in one place",
+    },
+    Exclusive {
+        name: "toml",
+        owners: &["paddock-build"],
+        reason: "only build reads lock files of ecosystems",
+    },
+    Exclusive { name: "argon2", owners: &["paddock-control"], reason: "passwords are checked in one place" },
+    Exclusive { name: "rcgen", owners: &["paddock-control"], reason: "certificates are issued in one place" },
+    Exclusive {
+        name: "aws-lc-rs",
+        owners: &["paddock-control", "paddock-store"],
+        reason: "secrets are sealed in store, tokens made in control",
+    },
+    Exclusive { name: "clap", owners: &["paddockd"], reason: "only programs have a command line" },
+    Exclusive { name: "tracing-subscriber", owners: &["paddockd"], reason: "where logs go is wiring" },
+    Exclusive { name: "tempfile", owners: &["e2e"], reason: "temporary folders are for tests" },
+];
+
+/// Must not be in the tree at all.
+pub(crate) const BANNED: &[(&str, &str)] = &[
+    (
+        "ring",
+        "a second TLS provider leaves rustls without a default and it panics at first use: use aws-lc-rs",
+    ),
+    ("openssl-sys", "TLS is rustls with aws-lc-rs: switch the dependency's native-tls feature off"),
+    ("native-tls", "TLS is rustls with aws-lc-rs: switch the dependency's native-tls feature off"),
+    ("rusqlite", "links SQLite a second time beside sqlx"),
+];
+
+/// Crates that occur in two versions, and who forces it. Anything else twice is a breach.
+pub(crate) const DUPLICATES: &[(&str, &str)] = &[
+    ("base64", "pem, below rcgen, is one version ahead"),
+    ("block-buffer", "sqlx and aws-lc users stand on either side of digest 0.11"),
+    ("chacha20", "proptest's random numbers, tests only"),
+    ("cpufeatures", "sha2 0.10 and argon2 beside chacha20 in proptest"),
+    ("crypto-common", "sqlx and ours stand on either side of digest 0.11"),
+    ("digest", "sqlx and ours stand on either side of digest 0.11"),
+    ("getrandom", "rand_core 0.6 below argon2, uuid and tempfile are ahead"),
+    ("hashbrown", "hashlink, below sqlx, is one version behind indexmap"),
+    ("rand_core", "argon2's password-hash stands on 0.6, proptest's rand on 0.10"),
+    ("sha2", "sqlx and ours stand on either side of digest 0.11"),
+    ("syn", "tracing-attributes still builds with syn 2; build time only"),
+    ("synstructure", "asn1-rs-derive, below rcgen, is one version behind; build time only"),
+    ("untrusted", "rustls-webpki is ahead of aws-lc-rs"),
+];
+
+/// Crates whose source may contain unsafe code.
+pub(crate) const UNSAFE_ALLOWED: &[&str] = &["paddock-runtime-linux"];
+
+/// Crates whose source may name `std::env`: the server binary, and the two that are not shipped.
+pub(crate) const ENVIRONMENT_ALLOWED: &[&str] = &["paddockd", "e2e", "xtask"];
+
+/// Crates whose source may contain SQL.
+pub(crate) const SQL_ALLOWED: &[&str] = &["paddock-store"];
+
+/// Most lines of a source file, tests not counted.
+pub(crate) const MAX_FILE_LINES: usize = 500;
+
+/// Names that say nothing about a noun.
+pub(crate) const BANNED_MODULE_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "manager"];

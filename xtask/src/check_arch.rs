@@ -1,0 +1,292 @@
+//! `cargo xtask check-arch`: the workspace keeps to the table in `arch.rs`, or each breach is printed with its remedy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::arch;
+use crate::cargo;
+use crate::source::Source;
+
+/// One broken rule: where, what, and what to do instead.
+struct Breach {
+    place: String,
+    what: String,
+    remedy: String,
+}
+
+impl Breach {
+    fn new(place: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Breach {
+        Breach { place: place.into(), what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// Prints every breach and whether there was none.
+pub(crate) fn run(root: &Path) -> Result<bool, String> {
+    let packages = cargo::members(root)?;
+    let mut breaches = Vec::new();
+    for package in &packages {
+        breaches.extend(check_dependencies(package));
+        breaches.extend(check_sources(root, package)?);
+    }
+    breaches.extend(check_tree(root)?);
+    for breach in &breaches {
+        println!("{}: {}\n    {}", breach.place, breach.what, breach.remedy);
+    }
+    match breaches.len() {
+        0 => println!("check-arch: {} crates keep to the table", packages.len()),
+        count => println!("check-arch: {count} breaches (the table is xtask/src/arch.rs)"),
+    }
+    Ok(breaches.is_empty())
+}
+
+fn name_of(package: &Value) -> &str {
+    package["name"].as_str().unwrap_or_default()
+}
+
+fn check_dependencies(package: &Value) -> Vec<Breach> {
+    let name = name_of(package);
+    let Some(row) = arch::ROWS.iter().find(|row| row.name == name) else {
+        let remedy = "a new crate needs a row in the table and a decision record";
+        return vec![Breach::new(name, "is not in the table", remedy)];
+    };
+    let mut breaches = check_layout(package, name);
+    let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for dependency in dependencies.iter().filter(|dependency| dependency["kind"].as_str() != Some("dev")) {
+        let used = dependency["name"].as_str().unwrap_or_default();
+        let breach = if dependency["path"].is_string() {
+            check_arrow(row, used)
+        } else {
+            check_third_party(row.name, used)
+        };
+        breaches.extend(breach);
+    }
+    breaches
+}
+
+fn check_layout(package: &Value, name: &str) -> Vec<Breach> {
+    let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
+    let folder =
+        manifest.parent().and_then(Path::file_name).map(|folder| folder.to_string_lossy().into_owned());
+    let mut breaches = Vec::new();
+    if folder.as_deref() != Some(name) {
+        breaches.push(Breach::new(name, "lies in a folder of another name", "folder name = crate name"));
+    }
+    let text = fs::read_to_string(manifest).unwrap_or_default();
+    if !text.contains("[lints]\nworkspace = true") {
+        let remedy = "add `[lints]` with `workspace = true` to its Cargo.toml";
+        breaches.push(Breach::new(name, "does not take the workspace's lints", remedy));
+    }
+    breaches
+}
+
+fn check_arrow(row: &arch::Row, used: &str) -> Option<Breach> {
+    if arch::DEV_ONLY.contains(&used) {
+        return Some(Breach::new(
+            row.name,
+            format!("uses {used}"),
+            "make it a dev-dependency: it is for tests",
+        ));
+    }
+    if row.may_use.contains(&used) {
+        return None;
+    }
+    let allowed = if row.may_use.is_empty() { "none of ours".to_owned() } else { row.may_use.join(", ") };
+    Some(Breach::new(
+        row.name,
+        format!("uses {used}"),
+        format!("it may use {allowed}; move the code or write a decision"),
+    ))
+}
+
+fn check_third_party(name: &str, used: &str) -> Option<Breach> {
+    if name == "paddock-core" {
+        let breach = Breach::new(
+            name,
+            format!("uses {used}"),
+            "core has no I/O, async, serde or clock: do it in an outer crate",
+        );
+        return (!arch::CORE_MAY_USE.contains(&used)).then_some(breach);
+    }
+    if arch::FREE.contains(&used) {
+        return None;
+    }
+    let Some(exclusive) = arch::EXCLUSIVE.iter().find(|exclusive| exclusive.name == used) else {
+        let remedy = "a new third-party crate needs a decision record and a line in the table";
+        return Some(Breach::new(name, format!("uses {used}, which the table does not know"), remedy));
+    };
+    let remedy = format!("only {} may: {}", exclusive.owners.join(", "), exclusive.reason);
+    (!exclusive.owners.contains(&name)).then(|| Breach::new(name, format!("uses {used}"), remedy))
+}
+
+/// Checks the resolved tree: what is banned, what is there twice, what is below core.
+fn check_tree(root: &Path) -> Result<Vec<Breach>, String> {
+    let tree = cargo::tree(root, &["--workspace", "--edges", "normal,build,dev"])?;
+    let mut breaches = Vec::new();
+    for (name, remedy) in arch::BANNED {
+        if tree.contains_key(*name) {
+            let what = format!("{name} is in the tree");
+            breaches.push(Breach::new(
+                "Cargo.lock",
+                what,
+                format!("{remedy} (`cargo tree -i {name}` names who)"),
+            ));
+        }
+    }
+    for (name, versions) in tree.iter().filter(|(_, versions)| versions.len() > 1) {
+        if arch::DUPLICATES.iter().all(|(allowed, _)| allowed != name) {
+            let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
+            let what = format!("{name} is there as {}", versions.join(" and "));
+            let remedy = "settle on one version, or list it in DUPLICATES with who forces it";
+            breaches.push(Breach::new("Cargo.lock", what, remedy));
+        }
+    }
+    let below_core = cargo::tree(root, &["--package", "paddock-core", "--edges", "normal"])?;
+    for name in arch::NEVER_BELOW_CORE.iter().filter(|name| below_core.contains_key(**name)) {
+        let what = format!("{name} is below it");
+        breaches.push(Breach::new("paddock-core", what, "switch off the feature that brings it"));
+    }
+    Ok(breaches)
+}
+
+fn check_sources(root: &Path, package: &Value) -> Result<Vec<Breach>, String> {
+    let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
+    let folder = manifest.parent().unwrap_or(root);
+    let mut breaches = Vec::new();
+    for kind in ["src", "tests", "benches"] {
+        for path in rust_files(&folder.join(kind))? {
+            let text = fs::read_to_string(&path)
+                .map_err(|error| format!("could not read {}: {error}", path.display()))?;
+            let place = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            breaches.extend(check_file(name_of(package), &place, kind != "src", &text));
+        }
+    }
+    Ok(breaches)
+}
+
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(files) };
+    for entry in entries {
+        let path = entry.map_err(|error| format!("could not list {}: {error}", folder.display()))?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn check_file(package: &str, place: &str, is_test_file: bool, text: &str) -> Vec<Breach> {
+    let source = Source::parse(text);
+    let mut breaches = Vec::new();
+    let lines = source.lines_without_tests();
+    if !is_test_file && lines > arch::MAX_FILE_LINES {
+        let what = format!("{lines} lines without tests");
+        breaches.push(Breach::new(
+            place,
+            what,
+            format!("split it by noun: the budget is {}", arch::MAX_FILE_LINES),
+        ));
+    }
+    let stem =
+        Path::new(place).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    if !is_test_file && arch::BANNED_MODULE_NAMES.contains(&stem.as_str()) {
+        breaches.push(Breach::new(
+            place,
+            "a module name that names nothing",
+            "call it by the noun it is about",
+        ));
+    }
+    for (index, line) in source.code.iter().enumerate() {
+        let is_test = is_test_file || source.is_test_line(index + 1);
+        let at = || format!("{place}:{}", index + 1);
+        breaches
+            .extend(check_line(package, is_test, line).map(|(what, remedy)| Breach::new(at(), what, remedy)));
+    }
+    if !arch::SQL_ALLOWED.contains(&package) {
+        for (line, _) in source.strings.iter().filter(|(_, string)| is_sql(string)) {
+            let remedy = "SQL lives in paddock-store: give it a method that asks the question";
+            breaches.push(Breach::new(format!("{place}:{line}"), "SQL in a string", remedy));
+        }
+    }
+    breaches
+}
+
+/// What one line of code breaks, with the remedy.
+fn check_line(package: &str, is_test: bool, line: &str) -> Option<(&'static str, &'static str)> {
+    if !arch::UNSAFE_ALLOWED.contains(&package) && (has_word(line, "unsafe") || line.contains("(unsafe_code"))
+    {
+        return Some(("unsafe code", "it lives in paddock-runtime-linux alone: ask it, or use rustix"));
+    }
+    let reads_environment =
+        line.contains("std::env::") || line.contains(" env::") || line.contains("use std::env;");
+    if !is_test && reads_environment && !arch::ENVIRONMENT_ALLOWED.contains(&package) {
+        return Some(("std::env", "only paddockd reads the environment: take the value as configuration"));
+    }
+    if is_test && (line.contains("thread::sleep(") || line.contains("time::sleep(")) {
+        return Some(("a sleep in a test", "wait for a state with a deadline, not for a while"));
+    }
+    None
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|char: char| !char.is_alphanumeric() && char != '_').any(|found| found == word)
+}
+
+/// Whether a string reads as a statement: upper-case verbs with their second word.
+fn is_sql(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let has = |word: &str| words.contains(&word);
+    let begins = |first: &str, second: &str| words.windows(2).any(|pair| pair == [first, second]);
+    (has("SELECT") && has("FROM"))
+        || (words.first() == Some(&"UPDATE") && has("SET"))
+        || begins("INSERT", "INTO")
+        || begins("DELETE", "FROM")
+        || begins("CREATE", "TABLE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_file, check_third_party};
+
+    fn breaches(package: &str, text: &str) -> Vec<String> {
+        check_file(package, "crates/x/src/noun.rs", false, text)
+            .into_iter()
+            .map(|breach| breach.what)
+            .collect()
+    }
+
+    #[test]
+    fn each_source_rule_can_fail() {
+        assert_eq!(breaches("paddock-api", "fn a() { unsafe { b() } }"), ["unsafe code"]);
+        assert_eq!(breaches("paddock-api", "let a = std::env::var_os(b);"), ["std::env"]);
+        assert_eq!(
+            breaches("paddock-api", &format!("let a = \"{} a FROM b\";", "SELECT")),
+            ["SQL in a string"]
+        );
+        assert_eq!(
+            breaches("paddock-api", "#[cfg(test)]\nmod tests { fn a() { std::thread::sleep(b) } }"),
+            ["a sleep in a test"]
+        );
+        assert_eq!(breaches("paddock-api", &"\n".repeat(501)), ["501 lines without tests"]);
+    }
+
+    #[test]
+    fn the_owners_may() {
+        assert!(breaches("paddock-runtime-linux", "unsafe { b() }").is_empty());
+        assert!(breaches("paddock-store", "const A: &str = \"DELETE FROM apps\";").is_empty());
+        assert!(breaches("paddockd", "std::env::args_os()").is_empty());
+        assert!(check_third_party("paddock-store", "sqlx").is_none());
+    }
+
+    #[test]
+    fn third_party_crates_are_known_or_refused() {
+        assert!(check_third_party("paddock-api", "sqlx").is_some());
+        assert!(check_third_party("paddock-core", "serde").is_some());
+        assert!(check_third_party("paddock-build", "left-pad").is_some());
+    }
+}
