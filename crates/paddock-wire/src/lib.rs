@@ -1,1 +1,54 @@
-//! Placeholder.
+//! The Platform API v3 as JSON: what clients send, what they get, and the grammars of its headers.
+//!
+//! Only this crate derives serde for API JSON. It knows nothing of the domain: ids and names are text here, and the
+//! server converts field by field. A field that may be empty is `null`, never absent, because the official client
+//! dereferences some of them (contract `heroku-cli.md`, 5.6).
+
+pub mod accept;
+pub mod account;
+pub mod app;
+pub mod authorization;
+pub mod build;
+pub mod buildpack_installation;
+pub mod collaborator;
+pub mod config_var;
+pub mod domain;
+pub mod dyno;
+pub mod dyno_size;
+pub mod error;
+pub mod etag;
+pub mod feature;
+pub mod formation;
+pub mod lenient;
+pub mod log_session;
+pub mod named;
+pub mod range;
+pub mod rate_limit;
+pub mod region;
+pub mod release;
+pub mod slug;
+pub mod source;
+pub mod stack;
+pub mod time;
+
+pub use account::Account;
+pub use app::App;
+pub use authorization::Authorization;
+pub use build::Build;
+pub use buildpack_installation::BuildpackInstallation;
+pub use collaborator::Collaborator;
+pub use domain::Domain;
+pub use dyno::Dyno;
+pub use dyno_size::DynoSize;
+pub use error::ErrorBody;
+pub use feature::Feature;
+pub use formation::Formation;
+pub use log_session::LogSession;
+pub use named::{IdOnly, NamedRef, UserRef};
+pub use rate_limit::RateLimit;
+pub use region::Region;
+pub use release::Release;
+pub use slug::Slug;
+pub use source::Source;
+pub use stack::Stack;
+pub use time::Time;

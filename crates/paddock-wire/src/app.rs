@@ -1,0 +1,85 @@
+//! Apps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::named::{Identity, NamedRef, UserRef};
+use crate::time::Time;
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct App {
+    /// Whether certificates are managed for it.
+    pub acm: bool,
+    /// Always null.
+    pub archived_at: Option<Time>,
+    /// Always null: only cloud native builds have a base image.
+    pub base_image_name: Option<String>,
+    /// The stack of the next build.
+    pub build_stack: NamedRef,
+    /// What the buildpack called it at the last build.
+    pub buildpack_provided_description: Option<String>,
+    /// Always null on this generation.
+    pub buildpacks: Option<()>,
+    /// When it was made.
+    pub created_at: Time,
+    /// Always empty on this generation.
+    pub current_build_architecture: Vec<String>,
+    /// Always `cedar`. The published schema says text; the client takes text or an object.
+    pub generation: String,
+    /// Where to push.
+    pub git_url: String,
+    /// UUID.
+    pub id: String,
+    /// Always false.
+    pub internal_routing: bool,
+    /// Whether maintenance mode is on.
+    pub maintenance: bool,
+    /// Name, unique on this server.
+    pub name: String,
+    /// Whose it is.
+    pub owner: UserRef,
+    /// Always null until teams are built.
+    pub organization: Option<()>,
+    /// Always null until teams are built.
+    pub team: Option<()>,
+    /// Where it runs.
+    pub region: NamedRef,
+    /// When its current release was made.
+    pub released_at: Option<Time>,
+    /// Bytes of its repository.
+    pub repo_size: Option<u64>,
+    /// Bytes of its current slug.
+    pub slug_size: Option<u64>,
+    /// Always null until spaces are built.
+    pub space: Option<()>,
+    /// The stack it runs on.
+    pub stack: NamedRef,
+    /// When it was changed.
+    pub updated_at: Time,
+    /// Where it answers: absolute, with scheme and port, ending in a slash.
+    pub web_url: Option<String>,
+}
+
+/// Body of `POST /apps`. May be absent altogether.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Create {
+    /// The wanted name; one is made up when absent.
+    pub name: Option<String>,
+    /// The wanted region.
+    pub region: Option<Identity>,
+    /// The wanted stack.
+    pub stack: Option<Identity>,
+    /// App features to switch on.
+    pub feature_flags: Option<Vec<String>>,
+}
+
+/// Body of `PATCH /apps/{app}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Update {
+    /// The stack of the next build.
+    pub build_stack: Option<Identity>,
+    /// Maintenance mode on or off.
+    pub maintenance: Option<bool>,
+    /// The new name.
+    pub name: Option<String>,
+}

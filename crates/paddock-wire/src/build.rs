@@ -1,0 +1,68 @@
+//! Builds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::named::{IdOnly, UserRef};
+use crate::time::Time;
+
+/// A build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Build {
+    /// The app.
+    pub app: IdOnly,
+    /// The buildpacks that ran, in order; null when they were detected.
+    pub buildpacks: Option<Vec<Buildpack>>,
+    /// When it was made.
+    pub created_at: Time,
+    /// UUID.
+    pub id: String,
+    /// Where it prints: plain text until the end. The address is a secret.
+    pub output_stream_url: String,
+    /// The release it made.
+    pub release: Option<IdOnly>,
+    /// The slug it made.
+    pub slug: Option<IdOnly>,
+    /// What it was built from.
+    pub source_blob: SourceBlob,
+    /// The name of its stack.
+    pub stack: String,
+    /// `failed`, `pending` or `succeeded`.
+    pub status: String,
+    /// When it was changed.
+    pub updated_at: Time,
+    /// Who started it.
+    pub user: UserRef,
+}
+
+/// A buildpack by address, name, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buildpack {
+    /// Address or URN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Name in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The source of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceBlob {
+    /// `SHA256:` and the digest of the archive in hexadecimal.
+    pub checksum: Option<String>,
+    /// Where the gzipped tar archive is.
+    pub url: String,
+    /// What the user calls this version.
+    pub version: Option<String>,
+    /// A longer text on it.
+    pub version_description: Option<String>,
+}
+
+/// Body of `POST /apps/{app}/builds`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Create {
+    /// What to build.
+    pub source_blob: SourceBlob,
+    /// The buildpacks of this build alone.
+    pub buildpacks: Option<Vec<Buildpack>>,
+}

@@ -1,0 +1,35 @@
+//! The buildpacks of an app, in order.
+
+use serde::{Deserialize, Serialize};
+
+/// One buildpack at its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuildpackInstallation {
+    /// Its place, from 0.
+    pub ordinal: i64,
+    /// Which.
+    pub buildpack: Buildpack,
+}
+
+/// A buildpack. Both fields are text, because the client cuts prefixes off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Buildpack {
+    /// Address or URN.
+    pub url: String,
+    /// The name to show: that of the registry if it has one, else the address.
+    pub name: String,
+}
+
+/// Body of `PUT /apps/{app}/buildpack-installations`: the whole list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Replace {
+    /// The new list.
+    pub updates: Vec<ReplaceItem>,
+}
+
+/// One buildpack of the new list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReplaceItem {
+    /// Name, address or URN.
+    pub buildpack: String,
+}

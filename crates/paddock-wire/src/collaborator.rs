@@ -1,0 +1,34 @@
+//! Collaborators of an app.
+
+use serde::Serialize;
+
+use crate::named::NamedRef;
+use crate::time::Time;
+
+/// A collaborator. `permissions` is absent on purpose: the client shows the column as soon as one row has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Collaborator {
+    /// The app.
+    pub app: NamedRef,
+    /// When it was made.
+    pub created_at: Time,
+    /// UUID.
+    pub id: String,
+    /// `owner` or `collaborator`.
+    pub role: Option<String>,
+    /// When it was changed.
+    pub updated_at: Time,
+    /// Who.
+    pub user: User,
+}
+
+/// The account of a collaborator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// E-mail address.
+    pub email: String,
+    /// Whether an identity provider owns the account.
+    pub federated: bool,
+    /// UUID.
+    pub id: String,
+}

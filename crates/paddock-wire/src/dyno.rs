@@ -1,0 +1,67 @@
+//! Dynos.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::{self, EnvValue};
+use crate::named::NamedRef;
+use crate::time::Time;
+
+/// A dyno.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dyno {
+    /// Where an attached one-off dyno waits for its client; null otherwise.
+    pub attach_url: Option<String>,
+    /// Its command.
+    pub command: String,
+    /// When it was made.
+    pub created_at: Time,
+    /// UUID.
+    pub id: String,
+    /// `web.1`, `run.1234`.
+    pub name: String,
+    /// The release it runs.
+    pub release: ReleaseRef,
+    /// The app.
+    pub app: NamedRef,
+    /// The name of its size.
+    pub size: String,
+    /// `crashed`, `down`, `idle`, `starting` or `up`.
+    pub state: String,
+    /// Its process type.
+    #[serde(rename = "type")]
+    pub process_type: String,
+    /// When its state changed.
+    pub updated_at: Time,
+}
+
+/// The release of a dyno.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseRef {
+    /// UUID.
+    pub id: String,
+    /// Its number.
+    pub version: i64,
+}
+
+/// Body of `POST /apps/{app}/dynos`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Create {
+    /// The command line.
+    pub command: String,
+    /// Whether a client will attach.
+    pub attach: Option<bool>,
+    /// More environment; the client sends numbers for COLUMNS and LINES.
+    pub env: Option<BTreeMap<String, EnvValue>>,
+    /// A pipe instead of a terminal.
+    pub force_no_tty: Option<bool>,
+    /// The size.
+    pub size: Option<String>,
+    /// The process type in its name; `run` when absent.
+    #[serde(rename = "type")]
+    pub process_type: Option<String>,
+    /// The longest life in seconds.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub time_to_live: Option<i64>,
+}

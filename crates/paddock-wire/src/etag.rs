@@ -1,0 +1,62 @@
+//! Entity tags and the conditions that name them (RFC 9110, 8.8.3 and 13.1).
+
+/// Whether an `If-None-Match` header names `tag` (with its quotes), by weak comparison. `*` names every one.
+#[must_use]
+pub fn if_none_match(header: &str, tag: &str) -> bool {
+    header.trim() == "*" || tags(header).any(|candidate| opaque(candidate) == opaque(tag))
+}
+
+/// Whether an `If-Match` header lets a change of the thing with `tag` pass. Our tags are made of the body, so a
+/// weak one that clients got through a proxy still names the same thing.
+#[must_use]
+pub fn if_match(header: &str, tag: &str) -> bool {
+    if_none_match(header, tag)
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+/// The tags of a list. A comma inside quotes belongs to the tag.
+fn tags(header: &str) -> impl Iterator<Item = &str> {
+    let mut rest = header;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return None;
+        }
+        let quoted_from = opaque(rest);
+        let offset = rest.len() - quoted_from.len();
+        let end = match quoted_from.strip_prefix('"').and_then(|inside| inside.find('"')) {
+            Some(length) => offset + length + 2,
+            None => rest.find(',').unwrap_or(rest.len()),
+        };
+        let (tag, after) = rest.split_at(end);
+        rest = after;
+        Some(tag.trim_end())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn weak_and_strong_tags_match_in_lists() {
+        for header in ["\"a\"", "W/\"a\"", "*", "\"x\", \"a\"", "\"x,y\" ,W/\"a\"", " \"a\" "] {
+            assert!(if_none_match(header, "\"a\""), "{header}");
+            assert!(if_none_match(header, "W/\"a\""), "{header}");
+        }
+        for header in ["", "\"b\"", "a", "\"a", "\"x,\"a\"\"", ","] {
+            assert!(!if_none_match(header, "\"a\""), "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(header in ".*") {
+            let _ = if_none_match(&header, "\"a\"");
+        }
+    }
+}

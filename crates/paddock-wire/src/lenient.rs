@@ -1,0 +1,39 @@
+//! Values that clients send in more than one form (contract `heroku-cli.md`, 5.11).
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A whole number that may come as a number, as text, or as `null`.
+///
+/// # Errors
+/// For anything else.
+pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(i64),
+        Text(String),
+    }
+    match Option::<Form>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Form::Number(number)) => Ok(Some(number)),
+        Some(Form::Text(text)) => {
+            text.trim().parse().map(Some).map_err(|_| de::Error::custom("expected a whole number"))
+        }
+    }
+}
+
+/// A value of an environment: text as it is, numbers and booleans as JSON prints them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvValue(pub String);
+
+impl<'de> Deserialize<'de> for EnvValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(text)),
+            value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
+                Ok(Self(value.to_string()))
+            }
+            _ => Err(de::Error::custom("expected text, a number or a boolean")),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Short references to other things inside a body.
+
+use serde::{Deserialize, Serialize};
+
+/// `{id, name}`: an app, a stack, a region, a dyno size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedRef {
+    /// UUID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+}
+
+/// `{id}` alone: a slug, a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IdOnly {
+    /// UUID.
+    pub id: String,
+}
+
+/// `{email, id}`: the account that did or owns something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserRef {
+    /// E-mail address.
+    pub email: String,
+    /// UUID.
+    pub id: String,
+}
+
+/// How a request names something: as text, or as an object with `id` or `name` (older clients).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Identity {
+    /// The id or the name.
+    Text(String),
+    /// `{"id": ..}`.
+    Id {
+        /// UUID.
+        id: String,
+    },
+    /// `{"name": ..}`.
+    Name {
+        /// Name.
+        name: String,
+    },
+}
+
+impl Identity {
+    /// The id or name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Id { id: text } | Self::Name { name: text } => text,
+        }
+    }
+}
