@@ -2,3 +2,4 @@
 
 pub mod backoff;
 pub mod formation;
+pub mod one_off;
