@@ -1,1 +1,69 @@
-fn main() {}
+//! `paddockd`: the server binary. Configuration, roles, wiring, drain; everything else lives in the other crates.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod admin;
+mod commands;
+mod instance;
+mod paths;
+mod router_process;
+mod settings;
+
+/// Paddock: a Heroku that people own.
+#[derive(Debug, Parser)]
+#[command(name = "paddockd", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server: API, git, builds, dynos, router, logs
+    Serve(settings::ServeArgs),
+    /// Print the variables that point the official CLI and git at a running server
+    Env(commands::env::EnvArgs),
+    /// Stop a running server; its dynos go on unless told otherwise
+    Stop(commands::stop::StopArgs),
+    /// Check what this machine has and say what is missing
+    Doctor(commands::doctor::DoctorArgs),
+}
+
+fn main() -> ExitCode {
+    // The roles that the server itself starts come first: a shim forks, so it must run before any thread exists.
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    if Path::new(&program).file_name().is_some_and(|name| name == "proc-receive") {
+        return paddock_build::git_hook_main();
+    }
+    let first = arguments.next().unwrap_or_default();
+    match first.to_str() {
+        Some("shim") => return paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default())),
+        Some("confine") => return paddock_runtime_linux::host_process::confine_main(arguments),
+        Some("build-runner") => return paddock_build::build_runner_main(),
+        Some("router") => return paddock_router::main(),
+        _ => {}
+    }
+    match Cli::parse().command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Env(args) => args.run(),
+        Command::Stop(args) => args.run(),
+        Command::Doctor(args) => args.run(),
+    }
+}
+
+/// Says a sentence to the person at the terminal.
+fn say(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::SUCCESS
+}
+
+/// Says why something did not work.
+fn complain(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "paddockd: {text}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,31 @@
+//! Who acts: made by authentication alone, taken by every use case.
+
+use paddock_core::{AccountId, AuthorizationId};
+
+/// An authenticated account. Nothing outside this crate can make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    pub(crate) account_id: AccountId,
+    pub(crate) email: String,
+    pub(crate) authorization_id: Option<AuthorizationId>,
+}
+
+impl Actor {
+    /// The account's id.
+    #[must_use]
+    pub fn account_id(&self) -> AccountId {
+        self.account_id
+    }
+
+    /// The account's e-mail address.
+    #[must_use]
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// The authorization whose token was used, if a token was.
+    #[must_use]
+    pub fn authorization_id(&self) -> Option<AuthorizationId> {
+        self.authorization_id
+    }
+}

@@ -1,0 +1,145 @@
+//! The local certificate authority for the platform's own names, for machines without public certificates.
+//!
+//! Design, section 7: one CA for the platform's names, key 0600, path length 0, critical name constraints, offered by
+//! variable only and never put into a trust store. CA variables *replace* the system's list in most clients, so
+//! `bundle.pem` holds the system's certificates and ours.
+
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+};
+
+/// Where the system's certificates are, on the systems we know.
+const SYSTEM_BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// What went wrong with the local CA.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// A file could not be read or written.
+    #[error("could not use {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate could not be made or read.
+    #[error("could not make a certificate")]
+    Certificate(#[from] rcgen::Error),
+}
+
+/// The files of the local CA.
+#[derive(Debug, Clone)]
+pub struct CaFiles {
+    /// The CA's certificate alone.
+    pub certificate: PathBuf,
+    /// The system's certificates and the CA's.
+    pub bundle: PathBuf,
+    /// PEM of the platform's certificate chain.
+    pub chain_pem: String,
+    /// PEM of the platform certificate's key.
+    pub key_pem: String,
+}
+
+/// Makes, or reads again, the CA in `folder` and issues a fresh certificate for `domain`'s platform names and the
+/// loopback names.
+///
+/// # Errors
+/// When the folder cannot be written or what is in it is not a CA.
+pub fn prepare(folder: &Path, domain: &str) -> Result<CaFiles, CaError> {
+    std::fs::create_dir_all(folder).map_err(|source| CaError::File { path: folder.into(), source })?;
+    let (key_file, certificate) = (folder.join("ca.key"), folder.join("ca.pem"));
+    if !key_file.exists() || !certificate.exists() {
+        let key = KeyPair::generate()?;
+        let ca = ca_params(domain)?.self_signed(&key)?;
+        // The key first: a key without certificate is made anew, a certificate without key would be of no use.
+        write(&key_file, key.serialize_pem().as_bytes(), 0o600)?;
+        write(&certificate, ca.pem().as_bytes(), 0o644)?;
+    }
+    let ca_pem = read(&certificate)?;
+    let issuer = Issuer::from_ca_cert_pem(&ca_pem, KeyPair::from_pem(&read(&key_file)?)?)?;
+    let key = KeyPair::generate()?;
+    let leaf = leaf_params(domain)?.signed_by(&key, &issuer)?;
+    let bundle = folder.join("bundle.pem");
+    write(&bundle, format!("{}\n{ca_pem}", system_certificates()).as_bytes(), 0o644)?;
+    Ok(CaFiles { certificate, bundle, chain_pem: format!("{}{ca_pem}", leaf.pem()), key_pem: key.serialize_pem() })
+}
+
+fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, format!("Paddock local CA for {domain}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let loopback = [
+        GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0])),
+        GeneralSubtree::IpAddress(CidrSubnet::V6([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], [0xff; 16])),
+    ];
+    let names = [domain, "localhost"].map(|name| GeneralSubtree::DnsName(name.to_owned()));
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: names.into_iter().chain(loopback).collect(),
+        excluded_subtrees: Vec::new(),
+    });
+    Ok(params)
+}
+
+fn leaf_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut names = vec![domain.to_owned(), "localhost".into()];
+    names.extend(["api", "git", "data", "registry"].map(|label| format!("{label}.{domain}")));
+    // Clients refuse a wildcard directly under a top label (`*.localhost`).
+    if domain.contains('.') {
+        names.push(format!("*.{domain}"));
+    }
+    let mut params = CertificateParams::new(names)?;
+    params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
+    params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv6Addr::LOCALHOST.into()));
+    params.distinguished_name.push(DnType::CommonName, domain);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
+}
+
+fn system_certificates() -> String {
+    SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String, CaError> {
+    std::fs::read_to_string(path).map_err(|source| CaError::File { path: path.into(), source })
+}
+
+/// Writes a whole file or none: a temporary one beside it, then a rename.
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {
+    let attempt = || -> io::Result<()> {
+        let temporary = path.with_extension("new");
+        let _ = std::fs::remove_file(&temporary);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    attempt().map_err(|source| CaError::File { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_ca_stays_and_the_certificate_is_fresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = prepare(folder.path(), "paddock.localhost").unwrap();
+        let ca = std::fs::read_to_string(&first.certificate).unwrap();
+        let second = prepare(folder.path(), "paddock.localhost").unwrap();
+        assert_eq!(std::fs::read_to_string(&second.certificate).unwrap(), ca);
+        assert_ne!(first.key_pem, second.key_pem);
+        assert!(std::fs::read_to_string(&second.bundle).unwrap().ends_with(&ca));
+        let mode = std::fs::metadata(folder.path().join("ca.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,93 @@
+//! What a use case answers when it does not do what was asked: one part for the user, one for the operator.
+
+use std::fmt;
+
+use paddock_core::ErrorId;
+
+/// A refusal or a failure. `message` is for the user; the cause is for the log and has no way into an answer.
+#[derive(Debug)]
+pub struct Error {
+    /// The error id of the answer.
+    pub id: ErrorId,
+    /// A sentence the user can act on.
+    pub message: String,
+    /// What was not found, where clients ask for it (`"app"`, `"session"`).
+    pub resource: Option<&'static str>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The result of a use case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A refusal with a sentence for the user.
+    pub fn new(id: ErrorId, message: impl Into<String>) -> Self {
+        Self { id, message: message.into(), resource: None, source: None }
+    }
+
+    /// A value that is not acceptable.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorId::InvalidParams, message)
+    }
+
+    /// Something that does not exist, or that the actor may not see.
+    #[must_use]
+    pub fn not_found(resource: &'static str) -> Self {
+        let mut error = Self::new(ErrorId::NotFound, format!("Couldn't find that {}.", resource.replace('_', " ")));
+        error.resource = Some(resource);
+        error
+    }
+
+    /// A failure of ours: the user gets a stock sentence, the operator the cause.
+    pub fn internal(doing: &'static str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            id: ErrorId::InternalServerError,
+            message: "Internal server error. The server's log has the cause under this request's id.".into(),
+            resource: None,
+            source: Some(Box::new(Cause { doing, source: cause.into() })),
+        }
+    }
+}
+
+/// What was being done when something failed.
+#[derive(Debug)]
+struct Cause {
+    doing: &'static str,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.doing)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|cause| cause.as_ref() as _)
+    }
+}
+
+/// An error and its causes on one line, for the log.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

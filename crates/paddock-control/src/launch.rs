@@ -1,0 +1,88 @@
+//! What a dyno's container is made of: command, environment, limits. Pure; nothing is started here.
+//!
+//! Source: contract `buildpacks.md`, section 11, and `platform-behaviour.md`, section 3.
+
+use std::time::Duration;
+
+use paddock_core::config::ConfigVars;
+use paddock_core::dyno::{DynoName, DynoSize};
+use paddock_runtime::Limits;
+
+/// The longest life of a one-off dyno that did not say how long it lives: a day.
+pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes of a dyno's writable layer, where the runtime can limit it.
+const DISK_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of
+/// this text. A script of `.profile.d` that fails does not stop the boot.
+const BOOT: &str = r#"
+cd /app
+for script in /app/.profile.d/*.sh; do
+  if [ -r "$script" ]; then . "$script"; fi
+done
+if [ -r /app/.profile ]; then . /app/.profile; fi
+exec bash -c "$1"
+"#;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The program of a dyno whose Procfile line, or `run` command, is `command`.
+pub(crate) fn dyno_command(command: &str) -> Vec<String> {
+    ["bash", "-c", BOOT, "bash", command].map(str::to_owned).to_vec()
+}
+
+/// The whole environment of a dyno. Config vars win over `PATH`, never over what the platform must say.
+pub(crate) fn dyno_env(
+    config: &ConfigVars,
+    name: &DynoName,
+    port: Option<u16>,
+    terminal: &[(String, String)],
+) -> Vec<(String, Vec<u8>)> {
+    let mut env = std::collections::BTreeMap::new();
+    env.insert("PATH".to_owned(), PATH.to_owned());
+    env.extend(terminal.iter().cloned());
+    env.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
+    env.insert("HOME".into(), "/app".into());
+    env.insert("PWD".into(), "/app".into());
+    env.insert("DYNO".into(), name.to_string());
+    if let Some(port) = port {
+        env.insert("PORT".into(), port.to_string());
+    }
+    env.into_iter().map(|(key, value)| (key, value.into_bytes())).collect()
+}
+
+/// The limits of a dyno of this size.
+pub(crate) fn dyno_limits(size: DynoSize) -> Limits {
+    Limits {
+        memory_bytes: size.memory_bytes(),
+        cpu_millicores: size.cpu_millicores(),
+        cpu_weight: size.cpu_weight(),
+        pids: size.pids(),
+        disk_bytes: DISK_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenants_line_is_one_argument() {
+        let command = dyno_command("echo $PORT && rm -rf \"$HOME\"");
+        assert_eq!(command.len(), 5);
+        assert_eq!(command[4], "echo $PORT && rm -rf \"$HOME\"");
+    }
+
+    #[test]
+    fn config_vars_win_over_path_but_not_over_the_platform() {
+        let config = [("PATH", "/x"), ("PORT", "1"), ("DYNO", "evil"), ("A", "b")];
+        let config = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let env = dyno_env(&config, &"web.1".parse().unwrap(), Some(5000), &[]);
+        let value = |key: &str| env.iter().find(|(k, _)| k == key).map(|(_, v)| String::from_utf8(v.clone()).unwrap());
+        assert_eq!(value("PATH").as_deref(), Some("/x"));
+        assert_eq!(value("PORT").as_deref(), Some("5000"));
+        assert_eq!(value("DYNO").as_deref(), Some("web.1"));
+        assert_eq!(value("HOME").as_deref(), Some("/app"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Reconcilers hold things true. A pass takes no input: wake-ups say "look", never "what", so there is one code path
+//! after a crash, on another machine and on an ordinary day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::chain;
+use crate::wake::Listener;
+
+pub mod formation;
+pub mod garbage;
+pub mod output;
+pub mod routes;
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassReport {
+    /// Steps carried out.
+    pub done: usize,
+    /// Steps that failed; they are tried again in a later pass.
+    pub failed: usize,
+    /// How soon to look again without a wake-up, when sooner than usual.
+    pub again_in: Option<Duration>,
+}
+
+/// Holds one thing true.
+#[async_trait]
+pub trait Reconciler: Send {
+    /// What it keeps true, for logs and metrics.
+    const NAME: &'static str;
+    /// How long it may go without looking when nothing wakes it.
+    const INTERVAL: Duration;
+
+    /// Looks, plans, acts, records.
+    async fn pass(&mut self) -> crate::Result<PassReport>;
+}
+
+/// Runs a reconciler until `stop`: a pass at once, then one for each wake-up and at least one for each interval.
+pub async fn keep_true<R: Reconciler>(mut reconciler: R, mut wake: Listener, stop: CancellationToken) {
+    loop {
+        let wait = match reconciler.pass().await {
+            Ok(report) => {
+                if report.done + report.failed > 0 {
+                    tracing::debug!(reconciler = R::NAME, done = report.done, failed = report.failed, "pass");
+                }
+                report.again_in.unwrap_or(R::INTERVAL).min(R::INTERVAL)
+            }
+            Err(error) => {
+                tracing::error!(reconciler = R::NAME, error = chain(&error), "pass failed, will be tried again");
+                R::INTERVAL
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = wake.heard(wait) => {}
+        }
+    }
+}
+
+/// Something shared by reconcilers and use cases.
+pub(crate) type Shared<T> = Arc<T>;

@@ -1,0 +1,86 @@
+//! `paddockd env`: the variables that point the official CLI and git at this server.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
+
+use super::super::paths::Paths;
+
+/// How long a server that is starting is waited for.
+const STARTING: Duration = Duration::from_secs(30);
+
+/// Prints `export NAME=VALUE` lines for a shell: eval "$(paddockd env --data DIR)"
+#[derive(Debug, Args)]
+pub(crate) struct EnvArgs {
+    /// Data folder of the server
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+impl EnvArgs {
+    pub(crate) fn run(self) -> ExitCode {
+        let paths = Paths::new(self.data);
+        match variables(&paths) {
+            Ok(variables) => {
+                let mut out = std::io::stdout().lock();
+                for (name, value) in variables {
+                    // A closed pipe is the reader's choice.
+                    let _ = writeln!(out, "export {name}={}", shell_quoted(&value));
+                }
+                ExitCode::SUCCESS
+            }
+            Err(reason) => super::super::complain(&reason),
+        }
+    }
+}
+
+fn variables(paths: &Paths) -> Result<Vec<(String, String)>, String> {
+    let deadline = Instant::now() + STARTING;
+    loop {
+        match admin::ask(&paths.admin_socket(), &AdminRequest::Environment, Duration::from_secs(10)) {
+            Ok((AdminAnswer::Environment { variables }, _)) => return Ok(variables),
+            Ok((AdminAnswer::Refused { reason }, _)) => return Err(reason),
+            Ok((other, _)) => return Err(format!("the server gave an answer that does not fit: {other:?}")),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(format!(
+                    "no server answers for {} ({error}). Start one with: paddockd serve --data {}",
+                    paths.data.display(),
+                    paths.data.display()
+                ));
+            }
+            Err(_) => wait(),
+        }
+    }
+}
+
+/// A pause before asking again: a server that is starting tells nobody.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait on before the socket exists")]
+fn wait() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+/// The value in a form that every POSIX shell reads back byte for byte.
+fn shell_quoted(value: &str) -> String {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"_-./:@,+=%".contains(&c);
+    if !value.is_empty() && value.bytes().all(plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_quoted;
+
+    #[test]
+    fn values_survive_a_shell() {
+        assert_eq!(shell_quoted("http://localhost:5080"), "http://localhost:5080");
+        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(shell_quoted(""), "''");
+    }
+}

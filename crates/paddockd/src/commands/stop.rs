@@ -1,0 +1,52 @@
+//! `paddockd stop`: ends a server, and on demand its dynos and router.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
+
+use super::super::paths::Paths;
+
+/// Longest time for the server to end; dynos get 30 s after SIGTERM.
+const ENDING: Duration = Duration::from_secs(90);
+
+/// Stops the server; dynos and the router go on unless --stop-dynos is given
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// Data folder of the server
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Also stop every dyno and the router, and undo what was made in the kernel
+    #[arg(long)]
+    stop_dynos: bool,
+}
+
+impl StopArgs {
+    pub(crate) fn run(self) -> ExitCode {
+        let paths = Paths::new(self.data);
+        match admin::ask(&paths.admin_socket(), &AdminRequest::Stop { dynos: self.stop_dynos }, ENDING) {
+            Ok((AdminAnswer::Stopping { pid }, mut stream)) => {
+                let mut rest = Vec::new();
+                // The server closes the connection as its last act.
+                match stream.read_to_end(&mut rest) {
+                    Ok(_) => super::super::say(&format!("Stopped (process {pid}).")),
+                    Err(error) => super::super::complain(&format!("process {pid} did not end in time: {error}")),
+                }
+            }
+            Ok((AdminAnswer::Refused { reason }, _)) => super::super::complain(&reason),
+            Ok((other, _)) => super::super::complain(&format!("the server gave an answer that does not fit: {other:?}")),
+            Err(error) if not_running(&error) && !self.stop_dynos => {
+                super::super::say(&format!("No server runs for {}.", paths.data.display()))
+            }
+            Err(error) if not_running(&error) => super::super::stop_without_server(&paths),
+            Err(error) => super::super::complain(&format!("could not ask the server: {error}")),
+        }
+    }
+}
+
+fn not_running(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}

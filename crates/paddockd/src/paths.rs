@@ -1,0 +1,72 @@
+//! Where things lie in a data directory.
+
+use std::path::PathBuf;
+
+/// A data directory and the places in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    /// The data directory, as given or canonical.
+    pub(crate) data: PathBuf,
+}
+
+impl Paths {
+    /// The places in `data`.
+    pub(crate) fn new(data: PathBuf) -> Self {
+        Self { data: std::fs::canonicalize(&data).unwrap_or(data) }
+    }
+
+    /// Held while a server runs.
+    pub(crate) fn serve_lock(&self) -> PathBuf {
+        self.data.join("serve.lock")
+    }
+
+    /// Sockets.
+    pub(crate) fn run(&self) -> PathBuf {
+        self.data.join("run")
+    }
+
+    /// The administrator's socket.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.run().join("admin.sock")
+    }
+
+    /// Where the router forwards requests for the platform.
+    pub(crate) fn serve_socket(&self) -> PathBuf {
+        self.run().join("serve.sock")
+    }
+
+    /// Where the router forwards rendezvous connections.
+    pub(crate) fn rendezvous_socket(&self) -> PathBuf {
+        self.run().join("rendezvous.sock")
+    }
+
+    /// Where the router takes its orders.
+    pub(crate) fn router_socket(&self) -> PathBuf {
+        self.run().join("router.sock")
+    }
+
+    /// Where git hooks report.
+    pub(crate) fn git_hook_socket(&self) -> PathBuf {
+        self.run().join("git-hook.sock")
+    }
+
+    /// The router's own folder.
+    pub(crate) fn router(&self) -> PathBuf {
+        self.data.join("router")
+    }
+
+    /// The local certificate authority.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.data.join("ca")
+    }
+
+    /// Password of the first account.
+    pub(crate) fn admin_password(&self) -> PathBuf {
+        self.data.join("admin-password")
+    }
+
+    /// Token that `paddockd env` prints.
+    pub(crate) fn cli_token(&self) -> PathBuf {
+        self.data.join("cli-token")
+    }
+}

@@ -1,0 +1,161 @@
+//! Starting the router, and the sockets it is started on.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use async_trait::async_trait;
+use paddock_control::router_link::RouterStarter;
+use paddock_ipc::routes::{Listener, ListenerKind};
+use paddock_router::{RouterStart, RunAs};
+
+use crate::instance::Instance;
+use crate::paths::Paths;
+
+/// Starts `paddockd router` on sockets that are bound already.
+pub(crate) struct RouterProcess {
+    pub(crate) program: PathBuf,
+    pub(crate) paths: Paths,
+    pub(crate) instance: Instance,
+}
+
+#[async_trait]
+impl RouterStarter for RouterProcess {
+    async fn start(&self, listeners: &[(Listener, OwnedFd)]) -> io::Result<()> {
+        let control = self.control_socket()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let uid = self.instance.router_uid();
+        let start = RouterStart {
+            folder: self.paths.router(),
+            serve_socket: self.paths.serve_socket(),
+            rendezvous_socket: self.paths.rendezvous_socket(),
+            instance: self.instance.letters.clone(),
+            run_as: Some(RunAs { uid, gid: uid }),
+            workers: 0,
+            listeners: listeners.iter().map(|(listener, _)| listener.clone()).collect(),
+        };
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.paths.router().join("start.log"))?;
+        let mut child = Command::new(&self.program)
+            .arg("router")
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()?;
+        let sockets: Vec<_> = listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
+        start.send(ours.as_fd(), control.as_fd(), &sockets)?;
+        // Reaped when it ends while we live; when we end first, the system's process 1 does it.
+        std::thread::Builder::new().name("router-reaper".into()).spawn(move || {
+            let status = child.wait();
+            tracing::warn!(?status, "the router has ended");
+        })?;
+        Ok(())
+    }
+}
+
+impl RouterProcess {
+    /// Prepares the router's folder: it, and nothing else, belongs to the router's user.
+    pub(crate) fn prepare_folder(&self, chain_pem: &str, key_pem: &str) -> io::Result<()> {
+        let uid = self.instance.router_uid();
+        let (folder, tls) = (self.paths.router(), self.paths.router().join("tls"));
+        for made in [&folder, &tls] {
+            std::fs::create_dir_all(made)?;
+            std::fs::set_permissions(made, PermissionsExt::from_mode(0o700))?;
+            chown(made, Some(uid), Some(uid))?;
+        }
+        for (name, content) in [("cert.pem", chain_pem), ("key.pem", key_pem)] {
+            let new = tls.join(format!("{name}.new"));
+            std::fs::write(&new, content)?;
+            std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600))?;
+            chown(&new, Some(uid), Some(uid))?;
+            std::fs::rename(&new, tls.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn control_socket(&self) -> io::Result<UnixListener> {
+        let path = self.paths.router_socket();
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+        Ok(listener)
+    }
+}
+
+/// Why a socket could not be had, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// Somebody else has the port.
+    #[error("{address} is taken{}. Choose another with --listen.", by(.holder))]
+    Taken { address: SocketAddr, holder: Option<String> },
+    /// Anything else.
+    #[error("could not listen on {address}")]
+    Other {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn by(holder: &Option<String>) -> String {
+    holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
+}
+
+/// Binds the public port, on loopback as well as on the containers' bridge, and the DNS forwarder's.
+pub(crate) fn bind(listen: SocketAddr, bridge: IpAddr) -> Result<Vec<(Listener, OwnedFd)>, BindError> {
+    let mut sockets = vec![public(listen)?];
+    // Dynos reach the router by the bridge's address, unless the public socket covers it already.
+    if !listen.ip().is_unspecified() {
+        sockets.push(public(SocketAddr::new(bridge, listen.port()))?);
+    }
+    let address = SocketAddr::new(bridge, 53);
+    let other = |source| BindError::Other { address, source };
+    let udp = UdpSocket::bind(address).map_err(other)?;
+    let tcp = TcpListener::bind(address).map_err(other)?;
+    sockets.push((Listener { kind: ListenerKind::DnsUdp, address }, udp.into()));
+    sockets.push((Listener { kind: ListenerKind::DnsTcp, address }, tcp.into()));
+    Ok(sockets)
+}
+
+fn public(address: SocketAddr) -> Result<(Listener, OwnedFd), BindError> {
+    match TcpListener::bind(address) {
+        Ok(socket) => {
+            let address = socket.local_addr().unwrap_or(address);
+            Ok((Listener { kind: ListenerKind::Public, address }, socket.into()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(BindError::Taken { address, holder: holder_of(address.port()) })
+        }
+        Err(source) => Err(BindError::Other { address, source }),
+    }
+}
+
+/// The process that listens on a TCP port, as far as /proc tells.
+fn holder_of(port: u16) -> Option<String> {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
+        let text = std::fs::read_to_string(table).ok()?;
+        text.lines().skip(1).find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let local = u16::from_str_radix(fields.get(1)?.rsplit_once(':')?.1, 16).ok()?;
+            (local == port && *fields.get(3)? == "0A").then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+        })
+    })?;
+    let wanted = format!("socket:[{inode}]");
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let pid = process.file_name().to_string_lossy().into_owned();
+        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let holds = |link: io::Result<PathBuf>| link.is_ok_and(|target| target.as_os_str() == wanted.as_str());
+        if pid.bytes().all(|c| c.is_ascii_digit())
+            && descriptors.flatten().any(|descriptor| holds(std::fs::read_link(descriptor.path())))
+        {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("process {pid} ({})", name.trim()));
+        }
+    }
+    None
+}

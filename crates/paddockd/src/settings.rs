@@ -1,0 +1,131 @@
+//! Settings of `paddockd serve`: read once, from arguments and the environment; all problems are reported together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Variables of the operator's environment that builds are given as well, for networks with a proxy, a private CA
+/// or package mirrors. Source: contract `buildpacks.md`, section 4, "Site environment".
+const SITE_VARIABLES: [&str; 20] = [
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "GIT_SSL_CAINFO",
+    "NPM_CONFIG_REGISTRY",
+    "PIP_INDEX_URL",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "GOPROXY",
+    "CURL_TIMEOUT",
+];
+
+/// Arguments of `paddockd serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Folder that holds everything this server keeps: database, slugs, repositories, logs, keys
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Address and port for the platform and every app
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5080")]
+    pub(crate) listen: SocketAddr,
+    /// Domain of the platform: an app answers at NAME.DOMAIN
+    #[arg(long, value_name = "NAME", default_value = "paddock.localhost")]
+    pub(crate) domain: String,
+    /// E-mail of the first account, made on an empty data folder [default: admin@DOMAIN]
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) admin_email: Option<String>,
+    /// Network outside the usual ones that dynos and builds may reach; may be given several times
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow_egress: Vec<String>,
+    /// Most builds at a time, of different apps
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) concurrent_builds: usize,
+    /// Accept buildpack URLs that are not https (closed networks, tests)
+    #[arg(long)]
+    pub(crate) allow_insecure_buildpack_urls: bool,
+}
+
+/// Problems with the settings, all of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct Problems(Vec<String>);
+
+impl ServeArgs {
+    /// Checks what arguments alone can tell.
+    pub(crate) fn check(&self) -> Result<(), Problems> {
+        let mut problems = Vec::new();
+        if !is_domain(&self.domain) {
+            problems.push(format!("--domain {:?} is not a domain name, such as paddock.example", self.domain));
+        }
+        if self.admin_email.as_deref().is_some_and(|email| !email.contains('@')) {
+            problems.push("--admin-email is not an e-mail address".into());
+        }
+        if self.concurrent_builds == 0 {
+            problems.push("--concurrent-builds must be at least 1".into());
+        }
+        for cidr in &self.allow_egress {
+            if !is_cidr(cidr) {
+                problems.push(format!("--allow-egress {cidr:?} is not a network, such as 192.0.2.0/24"));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    }
+}
+
+fn is_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 200 && name.split('.').all(label)
+}
+
+fn is_cidr(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    match (address.parse::<std::net::IpAddr>(), bits.parse::<u8>()) {
+        (Ok(std::net::IpAddr::V4(_)), Ok(bits)) => bits <= 32,
+        (Ok(std::net::IpAddr::V6(_)), Ok(bits)) => bits <= 128,
+        _ => false,
+    }
+}
+
+/// The operator's variables for builds.
+pub(crate) fn site_env(lookup: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+    SITE_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), lookup(name)?))).collect()
+}
+
+/// The resolvers of a resolv.conf, port 53.
+pub(crate) fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
+    let address = |line: &str| line.trim().strip_prefix("nameserver")?.trim().parse().ok();
+    resolv_conf.lines().filter_map(address).map(|address| SocketAddr::new(address, 53)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_and_networks_are_checked() {
+        assert!(is_domain("paddock.localhost") && is_domain("a") && !is_domain("A.b") && !is_domain("a..b"));
+        assert!(is_cidr("192.0.2.0/24") && is_cidr("2001:db8::/32") && !is_cidr("192.0.2.0") && !is_cidr("1.2.3.4/33"));
+    }
+
+    #[test]
+    fn resolvers_are_read() {
+        let found = resolvers("# x\nnameserver 10.0.0.1\nsearch a\nnameserver ::1\n");
+        assert_eq!(found, ["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()]);
+    }
+}
