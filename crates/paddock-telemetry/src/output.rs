@@ -1,0 +1,275 @@
+//! The output of builds and release phases: one text each, followed while it grows.
+//!
+//! `ID.txt` is the text; `ID.end` says that it is finished. A follower looks for the mark before it reads up to the
+//! end of the text, so it never takes an early end for the last one.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+/// Most bytes of one output; a build that prints without end does not fill the disk.
+pub const OUTPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const TOO_LONG: &[u8] = b"\n !     Output is too long: the rest of it is left out.\n";
+const CHUNK_BYTES: u64 = 64 * 1024;
+/// The wake-up is speed; the timer is truth, also for text that another process writes.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What went wrong with an output.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Nothing has been written under this id.
+    #[error("no output {0}")]
+    NotStarted(Uuid),
+    /// It was finished before; nothing can be added.
+    #[error("output {0} is finished")]
+    Finished(Uuid),
+    /// The disk refused.
+    #[error("could not {doing} output {id}")]
+    Disk {
+        /// What was tried.
+        doing: &'static str,
+        /// Which output.
+        id: Uuid,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The outputs in one folder. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct OutputLogs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    /// Wakes followers in this process; entries without followers and writer are swept when another is made.
+    growing: Mutex<HashMap<Uuid, watch::Sender<()>>>,
+}
+
+impl OutputLogs {
+    /// Uses `folder`, made if missing.
+    ///
+    /// # Errors
+    /// As the file system has them.
+    pub fn open(folder: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { shared: Arc::new(Shared { folder, growing: Mutex::default() }) })
+    }
+
+    /// Starts an output, or goes on with one that was not finished. One writer at a time.
+    ///
+    /// # Errors
+    /// [`OutputError::Finished`], [`OutputError::Disk`].
+    pub fn writer(&self, id: Uuid) -> Result<OutputWriter, OutputError> {
+        if self.shared.is_finished(id) {
+            return Err(OutputError::Finished(id));
+        }
+        let failed = |source| OutputError::Disk { doing: "open", id, source };
+        let path = self.shared.text_path(id);
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        Ok(OutputWriter { shared: self.shared.clone(), id, file: Arc::new(file), bytes })
+    }
+
+    /// Finishes an output whose writer is gone. Finishing a finished one succeeds.
+    ///
+    /// # Errors
+    /// [`OutputError::Disk`].
+    pub async fn abandon(&self, id: Uuid) -> Result<(), OutputError> {
+        let shared = self.shared.clone();
+        blocking("finish", id, move || {
+            OpenOptions::new().create(true).append(true).open(shared.text_path(id))?.sync_all()?;
+            shared.finish(id)
+        })
+        .await
+    }
+
+    /// Follows an output from its first byte until it is finished.
+    ///
+    /// # Errors
+    /// [`OutputError::NotStarted`], [`OutputError::Disk`].
+    pub fn follow(&self, id: Uuid) -> Result<Follow, OutputError> {
+        // Registered before the first look, so nothing is waited for in vain.
+        let wake = self.shared.wake(id).subscribe();
+        match File::open(self.shared.text_path(id)) {
+            Ok(_) => Ok(Follow { shared: self.shared.clone(), id, offset: 0, wake }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OutputError::NotStarted(id)),
+            Err(source) => Err(OutputError::Disk { doing: "open", id, source }),
+        }
+    }
+
+    /// Whether the output is finished; false also for one that was never started.
+    #[must_use]
+    pub fn is_finished(&self, id: Uuid) -> bool {
+        self.shared.is_finished(id)
+    }
+
+    /// Deletes an output; its followers end. Deleting what is gone succeeds.
+    ///
+    /// # Errors
+    /// [`OutputError::Disk`].
+    pub async fn delete(&self, id: Uuid) -> Result<(), OutputError> {
+        let shared = self.shared.clone();
+        blocking("delete", id, move || {
+            remove(&shared.text_path(id))?;
+            remove(&shared.end_path(id))?;
+            shared.wake(id).send_replace(());
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Adds to one output.
+#[derive(Debug)]
+pub struct OutputWriter {
+    shared: Arc<Shared>,
+    id: Uuid,
+    file: Arc<File>,
+    bytes: u64,
+}
+
+impl OutputWriter {
+    /// Adds bytes; followers see them at once. Beyond [`OUTPUT_BYTES_MAX`] a notice is added and the rest left out.
+    ///
+    /// # Errors
+    /// [`OutputError::Disk`].
+    pub async fn append(&mut self, bytes: impl Into<Bytes>) -> Result<(), OutputError> {
+        let mut bytes: Bytes = bytes.into();
+        let room = OUTPUT_BYTES_MAX.saturating_sub(self.bytes);
+        if bytes.is_empty() || room == 0 {
+            return Ok(());
+        }
+        if bytes.len() as u64 > room {
+            bytes = [&bytes[..usize::try_from(room).unwrap_or(0)], TOO_LONG].concat().into();
+        }
+        let (file, shared, id) = (self.file.clone(), self.shared.clone(), self.id);
+        self.bytes += bytes.len() as u64;
+        blocking("write", id, move || {
+            (&*file).write_all(&bytes)?;
+            shared.wake(id).send_replace(());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends the output; returns once all of it is on disk.
+    ///
+    /// # Errors
+    /// [`OutputError::Disk`].
+    pub async fn finish(self) -> Result<(), OutputError> {
+        let Self { shared, id, file, .. } = self;
+        blocking("finish", id, move || {
+            file.sync_all()?;
+            shared.finish(id)
+        })
+        .await
+    }
+}
+
+/// Follows one output.
+#[derive(Debug)]
+pub struct Follow {
+    shared: Arc<Shared>,
+    id: Uuid,
+    offset: u64,
+    wake: watch::Receiver<()>,
+}
+
+impl Follow {
+    /// The next bytes; `None` at the end of a finished or deleted output. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`OutputError::Disk`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, OutputError> {
+        loop {
+            self.wake.borrow_and_update();
+            let (shared, id, offset) = (self.shared.clone(), self.id, self.offset);
+            let (is_over, bytes) = blocking("read", id, move || shared.look(id, offset)).await?;
+            if !bytes.is_empty() {
+                self.offset += bytes.len() as u64;
+                return Ok(Some(bytes));
+            }
+            if is_over {
+                return Ok(None);
+            }
+            // Elapsed is as good as woken: look again.
+            let _ = tokio::time::timeout(LOOK_AGAIN, self.wake.changed()).await;
+        }
+    }
+}
+
+impl Shared {
+    fn text_path(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.txt"))
+    }
+
+    fn end_path(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.end"))
+    }
+
+    fn is_finished(&self, id: Uuid) -> bool {
+        self.end_path(id).exists()
+    }
+
+    fn finish(&self, id: Uuid) -> io::Result<()> {
+        File::create(self.end_path(id))?.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        self.wake(id).send_replace(());
+        Ok(())
+    }
+
+    fn wake(&self, id: Uuid) -> watch::Sender<()> {
+        let mut growing = self.growing();
+        if let Some(sender) = growing.get(&id) {
+            return sender.clone();
+        }
+        growing.retain(|_, sender| sender.receiver_count() > 0);
+        growing.entry(id).or_insert_with(|| watch::Sender::new(())).clone()
+    }
+
+    fn growing(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there will be no more than what is there now, and the bytes from `offset` on.
+    fn look(&self, id: Uuid, offset: u64) -> io::Result<(bool, Bytes)> {
+        let is_finished = self.is_finished(id);
+        let mut file = match File::open(self.text_path(id)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((true, Bytes::new())),
+            Err(error) => return Err(error),
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(CHUNK_BYTES).read_to_end(&mut bytes)?;
+        Ok((is_finished, bytes.into()))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    id: Uuid,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, OutputError> {
+    let outcome = spawn_blocking(work).await.map_err(io::Error::other);
+    outcome.and_then(|outcome| outcome).map_err(|source| OutputError::Disk { doing, id, source })
+}
