@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Source to slug layer: git receive, sources, buildpacks.
+//!
+//! * [`git`]: one bare repository an app, with the installed git as engine, and our `proc-receive` hook.
+//! * [`Builder`]: runs one build in a container of its own through the runtime port and adds the slug as a layer.
+//! * [`runner`]: what runs inside that container: everything that touches a tenant's bytes.
+//!
+//! Rules: contract `buildpacks.md`; text of errors that people see: its sections 5, 7 and 8.
+
+pub mod git;
+mod host;
+pub mod output;
+pub mod plan;
+pub mod runner;
+pub mod source;
+
+pub use host::{
+    BuildFailure, BuildLog, BuildOutcome, BuildRequest, Builder, BuilderConfig, FailureKind, Source,
+    SourceArchive,
+};

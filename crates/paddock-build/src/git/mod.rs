@@ -1,0 +1,181 @@
+//! Git over smart HTTP, with the installed git as engine: one bare repository an app, under an unprivileged user.
+//!
+//! A push goes: [`Repositories::advertise`], then [`Repositories::serve`] runs `git receive-pack`, which stores and
+//! checks the objects and starts our hook ([`hook`]), which reaches [`HookListener::accept`]. The caller pins the
+//! commit, builds, and answers with a [`PushResult`] per ref; it moves the deploy branch itself
+//! ([`Repositories::update_ref`]) together with its own record of the build.
+//!
+//! Every git process has a cleared environment, one configuration file of ours and nothing of the host's.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::process::Command;
+
+pub mod hook;
+mod listener;
+pub mod pkt_line;
+pub mod proc_receive;
+pub mod push;
+mod repository;
+mod service;
+
+pub use hook::{HOOK_NAME, git_hook_main};
+pub use listener::{HookListener, PushReply, PushRequest, Pusher};
+pub use push::{PushResult, PushVerdict, RefCommand};
+pub use repository::Submodule;
+pub use service::{GitReply, GitRequest, Service};
+
+/// Makes the command that runs a program as the git user, confined: own cgroup with limits, no privileges.
+/// It must not pass on the environment of this process; it is cleared again here.
+pub type Confine = Arc<dyn Fn(&Path) -> Command + Send + Sync>;
+
+/// How git is run.
+#[derive(Clone)]
+pub struct GitConfig {
+    /// `DIR/git`: the repositories. Made if missing, owned by the git user.
+    pub folder: PathBuf,
+    /// `DIR/git-hooks`: our hook and git's configuration. Made if missing; the git user can only read it.
+    pub hooks: PathBuf,
+    /// The git program.
+    pub program: PathBuf,
+    /// The user and group id that git processes have and repositories belong to.
+    pub uid: u32,
+    /// `paddockd`, which the hook is a link to; the git user must be able to run it.
+    pub hook_program: PathBuf,
+    /// The socket that hooks connect to; its folder must be reachable for the git user.
+    pub hook_socket: PathBuf,
+    /// The most bytes a repository may have before pushes to it are refused.
+    pub repository_bytes_max: u64,
+    /// Runs a program confined.
+    pub confine: Confine,
+}
+
+/// All repositories.
+#[derive(Clone)]
+pub struct Repositories {
+    config: Arc<GitConfig>,
+    pushes: listener::Pushes,
+    creating: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What went wrong with git.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// Something on the host failed.
+    #[error("{doing}")]
+    Io {
+        /// What was tried, and on what.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Git ended with an error.
+    #[error("git {command} ended with {status}: {message}")]
+    Failed {
+        /// The git command.
+        command: &'static str,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// The end of what it said.
+        message: String,
+    },
+    /// Git did not end in time.
+    #[error("git {0} did not end in time")]
+    Timeout(&'static str),
+    /// A ref is not where it was expected.
+    #[error("{0} has changed meanwhile")]
+    RefMoved(String),
+    /// A name that is no ref, or text that is no object id.
+    #[error("not a ref or object id: {0:?}")]
+    InvalidName(String),
+    /// The repository has become too large for further pushes.
+    #[error("repository has {bytes} bytes; pushes are refused beyond {limit}")]
+    TooLarge {
+        /// What it has.
+        bytes: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+}
+
+impl GitError {
+    fn io(doing: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { doing: doing.into(), source }
+    }
+}
+
+/// What git is told in every process. Nothing is kept in the repositories, so that a newer paddockd changes all.
+fn configuration(hooks: &Path) -> String {
+    format!(
+        "[core]\n\thooksPath = {hooks}\n\tbare = true\n\tfsync = committed\n\tfsyncMethod = batch\n\
+         \tlogAllRefUpdates = false\n\
+         [receive]\n\tfsckObjects = true\n\tmaxInputSize = 1g\n\tprocReceiveRefs = refs\n\tautogc = false\n\
+         \tadvertiseAtomic = false\n\tdenyDeleteCurrent = ignore\n\
+         [receive \"fsck\"]\n\tzeroPaddedFilemode = warn\n\tbadTimezone = warn\n\
+         [transfer]\n\tfsckObjects = true\n\thideRefs = refs/paddock\n\
+         [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[init]\n\tdefaultBranch = main\n\
+         [tar]\n\tumask = 0022\n[advice]\n\tdetachedHead = false\n",
+        hooks = quoted(hooks)
+    )
+}
+
+/// A path as a quoted value of git's configuration.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+impl Repositories {
+    /// Prepares the folders, the hook and git's configuration.
+    ///
+    /// # Errors
+    /// When one of them cannot be made.
+    pub fn open(config: GitConfig) -> Result<Self, GitError> {
+        let GitConfig { folder, hooks, uid, hook_program, .. } = &config;
+        let io = |what: &Path, source| GitError::io(format!("could not prepare {}", what.display()), source);
+        std::fs::create_dir_all(folder).map_err(|error| io(folder, error))?;
+        std::os::unix::fs::chown(folder, Some(*uid), Some(*uid)).map_err(|error| io(folder, error))?;
+        let home = hooks.join("home");
+        std::fs::create_dir_all(&home).map_err(|error| io(&home, error))?;
+        let configuration_file = hooks.join("gitconfig");
+        std::fs::write(&configuration_file, configuration(hooks))
+            .map_err(|error| io(&configuration_file, error))?;
+        let hook = hooks.join(HOOK_NAME);
+        let next = hooks.join("proc-receive.next");
+        // Replaced by a rename, so that a push that is under way finds the old or the new one.
+        let _ = std::fs::remove_file(&next);
+        std::os::unix::fs::symlink(hook_program, &next)
+            .and_then(|()| std::fs::rename(&next, &hook))
+            .map_err(|error| io(&hook, error))?;
+        Ok(Self { config: Arc::new(config), pushes: listener::Pushes::default(), creating: Arc::default() })
+    }
+
+    /// Listens for hooks. Once per server.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn listen(&self) -> Result<HookListener, GitError> {
+        HookListener::bind(&self.config.hook_socket, self.config.uid, self.pushes.clone())
+    }
+
+    /// A git command with our environment and nothing else.
+    fn command(&self, git_dir: &Path, arguments: &[&str]) -> Command {
+        let mut command = (self.config.confine)(&self.config.program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.config.hooks.join("home"))
+            .env("LC_ALL", "C.UTF-8")
+            .env("GIT_DIR", git_dir)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", self.config.hooks.join("gitconfig"))
+            .env("GIT_ALLOW_PROTOCOL", "https")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .args(arguments)
+            .current_dir(&self.config.folder);
+        command
+    }
+}

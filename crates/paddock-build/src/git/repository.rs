@@ -1,0 +1,262 @@
+//! One app's bare repository: making it, moving and reading its refs, taking a tree out of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use paddock_core::{AppId, BuildId};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use super::{GitError, Repositories};
+
+/// How long a git command that is not a transfer may take.
+const COMMAND_TIME: Duration = Duration::from_secs(120);
+/// The most output that is kept of a git command, in bytes.
+const OUTPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The most that is kept of what git says on standard error, in bytes.
+const MESSAGE_BYTES_MAX: u64 = 4 * 1024;
+
+/// A submodule of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submodule {
+    /// Where it lies in the tree.
+    pub path: String,
+    /// The commit it is at.
+    pub commit: String,
+}
+
+impl Repositories {
+    /// Where an app's repository lies, whether it exists or not.
+    #[must_use]
+    pub fn path(&self, app: AppId) -> PathBuf {
+        self.config.folder.join(format!("{app}.git"))
+    }
+
+    /// Makes the app's repository if it does not exist.
+    ///
+    /// # Errors
+    /// When git or the file system fails; nothing half made is left in its place.
+    pub async fn create(&self, app: AppId) -> Result<PathBuf, GitError> {
+        let path = self.path(app);
+        if path.exists() {
+            return Ok(path);
+        }
+        let _one_at_a_time = self.creating.lock().await;
+        if path.exists() {
+            return Ok(path);
+        }
+        let next = self.config.folder.join(format!("{app}.git.next"));
+        remove_folder(&next)?;
+        let init = ["init", "--bare", "--quiet", "--initial-branch=main", "--template="];
+        self.output(&next, "init", &init).await?;
+        let io = |source| GitError::io(format!("could not make the repository of {app}"), source);
+        // Archives contain what was pushed, whatever the app's own attributes say.
+        let info = next.join("info");
+        std::fs::create_dir_all(&info).map_err(io)?;
+        std::fs::write(info.join("attributes"), "* -export-ignore -export-subst\n").map_err(io)?;
+        std::fs::rename(&next, &path).map_err(io)?;
+        Ok(path)
+    }
+
+    /// Deletes the app's repository; succeeds when there is none.
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub async fn delete(&self, app: AppId) -> Result<(), GitError> {
+        let path = self.path(app);
+        tokio::task::spawn_blocking(move || remove_folder(&path))
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// The bytes that the app's objects take on disk.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn size_bytes(&self, app: AppId) -> Result<u64, GitError> {
+        let path = self.create(app).await?;
+        let text = self.text(&path, "count-objects", &["count-objects", "-v"]).await?;
+        let kibibytes = text.lines().filter_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            matches!(name, "size" | "size-pack" | "size-garbage").then(|| value.parse::<u64>().ok())?
+        });
+        Ok(kibibytes.sum::<u64>() * 1024)
+    }
+
+    /// The commit that a ref or object id names, if it names one (an annotated tag is followed to its commit).
+    ///
+    /// # Errors
+    /// When the name is malformed or git fails.
+    pub async fn resolve(&self, app: AppId, name: &str) -> Result<Option<String>, GitError> {
+        checked(name)?;
+        let path = self.create(app).await?;
+        let wanted = format!("{name}^{{commit}}");
+        match self.text(&path, "rev-parse", &["rev-parse", "--verify", "--quiet", &wanted]).await {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(GitError::Failed { status, .. }) if status.code() == Some(1) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a ref to `new`, if it is at `expected_old` now (all zeros for a ref that must not exist).
+    ///
+    /// # Errors
+    /// [`GitError::RefMoved`] when it is elsewhere.
+    pub async fn update_ref(
+        &self,
+        app: AppId,
+        name: &str,
+        new: &str,
+        expected_old: &str,
+    ) -> Result<(), GitError> {
+        for text in [name, new, expected_old] {
+            checked(text)?;
+        }
+        let path = self.create(app).await?;
+        let arguments = ["update-ref", "--no-deref", name, new, expected_old];
+        match self.output(&path, "update-ref", &arguments).await {
+            Err(GitError::Failed { message, .. }) if message.contains("cannot lock ref") => {
+                Err(GitError::RefMoved(name.to_owned()))
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// Keeps a build's commit from being collected, whatever becomes of the branch.
+    ///
+    /// # Errors
+    /// When the commit does not exist or git fails.
+    pub async fn pin(&self, app: AppId, build: BuildId, commit: &str) -> Result<(), GitError> {
+        checked(commit)?;
+        let path = self.create(app).await?;
+        let name = format!("refs/paddock/builds/{build}");
+        self.output(&path, "update-ref", &["update-ref", &name, commit]).await.map(drop)
+    }
+
+    /// Lets a build's commit go; succeeds when it was not pinned.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn unpin(&self, app: AppId, build: BuildId) -> Result<(), GitError> {
+        let path = self.create(app).await?;
+        let name = format!("refs/paddock/builds/{build}");
+        self.output(&path, "update-ref", &["update-ref", "-d", &name]).await.map(drop)
+    }
+
+    /// The first line of a commit's message.
+    ///
+    /// # Errors
+    /// When the commit does not exist or git fails.
+    pub async fn commit_subject(&self, app: AppId, commit: &str) -> Result<String, GitError> {
+        checked(commit)?;
+        let path = self.create(app).await?;
+        let arguments = ["log", "-1", "--no-show-signature", "--format=%s", commit, "--"];
+        Ok(self.text(&path, "log", &arguments).await?.trim_end().to_owned())
+    }
+
+    /// Writes the tree of a commit as a tar to a new file `to`, which belongs to this process's user.
+    ///
+    /// # Errors
+    /// When the commit does not exist, the file exists or cannot be written.
+    pub async fn archive(&self, app: AppId, commit: &str, to: &Path) -> Result<(), GitError> {
+        checked(commit)?;
+        let path = self.create(app).await?;
+        let file = std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .open(to)
+            .map_err(|source| GitError::io(format!("could not write {}", to.display()), source))?;
+        let mut command = self.command(&path, &["archive", "--format=tar", commit]);
+        command.stdout(Stdio::from(file));
+        run(command, "archive").await.map(drop)
+    }
+
+    /// The submodules of a commit; none when it has no `.gitmodules`.
+    ///
+    /// # Errors
+    /// When the commit does not exist or git fails.
+    pub async fn submodules(&self, app: AppId, commit: &str) -> Result<Vec<Submodule>, GitError> {
+        checked(commit)?;
+        let path = self.create(app).await?;
+        if self.output(&path, "ls-tree", &["ls-tree", "-z", commit, ".gitmodules"]).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tree = self.output(&path, "ls-tree", &["ls-tree", "-r", "-z", commit]).await?;
+        // MODE SP TYPE SP OBJECT TAB PATH NUL
+        let submodules = tree.split(|byte| *byte == 0).filter_map(|entry| {
+            let entry = std::str::from_utf8(entry).ok()?;
+            let (commit, path) = entry.strip_prefix("160000 commit ")?.split_once('\t')?;
+            Some(Submodule { path: path.to_owned(), commit: commit.to_owned() })
+        });
+        Ok(submodules.collect())
+    }
+
+    async fn text(&self, git_dir: &Path, name: &'static str, arguments: &[&str]) -> Result<String, GitError> {
+        Ok(String::from_utf8_lossy(&self.output(git_dir, name, arguments).await?).into_owned())
+    }
+
+    async fn output(
+        &self,
+        git_dir: &Path,
+        name: &'static str,
+        arguments: &[&str],
+    ) -> Result<Vec<u8>, GitError> {
+        let mut command = self.command(git_dir, arguments);
+        command.stdout(Stdio::piped());
+        run(command, name).await
+    }
+}
+
+/// Runs a git command to its end and returns what was piped of its output.
+async fn run(mut command: Command, name: &'static str) -> Result<Vec<u8>, GitError> {
+    let io = |source: io::Error| GitError::io(format!("could not run git {name}"), source);
+    let mut child =
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(io)?;
+    let stdout = child.stdout.take();
+    let stderr = child.stderr.take();
+    let work = async {
+        let (output, message) =
+            tokio::join!(read_all(stdout, OUTPUT_BYTES_MAX), read_all(stderr, MESSAGE_BYTES_MAX));
+        Ok::<_, io::Error>((output?, message?, child.wait().await?))
+    };
+    let (output, message, status) =
+        tokio::time::timeout(COMMAND_TIME, work).await.map_err(|_| GitError::Timeout(name))?.map_err(io)?;
+    if status.success() {
+        return Ok(output);
+    }
+    let message = String::from_utf8_lossy(&message).trim().to_owned();
+    Err(GitError::Failed { command: name, status, message })
+}
+
+/// Reads to the end, keeping at most `limit` bytes: a process whose output is not read would hang.
+async fn read_all(reader: Option<impl tokio::io::AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    if let Some(mut reader) = reader {
+        (&mut reader).take(limit).read_to_end(&mut kept).await?;
+        tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?;
+    }
+    Ok(kept)
+}
+
+fn remove_folder(path: &Path) -> Result<(), GitError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(GitError::io(format!("could not remove {}", path.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names become arguments of git: no option, no range, no white space.
+fn checked(name: &str) -> Result<(), GitError> {
+    let allowed = |c: char| {
+        !c.is_whitespace() && !c.is_control() && !matches!(c, '~' | '^' | ':' | '?' | '*' | '[' | '\\')
+    };
+    if name.is_empty() || name.starts_with('-') || name.contains("..") || !name.chars().all(allowed) {
+        return Err(GitError::InvalidName(name.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! The host's side of a build: folders, containers, the slug layer, the cache.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
+use paddock_core::config::ConfigVars;
+use paddock_core::stack::Stack;
+use paddock_core::{AppId, BuildId, ProcessType};
+use paddock_runtime::{Layer, Limits, Runtime, RuntimeError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::git::Submodule;
+
+/// Takes the output of a build as it comes: bytes in order, lines cut anywhere. When it is full the build waits.
+pub type BuildLog = mpsc::Sender<Bytes>;
+
+/// What all builds of this server share.
+#[derive(Debug, Clone)]
+pub struct BuilderConfig {
+    /// `DIR/builds`: a folder for each build while it runs.
+    pub folder: PathBuf,
+    /// `DIR/caches`: what builds of an app leave for the next.
+    pub caches: PathBuf,
+    /// `paddockd`, which is mounted into build containers and run as `paddockd build-runner`.
+    pub program: PathBuf,
+    /// Variables for every build: proxies, certificate bundles, registries. Never secrets: buildpacks print some.
+    pub site_env: BTreeMap<String, String>,
+    /// Which buildpack URLs are allowed.
+    pub buildpack_urls: BuildpackUrls,
+    /// A host folder that is visible to builds, read-only and at the same path, for `file://` URLs.
+    pub buildpack_folder: Option<PathBuf>,
+    /// The largest slug in bytes (500 MB on Heroku).
+    pub slug_bytes_max: u64,
+}
+
+/// Runs builds.
+pub struct Builder {
+    runtime: Arc<dyn Runtime>,
+    config: BuilderConfig,
+}
+
+/// One build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Its id; containers and folders are named after it.
+    pub build: BuildId,
+    /// Its app.
+    pub app: AppId,
+    /// First host id of the app's range.
+    pub id_base: u32,
+    /// What is built.
+    pub source: Source,
+    /// The app's buildpacks in order; none to detect.
+    pub buildpacks: Vec<BuildpackRef>,
+    /// The app's config vars.
+    pub config_vars: ConfigVars,
+    /// What the slug will be laid upon.
+    pub stack: Stack,
+    /// Version of the stack.
+    pub stack_version: String,
+    /// The layers of the stack's build image, the uppermost first.
+    pub stack_layers: Vec<Layer>,
+    /// The id of the request that caused the build.
+    pub request_id: String,
+    /// Limits of the build's cgroup; the CPU weight is below that of dynos.
+    pub limits: Limits,
+    /// The longest time for the whole build (15 minutes on Heroku).
+    pub time_limit: Duration,
+}
+
+/// What is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The archive, a file on the host that the caller made and removes.
+    pub file: PathBuf,
+    /// What kind of archive.
+    pub archive: SourceArchive,
+    /// Commit or version, for `SOURCE_VERSION`; may be empty.
+    pub version: String,
+}
+
+/// What kind of archive a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceArchive {
+    /// From [`crate::git::Repositories::archive`].
+    Git {
+        /// From [`crate::git::Repositories::submodules`].
+        submodules: Vec<Submodule>,
+    },
+    /// A gzipped tar that somebody uploaded.
+    Uploaded {
+        /// `SHA256:` and hexadecimal digits, checked when given.
+        checksum: Option<String>,
+    },
+}
+
+/// What a successful build made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildOutcome {
+    /// The slug layer's digest, `sha256:…`, as `paddock_images::Layers` names it.
+    pub layer: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Command by process type.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// For the slug's `buildpack_provided_description`, e.g. `Python`.
+    pub description: String,
+    /// Names of the buildpacks that ran, as people call them.
+    pub buildpacks: Vec<String>,
+    /// The buildpack that detection chose; it is kept for the app's later builds.
+    pub detected: Option<BuildpackRef>,
+    /// Add-on plans that the last buildpack asks for; for the app's first release only.
+    pub addons: Vec<String>,
+    /// Config vars that the last buildpack asks for; for the first release only, never over a set one.
+    pub config_vars: BTreeMap<String, String>,
+    /// What `bin/report` said.
+    pub report: Vec<String>,
+}
+
+/// Why a build failed. The user has been told in the log, up to and with ` !     Push failed`.
+#[derive(Debug, thiserror::Error)]
+#[error("build failed: {kind}")]
+pub struct BuildFailure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// The cause, where it is the platform's fault.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Kinds of failed builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FailureKind {
+    /// The source is not usable: bad archive, checksum, submodule.
+    #[error("source")]
+    Source,
+    /// A buildpack could not be fetched.
+    #[error("buildpack fetch")]
+    Fetch,
+    /// No buildpack wants the app.
+    #[error("detection")]
+    Detection,
+    /// A buildpack failed.
+    #[error("compile")]
+    Compile,
+    /// The Procfile or what the build left cannot be used.
+    #[error("process types")]
+    ProcessTypes,
+    /// The slug is too large.
+    #[error("slug size")]
+    TooLarge,
+    /// It used more memory than it may.
+    #[error("memory")]
+    OutOfMemory,
+    /// It took too long.
+    #[error("time limit")]
+    TimedOut,
+    /// Somebody cancelled it.
+    #[error("canceled")]
+    Canceled,
+    /// Something of the platform failed; see the source.
+    #[error("platform")]
+    Platform,
+}
+
+impl Builder {
+    /// A builder on this runtime.
+    #[must_use]
+    pub fn new(config: BuilderConfig, runtime: Arc<dyn Runtime>) -> Self {
+        Self { runtime, config }
+    }
+
+    /// Builds. Everything the user is to see goes to `log`, from `-----> Building on the … stack` to `Done: 23.8M`,
+    /// or to ` !     Push failed`.
+    ///
+    /// # Errors
+    /// When the build failed, was cancelled, or the platform could not run it.
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        log: BuildLog,
+        cancel: CancellationToken,
+    ) -> Result<BuildOutcome, BuildFailure> {
+        let _ = (request, log, cancel, &self.runtime, &self.config);
+        let source = Some("builds are not run yet".into());
+        Err(BuildFailure { kind: FailureKind::Platform, source })
+    }
+
+    /// Removes what an interrupted build left: containers and folders. After a crash, for every build that was
+    /// running; succeeds when nothing is left.
+    ///
+    /// # Errors
+    /// When the runtime fails.
+    pub async fn abandon(&self, build: BuildId) -> Result<(), RuntimeError> {
+        let _ = build;
+        Ok(())
+    }
+
+    /// Empties the build cache of an app (`builds:cache:purge`, destroyed app, changed stack).
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub async fn purge_cache(&self, app: AppId) -> std::io::Result<()> {
+        let _ = app;
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What the host tells the build runner and what it hears back: two files of JSON in the container's `/build`.
+//!
+//! The plan holds no secret: config vars reach the runner through its environment (see [`CONFIG_VAR_PREFIX`]).
+//! The result is written by a process that shares its user with the tenant's own code: it is the tenant's word.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::git::Submodule;
+
+/// Where the plan is read, inside the container.
+pub const PLAN_FILE: &str = "/build/plan.json";
+/// The folder that the runner writes its result to, inside the container.
+pub const RESULT_FOLDER: &str = "/build/result";
+/// The name of the result in [`RESULT_FOLDER`].
+pub const RESULT_NAME: &str = "result.json";
+/// The source archive, inside the container.
+pub const SOURCE_FILE: &str = "/build/source";
+/// The saved cache of earlier builds, inside the container, read-only.
+pub const SAVED_CACHE: &str = "/build/cache";
+/// The folder below `/tmp` that is kept between builds; CACHE_DIR is `cache` in it, as on the original.
+pub const KEPT_FOLDER: &str = "codon/tmp";
+/// Before the names of config vars in the runner's own environment, so that none can change the runner.
+pub const CONFIG_VAR_PREFIX: &str = "PADDOCK_CONFIG_VAR_";
+
+/// What the runner is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildPlan {
+    /// Name of the stack, for `STACK`.
+    pub stack: String,
+    /// Version of the stack: part of what caches are keyed by.
+    pub stack_version: String,
+    /// For `SOURCE_VERSION`; may be empty.
+    pub source_version: String,
+    /// For `REQUEST_ID`.
+    pub request_id: String,
+    /// Eight hexadecimal digits or more, for the name of BUILD_DIR.
+    pub build_name: String,
+    /// What kind of archive the source is.
+    pub archive: ArchiveKind,
+    /// Submodules to fetch.
+    pub submodules: Vec<Submodule>,
+    /// References of the buildpacks in order; none to detect.
+    pub buildpacks: Vec<String>,
+    /// Whether `http://` and `file://` are allowed in them.
+    pub insecure_buildpack_urls: bool,
+    /// Whether there is a saved cache.
+    pub has_cache: bool,
+    /// The operator's variables for every build: proxies, certificate bundles, registries.
+    pub site_env: BTreeMap<String, String>,
+}
+
+/// What kind of archive a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveKind {
+    /// A tar made by git from a commit.
+    GitTar,
+    /// A gzipped tar that somebody uploaded; checked on the host before.
+    UploadedTgz,
+}
+
+/// What the runner reports.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BuildResult {
+    /// Why it failed, when it did; the user has seen the text.
+    pub failure: Option<RunnerFailure>,
+    /// Command by process type, Procfile and defaults merged.
+    pub process_types: BTreeMap<String, String>,
+    /// Names of the buildpacks that ran, as people call them.
+    pub buildpacks: Vec<String>,
+    /// The names that their detection gave, e.g. `Python`.
+    pub languages: Vec<String>,
+    /// The built-in buildpack that detection chose, by its registry name.
+    pub detected: Option<String>,
+    /// Add-on plans that the last buildpack asks for.
+    pub addons: Vec<String>,
+    /// Config vars that the last buildpack asks for.
+    pub config_vars: BTreeMap<String, String>,
+    /// What `bin/report` said, by buildpack.
+    pub reports: Vec<String>,
+}
+
+/// Why the runner gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunnerFailure {
+    /// The source could not be unpacked, or a submodule not fetched.
+    Source,
+    /// A buildpack could not be fetched or is not one.
+    Fetch,
+    /// No buildpack wanted the app, or one that was set did not.
+    Detect,
+    /// A buildpack's compile or release failed.
+    Compile,
+    /// The Procfile cannot be used.
+    Procfile,
+    /// Something of ours failed.
+    Internal,
+}
