@@ -148,7 +148,7 @@ impl OutputWriter {
     pub async fn append(&mut self, bytes: impl Into<Bytes>) -> Result<(), OutputError> {
         let mut bytes: Bytes = bytes.into();
         let room = OUTPUT_BYTES_MAX.saturating_sub(self.bytes);
-        if bytes.is_empty() || room == 0 {
+        if bytes.is_empty() || self.bytes > OUTPUT_BYTES_MAX {
             return Ok(());
         }
         if bytes.len() as u64 > room {
