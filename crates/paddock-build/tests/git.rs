@@ -1,0 +1,191 @@
+//! Real git clients push to and fetch from repositories over HTTP; the hook is the real one.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use paddock_build::git::push::{DECLINED, plan};
+use paddock_build::git::{PushRequest, PushResult, PushVerdict};
+use paddock_core::BuildId;
+use support::git::{GitServer, Work};
+
+fn verdict(request: &PushRequest, verdict: PushVerdict) -> Vec<PushResult> {
+    let plan = plan(&request.commands);
+    let deploy = plan.deploy.map(|command| PushResult { name: command.name, verdict });
+    plan.others.into_iter().chain(deploy).collect()
+}
+
+async fn next_push(server: &GitServer) -> PushRequest {
+    tokio::time::timeout(Duration::from_secs(20), server.hooks.accept())
+        .await
+        .expect("the hook connects")
+        .expect("the socket works")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_streams_its_build_and_the_branch_moves_with_it() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("Procfile", "web: true\n")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/main"]);
+
+    let push = next_push(&server).await;
+    assert_eq!((push.app, push.pusher.request_id.as_str()), (server.app, "request"));
+    let deploy = plan(&push.commands).deploy.expect("main deploys");
+    assert_eq!(deploy.new, work.head());
+    let build = BuildId::from_uuid(uuid::Uuid::now_v7());
+    server.repositories.pin(server.app, build, &deploy.new).await.unwrap();
+    push.reply.line("-----> Building");
+    push.reply.progress(&Bytes::from_static(b"half a "));
+    push.reply.progress(&Bytes::from_static(b"line\n"));
+    server.repositories.update_ref(server.app, &deploy.name, &deploy.new, &deploy.old).await.unwrap();
+    let results = verdict(&push, PushVerdict::Done);
+    push.reply.finish(results).await;
+
+    let end = pushing.end();
+    assert!(end.success, "{}", end.screen);
+    assert!(end.screen.contains("remote: -----> Building"), "{}", end.screen);
+    assert!(end.screen.contains("remote: half a line"), "{}", end.screen);
+    assert!(end.screen.contains("[new branch]      HEAD -> main"), "{}", end.screen);
+    let main = server.repositories.resolve(server.app, "refs/heads/main").await.unwrap();
+    assert_eq!(main, Some(work.head()));
+
+    // What was pushed can be cloned; our own refs are not shown.
+    let clone = Work::empty();
+    let end = clone.git(&["clone", "-q", &server.url(), "copy"]);
+    assert!(end.success, "{}", end.screen);
+    assert_eq!(std::fs::read_to_string(clone.path("copy/Procfile")).unwrap(), "web: true\n");
+    let refs = clone.git(&["ls-remote", &server.url()]);
+    assert!(refs.screen.contains("refs/heads/main") && !refs.screen.contains("paddock"), "{}", refs.screen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_build_rejects_the_push_and_the_branch_stays() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:main"]);
+    let push = next_push(&server).await;
+    push.reply.line(" !     Push failed");
+    let results = verdict(&push, PushVerdict::Refuse(DECLINED.into()));
+    push.reply.finish(results).await;
+
+    let end = pushing.end();
+    assert!(!end.success);
+    assert!(
+        end.screen.contains("! [remote rejected] HEAD -> main (pre-receive hook declined)"),
+        "{}",
+        end.screen
+    );
+    assert_eq!(server.repositories.resolve(server.app, "refs/heads/main").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_refs_are_stored_by_git() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/topic", "HEAD:refs/tags/v1"]);
+    let push = next_push(&server).await;
+    let plan = plan(&push.commands);
+    assert_eq!(plan.deploy, None);
+    plan.notices.iter().for_each(|notice| push.reply.line(notice));
+    push.reply.finish(plan.others).await;
+
+    let end = pushing.end();
+    assert!(end.success, "{}", end.screen);
+    assert!(
+        end.screen.contains("remote: Pushed to branch other than [main, master], skipping build."),
+        "{}",
+        end.screen
+    );
+    assert_eq!(server.repositories.resolve(server.app, "refs/heads/topic").await.unwrap(), Some(work.head()));
+    assert_eq!(server.repositories.resolve(server.app, "refs/tags/v1").await.unwrap(), Some(work.head()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_away_refuses_and_a_stray_ref_of_ours_cannot_be_pushed() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:main"]);
+    drop(next_push(&server).await);
+    let end = pushing.end();
+    assert!(!end.success);
+    assert!(end.screen.contains("The connection to the build was lost"), "{}", end.screen);
+
+    let end = work.git(&["push", &server.url(), "HEAD:refs/paddock/builds/x"]);
+    assert!(!end.success);
+    assert!(end.screen.contains("deny updating a hidden ref"), "{}", end.screen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pusher_who_leaves_does_not_end_the_push() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:main"]);
+    let push = next_push(&server).await;
+    pushing.kill();
+    // The objects are there, and the reply takes whatever is said to nobody.
+    let head = work.head();
+    assert_eq!(server.repositories.resolve(server.app, &head).await.unwrap(), Some(head));
+    for _ in 0..10_000 {
+        push.reply.line("nobody reads this");
+    }
+    let results = verdict(&push, PushVerdict::Done);
+    push.reply.finish(results).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_come_out_whole_whatever_the_attributes_say() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[
+        (".gitattributes", "secret export-ignore\nid export-subst\n"),
+        ("secret", "kept"),
+        ("id", "$Format:%H$"),
+        ("dir/name with 'quotes'\n", "x"),
+    ]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:main"]);
+    let push = next_push(&server).await;
+    let results = verdict(&push, PushVerdict::Done);
+    push.reply.finish(results).await;
+    assert!(pushing.end().success);
+
+    let commit = work.head();
+    let tar = server.path("source.tar");
+    server.repositories.archive(server.app, &commit, &tar).await.unwrap();
+    let mut archive = tar::Archive::new(std::fs::File::open(&tar).unwrap());
+    let names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect();
+    for name in ["secret", "id", "dir/name with 'quotes'\n"] {
+        assert!(names.iter().any(|n| n == name), "{name:?} in {names:?}");
+    }
+    assert_eq!(
+        server.repositories.commit_subject(server.app, &commit).await.unwrap(),
+        "a subject; $(rm -rf)"
+    );
+    assert_eq!(server.repositories.submodules(server.app, &commit).await.unwrap(), []);
+    assert!(server.repositories.size_bytes(server.app).await.unwrap() > 0);
+    server.repositories.delete(server.app).await.unwrap();
+    assert!(!server.repositories.path(server.app).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refs_move_only_from_where_they_were() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/topic"]);
+    let push = next_push(&server).await;
+    push.reply.clone().finish(plan(&push.commands).others).await;
+    drop(push);
+    assert!(pushing.end().success);
+    let (zero, head) = ("0".repeat(40), work.head());
+    let repositories = &server.repositories;
+    repositories.update_ref(server.app, "refs/heads/main", &head, &zero).await.unwrap();
+    let again = repositories.update_ref(server.app, "refs/heads/main", &head, &zero).await;
+    assert!(matches!(again, Err(paddock_build::git::GitError::RefMoved(_))), "{again:?}");
+    for bad in ["--all", "", "a..b", "HEAD~1"] {
+        assert!(repositories.resolve(server.app, bad).await.is_err(), "{bad:?}");
+    }
+    assert_eq!(repositories.resolve(server.app, "refs/heads/none").await.unwrap(), None);
+}

@@ -1,0 +1,16 @@
+//! What the tests of this crate share.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
+
+pub mod git;
+
+use std::path::PathBuf;
+
+/// The binary with our programs, built by cargo beside the tests.
+pub fn programs() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own program");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("a test lies in target/debug/deps");
+    let programs = folder.join("examples/build_programs");
+    assert!(programs.exists(), "{} is missing: `cargo test` builds it", programs.display());
+    programs
+}
