@@ -1,1 +1,61 @@
-//! Journeys with the real clients.
+//! Journeys through the real thing: a real `paddockd`, plain git, curl, and the official Heroku CLI, unmodified.
+//!
+//! A journey is a conversation and a look through a second door: what a command says is compared with its recorded
+//! transcript, and the state afterwards is asked of the API or of the app itself.
+#![expect(clippy::unwrap_used, reason = "a harness ends the test where it stands")]
+
+mod cli;
+mod http;
+mod leftovers;
+mod outcome;
+mod redaction;
+mod repo;
+mod server;
+mod tools;
+mod transcript;
+mod wait;
+
+pub use cli::{Cli, Following};
+pub use http::{Answer, Http};
+pub use leftovers::{Leftovers, instance_letters};
+pub use outcome::{Outcome, run};
+pub use redaction::redact;
+pub use repo::Repo;
+pub use server::Server;
+pub use transcript::Transcript;
+pub use wait::{pause, wait_until};
+
+/// A number that the environment may raise: journeys run three rounds by default, `cargo xtask soak` more.
+#[must_use]
+pub fn rounds(variable: &str, default: usize) -> usize {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is the tester's choice")]
+    let given = std::env::var(variable).ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Ends the test early when it may not make containers here, and has it counted as not run.
+///
+/// # Panics
+/// Without root, unless `PADDOCK_TESTS_UNPRIVILEGED=1` says that this is known.
+#[must_use]
+pub fn may_run(test: &str) -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let known = std::env::var_os("PADDOCK_TESTS_UNPRIVILEGED").is_some_and(|value| value == "1");
+    assert!(
+        known,
+        "{test} makes containers and networks: run it as root, or set PADDOCK_TESTS_UNPRIVILEGED=1"
+    );
+    not_run(&format!("{test}: needs root"));
+    false
+}
+
+/// Has something counted in the last line of `bin/test`.
+pub fn not_run(what: &str) {
+    use std::io::Write;
+    if let Some(path) = std::env::var_os("PADDOCK_TESTS_NOT_RUN") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        let _ = file.and_then(|mut file| writeln!(file, "{what}"));
+    }
+}

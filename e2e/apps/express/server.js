@@ -1,0 +1,11 @@
+const express = require("express");
+const fs = require("node:fs");
+
+const app = express();
+app.use("/static", express.static("public"));
+app.get("/", (request, response) => {
+  const pruned = !fs.existsSync("node_modules/is-number");
+  response.json({ hello: "express", dyno: process.env.DYNO, pruned, host: request.headers.host });
+});
+const server = app.listen(Number(process.env.PORT), "0.0.0.0", () => console.log("express is listening"));
+process.on("SIGTERM", () => server.close());

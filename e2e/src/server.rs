@@ -1,0 +1,308 @@
+//! A real server of its own: data folder, port, processes, and nothing left of it afterwards.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::http::{Answer, Http};
+use crate::leftovers::{Leftovers, instance_letters};
+use crate::outcome::run;
+use crate::wait::{wait_for, wait_until};
+
+/// The domain of every test server: names below `localhost` mean this machine in a browser, too.
+const DOMAIN: &str = "paddock.localhost";
+
+/// A running `paddockd serve`. Dropping it stops the server with its dynos and checks that nothing is left.
+#[derive(Debug)]
+pub struct Server {
+    folder: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    environment: BTreeMap<String, String>,
+    announced: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server on an empty data folder and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// Starts a server with more arguments for `serve`.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Server {
+        let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
+        // Routers and git run as users of their own and must be able to pass.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let mut server = Server {
+            folder,
+            port: free_port(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            child: None,
+            environment: BTreeMap::new(),
+            announced: Vec::new(),
+        };
+        server.launch();
+        let made = Leftovers::of(&instance_letters(&server.data()), &server.data());
+        assert!(
+            !made.tables.is_empty(),
+            "a running server has a table in nftables: the check for leftovers is blind"
+        );
+        server
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The domain below which apps answer.
+    #[must_use]
+    pub fn domain(&self) -> &'static str {
+        DOMAIN
+    }
+
+    /// The public port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The host at which an app answers.
+    #[must_use]
+    pub fn host(&self, app: &str) -> String {
+        format!("{app}.{DOMAIN}")
+    }
+
+    /// The variables that point clients here, as `paddockd env` printed them.
+    #[must_use]
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// curl, knowing this server's port and token.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        Http::new(self.port, self.environment["HEROKU_API_KEY"].clone())
+    }
+
+    /// `GET` an app's page.
+    #[must_use]
+    pub fn get(&self, app: &str, path: &str) -> Answer {
+        self.http().app(&self.host(app), path)
+    }
+
+    /// Waits until an app's page answers 200.
+    ///
+    /// # Panics
+    /// When it does not within a minute; the server's log is in the message.
+    pub fn answers(&self, app: &str, path: &str) -> Answer {
+        let mut last = String::new();
+        let found = wait_for(Duration::from_secs(60), || {
+            let answer = self.get(app, path);
+            last = format!("{} {}{}", answer.status, answer.body, answer.error);
+            (answer.status == 200).then_some(answer)
+        });
+        found.unwrap_or_else(|| panic!("{app}{path} does not answer 200 but {last}\n{}", self.log_end()))
+    }
+
+    /// The dynos of an app: name, state and id, ordered by name.
+    #[must_use]
+    pub fn dynos(&self, app: &str) -> Vec<(String, String, String)> {
+        let answer = self.http().api("GET", &format!("/apps/{app}/dynos")).with_status(200).json();
+        let text =
+            |dyno: &serde_json::Value, field: &str| dyno[field].as_str().unwrap_or_default().to_owned();
+        let list = answer.as_array().cloned().unwrap_or_default();
+        let mut dynos: Vec<_> =
+            list.iter().map(|dyno| (text(dyno, "name"), text(dyno, "state"), text(dyno, "id"))).collect();
+        dynos.sort();
+        dynos
+    }
+
+    /// Waits until exactly these dynos are up.
+    ///
+    /// # Panics
+    /// When it does not come to that within a minute and a half.
+    pub fn wait_for_dynos(&self, app: &str, names: &[&str]) {
+        wait_until(&format!("dynos {names:?} of {app}"), Duration::from_secs(90), || {
+            let dynos = self.dynos(app);
+            let up = dynos.iter().all(|(_, state, _)| state == "up");
+            (up && dynos.iter().map(|(name, _, _)| name.as_str()).eq(names.iter().copied())).then_some(())
+        });
+    }
+
+    /// The process that is `paddockd serve`.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Says that the log will have warnings or errors with these words in them.
+    pub fn announce(&mut self, words: &str) {
+        self.announced.push(words.to_owned());
+    }
+
+    /// Kills `serve` with SIGKILL; router and dynos are not touched.
+    ///
+    /// # Panics
+    /// When no server runs.
+    pub fn kill9_serve(&mut self) {
+        let mut child = self.child.take().expect("a server runs");
+        child.kill().unwrap();
+        let _ = child.wait();
+    }
+
+    /// Starts `serve` again on the same data folder and port, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    pub fn restart(&mut self) {
+        if self.child.is_some() {
+            self.kill9_serve();
+        }
+        self.launch();
+    }
+
+    /// Starts `serve` without waiting for it.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn spawn_serve(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = Command::new(paddockd());
+        command.arg("serve").arg("--data").arg(self.data());
+        command
+            .args(["--listen", &format!("127.0.0.1:{}", self.port), "--domain", DOMAIN])
+            .args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child =
+            Some(command.spawn().unwrap_or_else(|error| panic!("could not start paddockd: {error}")));
+    }
+
+    /// Waits until the server that was spawned answers `paddockd env`.
+    ///
+    /// # Panics
+    /// When it does not within half a minute.
+    pub fn wait_ready(&mut self) {
+        let mut command = Command::new(paddockd());
+        command.arg("env").arg("--data").arg(self.data());
+        let outcome = run(command, b"", Duration::from_secs(45));
+        assert_eq!(outcome.status, 0, "the server is not ready: {}\n{}", outcome.text(), self.log_end());
+        self.environment = outcome.stdout.lines().map(exported).collect();
+    }
+
+    fn launch(&mut self) {
+        self.spawn_serve();
+        self.wait_ready();
+    }
+
+    /// Runs another `paddockd` command on this server's data folder.
+    #[must_use]
+    pub fn paddockd(&self, command: &str, arguments: &[&str]) -> crate::Outcome {
+        let mut program = Command::new(paddockd());
+        program.arg(command).arg("--data").arg(self.data()).args(arguments);
+        run(program, b"", Duration::from_secs(120))
+    }
+
+    /// Where the server's own log lies.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("serve.log")
+    }
+
+    /// The server's own log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("--- end of the server's log\n{}", lines[lines.len().saturating_sub(40)..].join("\n"))
+    }
+
+    /// Lines of the log that ask for somebody's attention and were not announced.
+    fn unannounced(&self) -> Vec<String> {
+        let loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
+        let known = |line: &str| self.announced.iter().any(|words| line.contains(words.as_str()));
+        self.log().lines().filter(loud).filter(|line| !known(line)).map(str::to_owned).collect()
+    }
+
+    fn stop_and_check(&mut self) -> Result<(), String> {
+        let outcome = self.paddockd("stop", &["--stop-dynos"]);
+        if let Some(mut child) = self.child.take() {
+            if outcome.status != 0 {
+                let _ = child.kill();
+            }
+            let _ = child.wait();
+        }
+        if outcome.status != 0 {
+            return Err(format!("paddockd stop failed: {}\n{}", outcome.text(), self.log_end()));
+        }
+        let left = Leftovers::of(&instance_letters(&self.data()), &self.data());
+        if !left.is_empty() {
+            return Err(format!("left behind: {left:#?}\n{}", self.log_end()));
+        }
+        let unannounced = self.unannounced();
+        if !unannounced.is_empty() {
+            return Err(format!("the server's log has lines nobody announced:\n{}", unannounced.join("\n")));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stopped = self.stop_and_check();
+        if std::thread::panicking() {
+            // The first failure is the one to read; the server's log helps with it.
+            #[expect(clippy::print_stderr, reason = "a failing test tells what it knows")]
+            {
+                eprintln!("{}\n{:?}", self.log_end(), stopped);
+            }
+        } else if let Err(reason) = stopped {
+            panic!("{reason}");
+        }
+    }
+}
+
+/// The program under test: `$PADDOCKD`, or the one built beside the tests.
+pub(crate) fn paddockd() -> PathBuf {
+    if let Some(program) = std::env::var_os("PADDOCKD") {
+        return PathBuf::from(program);
+    }
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(Path::parent).map(|folder| folder.join("paddockd"));
+    let program = built.filter(|program| program.exists());
+    program.expect("paddockd is not built: run `cargo build -p paddockd` first (bin/test does)")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// `export NAME=VALUE`, the value perhaps in single quotes.
+fn exported(line: &str) -> (String, String) {
+    let pair = line.strip_prefix("export ").and_then(|rest| rest.split_once('='));
+    let (name, value) = pair.unwrap_or_else(|| panic!("paddockd env prints only export lines, not {line:?}"));
+    let value = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
+    (name.to_owned(), value.replace(r"'\''", "'"))
+}

@@ -1,0 +1,67 @@
+//! The official CLI, installed once outside the tree.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::outcome::run;
+
+/// The CLI that the contract was written from.
+const HEROKU: &str = "heroku@11.10.0";
+
+/// A Node for it where the system's is too old (Debian 12 has 18), from the same registry.
+const NODE: &str = "node@20";
+
+/// The folder to put before PATH so that `heroku` is the official CLI.
+pub(crate) fn heroku_bin() -> PathBuf {
+    let folder = tools_folder();
+    let bin = folder.join("node_modules/.bin");
+    if bin.join("heroku").exists() {
+        return bin;
+    }
+    fs::create_dir_all(&folder)
+        .unwrap_or_else(|error| panic!("could not make {}: {error}", folder.display()));
+    let lock = File::create(folder.join("install.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    if !bin.join("heroku").exists() {
+        install(&folder);
+    }
+    bin
+}
+
+fn install(folder: &Path) {
+    let mut command = Command::new("npm");
+    command.args(["install", "--prefix"]).arg(folder).args([
+        "--no-audit",
+        "--no-fund",
+        "--loglevel",
+        "error",
+        HEROKU,
+    ]);
+    if !system_node_is_new_enough() {
+        command.arg(NODE);
+    }
+    let outcome = run(command, b"", Duration::from_secs(600));
+    assert_eq!(outcome.status, 0, "could not install the official CLI:\n{}", outcome.text());
+}
+
+fn system_node_is_new_enough() -> bool {
+    let Ok(output) = Command::new("node").arg("--version").output() else { return false };
+    let version = String::from_utf8_lossy(&output.stdout);
+    let major =
+        version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major >= 20)
+}
+
+/// `$PADDOCK_TOOLS_DIR`, or a folder of the user's cache.
+fn tools_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("PADDOCK_TOOLS_DIR") {
+        return PathBuf::from(folder);
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
+    cache.unwrap_or_else(home).join("paddock-tools").join(HEROKU.replace('@', "-"))
+}
