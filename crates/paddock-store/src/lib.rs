@@ -1,1 +1,90 @@
-//! Placeholder.
+//! Durable state: the only crate with our SQL.
+//!
+//! A use case is one transaction: [`Store::begin_for_app`] (or [`Store::begin_platform`]), changes, an event row,
+//! perhaps a job row, [`Tx::commit`]; the wake-up follows. Reads are methods of [`Store`], and of [`Tx`] where a
+//! change depends on what was read. Each file is about one noun: its rows, its statements, its questions.
+//!
+//! Stored: what was acknowledged to a user, what the reconcilers hold true, what jobs have still to do.
+//! Not stored: log lines and numbers (telemetry), blobs and layers (images), git objects, which connections are
+//! open. Secrets are stored sealed or as SHA-256 (see [`seal`]).
+
+mod account;
+mod app;
+mod authorization;
+mod build;
+mod buildpack;
+mod collaborator;
+mod config;
+mod domain;
+mod dyno;
+mod engine;
+mod error;
+mod event;
+mod feature;
+mod formation;
+mod job;
+mod log_session;
+mod login_failure;
+mod migrate;
+mod open;
+mod platform;
+mod release;
+pub mod seal;
+mod setting;
+mod slug;
+mod source;
+mod tx;
+
+pub use account::{Account, NewAccount};
+pub use app::{App, DeletedApp, NewApp};
+pub use authorization::{Authorization, NewAuthorization};
+pub use build::{Build, NewBuild, SourceKind};
+pub use collaborator::{Collaborator, CollaboratorRole};
+pub use domain::{Domain, DomainKind, NewDomain};
+pub use dyno::{DesiredDynoState, Dyno};
+pub use error::{Cause, Result, StoreError};
+pub use event::Event;
+pub use feature::Feature;
+pub use formation::{Formation, ProcessDefinition};
+pub use job::{Job, JobLease, JobState, NewJob};
+pub use log_session::{LogSession, NewLogSession};
+pub use login_failure::LoginFailures;
+pub use open::{Store, StoreConfig};
+pub use release::{NewRelease, Order, Release, VersionRange};
+pub use seal::Sealer;
+pub use slug::{NewSlug, Slug};
+pub use source::{NewSource, Source};
+pub use tx::Tx;
+
+/// SHA-256 of a secret: what is stored of tokens and one-purpose URLs.
+pub type SecretSha256 = [u8; 32];
+
+/// Every statement of every noun, for the test that prepares them.
+#[cfg(test)]
+fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        account::STATEMENTS,
+        app::STATEMENTS,
+        authorization::STATEMENTS,
+        build::STATEMENTS,
+        buildpack::STATEMENTS,
+        collaborator::STATEMENTS,
+        config::STATEMENTS,
+        domain::STATEMENTS,
+        dyno::STATEMENTS,
+        event::STATEMENTS,
+        feature::STATEMENTS,
+        formation::STATEMENTS,
+        job::STATEMENTS,
+        log_session::STATEMENTS,
+        login_failure::STATEMENTS,
+        platform::STATEMENTS,
+        release::STATEMENTS,
+        setting::STATEMENTS,
+        slug::STATEMENTS,
+        source::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

@@ -1,0 +1,298 @@
+-- One row: what belongs to the platform as a whole.
+CREATE TABLE platform (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    generation BIGINT NOT NULL,
+    routes_generation BIGINT NOT NULL,
+    next_id_range BIGINT NOT NULL,
+    -- The data key that seals secrets, itself sealed under the master key.
+    data_key BLOB
+);
+INSERT INTO platform (id, generation, routes_generation, next_id_range) VALUES (1, 0, 0, 0);
+
+CREATE TABLE settings (
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE accounts (
+    id TEXT NOT NULL PRIMARY KEY,
+    email TEXT NOT NULL,
+    -- The address in lower case: what makes it unique.
+    email_key TEXT NOT NULL UNIQUE,
+    name TEXT,
+    password_hash TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+CREATE TABLE authorizations (
+    id TEXT NOT NULL PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    token_sha256 BLOB NOT NULL UNIQUE,
+    token_hint TEXT NOT NULL,
+    description TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    expires_at BIGINT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    used_at BIGINT
+);
+CREATE INDEX authorizations_of_account ON authorizations (account_id, created_at);
+
+CREATE TABLE login_failures (
+    email_key TEXT NOT NULL,
+    address TEXT NOT NULL,
+    failed_at BIGINT NOT NULL
+);
+CREATE INDEX login_failures_by_email ON login_failures (email_key, failed_at);
+CREATE INDEX login_failures_by_address ON login_failures (address, failed_at);
+CREATE INDEX login_failures_by_time ON login_failures (failed_at);
+
+CREATE TABLE account_features (
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    enabled BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (account_id, name)
+);
+
+CREATE TABLE apps (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    owner_id TEXT NOT NULL REFERENCES accounts (id),
+    stack TEXT NOT NULL,
+    maintenance BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    id_range BIGINT NOT NULL UNIQUE,
+    next_version BIGINT NOT NULL,
+    -- No reference: apps and releases would each need the other first.
+    current_release_id TEXT,
+    repo_bytes BIGINT,
+    slug_bytes BIGINT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    released_at BIGINT
+);
+CREATE INDEX apps_of_owner ON apps (owner_id);
+
+-- Apps whose rows are gone and whose files are not yet.
+CREATE TABLE deleted_apps (
+    app_id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    id_range BIGINT NOT NULL,
+    deleted_at BIGINT NOT NULL
+);
+
+CREATE TABLE collaborators (
+    id TEXT NOT NULL PRIMARY KEY,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (app_id, account_id)
+);
+CREATE INDEX collaborators_of_account ON collaborators (account_id);
+
+-- The config vars that the next release will have, sealed as one map.
+CREATE TABLE config (
+    app_id TEXT NOT NULL PRIMARY KEY REFERENCES apps (id) ON DELETE CASCADE,
+    sealed BLOB NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+CREATE TABLE formation (
+    id TEXT NOT NULL PRIMARY KEY,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    process_type TEXT NOT NULL,
+    quantity BIGINT NOT NULL,
+    size TEXT NOT NULL,
+    command TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (app_id, process_type)
+);
+
+CREATE TABLE slugs (
+    id TEXT NOT NULL PRIMARY KEY,
+    -- Empty when the app that made it is gone while a release of another app uses it.
+    app_id TEXT REFERENCES apps (id) ON DELETE SET NULL,
+    layer TEXT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    checksum TEXT,
+    commit_id TEXT,
+    commit_description TEXT,
+    process_types TEXT NOT NULL,
+    buildpack_description TEXT,
+    stack TEXT NOT NULL,
+    stack_version TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX slugs_of_app ON slugs (app_id, created_at);
+
+CREATE TABLE releases (
+    id TEXT NOT NULL PRIMARY KEY,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    version BIGINT NOT NULL,
+    description TEXT NOT NULL,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    slug_id TEXT REFERENCES slugs (id),
+    status TEXT NOT NULL,
+    rollback_of BIGINT,
+    release_command TEXT,
+    output TEXT,
+    -- The config vars at this version, sealed as one map.
+    config BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (app_id, version)
+);
+CREATE INDEX releases_of_slug ON releases (slug_id);
+CREATE INDEX releases_pending ON releases (status) WHERE status = 'pending';
+
+CREATE TABLE builds (
+    id TEXT NOT NULL PRIMARY KEY,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    status TEXT NOT NULL,
+    source_kind TEXT NOT NULL,
+    source TEXT NOT NULL,
+    source_version TEXT,
+    source_description TEXT,
+    source_checksum TEXT,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    buildpacks TEXT NOT NULL,
+    stack TEXT NOT NULL,
+    slug_id TEXT REFERENCES slugs (id) ON DELETE SET NULL,
+    release_id TEXT REFERENCES releases (id) ON DELETE SET NULL,
+    branch TEXT,
+    old_head TEXT,
+    failure TEXT,
+    output_secret_sha256 BLOB,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    finished_at BIGINT
+);
+CREATE INDEX builds_of_app ON builds (app_id, created_at);
+CREATE INDEX builds_of_slug ON builds (slug_id);
+CREATE INDEX builds_of_release ON builds (release_id);
+CREATE UNIQUE INDEX builds_by_output_secret ON builds (output_secret_sha256);
+-- An app builds one thing at a time.
+CREATE UNIQUE INDEX builds_one_pending ON builds (app_id) WHERE status = 'pending';
+
+CREATE TABLE sources (
+    id TEXT NOT NULL PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    put_secret_sha256 BLOB NOT NULL UNIQUE,
+    get_secret_sha256 BLOB NOT NULL UNIQUE,
+    size_bytes BIGINT,
+    sha256 BLOB,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX sources_by_expiry ON sources (expires_at);
+
+CREATE TABLE dynos (
+    id TEXT NOT NULL PRIMARY KEY,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    process_type TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    command TEXT NOT NULL,
+    size TEXT NOT NULL,
+    -- No reference: a dyno on its way down may outlive its release.
+    release_id TEXT NOT NULL,
+    release_version BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    desired TEXT NOT NULL,
+    container_id TEXT,
+    address TEXT,
+    port BIGINT,
+    attach_secret_sha256 BLOB UNIQUE,
+    terminal_rows BIGINT,
+    terminal_columns BIGINT,
+    -- Variables of this dyno alone (heroku run --env), sealed as one map.
+    env BLOB,
+    time_to_live_seconds BIGINT,
+    crash_count BIGINT NOT NULL,
+    exit_status BIGINT,
+    created_at BIGINT NOT NULL,
+    state_changed_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    retry_at BIGINT,
+    boot_deadline_at BIGINT
+);
+CREATE INDEX dynos_of_app ON dynos (app_id, name);
+CREATE INDEX dynos_not_down ON dynos (app_id) WHERE state <> 'down';
+
+CREATE TABLE buildpack_installations (
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    ordinal BIGINT NOT NULL,
+    url TEXT NOT NULL,
+    PRIMARY KEY (app_id, ordinal)
+);
+
+CREATE TABLE domains (
+    id TEXT NOT NULL PRIMARY KEY,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    hostname TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    cname TEXT,
+    status TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX domains_of_app ON domains (app_id, hostname);
+
+CREATE TABLE app_features (
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    enabled BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (app_id, name)
+);
+
+CREATE TABLE log_sessions (
+    id TEXT NOT NULL PRIMARY KEY,
+    secret_sha256 BLOB NOT NULL UNIQUE,
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    dyno TEXT,
+    source TEXT,
+    process_type TEXT,
+    lines BIGINT NOT NULL,
+    tail BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX log_sessions_of_app ON log_sessions (app_id);
+CREATE INDEX log_sessions_by_expiry ON log_sessions (expires_at);
+
+CREATE TABLE jobs (
+    id TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    app_id TEXT REFERENCES apps (id) ON DELETE CASCADE,
+    subject_id TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    state TEXT NOT NULL,
+    lease_owner TEXT,
+    lease_until BIGINT,
+    attempt BIGINT NOT NULL,
+    payload TEXT NOT NULL,
+    last_error TEXT,
+    run_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX jobs_of_app ON jobs (app_id);
+CREATE INDEX jobs_of_subject ON jobs (subject_id);
+CREATE INDEX jobs_open ON jobs (state, created_at);
+
+-- Each change that somebody may want to have seen. No reference: an event outlives its app.
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    app_id TEXT,
+    kind TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX events_by_time ON events (created_at);

@@ -1,0 +1,107 @@
+//! Accounts: who can log in. The password is stored as the hash that the caller made, never in clear.
+
+use paddock_core::{AccountId, UnixMicros};
+
+use crate::Tx;
+use crate::engine::{reads, row, statements, values};
+use crate::error::{Result, StoreError};
+
+/// An account as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The address as the user wrote it; unique whatever the case.
+    pub email: String,
+    /// The full name, if given.
+    pub name: Option<String>,
+    /// The password's hash in PHC form; without one nobody can log in with a password.
+    pub password_hash: Option<String>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was last changed.
+    pub updated_at: UnixMicros,
+}
+
+row!(Account { id, email, created_at, updated_at } optional { name, password_hash });
+
+/// What a new account is made of.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// The address as the user wrote it.
+    pub email: String,
+    /// The full name, if given.
+    pub name: Option<String>,
+    /// The password's hash in PHC form.
+    pub password_hash: Option<String>,
+}
+
+statements! {
+    BY_ID = "SELECT * FROM accounts WHERE id = $1";
+    BY_EMAIL = "SELECT * FROM accounts WHERE email_key = $1";
+    ALL = "SELECT * FROM accounts ORDER BY created_at, id";
+    CREATE = "INSERT INTO accounts (id, email, email_key, name, password_hash, created_at, updated_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $6)";
+    SET_EMAIL = "UPDATE accounts SET email = $2, email_key = $3, updated_at = $4 WHERE id = $1";
+    SET_NAME = "UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1";
+    SET_PASSWORD_HASH = "UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1";
+}
+
+/// The form of an address that makes it unique.
+pub(crate) fn email_key(email: &str) -> String {
+    email.to_lowercase()
+}
+
+reads! {
+    /// The account with this id.
+    account(id: AccountId) -> one Account: BY_ID [id];
+    /// The account with this address, in any case.
+    account_by_email(email: &str) -> one Account: BY_EMAIL [email_key(email)];
+    /// Every account, oldest first.
+    accounts() -> all Account: ALL [];
+}
+
+impl Tx {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// `EmailTaken` when an account has the address in whatever case.
+    pub async fn create_account(&mut self, new: &NewAccount) -> Result<()> {
+        let values = values![new.id, new.email, email_key(&new.email), new.name, new.password_hash, self.now];
+        match self.execute_unique(CREATE, values).await? {
+            true => Ok(()),
+            false => Err(StoreError::EmailTaken(new.email.clone())),
+        }
+    }
+
+    /// Changes the address.
+    ///
+    /// # Errors
+    /// `EmailTaken`.
+    pub async fn set_account_email(&mut self, id: AccountId, email: &str) -> Result<()> {
+        match self.execute_unique(SET_EMAIL, values![id, email, email_key(email), self.now]).await? {
+            true => Ok(()),
+            false => Err(StoreError::EmailTaken(email.to_owned())),
+        }
+    }
+
+    /// Changes the full name.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such account.
+    pub async fn set_account_name(&mut self, id: AccountId, name: Option<&str>) -> Result<()> {
+        let values = values![id, name, self.now];
+        self.change("account", id, SET_NAME, values).await
+    }
+
+    /// Changes the password.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such account.
+    pub async fn set_password_hash(&mut self, id: AccountId, hash: Option<&str>) -> Result<()> {
+        let values = values![id, hash, self.now];
+        self.change("account", id, SET_PASSWORD_HASH, values).await
+    }
+}

@@ -1,0 +1,196 @@
+//! Apps: their names, their generation, and what of a deleted one is still to be removed.
+
+use paddock_core::stack::Stack;
+use paddock_core::{AccountId, AppId, AppName, ReleaseId, UnixMicros};
+
+use crate::Tx;
+use crate::engine::{reads, row, statements, values};
+use crate::error::{Result, StoreError};
+
+/// An app as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// Its name, unique on the platform.
+    pub name: AppName,
+    /// Who owns it.
+    pub owner_id: AccountId,
+    /// What its next build is laid upon.
+    pub stack: Stack,
+    /// Whether requests get the maintenance page.
+    pub maintenance: bool,
+    /// Counts the changes of what is wanted of it.
+    pub generation: i64,
+    /// Number of its range of 65,536 user ids; from 0, never given twice.
+    pub id_range: u32,
+    /// Version of the release that will be made next.
+    pub next_version: i64,
+    /// The release whose dynos should run.
+    pub current_release_id: Option<ReleaseId>,
+    /// Size of its git repository in bytes, when last measured.
+    pub repo_bytes: Option<i64>,
+    /// Size of its current slug in bytes.
+    pub slug_bytes: Option<i64>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was last changed.
+    pub updated_at: UnixMicros,
+    /// When its current release became current.
+    pub released_at: Option<UnixMicros>,
+}
+
+row!(App { id, name, owner_id, stack, maintenance, generation, id_range, next_version, created_at, updated_at }
+    optional { current_release_id, repo_bytes, slug_bytes, released_at });
+
+/// What a new app is made of.
+#[derive(Debug, Clone)]
+pub struct NewApp {
+    /// Its id.
+    pub id: AppId,
+    /// Its name.
+    pub name: AppName,
+    /// Who owns it.
+    pub owner_id: AccountId,
+    /// What its builds are laid upon.
+    pub stack: Stack,
+}
+
+/// An app that is deleted while files of it may still be on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedApp {
+    /// The id it had.
+    pub app_id: AppId,
+    /// The name it had; another app may have it by now.
+    pub name: AppName,
+    /// Its range of user ids.
+    pub id_range: u32,
+    /// When it was deleted.
+    pub deleted_at: UnixMicros,
+}
+
+row!(DeletedApp { app_id, name, id_range, deleted_at } optional {});
+
+statements! {
+    BY_ID = "SELECT * FROM apps WHERE id = $1";
+    BY_NAME = "SELECT * FROM apps WHERE name = $1";
+    ALL = "SELECT * FROM apps ORDER BY name";
+    OF_ACCOUNT = "SELECT * FROM apps WHERE owner_id = $1 \
+        OR id IN (SELECT app_id FROM collaborators WHERE account_id = $1) ORDER BY name";
+    OWNED_BY = "SELECT * FROM apps WHERE owner_id = $1 ORDER BY name";
+    CREATE = "INSERT INTO apps (id, name, owner_id, stack, maintenance, generation, id_range, next_version, \
+        created_at, updated_at) VALUES ($1, $2, $3, $4, 0, 1, $5, 1, $6, $6)";
+    RENAME = "UPDATE apps SET name = $2, updated_at = $3 WHERE id = $1";
+    SET_MAINTENANCE = "UPDATE apps SET maintenance = $2, updated_at = $3 WHERE id = $1";
+    SET_OWNER = "UPDATE apps SET owner_id = $2, updated_at = $3 WHERE id = $1";
+    SET_STACK = "UPDATE apps SET stack = $2, updated_at = $3 WHERE id = $1";
+    SET_REPO_BYTES = "UPDATE apps SET repo_bytes = $2 WHERE id = $1";
+    REMEMBER_DELETED = "INSERT INTO deleted_apps (app_id, name, id_range, deleted_at) \
+        SELECT id, name, id_range, $2 FROM apps WHERE id = $1";
+    DELETE = "DELETE FROM apps WHERE id = $1";
+    DELETED = "SELECT * FROM deleted_apps ORDER BY deleted_at, app_id";
+    FORGET_DELETED = "DELETE FROM deleted_apps WHERE app_id = $1";
+}
+
+/// The lock of everything that an app owns.
+pub(crate) const BUMP_GENERATION: &str =
+    "UPDATE apps SET generation = generation + 1 WHERE id = $1 RETURNING generation AS number";
+/// The same lock where nothing new is wanted.
+pub(crate) const LOCK: &str =
+    "UPDATE apps SET generation = generation WHERE id = $1 RETURNING generation AS number";
+
+reads! {
+    /// The app with this id.
+    app(id: AppId) -> one App: BY_ID [id];
+    /// The app with this name.
+    app_by_name(name: &str) -> one App: BY_NAME [name];
+    /// Every app, by name.
+    apps() -> all App: ALL [];
+    /// The apps that an account owns or collaborates on, by name.
+    apps_of(account_id: AccountId) -> all App: OF_ACCOUNT [account_id];
+    /// The apps that an account owns, by name.
+    apps_owned_by(account_id: AccountId) -> all App: OWNED_BY [account_id];
+    /// Deleted apps whose files are still to be removed, longest deleted first.
+    deleted_apps() -> all DeletedApp: DELETED [];
+}
+
+impl Tx {
+    /// Makes an app, at generation 1, with a range of ids that no app ever had. Within [`crate::Store::begin_platform`].
+    ///
+    /// # Errors
+    /// `NameTaken`.
+    pub async fn create_app(&mut self, new: &NewApp) -> Result<App> {
+        let id_range = self.next_id_range().await?;
+        let values = values![new.id, new.name, new.owner_id, new.stack, id_range, self.now];
+        if !self.execute_unique(CREATE, values).await? {
+            return Err(StoreError::NameTaken(new.name.clone()));
+        }
+        self.app(new.id).await?.ok_or(StoreError::AppGone(new.id))
+    }
+
+    /// Gives an app another name.
+    ///
+    /// # Errors
+    /// `NameTaken`.
+    pub async fn rename_app(&mut self, id: AppId, name: &AppName) -> Result<()> {
+        match self.execute_unique(RENAME, values![id, *name, self.now]).await? {
+            true => Ok(()),
+            false => Err(StoreError::NameTaken(name.clone())),
+        }
+    }
+
+    /// Switches the maintenance page on or off.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such app.
+    pub async fn set_maintenance(&mut self, id: AppId, maintenance: bool) -> Result<()> {
+        let values = values![id, maintenance, self.now];
+        self.change("app", id, SET_MAINTENANCE, values).await
+    }
+
+    /// Gives the app to another account.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such app.
+    pub async fn set_app_owner(&mut self, id: AppId, owner_id: AccountId) -> Result<()> {
+        let values = values![id, owner_id, self.now];
+        self.change("app", id, SET_OWNER, values).await
+    }
+
+    /// Changes what its next build is laid upon.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such app.
+    pub async fn set_app_stack(&mut self, id: AppId, stack: Stack) -> Result<()> {
+        let values = values![id, stack, self.now];
+        self.change("app", id, SET_STACK, values).await
+    }
+
+    /// Notes the measured size of the git repository.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such app.
+    pub async fn set_repo_bytes(&mut self, id: AppId, bytes: i64) -> Result<()> {
+        self.change("app", id, SET_REPO_BYTES, values![id, bytes]).await
+    }
+
+    /// Deletes an app and all it owns. Its id and range are remembered until [`Tx::forget_deleted_app`]; slugs that
+    /// releases of other apps use stay.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such app.
+    pub async fn delete_app(&mut self, id: AppId) -> Result<()> {
+        let values = values![id, self.now];
+        self.change("app", id, REMEMBER_DELETED, values).await?;
+        self.execute(DELETE, values![id]).await?;
+        self.purge_orphan_slugs().await.map(drop)
+    }
+
+    /// Notes that nothing of a deleted app is left on disk.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn forget_deleted_app(&mut self, id: AppId) -> Result<()> {
+        self.execute(FORGET_DELETED, values![id]).await.map(drop)
+    }
+}

@@ -1,0 +1,231 @@
+//! Builds: from source to slug. An app has at most one that is pending; a unique index holds that too.
+
+use paddock_core::build::BuildStatus;
+use paddock_core::stack::Stack;
+use paddock_core::{AccountId, AppId, BuildId, ReleaseId, SlugId, UnixMicros};
+
+use crate::engine::{reads, row, statements, values, word_columns};
+use crate::error::{Result, StoreError};
+use crate::{SecretSha256, Tx};
+
+/// Where the source of a build comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// A commit in the app's git repository.
+    Git,
+    /// An archive: one of our sources, or a URL.
+    Archive,
+}
+
+impl SourceKind {
+    /// The stored text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// The kind with this stored text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Git, Self::Archive].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+word_columns!(SourceKind = SourceKind::parse);
+
+/// A build as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// Its id.
+    pub id: BuildId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// How it stands.
+    pub status: BuildStatus,
+    /// Where its source comes from.
+    pub source_kind: SourceKind,
+    /// The commit, or the id or URL of the archive.
+    pub source: String,
+    /// What the client calls the version of the source.
+    pub source_version: Option<String>,
+    /// What the client says of the version.
+    pub source_description: Option<String>,
+    /// Checksum that the archive must have, as the client gave it.
+    pub source_checksum: Option<String>,
+    /// Who started it.
+    pub account_id: AccountId,
+    /// URLs of its buildpacks, in order.
+    pub buildpacks: Vec<String>,
+    /// What it is laid upon.
+    pub stack: Stack,
+    /// What it made.
+    pub slug_id: Option<SlugId>,
+    /// The release of what it made.
+    pub release_id: Option<ReleaseId>,
+    /// The branch to move when it succeeds.
+    pub branch: Option<String>,
+    /// The commit the branch named when the push came; `None` when it did not exist.
+    pub old_head: Option<String>,
+    /// Why it failed, for the user.
+    pub failure: Option<String>,
+    /// SHA-256 of the secret in its output URL.
+    pub output_secret_sha256: Option<SecretSha256>,
+    /// When it was accepted.
+    pub created_at: UnixMicros,
+    /// When it was last changed.
+    pub updated_at: UnixMicros,
+    /// When it ended.
+    pub finished_at: Option<UnixMicros>,
+}
+
+row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, stack, created_at, updated_at }
+    optional { source_version, source_description, source_checksum, slug_id, release_id, branch, old_head,
+        failure, output_secret_sha256, finished_at });
+
+/// What a new build is made of; fields as in [`Build`].
+#[derive(Debug, Clone)]
+pub struct NewBuild {
+    /// Its id.
+    pub id: BuildId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// Where its source comes from.
+    pub source_kind: SourceKind,
+    /// The commit, or the id or URL of the archive.
+    pub source: String,
+    /// What the client calls the version of the source.
+    pub source_version: Option<String>,
+    /// What the client says of the version.
+    pub source_description: Option<String>,
+    /// Checksum that the archive must have.
+    pub source_checksum: Option<String>,
+    /// Who started it.
+    pub account_id: AccountId,
+    /// URLs of its buildpacks, in order.
+    pub buildpacks: Vec<String>,
+    /// What it is laid upon.
+    pub stack: Stack,
+    /// The branch to move when it succeeds.
+    pub branch: Option<String>,
+    /// The commit the branch named when the push came.
+    pub old_head: Option<String>,
+    /// SHA-256 of the secret in its output URL.
+    pub output_secret_sha256: Option<SecretSha256>,
+}
+
+statements! {
+    BY_ID = "SELECT * FROM builds WHERE app_id = $1 AND id = $2";
+    ANY_BY_ID = "SELECT * FROM builds WHERE id = $1";
+    BY_OUTPUT_SECRET = "SELECT * FROM builds WHERE output_secret_sha256 = $1";
+    OF_APP = "SELECT * FROM builds WHERE app_id = $1 ORDER BY created_at, id";
+    RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
+    RUNNING = "SELECT * FROM builds WHERE status = 'pending' ORDER BY created_at, id";
+    NEWEST_SUCCEEDED = "SELECT * FROM builds WHERE app_id = $1 AND status = 'succeeded' \
+        ORDER BY created_at DESC, id DESC LIMIT 1";
+    CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
+        source_checksum, account_id, buildpacks, stack, branch, old_head, output_secret_sha256, created_at, \
+        updated_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
+    SET_BUILDPACKS = "UPDATE builds SET buildpacks = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
+    SET_SLUG = "UPDATE builds SET slug_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
+    SET_RELEASE = "UPDATE builds SET release_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
+    SUCCEED = "UPDATE builds SET status = 'succeeded', updated_at = $2, finished_at = $2 \
+        WHERE id = $1 AND status = 'pending'";
+    FAIL = "UPDATE builds SET status = 'failed', failure = $2, updated_at = $3, finished_at = $3 \
+        WHERE id = $1 AND status = 'pending'";
+}
+
+reads! {
+    /// The build of an app with this id.
+    build(app_id: AppId, id: BuildId) -> one Build: BY_ID [app_id, id];
+    /// The build with this id, of whatever app (for jobs, which know only the id).
+    build_by_id(id: BuildId) -> one Build: ANY_BY_ID [id];
+    /// The build whose output URL has the secret with this SHA-256.
+    build_by_output_secret(sha256: &SecretSha256) -> one Build: BY_OUTPUT_SECRET [*sha256];
+    /// The builds of an app, oldest first.
+    builds(app_id: AppId) -> all Build: OF_APP [app_id];
+    /// The build of an app that is pending.
+    running_build(app_id: AppId) -> one Build: RUNNING_OF_APP [app_id];
+    /// The pending builds of all apps, oldest first.
+    running_builds() -> all Build: RUNNING [];
+    /// The newest build of an app that succeeded: its commit is what the deploy branch must name.
+    newest_succeeded_build(app_id: AppId) -> one Build: NEWEST_SUCCEEDED [app_id];
+}
+
+impl Tx {
+    /// Makes a pending build.
+    ///
+    /// # Errors
+    /// `BuildRunning` when another build of the app is pending.
+    pub async fn create_build(&mut self, new: &NewBuild) -> Result<Build> {
+        if let Some(running) = self.running_build(new.app_id).await? {
+            return Err(StoreError::BuildRunning { id: running.id });
+        }
+        let values = values![
+            new.id,
+            new.app_id,
+            new.source_kind,
+            new.source,
+            new.source_version,
+            new.source_description,
+            new.source_checksum,
+            new.account_id,
+            new.buildpacks,
+            new.stack,
+            new.branch,
+            new.old_head,
+            new.output_secret_sha256,
+            self.now
+        ];
+        self.execute(CREATE, values).await?;
+        let made = self.build(new.app_id, new.id).await?;
+        made.ok_or_else(|| StoreError::Gone { noun: "build", id: new.id.to_string() })
+    }
+
+    /// Notes which buildpacks it uses, once they are detected.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended.
+    pub async fn set_build_buildpacks(&mut self, id: BuildId, urls: &[String]) -> Result<()> {
+        let values = values![id, urls.to_vec(), self.now];
+        self.change("pending build", id, SET_BUILDPACKS, values).await
+    }
+
+    /// Notes the slug it made.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended.
+    pub async fn set_build_slug(&mut self, id: BuildId, slug_id: SlugId) -> Result<()> {
+        let values = values![id, slug_id, self.now];
+        self.change("pending build", id, SET_SLUG, values).await
+    }
+
+    /// Notes the release of what it made.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended.
+    pub async fn set_build_release(&mut self, id: BuildId, release_id: ReleaseId) -> Result<()> {
+        let values = values![id, release_id, self.now];
+        self.change("pending build", id, SET_RELEASE, values).await
+    }
+
+    /// Ends a build well.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended: an end is never changed.
+    pub async fn succeed_build(&mut self, id: BuildId) -> Result<()> {
+        let values = values![id, self.now];
+        self.change("pending build", id, SUCCEED, values).await
+    }
+
+    /// Ends a build badly; `failure` is for the user.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended: an end is never changed.
+    pub async fn fail_build(&mut self, id: BuildId, failure: &str) -> Result<()> {
+        let values = values![id, failure, self.now];
+        self.change("pending build", id, FAIL, values).await
+    }
+}

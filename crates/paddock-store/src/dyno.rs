@@ -1,0 +1,264 @@
+//! Dynos: each row is one run of one dyno; a restarted `web.1` is a new row with a new id.
+//!
+//! Stored is what was decided and what was last observed. What runs is known by the runtime alone.
+
+use std::net::IpAddr;
+
+use paddock_core::config::ConfigVars;
+use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
+use paddock_core::{AppId, ContainerId, DynoId, ProcessType, ReleaseId, UnixMicros};
+
+use crate::config::{seal_vars, unseal_vars};
+use crate::engine::{self, Sealed, reads, row, statements, values, word_columns};
+use crate::error::{Result, StoreError};
+use crate::{SecretSha256, Store, Tx};
+
+/// What is wanted of a dyno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DesiredDynoState {
+    /// It should run.
+    Running,
+    /// It should end, and not be started again.
+    Stopped,
+}
+
+impl DesiredDynoState {
+    /// The stored text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// The state with this stored text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Running, Self::Stopped].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+word_columns!(DesiredDynoState = DesiredDynoState::parse);
+
+/// A dyno as stored; variables of its own are read by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dyno {
+    /// Its id.
+    pub id: DynoId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// Its name. Two rows may share one while the older is on its way down.
+    pub name: DynoName,
+    /// Its process type.
+    pub process_type: ProcessType,
+    /// What it is for.
+    pub kind: DynoKind,
+    /// Its command: a bash line for the dyno.
+    pub command: String,
+    /// Its size.
+    pub size: DynoSize,
+    /// The release it runs.
+    pub release_id: ReleaseId,
+    /// The version of that release.
+    pub release_version: i64,
+    /// The generation of the app that it was made for.
+    pub generation: i64,
+    /// Its state as last observed.
+    pub state: DynoState,
+    /// What is wanted of it.
+    pub desired: DesiredDynoState,
+    /// The container that runs it, once one was asked for.
+    pub container_id: Option<ContainerId>,
+    /// The address of its container.
+    pub address: Option<IpAddr>,
+    /// The port it was told to listen on.
+    pub port: Option<u16>,
+    /// SHA-256 of the secret that attaches a client to it.
+    pub attach_secret_sha256: Option<SecretSha256>,
+    /// Rows of its terminal; `None` when it has none.
+    pub terminal_rows: Option<u16>,
+    /// Columns of its terminal.
+    pub terminal_columns: Option<u16>,
+    /// How long it may run, in seconds.
+    pub time_to_live_seconds: Option<i64>,
+    /// How often it crashed in a row.
+    pub crash_count: i64,
+    /// The exit status of its program, once it ended.
+    pub exit_status: Option<i32>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When its state last changed.
+    pub state_changed_at: UnixMicros,
+    /// When the row was last written; set by the store.
+    pub updated_at: UnixMicros,
+    /// When a crashed one is tried again.
+    pub retry_at: Option<UnixMicros>,
+    /// By when a web dyno must listen.
+    pub boot_deadline_at: Option<UnixMicros>,
+}
+
+row!(Dyno { id, app_id, name, process_type, kind, command, size, release_id, release_version, generation, state,
+        desired, crash_count, created_at, state_changed_at, updated_at }
+    optional { container_id, address, port, attach_secret_sha256, terminal_rows, terminal_columns,
+        time_to_live_seconds, exit_status, retry_at, boot_deadline_at });
+
+statements! {
+    BY_ID = "SELECT * FROM dynos WHERE id = $1";
+    // Of several with one name the one that is wanted, then the newest.
+    BY_NAME = "SELECT * FROM dynos WHERE app_id = $1 AND name = $2 \
+        ORDER BY CASE WHEN desired = 'running' THEN 0 ELSE 1 END, \
+        CASE WHEN state <> 'down' THEN 0 ELSE 1 END, created_at DESC, id DESC LIMIT 1";
+    BY_ATTACH_SECRET = "SELECT * FROM dynos WHERE attach_secret_sha256 = $1";
+    OF_APP = "SELECT * FROM dynos WHERE app_id = $1 ORDER BY created_at, id";
+    NOT_DOWN = "SELECT * FROM dynos WHERE state <> 'down' ORDER BY app_id, created_at, id";
+    ALL = "SELECT * FROM dynos ORDER BY app_id, created_at, id";
+    PUT = "INSERT INTO dynos (id, app_id, name, process_type, kind, command, size, release_id, release_version, \
+        generation, state, desired, container_id, address, port, attach_secret_sha256, terminal_rows, \
+        terminal_columns, time_to_live_seconds, crash_count, exit_status, created_at, state_changed_at, \
+        updated_at, retry_at, boot_deadline_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+        $22, $23, $24, $25, $26) \
+        ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, state = excluded.state, \
+        desired = excluded.desired, container_id = excluded.container_id, address = excluded.address, \
+        port = excluded.port, attach_secret_sha256 = excluded.attach_secret_sha256, \
+        terminal_rows = excluded.terminal_rows, terminal_columns = excluded.terminal_columns, \
+        crash_count = excluded.crash_count, exit_status = excluded.exit_status, \
+        state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at, \
+        retry_at = excluded.retry_at, boot_deadline_at = excluded.boot_deadline_at";
+    SET_STATE = "UPDATE dynos SET state = $2, updated_at = $3, \
+        state_changed_at = CASE WHEN state = $2 THEN state_changed_at ELSE $3 END WHERE id = $1";
+    SET_DESIRED = "UPDATE dynos SET desired = $2, updated_at = $3 WHERE id = $1";
+    STOP_OF_APP = "UPDATE dynos SET desired = 'stopped', updated_at = $2 \
+        WHERE app_id = $1 AND desired = 'running'";
+    ENV = "SELECT env AS sealed FROM dynos WHERE app_id = $1 AND id = $2";
+    SET_ENV = "UPDATE dynos SET env = $2, updated_at = $3 WHERE id = $1";
+    DELETE = "DELETE FROM dynos WHERE id = $1";
+    PURGE_DOWN = "DELETE FROM dynos WHERE state = 'down' AND state_changed_at < $1";
+}
+
+fn env_place(app_id: AppId, id: DynoId) -> String {
+    format!("dyno-env:{app_id}:{id}")
+}
+
+reads! {
+    /// The dyno with this id.
+    dyno(id: DynoId) -> one Dyno: BY_ID [id];
+    /// The dyno of an app with this name: of several the one that is wanted, then the newest.
+    dyno_by_name(app_id: AppId, name: &DynoName) -> one Dyno: BY_NAME [app_id, *name];
+    /// The dyno that the secret with this SHA-256 attaches to.
+    dyno_by_attach_secret(sha256: &SecretSha256) -> one Dyno: BY_ATTACH_SECRET [*sha256];
+    /// Every dyno of an app that has a row, oldest first.
+    dynos(app_id: AppId) -> all Dyno: OF_APP [app_id];
+    /// The dynos of all apps that are not down.
+    dynos_not_down() -> all Dyno: NOT_DOWN [];
+    /// Every dyno that has a row, of all apps.
+    all_dynos() -> all Dyno: ALL [];
+}
+
+impl Store {
+    /// The variables that this dyno has besides the config vars of its release.
+    ///
+    /// # Errors
+    /// `Unseal`, or the database could not be read.
+    pub async fn dyno_env(&self, app_id: AppId, id: DynoId) -> Result<ConfigVars> {
+        let row = engine::one::<Sealed>(&mut *self.reader().await?, ENV, values![app_id, id]).await?;
+        match row {
+            None => Err(StoreError::Gone { noun: "dyno", id: id.to_string() }),
+            Some(Sealed(None)) => Ok(ConfigVars::new()),
+            Some(Sealed(Some(sealed))) => unseal_vars(self.sealer(), &env_place(app_id, id), &sealed),
+        }
+    }
+}
+
+impl Tx {
+    /// Makes or changes a dyno's row. What a dyno is made with (app, name, kind, command, size, release, time to
+    /// live, time of creation) never changes; the rest becomes as given, `updated_at` now.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn put_dyno(&mut self, dyno: &Dyno) -> Result<()> {
+        let values = values![
+            dyno.id,
+            dyno.app_id,
+            dyno.name,
+            dyno.process_type,
+            dyno.kind,
+            dyno.command,
+            dyno.size,
+            dyno.release_id,
+            dyno.release_version,
+            dyno.generation,
+            dyno.state,
+            dyno.desired,
+            dyno.container_id,
+            dyno.address,
+            dyno.port,
+            dyno.attach_secret_sha256,
+            dyno.terminal_rows,
+            dyno.terminal_columns,
+            dyno.time_to_live_seconds,
+            dyno.crash_count,
+            dyno.exit_status,
+            dyno.created_at,
+            dyno.state_changed_at,
+            self.now,
+            dyno.retry_at,
+            dyno.boot_deadline_at
+        ];
+        self.execute(PUT, values).await.map(drop)
+    }
+
+    /// Stores, sealed, the variables that this dyno has besides the config vars of its release.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such dyno.
+    pub async fn set_dyno_env(&mut self, app_id: AppId, id: DynoId, env: &ConfigVars) -> Result<()> {
+        let sealed = seal_vars(&self.sealer, &env_place(app_id, id), env)?;
+        let values = values![id, sealed, self.now];
+        self.change("dyno", id, SET_ENV, values).await
+    }
+
+    /// Notes an observed state. Whether it may follow is the caller's to ask of the state.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such dyno.
+    pub async fn set_dyno_state(&mut self, id: DynoId, state: DynoState) -> Result<()> {
+        let values = values![id, state, self.now];
+        self.change("dyno", id, SET_STATE, values).await
+    }
+
+    /// Says what is wanted of a dyno.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such dyno.
+    pub async fn set_dyno_desired(&mut self, id: DynoId, desired: DesiredDynoState) -> Result<()> {
+        let values = values![id, desired, self.now];
+        self.change("dyno", id, SET_DESIRED, values).await
+    }
+
+    /// Wants every dyno of an app stopped, as a restart does. How many were wanted before.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn stop_dynos_of(&mut self, app_id: AppId) -> Result<u64> {
+        let values = values![app_id, self.now];
+        self.execute(STOP_OF_APP, values).await
+    }
+
+    /// Deletes a dyno's row. Whether there was one.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn delete_dyno(&mut self, id: DynoId) -> Result<bool> {
+        Ok(self.execute(DELETE, values![id]).await? > 0)
+    }
+
+    /// Deletes the rows of dynos that went down before `before`. How many.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn purge_dynos_down(&mut self, before: UnixMicros) -> Result<u64> {
+        self.execute(PURGE_DOWN, values![before]).await
+    }
+}

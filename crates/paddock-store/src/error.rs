@@ -1,0 +1,139 @@
+//! What can go wrong with durable state.
+
+use std::path::PathBuf;
+
+use paddock_core::{AppId, AppName, BuildId, JobId};
+
+/// The result of every operation here.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// A cause from below, whose type is nobody's business above.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the store did not do as asked. After any of these a transaction is to be dropped, not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The app does not exist, or no longer.
+    #[error("app {0} does not exist")]
+    AppGone(AppId),
+    /// The row that was to be changed does not exist, or no longer.
+    #[error("{noun} {id} does not exist")]
+    Gone {
+        /// What kind of thing.
+        noun: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Another app has the name.
+    #[error("app name {0} is taken")]
+    NameTaken(AppName),
+    /// Another account has the address, in whatever case.
+    #[error("email {0} is taken")]
+    EmailTaken(String),
+    /// Some app has the domain already.
+    #[error("hostname {0} is taken")]
+    HostnameTaken(String),
+    /// The account is a collaborator of the app already.
+    #[error("the account is already a collaborator of app {0}")]
+    AlreadyCollaborator(AppId),
+    /// An app builds one thing at a time.
+    #[error("build {id} of the app is still running")]
+    BuildRunning {
+        /// The build that runs.
+        id: BuildId,
+    },
+    /// Somebody else has, or nobody has, the lease of the job: stop working on it.
+    #[error("the lease of job {0} is lost")]
+    LeaseLost(JobId),
+    /// A later version of the program has written the database.
+    #[error("the database is at version {found}, this program knows versions up to {known}")]
+    NewerVersion {
+        /// Version of the newest migration in the database.
+        found: i64,
+        /// Version of the newest migration in this program.
+        known: i64,
+    },
+    /// The database could not be opened.
+    #[error("could not open the database {path}")]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// A migration failed; nothing of it was kept.
+    #[error("could not migrate the database to version {version}")]
+    Migrate {
+        /// The version that was not reached.
+        version: i64,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The master key could not be read or made.
+    #[error("could not read or make the master key {path}")]
+    MasterKey {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The master key file is not 32 bytes.
+    #[error("the master key {path} has {bytes} bytes instead of 32")]
+    MasterKeyLength {
+        /// The key file.
+        path: PathBuf,
+        /// What it has.
+        bytes: usize,
+    },
+    /// The database holds secrets, and the file with the key to them is not there.
+    #[error("the database holds secrets but the master key {path} is missing; restore it from a backup")]
+    MasterKeyMissing {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A secret was not sealed with this key, or not for this place, or was changed.
+    #[error("could not unseal {place}: wrong master key, or the sealed bytes were changed or moved")]
+    Unseal {
+        /// Where the secret belongs.
+        place: String,
+    },
+    /// The random number generator or the cipher failed.
+    #[error("could not seal {place}")]
+    Seal {
+        /// Where the secret belongs.
+        place: String,
+    },
+    /// No connection could be had in time, or it broke.
+    #[error("could not get a database connection")]
+    Connect(#[source] Cause),
+    /// A statement failed.
+    #[error("could not run the statement `{statement}`")]
+    Statement {
+        /// Its text; values are not part of it.
+        statement: &'static str,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The transaction could not be committed; nothing of it was kept.
+    #[error("could not commit the transaction")]
+    Commit(#[source] Cause),
+    /// A column is missing or of another kind.
+    #[error("could not read column {column}")]
+    UnreadableColumn {
+        /// The column.
+        column: &'static str,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// A column holds a value that this version does not know.
+    #[error("column {column} holds a value that this version does not know")]
+    UnknownValue {
+        /// The column.
+        column: &'static str,
+    },
+}

@@ -1,0 +1,112 @@
+//! Formation: how many dynos of each process type an app wants, and of which size.
+
+use paddock_core::dyno::DynoSize;
+use paddock_core::{AppId, FormationId, ProcessType, UnixMicros};
+use uuid::Uuid;
+
+use crate::Tx;
+use crate::engine::{reads, row, statements, values};
+use crate::error::Result;
+
+/// One process type of an app's formation, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formation {
+    /// Its id; kept while the process type stays.
+    pub id: FormationId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// The process type.
+    pub process_type: ProcessType,
+    /// How many dynos are wanted.
+    pub quantity: u32,
+    /// Of which size.
+    pub size: DynoSize,
+    /// The command of the current release: a bash line for the dyno.
+    pub command: String,
+    /// When the process type first came.
+    pub created_at: UnixMicros,
+    /// When it was last changed.
+    pub updated_at: UnixMicros,
+}
+
+row!(Formation { id, app_id, process_type, quantity, size, command, created_at, updated_at } optional {});
+
+/// A process type that a new release declares.
+#[derive(Debug, Clone)]
+pub struct ProcessDefinition {
+    /// The process type.
+    pub process_type: ProcessType,
+    /// Its command.
+    pub command: String,
+    /// How many dynos, if the app did not have the type before.
+    pub quantity_if_new: u32,
+    /// Which size, if the app did not have the type before.
+    pub size_if_new: DynoSize,
+}
+
+statements! {
+    OF_APP = "SELECT * FROM formation WHERE app_id = $1 ORDER BY process_type";
+    ONE = "SELECT * FROM formation WHERE app_id = $1 AND process_type = $2";
+    SCALE = "UPDATE formation SET quantity = $3, size = $4, updated_at = $5 \
+        WHERE app_id = $1 AND process_type = $2";
+    PUT = "INSERT INTO formation (id, app_id, process_type, quantity, size, command, created_at, updated_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (app_id, process_type) \
+        DO UPDATE SET command = excluded.command, updated_at = excluded.updated_at \
+        WHERE formation.command <> excluded.command";
+    DELETE = "DELETE FROM formation WHERE app_id = $1 AND process_type = $2";
+}
+
+reads! {
+    /// The formation of an app, by process type.
+    formation(app_id: AppId) -> all Formation: OF_APP [app_id];
+    /// One process type of an app's formation.
+    formation_of(app_id: AppId, process_type: &ProcessType) -> one Formation: ONE [app_id, *process_type];
+}
+
+impl Tx {
+    /// Sets quantity and size of a process type.
+    ///
+    /// # Errors
+    /// `Gone` when the app's current release has no such process type.
+    pub async fn scale_formation(
+        &mut self,
+        app_id: AppId,
+        process_type: &ProcessType,
+        quantity: u32,
+        size: DynoSize,
+    ) -> Result<()> {
+        let values = values![app_id, *process_type, quantity, size, self.now];
+        self.change("process type", process_type, SCALE, values).await
+    }
+
+    /// Makes the formation follow a new release: types that vanished are dropped, those that stay keep quantity,
+    /// size and id and get the new command, new ones are added as their definition says.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn replace_process_types(
+        &mut self,
+        app_id: AppId,
+        definitions: &[ProcessDefinition],
+    ) -> Result<()> {
+        for old in self.formation(app_id).await? {
+            if !definitions.iter().any(|new| new.process_type == old.process_type) {
+                self.execute(DELETE, values![app_id, old.process_type]).await?;
+            }
+        }
+        for new in definitions {
+            let id = FormationId::from_uuid(Uuid::now_v7());
+            let values = values![
+                id,
+                app_id,
+                new.process_type,
+                new.quantity_if_new,
+                new.size_if_new,
+                new.command,
+                self.now
+            ];
+            self.execute(PUT, values).await?;
+        }
+        Ok(())
+    }
+}

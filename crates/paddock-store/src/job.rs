@@ -1,0 +1,271 @@
+//! Jobs: work that ends. A claim is a lease with a fencing number: who lost it can change nothing any more.
+//!
+//! pending → running → succeeded | failed; running → pending (put back); a running job whose lease has passed can be
+//! claimed again, with the next attempt.
+
+use std::time::Duration;
+
+use paddock_core::{AppId, JobId, UnixMicros};
+
+use crate::engine::{self, reads, row, statements, values, word_columns};
+use crate::error::{Result, StoreError};
+use crate::{Store, Tx};
+
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// Waits for somebody.
+    Pending,
+    /// Somebody has its lease, or had when they died.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Given up.
+    Failed,
+}
+
+impl JobState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed];
+
+    /// The stored text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state with this stored text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+word_columns!(JobState = JobState::parse);
+
+/// A job as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Which kind of work.
+    pub kind: String,
+    /// Of which app; the job goes with it.
+    pub app_id: Option<AppId>,
+    /// The id of what it is about: a build, a release.
+    pub subject_id: String,
+    /// The step that is to be done next, or again.
+    pub phase: String,
+    /// How it stands.
+    pub state: JobState,
+    /// Who has the lease.
+    pub lease_owner: Option<String>,
+    /// When the lease passes.
+    pub lease_until: Option<UnixMicros>,
+    /// How often it was claimed; the fencing number of the lease.
+    pub attempt: i64,
+    /// What it needs to know, as JSON. No secrets.
+    pub payload: String,
+    /// Why the last attempt ended badly.
+    pub last_error: Option<String>,
+    /// Not to be claimed before.
+    pub run_at: UnixMicros,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was last changed.
+    pub updated_at: UnixMicros,
+}
+
+row!(Job { id, kind, subject_id, phase, state, attempt, payload, run_at, created_at, updated_at }
+    optional { app_id, lease_owner, lease_until, last_error });
+
+/// What a new job is made of; fields as in [`Job`]. It may be claimed at once.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// Which kind of work.
+    pub kind: String,
+    /// Of which app.
+    pub app_id: Option<AppId>,
+    /// The id of what it is about.
+    pub subject_id: String,
+    /// The first step.
+    pub phase: String,
+    /// What it needs to know, as JSON. No secrets.
+    pub payload: String,
+}
+
+/// Proof of a claim: needed for every change to a running job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobLease {
+    /// The job.
+    pub job_id: JobId,
+    /// Who claimed it.
+    pub owner: String,
+    /// The attempt that the claim began.
+    pub attempt: i64,
+}
+
+statements! {
+    BY_ID = "SELECT * FROM jobs WHERE id = $1";
+    OF_SUBJECT = "SELECT * FROM jobs WHERE subject_id = $1 ORDER BY created_at, id";
+    OPEN = "SELECT * FROM jobs WHERE state IN ('pending', 'running') ORDER BY created_at, id";
+    CREATE = "INSERT INTO jobs (id, kind, app_id, subject_id, phase, state, attempt, payload, run_at, created_at, \
+        updated_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, $6, $7, $7, $7)";
+    // The outer condition is the inner one again: a claimant that waited for another's claim finds it false.
+    CLAIM = "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, attempt = attempt + 1, \
+        updated_at = $4 WHERE id = (SELECT id FROM jobs WHERE (kind = $1 OR $1 = '') AND run_at <= $4 \
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $4)) \
+        ORDER BY created_at, id LIMIT 1) \
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $4)) RETURNING *";
+    RENEW = "UPDATE jobs SET lease_until = $4, updated_at = $5 \
+        WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
+    SET_PHASE = "UPDATE jobs SET phase = $4, updated_at = $5 \
+        WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
+    SET_PAYLOAD = "UPDATE jobs SET payload = $4, updated_at = $5 \
+        WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
+    SUCCEED = "UPDATE jobs SET state = 'succeeded', lease_owner = NULL, lease_until = NULL, last_error = NULL, \
+        updated_at = $4 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
+    FAIL = "UPDATE jobs SET state = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $4, \
+        updated_at = $5 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
+    PUT_BACK = "UPDATE jobs SET state = 'pending', lease_owner = NULL, lease_until = NULL, last_error = $4, \
+        run_at = $5, updated_at = $6 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
+    EXPIRE_LEASES = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND lease_owner <> $1";
+    CANCEL = "UPDATE jobs SET state = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $2, \
+        updated_at = $3 WHERE id = $1 AND state IN ('pending', 'running')";
+    PURGE = "DELETE FROM jobs WHERE state IN ('succeeded', 'failed') AND updated_at < $1";
+}
+
+reads! {
+    /// The job with this id.
+    job(id: JobId) -> one Job: BY_ID [id];
+    /// The jobs about a build, a release or whatever has this id, oldest first.
+    jobs_about(subject_id: &str) -> all Job: OF_SUBJECT [subject_id];
+    /// Jobs that have not ended, oldest first.
+    open_jobs() -> all Job: OPEN [];
+}
+
+impl Store {
+    /// Claims the oldest job that may be claimed, of one kind or of any: one that is pending and due, or whose lease
+    /// has passed. Safe for any number of claimants: each job goes to one.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn claim_job(
+        &self,
+        kind: Option<&str>,
+        owner: &str,
+        now: UnixMicros,
+        lease: Duration,
+    ) -> Result<Option<(Job, JobLease)>> {
+        let mut connection = self.writer().await?;
+        let values = values![kind.unwrap_or_default(), owner, now + lease, now];
+        let claimed = engine::one::<Job>(&mut connection, CLAIM, values).await?;
+        Ok(claimed.map(|job| {
+            let lease = JobLease { job_id: job.id, owner: owner.to_owned(), attempt: job.attempt };
+            (job, lease)
+        }))
+    }
+
+    /// Lets the leases of every other owner pass. Only for a process that knows itself alone on this database, as
+    /// after taking the server's lock: what the one before it was doing can then be claimed at once. How many.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn expire_leases_of_others(&self, owner: &str) -> Result<u64> {
+        engine::execute(&mut *self.writer().await?, EXPIRE_LEASES, values![owner]).await
+    }
+
+    /// Makes a lease pass `lease` from `now`.
+    ///
+    /// # Errors
+    /// `LeaseLost`: stop working on the job.
+    pub async fn renew_job(&self, lease: &JobLease, now: UnixMicros, duration: Duration) -> Result<()> {
+        let values = values![lease.job_id, lease.owner, lease.attempt, now + duration, now];
+        let changed = engine::execute(&mut *self.writer().await?, RENEW, values).await?;
+        held(lease, changed)
+    }
+}
+
+impl Tx {
+    /// Makes a job that may be claimed from the commit on.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn enqueue_job(&mut self, new: &NewJob) -> Result<()> {
+        let values = values![new.id, new.kind, new.app_id, new.subject_id, new.phase, new.payload, self.now];
+        self.execute(CREATE, values).await.map(drop)
+    }
+
+    /// Notes which step is next; what the step before has changed belongs into the same transaction.
+    ///
+    /// # Errors
+    /// `LeaseLost`: drop the transaction and stop working on the job.
+    pub async fn set_job_phase(&mut self, lease: &JobLease, phase: &str) -> Result<()> {
+        let values = values![lease.job_id, lease.owner, lease.attempt, phase, self.now];
+        held(lease, self.execute(SET_PHASE, values).await?)
+    }
+
+    /// Replaces what the job needs to know.
+    ///
+    /// # Errors
+    /// `LeaseLost`: drop the transaction and stop working on the job.
+    pub async fn set_job_payload(&mut self, lease: &JobLease, payload: &str) -> Result<()> {
+        let values = values![lease.job_id, lease.owner, lease.attempt, payload, self.now];
+        held(lease, self.execute(SET_PAYLOAD, values).await?)
+    }
+
+    /// Ends a job well.
+    ///
+    /// # Errors
+    /// `LeaseLost`: drop the transaction and stop working on the job.
+    pub async fn succeed_job(&mut self, lease: &JobLease) -> Result<()> {
+        let values = values![lease.job_id, lease.owner, lease.attempt, self.now];
+        held(lease, self.execute(SUCCEED, values).await?)
+    }
+
+    /// Ends a job badly.
+    ///
+    /// # Errors
+    /// `LeaseLost`: drop the transaction and stop working on the job.
+    pub async fn fail_job(&mut self, lease: &JobLease, error: &str) -> Result<()> {
+        let values = values![lease.job_id, lease.owner, lease.attempt, error, self.now];
+        held(lease, self.execute(FAIL, values).await?)
+    }
+
+    /// Gives a job back, to be claimed by anybody from `run_at` on; it keeps its phase.
+    ///
+    /// # Errors
+    /// `LeaseLost`: drop the transaction and stop working on the job.
+    pub async fn put_back_job(&mut self, lease: &JobLease, error: &str, run_at: UnixMicros) -> Result<()> {
+        let values = values![lease.job_id, lease.owner, lease.attempt, error, run_at, self.now];
+        held(lease, self.execute(PUT_BACK, values).await?)
+    }
+
+    /// Fails an open job from outside; who has its lease will find it lost. Whether it was open.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn cancel_job(&mut self, id: JobId, reason: &str) -> Result<bool> {
+        let values = values![id, reason, self.now];
+        Ok(self.execute(CANCEL, values).await? > 0)
+    }
+
+    /// Deletes jobs that ended before `before`. How many.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn purge_jobs(&mut self, before: UnixMicros) -> Result<u64> {
+        self.execute(PURGE, values![before]).await
+    }
+}
+
+fn held(lease: &JobLease, changed: u64) -> Result<()> {
+    if changed == 0 { Err(StoreError::LeaseLost(lease.job_id)) } else { Ok(()) }
+}

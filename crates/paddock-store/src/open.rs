@@ -1,0 +1,183 @@
+//! Opening the store: files, connections, migrations, keys.
+
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use paddock_core::{AppId, UnixMicros};
+use sqlx::AnyPool;
+use sqlx::any::{Any, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+
+use crate::engine::{self, Sealed, values};
+use crate::error::{Result, StoreError};
+use crate::tx::{Owner, Tx};
+use crate::{migrate, platform, seal};
+
+/// Takes the one write lock at once: a transaction that reads first could not become a writer later.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Write-ahead log, each commit synced to disk before it is acknowledged.
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                       PRAGMA busy_timeout = 10000;";
+/// Reads never write; a statement in the wrong place fails instead of taking the lock.
+const READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
+const READERS: u32 = 4;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the store's files are.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The database: `DIR/db/paddock.sqlite`. Made, with its folder, when missing.
+    pub database_file: PathBuf,
+    /// The master key: `DIR/keys/master` unless the operator keeps it elsewhere. Made at the first start.
+    pub master_key_file: PathBuf,
+}
+
+/// Durable state. Cheap to clone; all clones share connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// One connection: writers queue here, in order, rather than poll for the engine's lock.
+    writers: AnyPool,
+    readers: AnyPool,
+    sealer: Arc<seal::Sealer>,
+}
+
+impl Store {
+    /// Opens the database, migrates it and reads the keys; makes all three at the first start.
+    ///
+    /// # Errors
+    /// `NewerVersion`, `MasterKeyMissing`, `MasterKeyLength`, `Unseal` (another master key), or what the system said.
+    pub async fn open(config: &StoreConfig) -> Result<Self> {
+        let path = &config.database_file;
+        let failed = |source: crate::Cause| StoreError::Open { path: path.clone(), source };
+        prepare_file(path).map_err(|error| failed(error.into()))?;
+        sqlx::any::install_default_drivers();
+        let url = url_of(path).ok_or_else(|| failed("the path is not valid UTF-8".into()))?;
+        let writers = pool(1, "").connect(&url).await.map_err(|error| failed(error.into()))?;
+        let mut connection = writers.acquire().await.map_err(|error| failed(error.into()))?;
+        migrate::migrate(&mut connection, BEGIN).await?;
+        let sealer = Arc::new(data_key(&mut connection, &config.master_key_file).await?);
+        drop(connection);
+        let readers =
+            pool(READERS, READER_PRAGMAS).connect(&url).await.map_err(|error| failed(error.into()))?;
+        Ok(Self { writers, readers, sealer })
+    }
+
+    /// Closes every connection, after what runs on them has ended.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+
+    /// Begins a change that belongs to an app and bumps the app's generation, which waiters wait for.
+    ///
+    /// # Errors
+    /// `AppGone` when the app does not exist.
+    pub async fn begin_for_app(&self, app_id: AppId, now: UnixMicros) -> Result<Tx> {
+        self.begin_with(Owner::App(app_id), now).await
+    }
+
+    /// Begins recording what was *observed* of an app (states of its dynos, progress of its jobs): the app is
+    /// locked as in [`Store::begin_for_app`], but its generation stays, since nobody wants anything new.
+    ///
+    /// # Errors
+    /// `AppGone` when the app does not exist.
+    pub async fn begin_observation(&self, app_id: AppId, now: UnixMicros) -> Result<Tx> {
+        self.begin_with(Owner::ObservedApp(app_id), now).await
+    }
+
+    /// Begins a change that belongs to the platform (a new app, an account) and bumps its generation.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn begin_platform(&self, now: UnixMicros) -> Result<Tx> {
+        self.begin_with(Owner::Platform, now).await
+    }
+
+    /// Begins writing rows that nobody waits for and that depend on no others (log sessions, login failures,
+    /// sources): no generation is bumped.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn begin_record(&self, now: UnixMicros) -> Result<Tx> {
+        self.begin_with(Owner::Nobody, now).await
+    }
+
+    async fn begin_with(&self, owner: Owner, now: UnixMicros) -> Result<Tx> {
+        let connection =
+            self.writers.begin_with(BEGIN).await.map_err(|error| StoreError::Connect(error.into()))?;
+        Tx::begun(connection, Arc::clone(&self.sealer), owner, now).await
+    }
+
+    /// Seals secrets for places that have no method here (keys of certificates, credentials).
+    #[must_use]
+    pub fn sealer(&self) -> &seal::Sealer {
+        &self.sealer
+    }
+
+    /// The writing connection, for a change that is one statement.
+    pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>> {
+        self.writers.acquire().await.map_err(|error| StoreError::Connect(error.into()))
+    }
+
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
+        self.readers.acquire().await.map_err(|error| StoreError::Connect(error.into()))
+    }
+}
+
+fn pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(PRAGMAS).execute(&mut *connection).await?;
+                sqlx::raw_sql(pragmas).execute(&mut *connection).await?;
+                Ok(())
+            })
+        })
+}
+
+async fn data_key(connection: &mut sqlx::AnyConnection, master_key_file: &Path) -> Result<seal::Sealer> {
+    if read_data_key(connection).await?.is_none() {
+        let wrapped = seal::wrap_new_data_key(master_key_file)?;
+        engine::execute(connection, platform::SET_DATA_KEY, values![wrapped]).await?;
+    }
+    // Read back: another process may have been first.
+    let wrapped = read_data_key(connection).await?.unwrap_or_default();
+    seal::unwrap_data_key(master_key_file, &wrapped)
+}
+
+async fn read_data_key(connection: &mut sqlx::AnyConnection) -> Result<Option<Vec<u8>>> {
+    let row = engine::one::<Sealed>(connection, platform::DATA_KEY, values![]).await?;
+    Ok(row.and_then(|Sealed(wrapped)| wrapped))
+}
+
+/// Makes folder and file readable by us alone; the engine gives its log the mode of the database.
+fn prepare_file(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_private_folder(folder)?;
+    }
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+}
+
+/// Makes a folder that only we can enter; one that exists is left as it is.
+pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The driver takes a URL: everything but plain characters is percent-encoded.
+fn url_of(path: &Path) -> Option<String> {
+    let mut url = String::from("sqlite://");
+    for byte in path.to_str()?.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Some(url)
+}

@@ -1,0 +1,198 @@
+//! Releases: numbered from 1 without gaps for each app; a slug with a sealed snapshot of config vars.
+
+use paddock_core::config::ConfigVars;
+use paddock_core::release::ReleaseStatus;
+use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
+
+use crate::config::{release_place, seal_vars};
+use crate::engine::{self, Number, reads, row, statements, values};
+use crate::error::{Result, StoreError};
+use crate::{Store, Tx};
+
+/// A release as stored; its config vars are read by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// Its number, from 1.
+    pub version: i64,
+    /// What it changed, for people.
+    pub description: String,
+    /// Who made it.
+    pub account_id: AccountId,
+    /// What it runs; `None` for a release before the first deploy.
+    pub slug_id: Option<SlugId>,
+    /// How far it came.
+    pub status: ReleaseStatus,
+    /// The version it goes back to, when it is a rollback.
+    pub rollback_of: Option<i64>,
+    /// The command of its release phase, when it has one.
+    pub release_command: Option<String>,
+    /// Where the output of its release phase lies, or what grants access to it; the caller's to read.
+    pub output: Option<String>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was last changed.
+    pub updated_at: UnixMicros,
+}
+
+row!(Release { id, app_id, version, description, account_id, status, created_at, updated_at }
+    optional { slug_id, rollback_of, release_command, output });
+
+/// What a new release is made of; fields as in [`Release`].
+#[derive(Debug, Clone)]
+pub struct NewRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// What it changed, for people.
+    pub description: String,
+    /// Who made it.
+    pub account_id: AccountId,
+    /// What it runs.
+    pub slug_id: Option<SlugId>,
+    /// `Pending` when a release phase has to run first.
+    pub status: ReleaseStatus,
+    /// The version it goes back to.
+    pub rollback_of: Option<i64>,
+    /// The command of its release phase.
+    pub release_command: Option<String>,
+    /// Where the output of its release phase will lie.
+    pub output: Option<String>,
+    /// The config vars it is made with; stored sealed.
+    pub config: ConfigVars,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+/// Which part of an app's releases is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct VersionRange {
+    /// Smallest version, itself included; `None` from the first.
+    pub from: Option<i64>,
+    /// Largest version, itself included; `None` to the newest.
+    pub to: Option<i64>,
+    /// The order of the answer; `max` counts from its beginning.
+    pub order: Order,
+    /// At most so many.
+    pub max: u32,
+}
+
+statements! {
+    BY_ID = "SELECT * FROM releases WHERE app_id = $1 AND id = $2";
+    BY_VERSION = "SELECT * FROM releases WHERE app_id = $1 AND version = $2";
+    NEWEST = "SELECT * FROM releases WHERE app_id = $1 ORDER BY version DESC LIMIT 1";
+    CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
+        WHERE apps.id = $1 AND releases.app_id = $1";
+    PENDING = "SELECT * FROM releases WHERE status = 'pending' ORDER BY created_at, id";
+    ASCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
+        ORDER BY version LIMIT $4";
+    DESCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
+        ORDER BY version DESC LIMIT $4";
+    TAKE_VERSION = "UPDATE apps SET next_version = next_version + 1, updated_at = $2 WHERE id = $1 \
+        RETURNING next_version - 1 AS number";
+    CREATE = "INSERT INTO releases (id, app_id, version, description, account_id, slug_id, status, rollback_of, \
+        release_command, output, config, created_at, updated_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
+    SET_STATUS = "UPDATE releases SET status = $2, updated_at = $3 WHERE id = $1";
+    SET_OUTPUT = "UPDATE releases SET output = $2, updated_at = $3 WHERE id = $1";
+    SET_CURRENT = "UPDATE apps SET current_release_id = $2, released_at = $3, updated_at = $3, \
+        slug_bytes = (SELECT slugs.size_bytes FROM slugs JOIN releases ON releases.slug_id = slugs.id \
+        WHERE releases.id = $2) \
+        WHERE id = $1 AND EXISTS (SELECT 1 FROM releases WHERE releases.id = $2 AND releases.app_id = $1)";
+}
+
+reads! {
+    /// The release of an app with this id.
+    release(app_id: AppId, id: ReleaseId) -> one Release: BY_ID [app_id, id];
+    /// The release of an app with this version.
+    release_by_version(app_id: AppId, version: i64) -> one Release: BY_VERSION [app_id, version];
+    /// The newest release of an app, whatever its status.
+    newest_release(app_id: AppId) -> one Release: NEWEST [app_id];
+    /// The release whose dynos should run.
+    current_release(app_id: AppId) -> one Release: CURRENT [app_id];
+    /// Releases of all apps whose release phase waits or runs, oldest first.
+    pending_releases() -> all Release: PENDING [];
+}
+
+impl Store {
+    /// Part of an app's releases, by version.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn releases(&self, app_id: AppId, range: VersionRange) -> Result<Vec<Release>> {
+        let statement = match range.order {
+            Order::Ascending => ASCENDING,
+            Order::Descending => DESCENDING,
+        };
+        let (from, to) = (range.from.unwrap_or(1), range.to.unwrap_or(i64::MAX));
+        let mut connection = self.reader().await?;
+        engine::all(&mut connection, statement, values![app_id, from, to, range.max]).await
+    }
+}
+
+impl Tx {
+    /// Makes a release with the app's next version and the config snapshot. It is not current yet.
+    ///
+    /// # Errors
+    /// `AppGone`.
+    pub async fn create_release(&mut self, new: &NewRelease) -> Result<Release> {
+        let taken = self.one::<Number>(TAKE_VERSION, values![new.app_id, self.now]).await?;
+        let Number(version) = taken.ok_or(StoreError::AppGone(new.app_id))?;
+        let config = seal_vars(&self.sealer, &release_place(new.app_id, new.id), &new.config)?;
+        let values = values![
+            new.id,
+            new.app_id,
+            version,
+            new.description,
+            new.account_id,
+            new.slug_id,
+            new.status,
+            new.rollback_of,
+            new.release_command,
+            new.output,
+            config,
+            self.now
+        ];
+        self.execute(CREATE, values).await?;
+        let made = self.release(new.app_id, new.id).await?;
+        made.ok_or_else(|| StoreError::Gone { noun: "release", id: new.id.to_string() })
+    }
+
+    /// Changes the status of a release. Whether the change is allowed is the caller's to ask of the status.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such release.
+    pub async fn set_release_status(&mut self, id: ReleaseId, status: ReleaseStatus) -> Result<()> {
+        let values = values![id, status, self.now];
+        self.change("release", id, SET_STATUS, values).await
+    }
+
+    /// Notes where the output of the release phase lies.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such release.
+    pub async fn set_release_output(&mut self, id: ReleaseId, output: Option<&str>) -> Result<()> {
+        let values = values![id, output, self.now];
+        self.change("release", id, SET_OUTPUT, values).await
+    }
+
+    /// Makes a release of the app the one whose dynos should run; the app's slug size follows.
+    ///
+    /// # Errors
+    /// `Gone` when the app has no such release.
+    pub async fn set_current_release(&mut self, app_id: AppId, id: ReleaseId) -> Result<()> {
+        let values = values![app_id, id, self.now];
+        self.change("release", id, SET_CURRENT, values).await
+    }
+}

@@ -1,0 +1,62 @@
+//! Settings: single values that the server itself keeps, such as its instance id.
+
+use crate::engine::{self, FromRow, Row, statements, values};
+use crate::error::{Result, StoreError};
+use crate::{Store, Tx};
+
+struct Setting(String);
+
+impl FromRow for Setting {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get("value").map(Self)
+    }
+}
+
+statements! {
+    GET = "SELECT value FROM settings WHERE key = $1";
+    INSERT = "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
+    PUT = "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    DELETE = "DELETE FROM settings WHERE key = $1";
+}
+
+impl Store {
+    /// The value of a setting.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn setting(&self, key: &str) -> Result<Option<String>> {
+        let setting = engine::one::<Setting>(&mut *self.reader().await?, GET, values![key]).await?;
+        Ok(setting.map(|Setting(value)| value))
+    }
+
+    /// The value of a setting, which becomes `value` if there is none; of several at once one wins and all get its.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn get_or_insert_setting(&self, key: &str, value: &str) -> Result<String> {
+        let mut connection = self.writer().await?;
+        engine::execute(&mut connection, INSERT, values![key, value]).await?;
+        let setting = engine::one::<Setting>(&mut connection, GET, values![key]).await?;
+        let Setting(value) =
+            setting.ok_or_else(|| StoreError::Gone { noun: "setting", id: key.to_owned() })?;
+        Ok(value)
+    }
+}
+
+impl Tx {
+    /// Sets a setting.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn set_setting(&mut self, key: &str, value: &str) -> Result<()> {
+        self.execute(PUT, values![key, value]).await.map(drop)
+    }
+
+    /// Removes a setting.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn delete_setting(&mut self, key: &str) -> Result<()> {
+        self.execute(DELETE, values![key]).await.map(drop)
+    }
+}

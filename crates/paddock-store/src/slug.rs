@@ -1,0 +1,139 @@
+//! Slugs: the packed results of builds. The bytes lie in the content store; here is which layer, and what it runs.
+
+use std::collections::BTreeMap;
+
+use paddock_core::stack::Stack;
+use paddock_core::{AppId, ProcessType, SlugId, UnixMicros};
+
+use crate::engine::{self, FromRow, Row, reads, row, statements, values};
+use crate::error::Result;
+use crate::{Store, Tx};
+
+/// A slug as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slug {
+    /// Its id.
+    pub id: SlugId,
+    /// The app it was built for; `None` when that is deleted and another app's release uses the slug.
+    pub app_id: Option<AppId>,
+    /// Content digest of its layer.
+    pub layer: String,
+    /// Size in bytes.
+    pub size_bytes: i64,
+    /// Checksum as the API says it, `SHA256:…`.
+    pub checksum: Option<String>,
+    /// The commit it was built from, or what the client called the source.
+    pub commit_id: Option<String>,
+    /// What the client said of the source.
+    pub commit_description: Option<String>,
+    /// Command by process type.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// What the last buildpack calls itself.
+    pub buildpack_description: Option<String>,
+    /// What it is laid upon.
+    pub stack: Stack,
+    /// The version of the stack it was built on.
+    pub stack_version: String,
+    /// When it was made.
+    pub created_at: UnixMicros,
+}
+
+row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, created_at }
+    optional { app_id, checksum, commit_id, commit_description, buildpack_description });
+
+/// What a new slug is made of; fields as in [`Slug`].
+#[derive(Debug, Clone)]
+pub struct NewSlug {
+    /// Its id.
+    pub id: SlugId,
+    /// The app it is built for.
+    pub app_id: AppId,
+    /// Content digest of its layer.
+    pub layer: String,
+    /// Size in bytes.
+    pub size_bytes: i64,
+    /// Checksum as the API says it.
+    pub checksum: Option<String>,
+    /// The commit it was built from.
+    pub commit_id: Option<String>,
+    /// What the client said of the source.
+    pub commit_description: Option<String>,
+    /// Command by process type.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// What the last buildpack calls itself.
+    pub buildpack_description: Option<String>,
+    /// What it is laid upon.
+    pub stack: Stack,
+    /// The version of the stack it was built on.
+    pub stack_version: String,
+}
+
+struct Layer(String);
+
+impl FromRow for Layer {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get("layer").map(Self)
+    }
+}
+
+statements! {
+    BY_ID = "SELECT * FROM slugs WHERE id = $1";
+    OF_APP = "SELECT * FROM slugs WHERE app_id = $1 ORDER BY created_at, id";
+    LAYERS = "SELECT DISTINCT layer FROM slugs ORDER BY layer";
+    CREATE = "INSERT INTO slugs (id, app_id, layer, size_bytes, checksum, commit_id, commit_description, \
+        process_types, buildpack_description, stack, stack_version, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    PURGE_ORPHANS = "DELETE FROM slugs WHERE app_id IS NULL \
+        AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.slug_id = slugs.id)";
+}
+
+reads! {
+    /// The slug with this id.
+    slug(id: SlugId) -> one Slug: BY_ID [id];
+    /// The slugs built for an app, oldest first.
+    slugs_of(app_id: AppId) -> all Slug: OF_APP [app_id];
+}
+
+impl Store {
+    /// The digest of every layer that some slug needs: what the content store must keep.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn slug_layers(&self) -> Result<Vec<String>> {
+        let mut connection = self.reader().await?;
+        let layers = engine::all::<Layer>(&mut connection, LAYERS, values![]).await?;
+        Ok(layers.into_iter().map(|Layer(layer)| layer).collect())
+    }
+}
+
+impl Tx {
+    /// Makes a slug.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn create_slug(&mut self, new: &NewSlug) -> Result<()> {
+        let values = values![
+            new.id,
+            new.app_id,
+            new.layer,
+            new.size_bytes,
+            new.checksum,
+            new.commit_id,
+            new.commit_description,
+            new.process_types,
+            new.buildpack_description,
+            new.stack,
+            new.stack_version,
+            self.now
+        ];
+        self.execute(CREATE, values).await.map(drop)
+    }
+
+    /// Deletes slugs of deleted apps that no release uses. How many.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn purge_orphan_slugs(&mut self) -> Result<u64> {
+        self.execute(PURGE_ORPHANS, values![]).await
+    }
+}

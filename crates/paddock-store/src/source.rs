@@ -1,0 +1,107 @@
+//! Sources: upload places for source archives, each with one secret to write and one to read.
+
+use paddock_core::{AccountId, SourceId, UnixMicros};
+
+use crate::engine::{reads, row, statements, values};
+use crate::error::Result;
+use crate::{SecretSha256, Tx};
+
+/// A source as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its id.
+    pub id: SourceId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// SHA-256 of the secret in its put URL.
+    pub put_secret_sha256: SecretSha256,
+    /// SHA-256 of the secret in its get URL.
+    pub get_secret_sha256: SecretSha256,
+    /// Size of what was uploaded in bytes; `None` until then.
+    pub size_bytes: Option<i64>,
+    /// SHA-256 of what was uploaded.
+    pub sha256: Option<[u8; 32]>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it is deleted.
+    pub expires_at: UnixMicros,
+}
+
+row!(Source { id, account_id, put_secret_sha256, get_secret_sha256, created_at, expires_at }
+    optional { size_bytes, sha256 });
+
+/// What a new source is made of; fields as in [`Source`].
+#[derive(Debug, Clone)]
+pub struct NewSource {
+    /// Its id.
+    pub id: SourceId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// SHA-256 of the secret in its put URL.
+    pub put_secret_sha256: SecretSha256,
+    /// SHA-256 of the secret in its get URL.
+    pub get_secret_sha256: SecretSha256,
+    /// When it is deleted.
+    pub expires_at: UnixMicros,
+}
+
+statements! {
+    BY_ID = "SELECT * FROM sources WHERE id = $1";
+    BY_PUT_SECRET = "SELECT * FROM sources WHERE put_secret_sha256 = $1";
+    BY_GET_SECRET = "SELECT * FROM sources WHERE get_secret_sha256 = $1";
+    EXPIRED = "SELECT * FROM sources WHERE expires_at < $1 ORDER BY expires_at, id";
+    CREATE = "INSERT INTO sources (id, account_id, put_secret_sha256, get_secret_sha256, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    UPLOADED = "UPDATE sources SET size_bytes = $2, sha256 = $3 WHERE id = $1";
+    DELETE = "DELETE FROM sources WHERE id = $1";
+}
+
+reads! {
+    /// The source with this id.
+    source(id: SourceId) -> one Source: BY_ID [id];
+    /// The source whose put URL has the secret with this SHA-256. It may have expired.
+    source_by_put_secret(sha256: &SecretSha256) -> one Source: BY_PUT_SECRET [*sha256];
+    /// The source whose get URL has the secret with this SHA-256. It may have expired.
+    source_by_get_secret(sha256: &SecretSha256) -> one Source: BY_GET_SECRET [*sha256];
+    /// Sources that expired before `now`: delete the file, then the row.
+    expired_sources(now: UnixMicros) -> all Source: EXPIRED [now];
+}
+
+impl Tx {
+    /// Makes a source.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn create_source(&mut self, new: &NewSource) -> Result<()> {
+        let values = values![
+            new.id,
+            new.account_id,
+            new.put_secret_sha256,
+            new.get_secret_sha256,
+            self.now,
+            new.expires_at
+        ];
+        self.execute(CREATE, values).await.map(drop)
+    }
+
+    /// Notes what was uploaded; a second upload replaces the first.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such source.
+    pub async fn set_source_uploaded(
+        &mut self,
+        id: SourceId,
+        size_bytes: i64,
+        sha256: [u8; 32],
+    ) -> Result<()> {
+        self.change("source", id, UPLOADED, values![id, size_bytes, sha256]).await
+    }
+
+    /// Deletes a source's row. Whether there was one.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn delete_source(&mut self, id: SourceId) -> Result<bool> {
+        Ok(self.execute(DELETE, values![id]).await? > 0)
+    }
+}

@@ -1,0 +1,115 @@
+//! A transaction: everything one use case changes, or nothing of it.
+
+use std::sync::Arc;
+
+use paddock_core::{AppId, UnixMicros};
+use sqlx::any::Any;
+use sqlx::{AnyConnection, Transaction};
+
+use crate::app;
+use crate::engine::{self, Number, Value, values};
+use crate::error::{Result, StoreError};
+use crate::platform;
+use crate::seal::Sealer;
+
+/// Whose generation a transaction bumps.
+pub(crate) enum Owner {
+    App(AppId),
+    ObservedApp(AppId),
+    Platform,
+    Nobody,
+}
+
+/// A transaction that has bumped the generation of its owner. Dropped without [`Tx::commit`] it leaves nothing.
+///
+/// Its methods are beside their nouns. Only one exists at a time: do nothing slow while holding it, and never
+/// begin another.
+#[derive(Debug)]
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) now: UnixMicros,
+    generation: i64,
+}
+
+impl Tx {
+    /// The first statement is the lock on every engine, and the number that everyone waits for.
+    pub(crate) async fn begun(
+        inner: Transaction<'static, Any>,
+        sealer: Arc<Sealer>,
+        owner: Owner,
+        now: UnixMicros,
+    ) -> Result<Self> {
+        let mut tx = Self { inner, sealer, now, generation: 0 };
+        let bumped = match owner {
+            Owner::App(id) => tx.one::<Number>(app::BUMP_GENERATION, values![id]).await?,
+            Owner::ObservedApp(id) => tx.one::<Number>(app::LOCK, values![id]).await?,
+            Owner::Platform => tx.one::<Number>(platform::BUMP_GENERATION, values![]).await?,
+            Owner::Nobody => Some(Number(0)),
+        };
+        match (bumped, owner) {
+            (Some(Number(generation)), _) => tx.generation = generation,
+            (None, Owner::App(id) | Owner::ObservedApp(id)) => return Err(StoreError::AppGone(id)),
+            (None, Owner::Platform | Owner::Nobody) => {
+                return Err(StoreError::Gone { noun: "platform", id: "1".to_owned() });
+            }
+        }
+        Ok(tx)
+    }
+
+    /// The owner's generation that this transaction makes (for an observation: the one it is about).
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// The time that every row of this transaction carries.
+    #[must_use]
+    pub fn now(&self) -> UnixMicros {
+        self.now
+    }
+
+    /// Commits: when this answers, all is on disk. Answers the generation; wake the waiters now.
+    ///
+    /// # Errors
+    /// `Commit`; then nothing was kept.
+    pub async fn commit(self) -> Result<i64> {
+        self.inner.commit().await.map_err(|error| StoreError::Commit(error.into()))?;
+        Ok(self.generation)
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    pub(crate) async fn one<T: engine::FromRow>(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<T>> {
+        engine::one(&mut self.inner, sql, values).await
+    }
+
+    pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64> {
+        engine::execute(&mut self.inner, sql, values).await
+    }
+
+    /// Whether a unique index let it pass.
+    pub(crate) async fn execute_unique(&mut self, sql: &'static str, values: Vec<Value>) -> Result<bool> {
+        Ok(engine::execute_unique(&mut self.inner, sql, values).await?.is_some())
+    }
+
+    /// Changes exactly one row, or says that it is gone.
+    pub(crate) async fn change(
+        &mut self,
+        noun: &'static str,
+        id: impl std::fmt::Display,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<()> {
+        match self.execute(sql, values).await? {
+            0 => Err(StoreError::Gone { noun, id: id.to_string() }),
+            _ => Ok(()),
+        }
+    }
+}
