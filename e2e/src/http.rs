@@ -50,7 +50,6 @@ impl Answer {
     ///
     /// # Panics
     /// Otherwise, with the body.
-    #[must_use]
     pub fn with_status(self, status: u16) -> Answer {
         assert_eq!(self.status, status, "{}{}", self.body, self.error);
         self
@@ -95,14 +94,42 @@ impl Http {
         self.request("GET", &format!("http://{host}:{}{path}", self.port), &[], None)
     }
 
-    /// Any request; the answer's body is read to its end.
+    /// Uploads a file to a URL that the server handed out.
     #[must_use]
-    pub fn request(&self, method: &str, url: &str, headers: &[&str], body: Option<&str>) -> Answer {
+    pub fn upload(&self, url: &str, file: &str) -> Answer {
+        let mut command = self.curl("PUT");
+        command.args(["--data-binary", &format!("@{file}"), "--header", "Content-Type:", url]);
+        let outcome = run(command, b"", Duration::from_secs(70));
+        parse(&outcome.stdout, outcome.stderr)
+    }
+
+    /// Sends a file as the body of git's receive-pack request, as the account of the server's own token.
+    #[must_use]
+    pub fn git_receive_pack(&self, app: &str, file: &str) -> Answer {
+        let mut command = self.curl("POST");
+        command.args(["--data-binary", &format!("@{file}"), "--config", "-"]);
+        command.args(["--header", "Content-Type: application/x-git-receive-pack-request"]);
+        command.arg(format!("http://localhost:{}/{app}.git/git-receive-pack", self.port));
+        let user = format!("user = \"heroku:{}\"\n", self.token);
+        let outcome = run(command, user.as_bytes(), Duration::from_secs(70));
+        parse(&outcome.stdout, outcome.stderr)
+    }
+
+    /// curl with what every request needs.
+    fn curl(&self, method: &str) -> Command {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--include", "--noproxy", "*", "--max-time", "60"]);
         command.args(["--connect-to", &format!("::127.0.0.1:{}", self.port), "--request", method]);
+        command.args(["--header", "Expect:"]);
+        command
+    }
+
+    /// Any request; the answer's body is read to its end.
+    #[must_use]
+    pub fn request(&self, method: &str, url: &str, headers: &[&str], body: Option<&str>) -> Answer {
+        let mut command = self.curl(method);
         // Headers go by standard input: a token is never on a command line.
-        command.args(["--header", "@-", "--header", "Expect:"]);
+        command.args(["--header", "@-"]);
         if let Some(body) = body {
             command.args(["--data-binary", body]);
         }

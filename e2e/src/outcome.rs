@@ -32,7 +32,6 @@ impl Outcome {
     ///
     /// # Panics
     /// Otherwise, with everything it said.
-    #[must_use]
     pub fn succeeded(self) -> Outcome {
         assert_eq!(self.status, 0, "{} failed:\n{}", self.command, self.text());
         self
@@ -42,7 +41,6 @@ impl Outcome {
     ///
     /// # Panics
     /// When it succeeded, or when what it said lacks `reason`.
-    #[must_use]
     pub fn failed_saying(self, reason: &str) -> Outcome {
         assert_ne!(self.status, 0, "{} succeeded:\n{}", self.command, self.text());
         self.saying(reason)
@@ -52,7 +50,6 @@ impl Outcome {
     ///
     /// # Panics
     /// Otherwise, with everything it said.
-    #[must_use]
     pub fn saying(self, words: &str) -> Outcome {
         assert!(self.text().contains(words), "{} did not say {words:?}:\n{}", self.command, self.text());
         self

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ use crate::outcome::run;
 #[derive(Debug)]
 pub struct Repo {
     folder: TempDir,
-    commits: std::cell::Cell<u32>,
+    commits: AtomicU32,
 }
 
 impl Repo {
@@ -44,7 +45,7 @@ impl Repo {
 
     fn empty() -> Repo {
         let folder = TempDir::with_prefix("paddock-repo-").unwrap();
-        let repo = Repo { folder, commits: std::cell::Cell::new(0) };
+        let repo = Repo { folder, commits: AtomicU32::new(0) };
         repo.git(&["init", "--quiet", "--initial-branch", "main"]);
         repo
     }
@@ -69,7 +70,7 @@ impl Repo {
 
     /// Commits everything and gives the commit's id.
     pub fn commit(&self, message: &str) -> String {
-        self.commits.set(self.commits.get() + 1);
+        self.commits.fetch_add(1, Ordering::Relaxed);
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
         self.head()
@@ -83,7 +84,7 @@ impl Repo {
 
     /// Runs git here, with nobody's configuration, and gives its output.
     pub fn git(&self, arguments: &[&str]) -> String {
-        let date = format!("2026-01-01T00:{:02}:00Z", self.commits.get() % 60);
+        let date = format!("2026-01-01T00:{:02}:00Z", self.commits.load(Ordering::Relaxed) % 60);
         let mut command = Command::new("git");
         command.current_dir(self.path()).args([
             "-c",

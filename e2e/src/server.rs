@@ -211,6 +211,14 @@ impl Server {
         self.wait_ready();
     }
 
+    /// The program under test with any arguments.
+    #[must_use]
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut program = Command::new(paddockd());
+        program.args(arguments);
+        program
+    }
+
     /// Runs another `paddockd` command on this server's data folder.
     #[must_use]
     pub fn paddockd(&self, command: &str, arguments: &[&str]) -> crate::Outcome {

@@ -163,7 +163,11 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         reason: "secrets are sealed in store, tokens made in control",
     },
     Exclusive { name: "clap", owners: &["paddockd"], reason: "only programs have a command line" },
-    Exclusive { name: "tracing-subscriber", owners: &["paddockd"], reason: "where logs go is wiring" },
+    Exclusive {
+        name: "tracing-subscriber",
+        owners: &["paddockd", "paddock-router"],
+        reason: "where logs go is a program's choice; the router is a process of its own",
+    },
     Exclusive { name: "tempfile", owners: &["e2e"], reason: "temporary folders are for tests" },
 ];
 
@@ -198,7 +202,11 @@ pub(crate) const DUPLICATES: &[(&str, &str)] = &[
 /// Crates whose source may contain unsafe code.
 pub(crate) const UNSAFE_ALLOWED: &[&str] = &["paddock-runtime-linux"];
 
-/// Crates whose source may name `std::env`: the server binary, and the two that are not shipped.
+/// What of `std::env` reads the environment; folders and constants of the platform are no configuration.
+pub(crate) const ENVIRONMENT_READS: &[&str] =
+    &["args", "args_os", "home_dir", "remove_var", "set_var", "temp_dir", "var", "var_os", "vars", "vars_os"];
+
+/// Crates whose source may read the environment: the server binary, and the two that are not shipped.
 pub(crate) const ENVIRONMENT_ALLOWED: &[&str] = &["paddockd", "e2e", "xtask"];
 
 /// Crates whose source may contain SQL.

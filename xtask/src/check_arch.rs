@@ -222,15 +222,17 @@ fn check_line(package: &str, is_test: bool, line: &str) -> Option<(&'static str,
     {
         return Some(("unsafe code", "it lives in paddock-runtime-linux alone: ask it, or use rustix"));
     }
-    let reads_environment =
-        line.contains("std::env::") || line.contains(" env::") || line.contains("use std::env;");
-    if !is_test && reads_environment && !arch::ENVIRONMENT_ALLOWED.contains(&package) {
+    if !is_test && reads_environment(line) && !arch::ENVIRONMENT_ALLOWED.contains(&package) {
         return Some(("std::env", "only paddockd reads the environment: take the value as configuration"));
     }
     if is_test && (line.contains("thread::sleep(") || line.contains("time::sleep(")) {
         return Some(("a sleep in a test", "wait for a state with a deadline, not for a while"));
     }
     None
+}
+
+fn reads_environment(line: &str) -> bool {
+    arch::ENVIRONMENT_READS.iter().any(|name| line.contains(&format!("env::{name}(")))
 }
 
 fn has_word(line: &str, word: &str) -> bool {

@@ -10,13 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
 STARTED = time.time()
+printed = 0
 
 
 def print_numbers(label, count, rate):
     """Prints LABEL 1 to LABEL COUNT, at most `rate` lines a second (0: as fast as it can)."""
+    global printed
     begun = time.monotonic()
     for number in range(1, count + 1):
         sys.stdout.write(f"{label} {number}\n")
+        printed = number
         if rate and number % 50 == 0:
             sys.stdout.flush()
             time.sleep(max(0.0, begun + number / rate - time.monotonic()))
@@ -33,6 +36,8 @@ class Web(BaseHTTPRequestHandler):
             arguments = (query["label"], int(query["count"]), int(query.get("rate", "0")))
             threading.Thread(target=print_numbers, args=arguments, daemon=True).start()
             self.answer({"printing": arguments})
+        elif url.path == "/progress":
+            self.answer({"printed": printed})
         elif url.path == "/slow":
             time.sleep(float(query["seconds"]))
             self.answer({"slept": query["seconds"]})

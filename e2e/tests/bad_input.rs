@@ -1,0 +1,189 @@
+//! Input that is wrong: a clear error each time, and nothing lost.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::{Answer, Cli, Repo, Server, may_run, run, wait_until};
+use serde_json::{Value, json};
+
+const APP: &str = "sturdy";
+
+fn deployed() -> (Server, Cli, Repo) {
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let repo = Repo::of_app("journey");
+    cli.heroku_in(repo.path(), &["create", APP]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    server.answers(APP, "/");
+    (server, cli, repo)
+}
+
+/// An error in Heroku's form: an id, and a sentence that names what is wrong.
+fn assert_error(answer: &Answer, status: u16, id: &str, word: &str) {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    let body = answer.json();
+    assert_eq!(body["id"], id, "{body}");
+    let message = body["message"].as_str().unwrap_or_default();
+    assert!(message.contains(word), "{message:?} does not name {word:?}");
+}
+
+fn versions(server: &Server) -> Value {
+    server.http().api("GET", &format!("/apps/{APP}/releases")).json()
+}
+
+#[test]
+fn the_api_refuses_what_it_cannot_take() {
+    if !may_run("bad input to the API") {
+        return;
+    }
+    let (server, cli, _repo) = deployed();
+    let http = server.http();
+    let before = versions(&server);
+    for name in ["Upper", "has space", "-dash", "x", "api", "git", "1digit", &"a".repeat(40)] {
+        let answer = http.api_json("POST", "/apps", &json!({ "name": name }));
+        assert_error(&answer, 422, "invalid_params", "");
+    }
+    assert_error(&http.api_json("POST", "/apps", &json!({ "name": APP })), 422, "invalid_params", "taken");
+    cli.heroku(&["create", APP]).failed_saying("taken");
+    cli.heroku(&["ps:scale", "nothing=1", "--app", APP]).failed_saying("nothing");
+    let formation = format!("/apps/{APP}/formation");
+    let negative = json!({ "updates": [{ "type": "web", "quantity": -1 }] });
+    assert_error(&http.api_json("PATCH", &formation, &negative), 422, "invalid_params", "quantity");
+    let malformed =
+        http.api_with("POST", "/apps", &["Content-Type: application/json"], Some("{\"name\": \"x"));
+    assert_error(&malformed, 400, "bad_request", "");
+    let nobody = http.request(
+        "GET",
+        &format!("http://localhost:{}/apps", server.port()),
+        &["Authorization: Bearer x"],
+        None,
+    );
+    assert_error(&nobody, 401, "unauthorized", "");
+    assert_error(&http.api("GET", "/apps/no-such-app"), 404, "not_found", "");
+    assert_error(&http.api("GET", "/apps/../../etc/passwd"), 404, "not_found", "");
+    assert_eq!(versions(&server), before, "nothing was released");
+    server.answers(APP, "/");
+}
+
+/// A gzipped tar with entries that no honest program makes.
+fn hostile_archive(folder: &Path, entries: &str) -> String {
+    let path = folder.join("hostile.tgz").display().to_string();
+    let script = format!(
+        "import io, sys, tarfile\n\
+         def file(name, text):\n    e = tarfile.TarInfo(name); e.size = len(text); archive.addfile(e, io.BytesIO(text))\n\
+         def link(name, to, kind=tarfile.SYMTYPE):\n    e = tarfile.TarInfo(name); e.type = kind; e.linkname = to; archive.addfile(e)\n\
+         archive = tarfile.open(sys.argv[1], 'w:gz')\n\
+         file('Procfile', b'web: python3 -m http.server $PORT\\n')\n{entries}\narchive.close()\n"
+    );
+    let mut command = Command::new("python3");
+    command.args(["-c", &script, &path]);
+    run(command, b"", Duration::from_secs(30)).succeeded();
+    path
+}
+
+/// Builds from an uploaded archive and waits for the verdict with what the build said.
+fn build_archive(server: &Server, archive: &str) -> (String, String) {
+    let http = server.http();
+    let source = http.api("POST", "/sources").with_status(201).json();
+    let put_url = source["source_blob"]["put_url"].as_str().unwrap();
+    http.upload(put_url, archive).with_status(200);
+    let blob = json!({ "source_blob": { "url": source["source_blob"]["get_url"], "version": "hostile" } });
+    let build = http.api_json("POST", &format!("/apps/{APP}/builds"), &blob).with_status(201).json();
+    let path = format!("/apps/{APP}/builds/{}", build["id"].as_str().unwrap());
+    let status = wait_until("the build's verdict", Duration::from_secs(60), || {
+        let status = http.api("GET", &path).json()["status"].as_str()?.to_owned();
+        (status != "pending").then_some(status)
+    });
+    let output = build["output_stream_url"].as_str().unwrap();
+    (status, http.request("GET", output, &[], None).body)
+}
+
+#[test]
+fn archives_that_leave_their_folder_are_rejected() {
+    if !may_run("hostile archives") {
+        return;
+    }
+    let (server, _cli, _repo) = deployed();
+    let folder = tempfile::TempDir::with_prefix("paddock-e2e-").unwrap();
+    let planted = folder.path().join("planted");
+    let hostile = [
+        format!("file('../../../../../../..{}', b'x')", planted.display()),
+        format!("file('{}', b'x')", planted.display()),
+        format!("link('out', '{}')\nfile('out/planted', b'x')", folder.path().display()),
+        "link('hard', '/etc/passwd', tarfile.LNKTYPE)".to_owned(),
+        "link('null', '', tarfile.CHRTYPE)".to_owned(),
+    ];
+    for entries in &hostile {
+        let (status, said) = build_archive(&server, &hostile_archive(folder.path(), entries));
+        assert_eq!(status, "failed", "{entries}\n{said}");
+        assert!(said.contains(" ! "), "the build does not say why it rejects {entries}:\n{said}");
+        assert!(!planted.exists(), "{entries} wrote to the host");
+    }
+    let versions = versions(&server);
+    assert!(
+        versions.as_array().unwrap().iter().all(|release| release["status"] == "succeeded"),
+        "{versions}"
+    );
+    server.answers(APP, "/");
+}
+
+#[test]
+fn pushes_that_cannot_be_built_are_rejected_and_the_app_goes_on() {
+    if !may_run("bad pushes") {
+        return;
+    }
+    let (server, cli, repo) = deployed();
+    let good = repo.head();
+    repo.write("Procfile", "this line has no colon\n");
+    repo.commit("Bad Procfile");
+    rejected(&server, &cli, &repo, &good, "Procfile");
+
+    repo.git(&["reset", "--quiet", "--hard", &good]);
+    repo.git(&["rm", "--quiet", "Procfile"]);
+    repo.commit("Nothing to build");
+    rejected(&server, &cli, &repo, &good, "No default language could be detected");
+
+    repo.git(&["reset", "--quiet", "--hard", &good]);
+    repo.commit("Good again");
+    let missing = "https://127.0.0.1:1/no-such-buildpack.tgz";
+    cli.heroku_in(repo.path(), &["buildpacks:set", missing]).succeeded();
+    rejected(&server, &cli, &repo, &good, "buildpack");
+    cli.heroku_in(repo.path(), &["buildpacks:clear"]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", ":main"]).failed_saying("cannot delete");
+    server.answers(APP, "/");
+}
+
+/// A push is rejected with a reason, the branch stays, the app answers.
+fn rejected(server: &Server, cli: &Cli, repo: &Repo, good: &str, reason: &str) {
+    let outcome = cli.git(repo.path(), &["push", "--force", "heroku", "main"]).failed_saying(reason);
+    assert!(outcome.stderr.contains("[remote rejected] main -> main"), "{}", outcome.stderr);
+    let branch = cli.git(repo.path(), &["ls-remote", "heroku", "refs/heads/main"]).succeeded().stdout;
+    assert!(branch.starts_with(good), "the branch moved to {branch}");
+    server.answers(APP, "/");
+}
+
+#[test]
+fn a_truncated_pack_changes_nothing() {
+    if !may_run("a truncated pack") {
+        return;
+    }
+    let (server, cli, repo) = deployed();
+    let good = repo.head();
+    let folder = tempfile::TempDir::with_prefix("paddock-e2e-").unwrap();
+    let request = folder.path().join("request");
+    let update = format!("{good} {} refs/heads/main\0 report-status", "1".repeat(40));
+    let mut body = format!("{:04x}{update}0000", update.len() + 4).into_bytes();
+    body.extend(b"PACK\0\0\0\x02\0\0\0\x05\x9a\x0fgarbage");
+    std::fs::write(&request, body).unwrap();
+    let http = server.http();
+    let answer = http.git_receive_pack(APP, &request.display().to_string());
+    assert!(!answer.body.contains("ok refs/heads/main"), "{}", answer.body);
+    let branch = cli.git(repo.path(), &["ls-remote", "heroku", "refs/heads/main"]).succeeded().stdout;
+    assert!(branch.starts_with(&good), "{branch}");
+    repo.commit("After the broken one");
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    server.answers(APP, "/");
+}
