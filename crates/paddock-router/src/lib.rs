@@ -1,1 +1,37 @@
-//! Placeholder.
+//! The HTTP data plane: `paddockd router`. It ends TLS, finds the app of a host, chooses a dyno, passes the request
+//! on, and leaves one record of it in a spool.
+//!
+//! It lives on when `serve` is killed: its listening sockets, its last route table and its records are its own.
+//! Invariants: it reads and writes no folder but its own, knows nothing of the database, keeps no request waiting
+//! for a disk, and trusts no header and no peer address.
+//!
+//! * [`RouterStart`], [`main`]: how `serve` starts the process and what it gives up before it begins.
+//! * [`run`]: the router inside a runtime, given its sockets.
+
+mod accept;
+mod app;
+mod body;
+mod config;
+mod control;
+mod dns;
+mod dyno;
+mod exchange;
+mod header;
+mod line;
+mod log_file;
+mod page;
+mod platform;
+mod proxy_header;
+mod record;
+mod rendezvous;
+mod router;
+mod start;
+mod stream;
+mod table;
+mod tls;
+mod tunnel;
+
+pub use config::{Limits, RouterConfig, RouterError};
+pub use record::{TAG_LOST, TAG_REQUEST};
+pub use router::{Stop, run, run_until};
+pub use start::{RouterStart, RunAs, StartError, main};

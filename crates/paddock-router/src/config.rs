@@ -1,0 +1,102 @@
+//! What a router is told at its start, and the limits it keeps.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where a router lives and whom it talks to.
+#[derive(Debug, Clone)]
+pub struct RouterConfig {
+    /// Its only folder (`DIR/router`): `routes.json` (the last table), `spool/` (request records), `tls/`
+    /// (`platform.crt` and `platform.key`, PEM, written by `serve`; further pairs are named by their host).
+    pub folder: PathBuf,
+    /// `serve`'s socket for requests to the platform (`DIR/run/serve.sock`).
+    pub serve_socket: PathBuf,
+    /// `serve`'s socket for rendezvous connections (`DIR/run/rendezvous.sock`).
+    pub rendezvous_socket: PathBuf,
+    /// The instance (six letters) it belongs to.
+    pub instance: String,
+    /// The version of the program, for [`paddock_ipc::routes::FromRouter::Hello`].
+    pub program_version: String,
+    /// Time limits and ceilings.
+    pub limits: Limits,
+}
+
+/// Time limits and ceilings. Source: contract `platform-behaviour.md`, sections 1 and 2.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a client may be connected without sending a request.
+    pub client_idle: Duration,
+    /// How long a TLS handshake, or the first bytes once begun, may take.
+    pub handshake: Duration,
+    /// How long a connection to a dyno may take to be made (H19).
+    pub connect: Duration,
+    /// How long a dyno that refused is left alone.
+    pub quarantine: Duration,
+    /// How many dynos are tried for one request.
+    pub connect_attempts: usize,
+    /// How long a request waits for a dyno to start (H20) or to leave quarantine (H34).
+    pub dyno_wait: Duration,
+    /// From the last byte of the request to the head of the response (H12).
+    pub first_byte: Duration,
+    /// The longest silence in the middle of a request, a response or a tunnel (H15, H28).
+    pub idle: Duration,
+    /// How long an unused connection to a dyno is kept.
+    pub dyno_keep_alive: Duration,
+    /// Requests in flight per dyno of an app (H11).
+    pub in_flight_per_dyno: usize,
+    /// How long a request to the platform waits for `serve` to come back.
+    pub serve_wait: Duration,
+    /// The longest silence of a rendezvous connection.
+    pub rendezvous_idle: Duration,
+    /// How long requests in flight may go on once the router was told to stop.
+    pub drain: Duration,
+    /// How long one resolver has for an answer.
+    pub dns_answer: Duration,
+    /// DNS questions in flight; more are not answered.
+    pub dns_in_flight: usize,
+    /// Bytes of the spool, beyond which the oldest records go.
+    pub spool_bytes: u64,
+}
+
+impl Limits {
+    /// The limits of the contract.
+    #[must_use]
+    pub const fn heroku() -> Self {
+        Self {
+            client_idle: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            quarantine: Duration::from_secs(5),
+            connect_attempts: 10,
+            dyno_wait: Duration::from_secs(75),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(55),
+            dyno_keep_alive: Duration::from_secs(90),
+            in_flight_per_dyno: 200,
+            serve_wait: Duration::from_secs(10),
+            rendezvous_idle: Duration::from_secs(60 * 60),
+            drain: Duration::from_secs(30),
+            dns_answer: Duration::from_secs(3),
+            dns_in_flight: 512,
+            spool_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why a router could not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}")]
+pub struct RouterError {
+    /// What was tried, and on what.
+    pub doing: String,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl RouterError {
+    pub(crate) fn new(doing: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self { doing: doing.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,32 @@
+//! Rendezvous connections (`heroku run`): TLS ends here, everything else is `serve`'s.
+
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use crate::accept::Connection;
+use crate::stream::Prefixed;
+use crate::{platform, proxy_header, tunnel};
+
+/// Passes a stream, with the secret that was read from it, to `serve`, and bytes both ways until it ends.
+pub(crate) async fn serve<S>(secret: Bytes, client: S, connection: &Connection)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = &connection.router.config;
+    let Ok(mut serve) = platform::connect(&config.rendezvous_socket, config.limits.serve_wait).await else {
+        tracing::warn!("closed a rendezvous connection: serve is away");
+        return;
+    };
+    let header = proxy_header::encode(connection.peer, connection.local, platform::tls_name(connection));
+    if serve.write_all(&header).await.is_err() {
+        return;
+    }
+    let client = Prefixed::new(secret, client);
+    let down = AtomicU64::new(0);
+    tokio::select! {
+        _ = tunnel::run(client, serve, config.limits.rendezvous_idle, &down) => {}
+        () = connection.router.stop.forced() => {}
+    }
+}

@@ -1,0 +1,212 @@
+//! The process `paddockd router`: how it gets its sockets and what it gives up before it begins.
+//!
+//! Standard input is one end of a Unix stream socket pair. On it `serve` sends one [`RouterStart`] with the
+//! descriptors beside it: first the listening control socket, then one for each of `listeners`. So no descriptor is
+//! inherited by accident and none has to be conjured up from a number.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use paddock_ipc::frame;
+use paddock_ipc::routes::Listener;
+use rustix::process::{Gid, Resource, Rlimit, Uid};
+use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Limits, RouterConfig, RouterError};
+use crate::log_file::LogFile;
+use crate::router::{self, Stop};
+
+/// What `serve` tells a router it starts. The descriptors beside it: the control socket, then the listeners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterStart {
+    /// The router's only folder, `DIR/router`; it must belong to `uid`.
+    pub folder: PathBuf,
+    /// `DIR/run/serve.sock`; `uid` must be able to connect to it.
+    pub serve_socket: PathBuf,
+    /// `DIR/run/rendezvous.sock`; `uid` must be able to connect to it.
+    pub rendezvous_socket: PathBuf,
+    /// The instance (six letters).
+    pub instance: String,
+    /// The user and group the router becomes; `None` leaves it as it is (an unprivileged `serve`).
+    pub run_as: Option<RunAs>,
+    /// Threads that serve requests; 0 for one per core.
+    pub workers: usize,
+    /// The listening sockets beside this message, after the control socket.
+    pub listeners: Vec<Listener>,
+}
+
+/// An unprivileged user and its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAs {
+    /// User id, not 0.
+    pub uid: u32,
+    /// Group id, not 0.
+    pub gid: u32,
+}
+
+impl RouterStart {
+    /// Sends this to a router over the other end of its standard input.
+    ///
+    /// # Errors
+    /// As the socket has them, or when there are more sockets than one message carries.
+    pub fn send(
+        &self,
+        socket: BorrowedFd<'_>,
+        control: BorrowedFd<'_>,
+        listeners: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let mut descriptors = vec![control];
+        descriptors.extend_from_slice(listeners);
+        frame::send(socket, self, &descriptors)
+    }
+}
+
+/// Why the process `paddockd router` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Standard input is not the socket that `serve` makes, or what it sent is not a start message.
+    #[error(
+        "could not read the start message from standard input (the router is started by `paddockd serve`)"
+    )]
+    Message(#[source] io::Error),
+    /// Fewer descriptors came than the message names.
+    #[error("the start message names {expected} sockets and {received} came with it")]
+    Sockets {
+        /// Control socket and listeners.
+        expected: usize,
+        /// What came.
+        received: usize,
+    },
+    /// A privilege could not be given up; the router never runs with it.
+    #[error("could not give up privileges: {doing}")]
+    Privileges {
+        /// The step that failed.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The router itself.
+    #[error("the router could not run")]
+    Router(#[source] RouterError),
+}
+
+/// Runs the process: reads the start message, gives up privileges, serves until SIGTERM or a stop message.
+/// Must be called before any thread exists, because privileges belong to threads.
+///
+/// # Errors
+/// When the start message is not there, a privilege cannot be given up, or the router cannot begin.
+pub fn main(program_version: &str) -> Result<(), StartError> {
+    let (start, control, sockets) = receive_start(io::stdin().as_fd())?;
+    // Ctrl-C and hang-ups of the terminal that started `serve` are not ours. Already a leader: nothing to do.
+    let _ = rustix::process::setsid();
+    raise_descriptor_limit();
+    if let Some(run_as) = start.run_as {
+        give_up_privileges(run_as)?;
+    }
+    log_to(&start.folder.join("router.log")).map_err(StartError::Router)?;
+    let failed = |doing: &str, source| StartError::Router(RouterError::new(doing, source));
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if start.workers > 0 {
+        builder.worker_threads(start.workers);
+    }
+    let runtime = builder.enable_all().build().map_err(|source| failed("could not start threads", source))?;
+    let listeners = start.listeners.into_iter().zip(sockets).collect();
+    let config = RouterConfig {
+        folder: start.folder,
+        serve_socket: start.serve_socket,
+        rendezvous_socket: start.rendezvous_socket,
+        instance: start.instance,
+        program_version: program_version.to_owned(),
+        limits: Limits::heroku(),
+    };
+    let result = runtime.block_on(async {
+        let stop = Stop::default();
+        follow_signals(&stop).map_err(|source| RouterError::new("could not listen for signals", source))?;
+        router::run_until(config, listeners, control, stop).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result.map_err(StartError::Router)
+}
+
+fn receive_start(stdin: BorrowedFd<'_>) -> Result<(RouterStart, OwnedFd, Vec<OwnedFd>), StartError> {
+    let ended = || StartError::Message(io::ErrorKind::UnexpectedEof.into());
+    let (start, mut descriptors) =
+        frame::receive::<RouterStart>(stdin).map_err(StartError::Message)?.ok_or_else(ended)?;
+    let expected = 1 + start.listeners.len();
+    if descriptors.len() != expected {
+        return Err(StartError::Sockets { expected, received: descriptors.len() });
+    }
+    let control = descriptors.remove(0);
+    Ok((start, control, descriptors))
+}
+
+/// Each client is a descriptor and each request may be a second one.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "could not raise the limit of open descriptors");
+    }
+}
+
+/// Order matters: the bounding set needs CAP_SETPCAP, groups need CAP_SETGID, and the change of user takes both.
+fn give_up_privileges(run_as: RunAs) -> Result<(), StartError> {
+    let step = |doing| move |errno: rustix::io::Errno| StartError::Privileges { doing, source: errno.into() };
+    if run_as.uid == 0 || run_as.gid == 0 {
+        let source = io::ErrorKind::InvalidInput.into();
+        return Err(StartError::Privileges { doing: "the router does not run as root", source });
+    }
+    rustix::thread::clear_ambient_capability_set().map_err(step("ambient capabilities"))?;
+    for capability in CapabilitySet::all().iter() {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // A capability this kernel does not know, or a start without root.
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM) => {}
+            Err(errno) => return Err(step("bounding set")(errno)),
+        }
+    }
+    let (uid, gid) = (Uid::from_raw(run_as.uid), Gid::from_raw(run_as.gid));
+    rustix::thread::set_thread_groups(&[]).map_err(step("groups"))?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(step("group id"))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(step("user id"))?;
+    let none = CapabilitySet::empty();
+    let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
+    rustix::thread::set_capabilities(None, sets).map_err(step("capabilities"))?;
+    rustix::thread::set_no_new_privs(true).map_err(step("no_new_privs"))
+}
+
+fn log_to(path: &Path) -> Result<(), RouterError> {
+    let failed = |source| RouterError::new(format!("could not open {}", path.display()), source);
+    let file = LogFile::open(path).map_err(failed)?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(Mutex::new(file))
+        .finish();
+    // Somebody who set one before us (a test) keeps it.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// SIGTERM and SIGINT drain; SIGHUP reads the certificates again.
+fn follow_signals(stop: &Stop) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => stop.drain(),
+                _ = interrupt.recv() => stop.drain(),
+                _ = hang_up.recv() => stop.reload_certificates(),
+            }
+        }
+    });
+    Ok(())
+}

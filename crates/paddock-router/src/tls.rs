@@ -1,0 +1,120 @@
+//! Certificates: the platform's own, further ones by host name, read again when their files change.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::RouterError;
+
+/// The file name (without ending) of the certificate for every name that has none of its own.
+const PLATFORM: &str = "platform";
+
+/// The acceptor for clients, and the certificates it uses.
+pub(crate) struct Certificates {
+    folder: PathBuf,
+    acceptor: TlsAcceptor,
+    keys: Arc<Keys>,
+    /// The files as they were read last, with the times they were changed.
+    read: Mutex<BTreeMap<PathBuf, SystemTime>>,
+}
+
+#[derive(Debug, Default)]
+struct Keys(ArcSwap<BTreeMap<String, Arc<CertifiedKey>>>);
+
+impl ResolvesServerCert for Keys {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let keys = self.0.load();
+        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        let wildcard = name.split_once('.').map(|(_, parent)| format!("_.{parent}"));
+        let own = keys.get(&name).or_else(|| keys.get(&wildcard?));
+        own.or_else(|| keys.get(PLATFORM)).cloned()
+    }
+}
+
+impl Certificates {
+    /// Begins with the pairs `NAME.crt`, `NAME.key` in `folder`; `platform` is for every name without its own, and
+    /// `_.example.com` for `*.example.com`. Without any, TLS is refused and the rest goes on.
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, RouterError> {
+        let keys = Arc::new(Keys::default());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let doing = "could not set up TLS";
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| RouterError::new(doing, io::Error::other(error)))?
+            .with_no_client_auth()
+            .with_cert_resolver(keys.clone());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.ticketer =
+            aws_lc_rs::Ticketer::new().map_err(|error| RouterError::new(doing, io::Error::other(error)))?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let certificates = Self { folder, acceptor, keys, read: Mutex::default() };
+        certificates.reload();
+        Ok(certificates)
+    }
+
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+
+    /// Reads the pairs again if any file is new, changed or gone. A pair that cannot be read
+    /// keeps its last state and is tried again next time: it may be half written.
+    pub(crate) fn reload(&self) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match files(&self.folder) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(path = %self.folder.display(), %error, "could not look for certificates");
+                return;
+            }
+        };
+        if *read == found {
+            return;
+        }
+        let before = self.keys.0.load_full();
+        let mut keys = BTreeMap::new();
+        let mut all_usable = true;
+        for certificate in found.keys().filter(|path| path.extension().is_some_and(|end| end == "crt")) {
+            let Some(name) = certificate.file_stem().and_then(|name| name.to_str()) else { continue };
+            match load(certificate) {
+                Ok(key) => drop(keys.insert(name.to_owned(), Arc::new(key))),
+                Err(error) => {
+                    tracing::error!(path = %certificate.display(), %error, "could not use a certificate");
+                    all_usable = false;
+                    keys.extend(before.get(name).map(|key| (name.to_owned(), key.clone())));
+                }
+            }
+        }
+        tracing::info!(certificates = keys.len(), "certificates were read");
+        self.keys.0.store(Arc::new(keys));
+        if all_usable {
+            *read = found;
+        }
+    }
+}
+
+fn files(folder: &Path) -> io::Result<BTreeMap<PathBuf, SystemTime>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.metadata()?.modified()?)))).collect()
+}
+
+fn load(certificate: &Path) -> Result<CertifiedKey, Box<dyn std::error::Error>> {
+    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(certificate.with_extension("key"))?;
+    let provider: CryptoProvider = aws_lc_rs::default_provider();
+    Ok(CertifiedKey::from_der(chain, key, &provider)?)
+}
