@@ -144,11 +144,15 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         owners: &["paddock-runtime-linux"],
         reason: "raw kernel calls live in one crate",
     },
-    Exclusive { name: "tar", owners: &["paddock-build"], reason: "tenants' archives are read in one place" },
+    Exclusive {
+        name: "tar",
+        owners: &["paddock-build", "paddock-images"],
+        reason: "archives are read by the converter (images) and by the unpacking of sources (build)",
+    },
     Exclusive {
         name: "flate2",
-        owners: &["paddock-build"],
-        reason: "tenants' archives are read in one place",
+        owners: &["paddock-build", "paddock-images"],
+        reason: "archives are read by the converter (images) and by the unpacking of sources (build)",
     },
     Exclusive {
         name: "toml",

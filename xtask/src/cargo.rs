@@ -28,7 +28,8 @@ pub(crate) fn tree(root: &Path, arguments: &[&str]) -> Result<BTreeMap<String, B
     Ok(versions)
 }
 
-fn output(root: &Path, arguments: &[&str]) -> Result<String, String> {
+/// What a cargo command prints.
+pub(crate) fn output(root: &Path, arguments: &[&str]) -> Result<String, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(arguments)

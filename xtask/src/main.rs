@@ -8,14 +8,20 @@
 mod arch;
 mod cargo;
 mod check_arch;
+mod coverage;
 mod source;
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use coverage::Mode;
+
 const USAGE: &str = "usage: cargo xtask TASK
 
-  check-arch          which crate may use which, and the rules on source files";
+  check-arch          which crate may use which, and the rules on source files
+  coverage            what is built of the published API, and which commands of the official CLI pass
+  coverage --write    the same, written to docs/reference
+  coverage --check    whether anything those tables call built or passed is gone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +29,9 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     let outcome = match words.as_slice() {
         ["check-arch"] => check_arch::run(root),
+        ["coverage"] => coverage::run(root, Mode::Print),
+        ["coverage", "--write"] => coverage::run(root, Mode::Write),
+        ["coverage", "--check"] => coverage::run(root, Mode::Check),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

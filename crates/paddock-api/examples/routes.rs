@@ -1,0 +1,11 @@
+//! Prints every route, and every path that is answered "not built", for `cargo xtask coverage`.
+#![expect(clippy::print_stdout, reason = "a list for another program")]
+
+fn main() {
+    for route in paddock_api::routes() {
+        println!("{} {}", route.method, route.path);
+    }
+    for (path, _) in paddock_api::NOT_BUILT {
+        println!("not_built {path}");
+    }
+}
