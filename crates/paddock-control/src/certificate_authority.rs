@@ -9,8 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
 };
 
 /// Where the system's certificates are, on the systems we know.
@@ -54,21 +54,30 @@ pub struct CaFiles {
 /// When the folder cannot be written or what is in it is not a CA.
 pub fn prepare(folder: &Path, domain: &str) -> Result<CaFiles, CaError> {
     std::fs::create_dir_all(folder).map_err(|source| CaError::File { path: folder.into(), source })?;
-    let (key_file, certificate) = (folder.join("ca.key"), folder.join("ca.pem"));
-    if !key_file.exists() || !certificate.exists() {
+    let (key_file, certificate, named) =
+        (folder.join("ca.key"), folder.join("ca.pem"), folder.join("domain"));
+    // Its name constraints name the domain: another domain needs another CA.
+    let made_for = std::fs::read_to_string(&named).unwrap_or_default();
+    if made_for != domain || !key_file.exists() || !certificate.exists() {
         let key = KeyPair::generate()?;
         let ca = ca_params(domain)?.self_signed(&key)?;
-        // The key first: a key without certificate is made anew, a certificate without key would be of no use.
+        // The domain last: until it is there, everything is made anew.
         write(&key_file, key.serialize_pem().as_bytes(), 0o600)?;
         write(&certificate, ca.pem().as_bytes(), 0o644)?;
+        write(&named, domain.as_bytes(), 0o644)?;
     }
     let ca_pem = read(&certificate)?;
-    let issuer = Issuer::from_ca_cert_pem(&ca_pem, KeyPair::from_pem(&read(&key_file)?)?)?;
+    let issuer = Issuer::new(ca_params(domain)?, KeyPair::from_pem(&read(&key_file)?)?);
     let key = KeyPair::generate()?;
     let leaf = leaf_params(domain)?.signed_by(&key, &issuer)?;
     let bundle = folder.join("bundle.pem");
     write(&bundle, format!("{}\n{ca_pem}", system_certificates()).as_bytes(), 0o644)?;
-    Ok(CaFiles { certificate, bundle, chain_pem: format!("{}{ca_pem}", leaf.pem()), key_pem: key.serialize_pem() })
+    Ok(CaFiles {
+        certificate,
+        bundle,
+        chain_pem: format!("{}{ca_pem}", leaf.pem()),
+        key_pem: key.serialize_pem(),
+    })
 }
 
 fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
@@ -78,7 +87,10 @@ fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let loopback = [
         GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0])),
-        GeneralSubtree::IpAddress(CidrSubnet::V6([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], [0xff; 16])),
+        GeneralSubtree::IpAddress(CidrSubnet::V6(
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            [0xff; 16],
+        )),
     ];
     let names = [domain, "localhost"].map(|name| GeneralSubtree::DnsName(name.to_owned()));
     params.name_constraints = Some(NameConstraints {
@@ -116,7 +128,8 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {
     let attempt = || -> io::Result<()> {
         let temporary = path.with_extension("new");
         let _ = std::fs::remove_file(&temporary);
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use paddock_core::buildpack::BuildpackUrls;
+
 /// Settings of the control plane.
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
@@ -12,17 +14,25 @@ pub struct ControlConfig {
     pub domain: String,
     /// The public address that the router listens on.
     pub listen: SocketAddr,
+    /// The first of this instance's ranges of 65,536 ids; app number N has the Nth after it.
+    pub first_id_range: u32,
     /// Variables given to every build: proxies, CA files, package indexes (`buildpacks.md`, section 4).
     pub site_env: Vec<(String, String)>,
     /// Resolvers that dynos' DNS questions are forwarded to.
     pub resolvers: Vec<SocketAddr>,
     /// Most builds at a time, of different apps.
     pub concurrent_builds: usize,
-    /// Whether buildpack URLs other than https are accepted from tenants (for tests and closed networks).
-    pub allow_insecure_buildpack_urls: bool,
+    /// Which buildpack URLs are accepted from tenants.
+    pub buildpack_urls: BuildpackUrls,
 }
 
 impl ControlConfig {
+    /// The first host id of the range of app number `id_range`.
+    #[must_use]
+    pub fn id_base(&self, id_range: u32) -> u32 {
+        (self.first_id_range + id_range) * 65_536
+    }
+
     /// The absolute URL of an app's default domain.
     #[must_use]
     pub fn web_url(&self, app: &paddock_core::AppName) -> String {

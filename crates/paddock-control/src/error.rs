@@ -3,6 +3,7 @@
 use std::fmt;
 
 use paddock_core::ErrorId;
+use paddock_store::StoreError;
 
 /// A refusal or a failure. `message` is for the user; the cause is for the log and has no way into an answer.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ impl Error {
     /// Something that does not exist, or that the actor may not see.
     #[must_use]
     pub fn not_found(resource: &'static str) -> Self {
-        let mut error = Self::new(ErrorId::NotFound, format!("Couldn't find that {}.", resource.replace('_', " ")));
+        let mut error =
+            Self::new(ErrorId::NotFound, format!("Couldn't find that {}.", resource.replace('_', " ")));
         error.resource = Some(resource);
         error
     }
@@ -65,6 +67,28 @@ impl fmt::Display for Cause {
 impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(self.source.as_ref())
+    }
+}
+
+impl From<StoreError> for Error {
+    /// What the store refuses is the user's to know; what it fails at is the operator's.
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::AppGone(_) => Self::not_found("app"),
+            StoreError::NameTaken(name) => Self::invalid(format!("Name {name} is already taken")),
+            StoreError::EmailTaken(email) => Self::invalid(format!("Email {email} is already taken")),
+            StoreError::HostnameTaken(name) => {
+                Self::invalid(format!("Domain {name} is currently in use by another app"))
+            }
+            StoreError::AlreadyCollaborator(_) => Self::invalid("User is already a collaborator on this app"),
+            StoreError::BuildRunning { id } => Self::new(
+                ErrorId::Conflict,
+                format!(
+                    "Build {id} of this app is still running. Wait for it, or cancel it with: heroku builds:cancel"
+                ),
+            ),
+            _ => Self::internal("read or write the database", error),
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use paddock_runtime::Limits;
 /// The longest life of a one-off dyno that did not say how long it lives: a day.
 pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Time between SIGTERM and SIGKILL. Source: `platform-behaviour.md`, section 3.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(30);
+
 /// Bytes of a dyno's writable layer, where the runtime can limit it.
 const DISK_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -32,17 +35,18 @@ pub(crate) fn dyno_command(command: &str) -> Vec<String> {
     ["bash", "-c", BOOT, "bash", command].map(str::to_owned).to_vec()
 }
 
-/// The whole environment of a dyno. Config vars win over `PATH`, never over what the platform must say.
+/// The whole environment of a dyno. Config vars win over `PATH`, what `heroku run --env` said (`extra`) wins over
+/// config vars, and nothing wins over what the platform must say.
 pub(crate) fn dyno_env(
     config: &ConfigVars,
     name: &DynoName,
     port: Option<u16>,
-    terminal: &[(String, String)],
+    extra: &ConfigVars,
 ) -> Vec<(String, Vec<u8>)> {
     let mut env = std::collections::BTreeMap::new();
     env.insert("PATH".to_owned(), PATH.to_owned());
-    env.extend(terminal.iter().cloned());
     env.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
+    env.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
     env.insert("HOME".into(), "/app".into());
     env.insert("PWD".into(), "/app".into());
     env.insert("DYNO".into(), name.to_string());
@@ -78,8 +82,10 @@ mod tests {
     fn config_vars_win_over_path_but_not_over_the_platform() {
         let config = [("PATH", "/x"), ("PORT", "1"), ("DYNO", "evil"), ("A", "b")];
         let config = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let env = dyno_env(&config, &"web.1".parse().unwrap(), Some(5000), &[]);
-        let value = |key: &str| env.iter().find(|(k, _)| k == key).map(|(_, v)| String::from_utf8(v.clone()).unwrap());
+        let env = dyno_env(&config, &"web.1".parse().unwrap(), Some(5000), &ConfigVars::new());
+        let value = |key: &str| {
+            env.iter().find(|(k, _)| k == key).map(|(_, v)| String::from_utf8(v.clone()).unwrap())
+        };
         assert_eq!(value("PATH").as_deref(), Some("/x"));
         assert_eq!(value("PORT").as_deref(), Some("5000"));
         assert_eq!(value("DYNO").as_deref(), Some("web.1"));

@@ -1,1 +1,252 @@
-//! (being written)
+//! Keeps dynos as the formations want them, and one-off dynos from being forgotten.
+//!
+//! Five steps for each app: load what is wanted, observe containers (known or unknown), plan (pure, in core), act,
+//! record. The row of a dyno is written before its container is started, so a crash between leaves a dyno in
+//! `starting` without container, which the next pass launches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use paddock_core::dyno::{DynoKind, DynoState};
+use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
+use paddock_core::plan::one_off::{self, OneOffSeen};
+use paddock_core::{AppId, ContainerId};
+use paddock_runtime::{ContainerState, Observed};
+use paddock_store::{App, DesiredDynoState, Dyno, Release};
+use tokio::task::JoinSet;
+
+use super::{PassReport, Reconciler};
+use crate::error::{Error, chain};
+use crate::{Control, Result, label};
+
+/// How soon to look again while a web dyno has not bound its port: nothing else tells us.
+const BOOTING_LOOK: Duration = Duration::from_millis(30);
+
+/// Keeps dynos as wanted.
+pub struct FormationReconciler {
+    control: Arc<Control>,
+}
+
+/// What one pass sees of the runtime.
+pub(crate) struct Sight {
+    containers: HashMap<ContainerId, Observed>,
+}
+
+impl FormationReconciler {
+    /// For this control plane.
+    #[must_use]
+    pub fn new(control: Arc<Control>) -> Self {
+        Self { control }
+    }
+}
+
+#[async_trait]
+impl Reconciler for FormationReconciler {
+    const NAME: &'static str = "formation";
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    async fn pass(&mut self) -> Result<PassReport> {
+        // Rows first: a container that is seen without row was then surely not made by somebody in between.
+        let observed = self.control.runtime.observe().await;
+        let observed = observed.map_err(|error| Error::internal("list containers", error))?;
+        let sight =
+            Arc::new(Sight { containers: observed.into_iter().map(|seen| (seen.id, seen)).collect() });
+        let store = &self.control.store;
+        let apps = store.apps().await?;
+        let dynos = store.all_dynos().await?;
+        let pending = Arc::new(store.pending_releases().await?);
+        let mut by_app: HashMap<AppId, Vec<Dyno>> = HashMap::new();
+        let mut rows: HashMap<ContainerId, DynoState> = HashMap::new();
+        for dyno in dynos {
+            rows.extend(dyno.container_id.map(|container| (container, dyno.state)));
+            by_app.entry(dyno.app_id).or_default().push(dyno);
+        }
+        let mut report = PassReport::default();
+        let mut passes = JoinSet::new();
+        for app in apps {
+            let dynos = by_app.remove(&app.id).unwrap_or_default();
+            let (control, sight, pending) = (self.control.clone(), sight.clone(), pending.clone());
+            passes.spawn(async move { pass_app(&control, &app, dynos, &pending, &sight).await });
+        }
+        while let Some(result) = passes.join_next().await {
+            let result = result.map_err(|error| Error::internal("look after an app", error))?;
+            merge(&mut report, result);
+        }
+        report.done += self.remove_strays(&sight, &rows).await;
+        Ok(report)
+    }
+}
+
+fn merge(report: &mut PassReport, part: PassReport) {
+    report.done += part.done;
+    report.failed += part.failed;
+    report.again_in = match (report.again_in, part.again_in) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+}
+
+impl FormationReconciler {
+    /// Removes dyno containers that no row wants any more, once their output is in the log.
+    async fn remove_strays(&self, sight: &Sight, rows: &HashMap<ContainerId, DynoState>) -> usize {
+        let mut done = 0;
+        for observed in sight.containers.values() {
+            let Some(container) = label::dyno_of(observed) else { continue };
+            let wanted = rows.get(&container.id).is_some_and(|state| *state != DynoState::Crashed);
+            if wanted {
+                continue;
+            }
+            let ended = !matches!(observed.state, ContainerState::Running);
+            let drained = self.control.drained.contains(container.id);
+            let result = match (ended, drained) {
+                (true, true) => self.control.runtime.remove(container.id).await,
+                (true, false) => continue,
+                (false, _) if rows.contains_key(&container.id) => continue,
+                (false, _) => self.control.runtime.stop(container.id, crate::launch::STOP_GRACE).await,
+            };
+            match result {
+                Ok(()) if ended => {
+                    self.control.drained.forget(container.id);
+                    done += 1;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(dyno.name = container.name, error = chain(&error), "could not remove")
+                }
+            }
+        }
+        done
+    }
+}
+
+/// One app's part of a pass. What fails is logged and tried again.
+async fn pass_app(
+    control: &Control,
+    app: &App,
+    dynos: Vec<Dyno>,
+    pending: &[Release],
+    sight: &Sight,
+) -> PassReport {
+    let mut report = PassReport::default();
+    let begun = control.begin_release_phases(app, pending, &dynos).await;
+    count(&mut report, app, begun);
+    match formation_steps(control, app, &dynos, sight).await {
+        Ok((steps, again_in)) => {
+            report.again_in = again_in;
+            for step in steps {
+                let result = carry_out(control, app, &dynos, sight, &step).await;
+                count(&mut report, app, result);
+            }
+        }
+        Err(error) => count(&mut report, app, Err(error)),
+    }
+    for dyno in dynos.iter().filter(|dyno| dyno.kind != DynoKind::Formation) {
+        let result = one_off(control, app, dyno, sight).await;
+        count(&mut report, app, result);
+    }
+    report
+}
+
+fn count(report: &mut PassReport, app: &App, result: Result<bool>) {
+    match result {
+        Ok(true) => report.done += 1,
+        Ok(false) => {}
+        Err(error) => {
+            report.failed += 1;
+            tracing::warn!(app.name = %app.name, error = chain(&error), "a step failed, will be tried again");
+        }
+    }
+}
+
+/// Plans one app's formation; also how soon to look again.
+async fn formation_steps(
+    control: &Control,
+    app: &App,
+    dynos: &[Dyno],
+    sight: &Sight,
+) -> Result<(Vec<Step>, Option<Duration>)> {
+    let formation = control.store.formation(app.id).await?;
+    let quantities = formation.into_iter().map(|row| (row.process_type, row.quantity)).collect();
+    let release = control.current_dyno_release(app).await?;
+    let desired = Desired { release: release.map(|release| release.id), quantities };
+    let mut seen = Vec::new();
+    let mut again_in = None;
+    let now = control.now();
+    for dyno in dynos.iter().filter(|dyno| dyno.kind == DynoKind::Formation) {
+        let seen_now = sight.of(control, dyno).await?;
+        if dyno.state == DynoState::Starting && matches!(seen_now, Seen::Running { listening: false }) {
+            again_in = Some(BOOTING_LOOK);
+        }
+        if let Some(retry_at) = dyno.retry_at.filter(|_| dyno.state == DynoState::Crashed) {
+            let wait = retry_at.since(now);
+            again_in = Some(again_in.map_or(wait, |again: Duration| again.min(wait)));
+        }
+        seen.push(DynoSeen {
+            id: dyno.id,
+            name: dyno.name.clone(),
+            release: dyno.release_id,
+            state: dyno.state,
+            ending: dyno.desired == DesiredDynoState::Stopped,
+            seen: seen_now,
+            state_changed_at: dyno.state_changed_at,
+            retry_at: dyno.retry_at,
+        });
+    }
+    Ok((formation::plan(&desired, &seen, now), again_in))
+}
+
+impl Sight {
+    /// What is seen of a dyno's container. Ports are asked for only while a web dyno boots.
+    async fn of(&self, control: &Control, dyno: &Dyno) -> Result<Seen> {
+        let Some(observed) = self.container(dyno) else { return Ok(Seen::Absent) };
+        Ok(match observed.state {
+            ContainerState::Unknown => Seen::Unknown,
+            ContainerState::Exited { exit, .. } => Seen::Exited { status: exit.status },
+            ContainerState::Running if dyno.state != DynoState::Starting => Seen::Running { listening: true },
+            ContainerState::Running => Seen::Running { listening: control.listens(dyno, observed).await },
+        })
+    }
+
+    /// The container of a dyno.
+    pub(crate) fn container(&self, dyno: &Dyno) -> Option<&Observed> {
+        self.containers.get(&dyno.container_id?)
+    }
+}
+
+/// Carries out one step of the plan; false when there was nothing to do after all.
+async fn carry_out(control: &Control, app: &App, dynos: &[Dyno], sight: &Sight, step: &Step) -> Result<bool> {
+    let dyno = |id| dynos.iter().find(|dyno| dyno.id == id).ok_or_else(|| Error::not_found("dyno"));
+    match step {
+        Step::Create(name) => control.create_formation_dyno(app, name).await.map(|()| true),
+        Step::Launch(id) => control.launch_dyno(app, dyno(*id)?).await.map(|()| true),
+        Step::MarkUp(id) => control.mark_dyno_up(app, dyno(*id)?, sight).await.map(|()| true),
+        Step::Crash { dyno: id, status } => {
+            control.mark_dyno_crashed(app, dyno(*id)?, *status, sight).await.map(|()| true)
+        }
+        Step::BootTimeout(id) => control.end_boot(app, dyno(*id)?, sight).await.map(|()| true),
+        Step::Stop { dyno: id, reason } => control.stop_dyno_container(app, dyno(*id)?, *reason).await,
+        Step::Forget(id) => control.forget_dyno(app, dyno(*id)?, sight).await.map(|()| true),
+        Step::Retry(id) => control.retry_dyno(app, dyno(*id)?).await.map(|()| true),
+    }
+}
+
+/// Looks after a one-off dyno or a release phase's dyno.
+async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Result<bool> {
+    let seen = OneOffSeen {
+        state: dyno.state,
+        ending: dyno.desired == DesiredDynoState::Stopped,
+        seen: sight.of(control, dyno).await?,
+        ends_at: dyno
+            .time_to_live_seconds
+            .map(|life| dyno.created_at + Duration::from_secs(u64::try_from(life).unwrap_or(0))),
+    };
+    match one_off::plan(&seen, control.now()) {
+        None => Ok(false),
+        Some(one_off::Step::Launch) => control.launch_dyno(app, dyno).await.map(|()| true),
+        Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| true),
+        Some(one_off::Step::Stop) => control.stop_dyno_container(app, dyno, StopReason::Requested).await,
+        Some(one_off::Step::Finish { status }) => control.finish_one_off(app, dyno, status, sight).await,
+    }
+}

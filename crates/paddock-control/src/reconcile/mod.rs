@@ -1,7 +1,6 @@
 //! Reconcilers hold things true. A pass takes no input: wake-ups say "look", never "what", so there is one code path
 //! after a crash, on another machine and on an ordinary day.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,7 +48,11 @@ pub async fn keep_true<R: Reconciler>(mut reconciler: R, mut wake: Listener, sto
                 report.again_in.unwrap_or(R::INTERVAL).min(R::INTERVAL)
             }
             Err(error) => {
-                tracing::error!(reconciler = R::NAME, error = chain(&error), "pass failed, will be tried again");
+                tracing::error!(
+                    reconciler = R::NAME,
+                    error = chain(&error),
+                    "pass failed, will be tried again"
+                );
                 R::INTERVAL
             }
         };
@@ -59,6 +62,3 @@ pub async fn keep_true<R: Reconciler>(mut reconciler: R, mut wake: Listener, sto
         }
     }
 }
-
-/// Something shared by reconcilers and use cases.
-pub(crate) type Shared<T> = Arc<T>;

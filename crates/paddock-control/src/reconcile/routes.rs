@@ -1,1 +1,173 @@
-//! (being written)
+//! Keeps the router's table true: which host is which app, and which dynos answer for it.
+//!
+//! The whole table is sent with a generation that grows across restarts; the router refuses smaller ones. A table
+//! that is equal to the last one acknowledged is not sent again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use paddock_core::dyno::{DynoKind, DynoState};
+use paddock_ipc::routes::{AppRoute, DynoRoute, RouteTable, Web};
+use paddock_store::{App, DesiredDynoState, Dyno, Formation};
+
+use super::{PassReport, Reconciler};
+use crate::error::{Error, chain};
+use crate::router_link::{RouterLink, RouterStarter};
+use crate::{Control, Result};
+
+/// The last table the router took, but for its generation; also the lock that keeps tables in order.
+pub(crate) type LastRoutes = tokio::sync::Mutex<Option<RouteTable>>;
+
+/// Keeps the router's table true, and a router running.
+pub struct RouteReconciler {
+    control: Arc<Control>,
+    starter: Arc<dyn RouterStarter>,
+}
+
+impl RouteReconciler {
+    /// For this control plane; `starter` brings back a router that is gone.
+    #[must_use]
+    pub fn new(control: Arc<Control>, starter: Arc<dyn RouterStarter>) -> Self {
+        Self { control, starter }
+    }
+
+    /// Talks to the router that runs, or starts one.
+    async fn revive(&self, link: &RouterLink) -> Result<()> {
+        if link.adopt().await.is_ok() {
+            return Ok(());
+        }
+        tracing::warn!("the router is gone: starting another on the same sockets");
+        link.start(self.starter.as_ref())
+            .await
+            .map_err(|error| Error::internal("start the router", error))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Reconciler for RouteReconciler {
+    const NAME: &'static str = "routes";
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    async fn pass(&mut self) -> Result<PassReport> {
+        let Some(link) = self.control.router.clone() else { return Ok(PassReport::default()) };
+        let again_in = Some(Duration::from_millis(100));
+        if link.ack(0).await.is_err() {
+            *self.control.last_routes.lock().await = None;
+            self.revive(&link).await?;
+        }
+        match self.control.send_routes(&link).await {
+            Ok(sent) => Ok(PassReport { done: usize::from(sent), ..PassReport::default() }),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "the router did not take the routes, will be tried again"
+                );
+                Ok(PassReport { failed: 1, again_in, ..PassReport::default() })
+            }
+        }
+    }
+}
+
+impl Control {
+    /// Sends the routes as they are now and waits until the router uses them. What fails is tried again by the
+    /// reconciler.
+    pub(crate) async fn publish_routes(&self) {
+        let Some(link) = self.router.clone() else { return };
+        if let Err(error) = self.send_routes(&link).await {
+            tracing::debug!(error = chain(&error), "routes wait for the next pass");
+            self.wakes.routes.wake();
+        }
+    }
+
+    /// Whether a table had to be sent.
+    async fn send_routes(&self, link: &RouterLink) -> Result<bool> {
+        let mut last = self.last_routes.lock().await;
+        let mut table = self.route_table().await?;
+        if let Some(last) = last.as_ref() {
+            table.generation = last.generation;
+            if *last == table {
+                return Ok(false);
+            }
+        }
+        let generation = self.store.next_routes_generation().await?;
+        table.generation = u64::try_from(generation).unwrap_or(0);
+        link.send_routes(table.clone()).await.map_err(|error| Error::internal("send the routes", error))?;
+        *last = Some(table);
+        Ok(true)
+    }
+
+    async fn route_table(&self) -> Result<RouteTable> {
+        let apps = self.store.apps().await?;
+        let mut dynos: BTreeMap<_, Vec<Dyno>> = BTreeMap::new();
+        for dyno in self.store.all_dynos().await? {
+            dynos.entry(dyno.app_id).or_default().push(dyno);
+        }
+        let mut table = RouteTable {
+            generation: 0,
+            domain: self.config.domain.clone(),
+            resolvers: self.config.resolvers.clone(),
+            hosts: BTreeMap::new(),
+            apps: BTreeMap::new(),
+        };
+        for domain in self.store.all_domains().await? {
+            table.hosts.insert(domain.hostname, domain.app_id.to_string());
+        }
+        for app in apps {
+            let formation = self.store.formation(app.id).await?;
+            let deployed = self.current_dyno_release(&app).await?.is_some();
+            table.hosts.insert(format!("{}.{}", app.name, self.config.domain), app.id.to_string());
+            let web = web_of(deployed, &formation, dynos.remove(&app.id).unwrap_or_default());
+            let pages = self.error_pages(&app).await?;
+            table.apps.insert(app.id.to_string(), route_of(&app, web, pages));
+        }
+        Ok(table)
+    }
+
+    /// The addresses of an app's own error and maintenance pages.
+    async fn error_pages(&self, app: &App) -> Result<[Option<String>; 2]> {
+        let config = self.store.config_vars(app.id).await?;
+        Ok(["ERROR_PAGE_URL", "MAINTENANCE_PAGE_URL"].map(|key| config.get(key).cloned()))
+    }
+}
+
+fn route_of(app: &App, web: Web, [error_page_url, maintenance_page_url]: [Option<String>; 2]) -> AppRoute {
+    AppRoute {
+        name: app.name.to_string(),
+        maintenance: app.maintenance,
+        web,
+        error_page_url,
+        maintenance_page_url,
+    }
+}
+
+/// What there is to route to. Precedence of the answers: contract `platform-behaviour.md`, end of the H table.
+fn web_of(deployed: bool, formation: &[Formation], dynos: Vec<Dyno>) -> Web {
+    if !deployed {
+        return Web::Blank;
+    }
+    let wanted = formation.iter().any(|row| row.process_type.is_web() && row.quantity > 0);
+    let web: Vec<_> = dynos
+        .into_iter()
+        .filter(|dyno| dyno.kind == DynoKind::Formation && dyno.name.process_type.is_web())
+        .filter(|dyno| dyno.desired == DesiredDynoState::Running)
+        .collect();
+    let up: Vec<_> = web.iter().filter(|dyno| dyno.state == DynoState::Up).filter_map(dyno_route).collect();
+    if !wanted {
+        Web::None
+    } else if !up.is_empty() {
+        Web::Up { dynos: up }
+    } else if !web.is_empty() && web.iter().all(|dyno| dyno.state == DynoState::Crashed) {
+        Web::Crashed
+    } else {
+        Web::Starting
+    }
+}
+
+fn dyno_route(dyno: &Dyno) -> Option<DynoRoute> {
+    let address = SocketAddr::new(dyno.address?, dyno.port?);
+    Some(DynoRoute { name: dyno.name.to_string(), id: dyno.id.to_string(), address })
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::dyno::{DynoName, DynoState};
-use crate::id::{ContainerId, DynoId, ReleaseId};
+use crate::id::{DynoId, ReleaseId};
 use crate::process::ProcessType;
 use crate::time::UnixMicros;
 
@@ -36,8 +36,6 @@ pub struct DynoSeen {
     pub state: DynoState,
     /// Whether somebody asked for it to end (restart, stop).
     pub ending: bool,
-    /// Its container.
-    pub container: ContainerId,
     /// What the runtime says of the container.
     pub seen: Seen,
     /// When its state last changed.
@@ -92,6 +90,8 @@ pub enum Step {
     },
     /// The program has ended and was to end: forget the dyno and its container.
     Forget(DynoId),
+    /// A crashed dyno's time has come: put a new one in its place, which remembers the crashes.
+    Retry(DynoId),
 }
 
 /// Why a dyno is stopped.
@@ -165,8 +165,7 @@ fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMic
                 None
             }
         }
-        // Its successor is made by `missing` in the pass after this one.
-        (DynoState::Crashed, _) if dyno.retry_at.is_some_and(|at| at <= now) => Some(Step::Forget(dyno.id)),
+        (DynoState::Crashed, _) if dyno.retry_at.is_some_and(|at| at <= now) => Some(Step::Retry(dyno.id)),
         (DynoState::Down, _) => Some(Step::Forget(dyno.id)),
         _ => None,
     }
@@ -232,6 +231,11 @@ mod tests {
                     }
                     Step::Stop { dyno, .. } => self.dyno(*dyno).seen = Seen::Exited { status: 143 },
                     Step::Forget(id) => self.dynos.retain(|dyno| dyno.id != *id),
+                    Step::Retry(id) => {
+                        let name = self.dyno(*id).name.clone();
+                        self.dynos.retain(|dyno| dyno.id != *id);
+                        self.create(name, desired);
+                    }
                 }
             }
             steps.len()
@@ -245,7 +249,6 @@ mod tests {
                 release: desired.release.unwrap(),
                 state: DynoState::Starting,
                 ending: false,
-                container: ContainerId::from_uuid(Uuid::from_u128(self.made)),
                 seen: Seen::Running { listening: false },
                 state_changed_at: self.now,
                 retry_at: None,

@@ -40,7 +40,8 @@ pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
     match (dyno.state, dyno.seen) {
         (_, Seen::Exited { status }) => Some(Step::Finish { status: Some(status) }),
         // A container that was surely started and is not there any more, or that nobody watches over.
-        (_, Seen::Unknown) | (DynoState::Up | DynoState::Down | DynoState::Crashed | DynoState::Idle, Seen::Absent) => {
+        (_, Seen::Unknown)
+        | (DynoState::Up | DynoState::Down | DynoState::Crashed | DynoState::Idle, Seen::Absent) => {
             Some(Step::Finish { status: None })
         }
         (DynoState::Starting, Seen::Absent) if over => Some(Step::Finish { status: None }),

@@ -1,0 +1,112 @@
+//! Who may see and do what: the first line of every use case. What one may not see is not found.
+
+use std::sync::Arc;
+
+use paddock_core::{AppId, ErrorId};
+use paddock_store::{App, StoreError};
+
+use crate::{Actor, Control, Error, Result};
+
+/// What somebody wants to do with an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// Look at it, deploy to it, configure and operate it: owner and collaborators.
+    Operate,
+    /// Rename or destroy it: the owner alone.
+    Manage,
+}
+
+impl Control {
+    /// The app with this id or name, if the actor may do that with it.
+    pub(crate) async fn permitted_app(&self, actor: &Actor, identity: &str, permission: Permission) -> Result<App> {
+        let found = match identity.parse::<AppId>() {
+            Ok(id) => self.store.app(id).await,
+            Err(_) => self.store.app_by_name(identity).await,
+        };
+        let app = found.map_err(failed("look up an app"))?.ok_or_else(|| Error::not_found("app"))?;
+        if app.owner_id == actor.account_id {
+            return Ok(app);
+        }
+        let collaboration = self.store.collaborator(app.id, actor.account_id).await;
+        match (collaboration.map_err(failed("look up a collaborator"))?, permission) {
+            (None, _) => Err(Error::not_found("app")),
+            (Some(_), Permission::Operate) => Ok(app),
+            (Some(_), Permission::Manage) => {
+                Err(Error::new(ErrorId::Forbidden, "Only the owner of the app may do that."))
+            }
+        }
+    }
+
+    /// The app with this id or name, if the actor may see and operate it.
+    pub(crate) async fn visible_app(&self, actor: &Actor, identity: &str) -> Result<App> {
+        self.permitted_app(actor, identity, Permission::Operate).await
+    }
+}
+
+/// What the store says, as an answer: what the user can act on by its text, the rest as ours.
+pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy {
+    move |error| match error {
+        StoreError::AppGone(_) => Error::not_found("app"),
+        StoreError::NameTaken(name) => Error::invalid(format!("Name {name} is already taken")),
+        StoreError::EmailTaken(email) => Error::invalid(format!("Email {email} is already taken")),
+        StoreError::HostnameTaken(hostname) => {
+            Error::invalid(format!("{hostname} is currently in use by another app."))
+        }
+        StoreError::AlreadyCollaborator(_) => Error::invalid("User is already a collaborator on that app."),
+        StoreError::BuildRunning { id } => Error::new(
+            ErrorId::Conflict,
+            format!("A build of this app is running already ({id}). Wait for it, or end it with `heroku builds:cancel`."),
+        ),
+        StoreError::Gone { noun: "process type", id } => Error::not_found_because(
+            "formation",
+            format!("Couldn't find that process type ({id})."),
+        ),
+        error @ (StoreError::Gone { .. }
+        | StoreError::LeaseLost(_)
+        | StoreError::NewerVersion { .. }
+        | StoreError::Open { .. }
+        | StoreError::Migrate { .. }
+        | StoreError::MasterKey { .. }
+        | StoreError::MasterKeyLength { .. }
+        | StoreError::MasterKeyMissing { .. }
+        | StoreError::Unseal { .. }
+        | StoreError::Seal { .. }
+        | StoreError::Connect(_)
+        | StoreError::Statement { .. }
+        | StoreError::Commit(_)
+        | StoreError::UnreadableColumn { .. }
+        | StoreError::UnknownValue { .. }) => Error::internal(doing, error),
+    }
+}
+
+impl Error {
+    /// Something that does not exist, with a sentence of its own.
+    pub(crate) fn not_found_because(resource: &'static str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorId::NotFound, message);
+        error.resource = Some(resource);
+        error
+    }
+}
+
+/// Email addresses by account, looked up once for a whole list.
+pub(crate) struct Emails<'a> {
+    control: &'a Control,
+    known: std::collections::HashMap<paddock_core::AccountId, Arc<str>>,
+}
+
+impl<'a> Emails<'a> {
+    pub(crate) fn new(control: &'a Control) -> Self {
+        Self { control, known: std::collections::HashMap::new() }
+    }
+
+    /// The address of an account; empty for one that is gone, which rows of the past may name.
+    pub(crate) async fn of(&mut self, id: paddock_core::AccountId) -> Result<String> {
+        if let Some(email) = self.known.get(&id) {
+            return Ok(email.to_string());
+        }
+        let account = self.control.store.account(id).await.map_err(failed("look up an account"))?;
+        let email = account.map(|account| account.email).unwrap_or_default();
+        self.known.insert(id, email.as_str().into());
+        Ok(email)
+    }
+}

@@ -1,0 +1,73 @@
+//! Config vars: one change is one release, made in the same transaction.
+
+use std::collections::BTreeMap;
+
+use paddock_core::config::{self, ConfigVars};
+
+use crate::access::failed;
+use crate::release::{ReleaseContent, announce};
+use crate::{Actor, Control, Error, Result};
+
+impl Control {
+    /// The config vars of an app.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn config_vars(&self, actor: &Actor, app: &str) -> Result<ConfigVars> {
+        let app = self.visible_app(actor, app).await?;
+        self.store.config_vars(app.id).await.map_err(failed("read config vars"))
+    }
+
+    /// Sets (`Some`) and removes (`None`) config vars, and makes the release of it, unless nothing changes. Answers
+    /// all of them as they are then.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for a key or value that no environment can hold.
+    pub async fn update_config_vars(
+        &self,
+        actor: &Actor,
+        app: &str,
+        changes: BTreeMap<String, Option<String>>,
+    ) -> Result<ConfigVars> {
+        let app = self.visible_app(actor, app).await?;
+        let doing = failed("change config vars");
+        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let current = tx.config_vars(app.id).await.map_err(doing)?;
+        let next = config::apply(&current, &changes).map_err(|error| Error::invalid(format!("{error}.")))?;
+        // What is set to the value it has, or removed where it is not, is no change.
+        let effective: BTreeMap<_, _> =
+            changes.into_iter().filter(|(key, value)| current.get(key) != value.as_ref()).collect();
+        if effective.is_empty() {
+            return Ok(current);
+        }
+        tx.set_config(app.id, &next).await.map_err(doing)?;
+        let row = tx.app(app.id).await.map_err(doing)?.ok_or_else(|| Error::not_found("app"))?;
+        let description = config::describe(&effective);
+        let content = ReleaseContent {
+            account_id: actor.account_id,
+            description: description.clone(),
+            slug_id: self.current_slug(&mut tx, &row).await?,
+            config: next.clone(),
+            rollback_of: None,
+        };
+        let release = self.make_release(&mut tx, &row, content).await?;
+        let keys: Vec<_> = effective.keys().collect();
+        let payload = serde_json::json!({ "keys": keys, "release": release.version, "account": actor.account_id.to_string() });
+        tx.event(Some(app.id), "config.update", &payload.to_string()).await.map_err(doing)?;
+        tx.commit().await.map_err(doing)?;
+        self.wake_after_release();
+        self.log_api(app.id, format!("{description} by user {}", actor.email)).await;
+        self.log_api(app.id, announce(&release, &actor.email)).await;
+        Ok(next)
+    }
+
+    /// The config vars that a release was made with.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn release_config_vars(&self, actor: &Actor, app: &str, release: &str) -> Result<ConfigVars> {
+        let app = self.visible_app(actor, app).await?;
+        let release = self.release_row(&app, release).await?;
+        self.store.config_vars_of_release(app.id, release.id).await.map_err(failed("read config vars"))
+    }
+}

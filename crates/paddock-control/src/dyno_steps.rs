@@ -1,0 +1,401 @@
+//! The steps of a dyno's life, carried out for the formation reconciler. Each may be repeated after a crash.
+//!
+//! ```text
+//! (row) starting ──launch──▶ starting ──listens──▶ up ──asked to end──▶ stopping ──exit──▶ (no row)
+//!           │                   │ R10, exit         │ exit
+//!           └───────────────────┴──────▶ crashed ◀──┘ ──retry time──▶ (no row; a new dyno of that name is made)
+//! ```
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use paddock_core::code::DynoCode;
+use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
+use paddock_core::plan::backoff;
+use paddock_core::plan::formation::StopReason;
+use paddock_core::{ContainerId, DynoId, UnixMicros};
+use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
+use paddock_store::{App, DesiredDynoState, Dyno, Release};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::launch;
+use crate::reconcile::formation::Sight;
+use crate::{Control, Result, label};
+
+/// Ports that web dynos are told to bind: high, and below the kernel's own choice.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+impl Control {
+    /// The release whose dynos should run: the current one, if it has a slug.
+    pub(crate) async fn current_dyno_release(&self, app: &App) -> Result<Option<Release>> {
+        let Some(id) = app.current_release_id else { return Ok(None) };
+        let release = self.store.release(app.id, id).await?;
+        Ok(release.filter(|release| release.slug_id.is_some()))
+    }
+
+    /// Makes the row of a formation dyno, then starts it.
+    pub(crate) async fn create_formation_dyno(&self, app: &App, name: &DynoName) -> Result<()> {
+        self.put_formation_dyno(app, name, None).await
+    }
+
+    /// Puts a new dyno in the place of a crashed one. It remembers how often it crashed in a row.
+    pub(crate) async fn retry_dyno(&self, app: &App, crashed: &Dyno) -> Result<()> {
+        self.put_formation_dyno(app, &crashed.name, Some(crashed)).await
+    }
+
+    async fn put_formation_dyno(&self, app: &App, name: &DynoName, crashed: Option<&Dyno>) -> Result<()> {
+        let Some(release) = self.current_dyno_release(app).await? else { return Ok(()) };
+        let Some(row) = self.store.formation_of(app.id, &name.process_type).await? else { return Ok(()) };
+        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut dyno = new_dyno(&release, name, DynoKind::Formation, row.command, row.size, tx.now());
+        dyno.generation = tx.generation();
+        dyno.crash_count = crashed.map_or(0, |crashed| crashed.crash_count);
+        if let Some(crashed) = crashed {
+            tx.delete_dyno(crashed.id).await?;
+        }
+        tx.put_dyno(&dyno).await?;
+        tx.commit().await?;
+        self.launch_dyno(app, &dyno).await
+    }
+
+    /// Starts the container of a dyno that has a row.
+    pub(crate) async fn launch_dyno(&self, app: &App, dyno: &Dyno) -> Result<()> {
+        let spec = match self.container_spec(app, dyno).await {
+            Ok(spec) => spec,
+            Err(error) if error.id == paddock_core::ErrorId::NotFound => {
+                // Its slug or release is gone: it can never start.
+                return self.fail_launch(app, dyno, &error.message).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let name = dyno.name.to_string();
+        self.log_dyno(app.id, &name, vec![format!("Starting process with command `{}`", dyno.command)]).await;
+        match self.runtime.start(spec).await {
+            Ok(()) => {
+                self.wakes.output.wake();
+                Ok(())
+            }
+            Err(RuntimeError::Program { reason, .. }) => self.fail_launch(app, dyno, &reason).await,
+            Err(error) => Err(Error::internal("start a dyno", error)),
+        }
+    }
+
+    async fn fail_launch(&self, app: &App, dyno: &Dyno, reason: &str) -> Result<()> {
+        self.log_dyno(
+            app.id,
+            &dyno.name.to_string(),
+            vec![format!("Error: the process could not be started: {reason}")],
+        )
+        .await;
+        self.record_crash(app, dyno, None).await
+    }
+
+    async fn container_spec(&self, app: &App, dyno: &Dyno) -> Result<ContainerSpec> {
+        let release = self.store.release(app.id, dyno.release_id).await?;
+        let slug_id = release.and_then(|release| release.slug_id).ok_or_else(|| Error::not_found("slug"))?;
+        let slug = self.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
+        let config = self.store.config_vars_of_release(app.id, dyno.release_id).await?;
+        let extra = self.store.dyno_env(app.id, dyno.id).await?;
+        let stdio = stdio_of(dyno);
+        let digest =
+            slug.layer.parse().map_err(|error| Error::internal("read the name of a layer", error))?;
+        let layers = vec![
+            Layer::Image(self.layers.path_of(&digest)),
+            Layer::HostStack(self.stack_folder(&slug.stack_version)),
+        ];
+        Ok(ContainerSpec {
+            id: dyno.container_id.ok_or_else(|| Error::not_found("dyno"))?,
+            labels: label::of_dyno(app.id, &dyno.name, stdio == Stdio::Output),
+            hostname: dyno.id.to_string(),
+            id_base: self.config.id_base(app.id_range),
+            layers,
+            mounts: Vec::new(),
+            command: launch::dyno_command(&dyno.command),
+            env: launch::dyno_env(&config, &dyno.name, dyno.port, &extra),
+            working_dir: "/app".into(),
+            limits: launch::dyno_limits(dyno.size),
+            network: Network::Outbound,
+            stdio,
+            time_limit: None,
+        })
+    }
+
+    /// The base of a version of the `host` stack; the present one where that version is not kept any more.
+    fn stack_folder(&self, version: &str) -> PathBuf {
+        let folder = self.host_stack.folder.with_file_name(format!("host-{version}"));
+        if folder.is_dir() { folder } else { self.host_stack.folder.clone() }
+    }
+
+    /// Whether a booting dyno is ready: a web dyno must listen where the router can reach it.
+    pub(crate) async fn listens(&self, dyno: &Dyno, observed: &Observed) -> bool {
+        let Some(port) = dyno.port else { return true };
+        let listening = self.runtime.listening(observed.id).await.unwrap_or_default();
+        listening.iter().any(|socket| {
+            socket.port() == port && (socket.ip().is_unspecified() || Some(socket.ip()) == observed.address)
+        })
+    }
+
+    /// The dyno runs, or listens: it is up.
+    pub(crate) async fn mark_dyno_up(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
+        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let address = sight.container(dyno).and_then(|observed| observed.address);
+        let up = Dyno { state: DynoState::Up, address, state_changed_at: tx.now(), ..dyno.clone() };
+        tx.put_dyno(&up).await?;
+        tx.commit().await?;
+        self.log_dyno(app.id, &dyno.name.to_string(), vec!["State changed from starting to up".into()]).await;
+        self.wakes.changes.wake();
+        self.wakes.dynos.wake();
+        self.publish_routes().await;
+        Ok(())
+    }
+
+    /// Its program ended though it should run.
+    pub(crate) async fn mark_dyno_crashed(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        status: Option<i32>,
+        sight: &Sight,
+    ) -> Result<()> {
+        let mut lines = exit_lines(sight.container(dyno));
+        if let Some(status) = status {
+            lines.push(format!("Process exited with status {status}"));
+        }
+        lines.push(format!("State changed from {} to crashed", dyno.state.as_str()));
+        self.record_crash(app, dyno, status).await?;
+        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        Ok(())
+    }
+
+    async fn record_crash(&self, app: &App, dyno: &Dyno, status: Option<i32>) -> Result<()> {
+        let now = self.now();
+        let ran_for =
+            if dyno.state == DynoState::Up { now.since(dyno.state_changed_at) } else { Duration::ZERO };
+        let in_a_row =
+            backoff::crashes_in_a_row(u32::try_from(dyno.crash_count).unwrap_or(u32::MAX), ran_for);
+        let crashed = Dyno {
+            state: DynoState::Crashed,
+            exit_status: status,
+            crash_count: i64::from(in_a_row),
+            retry_at: Some(backoff::retry_at(in_a_row, now)),
+            state_changed_at: now,
+            ..dyno.clone()
+        };
+        let mut tx = self.store.begin_observation(app.id, now).await?;
+        tx.put_dyno(&crashed).await?;
+        tx.commit().await?;
+        self.wakes.changes.wake();
+        self.wakes.dynos.wake();
+        self.publish_routes().await;
+        Ok(())
+    }
+
+    /// R10: it did not listen in time. Says which ports it did bind, which is the commonest mistake.
+    pub(crate) async fn end_boot(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
+        let Some(container) = dyno.container_id else { return Ok(()) };
+        let listening = self.runtime.listening(container).await.unwrap_or_default();
+        let lines = vec![
+            format!("Error {}", DynoCode::R10.line()),
+            boot_hint(dyno.port.unwrap_or(0), &listening),
+            "Stopping process with SIGKILL".into(),
+        ];
+        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        let stopped = self.runtime.stop(container, Duration::ZERO).await;
+        stopped.map_err(|error| Error::internal("stop a dyno", error))?;
+        self.mark_dyno_crashed(app, dyno, Some(137), sight).await
+    }
+
+    /// Takes a dyno off the routes, then sends SIGTERM, once; SIGKILL follows after the grace.
+    pub(crate) async fn stop_dyno_container(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        reason: StopReason,
+    ) -> Result<bool> {
+        let Some(container) = dyno.container_id else { return Ok(false) };
+        let first = self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(container);
+        if !first {
+            return Ok(false);
+        }
+        if dyno.desired != DesiredDynoState::Stopped {
+            let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+            tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
+            tx.commit().await?;
+        }
+        self.publish_routes().await;
+        let mut lines = Vec::new();
+        if reason != StopReason::ScaledDown && dyno.kind == DynoKind::Formation {
+            lines.push("Restarting".to_owned());
+        }
+        let next = if reason == StopReason::ScaledDown { "down" } else { "starting" };
+        lines.push(format!("State changed from {} to {next}", dyno.state.as_str()));
+        lines.push("Stopping all processes with SIGTERM".into());
+        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        if let Err(error) = self.runtime.stop(container, launch::STOP_GRACE).await {
+            self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+            return Err(Error::internal("stop a dyno", error));
+        }
+        Ok(true)
+    }
+
+    /// A dyno that was to end has ended, or a crashed one makes room for its successor.
+    pub(crate) async fn forget_dyno(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
+        let observed = sight.container(dyno);
+        if dyno.state != DynoState::Crashed {
+            let mut lines = exit_lines(observed);
+            if let Some(exit) = exit_of(observed) {
+                lines.push(format!("Process exited with status {}", exit.status));
+            }
+            self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        }
+        self.delete_dyno_row(app, dyno).await
+    }
+
+    /// A one-off dyno has ended. Waits for its output to be in the log first; false while it is not.
+    pub(crate) async fn finish_one_off(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        status: Option<i32>,
+        sight: &Sight,
+    ) -> Result<bool> {
+        let observed = sight.container(dyno);
+        if observed.is_some_and(|observed| !self.drained.contains(observed.id)) {
+            self.wakes.output.wake();
+            return Ok(false);
+        }
+        let mut lines = exit_lines(observed);
+        if let Some(status) = status {
+            lines.push(format!("Process exited with status {status}"));
+        }
+        lines.push(format!("State changed from {} to complete", dyno.state.as_str()));
+        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        if dyno.kind == DynoKind::Release {
+            self.record_release_exit(app, dyno, status).await?;
+        }
+        self.delete_dyno_row(app, dyno).await.map(|()| true)
+    }
+
+    async fn delete_dyno_row(&self, app: &App, dyno: &Dyno) -> Result<()> {
+        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        tx.delete_dyno(dyno.id).await?;
+        tx.commit().await?;
+        if let Some(container) = dyno.container_id {
+            self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+        }
+        self.wakes.changes.wake();
+        self.wakes.dynos.wake();
+        Ok(())
+    }
+}
+
+/// The row of a dyno that is to be started.
+pub(crate) fn new_dyno(
+    release: &Release,
+    name: &DynoName,
+    kind: DynoKind,
+    command: String,
+    size: DynoSize,
+    now: UnixMicros,
+) -> Dyno {
+    let id = DynoId::from_uuid(Uuid::now_v7());
+    Dyno {
+        id,
+        app_id: release.app_id,
+        name: name.clone(),
+        process_type: name.process_type.clone(),
+        kind,
+        command,
+        size,
+        release_id: release.id,
+        release_version: release.version,
+        generation: 0,
+        state: DynoState::Starting,
+        desired: DesiredDynoState::Running,
+        container_id: Some(ContainerId::from_uuid(Uuid::now_v7())),
+        address: None,
+        port: name.process_type.is_web().then(|| random_port(id)),
+        attach_secret_sha256: None,
+        terminal_rows: None,
+        terminal_columns: None,
+        time_to_live_seconds: None,
+        crash_count: 0,
+        exit_status: None,
+        created_at: now,
+        state_changed_at: now,
+        updated_at: now,
+        retry_at: None,
+        boot_deadline_at: None,
+    }
+}
+
+fn stdio_of(dyno: &Dyno) -> Stdio {
+    match (dyno.attach_secret_sha256, dyno.terminal_rows.zip(dyno.terminal_columns)) {
+        (None, _) => Stdio::Output,
+        (Some(_), Some((rows, columns))) => Stdio::Terminal { rows, columns },
+        (Some(_), None) => Stdio::Pipe,
+    }
+}
+
+fn exit_of(observed: Option<&Observed>) -> Option<Exit> {
+    match observed?.state {
+        ContainerState::Exited { exit, .. } => Some(exit),
+        ContainerState::Unknown | ContainerState::Running => None,
+    }
+}
+
+/// What the manner of an end gives the platform to say, before the status.
+fn exit_lines(observed: Option<&Observed>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(exit) = exit_of(observed) {
+        if exit.out_of_memory {
+            lines.push(format!("Error {}", DynoCode::R15.line()));
+            lines.push("Stopping process with SIGKILL".into());
+        }
+        if exit.killed_after_grace {
+            lines.push(format!("Error {}", DynoCode::R12.line()));
+            lines.push("Stopping remaining processes with SIGKILL".into());
+        }
+    }
+    lines
+}
+
+/// A sentence for the commonest first failure: an app on its own port, or on 127.0.0.1.
+fn boot_hint(port: u16, listening: &[std::net::SocketAddr]) -> String {
+    let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
+    if listening.iter().any(|socket| socket.port() == port && socket.ip().is_loopback()) {
+        return format!(
+            "The process listens on {} only: bind 0.0.0.0:$PORT instead of a loopback address",
+            bound.join(", ")
+        );
+    }
+    if bound.is_empty() {
+        return format!("The process bound no port: it must listen on 0.0.0.0:$PORT (here PORT={port})");
+    }
+    format!(
+        "The process listens on {}: it must listen on 0.0.0.0:$PORT (here PORT={port}) instead",
+        bound.join(", ")
+    )
+}
+
+/// A port by the dyno's own id: nothing else listens in its network, so any will do.
+fn random_port(id: DynoId) -> u16 {
+    let entropy = u16::from_le_bytes([id.uuid().as_bytes()[14], id.uuid().as_bytes()[15]]);
+    PORTS.start + entropy % (PORTS.end - PORTS.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_names_what_was_bound() {
+        let at = |text: &str| text.parse().unwrap();
+        assert!(boot_hint(5000, &[]).contains("no port"));
+        assert!(boot_hint(5000, &[at("127.0.0.1:5000")]).contains("loopback"));
+        let other = boot_hint(5000, &[at("0.0.0.0:3000")]);
+        assert!(other.contains("0.0.0.0:3000") && other.contains("PORT=5000"), "{other}");
+    }
+}

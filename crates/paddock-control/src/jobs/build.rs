@@ -1,0 +1,342 @@
+//! The build job: source to slug, release, deploy branch.
+//!
+//! ```text
+//! queued ──▶ building ──slug stored, release made──▶ releasing ──branch moved──▶ succeeded
+//!               │ failed, cancelled, interrupted by a crash
+//!               └──▶ failed (the branch is not moved, the old release goes on serving)
+//! ```
+//! The release and the phase `releasing` are one transaction; moving the branch is repeated until it is done.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use paddock_build::{BuildFailure, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
+use paddock_core::build::BuildStatus;
+use paddock_core::buildpack::BuildpackRef;
+use paddock_core::release::{ReleaseStatus, deploy_description};
+use paddock_core::{AccountId, AppId, BuildId, SlugId, SourceId};
+use paddock_runtime::{Layer, Limits};
+use paddock_store::{App, Build, Job, JobLease, NewSlug, Release, SourceKind};
+use paddock_telemetry::OutputWriter;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::error::{Error, chain};
+use crate::release_steps::{ReleaseDraft, add_release};
+use crate::{Control, Result};
+
+/// The job's kind in its row.
+pub(crate) const KIND: &str = "build";
+/// The job's first phase.
+pub(crate) const QUEUED: &str = "queued";
+const BUILDING: &str = "building";
+const RELEASING: &str = "releasing";
+
+/// The longest build. Source: contract `buildpacks.md`, section 12.
+const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+/// A build's share of the machine: less than any dyno under contention. Memory: what Node's buildpack assumes.
+const LIMITS: Limits = Limits {
+    memory_bytes: 2560 * 1024 * 1024,
+    cpu_millicores: 100_000,
+    cpu_weight: 50,
+    pids: 4096,
+    disk_bytes: 10 * 1024 * 1024 * 1024,
+};
+
+/// Runs a build job from wherever it is.
+pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Result<()> {
+    let id: BuildId = job.subject_id.parse().map_err(|error| Error::internal("read a build job", error))?;
+    let Some(build) = control.store.build_by_id(id).await? else {
+        // The app was destroyed: its job went with it, and what runs must end.
+        return abandon(control, id).await;
+    };
+    let Some(app) = control.store.app(build.app_id).await? else { return abandon(control, id).await };
+    match job.phase.as_str() {
+        QUEUED => attempt(control, &app, &build, lease).await,
+        RELEASING => conclude(control, &app, &build, lease).await,
+        _ => {
+            abandon(control, id).await?;
+            let told = Bytes::from_static(b" !     The build was interrupted by a restart of the server. Push again.\n\n !     Push failed\n");
+            if let Ok(mut output) = control.outputs.writer(id.uuid()) {
+                let _ = output.append(told).await;
+            }
+            fail(control, &app, &build, lease, "interrupted by a restart of the server").await
+        }
+    }
+}
+
+async fn abandon(control: &Control, id: BuildId) -> Result<()> {
+    control.builder.abandon(id).await.map_err(|error| Error::internal("clean up after a build", error))?;
+    let _ = std::fs::remove_file(source_file(control, id));
+    Ok(())
+}
+
+/// Where a git build's source is put for its container.
+fn source_file(control: &Control, id: BuildId) -> PathBuf {
+    control.config.data_dir.join("sources").join(format!("build-{id}.tar"))
+}
+
+async fn attempt(control: &Control, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
+    let cancel = control.cancels.begin(build.id);
+    let mut tx = control.store.begin_observation(app.id, control.now()).await?;
+    tx.set_job_phase(lease, BUILDING).await?;
+    tx.commit().await?;
+    let by = user_of(control, build.account_id).await;
+    control.log_api(app.id, format!("Build started by user {by}")).await;
+    let output = control
+        .outputs
+        .writer(build.id.uuid())
+        .map_err(|error| Error::internal("open a build's output", error))?;
+    let built = build_source(control, app, build, output, cancel).await;
+    let _ = std::fs::remove_file(source_file(control, build.id));
+    control.cancels.end(build.id);
+    match built {
+        Ok(outcome) => {
+            let release = record_outcome(control, app, build, lease, outcome).await?;
+            tell_release(control, app, build, &release).await;
+            control.log_api(app.id, "Build succeeded").await;
+            conclude(control, app, build, lease).await
+        }
+        Err(failure) => {
+            if let Some(cause) = &failure.source {
+                tracing::error!(app.name = %app.name, build.id = %build.id, error = chain(cause.as_ref()), "a build could not be run");
+            }
+            fail(control, app, build, lease, &failure.kind.to_string()).await
+        }
+    }
+}
+
+/// Prepares the source and runs the build; its words go to `output`.
+async fn build_source(
+    control: &Control,
+    app: &App,
+    build: &Build,
+    mut output: OutputWriter,
+    cancel: CancellationToken,
+) -> std::result::Result<BuildOutcome, BuildFailure> {
+    let (log, mut lines) = mpsc::channel::<Bytes>(64);
+    let copy = async {
+        while let Some(bytes) = lines.recv().await {
+            if let Err(error) = output.append(bytes).await {
+                tracing::error!(build.id = %build.id, error = chain(&error), "could not keep a build's output");
+            }
+        }
+    };
+    let work = async {
+        let request = match request_of(control, app, build).await {
+            Ok(request) => request,
+            Err(error) => {
+                let told = if error.id == paddock_core::ErrorId::InternalServerError {
+                    "The source could not be read".to_owned()
+                } else {
+                    error.message.clone()
+                };
+                let _ = log.send(Bytes::from(format!(" !     {told}\n\n !     Push failed\n"))).await;
+                return Err(BuildFailure { kind: FailureKind::Source, source: Some(Box::new(error)) });
+            }
+        };
+        control.builder.build(request, log, cancel).await
+    };
+    let (built, ()) = tokio::join!(work, copy);
+    built
+}
+
+async fn request_of(control: &Control, app: &App, build: &Build) -> Result<BuildRequest> {
+    let source = match build.source_kind {
+        SourceKind::Git => git_source(control, app.id, build).await?,
+        SourceKind::Archive => archive_source(control, build).await?,
+    };
+    let buildpacks =
+        build.buildpacks.iter().map(|url| BuildpackRef::parse(url, control.config.buildpack_urls));
+    let buildpacks = buildpacks.collect::<std::result::Result<Vec<_>, _>>();
+    let buildpacks = buildpacks.map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(BuildRequest {
+        build: build.id,
+        app: app.id,
+        id_base: control.config.id_base(app.id_range),
+        source,
+        buildpacks,
+        config_vars: control.store.config_vars(app.id).await?,
+        stack: build.stack,
+        stack_version: control.host_stack.version.clone(),
+        stack_layers: vec![Layer::HostStack(control.host_stack.folder.clone())],
+        request_id: build.id.to_string(),
+        limits: LIMITS,
+        time_limit: TIME_LIMIT,
+    })
+}
+
+async fn git_source(control: &Control, app: AppId, build: &Build) -> Result<Source> {
+    let file = source_file(control, build.id);
+    let _ = std::fs::remove_file(&file);
+    let commit = &build.source;
+    let repositories = &control.repositories;
+    repositories
+        .archive(app, commit, &file)
+        .await
+        .map_err(|error| Error::internal("read the pushed commit", error))?;
+    let submodules = repositories.submodules(app, commit).await;
+    let submodules =
+        submodules.map_err(|error| Error::internal("read the submodules of the pushed commit", error))?;
+    Ok(Source { file, archive: SourceArchive::Git { submodules }, version: commit.clone() })
+}
+
+/// An uploaded source: `source` is the id of one of our own `/sources`.
+async fn archive_source(control: &Control, build: &Build) -> Result<Source> {
+    let id: SourceId =
+        build.source.parse().map_err(|_| Error::invalid("The source blob is not one of this server's"))?;
+    let file = control.source_blob_path(id);
+    if !file.exists() {
+        return Err(Error::invalid("The source blob was not uploaded. PUT it to the source's put_url first"));
+    }
+    let archive = SourceArchive::Uploaded { checksum: build.source_checksum.clone() };
+    Ok(Source { file, archive, version: build.source_version.clone().unwrap_or_default() })
+}
+
+/// The slug, the release and the job's next phase, together.
+async fn record_outcome(
+    control: &Control,
+    app: &App,
+    build: &Build,
+    lease: &JobLease,
+    outcome: BuildOutcome,
+) -> Result<Release> {
+    let subject = match build.source_kind {
+        SourceKind::Git => control.repositories.commit_subject(app.id, &build.source).await.ok(),
+        SourceKind::Archive => build.source_description.clone(),
+    };
+    let size_bytes = i64::try_from(outcome.size_bytes).unwrap_or(i64::MAX);
+    let slug = NewSlug {
+        id: SlugId::from_uuid(Uuid::now_v7()),
+        app_id: app.id,
+        checksum: Some(outcome.layer.replacen("sha256:", "SHA256:", 1)),
+        layer: outcome.layer,
+        size_bytes,
+        commit_id: version_of(build),
+        commit_description: subject,
+        process_types: outcome.process_types,
+        buildpack_description: Some(outcome.description),
+        stack: build.stack,
+        stack_version: control.host_stack.version.clone(),
+    };
+    let mut tx = control.store.begin_for_app(app.id, control.now()).await?;
+    tx.create_slug(&slug).await?;
+    let draft = ReleaseDraft {
+        description: version_of(build)
+            .map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
+        account_id: build.account_id,
+        slug_id: Some(slug.id),
+        rollback_of: None,
+        config: tx.config_vars(app.id).await?,
+    };
+    let release = add_release(&mut tx, app.id, draft).await?;
+    tx.set_build_slug(build.id, slug.id).await?;
+    tx.set_build_release(build.id, release.id).await?;
+    tx.set_job_phase(lease, RELEASING).await?;
+    tx.event(Some(app.id), "release.create", &format!("{{\"version\":{}}}", release.version)).await?;
+    tx.commit().await?;
+    control.wakes.dynos.wake();
+    control.wakes.changes.wake();
+    Ok(release)
+}
+
+fn version_of(build: &Build) -> Option<String> {
+    match build.source_kind {
+        SourceKind::Git => Some(build.source.clone()),
+        SourceKind::Archive => build.source_version.clone(),
+    }
+}
+
+/// The end of a build's output: `Launching…`, the version and the address.
+async fn tell_release(control: &Control, app: &App, build: &Build, release: &Release) {
+    let mut text = "-----> Launching...\n".to_owned();
+    if release.status == ReleaseStatus::Pending {
+        text.push_str(" !     Release command declared: this new release will not be available until the command succeeds.\n");
+    }
+    text.push_str(&format!("       Released v{}\n", release.version));
+    text.push_str(&format!("       {} deployed to Paddock\n\n", control.config.web_url(&app.name)));
+    if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
+        if let Err(error) = output.append(text).await {
+            tracing::error!(build.id = %build.id, error = chain(&error), "could not keep a build's output");
+        }
+    }
+    let by = user_of(control, release.account_id).await;
+    control.log_api(app.id, format!("{} by user {by}", release.description)).await;
+    control.log_api(app.id, format!("Release v{} created by user {by}", release.version)).await;
+}
+
+/// Moves the deploy branch, then ends the build. Repeated after a crash: a branch that is there already is right.
+async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
+    if let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) {
+        let old = build.old_head.as_deref().unwrap_or_default();
+        move_branch(control, app.id, branch, &build.source, old).await?;
+        let unpinned = control.repositories.unpin(app.id, build.id).await;
+        unpinned.map_err(|error| Error::internal("unpin a built commit", error))?;
+    }
+    let repo_bytes =
+        control.repositories.size_bytes(app.id).await.ok().and_then(|bytes| i64::try_from(bytes).ok());
+    let mut tx = control.store.begin_observation(app.id, control.now()).await?;
+    if let Some(bytes) = repo_bytes {
+        tx.set_repo_bytes(app.id, bytes).await?;
+    }
+    tx.succeed_build(build.id).await?;
+    tx.succeed_job(lease).await?;
+    tx.event(
+        Some(app.id),
+        "build.update",
+        &format!("{{\"id\":\"{}\",\"status\":\"{}\"}}", build.id, BuildStatus::Succeeded.as_str()),
+    )
+    .await?;
+    tx.commit().await?;
+    finish_output(control, build.id).await;
+    control.wakes.changes.wake();
+    Ok(())
+}
+
+async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {
+    let repositories = &control.repositories;
+    let now = repositories
+        .resolve(app, branch)
+        .await
+        .map_err(|error| Error::internal("read the deploy branch", error))?;
+    if now.as_deref() == Some(new) {
+        return Ok(());
+    }
+    // Only builds move it and an app builds one thing at a time: it is where the push saw it.
+    let moved = repositories.update_ref(app, branch, new, old).await;
+    moved.map_err(|error| Error::internal("move the deploy branch", error))
+}
+
+async fn fail(control: &Control, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {
+    let mut tx = control.store.begin_observation(app.id, control.now()).await?;
+    tx.fail_build(build.id, why).await?;
+    tx.fail_job(lease, why).await?;
+    tx.event(Some(app.id), "build.update", &format!("{{\"id\":\"{}\",\"status\":\"failed\"}}", build.id))
+        .await?;
+    tx.commit().await?;
+    if build.source_kind == SourceKind::Git {
+        if let Err(error) = control.repositories.unpin(app.id, build.id).await {
+            tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin the commit of a failed build");
+        }
+    }
+    control.log_api(app.id, "Build failed -- check your build output").await;
+    finish_output(control, build.id).await;
+    control.wakes.changes.wake();
+    Ok(())
+}
+
+/// Ends the output after the build's row says how it ended: who follows it then finds the answer.
+async fn finish_output(control: &Control, id: BuildId) {
+    if let Err(error) = control.outputs.abandon(id.uuid()).await {
+        tracing::error!(build.id = %id, error = chain(&error), "could not finish a build's output");
+    }
+}
+
+async fn user_of(control: &Control, account: AccountId) -> String {
+    match control.store.account(account).await {
+        Ok(Some(account)) => account.email,
+        Ok(None) | Err(_) => "unknown".into(),
+    }
+}

@@ -1,0 +1,49 @@
+//! What the containers of dynos are labelled with, so that they are known again after a restart.
+
+use std::collections::BTreeMap;
+
+use paddock_core::dyno::DynoName;
+use paddock_core::{AppId, ContainerId};
+use paddock_runtime::Observed;
+
+const KIND: &str = "kind";
+const KIND_DYNO: &str = "dyno";
+const APP: &str = "app";
+const NAME: &str = "dyno";
+const OUTPUT: &str = "output";
+const OUTPUT_LOG: &str = "log";
+
+/// The labels of a dyno's container; `logged` when its output goes to the app's log.
+pub(crate) fn of_dyno(app: AppId, name: &DynoName, logged: bool) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = [
+        (KIND.to_owned(), KIND_DYNO.to_owned()),
+        (APP.to_owned(), app.to_string()),
+        (NAME.to_owned(), name.to_string()),
+    ]
+    .into();
+    if logged {
+        labels.insert(OUTPUT.to_owned(), OUTPUT_LOG.to_owned());
+    }
+    labels
+}
+
+/// A container that runs a dyno.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DynoContainer {
+    pub(crate) id: ContainerId,
+    pub(crate) app: AppId,
+    pub(crate) name: String,
+    pub(crate) logged: bool,
+}
+
+/// The dyno that a container runs, if it runs one.
+pub(crate) fn dyno_of(observed: &Observed) -> Option<DynoContainer> {
+    let label = |name: &str| observed.labels.get(name).map(String::as_str);
+    (label(KIND) == Some(KIND_DYNO)).then_some(())?;
+    Some(DynoContainer {
+        id: observed.id,
+        app: label(APP)?.parse().ok()?,
+        name: label(NAME)?.to_owned(),
+        logged: label(OUTPUT) == Some(OUTPUT_LOG),
+    })
+}

@@ -1,0 +1,200 @@
+//! What a `git push` becomes: receive-pack only watches. The objects are stored and pinned, the build is a row and a
+//! job; a pusher who goes away changes nothing. Texts: contract `buildpacks.md`, sections 1.2 and 8.
+
+use std::sync::Arc;
+
+use paddock_build::git::push::{DECLINED, plan};
+use paddock_build::git::{HookListener, PushReply, PushRequest, PushResult, PushVerdict, Pusher, RefCommand};
+use paddock_core::build::BuildStatus;
+use paddock_core::release::ReleaseStatus;
+use paddock_core::{AppId, BuildId, JobId, SourceId};
+use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::error::{Error, chain};
+use crate::jobs::build;
+use crate::{Control, Result};
+
+/// Takes pushes until `stop`.
+pub async fn receive_pushes(control: Arc<Control>, listener: HookListener, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(request) => {
+                tokio::spawn(handle(control.clone(), request));
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "could not take a push"),
+        }
+    }
+}
+
+async fn handle(control: Arc<Control>, request: PushRequest) {
+    let PushRequest { app, pusher, commands, reply } = request;
+    let plan = plan(&commands);
+    for notice in &plan.notices {
+        reply.line(notice);
+    }
+    let mut results = plan.others;
+    if let Some(command) = plan.deploy {
+        let verdict = match control.deploy(app, &pusher, &command, &reply).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                tracing::error!(request.id = pusher.request_id, error = chain(&error), "a push failed");
+                reply.line(&format!("!\tPush rejected: {}", error.message));
+                PushVerdict::Refuse(DECLINED.into())
+            }
+        };
+        results.push(PushResult { name: command.name, verdict });
+    }
+    reply.finish(results).await;
+}
+
+impl Control {
+    /// Builds and releases what a deploy branch was pushed to, telling the pusher as it goes.
+    async fn deploy(
+        &self,
+        app: AppId,
+        pusher: &Pusher,
+        command: &RefCommand,
+        reply: &PushReply,
+    ) -> Result<PushVerdict> {
+        let app = self.store.app(app).await?.ok_or_else(|| Error::not_found("app"))?;
+        let id = match self.enqueue_push(&app, pusher, command).await {
+            Ok(id) => id,
+            Err(error) if error.id == paddock_core::ErrorId::Conflict => {
+                reply.line(&format!("!\tPush rejected, another build is in progress. {}", error.message));
+                return Ok(PushVerdict::Refuse(DECLINED.into()));
+            }
+            Err(error) => return Err(error),
+        };
+        reply.line("Compressing source files... done.");
+        reply.line("Building source:");
+        reply.line("");
+        self.copy_output(id.uuid(), reply).await?;
+        let build = self.store.build(app.id, id).await?.ok_or_else(|| Error::not_found("build"))?;
+        if build.status != BuildStatus::Succeeded {
+            reply.line("Verifying deploy...");
+            reply.line("");
+            reply.line(&format!("!\tPush rejected to {}.", app.name));
+            reply.line("");
+            return Ok(PushVerdict::Refuse(DECLINED.into()));
+        }
+        reply.line("Verifying deploy... done.");
+        if let Some(release) = build.release_id {
+            if let Some(release) = self.store.release(app.id, release).await? {
+                self.tell_release_phase(&app, release, reply).await?;
+            }
+        }
+        Ok(PushVerdict::Done)
+    }
+
+    /// Pins the pushed commit, then makes the build and its job.
+    async fn enqueue_push(&self, app: &App, pusher: &Pusher, command: &RefCommand) -> Result<BuildId> {
+        let id = BuildId::from_uuid(Uuid::now_v7());
+        // Pinned first: a build without its commit would be lost, a pin without build is garbage.
+        let pinned = self.repositories.pin(app.id, id, &command.new).await;
+        pinned.map_err(|error| Error::internal("pin the pushed commit", error))?;
+        let new = NewBuild {
+            id,
+            app_id: app.id,
+            source_kind: SourceKind::Git,
+            source: command.new.clone(),
+            source_version: Some(command.new.clone()),
+            source_description: None,
+            source_checksum: None,
+            account_id: pusher.account,
+            buildpacks: self.buildpacks_for_build(app).await?,
+            stack: app.stack,
+            branch: Some(command.name.clone()),
+            old_head: Some(command.old.clone()),
+            output_secret_sha256: None,
+        };
+        let made = self.enqueue_build(&new).await;
+        if made.is_err() {
+            let unpinned = self.repositories.unpin(app.id, id).await;
+            unpinned.map_err(|error| Error::internal("unpin a commit that is not built", error))?;
+        }
+        made.map(|()| id)
+    }
+
+    /// Makes a build and its job, unless another build of the app runs.
+    pub(crate) async fn enqueue_build(&self, new: &NewBuild) -> Result<()> {
+        let mut tx = self.store.begin_for_app(new.app_id, self.now()).await?;
+        match tx.create_build(new).await {
+            Ok(_) => {}
+            Err(error @ StoreError::BuildRunning { .. }) => return Err(error.into()),
+            Err(error) => return Err(Error::internal("make a build", error)),
+        }
+        tx.enqueue_job(&NewJob {
+            id: JobId::from_uuid(Uuid::now_v7()),
+            kind: build::KIND.into(),
+            app_id: Some(new.app_id),
+            subject_id: new.id.to_string(),
+            phase: build::QUEUED.into(),
+            payload: "{}".into(),
+        })
+        .await?;
+        tx.event(Some(new.app_id), "build.create", &format!("{{\"id\":\"{}\"}}", new.id)).await?;
+        tx.commit().await?;
+        // Whoever follows the output from now on finds it.
+        let begun = self.outputs.writer(new.id.uuid());
+        begun.map_err(|error| Error::internal("begin a build's output", error))?;
+        self.wakes.jobs.wake();
+        Ok(())
+    }
+
+    /// Where the bytes of a source are kept.
+    pub(crate) fn source_blob_path(&self, id: SourceId) -> std::path::PathBuf {
+        self.config.data_dir.join("sources").join(format!("{id}.tgz"))
+    }
+
+    /// The buildpacks a build of this app runs: the installed ones, in order.
+    pub(crate) async fn buildpacks_for_build(&self, app: &App) -> Result<Vec<String>> {
+        Ok(self.store.buildpacks(app.id).await?)
+    }
+
+    /// Shows an output to the pusher until it is finished.
+    async fn copy_output(&self, id: Uuid, reply: &PushReply) -> Result<()> {
+        let follow = self.outputs.follow(id);
+        let mut follow = follow.map_err(|error| Error::internal("follow an output", error))?;
+        while let Some(bytes) =
+            follow.next().await.map_err(|error| Error::internal("follow an output", error))?
+        {
+            reply.progress(&bytes);
+        }
+        Ok(())
+    }
+
+    /// The release phase, as the pusher sees it. The push has succeeded whatever becomes of it.
+    async fn tell_release_phase(&self, app: &App, release: Release, reply: &PushReply) -> Result<()> {
+        if release.release_command.is_none() {
+            return Ok(());
+        }
+        reply.line("Running release command...");
+        reply.line("");
+        let begun = self.outputs.writer(release.id.uuid());
+        drop(begun);
+        self.copy_output(release.id.uuid(), reply).await?;
+        let release =
+            self.store.release(app.id, release.id).await?.ok_or_else(|| Error::not_found("release"))?;
+        if release.status == ReleaseStatus::Succeeded {
+            reply.line("Waiting for release.... done.");
+            return Ok(());
+        }
+        reply.line("Waiting for release.... failed.");
+        let serving = self
+            .store
+            .current_release(app.id)
+            .await?
+            .map_or_else(|| "nothing".to_owned(), |current| format!("v{}", current.version));
+        reply.line(&format!(
+            "!\tRelease command failed: v{} was not released, {serving} goes on serving.",
+            release.version
+        ));
+        Ok(())
+    }
+}
