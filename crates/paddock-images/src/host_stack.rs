@@ -104,7 +104,7 @@ impl HostStack {
             let name = name.to_string_lossy();
             let is_old = name.strip_prefix(PREFIX).is_some_and(|version| !keep.contains(version));
             if is_old || name.starts_with(UNFINISHED) {
-                std::fs::remove_dir_all(entry.path()).map_err(failed(&entry.path()))?;
+                tree::remove(&entry.path()).map_err(failed(&entry.path()))?;
             }
         }
         Ok(())

@@ -177,6 +177,14 @@ fn the_version_follows_packages_and_configuration_and_old_ones_stay_until_collec
     let fourth = ensure();
     assert_eq!(ensure(), fourth);
     assert_eq!(HashSet::from([&first, &second, &third, &fourth]).len(), 4);
+    // As if something were mounted there.
+    let busy = stacks.path().join(format!("host-{first}/usr/lib"));
+    std::fs::create_dir(&busy).unwrap();
+    assert!(
+        HostStack::collect(stacks.path(), &HashSet::from([second.clone(), third, fourth.clone()])).is_err()
+    );
+    assert!(stacks.path().join(format!("host-{first}/etc/passwd")).exists());
+    std::fs::remove_dir(busy).unwrap();
     std::fs::create_dir(stacks.path().join(".new-left")).unwrap();
     HostStack::collect(stacks.path(), &HashSet::from([second.clone(), fourth.clone()])).unwrap();
     let mut left: Vec<String> = std::fs::read_dir(stacks.path())

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -422,4 +423,51 @@ async fn a_segment_that_may_not_be_cut_is_an_error_not_a_loss() {
     std::fs::rename(&aside, &path).unwrap();
     plane.append(app, vec![line("web.1", "new")]).await.unwrap();
     assert_eq!(texts(&plane, app).await, ["kept", "new"]);
+}
+
+/// Appends without end and says on standard output what was acknowledged, until it is killed.
+async fn append_until_killed(folder: &Path, app: AppId, spool: Uuid) {
+    let plane = open(folder, roomy());
+    // What a spool does that was not told of its last acknowledgement.
+    let mut seq = plane.last_seq(app, spool).await.unwrap().saturating_sub(30);
+    loop {
+        seq = plane.append_from(app, spool, spooled(seq + 1..=seq + 20)).await.unwrap();
+        println!("acknowledged {seq}");
+    }
+}
+
+#[test]
+fn a_killed_process_has_lost_and_doubled_nothing_that_it_acknowledged() {
+    const NAME: &str = "a_killed_process_has_lost_and_doubled_nothing_that_it_acknowledged";
+    const FOLDER: &str = "PADDOCK_TEST_LOG_FOLDER";
+    let (app, spool) = (AppId::from_uuid(Uuid::from_u128(1)), Uuid::from_u128(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return runtime.block_on(append_until_killed(Path::new(&folder), app, spool));
+    }
+    let folder = TempDir::new().unwrap();
+    let mut acknowledged = 0;
+    for round in 1..=5 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([NAME, "--exact", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let before = acknowledged;
+        for said in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let said = said.unwrap_or_default();
+            let Some(seq) = said.strip_prefix("acknowledged ") else { continue };
+            acknowledged = seq.parse().unwrap();
+            if acknowledged > before + 100 * round {
+                child.kill().unwrap();
+            }
+        }
+        assert!(!child.wait().unwrap().success());
+        let plane = open(folder.path(), roomy());
+        let last = runtime.block_on(plane.last_seq(app, spool)).unwrap();
+        assert!(acknowledged > before && last >= acknowledged, "round {round}: {last}, {acknowledged}");
+        let expected: Vec<String> = (1..=last).map(|n| format!("record {n}")).collect();
+        assert!(runtime.block_on(texts(&plane, app)) == expected, "round {round}");
+    }
 }

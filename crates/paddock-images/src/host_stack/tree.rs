@@ -64,10 +64,7 @@ impl Tree {
         };
         let stacks = folder.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(stacks).map_err(at(stacks))?;
-        match std::fs::remove_dir_all(unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((unfinished.into(), error)),
-            _ => {}
-        }
+        remove(unfinished).map_err(at(unfinished))?;
         for (path, entry) in &self.entries {
             let path = unfinished.join(path);
             write_entry(&path, entry).map_err(at(&path))?;
@@ -76,6 +73,29 @@ impl Tree {
         rustix::fs::syncfs(&root).map_err(|error| (unfinished.into(), error.into()))?;
         std::fs::rename(unfinished, folder).map_err(at(folder))?;
         File::open(stacks).and_then(|stacks| stacks.sync_all()).map_err(at(stacks))
+    }
+}
+
+/// Removes a base; removing what is gone succeeds.
+///
+/// Never through a mount: bases have the host's `/usr` laid over them, in name spaces of their own, and if that ever
+/// leaked into ours this would delete the host.
+pub(super) fn remove(base: &Path) -> io::Result<()> {
+    for mount_point in ["usr", "dev", "proc", "sys"] {
+        let is_empty = match std::fs::read_dir(base.join(mount_point)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            entries => entries?.next().is_none(),
+        };
+        if !is_empty {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("/{mount_point} in it is not empty"),
+            ));
+        }
+    }
+    match std::fs::remove_dir_all(base) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
