@@ -88,3 +88,6 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     .flatten()
     .copied()
 }
+
+#[cfg(test)]
+mod tests;

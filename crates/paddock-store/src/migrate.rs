@@ -5,7 +5,7 @@
 use sqlx::AnyConnection;
 use sqlx::Connection as _;
 
-use crate::engine::{self, Number, values};
+use crate::engine::{self, Number, statements, values};
 use crate::error::{Result, StoreError};
 
 struct Migration {
@@ -24,8 +24,11 @@ const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL
 )";
-const NEWEST: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_migrations";
-const RECORD: &str = "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)";
+
+statements! {
+    NEWEST = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_migrations";
+    RECORD = "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)";
+}
 
 /// Brings the database to the version of this program.
 pub(crate) async fn migrate(connection: &mut AnyConnection, begin: &'static str) -> Result<()> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paddock_core::{AppId, UnixMicros};
-use sqlx::AnyPool;
 use sqlx::any::{Any, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
+use sqlx::{AnyConnection, AnyPool, Connection as _};
 
 use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
@@ -54,11 +54,12 @@ impl Store {
         prepare_file(path).map_err(|error| failed(error.into()))?;
         sqlx::any::install_default_drivers();
         let url = url_of(path).ok_or_else(|| failed("the path is not valid UTF-8".into()))?;
-        let writers = pool(1, "").connect(&url).await.map_err(|error| failed(error.into()))?;
-        let mut connection = writers.acquire().await.map_err(|error| failed(error.into()))?;
+        // By itself first: a pool would try a broken file again and again, and then not say what was wrong.
+        let mut connection = connect(&url).await.map_err(|error| failed(error.into()))?;
         migrate::migrate(&mut connection, BEGIN).await?;
         let sealer = Arc::new(data_key(&mut connection, &config.master_key_file).await?);
-        drop(connection);
+        connection.close().await.map_err(|error| failed(error.into()))?;
+        let writers = pool(1, "").connect(&url).await.map_err(|error| failed(error.into()))?;
         let readers =
             pool(READERS, READER_PRAGMAS).connect(&url).await.map_err(|error| failed(error.into()))?;
         Ok(Self { writers, readers, sealer })
@@ -141,7 +142,13 @@ fn pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
         })
 }
 
-async fn data_key(connection: &mut sqlx::AnyConnection, master_key_file: &Path) -> Result<seal::Sealer> {
+async fn connect(url: &str) -> sqlx::Result<AnyConnection> {
+    let mut connection = AnyConnection::connect(url).await?;
+    sqlx::raw_sql(PRAGMAS).execute(&mut connection).await?;
+    Ok(connection)
+}
+
+async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Result<seal::Sealer> {
     if read_data_key(connection).await?.is_none() {
         let wrapped = seal::wrap_new_data_key(master_key_file)?;
         engine::execute(connection, platform::SET_DATA_KEY, values![wrapped]).await?;
@@ -151,7 +158,7 @@ async fn data_key(connection: &mut sqlx::AnyConnection, master_key_file: &Path) 
     seal::unwrap_data_key(master_key_file, &wrapped)
 }
 
-async fn read_data_key(connection: &mut sqlx::AnyConnection) -> Result<Option<Vec<u8>>> {
+async fn read_data_key(connection: &mut AnyConnection) -> Result<Option<Vec<u8>>> {
     let row = engine::one::<Sealed>(connection, platform::DATA_KEY, values![]).await?;
     Ok(row.and_then(|Sealed(wrapped)| wrapped))
 }

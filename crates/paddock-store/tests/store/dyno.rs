@@ -1,0 +1,99 @@
+//! Dynos.
+
+use std::time::Duration;
+
+use paddock_core::dyno::DynoState;
+use paddock_core::{ContainerId, DynoId};
+use paddock_store::{DesiredDynoState, StoreError};
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, NOW, dyno, vars};
+
+#[tokio::test]
+async fn a_dyno_comes_back_as_it_was_put() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let release = t.release(&app, None, vars(&[])).await;
+    let mut one = dyno(app.id, "web.1", &release);
+    let put = async |dyno: paddock_store::Dyno| {
+        let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+        tx.put_dyno(&dyno).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    put(one.clone()).await;
+    assert_eq!(t.store.dyno(one.id).await.unwrap().as_ref(), Some(&one));
+
+    one.container_id = Some(ContainerId::from_uuid(Uuid::now_v7()));
+    one.address = Some("10.1.2.3".parse().unwrap());
+    one.port = Some(65_535);
+    one.attach_secret_sha256 = Some([9; 32]);
+    (one.terminal_rows, one.terminal_columns) = (Some(33), Some(99));
+    one.crash_count = 2;
+    one.exit_status = Some(-1);
+    one.state = DynoState::Crashed;
+    one.retry_at = Some(NOW + Duration::from_secs(20));
+    one.boot_deadline_at = Some(NOW + Duration::from_secs(60));
+    put(one.clone()).await;
+    assert_eq!(t.store.dynos(app.id).await.unwrap(), [one.clone()]);
+    assert_eq!(t.store.dyno_by_attach_secret(&[9; 32]).await.unwrap().unwrap().id, one.id);
+    assert_eq!(t.store.dynos_not_down().await.unwrap(), t.store.all_dynos().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_name_means_the_dyno_that_is_wanted() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let release = t.release(&app, None, vars(&[])).await;
+    let mut old = dyno(app.id, "web.1", &release);
+    let mut new = dyno(app.id, "web.1", &release);
+    // Even when the clock went back between the two.
+    new.created_at = NOW - Duration::from_secs(1);
+    old.state = DynoState::Up;
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    tx.put_dyno(&old).await.unwrap();
+    assert_eq!(tx.stop_dynos_of(app.id).await.unwrap(), 1);
+    tx.put_dyno(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.dyno_by_name(app.id, &new.name).await.unwrap().unwrap().id, new.id);
+
+    let later = NOW + Duration::from_secs(5);
+    let mut tx = t.store.begin_observation(app.id, later).await.unwrap();
+    tx.set_dyno_state(old.id, DynoState::Down).await.unwrap();
+    tx.set_dyno_state(new.id, DynoState::Starting).await.unwrap();
+    let nobody = DynoId::from_uuid(Uuid::now_v7());
+    assert!(matches!(tx.set_dyno_state(nobody, DynoState::Up).await, Err(StoreError::Gone { .. })));
+    tx.commit().await.unwrap();
+    let old = t.store.dyno(old.id).await.unwrap().unwrap();
+    assert_eq!(
+        (old.state, old.desired, old.state_changed_at),
+        (DynoState::Down, DesiredDynoState::Stopped, later)
+    );
+    let new = t.store.dyno(new.id).await.unwrap().unwrap();
+    assert_eq!(new.state_changed_at, NOW, "the same state again is no change");
+    assert_eq!(t.store.dynos_not_down().await.unwrap(), std::slice::from_ref(&new));
+
+    let mut tx = t.store.begin_record(later).await.unwrap();
+    assert_eq!(tx.purge_dynos_down(later + Duration::from_micros(1)).await.unwrap(), 1);
+    assert!(tx.delete_dyno(new.id).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.all_dynos().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_dyno_has_variables_of_its_own() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let release = t.release(&app, None, vars(&[])).await;
+    let one = dyno(app.id, "run.4321", &release);
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    tx.put_dyno(&one).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(t.store.dyno_env(app.id, one.id).await.unwrap().is_empty());
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    tx.set_dyno_env(app.id, one.id, &vars(&[("A", "ü\n\"")])).await.unwrap();
+    tx.put_dyno(&one).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.dyno_env(app.id, one.id).await.unwrap(), vars(&[("A", "ü\n\"")]));
+    let nobody = DynoId::from_uuid(Uuid::now_v7());
+    assert!(matches!(t.store.dyno_env(app.id, nobody).await, Err(StoreError::Gone { .. })));
+}

@@ -1,0 +1,177 @@
+//! A database of its own for each test, and the rows that most tests need.
+
+use std::path::PathBuf;
+
+use paddock_core::config::ConfigVars;
+use paddock_core::dyno::{DynoKind, DynoSize, DynoState};
+use paddock_core::release::ReleaseStatus;
+use paddock_core::stack::Stack;
+use paddock_core::{AccountId, AppId, BuildId, DynoId, ReleaseId, SlugId, UnixMicros};
+use paddock_store::{
+    App, DesiredDynoState, Dyno, NewAccount, NewApp, NewBuild, NewRelease, NewSlug, Release, SourceKind,
+    Store, StoreConfig,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
+
+/// A store in a folder that goes with it.
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) folder: TempDir,
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(&config(&folder)).await.unwrap();
+        Self { store, folder }
+    }
+
+    pub(crate) fn config(&self) -> StoreConfig {
+        config(&self.folder)
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.config().database_file
+    }
+
+    pub(crate) async fn account(&self, email: &str) -> AccountId {
+        let id = AccountId::from_uuid(Uuid::now_v7());
+        let mut tx = self.store.begin_platform(NOW).await.unwrap();
+        let new = NewAccount { id, email: email.into(), name: None, password_hash: None };
+        tx.create_account(&new).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    pub(crate) async fn app(&self, name: &str) -> App {
+        let owner_id = self.account(&format!("{name}@example.test")).await;
+        let mut tx = self.store.begin_platform(NOW).await.unwrap();
+        let app = tx.create_app(&new_app(name, owner_id)).await.unwrap();
+        tx.commit().await.unwrap();
+        app
+    }
+
+    pub(crate) async fn slug(&self, app_id: AppId, layer: &str) -> SlugId {
+        let id = SlugId::from_uuid(Uuid::now_v7());
+        let mut tx = self.store.begin_for_app(app_id, NOW).await.unwrap();
+        tx.create_slug(&new_slug(id, app_id, layer)).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    pub(crate) async fn release(&self, app: &App, slug_id: Option<SlugId>, config: ConfigVars) -> Release {
+        let mut tx = self.store.begin_for_app(app.id, NOW).await.unwrap();
+        let release = tx.create_release(&new_release(app, slug_id, config)).await.unwrap();
+        tx.set_current_release(app.id, release.id).await.unwrap();
+        tx.commit().await.unwrap();
+        release
+    }
+
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn sabotage(&self, sql: &'static str) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+    }
+}
+
+fn config(folder: &TempDir) -> StoreConfig {
+    StoreConfig {
+        // Characters that mean something in a URL: a path is a path.
+        database_file: folder.path().join("d b?%23/paddock.sqlite"),
+        master_key_file: folder.path().join("keys/master"),
+    }
+}
+
+pub(crate) fn vars(pairs: &[(&str, &str)]) -> ConfigVars {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+pub(crate) fn new_app(name: &str, owner_id: AccountId) -> NewApp {
+    NewApp { id: AppId::from_uuid(Uuid::now_v7()), name: name.parse().unwrap(), owner_id, stack: Stack::Host }
+}
+
+pub(crate) fn new_slug(id: SlugId, app_id: AppId, layer: &str) -> NewSlug {
+    NewSlug {
+        id,
+        app_id,
+        layer: layer.into(),
+        size_bytes: 4096,
+        checksum: Some("SHA256:00".into()),
+        commit_id: Some("1a2b3c4d".into()),
+        commit_description: None,
+        process_types: [("web".parse().unwrap(), "serve \"x\" --port=$PORT".to_owned())].into(),
+        buildpack_description: Some("Python".into()),
+        stack: Stack::Host,
+        stack_version: "1".into(),
+    }
+}
+
+pub(crate) fn new_release(app: &App, slug_id: Option<SlugId>, config: ConfigVars) -> NewRelease {
+    NewRelease {
+        id: ReleaseId::from_uuid(Uuid::now_v7()),
+        app_id: app.id,
+        description: "Deploy 1a2b3c4d".into(),
+        account_id: app.owner_id,
+        slug_id,
+        status: ReleaseStatus::Succeeded,
+        rollback_of: None,
+        release_command: None,
+        output: None,
+        config,
+    }
+}
+
+pub(crate) fn new_build(app: &App) -> NewBuild {
+    NewBuild {
+        id: BuildId::from_uuid(Uuid::now_v7()),
+        app_id: app.id,
+        source_kind: SourceKind::Git,
+        source: "1a2b3c4d".into(),
+        source_version: Some("1a2b3c4d".into()),
+        source_description: None,
+        source_checksum: None,
+        account_id: app.owner_id,
+        buildpacks: vec!["https://example.test/a".into(), "urn:buildpack:heroku/python".into()],
+        stack: Stack::Host,
+        branch: Some("main".into()),
+        old_head: None,
+        output_secret_sha256: Some([3; 32]),
+    }
+}
+
+pub(crate) fn dyno(app_id: AppId, name: &str, release: &Release) -> Dyno {
+    let name: paddock_core::dyno::DynoName = name.parse().unwrap();
+    Dyno {
+        id: DynoId::from_uuid(Uuid::now_v7()),
+        app_id,
+        process_type: name.process_type.clone(),
+        name,
+        kind: DynoKind::Formation,
+        command: "serve".into(),
+        size: DynoSize::Basic,
+        release_id: release.id,
+        release_version: release.version,
+        generation: 1,
+        state: DynoState::Starting,
+        desired: DesiredDynoState::Running,
+        container_id: None,
+        address: None,
+        port: None,
+        attach_secret_sha256: None,
+        terminal_rows: None,
+        terminal_columns: None,
+        time_to_live_seconds: None,
+        crash_count: 0,
+        exit_status: None,
+        created_at: NOW,
+        state_changed_at: NOW,
+        updated_at: NOW,
+        retry_at: None,
+        boot_deadline_at: None,
+    }
+}

@@ -1,0 +1,158 @@
+//! Jobs: each to one claimant, and nothing from who lost the lease.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use paddock_core::{AppId, JobId};
+use paddock_store::{JobState, NewJob, StoreError};
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, NOW};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn enqueue(t: &Fixture, kind: &str, app_id: Option<AppId>) -> JobId {
+    let id = JobId::from_uuid(Uuid::now_v7());
+    let new = NewJob {
+        id,
+        kind: kind.into(),
+        app_id,
+        subject_id: "subject".into(),
+        phase: "first".into(),
+        payload: "{}".into(),
+    };
+    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    tx.enqueue_job(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_job_goes_to_one_of_several_claimants() {
+    let t = Fixture::new().await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..40 {
+        ids.insert(enqueue(&t, "build", None).await);
+    }
+    let claimants: Vec<_> = (0..8)
+        .map(|n| {
+            let store = t.store.clone();
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                while let Some((job, lease)) =
+                    store.claim_job(Some("build"), &n.to_string(), NOW, LEASE).await.unwrap()
+                {
+                    assert_eq!((job.state, job.attempt, lease.attempt), (JobState::Running, 1, 1));
+                    mine.push(job.id);
+                }
+                mine
+            })
+        })
+        .collect();
+    let mut claimed = Vec::new();
+    for claimant in claimants {
+        claimed.extend(claimant.await.unwrap());
+    }
+    assert_eq!(claimed.len(), 40);
+    assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>(), ids);
+}
+
+#[tokio::test]
+async fn a_claim_is_by_kind_and_oldest_first() {
+    let t = Fixture::new().await;
+    let first = enqueue(&t, "build", None).await;
+    let second = enqueue(&t, "release", None).await;
+    assert!(t.store.claim_job(Some("backup"), "a", NOW, LEASE).await.unwrap().is_none());
+    assert_eq!(t.store.claim_job(Some("release"), "a", NOW, LEASE).await.unwrap().unwrap().0.id, second);
+    assert_eq!(t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().unwrap().0.id, first);
+    assert!(t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().is_none());
+    assert_eq!(t.store.open_jobs().await.unwrap().len(), 2);
+    assert_eq!(t.store.jobs_about("subject").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_can_change_nothing() {
+    let t = Fixture::new().await;
+    let id = enqueue(&t, "build", None).await;
+    let (_, old) = t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().unwrap();
+    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    tx.set_job_phase(&old, "second").await.unwrap();
+    tx.set_job_payload(&old, "{\"x\":1}").await.unwrap();
+    tx.commit().await.unwrap();
+    t.store.renew_job(&old, NOW, LEASE * 2).await.unwrap();
+    let passed = NOW + LEASE + Duration::from_secs(1);
+    assert!(t.store.claim_job(None, "b", passed, LEASE).await.unwrap().is_none(), "it was renewed");
+
+    let passed = NOW + LEASE * 2 + Duration::from_micros(1);
+    let (job, new) = t.store.claim_job(None, "a", passed, LEASE).await.unwrap().unwrap();
+    assert_eq!((job.phase.as_str(), job.payload.as_str(), job.attempt), ("second", "{\"x\":1}", 2));
+    let lost = |result| assert!(matches!(result, Err(StoreError::LeaseLost(job)) if job == id));
+    lost(t.store.renew_job(&old, passed, LEASE).await);
+    let mut tx = t.store.begin_record(passed).await.unwrap();
+    lost(tx.set_job_phase(&old, "third").await);
+    lost(tx.set_job_payload(&old, "{}").await);
+    lost(tx.succeed_job(&old).await);
+    lost(tx.fail_job(&old, "x").await);
+    lost(tx.put_back_job(&old, "x", passed).await);
+    tx.succeed_job(&new).await.unwrap();
+    lost(tx.set_job_phase(&new, "third").await);
+    tx.commit().await.unwrap();
+    let job = t.store.job(id).await.unwrap().unwrap();
+    assert_eq!((job.state, job.phase.as_str(), job.lease_owner), (JobState::Succeeded, "second", None));
+}
+
+#[tokio::test]
+async fn a_job_put_back_waits_for_its_time() {
+    let t = Fixture::new().await;
+    let id = enqueue(&t, "build", None).await;
+    let (_, lease) = t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().unwrap();
+    let again_at = NOW + Duration::from_secs(5);
+    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    tx.put_back_job(&lease, "no room", again_at).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().is_none());
+    let (job, lease) = t.store.claim_job(None, "a", again_at, LEASE).await.unwrap().unwrap();
+    assert_eq!((job.id, job.attempt, job.last_error.as_deref()), (id, 2, Some("no room")));
+    let mut tx = t.store.begin_record(again_at).await.unwrap();
+    tx.fail_job(&lease, "still no room").await.unwrap();
+    assert_eq!(tx.purge_jobs(again_at + Duration::from_micros(1)).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn leases_of_a_dead_server_pass_at_once() {
+    let t = Fixture::new().await;
+    enqueue(&t, "build", None).await;
+    enqueue(&t, "build", None).await;
+    t.store.claim_job(None, "dead", NOW, LEASE).await.unwrap().unwrap();
+    t.store.claim_job(None, "alive", NOW, LEASE).await.unwrap().unwrap();
+    assert_eq!(t.store.expire_leases_of_others("alive").await.unwrap(), 1);
+    let (job, _) = t.store.claim_job(None, "alive", NOW, LEASE).await.unwrap().unwrap();
+    assert_eq!(job.attempt, 2);
+    assert!(t.store.claim_job(None, "alive", NOW, LEASE).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_or_whose_app_is_deleted_is_lost() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let cancelled = enqueue(&t, "build", Some(app.id)).await;
+    let deleted = enqueue(&t, "build", Some(app.id)).await;
+    let (_, first) = t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().unwrap();
+    let (_, second) = t.store.claim_job(None, "a", NOW, LEASE).await.unwrap().unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    assert!(tx.cancel_job(cancelled, "cancelled by ada").await.unwrap());
+    assert!(!tx.cancel_job(cancelled, "again").await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(matches!(t.store.renew_job(&first, NOW, LEASE).await, Err(StoreError::LeaseLost(_))));
+    assert_eq!(
+        t.store.job(cancelled).await.unwrap().unwrap().last_error.as_deref(),
+        Some("cancelled by ada")
+    );
+
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    tx.delete_app(app.id).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.job(deleted).await.unwrap(), None);
+    assert!(matches!(t.store.renew_job(&second, NOW, LEASE).await, Err(StoreError::LeaseLost(_))));
+}

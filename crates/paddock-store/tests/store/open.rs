@@ -1,0 +1,84 @@
+//! Opening: first start, later starts, and every reason not to.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use paddock_store::{Store, StoreError};
+
+use crate::fixture::{Fixture, NOW, vars};
+
+fn mode(path: &std::path::Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn the_first_start_makes_private_files_and_the_next_finds_them() {
+    let t = Fixture::new().await;
+    let config = t.config();
+    let app = t.app("first").await;
+    t.release(&app, None, vars(&[("A", "1")])).await;
+    assert_eq!((mode(&config.master_key_file), mode(&config.database_file)), (0o600, 0o600));
+    assert_eq!(mode(&config.database_file.with_extension("sqlite-wal")), 0o600);
+    assert_eq!(mode(config.database_file.parent().unwrap()), 0o700);
+    assert_eq!(std::fs::read(&config.master_key_file).unwrap().len(), 32);
+    t.store.close().await;
+
+    let again = Store::open(&config).await.unwrap();
+    let release = again.newest_release(app.id).await.unwrap().unwrap();
+    assert_eq!(again.config_vars_of_release(app.id, release.id).await.unwrap(), vars(&[("A", "1")]));
+}
+
+#[tokio::test]
+async fn references_are_enforced() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let nobody = paddock_core::AccountId::from_uuid(uuid::Uuid::now_v7());
+    assert!(matches!(tx.set_app_owner(app.id, nobody).await, Err(StoreError::Statement { .. })));
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_left_alone() {
+    let t = Fixture::new().await;
+    t.store.close().await;
+    t.sabotage("INSERT INTO schema_migrations (version, name) VALUES (99, 'later')").await;
+    match Store::open(&t.config()).await {
+        Err(StoreError::NewerVersion { found: 99, known }) => assert!((1..99).contains(&known)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn without_the_right_master_key_nothing_opens() {
+    let t = Fixture::new().await;
+    t.store.close().await;
+    let key = t.config().master_key_file;
+    let right = std::fs::read(&key).unwrap();
+
+    std::fs::remove_file(&key).unwrap();
+    let missing = Store::open(&t.config()).await;
+    assert!(matches!(missing, Err(StoreError::MasterKeyMissing { .. })), "a new key would hide the loss");
+    assert!(!key.exists());
+    std::fs::write(&key, [0; 32]).unwrap();
+    assert!(matches!(Store::open(&t.config()).await, Err(StoreError::Unseal { .. })));
+    std::fs::write(&key, &right[..31]).unwrap();
+    assert!(matches!(Store::open(&t.config()).await, Err(StoreError::MasterKeyLength { bytes: 31, .. })));
+    std::fs::write(&key, right).unwrap();
+    Store::open(&t.config()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_an_error_with_its_path() {
+    let t = Fixture::new().await;
+    t.store.close().await;
+    let mut config = t.config();
+    config.database_file = t.folder.path().join("other.sqlite");
+    std::fs::write(&config.database_file, "not a database, and long enough to be looked at".repeat(50))
+        .unwrap();
+    match Store::open(&config).await {
+        Err(StoreError::Open { path, source }) => {
+            assert_eq!(path, config.database_file);
+            assert!(source.to_string().contains("not a database"), "{source}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
