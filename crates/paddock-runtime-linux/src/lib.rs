@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Containers by kernel calls of our own: namespaces, cgroups v1 and v2, overlay, network, and the shim.
+//!
+//! * [`LinuxRuntime`] implements the port; it holds no process: each container has a shim ([`shim_main`]), which
+//!   outlives the control plane and is found again by its folder.
+//! * [`host_process`] runs the host's own helper programs as unprivileged users in limited groups.
+//! * [`check_host`] says what a machine lacks.
+//!
+//! Unsafe code is in the module `kernel` alone.
+
+mod cgroup;
+mod check;
+mod client;
+mod container;
+mod error;
+pub mod host_process;
+mod images;
+mod kernel;
+mod net;
+mod output;
+mod protocol;
+mod record;
+mod runtime;
+mod seccomp;
+mod shim;
+
+pub use check::{HostCheck, check_host};
+pub use runtime::{LinuxConfig, LinuxRuntime};
+pub use shim::shim_main;

@@ -1,0 +1,129 @@
+//! What this machine has of what containers need.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::mount::{FsOpenFlags, fsopen};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::cgroup::Cgroups;
+
+/// One thing that containers need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostCheck {
+    /// What it is.
+    pub name: &'static str,
+    /// Whether it is there.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What the operator can do where it is not.
+    pub remedy: &'static str,
+}
+
+/// Looks at this machine without changing it.
+#[must_use]
+pub fn check_host() -> Vec<HostCheck> {
+    vec![
+        privileges(),
+        kernel_version(),
+        file_system("overlay", "load the kernel module overlay"),
+        file_system("erofs", "load the kernel module erofs"),
+        user_namespaces(),
+        cgroups(),
+        program("ip", &["-V"], "install iproute2"),
+        program("nft", &["-v"], "install nftables"),
+        program("mkfs.erofs", &["--help"], "install erofs-utils (1.5 or newer)"),
+        forwarding(),
+    ]
+}
+
+fn privileges() -> HostCheck {
+    let needed = [
+        ("CAP_SYS_ADMIN", CapabilitySet::SYS_ADMIN),
+        ("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN),
+        ("CAP_SETUID", CapabilitySet::SETUID),
+        ("CAP_SETGID", CapabilitySet::SETGID),
+        ("CAP_CHOWN", CapabilitySet::CHOWN),
+        ("CAP_MKNOD", CapabilitySet::MKNOD),
+        ("CAP_KILL", CapabilitySet::KILL),
+        ("CAP_DAC_OVERRIDE", CapabilitySet::DAC_OVERRIDE),
+    ];
+    let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let missing: Vec<_> =
+        needed.iter().filter(|(_, set)| !held.contains(*set)).map(|(name, _)| *name).collect();
+    let detail =
+        if missing.is_empty() { "all held".to_owned() } else { format!("missing {}", missing.join(", ")) };
+    HostCheck { name: "privileges", ok: missing.is_empty(), detail, remedy: "run paddockd as root" }
+}
+
+/// Idmapped layers under overlay came with 5.19, file-backed EROFS with 6.12 (a loop device serves before).
+fn kernel_version() -> HostCheck {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let images = if version >= (6, 12) { "images are mounted as files" } else { "images need loop devices" };
+    HostCheck {
+        name: "kernel",
+        ok: version >= (5, 19),
+        detail: format!("{release}, {images}"),
+        remedy: "use a kernel of version 5.19 or newer",
+    }
+}
+
+fn file_system(name: &'static str, remedy: &'static str) -> HostCheck {
+    let result = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC);
+    let detail = result.as_ref().map_or_else(ToString::to_string, |_| "available".to_owned());
+    HostCheck { name, ok: result.is_ok(), detail, remedy }
+}
+
+fn user_namespaces() -> HostCheck {
+    let most = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    let most: u64 = most.trim().parse().unwrap_or(0);
+    HostCheck {
+        name: "user namespaces",
+        ok: most > 0,
+        detail: format!("at most {most}"),
+        remedy: "set user.max_user_namespaces above 0",
+    }
+}
+
+fn cgroups() -> HostCheck {
+    let controllers = Cgroups::detect("doctor").map(|cgroups| cgroups.controllers()).unwrap_or_default();
+    let missing: Vec<_> = ["memory", "cpu", "pids"]
+        .into_iter()
+        .filter(|name| !controllers.iter().any(|has| has == name))
+        .collect();
+    let detail =
+        if missing.is_empty() { controllers.join(", ") } else { format!("missing {}", missing.join(", ")) };
+    HostCheck {
+        name: "cgroups",
+        ok: missing.is_empty(),
+        detail,
+        remedy: "mount cgroup2 (or the version 1 controllers) under /sys/fs/cgroup",
+    }
+}
+
+fn program(name: &'static str, arguments: &[&str], remedy: &'static str) -> HostCheck {
+    let run = Command::new(name).args(arguments).stdin(Stdio::null()).output();
+    let detail = match &run {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            text.lines().next().filter(|line| !line.is_empty()).unwrap_or("available").to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    HostCheck { name, ok: run.is_ok(), detail, remedy }
+}
+
+/// Not wrong when it is off: the runtime switches it on.
+fn forwarding() -> HostCheck {
+    let switch = Path::new("/proc/sys/net/ipv4/ip_forward");
+    let value = std::fs::read_to_string(switch);
+    let detail = match value.as_deref().map(str::trim) {
+        Ok("1") => "on".to_owned(),
+        Ok(_) => "off; the runtime switches it on".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    HostCheck { name: "ip_forward", ok: value.is_ok(), detail, remedy: "set net.ipv4.ip_forward to 1" }
+}

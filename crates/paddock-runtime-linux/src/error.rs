@@ -1,0 +1,45 @@
+//! Errors of the shim's steps: each names what was tried.
+
+use std::io;
+
+/// A step that failed: on the host, or in starting the user's program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// Something of the host.
+    #[error("{doing}")]
+    Host {
+        /// What was tried.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The user's program.
+    #[error("{reason}")]
+    Program {
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+/// Names the step of a failed call.
+pub(crate) trait Doing<T> {
+    /// Says what was tried.
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, StepError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, StepError> {
+        self.map_err(|source| StepError::Host { doing: doing(), source: source.into() })
+    }
+}
+
+impl StepError {
+    /// The step and its causes in one line, for a message to another process or a log.
+    pub(crate) fn chain(&self) -> String {
+        match self {
+            Self::Host { doing, source } => format!("{doing}: {source}"),
+            Self::Program { reason } => reason.clone(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The instance's own range of addresses: free when it was chosen, and kept.
+
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+/// Where instances of this machine take turns in choosing.
+const CHOOSING: &str = "/run/paddock-subnets.lock";
+
+/// A range of 65,536 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Subnet(u16);
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    subnet: String,
+}
+
+impl Subnet {
+    /// Length of the network's prefix.
+    pub(super) const PREFIX: u32 = 16;
+    /// The same as a mask.
+    pub(super) const NETMASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
+    /// Numbers below this one are hosts; 1 is the gateway.
+    pub(super) const HOSTS: u32 = 0xFFFF;
+
+    /// The address with this number.
+    pub(super) fn host(self, number: u32) -> Ipv4Addr {
+        Ipv4Addr::from((u32::from(self.0) << 16) | number)
+    }
+
+    /// The bridge's address.
+    pub(super) fn gateway(self) -> Ipv4Addr {
+        self.host(1)
+    }
+
+    /// The range kept in `file`, or a free one, and makes `bridge` with it before another instance can choose.
+    pub(super) fn claim(file: &Path, bridge: &str) -> io::Result<Self> {
+        let lock = std::fs::File::options().create(true).truncate(false).write(true).open(CHOOSING)?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+        let used = used_ranges(bridge)?;
+        let is_free = |subnet: &Subnet| !used.iter().any(|range| subnet.overlaps(*range));
+        let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+        let subnet = match kept.and_then(|kept| Self::parse(&kept.subnet)) {
+            // Kept even if somebody else routes it by now: containers of ours may be in it.
+            Some(subnet) => {
+                if !is_free(&subnet) {
+                    tracing::warn!(%subnet, "the containers' network overlaps with another one of this machine");
+                }
+                subnet
+            }
+            None => {
+                let free = candidates().find(is_free);
+                free.ok_or_else(|| io::Error::other("no private range is free for the containers' network"))?
+            }
+        };
+        crate::record::replace(file, &Kept { subnet: subnet.to_string() })?;
+        if !Path::new("/sys/class/net").join(bridge).exists() {
+            ip(&["link", "add", bridge, "type", "bridge"])?;
+        }
+        ip(&["addr", "replace", &format!("{}/{}", subnet.gateway(), Self::PREFIX), "dev", bridge])?;
+        Ok(subnet)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let address: Ipv4Addr = text.strip_suffix("/16")?.parse().ok()?;
+        Some(Self(u16::try_from(u32::from(address) >> 16).ok()?))
+    }
+
+    fn overlaps(self, (address, prefix): (Ipv4Addr, u32)) -> bool {
+        let prefix = prefix.min(Self::PREFIX);
+        // The default route overlaps with nothing.
+        prefix > 0 && (u32::from(address) ^ (u32::from(self.0) << 16)) >> (32 - prefix) == 0
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host(0), Self::PREFIX)
+    }
+}
+
+/// Ranges to choose from: the upper part of 10/8, then 172.20 to 172.31.
+fn candidates() -> impl Iterator<Item = Subnet> {
+    (200..=254)
+        .map(|second| Subnet(10 << 8 | second))
+        .chain((20..=31).map(|second| Subnet(172 << 8 | second)))
+}
+
+#[derive(Deserialize)]
+struct Route {
+    dst: String,
+    dev: Option<String>,
+}
+
+/// Ranges that this machine routes, but for those of our own bridge. Addresses have routes in the local table.
+fn used_ranges(bridge: &str) -> io::Result<Vec<(Ipv4Addr, u32)>> {
+    let routes: Vec<Route> = serde_json::from_slice(&ip(&["-j", "-4", "route", "show", "table", "all"])?)?;
+    let others = routes.into_iter().filter(|route| route.dev.as_deref() != Some(bridge));
+    Ok(others
+        .filter_map(|route| {
+            let (address, prefix) = route.dst.split_once('/').unwrap_or((&route.dst, "32"));
+            Some((address.parse().ok()?, prefix.parse().ok()?))
+        })
+        .collect())
+}
+
+fn ip(arguments: &[&str]) -> io::Result<Vec<u8>> {
+    let output = Command::new("ip").args(arguments).output()?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("ip {}: {complaint}", arguments.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_overlap_when_one_holds_the_other() {
+        let subnet = Subnet::parse("10.200.0.0/16").unwrap();
+        let range = |text: &str, prefix| (text.parse().unwrap(), prefix);
+        assert!(subnet.overlaps(range("10.200.7.1", 32)));
+        assert!(subnet.overlaps(range("10.0.0.0", 8)));
+        assert!(!subnet.overlaps(range("10.201.0.0", 16)));
+        assert!(!subnet.overlaps(range("0.0.0.0", 0)));
+        assert_eq!(
+            (subnet.to_string(), subnet.gateway()),
+            ("10.200.0.0/16".into(), Ipv4Addr::new(10, 200, 0, 1))
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! What a container leaves on disk, one folder each: the shim and the runtime know each other by it.
+//!
+//! * `spec.json`: what to run, without its environment (values may be secrets).
+//! * `state.json`: the shim that watches over it, its pid 1, and since when.
+//! * `exit.json`: how it ended; written after all output is in the spool.
+//! * `shim.sock`, `shim.log`, `spool/`, `upper/`, `work/`.
+//!
+//! The folder appears whole under its name, and each file is replaced whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use paddock_core::UnixMicros;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Contents of `spec.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SpecRecord {
+    pub(crate) id: String,
+    pub(crate) instance: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) hostname: String,
+    pub(crate) id_base: u32,
+    pub(crate) layers: Vec<LayerRecord>,
+    pub(crate) mounts: Vec<MountRecord>,
+    pub(crate) command: Vec<String>,
+    pub(crate) working_dir: String,
+    pub(crate) limits: LimitsRecord,
+    pub(crate) network: Option<NetworkRecord>,
+    pub(crate) stdio: StdioRecord,
+    pub(crate) time_limit_ms: Option<u64>,
+    pub(crate) created_at: i64,
+}
+
+/// A layer: a folder or mount point of the host to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    pub(crate) folder: PathBuf,
+    pub(crate) host_usr: bool,
+}
+
+/// A folder of the host made visible inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MountRecord {
+    pub(crate) source: PathBuf,
+    pub(crate) target: String,
+    pub(crate) read_only: bool,
+    pub(crate) idmapped: bool,
+}
+
+/// Limits of the container's cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitsRecord {
+    pub(crate) memory_bytes: u64,
+    pub(crate) cpu_millicores: u32,
+    pub(crate) cpu_weight: u32,
+    pub(crate) pids: u32,
+    pub(crate) disk_bytes: u64,
+}
+
+impl From<paddock_runtime::Limits> for LimitsRecord {
+    fn from(limits: paddock_runtime::Limits) -> Self {
+        let paddock_runtime::Limits { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes } = limits;
+        Self { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes }
+    }
+}
+
+impl From<LimitsRecord> for paddock_runtime::Limits {
+    fn from(limits: LimitsRecord) -> Self {
+        let LimitsRecord { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes } = limits;
+        Self { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes }
+    }
+}
+
+/// The container's place on the bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NetworkRecord {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) netmask: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) bridge: String,
+    /// Name of the host's end of the pair.
+    pub(crate) interface: String,
+}
+
+/// Standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum StdioRecord {
+    Output,
+    Pipe,
+    Terminal { rows: u16, columns: u16 },
+}
+
+impl From<paddock_runtime::Stdio> for StdioRecord {
+    fn from(stdio: paddock_runtime::Stdio) -> Self {
+        match stdio {
+            paddock_runtime::Stdio::Output => Self::Output,
+            paddock_runtime::Stdio::Pipe => Self::Pipe,
+            paddock_runtime::Stdio::Terminal { rows, columns } => Self::Terminal { rows, columns },
+        }
+    }
+}
+
+/// Contents of `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StateRecord {
+    pub(crate) shim: ProcessRecord,
+    /// Pid 1 of the container; its program was executed.
+    pub(crate) init: Option<ProcessRecord>,
+    pub(crate) started_at: i64,
+}
+
+/// A process that cannot be mistaken for a later one with its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessRecord {
+    pub(crate) pid: i32,
+    /// Clock ticks between the machine's and the process's start.
+    pub(crate) start_ticks: u64,
+    /// The boot it belongs to.
+    pub(crate) boot_id: String,
+}
+
+impl ProcessRecord {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: i32) -> io::Result<Self> {
+        Ok(Self { pid, start_ticks: start_ticks(pid)?, boot_id: boot_id()? })
+    }
+
+    /// Whether it is still there (a zombie is not).
+    pub(crate) fn is_alive(&self) -> bool {
+        boot_id().is_ok_and(|boot| boot == self.boot_id)
+            && start_ticks(self.pid).is_ok_and(|ticks| ticks == self.start_ticks)
+    }
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+fn start_ticks(pid: i32) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything; what follows the last one is numbers: state is field 3, start 22.
+    let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    fields.nth(18).and_then(|ticks| ticks.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Contents of `exit.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExitRecord {
+    pub(crate) status: i32,
+    pub(crate) out_of_memory: bool,
+    pub(crate) killed_after_grace: bool,
+    pub(crate) at: i64,
+}
+
+/// A container's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn spec(&self) -> io::Result<SpecRecord> {
+        read(&self.0.join("spec.json"))
+    }
+
+    pub(crate) fn state(&self) -> io::Result<StateRecord> {
+        read(&self.0.join("state.json"))
+    }
+
+    pub(crate) fn exit(&self) -> io::Result<ExitRecord> {
+        read(&self.0.join("exit.json"))
+    }
+
+    pub(crate) fn write_spec(&self, spec: &SpecRecord) -> io::Result<()> {
+        replace(&self.0.join("spec.json"), spec)
+    }
+
+    pub(crate) fn write_state(&self, state: &StateRecord) -> io::Result<()> {
+        replace(&self.0.join("state.json"), state)
+    }
+
+    pub(crate) fn write_exit(&self, exit: &ExitRecord) -> io::Result<()> {
+        replace(&self.0.join("exit.json"), exit)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("shim.sock")
+    }
+
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("shim.log")
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+/// Replaces a file whole: readers see the old or the new one.
+pub(crate) fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    std::fs::write(&fresh, serde_json::to_vec(value)?)?;
+    std::fs::rename(&fresh, path)
+}
+
+/// Now, by the machine's clock.
+pub(crate) fn now() -> UnixMicros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

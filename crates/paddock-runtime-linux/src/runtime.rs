@@ -1,0 +1,437 @@
+//! The runtime port on Linux: folders, shims, and what is shared between containers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio as ProcessStdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use paddock_core::ContainerId;
+use paddock_ipc::frame;
+use paddock_runtime::{
+    Access, Attached, ContainerSpec, ExecSpec, Layer, Network as Reach, Observed, Output, Owners, Runtime,
+    RuntimeError,
+};
+use tokio::sync::mpsc;
+
+use crate::cgroup::Cgroups;
+use crate::client;
+use crate::container::{Changed, Known, has_shim, observe};
+use crate::images::Images;
+use crate::net::Network;
+use crate::protocol::{FromShim, Handover, ToShim};
+use crate::record::{Folder, LayerRecord, MountRecord, NetworkRecord, SpecRecord, now};
+
+mod remove;
+mod sockets;
+
+/// How long a shim may take to start a program.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a shim may take to answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Where programs of the host are looked up.
+const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the runtime is told at its start.
+#[derive(Debug, Clone)]
+pub struct LinuxConfig {
+    /// The data directory, `DIR`.
+    pub data_dir: PathBuf,
+    /// Where containers have their folders: `DIR/run/containers`. Mount points of images are beside it.
+    pub run_dir: PathBuf,
+    /// The instance's id: six lower-case letters, part of the name of everything that is made in the kernel.
+    pub instance: String,
+    /// The program that is started as `PROGRAM shim FOLDER` and calls [`crate::shim_main`].
+    pub program: PathBuf,
+    /// TCP ports of this machine that containers may reach: the router's public ones.
+    pub router_ports: Vec<u16>,
+    /// IPv4 ranges that containers may reach although they are private.
+    pub allow_egress: Vec<String>,
+}
+
+/// Runs containers on this machine.
+#[derive(Debug)]
+pub struct LinuxRuntime {
+    config: LinuxConfig,
+    cgroups: Cgroups,
+    images: Images,
+    network: Network,
+    known: Mutex<HashMap<ContainerId, Arc<Known>>>,
+    changed: Arc<Changed>,
+}
+
+impl LinuxRuntime {
+    /// Finds the containers that run already, and makes sure of network and cgroups. Called within a tokio runtime,
+    /// by one process at a time for a data directory.
+    ///
+    /// # Errors
+    /// When the host lacks something; [`crate::check_host`] says what.
+    pub async fn open(config: LinuxConfig) -> Result<Arc<Self>, RuntimeError> {
+        let fail = |doing: &str| {
+            let doing = doing.to_owned();
+            move |error: io::Error| RuntimeError::host(doing, error)
+        };
+        let is_instance =
+            config.instance.len() == 6 && config.instance.bytes().all(|byte| byte.is_ascii_lowercase());
+        if !is_instance {
+            let reason = format!("{:?} is not six lower-case letters", config.instance);
+            return Err(fail("use the instance's id")(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+        }
+        make_private(&config.run_dir).map_err(fail("make the folder for containers"))?;
+        let cgroups = Cgroups::detect(&config.instance).map_err(fail("find the cgroups"))?;
+        cgroups.prepare().map_err(fail("make the instance's cgroups"))?;
+        if !cgroups.favour_moves() {
+            tracing::info!(
+                "the kernel does not take favordynmods for cgroups: starting a container takes longer"
+            );
+        }
+        let images = Images::open(config.run_dir.with_file_name("images"))
+            .map_err(fail("make the folder for images"))?;
+        remove::finish_removals(&config.run_dir).map_err(fail("finish earlier removals"))?;
+        let specs = specs(&config.run_dir).map_err(fail("list containers"))?;
+        let places = specs.iter().filter_map(|(id, spec)| Some((*id, spec.network.clone()?))).collect();
+        let file = config.run_dir.with_file_name("network.json");
+        let (ports, egress) = (config.router_ports.clone(), config.allow_egress.clone());
+        let network = Network::open(&config.instance, file, ports, egress, places)
+            .await
+            .map_err(fail("set the containers' network up"))?;
+        let (known, changed) = (Mutex::default(), Arc::default());
+        let runtime = Arc::new(Self { config, cgroups, images, network, known, changed });
+        for id in specs.keys() {
+            runtime.known(*id).listen(runtime.folder(*id), Arc::clone(&runtime.changed));
+        }
+        runtime.collect_images(false).map_err(fail("unmount images"))?;
+        Ok(runtime)
+    }
+
+    /// The bridge's address: containers find DNS there on port 53.
+    #[must_use]
+    pub fn bridge_address(&self) -> IpAddr {
+        self.network.gateway().into()
+    }
+
+    /// Removes every container and everything this instance has made in the kernel.
+    ///
+    /// # Errors
+    /// When something cannot be removed; what could be is gone.
+    pub async fn destroy_instance(&self) -> Result<(), RuntimeError> {
+        for observed in self.observe().await? {
+            self.remove(observed.id).await?;
+        }
+        self.network.destroy().await.map_err(|error| RuntimeError::host("remove the network", error))?;
+        self.collect_images(true).map_err(|error| RuntimeError::host("unmount images", error))?;
+        for name in self.cgroups.names() {
+            self.cgroups.kill(&name);
+            let removed = self.cgroups.remove(&name, ANSWER_PATIENCE);
+            removed.map_err(|error| RuntimeError::host(format!("remove the cgroup {name}"), error))?;
+        }
+        self.cgroups.remove_parents();
+        Ok(())
+    }
+
+    fn folder(&self, id: ContainerId) -> Folder {
+        Folder(self.config.run_dir.join(id.to_string()))
+    }
+
+    fn known(&self, id: ContainerId) -> Arc<Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(id).or_insert_with(|| Arc::new(Known::new())))
+    }
+
+    /// Unmounts images that nobody needs.
+    fn collect_images(&self, all: bool) -> io::Result<()> {
+        let specs = specs(&self.config.run_dir)?;
+        let used: BTreeSet<_> =
+            specs.into_values().flat_map(|spec| spec.layers).map(|layer| layer.folder).collect();
+        self.images.collect(&used, all)
+    }
+
+    /// The folder of a container that exists.
+    fn existing(&self, id: ContainerId) -> Result<Folder, RuntimeError> {
+        let folder = self.folder(id);
+        if folder.0.exists() { Ok(folder) } else { Err(RuntimeError::NoSuchContainer(id)) }
+    }
+
+    /// Asks a container's shim; `None` when it has none.
+    async fn ask(&self, id: ContainerId, request: ToShim) -> Result<Option<FromShim>, RuntimeError> {
+        let folder = self.existing(id)?;
+        let fail =
+            move |error: io::Error| RuntimeError::host(format!("ask the shim of container {id}"), error);
+        let asked = blocking(move || client::ask(&folder, &request, ANSWER_PATIENCE)).await;
+        match asked {
+            Err(error) if client::is_nobody(&error) => Ok(None),
+            Err(error) => Err(fail(error)),
+            Ok(FromShim::HostFailed { reason }) => Err(fail(io::Error::other(reason))),
+            Ok(answer) => Ok(Some(answer)),
+        }
+    }
+
+    /// Connects to a program through its shim.
+    async fn connect(&self, id: ContainerId, request: ToShim) -> Result<Attached, RuntimeError> {
+        let folder = self.existing(id)?;
+        let fail = move |error: io::Error| RuntimeError::host(format!("connect to container {id}"), error);
+        let (socket, answer) =
+            blocking(move || client::open(&folder, &request, ANSWER_PATIENCE)).await.map_err(fail)?;
+        started(answer, fail)?;
+        client::attached(socket).map_err(fail)
+    }
+
+    /// Writes a new container's folder; it appears whole.
+    fn write_folder(&self, spec: &SpecRecord, folder: &Folder) -> io::Result<()> {
+        let fresh = Folder(self.config.run_dir.join(format!(".new-{}", spec.id)));
+        let _ = std::fs::remove_dir_all(&fresh.0);
+        make_private(&fresh.0)?;
+        fresh.write_spec(spec)?;
+        std::fs::rename(&fresh.0, &folder.0)
+    }
+
+    fn spec_record(&self, spec: &ContainerSpec, network: Option<NetworkRecord>) -> io::Result<SpecRecord> {
+        let layer = |layer: &Layer| {
+            let (path, host_usr) = match layer {
+                Layer::Image(path) => (path, false),
+                Layer::HostStack(path) => (path, true),
+            };
+            let named = |error| io::Error::other(format!("layer {}: {error}", path.display()));
+            Ok(LayerRecord { folder: self.images.folder_of(path).map_err(named)?, host_usr })
+        };
+        Ok(SpecRecord {
+            id: spec.id.to_string(),
+            instance: self.config.instance.clone(),
+            labels: spec.labels.clone(),
+            hostname: spec.hostname.clone(),
+            id_base: spec.id_base,
+            layers: spec.layers.iter().map(layer).collect::<io::Result<_>>()?,
+            mounts: spec.mounts.iter().map(mount_record).collect(),
+            command: spec.command.clone(),
+            working_dir: spec.working_dir.clone(),
+            limits: spec.limits.into(),
+            network,
+            stdio: spec.stdio.into(),
+            time_limit_ms: spec.time_limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            created_at: now().0,
+        })
+    }
+
+    /// Starts the shim of a folder and waits until the program was executed.
+    async fn start_shim(&self, folder: &Folder, handover: Handover) -> io::Result<FromShim> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let log = std::fs::File::options().create(true).append(true).open(folder.log())?;
+        let mut command = tokio::process::Command::new(&self.config.program);
+        command
+            .arg("shim")
+            .arg(&folder.0)
+            .env_clear()
+            .env("PATH", HOST_PATH)
+            .current_dir("/")
+            .stdin(ProcessStdio::from(OwnedFd::from(theirs)))
+            .stdout(ProcessStdio::from(log.try_clone()?))
+            .stderr(ProcessStdio::from(log))
+            .kill_on_drop(false);
+        let mut child = command.spawn()?;
+        drop(command);
+        // Reaped whenever it ends; nobody here waits for that.
+        tokio::spawn(async move { child.wait().await });
+        let folder = folder.clone();
+        blocking(move || {
+            use std::os::fd::AsFd;
+            ours.set_read_timeout(Some(START_PATIENCE))?;
+            frame::send(ours.as_fd(), &handover, &[])?;
+            drop(handover);
+            match frame::receive(ours.as_fd())? {
+                Some((answer, _)) => Ok(answer),
+                None => Err(io::Error::other(format!("the shim ended: {}", last_words(&folder)))),
+            }
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Runtime for LinuxRuntime {
+    async fn start(&self, spec: ContainerSpec) -> Result<(), RuntimeError> {
+        let id = spec.id;
+        let fail = move |error: io::Error| RuntimeError::host(format!("start container {id}"), error);
+        check(&spec).map_err(fail)?;
+        let (known, folder) = (self.known(id), self.folder(id));
+        let _changing = known.changing.lock().await;
+        if folder.0.exists() {
+            return Ok(());
+        }
+        let place = match spec.network {
+            Reach::None => None,
+            Reach::Outbound => Some(self.network.place(id).map_err(fail)?),
+        };
+        let begun = async {
+            let record = self.spec_record(&spec, place.clone())?;
+            self.write_folder(&record, &folder)?;
+            let handover = Handover { env: spec.env };
+            let admitted = async {
+                match &place {
+                    Some(place) => self.network.admit(place).await,
+                    None => Ok(()),
+                }
+            };
+            let (answer, admitted) = tokio::join!(self.start_shim(&folder, handover), admitted);
+            admitted.and(answer)
+        };
+        let result = begun.await.map_err(fail).and_then(|answer| started(answer, fail));
+        match result {
+            Ok(()) => {
+                known.listen(folder, Arc::clone(&self.changed));
+                self.changed.notify();
+                Ok(())
+            }
+            Err(error) => {
+                self.forget(id, &folder).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn observe(&self) -> Result<Vec<Observed>, RuntimeError> {
+        let run_dir = self.config.run_dir.clone();
+        let observed = blocking(move || {
+            let folders = folders(&run_dir)?;
+            Ok(folders.into_iter().filter_map(|(_, folder)| observe(&folder)).collect())
+        });
+        observed.await.map_err(|error| RuntimeError::host("list containers", error))
+    }
+
+    async fn changed(&self) {
+        self.changed.wait().await;
+    }
+
+    async fn stop(&self, id: ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        match self.ask(id, ToShim::Stop { grace_ms }).await {
+            Err(RuntimeError::NoSuchContainer(_)) => Ok(()),
+            Ok(None) => {
+                // Nobody is left to wait for the grace, and pid 1 died with the shim.
+                self.cgroups.kill(&id.to_string());
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    async fn remove(&self, id: ContainerId) -> Result<(), RuntimeError> {
+        let (known, folder) = (self.known(id), self.folder(id));
+        let _changing = known.changing.lock().await;
+        self.forget(id, &folder).await
+    }
+
+    async fn output(&self, id: ContainerId, after: u64) -> Result<mpsc::Receiver<Output>, RuntimeError> {
+        Ok(crate::output::follow(self.existing(id)?, self.known(id), after))
+    }
+
+    async fn ack(&self, id: ContainerId, seq: u64) -> Result<(), RuntimeError> {
+        self.ask(id, ToShim::Ack { seq }).await.map(|_| ())
+    }
+
+    async fn attach(&self, id: ContainerId) -> Result<Attached, RuntimeError> {
+        self.connect(id, ToShim::Attach).await
+    }
+
+    async fn exec(&self, id: ContainerId, spec: ExecSpec) -> Result<Attached, RuntimeError> {
+        let ExecSpec { command, env, working_dir, stdio } = spec;
+        self.connect(id, ToShim::Exec { command, env, working_dir, stdio: stdio.into() }).await
+    }
+
+    async fn listening(&self, id: ContainerId) -> Result<Vec<SocketAddr>, RuntimeError> {
+        let folder = self.existing(id)?;
+        blocking(move || sockets::listening(&folder))
+            .await
+            .map_err(|error| RuntimeError::host(format!("read the sockets of container {id}"), error))
+    }
+
+    async fn reconcile_network(&self) -> Result<(), RuntimeError> {
+        self.network.reconcile().await.map_err(|error| RuntimeError::host("restore the network", error))
+    }
+}
+
+/// Runs file and socket work where blocking is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A shim's answer to a start as the port says it.
+fn started(answer: FromShim, fail: impl Fn(io::Error) -> RuntimeError) -> Result<(), RuntimeError> {
+    match answer {
+        FromShim::Done => Ok(()),
+        FromShim::ProgramFailed { program, reason } => Err(RuntimeError::Program { program, reason }),
+        FromShim::HostFailed { reason } => Err(fail(io::Error::other(reason))),
+        FromShim::Wake { .. } => Err(fail(io::Error::other("the shim answered out of turn"))),
+    }
+}
+
+/// What cannot be run is refused before anything is made.
+fn check(spec: &ContainerSpec) -> io::Result<()> {
+    let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    let is_label = |name: &str| {
+        !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    };
+    if spec.id_base < 65_536 {
+        return refuse(format!("ids from {} are the host's own", spec.id_base));
+    }
+    if spec.layers.is_empty() {
+        return refuse("there is no layer".to_owned());
+    }
+    if !is_label(&spec.hostname) {
+        return refuse(format!("{:?} is no host name", spec.hostname));
+    }
+    for mount in &spec.mounts {
+        if !mount.target.starts_with('/') || mount.target.split('/').any(|name| name == "..") {
+            return refuse(format!("{:?} is no absolute path", mount.target));
+        }
+    }
+    Ok(())
+}
+
+fn mount_record(mount: &paddock_runtime::Mount) -> MountRecord {
+    MountRecord {
+        source: mount.source.clone(),
+        target: mount.target.clone(),
+        read_only: mount.access == Access::ReadOnly,
+        idmapped: mount.owners == Owners::Plain,
+    }
+}
+
+/// Makes a folder that only root looks into.
+fn make_private(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Every container's folder.
+fn folders(run_dir: &Path) -> io::Result<Vec<(ContainerId, Folder)>> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(run_dir)? {
+        let entry = entry?;
+        let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        folders.extend(id.map(|id| (id, Folder(entry.path()))));
+    }
+    Ok(folders)
+}
+
+fn specs(run_dir: &Path) -> io::Result<BTreeMap<ContainerId, SpecRecord>> {
+    let folders = folders(run_dir)?;
+    Ok(folders.into_iter().filter_map(|(id, folder)| Some((id, folder.spec().ok()?))).collect())
+}
+
+/// The end of a shim's log.
+fn last_words(folder: &Folder) -> String {
+    let log = std::fs::read_to_string(folder.log()).unwrap_or_default();
+    log.lines().last().unwrap_or("it left no word").to_owned()
+}
+
+/// Whether a container's shim lives; used before it is told to quit.
+fn is_watched(folder: &Folder) -> bool {
+    has_shim(folder)
+}

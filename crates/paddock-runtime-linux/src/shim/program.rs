@@ -1,0 +1,142 @@
+//! The last steps of every process inside: give up all privilege, take the filter, become the program.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::thread::{Gid, Uid};
+
+use super::rootfs::DYNO_ID;
+use super::streams::ProgramStreams;
+use crate::error::{Doing, StepError};
+use crate::kernel::{self, CloseFrom};
+use crate::protocol::Environment;
+
+/// Where programs are looked up without a `PATH`.
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+/// Open files of a program, where the machine allows so many.
+const OPEN_FILES: u64 = 1_048_576;
+
+/// A program with its arguments, ready for execve.
+#[derive(Debug)]
+pub(super) struct Program {
+    name: Vec<u8>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    search: Vec<Vec<u8>>,
+    working_dir: String,
+}
+
+impl Program {
+    /// Prepares a command.
+    pub(super) fn new(command: &[String], env: &Environment, working_dir: &str) -> Result<Self, StepError> {
+        let nul = |_| StepError::Program { reason: "an argument or variable holds a zero byte".to_owned() };
+        let Some(name) = command.first().filter(|name| !name.is_empty()) else {
+            return Err(StepError::Program { reason: "the command is empty".to_owned() });
+        };
+        let arguments = command.iter().map(|word| CString::new(word.as_bytes()));
+        let environment = env.iter().map(|(key, value)| CString::new([key.as_bytes(), b"=", value].concat()));
+        let path = env.iter().find(|(key, _)| key == "PATH").map_or(DEFAULT_PATH, |(_, value)| value);
+        Ok(Self {
+            name: name.clone().into_bytes(),
+            arguments: arguments.collect::<Result<_, _>>().map_err(nul)?,
+            environment: environment.collect::<Result<_, _>>().map_err(nul)?,
+            search: path.split(|byte| *byte == b':').map(<[u8]>::to_vec).collect(),
+            working_dir: working_dir.to_owned(),
+        })
+    }
+
+    /// Becomes the program; returns only when that failed.
+    pub(super) fn run(&self, streams: &ProgramStreams) -> StepError {
+        match self.prepare(streams) {
+            Ok(()) => self.execute(),
+            Err(error) => error,
+        }
+    }
+
+    fn prepare(&self, streams: &ProgramStreams) -> Result<(), StepError> {
+        rustix::process::setsid().doing(|| "start a session".to_owned())?;
+        if streams.terminal {
+            rustix::process::ioctl_tiocsctty(&streams.input).doing(|| "take the terminal".to_owned())?;
+        }
+        for (fd, number) in [(&streams.input, 0), (&streams.output, 1), (&streams.errors, 2)] {
+            kernel::become_stdio(fd.as_fd(), number).doing(|| format!("set descriptor {number}"))?;
+        }
+        kernel::close_from(3, CloseFrom::OnExec).doing(|| "close descriptors".to_owned())?;
+        std::env::set_current_dir(&self.working_dir).map_err(|error| StepError::Program {
+            reason: format!("could not enter the folder {}: {error}", self.working_dir),
+        })?;
+        limit_resources();
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        kernel::reset_signals();
+        Ok(())
+    }
+
+    /// Tries each folder of the path, as execvp does.
+    fn execute(&self) -> StepError {
+        let mut failure = io::Error::from(io::ErrorKind::NotFound);
+        for candidate in self.candidates() {
+            let error = kernel::execve(&candidate, &self.arguments, &self.environment);
+            // Going on after "not found"; a file that is there and cannot be run is what the user wants to hear of.
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+                failure = error;
+                if failure.kind() != io::ErrorKind::PermissionDenied {
+                    break;
+                }
+            }
+        }
+        let reason = match failure.kind() {
+            io::ErrorKind::NotFound => "command not found".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => failure.to_string(),
+        };
+        StepError::Program { reason }
+    }
+
+    fn candidates(&self) -> Vec<CString> {
+        if self.name.contains(&b'/') {
+            return CString::new(self.name.clone()).into_iter().collect();
+        }
+        let joined = self.search.iter().map(|folder| {
+            let folder: &[u8] = if folder.is_empty() { b"." } else { folder };
+            CString::new([folder, b"/", &self.name].concat())
+        });
+        joined.flatten().collect()
+    }
+}
+
+/// Gives up every privilege for good: capabilities, groups, root ids. What is left is uid 1000 that cannot gain
+/// anything by executing a program.
+pub(super) fn give_up_privilege() -> Result<(), StepError> {
+    for capability in 0..64 {
+        let Some(capability) = rustix::thread::CapabilitySet::from_bits(1 << capability) else { break };
+        // The kernel refuses the first number that it does not know.
+        if rustix::thread::remove_capability_from_bounding_set(capability).is_err() {
+            break;
+        }
+    }
+    let (uid, gid) = (Uid::from_raw(DYNO_ID), Gid::from_raw(DYNO_ID));
+    rustix::thread::set_thread_groups(&[]).doing(|| "drop groups".to_owned())?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).doing(|| "set the group".to_owned())?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).doing(|| "set the user".to_owned())?;
+    rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs".to_owned())?;
+    // Changing ids made the process dumpable by the rules of its new user; nothing inside may look into it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .doing(|| "hide the process's memory".to_owned())
+}
+
+/// Takes the filter of system calls.
+pub(super) fn take_filter(filter: &[libc::sock_filter]) -> Result<(), StepError> {
+    kernel::seccomp(filter).doing(|| "install the filter of system calls".to_owned())
+}
+
+/// Limits that a program expects of a login: many files, no core dumps. Best effort: a limit above the machine's
+/// own is not raised.
+fn limit_resources() {
+    let hard = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+    let files = Rlimit { current: Some(hard), maximum: Some(hard) };
+    let _ = rustix::process::setrlimit(Resource::Nofile, files);
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}

@@ -1,0 +1,292 @@
+//! The root file system of a container, built in a mount namespace that ends with its last process.
+//!
+//! Layers are cloned from where the host has them and idmapped, so that file owner 0 is the container's root; the
+//! writable layer on top is an ordinary folder whose files carry the mapped ids. (An idmapped *upper* mounts
+//! without error and is silently read-only.) The upper hides what an image could have put in place of our mount
+//! points, e.g. a link to somewhere on the host as `/dev`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::error::{Doing, StepError};
+use crate::kernel;
+use crate::record::{Folder, LayerRecord, MountRecord, SpecRecord};
+
+/// The user and group that programs run as, inside.
+pub(crate) const DYNO_ID: u32 = 1000;
+/// The group of terminals, inside.
+const TTY_ID: u32 = 5;
+/// Where the root is, relative to the scratch folder that the builder leaves as working directory.
+pub(super) const ROOT: &str = "merged";
+
+const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+const PLAIN_FILES: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+
+/// Builds the root under `ROOT` of a scratch folder and makes that the working directory. The caller is host root
+/// in a mount namespace of its own.
+pub(super) fn build(
+    spec: &SpecRecord,
+    folder: &Folder,
+    userns: BorrowedFd<'_>,
+    devpts: BorrowedFd<'_>,
+) -> Result<(), StepError> {
+    let scratch = folder.0.join("scratch");
+    std::fs::create_dir_all(&scratch).doing(|| format!("make {}", scratch.display()))?;
+    let tmpfs = new_mount("tmpfs", &[("mode", "755"), ("size", "1m")], &[], 0)?;
+    attach(tmpfs.as_fd(), &scratch)?;
+    std::env::set_current_dir(&scratch).doing(|| format!("enter {}", scratch.display()))?;
+    std::fs::create_dir(ROOT).doing(|| format!("make {ROOT}"))?;
+    let lower = attach_layers(&spec.layers, userns)?;
+    upper(spec, folder)?;
+    overlay(folder, &lower)?;
+    if spec.layers.iter().any(|layer| layer.host_usr) {
+        host_usr(userns)?;
+    }
+    dev(spec.id_base, devpts)?;
+    let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .doing(|| "open the root".to_owned())?;
+    for mount in &spec.mounts {
+        attach_host_folder(mount, spec.id_base, userns, root.as_fd())?;
+    }
+    Ok(())
+}
+
+/// A new `devpts`, not attached yet: the shim opens terminals in it, the builder attaches a clone.
+pub(super) fn new_devpts(id_base: u32) -> Result<OwnedFd, StepError> {
+    let gid = (id_base + TTY_ID).to_string();
+    let options = [("ptmxmode", "666"), ("mode", "620"), ("gid", gid.as_str())];
+    new_mount("devpts", &options, &[], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC)
+}
+
+/// Owner and group of a terminal, as host ids.
+pub(super) fn terminal_owner(id_base: u32) -> (Uid, Gid) {
+    (Uid::from_raw(id_base + DYNO_ID), Gid::from_raw(id_base + TTY_ID))
+}
+
+/// A detached mount of a new file system. `wishes` are options that older kernels may not know.
+pub(super) fn new_mount(
+    kind: &str,
+    options: &[(&str, &str)],
+    wishes: &[(&str, Option<&str>)],
+    attributes: u64,
+) -> Result<OwnedFd, StepError> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing(|| format!("open file system {kind}"))?;
+    for (key, value) in options {
+        fsconfig_set_string(&context, *key, *value).doing(|| format!("set {key}={value} of {kind}"))?;
+    }
+    for (key, value) in wishes {
+        let _ = match value {
+            Some(value) => fsconfig_set_string(&context, *key, *value),
+            None => fsconfig_set_flag(&context, *key),
+        };
+    }
+    fsconfig_create(&context).doing(|| format!("make file system {kind}"))?;
+    let attributes = MountAttrFlags::from_bits_retain(u32::try_from(attributes).unwrap_or(0));
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(|| format!("mount {kind}"))
+}
+
+/// Attaches a detached mount at a path.
+pub(super) fn attach(mount: BorrowedFd<'_>, path: &Path) -> Result<(), StepError> {
+    move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .doing(|| format!("attach a mount at {}", path.display()))
+}
+
+/// A detached clone of the mount at a path of the host.
+fn clone_of(path: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, StepError> {
+    let flags = flags | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, path, flags).doing(|| format!("clone the mount at {}", path.display()))
+}
+
+/// Attaches each layer's idmapped clone; returns their folders, the uppermost first, as overlay wants them.
+fn attach_layers(layers: &[LayerRecord], userns: BorrowedFd<'_>) -> Result<String, StepError> {
+    let mut lower = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let clone = clone_of(&layer.folder, OpenTreeFlags::empty())?;
+        kernel::mount_setattr(clone.as_fd(), READ_ONLY | PLAIN_FILES, Some(userns), false)
+            .doing(|| format!("idmap the layer {}", layer.folder.display()))?;
+        let name = format!("l{index}");
+        std::fs::create_dir(&name).doing(|| format!("make {name}"))?;
+        attach(clone.as_fd(), Path::new(&name))?;
+        lower.push(name);
+    }
+    Ok(lower.join(":"))
+}
+
+fn overlay(folder: &Folder, lower: &str) -> Result<(), StepError> {
+    // By descriptor: the kernel takes 255 bytes of an option, and a data directory may be deep.
+    let open = |name: &str| {
+        let path = folder.0.join(name);
+        rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open {}", path.display()))
+    };
+    let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
+    let (upper, work) = (open("upper")?, open("work")?);
+    let (upper_path, work_path) = (by_number(&upper), by_number(&work));
+    let options = [
+        ("source", "overlay"),
+        ("lowerdir", lower),
+        ("upperdir", upper_path.as_str()),
+        ("workdir", work_path.as_str()),
+    ];
+    // The upper dies with the container, so nobody needs its fsyncs; renaming folders of a lower layer works.
+    let wishes = [("volatile", None), ("redirect_dir", Some("on"))];
+    attach(new_mount("overlay", &options, &wishes, PLAIN_FILES)?.as_fd(), Path::new(ROOT))
+}
+
+/// Makes a folder that belongs to a container id.
+fn owned_folder(path: &Path, host_id: u32, mode: u32) -> Result<(), StepError> {
+    let doing = || format!("make {}", path.display());
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).doing(doing),
+        _ => {}
+    }
+    chown(path, Some(host_id), Some(host_id)).doing(doing)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).doing(doing)
+}
+
+/// The writable layer: mount points, the two places that programs may write, and names of this container.
+fn upper(spec: &SpecRecord, folder: &Folder) -> Result<(), StepError> {
+    let (upper, base) = (folder.0.join("upper"), spec.id_base);
+    owned_folder(&upper, base, 0o755)?;
+    owned_folder(&folder.0.join("work"), 0, 0o755)?;
+    for name in ["dev", "proc", "sys", "etc", "var", "usr"] {
+        owned_folder(&upper.join(name), base, 0o755)?;
+    }
+    owned_folder(&upper.join("app"), base + DYNO_ID, 0o755)?;
+    owned_folder(&upper.join("tmp"), base, 0o1777)?;
+    owned_folder(&upper.join("var/tmp"), base, 0o1777)?;
+    let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
+    let mut resolv = String::new();
+    if let Some(network) = &spec.network {
+        hosts += &format!("{} {}\n", network.address, spec.hostname);
+        resolv = format!("nameserver {}\n", network.gateway);
+    }
+    let files = [("hostname", format!("{}\n", spec.hostname)), ("hosts", hosts), ("resolv.conf", resolv)];
+    for (name, content) in files {
+        let path = upper.join("etc").join(name);
+        let doing = || format!("write {}", path.display());
+        std::fs::write(&path, content).doing(doing)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).doing(doing)?;
+        chown(&path, Some(base), Some(base)).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// The host's `/usr`, read-only, without what is only this machine's.
+fn host_usr(userns: BorrowedFd<'_>) -> Result<(), StepError> {
+    let attributes = READ_ONLY | PLAIN_FILES;
+    let whole = clone_of(Path::new("/usr"), OpenTreeFlags::AT_RECURSIVE)?;
+    let usr = match kernel::mount_setattr(whole.as_fd(), attributes, Some(userns), true) {
+        Ok(()) => whole,
+        // Something that cannot be idmapped is mounted below: leave it out.
+        Err(_) => {
+            let alone = clone_of(Path::new("/usr"), OpenTreeFlags::empty())?;
+            kernel::mount_setattr(alone.as_fd(), attributes, Some(userns), false)
+                .doing(|| "idmap the host's /usr".to_owned())?;
+            alone
+        }
+    };
+    let target = Path::new(ROOT).join("usr");
+    attach(usr.as_fd(), &target)?;
+    for name in ["local", "src"] {
+        let hidden = target.join(name);
+        if hidden.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            let empty = new_mount("tmpfs", &[("size", "4k"), ("mode", "755")], &[], attributes)?;
+            attach(empty.as_fd(), &hidden)?;
+        }
+    }
+    Ok(())
+}
+
+/// `/dev`: real device nodes on a tmpfs that belongs to the container's root.
+fn dev(base: u32, devpts: BorrowedFd<'_>) -> Result<(), StepError> {
+    let owner = base.to_string();
+    let options = [("mode", "755"), ("size", "64k"), ("uid", owner.as_str()), ("gid", owner.as_str())];
+    let dev = new_mount("tmpfs", &options, &[], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC)?;
+    let path = Path::new(ROOT).join("dev");
+    attach(dev.as_fd(), &path)?;
+    for (name, major, minor) in
+        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
+    {
+        let node = path.join(name);
+        let device = rustix::fs::makedev(major, minor);
+        let mode = Mode::from_raw_mode(0o666);
+        rustix::fs::mknodat(CWD, &node, FileType::CharacterDevice, mode, device)
+            .and_then(|()| rustix::fs::chmodat(CWD, &node, mode, AtFlags::empty()))
+            .doing(|| format!("make device {name}"))?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlink(target, path.join(name)).doing(|| format!("link {name}"))?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        owned_folder(&path.join(name), base, 0o755)?;
+    }
+    attach(devpts, &path.join("pts"))?;
+    let options = [("mode", "1777"), ("size", "64m"), ("uid", owner.as_str()), ("gid", owner.as_str())];
+    let shm = new_mount("tmpfs", &options, &[], PLAIN_FILES | libc::MOUNT_ATTR_NOEXEC)?;
+    attach(shm.as_fd(), &path.join("shm"))
+}
+
+/// Attaches a host folder or file at its target.
+fn attach_host_folder(
+    mount: &MountRecord,
+    base: u32,
+    userns: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+) -> Result<(), StepError> {
+    let clone = clone_of(&mount.source, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
+    let attributes = PLAIN_FILES | if mount.read_only { READ_ONLY } else { 0 };
+    kernel::mount_setattr(clone.as_fd(), attributes, mount.idmapped.then_some(userns), false)
+        .doing(|| format!("set the attributes of {}", mount.source.display()))?;
+    let is_folder = mount.source.is_dir();
+    let target = target_inside(root, &mount.target, is_folder, base)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(&clone, c"", &target, c"", flags).doing(|| format!("attach {} inside", mount.target))
+}
+
+/// Opens a path inside the root, making what is missing. No link of an image leads outside.
+fn target_inside(root: BorrowedFd<'_>, path: &str, is_folder: bool, base: u32) -> Result<OwnedFd, StepError> {
+    let doing = || format!("make {path} inside");
+    let open = |path: &str, flags: OFlags, mode: Mode| {
+        rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT)
+    };
+    let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
+    if names.is_empty() || names.contains(&"..") {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput)).doing(doing);
+    }
+    let owner = if matches!(names[0], "app" | "tmp") { base + DYNO_ID } else { base };
+    let owner = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+    for depth in 1..=names.len() {
+        let (parent, here) = (names[..depth - 1].join("/"), names[..depth].join("/"));
+        match open(&here, OFlags::PATH, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error).doing(doing),
+            Ok(found) if depth == names.len() => return Ok(found),
+            Ok(_) => continue,
+        }
+        let parent = if parent.is_empty() { ".".to_owned() } else { parent };
+        let parent = open(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).doing(doing)?;
+        let name = names[depth - 1];
+        if is_folder || depth < names.len() {
+            rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).doing(doing)?;
+        } else {
+            let kind = FileType::RegularFile;
+            rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(0o644), 0).doing(doing)?;
+        }
+        rustix::fs::chownat(&parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).doing(doing)?;
+    }
+    open(&names.join("/"), OFlags::PATH, Mode::empty()).doing(doing)
+}

@@ -1,0 +1,332 @@
+//! The shim's loop around one container.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use super::connection::{Connection, Served};
+use super::enter::{self, Container};
+use super::init::shell_status;
+use super::spooler::Spooler;
+use super::streams::ShimStreams;
+use super::{REMOVE_DEADLINE, log};
+use crate::cgroup;
+use crate::error::{Doing, StepError};
+use crate::record::{ExitRecord, now};
+
+/// Grace after a container has lived for its time limit.
+const TIME_LIMIT_GRACE: Duration = Duration::from_secs(30);
+
+/// Pid 1 of the container.
+#[derive(Debug)]
+pub(super) struct Init {
+    pid: Pid,
+    pub(super) pidfd: OwnedFd,
+}
+
+impl Init {
+    pub(super) fn watch(pid: Pid) -> Result<Self, StepError> {
+        Ok(Self { pid, pidfd: enter::watch(pid)? })
+    }
+
+    /// Kills it and with it everything inside.
+    fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// Waits for an end that is near.
+    pub(super) fn reap(&self) {
+        let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+    }
+}
+
+/// What the program of a container that is not of lines is connected to.
+#[derive(Debug)]
+pub(super) struct Attachable {
+    pub(super) streams: ShimStreams,
+    /// Output that a client went away without.
+    pub(super) held: Vec<u8>,
+    /// Nobody inside can write any more.
+    pub(super) output_ended: bool,
+}
+
+/// The container and everybody who asks about it.
+#[derive(Debug)]
+pub(super) struct Supervisor<'a> {
+    pub(super) container: Container<'a>,
+    pub(super) init: Init,
+    pub(super) exit: Option<ExitRecord>,
+    pub(super) spooler: Option<Spooler>,
+    pub(super) attachable: Option<Attachable>,
+    listener: UnixListener,
+    connections: Vec<Connection>,
+    kill_at: Option<Instant>,
+    stop_at: Option<Instant>,
+    killed_after_grace: bool,
+    out_of_memory: Option<(OwnedFd, std::fs::File)>,
+    memory_ran_out: bool,
+    pub(super) quit: bool,
+}
+
+/// Whom a ready descriptor belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    Listener,
+    Stream(usize),
+    Init,
+    Memory,
+    Connection(usize),
+}
+
+impl<'a> Supervisor<'a> {
+    pub(super) fn new(
+        container: Container<'a>,
+        init: Init,
+        spooler: Option<Spooler>,
+        streams: Option<ShimStreams>,
+    ) -> Result<Self, StepError> {
+        let socket = container.folder.socket();
+        let _ = std::fs::remove_file(&socket);
+        let listener = bind(&socket).doing(|| format!("listen on {}", socket.display()))?;
+        let folder = container.cgroups.memory_v1(&container.spec.id);
+        let stop_at = container.spec.time_limit_ms.map(|limit| Instant::now() + Duration::from_millis(limit));
+        Ok(Self {
+            container,
+            init,
+            exit: None,
+            spooler,
+            attachable: streams.map(|streams| Attachable { streams, held: Vec::new(), output_ended: false }),
+            listener,
+            connections: Vec::new(),
+            kill_at: None,
+            stop_at,
+            killed_after_grace: false,
+            out_of_memory: folder.and_then(|folder| cgroup::out_of_memory_event(&folder).ok()),
+            memory_ran_out: false,
+            quit: false,
+        })
+    }
+
+    /// Serves until told to quit.
+    pub(super) fn run(mut self) -> Result<(), StepError> {
+        while !self.quit {
+            for ready in self.wait().doing(|| "wait for events".to_owned())? {
+                self.serve(ready);
+            }
+            self.tick(Instant::now());
+            self.connections.retain(|connection| !connection.is_over());
+        }
+        Ok(())
+    }
+
+    /// Waits until something is ready or a time has come.
+    fn wait(&self) -> io::Result<Vec<Ready>> {
+        let mut whose = vec![Ready::Listener];
+        let mut waits = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        let mut add = |ready: Ready, wait| {
+            whose.push(ready);
+            waits.push(wait);
+        };
+        if self.exit.is_none() {
+            add(Ready::Init, PollFd::new(&self.init.pidfd, PollFlags::IN));
+            if let Some((event, _)) = self.out_of_memory.as_ref().filter(|_| !self.memory_ran_out) {
+                add(Ready::Memory, PollFd::new(event, PollFlags::IN));
+            }
+        }
+        for (index, fd) in self.spooler.iter().flat_map(Spooler::open) {
+            add(Ready::Stream(index), PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
+        for (index, connection) in self.connections.iter().enumerate() {
+            for (fd, flags) in connection.waits(self.attachable.as_ref()) {
+                add(Ready::Connection(index), PollFd::from_borrowed_fd(fd, flags));
+            }
+        }
+        let timeout = self.next_time().map(|at| at.saturating_duration_since(Instant::now()));
+        // Rounded up: waking a moment too early would go round once more for nothing.
+        let timeout =
+            timeout.map(|left| Timespec::try_from(left + Duration::from_millis(1)).unwrap_or_default());
+        match poll(&mut waits, timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut ready: Vec<_> = whose
+            .iter()
+            .zip(&waits)
+            .filter(|(_, wait)| !wait.revents().is_empty())
+            .map(|(ready, _)| *ready)
+            .collect();
+        ready.dedup();
+        Ok(ready)
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let running = self.exit.is_none();
+        let spooled = self.spooler.as_ref().and_then(Spooler::due);
+        [self.kill_at.filter(|_| running), self.stop_at.filter(|_| running), spooled]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn serve(&mut self, ready: Ready) {
+        match ready {
+            Ready::Listener => self.accept(),
+            Ready::Stream(index) => {
+                let read = self.spooler.as_mut().map(|spooler| spooler.read(index));
+                self.spooled(read.transpose().map(|written| written == Some(true)));
+            }
+            Ready::Memory => self.memory_ran_out = true,
+            Ready::Init => self.end(),
+            Ready::Connection(index) => self.serve_connection(index),
+        }
+    }
+
+    /// After an attempt to spool: the log tells of failures, subscribers are woken.
+    fn spooled(&mut self, result: io::Result<bool>) {
+        match result {
+            Ok(false) => {}
+            Ok(true) => self.wake(),
+            Err(error) => log(&format!("spool output: {error}")),
+        }
+    }
+
+    /// What time alone brings about.
+    fn tick(&mut self, now: Instant) {
+        if self.exit.is_none() {
+            if self.stop_at.is_some_and(|at| now >= at) {
+                self.stop(TIME_LIMIT_GRACE);
+            }
+            if self.kill_at.is_some_and(|at| now >= at) {
+                self.kill_at = None;
+                self.killed_after_grace = true;
+                self.init.kill();
+            }
+        }
+        if self.spooler.as_ref().and_then(Spooler::due).is_some_and(|at| now >= at) {
+            let ticked = self.spooler.as_mut().map_or(Ok(false), |spooler| spooler.tick(now));
+            self.spooled(ticked);
+        }
+    }
+
+    /// SIGTERM to every process now, SIGKILL after the grace. A later call can only shorten it.
+    pub(super) fn stop(&mut self, grace: Duration) {
+        self.stop_at = None;
+        if self.exit.is_some() || self.killed_after_grace {
+            return;
+        }
+        let kill_at = Instant::now() + grace;
+        if self.kill_at.is_none() {
+            self.container.cgroups.signal(&self.container.spec.id, Signal::TERM);
+        }
+        self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
+    }
+
+    /// Pid 1 has ended, and everything inside with it: keeps its status once all output is in the spool.
+    fn end(&mut self) {
+        let waited = rustix::process::waitpid(Some(self.init.pid), WaitOptions::NOHANG);
+        let status = match waited {
+            Ok(Some((_, status))) => shell_status(status),
+            Ok(None) => return,
+            // Reaped elsewhere cannot be; without a status it ended all the same.
+            Err(_) => 127,
+        };
+        if let Some(spooler) = &mut self.spooler
+            && let Err(error) = spooler.finish()
+        {
+            log(&format!("spool the last output: {error}"));
+        }
+        let kills = self.container.cgroups.out_of_memory_kills(&self.container.spec.id);
+        let exit = ExitRecord {
+            status,
+            out_of_memory: self.memory_ran_out || kills > 0,
+            killed_after_grace: self.killed_after_grace,
+            at: now().0,
+        };
+        if let Err(error) = self.container.folder.write_exit(&exit) {
+            log(&format!("write the exit status: {error}"));
+        }
+        self.exit = Some(exit);
+        self.wake();
+        for index in 0..self.connections.len() {
+            self.serve_connection(index);
+        }
+    }
+
+    fn accept(&mut self) {
+        match self.listener.accept() {
+            Ok((socket, _)) => match Connection::new(socket) {
+                Ok(connection) => self.connections.push(connection),
+                Err(error) => log(&format!("accept a connection: {error}")),
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => log(&format!("accept a connection: {error}")),
+        }
+    }
+
+    fn serve_connection(&mut self, index: usize) {
+        if index >= self.connections.len() {
+            return;
+        }
+        // Out of the list while it is served: a request may concern the others.
+        let mut connection = self.connections.swap_remove(index);
+        if connection.serve(self) == Served::TookOver {
+            for other in &mut self.connections {
+                other.detach(self.attachable.as_mut());
+            }
+            connection.receive_held(self.attachable.as_mut());
+            connection.serve(self);
+        }
+        self.connections.push(connection);
+        let last = self.connections.len() - 1;
+        self.connections.swap(index, last);
+    }
+
+    /// Wakes subscribers; one that does not read has wake-ups waiting already.
+    fn wake(&mut self) {
+        for connection in &mut self.connections {
+            connection.wake(self.exit.is_some());
+        }
+    }
+
+    /// Kills what is left, waits for its end, and removes what the kernel holds.
+    pub(super) fn clean_up(&mut self) -> io::Result<()> {
+        let name = &self.container.spec.id;
+        let until = Instant::now() + REMOVE_DEADLINE;
+        self.container.cgroups.kill(name);
+        self.init.kill();
+        // Zombies of exec'd programs are our children too, and pid 1 cannot end before they are reaped.
+        loop {
+            let reaped = rustix::process::wait(WaitOptions::NOHANG);
+            match reaped {
+                Err(rustix::io::Errno::CHILD) if self.container.cgroups.processes(name).is_empty() => break,
+                Ok(Some((pid, status))) => self.reaped(pid, status),
+                _ if Instant::now() > until => return Err(io::ErrorKind::TimedOut.into()),
+                _ => cgroup::wait_a_moment(),
+            }
+        }
+        self.container.cgroups.remove(&self.container.spec.id, REMOVE_DEADLINE)
+    }
+
+    fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+        if pid == self.init.pid && self.exit.is_none() {
+            log(&format!("removed while running: {}", shell_status(status)));
+        }
+    }
+}
+
+/// Binds a socket whose path may be longer than an address can hold.
+fn bind(path: &std::path::Path) -> io::Result<UnixListener> {
+    let folder = rustix::fs::open(
+        path.parent().unwrap_or(path),
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
+    let number = std::os::fd::AsRawFd::as_raw_fd(&folder.as_fd());
+    let listener = UnixListener::bind(format!("/proc/self/fd/{number}/shim.sock"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
