@@ -57,8 +57,8 @@ pub struct BuildPlan {
 pub enum ArchiveKind {
     /// A tar made by git from a commit.
     GitTar,
-    /// A gzipped tar that somebody uploaded; checked on the host before.
-    UploadedTgz,
+    /// A tar, compressed or not, that somebody uploaded; checked on the host before.
+    Uploaded,
 }
 
 /// What the runner reports.

@@ -1,4 +1,13 @@
 //! The host's side of a build: folders, containers, the slug layer, the cache.
+//!
+//! Nothing here reads a tenant's bytes but the size of the tree, the runner's result (bounded, its names checked) and
+//! the archive check of `paddock-images`. A tenant's path is only walked without following links.
+
+mod cache;
+mod container;
+mod disk;
+mod run;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +19,8 @@ use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BuildId, ProcessType};
-use paddock_runtime::{Layer, Limits, Runtime, RuntimeError};
+use paddock_images::Layers;
+use paddock_runtime::{Layer, Limits, Runtime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -34,14 +44,15 @@ pub struct BuilderConfig {
     pub buildpack_urls: BuildpackUrls,
     /// A host folder that is visible to builds, read-only and at the same path, for `file://` URLs.
     pub buildpack_folder: Option<PathBuf>,
-    /// The largest slug in bytes (500 MB on Heroku).
+    /// The largest slug in bytes, uncompressed (Heroku has 500 MB compressed).
     pub slug_bytes_max: u64,
 }
 
 /// Runs builds.
 pub struct Builder {
-    runtime: Arc<dyn Runtime>,
     config: BuilderConfig,
+    runtime: Arc<dyn Runtime>,
+    layers: Arc<Layers>,
 }
 
 /// One build.
@@ -76,7 +87,7 @@ pub struct BuildRequest {
 /// What is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The archive, a file on the host that the caller made and removes.
+    /// The archive, a file on the host. One from git is moved away by the build, an uploaded one is left alone.
     pub file: PathBuf,
     /// What kind of archive.
     pub archive: SourceArchive,
@@ -154,6 +165,9 @@ pub enum FailureKind {
     /// The slug is too large.
     #[error("slug size")]
     TooLarge,
+    /// It used more disk than it may.
+    #[error("disk")]
+    OutOfDisk,
     /// It used more memory than it may.
     #[error("memory")]
     OutOfMemory,
@@ -168,15 +182,25 @@ pub enum FailureKind {
     Platform,
 }
 
+impl BuildFailure {
+    fn of(kind: FailureKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    fn platform(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind: FailureKind::Platform, source: Some(source.into()) }
+    }
+}
+
 impl Builder {
-    /// A builder on this runtime.
+    /// A builder on this runtime, which keeps slugs in `layers`.
     #[must_use]
-    pub fn new(config: BuilderConfig, runtime: Arc<dyn Runtime>) -> Self {
-        Self { runtime, config }
+    pub fn new(config: BuilderConfig, runtime: Arc<dyn Runtime>, layers: Arc<Layers>) -> Self {
+        Self { config, runtime, layers }
     }
 
     /// Builds. Everything the user is to see goes to `log`, from `-----> Building on the … stack` to `Done: 23.8M`,
-    /// or to ` !     Push failed`.
+    /// or to ` !     Push failed`. Dropping the future leaves the container and its folders to [`Self::abandon`].
     ///
     /// # Errors
     /// When the build failed, was cancelled, or the platform could not run it.
@@ -186,19 +210,28 @@ impl Builder {
         log: BuildLog,
         cancel: CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
-        let _ = (request, log, cancel, &self.runtime, &self.config);
-        let source = Some("builds are not run yet".into());
-        Err(BuildFailure { kind: FailureKind::Platform, source })
+        let mut screen = run::Screen::new(log);
+        let result = self.run(&request, &mut screen, &cancel).await;
+        if let Err(failure) = &result {
+            screen.end(failure, &request).await;
+        }
+        if let Err(error) = self.abandon(request.build).await {
+            tracing::warn!(error = error.as_ref() as &dyn std::error::Error, build.id = %request.build, "could not clean up after a build");
+        }
+        result
     }
 
     /// Removes what an interrupted build left: containers and folders. After a crash, for every build that was
     /// running; succeeds when nothing is left.
     ///
     /// # Errors
-    /// When the runtime fails.
-    pub async fn abandon(&self, build: BuildId) -> Result<(), RuntimeError> {
-        let _ = build;
-        Ok(())
+    /// When the runtime fails or a folder cannot be removed.
+    pub async fn abandon(&self, build: BuildId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        for id in [container::build_id(build), container::pack_id(build)] {
+            self.runtime.remove(id).await?;
+        }
+        let folder = self.config.folder.join(build.to_string());
+        Ok(disk::blocking(move || workspace::remove_tree(&folder)).await?)
     }
 
     /// Empties the build cache of an app (`builds:cache:purge`, destroyed app, changed stack).
@@ -206,7 +239,7 @@ impl Builder {
     /// # Errors
     /// When files cannot be removed.
     pub async fn purge_cache(&self, app: AppId) -> std::io::Result<()> {
-        let _ = app;
-        Ok(())
+        let caches = self.config.caches.clone();
+        disk::blocking(move || cache::purge(&caches, app)).await
     }
 }

@@ -1,11 +1,168 @@
 //! The build runner: the program of a build container. It runs as the build's own unprivileged user, next to the
-//! tenant's code, and prints what people see.
+//! tenant's code, and prints what people see. Everything that touches a tenant's bytes happens here.
 
+mod builtin;
+mod checkout;
+mod choice;
+mod fetch;
+mod phases;
+mod places;
+mod process_types;
+mod release;
+mod screen;
+mod session;
+mod stop;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use paddock_core::config::ConfigVars;
+
+pub use places::Places;
+
+use self::phases::{Build, Fetched};
+use self::session::Session;
+use self::stop::Stop;
+use crate::plan::{self, BuildPlan, BuildResult, RunnerFailure};
+use crate::source::remove_leftovers;
 
 /// The runner's program, `paddockd build-runner`. `environment` is the whole environment of the process, which only
 /// `paddockd` reads.
 pub fn build_runner_main(environment: impl IntoIterator<Item = (String, String)>) -> ExitCode {
-    let _ = environment.into_iter().count();
-    ExitCode::FAILURE
+    run_build(&Places::container(), environment)
+}
+
+/// Runs the build that the plan in `places` describes and writes its result there.
+pub fn run_build(places: &Places, environment: impl IntoIterator<Item = (String, String)>) -> ExitCode {
+    let config_vars = config_vars(environment);
+    let mut result = BuildResult::default();
+    let ended = read_plan(places).and_then(|plan| build(places, &plan, &config_vars, &mut result));
+    if let Err(stop) = &ended {
+        result.failure = Some(stop.say());
+    }
+    match write_result(places, &result) {
+        Ok(()) if ended.is_ok() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            screen::warning(&format!("Build error: could not write the result: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn config_vars(environment: impl IntoIterator<Item = (String, String)>) -> ConfigVars {
+    let own = |(name, value): (String, String)| {
+        name.strip_prefix(plan::CONFIG_VAR_PREFIX).map(|name| (name.to_owned(), value))
+    };
+    environment.into_iter().filter_map(own).collect()
+}
+
+fn read_plan(places: &Places) -> Result<BuildPlan, Stop> {
+    fs::read(&places.plan_file)
+        .and_then(|json| Ok(serde_json::from_slice(&json)?))
+        .map_err(Stop::io("could not read the plan"))
+}
+
+fn write_result(places: &Places, result: &BuildResult) -> io::Result<()> {
+    let next = places.result_folder.join("result.next");
+    fs::write(&next, serde_json::to_vec(result)?)?;
+    fs::rename(next, places.result_folder.join(plan::RESULT_NAME))
+}
+
+fn build(
+    places: &Places,
+    plan: &BuildPlan,
+    config_vars: &ConfigVars,
+    result: &mut BuildResult,
+) -> Result<(), Stop> {
+    screen::step(&format!("Building on the {} stack", capitalised(&plan.stack)));
+    let session = Session::new(plan, places);
+    let build_dir = places.tmp.join(format!("build_{}", plan.build_name));
+    let project_path = config_vars.get("PROJECT_PATH").map(String::as_str);
+    checkout::check_out(&session, plan, &places.source_file, project_path, &build_dir)?;
+    restore_cache(&session, plan, places)?;
+    let cache_dir = places.kept().join("cache");
+    fs::create_dir_all(&cache_dir).map_err(Stop::io("could not make the cache folder"))?;
+    let env_dir = write_env_dir(places, &plan.build_name, config_vars)?;
+    let home = places.home.clone();
+    let mut build =
+        Build { plan, config_vars, session, build_dir, cache_dir, env_dir: env_dir.clone(), home };
+    let ended = run_buildpacks(places, &mut build, result);
+    // Config vars are secrets: they go before anything else can fail.
+    fs::remove_dir_all(&env_dir).map_err(Stop::io("could not remove the config vars"))?;
+    ended?;
+    remove_leftovers(&build.build_dir).map_err(Stop::io("could not clean up the build folder"))
+}
+
+fn run_buildpacks(places: &Places, build: &mut Build<'_>, result: &mut BuildResult) -> Result<(), Stop> {
+    let choice = choice::choose(build.plan, build.config_vars, &build.build_dir)?;
+    result.detected = choice.detected.map(|builtin| builtin.name().to_owned());
+    let session = build.session.clone();
+    let shelf = fetch::Shelf {
+        session: &session,
+        kept: places.kept().join("buildpacks"),
+        insecure: build.plan.insecure_buildpack_urls,
+    };
+    let mut fetched = Vec::new();
+    for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
+        let folder = places.tmp.join("buildpacks").join(index.to_string());
+        shelf.fetch(&buildpack, &folder)?;
+        result.buildpacks.push(buildpack.name().to_owned());
+        fetched.push(Fetched { buildpack, folder });
+    }
+    let mut ended = Ok(());
+    for (index, one) in fetched.iter().enumerate() {
+        ended = build.run(one, result.detected.is_some()).map(|language| result.languages.push(language));
+        if ended.is_err() {
+            fetched.truncate(index + 1);
+            break;
+        }
+    }
+    let ended = ended.and_then(|()| release(build, &fetched, result));
+    result.reports = fetched.iter().filter_map(|one| build.report(one)).collect();
+    ended
+}
+
+fn release(build: &Build<'_>, fetched: &[Fetched], result: &mut BuildResult) -> Result<(), Stop> {
+    let (Some(last), Some(language)) = (fetched.last(), result.languages.last()) else {
+        return Err(Stop::told(RunnerFailure::Detect, "There is no buildpack to build this app with."));
+    };
+    let release = build.release(last, language)?;
+    result.process_types = process_types::discover(&build.build_dir, &release.default_process_types)?;
+    result.addons = release.addons;
+    result.config_vars = release.config_vars;
+    Ok(())
+}
+
+/// The cache is a copy: what this build does to it never reaches an earlier one's files.
+fn restore_cache(session: &Session, plan: &BuildPlan, places: &Places) -> Result<(), Stop> {
+    if !plan.has_cache {
+        return Ok(());
+    }
+    session::copy_folder(session, &places.saved_cache, &places.kept())
+        .map_err(Stop::io("could not restore the cache"))
+}
+
+/// ENV_DIR: one file a config var, its value byte for byte, for nobody else to read.
+fn write_env_dir(places: &Places, name: &str, config_vars: &ConfigVars) -> Result<PathBuf, Stop> {
+    let folder = places.env_parent.join(format!("env_{name}"));
+    let write = |folder: &Path| -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+        for (name, value) in config_vars {
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join(name))?;
+            file.write_all(value.as_bytes())?;
+        }
+        Ok(())
+    };
+    write(&folder).map_err(Stop::io("could not write the config vars"))?;
+    Ok(folder)
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -1,0 +1,96 @@
+//! What builds of an app leave for the next: `DIR/caches/APP/STACK/`.
+//!
+//! A build works on a copy that it makes itself; on success the copy takes the old one's place by a rename, so a
+//! failed or cancelled build leaves the cache as it was. Source: contract `buildpacks.md`, section 12.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use paddock_core::AppId;
+use paddock_core::stack::Stack;
+use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
+
+use super::workspace::remove_tree;
+use crate::plan::KEPT_FOLDER;
+
+/// The cache of an app on a stack, whether it exists or not.
+pub(super) fn folder(caches: &Path, app: AppId, stack: Stack) -> PathBuf {
+    caches.join(app.to_string()).join(stack.as_str())
+}
+
+/// Moves what a successful build kept from its `/tmp` into the place of the cache. Keeping nothing empties it.
+pub(super) fn replace(tmp: &Path, cache: &Path) -> io::Result<()> {
+    let aside = cache.with_extension("old");
+    remove_tree(&aside)?;
+    fs::create_dir_all(cache.parent().expect("a cache lies in its app's folder"))?;
+    // The build may have put a link anywhere on this path: none is followed.
+    let (parents, name) = KEPT_FOLDER.rsplit_once('/').expect("what is kept lies in a folder");
+    let parent = open_folder(tmp, parents)?;
+    openat(&parent, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    match fs::rename(cache, &aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    renameat(&parent, name, CWD, cache)?;
+    remove_tree(&aside)
+}
+
+fn open_folder(root: &Path, below: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut folder = openat(CWD, root, flags, Mode::empty())?;
+    for part in below.split('/') {
+        folder = openat(&folder, part, flags, Mode::empty())?;
+    }
+    Ok(folder)
+}
+
+/// Removes the caches of an app on all stacks.
+pub(super) fn purge(caches: &Path, app: AppId) -> io::Result<()> {
+    remove_tree(&caches.join(app.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn kept(root: &Path, content: &str) -> PathBuf {
+        let tmp = root.join(content);
+        fs::create_dir_all(tmp.join(KEPT_FOLDER)).unwrap();
+        fs::write(tmp.join(KEPT_FOLDER).join("file"), content).unwrap();
+        tmp
+    }
+
+    #[test]
+    fn a_build_replaces_the_cache_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let app = AppId::from_uuid(Uuid::now_v7());
+        let cache = folder(root.path(), app, Stack::Host);
+        for content in ["one", "two"] {
+            replace(&kept(root.path(), content), &cache).unwrap();
+            assert_eq!(fs::read_to_string(cache.join("file")).unwrap(), content);
+        }
+        purge(root.path(), app).unwrap();
+        assert!(!cache.exists());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_cache_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = folder(root.path(), AppId::from_uuid(Uuid::now_v7()), Stack::Host);
+        replace(&kept(root.path(), "good"), &cache).unwrap();
+        fs::create_dir_all(root.path().join("secret/tmp")).unwrap();
+        for (link, target) in [("codon", "secret"), ("codon/tmp", "secret/tmp")] {
+            let tmp = tempfile::tempdir_in(root.path()).unwrap();
+            let link = tmp.path().join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(root.path().join(target), link).unwrap();
+            assert!(replace(tmp.path(), &cache).is_err());
+            assert_eq!(fs::read_to_string(cache.join("file")).unwrap(), "good");
+        }
+        assert!(root.path().join("secret/tmp").exists());
+    }
+}

@@ -1,0 +1,105 @@
+//! The two containers of a build: the one that builds and the one that packs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use paddock_core::{BuildId, ContainerId};
+use paddock_images::mkfs_erofs_command;
+use paddock_runtime::{Access, ContainerSpec, Limits, Mount, Network, Owners, Stdio};
+use uuid::Uuid;
+
+use super::workspace::Workspace;
+use super::{BuildRequest, BuilderConfig};
+use crate::plan;
+
+/// The runner's program inside the container.
+const RUNNER: &str = "/build/paddockd";
+/// How long packing may take.
+const PACK_TIME: Duration = Duration::from_secs(300);
+
+/// The container that builds. Its id is the build's own.
+pub(super) fn build_id(build: BuildId) -> ContainerId {
+    ContainerId::from_uuid(build.uuid())
+}
+
+/// The container that packs.
+pub(super) fn pack_id(build: BuildId) -> ContainerId {
+    ContainerId::from_uuid(Uuid::from_u128(build.uuid().as_u128() ^ 1))
+}
+
+/// Runs the build runner with everything it may see.
+pub(super) fn build(
+    config: &BuilderConfig,
+    request: &BuildRequest,
+    workspace: &Workspace,
+    cache: Option<&Path>,
+) -> ContainerSpec {
+    let mut mounts = vec![
+        read_only(config.program.clone(), RUNNER),
+        read_only(workspace.plan_file(), plan::PLAN_FILE),
+        read_only(workspace.source_file(), plan::SOURCE_FILE),
+        writable(workspace.root.join("result"), plan::RESULT_FOLDER),
+        writable(workspace.tmp(), "/tmp"),
+        writable(workspace.root.join("app"), "/app"),
+    ];
+    if let Some(cache) = cache {
+        mounts.push(read_only(cache.to_owned(), plan::SAVED_CACHE));
+    }
+    if let Some(folder) = &config.buildpack_folder {
+        mounts.push(read_only(folder.clone(), &folder.display().to_string()));
+    }
+    let mut env = vec![("PATH".to_owned(), b"/usr/bin:/bin".to_vec())];
+    for (name, value) in &request.config_vars {
+        env.push((format!("{}{name}", plan::CONFIG_VAR_PREFIX), value.as_bytes().to_vec()));
+    }
+    let command = vec![RUNNER.to_owned(), "build-runner".to_owned()];
+    ContainerSpec {
+        id: build_id(request.build),
+        env,
+        network: Network::Outbound,
+        // The builder stops it in time; this is for a builder that is gone.
+        time_limit: Some(request.time_limit + Duration::from_secs(60)),
+        ..base(request, "build", mounts, command)
+    }
+}
+
+/// Turns the finished tree into a layer, seeing nothing else. It runs when the build's processes are gone.
+pub(super) fn pack(request: &BuildRequest, workspace: &Workspace, tree: PathBuf) -> ContainerSpec {
+    let mounts = vec![read_only(tree, "/slug/app"), writable(workspace.root.join("slug"), "/out")];
+    ContainerSpec {
+        id: pack_id(request.build),
+        env: vec![("PATH".to_owned(), b"/usr/sbin:/usr/bin:/sbin:/bin".to_vec())],
+        network: Network::None,
+        time_limit: Some(PACK_TIME),
+        ..base(request, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
+    }
+}
+
+fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<String>) -> ContainerSpec {
+    let labels =
+        [("kind", kind.to_owned()), ("app", request.app.to_string()), ("build", request.build.to_string())];
+    ContainerSpec {
+        id: build_id(request.build),
+        labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
+        hostname: format!("{kind}-1"),
+        id_base: request.id_base,
+        layers: request.stack_layers.clone(),
+        mounts,
+        command,
+        env: Vec::new(),
+        working_dir: "/".to_owned(),
+        limits: Limits { ..request.limits },
+        network: Network::None,
+        stdio: Stdio::Output,
+        time_limit: None,
+    }
+}
+
+fn read_only(source: PathBuf, target: &str) -> Mount {
+    Mount { source, target: target.to_owned(), access: Access::ReadOnly, owners: Owners::Shifted }
+}
+
+fn writable(source: PathBuf, target: &str) -> Mount {
+    Mount { access: Access::ReadWrite, ..read_only(source, target) }
+}

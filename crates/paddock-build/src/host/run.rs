@@ -1,0 +1,336 @@
+//! One build from its source to its slug layer, on the host.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use paddock_core::ContainerId;
+use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
+use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive};
+use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::workspace::Workspace;
+use super::{
+    BuildFailure, BuildLog, BuildOutcome, BuildRequest, Builder, FailureKind, SourceArchive, cache,
+    container, disk,
+};
+use crate::output;
+use crate::plan::{BuildResult, RunnerFailure};
+
+/// Between SIGTERM and SIGKILL of a build that is stopped. Source: contract `buildpacks.md`, section 12.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a stopped build may take to be gone.
+const END_TIME: Duration = Duration::from_secs(30);
+/// How often the disk that a build uses is looked at.
+const DISK_INTERVAL: Duration = Duration::from_secs(5);
+/// After how many pieces of output the runtime may forget them.
+const ACK_INTERVAL: u64 = 256;
+
+/// The log of a build, which knows whether a line is open.
+pub(super) struct Screen {
+    log: BuildLog,
+    line_is_open: bool,
+}
+
+impl Screen {
+    pub(super) fn new(log: BuildLog) -> Self {
+        Self { log, line_is_open: false }
+    }
+
+    async fn piece(&mut self, piece: Output) {
+        self.line_is_open = !piece.ends_line;
+        if !piece.ends_line {
+            return self.send(piece.bytes).await;
+        }
+        let mut line = BytesMut::with_capacity(piece.bytes.len() + 1);
+        line.put(piece.bytes);
+        line.put_u8(b'\n');
+        self.send(line.freeze()).await;
+    }
+
+    /// Whole lines of ours.
+    async fn text(&mut self, text: &str) {
+        let start = if self.line_is_open { "\n" } else { "" };
+        self.line_is_open = false;
+        self.send(Bytes::from(format!("{start}{text}"))).await;
+    }
+
+    async fn send(&self, bytes: Bytes) {
+        // Nobody needs to read for the build to go on.
+        let _ = self.log.send(bytes).await;
+    }
+
+    /// The end of a failed build's log.
+    pub(super) async fn end(&mut self, failure: &BuildFailure, request: &BuildRequest) {
+        let megabytes = |bytes: u64| bytes / (1024 * 1024);
+        let problem = match failure.kind {
+            FailureKind::TimedOut => {
+                format!("Build timed out ({} minutes)", request.time_limit.as_secs().div_ceil(60))
+            }
+            FailureKind::Canceled => "Build canceled".to_owned(),
+            FailureKind::OutOfMemory => {
+                format!("Build ran out of memory: it may use {} MB", megabytes(request.limits.memory_bytes))
+            }
+            FailureKind::OutOfDisk => {
+                format!("Build ran out of disk: it may use {} MB", megabytes(request.limits.disk_bytes))
+            }
+            FailureKind::Platform => {
+                format!(
+                    "The platform could not run this build. Try again, or give the operator the build's id: {}",
+                    request.build
+                )
+            }
+            _ => String::new(),
+        };
+        self.text(&format!("{}\n{}\n", output::problem(&problem), output::PUSH_FAILED)).await;
+    }
+}
+
+impl Builder {
+    pub(super) async fn run(
+        &self,
+        request: &BuildRequest,
+        screen: &mut Screen,
+        cancel: &CancellationToken,
+    ) -> Result<BuildOutcome, BuildFailure> {
+        check_upload(request, screen).await?;
+        let workspace = Workspace::of(&self.config, request);
+        let cache = cache::folder(&self.config.caches, request.app, request.stack);
+        let has_cache = cache.is_dir();
+        let (place, config, wanted) = (workspace.clone(), self.config.clone(), request.clone());
+        disk::blocking(move || place.make(&config, &wanted, has_cache))
+            .await
+            .map_err(|error| platform("could not make the folders of a build", error))?;
+        let spec = container::build(&self.config, request, &workspace, has_cache.then_some(cache.as_path()));
+        let exit = self.watch(spec, request, &workspace, screen, cancel).await?;
+        let result = conclude(exit, workspace.result())?;
+        let (layer, size_bytes) = self.pack(request, &workspace, screen, cancel).await?;
+        let tmp = workspace.tmp();
+        if let Err(error) = disk::blocking(move || cache::replace(&tmp, &cache)).await {
+            // The slug is good; the next build starts from the cache before.
+            tracing::warn!(%error, build.id = %request.build, "could not keep the cache of a build");
+        }
+        outcome(result, layer, size_bytes)
+    }
+
+    /// Runs a container to its end, with its output on the screen.
+    async fn watch(
+        &self,
+        spec: ContainerSpec,
+        request: &BuildRequest,
+        workspace: &Workspace,
+        screen: &mut Screen,
+        cancel: &CancellationToken,
+    ) -> Result<Exit, BuildFailure> {
+        let id = spec.id;
+        self.runtime.start(spec).await.map_err(BuildFailure::platform)?;
+        let mut output = self.runtime.output(id, 0).await.map_err(BuildFailure::platform)?;
+        let stopped = {
+            let reading = self.read(id, &mut output, screen);
+            tokio::select! {
+                () = reading => None,
+                () = cancel.cancelled() => Some(FailureKind::Canceled),
+                () = tokio::time::sleep(request.time_limit) => Some(FailureKind::TimedOut),
+                () = over_disk(workspace, request.limits.disk_bytes) => Some(FailureKind::OutOfDisk),
+            }
+        };
+        if let Some(kind) = stopped {
+            self.runtime.stop(id, GRACE).await.map_err(BuildFailure::platform)?;
+            // Its last words are still shown.
+            let _ = tokio::time::timeout(GRACE + END_TIME, self.read(id, &mut output, screen)).await;
+            return Err(BuildFailure::of(kind));
+        }
+        let exit = self.exit(id).await?;
+        // The process namespace is gone with this, and only then is what the build wrote touched.
+        self.runtime.remove(id).await.map_err(BuildFailure::platform)?;
+        Ok(exit)
+    }
+
+    async fn read(&self, id: ContainerId, output: &mut mpsc::Receiver<Output>, screen: &mut Screen) {
+        while let Some(piece) = output.recv().await {
+            let seq = piece.seq;
+            screen.piece(piece).await;
+            if seq.is_multiple_of(ACK_INTERVAL)
+                && let Err(error) = self.runtime.ack(id, seq).await
+            {
+                tracing::debug!(%error, "could not acknowledge the output of a build");
+            }
+        }
+    }
+
+    /// Waits for the end of a container whose output has ended.
+    async fn exit(&self, id: ContainerId) -> Result<Exit, BuildFailure> {
+        let deadline = Instant::now() + END_TIME;
+        loop {
+            let all = self.runtime.observe().await.map_err(BuildFailure::platform)?;
+            match all.iter().find(|observed| observed.id == id).map(|observed| observed.state) {
+                Some(ContainerState::Exited { exit, .. }) => return Ok(exit),
+                Some(ContainerState::Running) if Instant::now() < deadline => {}
+                _ => return Err(BuildFailure::platform("what watched over the build is gone")),
+            }
+            // The change may have come before we listened: look again soon.
+            let _ = tokio::time::timeout(Duration::from_millis(50), self.runtime.changed()).await;
+        }
+    }
+
+    /// Packs the tree and takes the layer in.
+    async fn pack(
+        &self,
+        request: &BuildRequest,
+        workspace: &Workspace,
+        screen: &mut Screen,
+        cancel: &CancellationToken,
+    ) -> Result<(String, u64), BuildFailure> {
+        screen.text(&format!("\n{}", output::step("Compressing..."))).await;
+        let tree = workspace.tree().map_err(|error| platform("could not pack a build", error))?;
+        let (log, mut said) = mpsc::channel(16);
+        let spec = container::pack(request, workspace, tree);
+        let packing = async move {
+            // Dropped at the end, which ends the listening.
+            let mut converter = Screen::new(log);
+            self.watch(spec, request, workspace, &mut converter, cancel).await
+        };
+        let listening = async {
+            let mut last = Bytes::new();
+            while let Some(line) = said.recv().await {
+                last = line;
+            }
+            last
+        };
+        let (exit, last) = tokio::join!(packing, listening);
+        let exit = exit?;
+        if exit.status != 0 {
+            let said = String::from_utf8_lossy(&last).trim().to_owned();
+            let problem = format!("the converter ended with {}: {said}", exit.status);
+            return Err(BuildFailure::platform(problem));
+        }
+        self.take_layer(request, workspace, screen).await
+    }
+
+    async fn take_layer(
+        &self,
+        request: &BuildRequest,
+        workspace: &Workspace,
+        screen: &mut Screen,
+    ) -> Result<(String, u64), BuildFailure> {
+        let file = workspace.slug_file();
+        let size_bytes =
+            file.symlink_metadata().map_err(|error| platform("could not find the slug", error))?.len();
+        let limit = self.config.slug_bytes_max;
+        if size_bytes > limit {
+            let problem = format!(
+                "Compiled slug size: {} is too large (max is {}).\nSee: http://devcenter.heroku.com/articles/slug-size",
+                output::megabytes(size_bytes),
+                output::whole_megabytes(limit)
+            );
+            screen.text(&output::problem(&problem)).await;
+            return Err(BuildFailure::of(FailureKind::TooLarge));
+        }
+        let layers = self.layers.clone();
+        let digest = tokio::task::spawn_blocking(move || layers.add_erofs(&file))
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+            .map_err(BuildFailure::platform)?;
+        screen.text(&output::detail(&format!("Done: {}", output::megabytes(size_bytes)))).await;
+        tracing::debug!(build.id = %request.build, layer = %digest, "a slug was packed");
+        Ok((digest.to_string(), size_bytes))
+    }
+}
+
+fn platform(doing: &'static str, source: io::Error) -> BuildFailure {
+    BuildFailure::platform(RuntimeError::host(doing, source))
+}
+
+/// Ends when the build uses more than `limit` bytes of disk.
+async fn over_disk(workspace: &Workspace, limit: u64) {
+    loop {
+        tokio::time::sleep(DISK_INTERVAL).await;
+        let root = workspace.root.clone();
+        let used = tokio::task::spawn_blocking(move || disk::used_bytes(&root)).await;
+        if used.is_ok_and(|used| used > limit) {
+            return;
+        }
+    }
+}
+
+/// An uploaded archive is checked before anything unpacks it.
+async fn check_upload(request: &BuildRequest, screen: &mut Screen) -> Result<(), BuildFailure> {
+    let SourceArchive::Uploaded { checksum } = &request.source.archive else { return Ok(()) };
+    let (file, checksum) = (request.source.file.clone(), checksum.clone());
+    let checked = tokio::task::spawn_blocking(move || -> Result<Option<String>, ArchiveError> {
+        let unreadable = |source| ArchiveError::Unreadable { after: String::new(), source };
+        if let Some(checksum) = checksum {
+            let mut hash = Sha256::new();
+            io::copy(&mut File::open(&file).map_err(unreadable)?, &mut hash).map_err(unreadable)?;
+            let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let wanted = checksum.rsplit(':').next().unwrap_or_default();
+            if !wanted.eq_ignore_ascii_case(&found) {
+                return Ok(Some(format!("source archive: its checksum is SHA256:{found}, not {checksum}")));
+            }
+        }
+        check_source_archive(File::open(&file).map_err(unreadable)?, &ArchiveLimits::SOURCE)?;
+        Ok(None)
+    })
+    .await
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let problem = match checked {
+        Ok(None) => return Ok(()),
+        Ok(Some(problem)) => problem,
+        Err(error) => error.to_string(),
+    };
+    screen.text(&output::problem(&format!("Push rejected, {problem}"))).await;
+    Err(BuildFailure::of(FailureKind::Source))
+}
+
+/// What the runner's end means.
+fn conclude(exit: Exit, result: io::Result<BuildResult>) -> Result<BuildResult, BuildFailure> {
+    let kind = match &result {
+        Ok(result) if exit.status == 0 && result.failure.is_none() => None,
+        _ if exit.out_of_memory => Some(FailureKind::OutOfMemory),
+        Ok(BuildResult { failure: Some(failure), .. }) => Some(match failure {
+            RunnerFailure::Source => FailureKind::Source,
+            RunnerFailure::Fetch => FailureKind::Fetch,
+            RunnerFailure::Detect => FailureKind::Detection,
+            RunnerFailure::Compile | RunnerFailure::Internal => FailureKind::Compile,
+            RunnerFailure::Procfile => FailureKind::ProcessTypes,
+        }),
+        _ => Some(FailureKind::Platform),
+    };
+    match (kind, result) {
+        (None, Ok(result)) => Ok(result),
+        (Some(FailureKind::Platform), result) => {
+            let problem = format!("the build runner ended with status {}", exit.status);
+            Err(match result {
+                Err(error) => BuildFailure::platform(RuntimeError::host(problem, error)),
+                Ok(_) => BuildFailure::platform(problem),
+            })
+        }
+        (kind, _) => Err(BuildFailure::of(kind.unwrap_or(FailureKind::Platform))),
+    }
+}
+
+/// The runner's word, checked: it shares its user with the tenant's code.
+fn outcome(result: BuildResult, layer: String, size_bytes: u64) -> Result<BuildOutcome, BuildFailure> {
+    let mut process_types = std::collections::BTreeMap::new();
+    for (name, command) in result.process_types {
+        let name = name.parse().map_err(|_| BuildFailure::of(FailureKind::ProcessTypes))?;
+        process_types.insert(name, command);
+    }
+    let detected = result.detected.as_deref().and_then(BuiltinBuildpack::from_name);
+    Ok(BuildOutcome {
+        layer,
+        size_bytes,
+        process_types,
+        description: result.languages.join(", "),
+        buildpacks: result.buildpacks,
+        detected: detected.map(BuildpackRef::builtin),
+        addons: result.addons,
+        config_vars: result.config_vars,
+        report: result.reports,
+    })
+}

@@ -1,0 +1,211 @@
+//! Buildpacks come in: each build gets a fresh, writable copy of each. Source: contract `buildpacks.md`, section 2.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
+use sha2::{Digest, Sha256};
+
+use super::screen;
+use super::session::{self, Session};
+use super::stop::Stop;
+use crate::plan::RunnerFailure;
+use crate::source::single_folder;
+
+/// How often a fetch is tried.
+const TRIES: u32 = 3;
+/// Seconds that one try may take.
+const TRY_SECONDS: &str = "90";
+/// The largest archive, in bytes.
+const ARCHIVE_BYTES_MAX: &str = "209715200";
+
+/// Where buildpacks are fetched to and kept.
+#[derive(Debug, Clone)]
+pub(super) struct Shelf<'a> {
+    pub(super) session: &'a Session,
+    /// What earlier builds of this app fetched.
+    pub(super) kept: PathBuf,
+    /// Whether `http://` and `file://` are allowed.
+    pub(super) insecure: bool,
+}
+
+/// Git with no questions, and no protocol that a tenant may not use.
+pub(super) fn git(session: &Session, insecure: bool) -> Command {
+    let mut command = session.plain("timeout");
+    command
+        .args([TRY_SECONDS, "git"])
+        .env("GIT_ALLOW_PROTOCOL", if insecure { "https:http:file" } else { "https" })
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        // A repository of another owner, in a folder that the operator shows to builds, may be read.
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "safe.directory")
+        .env("GIT_CONFIG_VALUE_0", "*");
+    command
+}
+
+impl Shelf<'_> {
+    /// Puts a buildpack into `folder`, which is made. Built-in ones leave it empty.
+    pub(super) fn fetch(&self, buildpack: &BuildpackRef, folder: &Path) -> Result<(), Stop> {
+        let fetched =
+            fs::create_dir_all(folder).and_then(|()| fs::create_dir_all(&self.kept)).and_then(|()| {
+                match buildpack.location() {
+                    BuildpackLocation::Builtin(_) => Ok(()),
+                    BuildpackLocation::Archive { url } => self.archive(url, folder),
+                    BuildpackLocation::Git { url, reference } => {
+                        self.repository(url, reference.as_deref(), folder)
+                    }
+                }
+            });
+        fetched.map_err(|error| {
+            screen::step(&format!("Failed to fetch buildpack: {buildpack}"));
+            Stop::told(RunnerFailure::Fetch, &format!("{error}"))
+        })?;
+        if !matches!(buildpack.location(), BuildpackLocation::Builtin(_)) {
+            check(buildpack, folder)?;
+        }
+        Ok(())
+    }
+
+    fn archive(&self, url: &str, folder: &Path) -> io::Result<()> {
+        let kept = self.kept.join(format!("{}.tgz", key(url)));
+        let next = self.kept.join("next.tgz");
+        let mut curl = self.session.plain("curl");
+        curl.args(["--fail", "--silent", "--show-error", "--location", "--max-redirs", "5"])
+            .args(["--max-time", TRY_SECONDS, "--retry", "2", "--max-filesize", ARCHIVE_BYTES_MAX])
+            .args(["--proto", if self.insecure { "=https,http,file" } else { "=https" }])
+            .args(["--proto-redir", if self.insecure { "=https,http" } else { "=https" }])
+            .arg("--output")
+            .arg(&next)
+            .args(["--url", url]);
+        match session::must(curl) {
+            Ok(()) => fs::rename(&next, &kept)?,
+            Err(error) => fall_back(kept.exists(), error)?,
+        }
+        let mut tar = self.session.plain("tar");
+        tar.args(["--extract", "--gzip", "--no-same-owner", "--directory"])
+            .arg(folder)
+            .arg("--file")
+            .arg(&kept);
+        session::must(tar)?;
+        if let Some(top) = single_folder(folder)?
+            && !folder.join("bin").exists()
+        {
+            let aside = folder.with_extension("inner");
+            fs::rename(top, &aside)?;
+            fs::remove_dir(folder)?;
+            fs::rename(aside, folder)?;
+        }
+        Ok(())
+    }
+
+    fn repository(&self, url: &str, reference: Option<&str>, folder: &Path) -> io::Result<()> {
+        let kept = self.kept.join(format!("{}.git", key(url)));
+        if !kept.join("HEAD").exists() {
+            let mut init = git(self.session, self.insecure);
+            init.args(["init", "--quiet", "--bare", "--template="]).arg(&kept);
+            session::must(init)?;
+        }
+        let repository = Repository { shelf: self, folder: &kept };
+        let name = reference.unwrap_or("HEAD");
+        // Under this ref the commit of the last success is found again when the next fetch fails.
+        let last = format!("refs/fetched/{}", key(name));
+        match repository.fetch(url, name) {
+            Ok(commit) => repository.run(&["update-ref", &last, &commit])?,
+            Err(error) => fall_back(repository.commit(&last).is_ok(), error)?,
+        }
+        let mut checkout = git(self.session, self.insecure);
+        checkout.arg("--git-dir").arg(&kept).arg("--work-tree").arg(folder);
+        checkout.args(["checkout", "--quiet", "--force", &last, "--", "."]);
+        session::must(checkout)
+    }
+}
+
+/// A kept bare repository of a buildpack.
+struct Repository<'a> {
+    shelf: &'a Shelf<'a>,
+    folder: &'a Path,
+}
+
+impl Repository<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = git(self.shelf.session, self.shelf.insecure);
+        command.arg("--git-dir").arg(self.folder).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> io::Result<()> {
+        session::must(self.command(arguments))
+    }
+
+    fn commit(&self, name: &str) -> io::Result<String> {
+        let wanted = format!("{name}^{{commit}}");
+        let captured = session::capture(self.command(&["rev-parse", "--verify", "--quiet", &wanted]))?;
+        if !captured.status.success() {
+            return Err(io::Error::other(format!("no branch, tag or commit named {name}")));
+        }
+        Ok(String::from_utf8_lossy(&captured.stdout).trim().to_owned())
+    }
+
+    /// Fetches a branch, a tag, a commit or `HEAD`, and returns its commit. The quick way first: one commit of one
+    /// name. A short commit id, or a server that cannot do that, needs everything.
+    fn fetch(&self, url: &str, name: &str) -> io::Result<String> {
+        let quick = ["fetch", "--quiet", "--no-tags", "--depth", "1", "--", url, name];
+        if self.run(&quick).is_ok() {
+            return self.commit("FETCH_HEAD");
+        }
+        let everything =
+            ["fetch", "--quiet", "--force", "--", url, "+HEAD:refs/all/HEAD", "+refs/*:refs/all/*"];
+        let mut result = Ok(());
+        for _ in 0..TRIES {
+            result = self.run(&everything);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result?;
+        let names = [
+            format!("refs/all/heads/{name}"),
+            format!("refs/all/tags/{name}"),
+            format!("refs/all/{name}"),
+            name.to_owned(),
+        ];
+        names.iter().find_map(|name| self.commit(name).ok()).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("no branch, tag or commit named {name}"))
+        })
+    }
+}
+
+/// A failed refresh uses what was fetched before, and says so; a name that is gone is an error.
+fn fall_back(possible: bool, error: io::Error) -> io::Result<()> {
+    if !possible || error.kind() == io::ErrorKind::NotFound {
+        return Err(error);
+    }
+    screen::warning("The buildpack could not be fetched; using the copy of an earlier build.");
+    Ok(())
+}
+
+fn key(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the programs of a buildpack executable and checks that those exist that must.
+fn check(buildpack: &BuildpackRef, folder: &Path) -> Result<(), Stop> {
+    for entry in fs::read_dir(folder.join("bin")).into_iter().flatten().flatten() {
+        // Following a link may fail or leave the folder: then it stays as it is.
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let _ = fs::set_permissions(entry.path(), PermissionsExt::from_mode(0o755));
+        }
+    }
+    for program in ["detect", "compile"] {
+        if !folder.join("bin").join(program).is_file() {
+            screen::step(&format!("Failed to fetch buildpack: {buildpack}"));
+            let problem = format!("This is not a buildpack: it has no bin/{program}");
+            return Err(Stop::told(RunnerFailure::Fetch, &problem));
+        }
+    }
+    Ok(())
+}

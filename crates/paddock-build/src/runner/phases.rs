@@ -1,0 +1,130 @@
+//! One buildpack after the other: detect, compile, export; then release of the last, and reports.
+//! Source: contract `buildpacks.md`, section 5.
+
+use std::path::{Path, PathBuf};
+
+use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
+use paddock_core::config::ConfigVars;
+
+use super::builtin::{self, BuiltinBuild};
+use super::release::{self, Release};
+use super::screen;
+use super::session::{self, Session};
+use super::stop::Stop;
+use crate::plan::{BuildPlan, RunnerFailure};
+
+/// The most bytes that are kept of one report.
+const REPORT_BYTES_MAX: usize = 64 * 1024;
+
+/// The folders of a build and what its buildpacks share.
+#[derive(Debug)]
+pub(super) struct Build<'a> {
+    pub(super) plan: &'a BuildPlan,
+    pub(super) config_vars: &'a ConfigVars,
+    pub(super) session: Session,
+    pub(super) build_dir: PathBuf,
+    pub(super) cache_dir: PathBuf,
+    pub(super) env_dir: PathBuf,
+    pub(super) home: PathBuf,
+}
+
+/// One buildpack that was fetched.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) buildpack: BuildpackRef,
+    pub(super) folder: PathBuf,
+}
+
+impl Build<'_> {
+    /// Detects, compiles and exports; returns the name that detection gave.
+    pub(super) fn run(&mut self, fetched: &Fetched, already_detected: bool) -> Result<String, Stop> {
+        let language = self.detect(fetched, already_detected)?;
+        screen::step(&format!("{language} app detected"));
+        let succeeded = match fetched.buildpack.location() {
+            BuildpackLocation::Builtin(builtin) => {
+                let build = BuiltinBuild { build: self, folder: &fetched.folder };
+                builtin::compile(*builtin, &build)?
+            }
+            _ => self.compile(&fetched.folder)?,
+        };
+        if !succeeded {
+            let problem = format!("Push rejected, failed to compile {language} app.");
+            return Err(Stop::told(RunnerFailure::Compile, &problem));
+        }
+        let export = fetched.folder.join("export");
+        if export.is_file() {
+            self.session.add_export(export);
+        }
+        Ok(language)
+    }
+
+    fn detect(&self, fetched: &Fetched, already_detected: bool) -> Result<String, Stop> {
+        if let BuildpackLocation::Builtin(builtin) = fetched.buildpack.location() {
+            if already_detected || builtin::detect(*builtin, &self.build_dir) {
+                return Ok(builtin.language().to_owned());
+            }
+            return Err(self.not_compatible(&fetched.buildpack, builtin::looks_for(*builtin).as_bytes()));
+        }
+        let mut detect = self.session.plain(fetched.folder.join("bin/detect"));
+        detect.arg(&self.build_dir).current_dir(&self.build_dir);
+        let captured = session::capture(detect).map_err(Stop::io("could not run bin/detect"))?;
+        if !captured.status.success() {
+            return Err(self.not_compatible(&fetched.buildpack, &captured.stderr));
+        }
+        let name = String::from_utf8_lossy(&captured.stdout);
+        let name: String = name.trim().lines().next().unwrap_or_default().chars().take(100).collect();
+        Ok(if name.is_empty() { fetched.buildpack.to_string() } else { name })
+    }
+
+    fn not_compatible(&self, buildpack: &BuildpackRef, said: &[u8]) -> Stop {
+        screen::step(&format!("App not compatible with buildpack: {buildpack}"));
+        screen::detail(&String::from_utf8_lossy(said));
+        screen::detail("More info: https://devcenter.heroku.com/articles/buildpacks#detection-failure");
+        Stop::Told(RunnerFailure::Detect)
+    }
+
+    fn compile(&self, folder: &Path) -> Result<bool, Stop> {
+        let mut compile = self.session.exported(folder.join("bin/compile"));
+        compile.args([&self.build_dir, &self.cache_dir, &self.env_dir]).current_dir(&self.build_dir);
+        let status = session::show(compile).map_err(Stop::io("could not run bin/compile"))?;
+        Ok(status.success())
+    }
+
+    /// What the last buildpack releases.
+    pub(super) fn release(&self, fetched: &Fetched, language: &str) -> Result<Release, Stop> {
+        if let BuildpackLocation::Builtin(builtin) = fetched.buildpack.location() {
+            let default_process_types = builtin::default_process_types(*builtin, &self.build_dir);
+            return Ok(Release { default_process_types, ..Release::default() });
+        }
+        let program = fetched.folder.join("bin/release");
+        if !program.is_file() {
+            return Ok(Release::default());
+        }
+        let mut command = self.session.plain(program);
+        command.arg(&self.build_dir).current_dir(&self.build_dir);
+        let captured = session::capture(command).map_err(Stop::io("could not run bin/release"))?;
+        if !captured.status.success() {
+            screen::write_bytes(&captured.stderr);
+            let problem = format!("Push rejected, failed to release {language} app.");
+            return Err(Stop::told(RunnerFailure::Compile, &problem));
+        }
+        release::parse(&String::from_utf8_lossy(&captured.stdout)).map_err(|line| {
+            let problem =
+                format!("The buildpack's bin/release printed YAML that cannot be read (line {line})");
+            Stop::told(RunnerFailure::Compile, &problem)
+        })
+    }
+
+    /// What `bin/report` says, after success and after failure. Its own failure is not the user's business.
+    pub(super) fn report(&self, fetched: &Fetched) -> Option<String> {
+        let program = fetched.folder.join("bin/report");
+        if !program.is_file() {
+            return None;
+        }
+        let mut command = self.session.plain(program);
+        command.args([&self.build_dir, &self.cache_dir, &self.env_dir]).current_dir(&self.build_dir);
+        let captured = session::capture(command).ok().filter(|captured| captured.status.success())?;
+        let kept = &captured.stdout[..captured.stdout.len().min(REPORT_BYTES_MAX)];
+        Some(String::from_utf8_lossy(kept).into_owned()).filter(|report| !report.trim().is_empty())
+    }
+}
