@@ -42,6 +42,33 @@ async fn of_eight_read_then_write_tasks_no_update_is_lost() {
     assert_eq!(app.next_version, 1 + i64::try_from(writes / 10).unwrap());
 }
 
+/// Where no generation is bumped the first statement may be a read, and only the way to begin takes the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_reads_before_it_writes_is_not_told_locked() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let second = Store::open(&t.config()).await.unwrap();
+    let tasks: Vec<_> = [t.store.clone(), second]
+        .into_iter()
+        .map(|store| {
+            let id = app.owner_id;
+            tokio::spawn(async move {
+                for _ in 0..WRITES {
+                    let mut tx = store.begin_record(NOW).await.unwrap();
+                    let account = tx.account(id).await.unwrap().unwrap();
+                    tx.record_login_failure(&account.email, "10.0.0.1").await.unwrap();
+                    tx.commit().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let counts = t.store.login_failures_since("first@example.test", "10.0.0.1", NOW).await.unwrap();
+    assert_eq!(counts.of_both, i64::try_from(2 * WRITES).unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_is_cut_off_leaves_nothing_and_blocks_nobody() {
     let t = Fixture::new().await;
