@@ -297,6 +297,7 @@ pub(crate) fn paddockd() -> PathBuf {
     if let Some(program) = std::env::var_os("PADDOCKD") {
         return PathBuf::from(program);
     }
+    // Tests lie in `deps`, examples in `examples`, both beside the program.
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(Path::parent).map(|folder| folder.join("paddockd"));
     let program = built.filter(|program| program.exists());

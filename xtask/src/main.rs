@@ -9,6 +9,7 @@ mod arch;
 mod cargo;
 mod check_arch;
 mod coverage;
+mod long;
 mod source;
 
 use std::path::Path;
@@ -21,7 +22,9 @@ const USAGE: &str = "usage: cargo xtask TASK
   check-arch          which crate may use which, and the rules on source files
   coverage            what is built of the published API, and which commands of the official CLI pass
   coverage --write    the same, written to docs/reference
-  coverage --check    whether anything those tables call built or passed is gone";
+  coverage --check    whether anything those tables call built or passed is gone
+  soak [NAME]         the crash journeys with thirty kills and a million lines (as root)
+  bench deploy        git push to the first 200, beside the same steps by hand (as root)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +35,9 @@ fn main() -> ExitCode {
         ["coverage"] => coverage::run(root, Mode::Print),
         ["coverage", "--write"] => coverage::run(root, Mode::Write),
         ["coverage", "--check"] => coverage::run(root, Mode::Check),
+        ["soak"] => long::soak(root, None),
+        ["soak", name] => long::soak(root, Some(name)),
+        ["bench", "deploy"] => long::bench_deploy(root),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

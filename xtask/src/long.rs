@@ -1,0 +1,43 @@
+//! Tasks that run the real program for longer than the tests do: `soak` and `bench`.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the crash journeys with bigger numbers; whether they pass.
+pub(crate) fn soak(root: &Path, name: Option<&str>) -> Result<bool, String> {
+    build(root)?;
+    let mut command = cargo(root);
+    command.args(["test", "--package", "e2e", "--test", "crash", "--"]).args(name).args(["--test-threads=1"]);
+    command.env("PADDOCK_SOAK_KILLS", given("PADDOCK_SOAK_KILLS", "30"));
+    command.env("PADDOCK_SOAK_LINES", given("PADDOCK_SOAK_LINES", "1000000"));
+    status(command)
+}
+
+/// Measures `git push` to the first 200 beside the same steps by hand.
+pub(crate) fn bench_deploy(root: &Path) -> Result<bool, String> {
+    build(root)?;
+    let mut command = cargo(root);
+    command.args(["run", "--quiet", "--package", "e2e", "--example", "bench_deploy"]);
+    status(command)
+}
+
+/// Builds the program that is going to run.
+fn build(root: &Path) -> Result<(), String> {
+    let mut command = cargo(root);
+    command.args(["build", "--package", "paddockd"]);
+    if status(command)? { Ok(()) } else { Err("paddockd does not build".to_owned()) }
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+fn given(variable: &str, default: &str) -> std::ffi::OsString {
+    std::env::var_os(variable).unwrap_or_else(|| default.into())
+}
+
+fn status(mut command: Command) -> Result<bool, String> {
+    command.status().map(|status| status.success()).map_err(|error| format!("could not run cargo: {error}"))
+}
