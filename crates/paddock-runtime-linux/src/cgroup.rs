@@ -17,7 +17,7 @@ const V1_CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", "devices"
 const V2_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 /// Devices a container may use: null zero full random urandom, tty ptmx, pseudo terminals.
 const DEVICES: [&str; 8] =
-    ["c 1:3 rw", "c 1:5 rw", "c 1:7 rw", "c 1:8 rw", "c 1:9 rw", "c 5:0 rw", "c 5:2 rw", "c 136:* rw"];
+    ["c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm"];
 /// The period that CPU quotas count in.
 const CPU_PERIOD_MICROS: u64 = 100_000;
 

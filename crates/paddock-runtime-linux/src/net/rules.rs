@@ -1,7 +1,8 @@
 //! The firewall rules as text for `nft`. Each text is one transaction.
 //!
 //! Three hooks decide: packets to this machine, packets through it, and, one layer below, frames of the bridge,
-//! where a source address belongs to one interface. Every chain first lets pass what is not of our bridge.
+//! where a source address belongs to one interface. Every chain first lets pass what is not of our bridge; ports of
+//! it are known by their names (matching on the bridge's own name needs a kernel option that not every kernel has).
 
 use std::fmt::Write;
 use std::io;
@@ -84,20 +85,20 @@ impl Rules<'_> {
     }
 
     fn bridge<'p>(&self, places: impl Iterator<Item = &'p NetworkRecord>) -> String {
-        let Self { instance, bridge, .. } = self;
+        let Self { instance, .. } = self;
         let sources = set("sources", "ifname . ipv4_addr", "", &places.map(source).collect::<Vec<_>>());
         format!(
             "table bridge paddock_{instance} {{\n{sources}\
              chain prerouting {{\n\
              type filter hook prerouting priority -300; policy accept;\n\
-             meta ibrname != \"{bridge}\" accept\n\
+             iifname != \"v{instance}*\" accept\n\
              iifname . ip saddr @sources accept\n\
              ether type arp iifname . arp saddr ip @sources accept\n\
              drop\n\
              }}\n\
              chain forward {{\n\
              type filter hook forward priority 0; policy accept;\n\
-             meta ibrname \"{bridge}\" drop\n\
+             iifname \"v{instance}*\" drop\n\
              }}\n\
              }}\n"
         )
