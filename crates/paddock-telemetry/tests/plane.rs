@@ -187,6 +187,22 @@ async fn a_tail_of_garbage_or_zeros_is_cut() {
 }
 
 #[tokio::test]
+async fn what_lay_behind_a_damaged_record_does_not_come_back() {
+    let folder = TempDir::new().unwrap();
+    let app = app();
+    let three = ["one", "two", "thr"].map(|text| line("web.1", text)).to_vec();
+    open(folder.path(), roomy()).append(app, three).await.unwrap();
+    let path = segments(folder.path(), app).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let second = bytes.windows(3).position(|window| window == b"two").unwrap();
+    bytes[second] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    // The new record is as long as the damaged one and ends where the third began.
+    open(folder.path(), roomy()).append(app, vec![line("web.1", "new")]).await.unwrap();
+    assert_eq!(texts(&open(folder.path(), roomy()), app).await, ["one", "new"]);
+}
+
+#[tokio::test]
 async fn a_new_segment_torn_in_its_table_leaves_the_one_before() {
     let folder = TempDir::new().unwrap();
     let (app, spool) = (app(), Uuid::now_v7());
@@ -235,10 +251,14 @@ async fn a_disk_that_refuses_promises_nothing_and_recovers() {
     assert!(matches!(refused, Err(LogError::Disk { .. })), "{refused:?}");
     std::fs::remove_dir(&path).unwrap();
     std::fs::rename(&aside, &path).unwrap();
-    // Half of what was refused lies on disk.
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes.extend_from_slice(&bytes.clone()[..50]);
-    std::fs::write(&path, bytes).unwrap();
+    // What was refused lies on disk all the same, whole: written, but its fsync failed.
+    let other = TempDir::new().unwrap();
+    let twin = open(other.path(), roomy());
+    twin.append_from(app, spool, spooled(1..=2)).await.unwrap();
+    twin.append_from(app, spool, vec![(3, line("web.1", "refused")), (4, line("web.1", "refused"))])
+        .await
+        .unwrap();
+    std::fs::copy(segments(other.path(), app).remove(0), &path).unwrap();
     plane.append_from(app, spool, spooled(3..=5)).await.unwrap();
     assert_eq!(texts(&plane, app).await, (1..=5).map(|n| format!("record {n}")).collect::<Vec<_>>());
 }
@@ -426,6 +446,7 @@ async fn a_segment_that_may_not_be_cut_is_an_error_not_a_loss() {
 }
 
 /// Appends without end and says on standard output what was acknowledged, until it is killed.
+#[expect(clippy::print_stdout, reason = "that is how the test learns of it")]
 async fn append_until_killed(folder: &Path, app: AppId, spool: Uuid) {
     let plane = open(folder, roomy());
     // What a spool does that was not told of its last acknowledgement.
