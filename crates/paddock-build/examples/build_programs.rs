@@ -1,5 +1,7 @@
-//! The programs of this crate that `paddockd` contains, for the tests: the git hook and the build runner.
+//! The programs that `paddockd` contains and the tests of this crate need: the git hook, the build runner, and the
+//! runtime's shim.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 #[expect(clippy::disallowed_methods, reason = "stands in for paddockd, which reads the environment")]
@@ -11,6 +13,7 @@ fn main() -> ExitCode {
     }
     match arguments.next().as_deref() {
         Some("build-runner") => paddock_build::runner::build_runner_main(std::env::vars()),
+        Some("shim") => paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default())),
         _ => ExitCode::FAILURE,
     }
 }

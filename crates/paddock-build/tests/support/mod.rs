@@ -7,6 +7,7 @@
     reason = "support of tests, of which each file uses a part; a panic fails the test"
 )]
 
+pub mod build;
 pub mod git;
 
 use std::path::PathBuf;

@@ -1,0 +1,263 @@
+//! A builder on the real runtime, in an instance of its own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use paddock_build::{
+    BuildFailure, BuildOutcome, BuildRequest, Builder, BuilderConfig, Source, SourceArchive,
+};
+use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
+use paddock_core::config::ConfigVars;
+use paddock_core::stack::Stack;
+use paddock_core::{AppId, BuildId};
+use paddock_images::{HostStack, Layers};
+use paddock_runtime::{Layer, Limits, Runtime};
+use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Everything that builds need.
+pub struct BuildFarm {
+    pub folder: TempDir,
+    pub runtime: Arc<LinuxRuntime>,
+    pub builder: Builder,
+    pub layers: Arc<Layers>,
+    host_stack: HostStack,
+    id_base: u32,
+}
+
+/// An app that is built.
+pub struct App {
+    pub id: AppId,
+    pub config_vars: ConfigVars,
+    pub buildpacks: Vec<String>,
+    pub time_limit: Duration,
+    pub cancel: CancellationToken,
+}
+
+/// How a build ended.
+pub struct Built {
+    pub result: Result<BuildOutcome, BuildFailure>,
+    pub log: String,
+}
+
+impl App {
+    pub fn new() -> Self {
+        Self {
+            id: AppId::from_uuid(Uuid::now_v7()),
+            config_vars: ConfigVars::new(),
+            buildpacks: Vec::new(),
+            time_limit: Duration::from_secs(300),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    pub fn with_buildpacks(buildpacks: &[&str]) -> Self {
+        Self { buildpacks: buildpacks.iter().map(|text| (*text).to_owned()).collect(), ..Self::new() }
+    }
+}
+
+/// Runs a test with a farm, and takes the farm down whatever becomes of the test.
+pub async fn with_farm<F: Future<Output = ()> + Send + 'static>(
+    test: impl FnOnce(Arc<BuildFarm>) -> F + Send + 'static,
+) {
+    let farm = Arc::new(BuildFarm::open().await);
+    let ended = tokio::spawn(test(Arc::clone(&farm))).await;
+    farm.runtime.destroy_instance().await.expect("the instance can be taken down");
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic.into_panic());
+    }
+}
+
+impl BuildFarm {
+    async fn open() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
+        std::fs::create_dir_all(path("buildpacks")).unwrap();
+        std::fs::create_dir_all(path("stacks")).unwrap();
+        let entropy = Uuid::new_v4().as_u128();
+        let instance = (0..6).map(|n| char::from(b'a' + ((entropy >> (n * 8)) % 26) as u8)).collect();
+        let runtime = LinuxRuntime::open(LinuxConfig {
+            data_dir: folder.path().to_owned(),
+            run_dir: path("run/containers"),
+            instance,
+            program: super::programs(),
+            router_ports: Vec::new(),
+            allow_egress: Vec::new(),
+        })
+        .await
+        .expect("the runtime works: these tests need root");
+        runtime.reconcile_network().await.expect("the network can be set up");
+        let layers = Arc::new(Layers::open(path("layers")).unwrap());
+        let config = BuilderConfig {
+            folder: path("builds"),
+            caches: path("caches"),
+            program: super::programs(),
+            site_env: site_env(),
+            buildpack_urls: BuildpackUrls::Insecure,
+            buildpack_folder: Some(path("buildpacks")),
+            slug_bytes_max: 500 << 20,
+        };
+        let host_stack =
+            HostStack::ensure(Path::new("/"), &path("stacks")).expect("a host stack can be made");
+        let shared: Arc<dyn Runtime> = runtime.clone();
+        let builder = Builder::new(config, shared, Arc::clone(&layers));
+        // Far from the ranges of others: 65,536 ids for each farm.
+        let id_base = 0x4000_0000 + ((entropy >> 64) as u32 & 0x0fff) * 65_536;
+        Self { folder, runtime, builder, layers, host_stack, id_base }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Builds a tree of files; names ending in `*` are executable.
+    pub async fn build(&self, app: &App, files: &[(&str, &str)]) -> Built {
+        let tree = TempDir::new().unwrap();
+        write_tree(tree.path(), files);
+        self.build_folder(app, tree.path()).await
+    }
+
+    /// Builds a folder.
+    pub async fn build_folder(&self, app: &App, tree: &Path) -> Built {
+        let file = self.path(&format!("source-{}.tar", Uuid::new_v4()));
+        tar(tree, &file, &[]);
+        self.build_source(
+            app,
+            Source { file, archive: SourceArchive::Git { submodules: Vec::new() }, version: "abc".into() },
+        )
+        .await
+    }
+
+    pub async fn build_source(&self, app: &App, source: Source) -> Built {
+        let buildpacks = app.buildpacks.iter().map(|text| BuildpackRef::parse(text, BuildpackUrls::Insecure));
+        let request = BuildRequest {
+            build: BuildId::from_uuid(Uuid::now_v7()),
+            app: app.id,
+            id_base: self.id_base,
+            source,
+            buildpacks: buildpacks.collect::<Result<_, _>>().unwrap(),
+            config_vars: app.config_vars.clone(),
+            stack: Stack::Host,
+            stack_version: self.host_stack.version.clone(),
+            stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
+            request_id: "00000000-0000-4000-8000-000000000000".into(),
+            limits: Limits {
+                memory_bytes: 2560 << 20,
+                cpu_millicores: 100_000,
+                cpu_weight: 50,
+                pids: 4096,
+                disk_bytes: 10 << 30,
+            },
+            time_limit: app.time_limit,
+        };
+        let build = request.build;
+        let (log, mut pieces) = mpsc::channel::<bytes::Bytes>(64);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            while let Some(piece) = pieces.recv().await {
+                all.extend_from_slice(&piece);
+            }
+            String::from_utf8_lossy(&all).into_owned()
+        });
+        let result = self.builder.build(request, log, app.cancel.clone()).await;
+        assert!(!self.path("builds").join(build.to_string()).exists(), "a build leaves nothing behind");
+        Built { result, log: reading.await.unwrap() }
+    }
+
+    /// Makes a git repository of a buildpack in the folder that builds see, and returns its URL.
+    pub fn buildpack(&self, name: &str, files: &[(&str, &str)]) -> String {
+        let folder = self.path("buildpacks").join(name);
+        write_tree(&folder, files);
+        for arguments in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "x"]] {
+            let status = Command::new("git")
+                .args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-C"])
+                .arg(&folder)
+                .args(arguments)
+                .env("GIT_CONFIG_GLOBAL", "/dev/null")
+                .status()
+                .unwrap();
+            assert!(status.success());
+        }
+        make_readable(&folder);
+        format!("file://{}", folder.display())
+    }
+}
+
+impl Built {
+    /// What a successful build made.
+    pub fn outcome(&self) -> &BuildOutcome {
+        match &self.result {
+            Ok(outcome) => outcome,
+            Err(failure) => panic!("{failure} ({:?})\n{}", failure.source, self.log),
+        }
+    }
+
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.log.contains(text), "{text:?} is not in\n{}", self.log);
+        self
+    }
+
+    pub fn never_says(&self, text: &str) -> &Self {
+        assert!(!self.log.contains(text), "{text:?} is in\n{}", self.log);
+        self
+    }
+}
+
+pub fn write_tree(root: &Path, files: &[(&str, &str)]) {
+    std::fs::create_dir_all(root).unwrap();
+    for (name, content) in files {
+        let path = root.join(name.trim_end_matches('*'));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        let mode = if name.ends_with('*') { 0o755 } else { 0o644 };
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+}
+
+pub fn tar(folder: &Path, file: &Path, options: &[&str]) {
+    let status = Command::new("tar")
+        .args(["--create", "--sort=name", "--owner=0", "--group=0"])
+        .args(options)
+        .arg("--file")
+        .arg(file)
+        .arg("-C")
+        .arg(folder)
+        .arg(".")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn make_readable(folder: &Path) {
+    let status = Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status().unwrap();
+    assert!(status.success());
+}
+
+/// What this machine needs to reach package registries: its certificate variables.
+#[expect(clippy::disallowed_methods, reason = "the tests run on machines with a CA of their own")]
+fn site_env() -> BTreeMap<String, String> {
+    let names = [
+        "SSL_CERT_FILE",
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "PIP_CERT",
+        "REQUESTS_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "PIP_INDEX_URL",
+        "UV_INDEX_URL",
+        "NPM_CONFIG_REGISTRY",
+    ];
+    names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+}
