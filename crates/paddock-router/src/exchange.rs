@@ -180,6 +180,7 @@ impl Upload {
             false => (limits.idle, RouterCode::H28),
         };
         let left = limit.saturating_sub(self.silent_for());
-        if left.is_zero() { Err(code) } else { Ok(left) }
+        // Never longer than until the earliest H12: the last byte may come in the meantime.
+        if left.is_zero() { Err(code) } else { Ok(left.min(limits.first_byte)) }
     }
 }

@@ -1,0 +1,152 @@
+//! Adoption, tables, acknowledgements and stopping.
+
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+
+use paddock_ipc::frame;
+use paddock_ipc::routes::{FromRouter, RouteTable, ToRouter};
+use paddock_ipc::spool::Reader;
+use paddock_router::Limits;
+
+use crate::support::{
+    Control, DEADLINE, INSTANCE, Sockets, TestDyno, TestRouter, app_at, eventually, in_time, limits,
+    read_head, table, texts,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_adopts_a_router_and_gets_its_sockets() {
+    let mut router = TestRouter::start().await;
+    router.route(&[]);
+    let mut control = Control::connect(router.folder.path().join("router.sock"));
+    let (hello, sockets) = control.hello(INSTANCE);
+    let FromRouter::Hello { version, program, instance, pid, generation, listeners } = hello else {
+        panic!("{hello:?}")
+    };
+    assert_eq!((version, program.as_str(), instance.as_str()), (paddock_ipc::VERSION, "test", INSTANCE));
+    assert_eq!((pid, generation), (std::process::id(), 1));
+    assert_eq!((listeners.len(), sockets.len()), (1, 1));
+    assert_eq!(listeners[0].address, router.public);
+    let socket = TcpListener::from(sockets.into_iter().next().unwrap());
+    assert_eq!(socket.local_addr().unwrap(), router.public);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_for_this_router_is_refused() {
+    let router = TestRouter::start().await;
+    let path = router.folder.path().join("router.sock");
+    let (answer, sockets) = Control::connect(path.clone()).hello("zzzzzz");
+    assert!(matches!(&answer, FromRouter::Refused { reason } if reason.contains("abcdef")), "{answer:?}");
+    assert!(sockets.is_empty());
+    let mut stranger = Control::connect(path.clone());
+    assert!(matches!(stranger.ask(&ToRouter::Stop), FromRouter::Refused { .. }));
+
+    // Nonsense ends its own connection only.
+    let nonsense = Control::connect(path.clone());
+    frame::send(nonsense.0.as_fd(), &"nonsense", &[]).unwrap();
+    assert!(frame::receive::<FromRouter>(nonsense.0.as_fd()).unwrap().is_none());
+    assert!(matches!(Control::connect(path).hello(INSTANCE).0, FromRouter::Hello { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_table_is_refused_and_the_newer_one_stays() {
+    let mut router = TestRouter::start().await;
+    let one = [app_at("one", TestDyno::listen().await.say("one"))];
+    router.route(&one);
+    router.route(&one);
+    let older = ToRouter::Routes(Box::new(table(1, &[])));
+    assert!(matches!(router.control.ask(&older), FromRouter::Refused { .. }));
+    assert_eq!(router.get("one.paddock.test").await.body, "one");
+    let same = ToRouter::Routes(Box::new(table(2, &[])));
+    assert_eq!(router.control.ask(&same), FromRouter::Done { generation: 2 });
+    assert_eq!(router.get("one.paddock.test").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_records_go() {
+    let mut router = TestRouter::start_with(Limits { spool_bytes: 16 * 1024, ..limits() }).await;
+    router.route(&[app_at("one", TestDyno::listen().await.say("one"))]);
+    let mut client = router.connect().await;
+    for _ in 0..30 {
+        client.send("GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n").await;
+        assert_eq!(client.response().await.status, 200);
+    }
+    let last = router.records(30).await.last().unwrap().seq;
+    assert_eq!(router.control.ask(&ToRouter::Ack { seq: last }), FromRouter::Done { generation: 1 });
+    let first_left = Reader::new(&router.config.folder.join("spool"), 0).next_batch(1024 * 1024).unwrap();
+    assert!(first_left.first().is_none_or(|record| record.seq > 1), "nothing was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
+    let mut router = TestRouter::start().await;
+    let dyno = TestDyno::listen().await;
+    router.route(&[app_at("slow", dyno.address)]);
+    let mut idle = router.connect().await;
+    let mut client = router.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: slow.paddock.test\r\n\r\n").await;
+    let mut at_dyno = dyno.accept().await;
+    read_head(&mut at_dyno.0).await;
+    let spool = router.config.folder.join("spool");
+    let public = router.public;
+    let stopping = tokio::spawn(router.stop());
+    // A client that has sent nothing is let go at once.
+    assert_eq!(idle.rest().await, b"");
+    at_dyno.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+    assert_eq!(client.response().await.body, "hi");
+    assert_eq!(client.rest().await, b"");
+    let _folder = stopping.await.unwrap();
+    let records = Reader::new(&spool, 0).next_batch(1024 * 1024).unwrap();
+    assert_eq!(records.len(), 1, "{:?}", texts(&records));
+    // All its copies of the listening socket are closed.
+    eventually("the closed port", || std::net::TcpStream::connect_timeout(&public, DEADLINE).is_err()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_in_time_is_broken_off_as_h24() {
+    let mut router =
+        TestRouter::start_with(Limits { drain: std::time::Duration::from_millis(100), ..limits() }).await;
+    let dyno = TestDyno::listen().await;
+    router.route(&[app_at("slow", dyno.address)]);
+    let mut client = router.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: slow.paddock.test\r\n\r\n").await;
+    let mut at_dyno = dyno.accept().await;
+    read_head(&mut at_dyno.0).await;
+    let spool = router.config.folder.join("spool");
+    let _folder = router.stop().await;
+    assert_eq!(client.rest().await, b"");
+    let lines = texts(&Reader::new(&spool, 0).next_batch(1024 * 1024).unwrap());
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].starts_with("at=error code=H24 desc=\"Forced close\" "), "{lines:?}");
+    assert!(lines[0].contains(" status= "), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_router_on_the_old_sockets_goes_on_with_the_old_table() {
+    let mut router = TestRouter::start().await;
+    let one = [app_at("one", TestDyno::listen().await.say("one"))];
+    router.route(&one);
+    router.route(&one);
+    assert_eq!(router.get("one.paddock.test").await.body, "one");
+    let path = router.folder.path().join("router.sock");
+    let (FromRouter::Hello { listeners, .. }, sockets) = router.control.hello(INSTANCE) else {
+        panic!("no hello")
+    };
+    let limits = router.config.limits.clone();
+    let public = router.public;
+    let folder = router.stop().await;
+
+    // While no router runs clients wait in the backlog.
+    let waiting = std::net::TcpStream::connect_timeout(&public, DEADLINE).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let control = std::os::unix::net::UnixListener::bind(&path).unwrap().into();
+    let listeners = listeners.into_iter().zip(sockets).collect();
+    let mut router = TestRouter::start_in(folder, limits, Sockets { listeners, control }).await;
+    waiting.set_nonblocking(true).unwrap();
+    let mut client = crate::support::Client(tokio::net::TcpStream::from_std(waiting).unwrap());
+    client.send("GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n").await;
+    assert_eq!(in_time("the answer", client.response()).await.body, "one");
+    let records = router.records(2).await;
+    assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2]);
+    let older: RouteTable = table(1, &[]);
+    assert!(matches!(router.control.ask(&ToRouter::Routes(Box::new(older))), FromRouter::Refused { .. }));
+}
