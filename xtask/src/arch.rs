@@ -208,7 +208,7 @@ pub(crate) const UNSAFE_ALLOWED: &[&str] = &["paddock-runtime-linux"];
 
 /// What of `std::env` reads the environment; folders and constants of the platform are no configuration.
 pub(crate) const ENVIRONMENT_READS: &[&str] =
-    &["args", "args_os", "home_dir", "remove_var", "set_var", "temp_dir", "var", "var_os", "vars", "vars_os"];
+    &["home_dir", "remove_var", "set_var", "temp_dir", "var", "var_os", "vars", "vars_os"];
 
 /// Crates whose source may read the environment: the server binary, and the two that are not shipped.
 pub(crate) const ENVIRONMENT_ALLOWED: &[&str] = &["paddockd", "e2e", "xtask"];
