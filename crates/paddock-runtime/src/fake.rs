@@ -1,1 +1,350 @@
 //! A runtime in memory, for tests of what stands above the port.
+//!
+//! A container runs until a test says how it ended ([`FakeRuntime::exit`]), or until it is stopped (status 143).
+//! What it prints and listens on is told by the test as well. Commands whose first word begins with `fake-` act by
+//! themselves, which is how the fake passes the contract of real backends: see [`FakeRuntime::start`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use paddock_core::{ContainerId, UnixMicros};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{
+    Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, Network, Observed, Output, Runtime,
+    RuntimeError, Stream,
+};
+
+/// Messages on their way between a client and a program.
+const MESSAGES_AHEAD: usize = 16;
+
+/// Containers that exist in memory only.
+#[derive(Debug, Clone, Default)]
+pub struct FakeRuntime(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    containers: Mutex<BTreeMap<ContainerId, Container>>,
+    next_failure: Mutex<Option<RuntimeError>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Container {
+    spec: ContainerSpec,
+    state: ContainerState,
+    started_at: UnixMicros,
+    address: Option<IpAddr>,
+    output: Vec<Output>,
+    acked: u64,
+    listening: Vec<SocketAddr>,
+    /// Counts changes of output and state.
+    wake: watch::Sender<()>,
+    /// Who is attached; replaced by the next client.
+    client: Option<mpsc::Sender<Bytes>>,
+    stopping: bool,
+}
+
+impl FakeRuntime {
+    /// A runtime without containers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the next start fail with this error.
+    pub fn fail_next_start(&self, error: RuntimeError) {
+        *self.0.next_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// What a container was started with.
+    #[must_use]
+    pub fn spec(&self, id: ContainerId) -> Option<ContainerSpec> {
+        self.containers().get(&id).map(|container| container.spec.clone())
+    }
+
+    /// What every container was started with, in the order of their ids.
+    #[must_use]
+    pub fn specs(&self) -> Vec<ContainerSpec> {
+        self.containers().values().map(|container| container.spec.clone()).collect()
+    }
+
+    /// Lets a running container end.
+    pub fn exit(&self, id: ContainerId, exit: Exit) {
+        self.change(id, |container| {
+            if container.state == ContainerState::Running {
+                container.state = ContainerState::Exited { exit, at: now() };
+                container.client = None;
+            }
+        });
+    }
+
+    /// Lets what watches over a container be gone.
+    pub fn lose(&self, id: ContainerId) {
+        self.change(id, |container| container.state = ContainerState::Unknown);
+    }
+
+    /// Lets a container print a line.
+    pub fn print(&self, id: ContainerId, stream: Stream, line: &str) {
+        let bytes = Bytes::copy_from_slice(line.as_bytes());
+        self.change(id, |container| {
+            let seq = container.output.last().map_or(1, |last| last.seq + 1);
+            container.output.push(Output { seq, at: now(), stream, bytes, ends_line: true });
+        });
+    }
+
+    /// Lets a container listen on these addresses.
+    pub fn listen(&self, id: ContainerId, addresses: Vec<SocketAddr>) {
+        self.change(id, |container| container.listening = addresses);
+    }
+
+    /// Up to which number a container's output was acknowledged.
+    #[must_use]
+    pub fn acked(&self, id: ContainerId) -> Option<u64> {
+        self.containers().get(&id).map(|container| container.acked)
+    }
+
+    fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Container>> {
+        self.0.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, id: ContainerId, change: impl FnOnce(&mut Container)) {
+        if let Some(container) = self.containers().get_mut(&id) {
+            change(container);
+            container.wake.send_replace(());
+        }
+        self.0.changed.notify_waiters();
+        self.0.changed.notify_one();
+    }
+
+    fn with<T>(&self, id: ContainerId, look: impl FnOnce(&mut Container) -> T) -> Result<T, RuntimeError> {
+        self.containers().get_mut(&id).map(look).ok_or(RuntimeError::NoSuchContainer(id))
+    }
+
+    /// Plays a command that begins with `fake-`.
+    fn play(&self, id: ContainerId, command: &[String]) {
+        let number = || command.get(1).and_then(|word| word.parse().ok());
+        let lines = command.get(1..).unwrap_or_default();
+        match command[0].as_str() {
+            "fake-exit" => self.exit(id, ended(number().unwrap_or(0))),
+            "fake-print" => {
+                lines.iter().for_each(|line| self.print(id, Stream::Stdout, line));
+                self.exit(id, ended(0));
+            }
+            "fake-print-then-run" => lines.iter().for_each(|line| self.print(id, Stream::Stdout, line)),
+            "fake-end-on-term" | "fake-ignore-term" => self.print(id, Stream::Stdout, "ready"),
+            "fake-listen" => {
+                let port = command.get(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+                self.listen(id, vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Acts on SIGTERM as the command does.
+    fn terminate(&self, id: ContainerId, command: &[String]) {
+        match command.first().map_or("", String::as_str) {
+            "fake-end-on-term" => {
+                self.exit(id, ended(command.get(1).and_then(|word| word.parse().ok()).unwrap_or(0)));
+            }
+            "fake-ignore-term" => {}
+            _ => self.exit(id, ended(143)),
+        }
+    }
+}
+
+fn ended(status: i32) -> Exit {
+    Exit { status, out_of_memory: false, killed_after_grace: false }
+}
+
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    /// `fake-exit N`, `fake-print LINE…`, `fake-print-then-run LINE`, `fake-end-on-term N`, `fake-ignore-term`,
+    /// `fake-echo`, `fake-listen PORT` act by themselves, `fake-missing` cannot be started; any other command runs
+    /// until the test ends it.
+    async fn start(&self, spec: ContainerSpec) -> Result<(), RuntimeError> {
+        let (id, command) = (spec.id, spec.command.clone());
+        if self.containers().contains_key(&id) {
+            return Ok(());
+        }
+        let failure = self.0.next_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if command.first().is_none_or(|word| word == "fake-missing") {
+            let program = command.first().cloned().unwrap_or_default();
+            return Err(RuntimeError::Program { program, reason: "command not found".to_owned() });
+        }
+        let time_limit = spec.time_limit;
+        {
+            let mut containers = self.containers();
+            let host = u8::try_from(2 + containers.len() % 250).unwrap_or(2);
+            let address = match spec.network {
+                Network::None => None,
+                Network::Outbound => Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host))),
+            };
+            let container = Container {
+                spec,
+                state: ContainerState::Running,
+                started_at: now(),
+                address,
+                output: Vec::new(),
+                acked: 0,
+                listening: Vec::new(),
+                wake: watch::Sender::new(()),
+                client: None,
+                stopping: false,
+            };
+            containers.insert(id, container);
+        }
+        self.change(id, |_| {});
+        self.play(id, &command);
+        if let Some(limit) = time_limit {
+            let this = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(limit).await;
+                this.terminate(id, &command);
+            });
+        }
+        Ok(())
+    }
+
+    async fn observe(&self) -> Result<Vec<Observed>, RuntimeError> {
+        let containers = self.containers();
+        let observed = containers.iter().map(|(id, container)| Observed {
+            id: *id,
+            labels: container.spec.labels.clone(),
+            state: container.state,
+            started_at: container.started_at,
+            address: container.address,
+        });
+        Ok(observed.collect())
+    }
+
+    async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    async fn stop(&self, id: ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        let asked = self.with(id, |container| {
+            let first = !std::mem::replace(&mut container.stopping, true);
+            (first, container.spec.command.clone())
+        });
+        let Ok((first, command)) = asked else { return Ok(()) };
+        if first {
+            self.terminate(id, &command);
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            this.exit(id, Exit { status: 137, out_of_memory: false, killed_after_grace: true });
+        });
+        Ok(())
+    }
+
+    async fn remove(&self, id: ContainerId) -> Result<(), RuntimeError> {
+        self.containers().remove(&id);
+        self.0.changed.notify_waiters();
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    async fn output(&self, id: ContainerId, after: u64) -> Result<mpsc::Receiver<Output>, RuntimeError> {
+        let mut wake = self.with(id, |container| container.wake.subscribe())?;
+        let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+        let (this, mut after) = (self.clone(), after);
+        tokio::spawn(async move {
+            loop {
+                wake.mark_unchanged();
+                let looked = this.with(id, |container| {
+                    let fresh: Vec<_> =
+                        container.output.iter().filter(|piece| piece.seq > after).cloned().collect();
+                    (fresh, container.state != ContainerState::Running)
+                });
+                let Ok((fresh, over)) = looked else { return };
+                for piece in fresh {
+                    after = piece.seq;
+                    if sender.send(piece).await.is_err() {
+                        return;
+                    }
+                }
+                if over {
+                    return;
+                }
+                tokio::select! {
+                    () = sender.closed() => return,
+                    changed = wake.changed() => if changed.is_err() { return },
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn ack(&self, id: ContainerId, seq: u64) -> Result<(), RuntimeError> {
+        self.with(id, |container| {
+            container.acked = container.acked.max(seq);
+            container.output.retain(|piece| piece.seq > seq);
+        })
+    }
+
+    /// Echoes what it gets; `Input::End` ends the program.
+    async fn attach(&self, id: ContainerId) -> Result<Attached, RuntimeError> {
+        let (input, mut inputs) = mpsc::channel(MESSAGES_AHEAD);
+        let (outputs, output) = mpsc::channel(MESSAGES_AHEAD);
+        // The container holds the only lasting sender: replacing it ends the earlier client's output.
+        let weak = outputs.downgrade();
+        self.with(id, |container| container.client = Some(outputs))?;
+        let this = self.clone();
+        tokio::spawn(async move {
+            while let Some(message) = inputs.recv().await {
+                match (message, weak.upgrade()) {
+                    (Input::Bytes(bytes), Some(outputs)) => {
+                        let _ = outputs.send(bytes).await;
+                    }
+                    (Input::End, Some(_)) => this.exit(id, ended(0)),
+                    (Input::Resize { .. }, Some(_)) => {}
+                    (_, None) => return,
+                }
+            }
+        });
+        Ok(Attached { input, output })
+    }
+
+    /// Echoes what it gets until `Input::End`.
+    async fn exec(&self, id: ContainerId, _spec: ExecSpec) -> Result<Attached, RuntimeError> {
+        self.with(id, |_| ())?;
+        let (input, mut inputs) = mpsc::channel(MESSAGES_AHEAD);
+        let (outputs, output) = mpsc::channel(MESSAGES_AHEAD);
+        tokio::spawn(async move {
+            while let Some(message) = inputs.recv().await {
+                match message {
+                    Input::Bytes(bytes) => {
+                        if outputs.send(bytes).await.is_err() {
+                            return;
+                        }
+                    }
+                    Input::Resize { .. } => {}
+                    Input::End => return,
+                }
+            }
+        });
+        Ok(Attached { input, output })
+    }
+
+    async fn listening(&self, id: ContainerId) -> Result<Vec<SocketAddr>, RuntimeError> {
+        self.with(id, |container| container.listening.clone())
+    }
+
+    async fn reconcile_network(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+}

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use paddock_core::{ContainerId, UnixMicros};
 use tokio::sync::mpsc;
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod fake;
 
 /// What to run and how it is kept apart. No `Default`: every choice is made by the caller.

@@ -1,0 +1,306 @@
+//! What every backend does, as tests that take one.
+//!
+//! A backend's tests implement [`Bench`] and call [`all`]. Each function panics with what it saw. What only a real
+//! container can show (isolation, limits, packets) is tested where the backend is.
+#![allow(clippy::unwrap_used, reason = "these are tests, in a library so that every backend can run them")]
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use paddock_core::ContainerId;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{ContainerSpec, ContainerState, Exit, Input, Observed, Output, Runtime, RuntimeError, Stream};
+
+/// How long a test waits for a state.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a program in a container does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Ends at once with this status.
+    Exit(i32),
+    /// Prints these lines to standard output and ends with 0.
+    Print(Vec<String>),
+    /// Prints a line and runs on.
+    PrintThenRun(String),
+    /// Prints `ready`; on SIGTERM ends with this status.
+    EndOnTerm(i32),
+    /// Prints `ready`; does not end on SIGTERM.
+    IgnoreTerm,
+    /// Copies its input to its output until the input ends, then ends with 0. Its standard streams are pipes.
+    Echo,
+    /// Listens on this port of every address.
+    Listen(u16),
+    /// Is not there.
+    Missing,
+}
+
+/// A backend under test.
+pub trait Bench: Sync {
+    /// The backend.
+    fn runtime(&self) -> &dyn Runtime;
+    /// A container whose program does this.
+    fn spec(&self, id: ContainerId, act: Act) -> ContainerSpec;
+}
+
+/// Every test, one after the other.
+pub async fn all(bench: &dyn Bench) {
+    status_and_labels_are_kept(bench).await;
+    a_second_start_changes_nothing(bench).await;
+    output_is_numbered_and_resumed(bench).await;
+    output_is_live(bench).await;
+    a_program_may_end_itself_on_term(bench).await;
+    grace_ends_and_can_be_shortened(bench).await;
+    a_time_limit_stops(bench).await;
+    removing_forgets(bench).await;
+    a_missing_program_is_told_and_leaves_nothing(bench).await;
+    pipes_carry_both_ways(bench).await;
+    a_second_client_takes_over(bench).await;
+    listening_sockets_are_seen(bench).await;
+    a_change_wakes(bench).await;
+}
+
+fn new_id() -> ContainerId {
+    ContainerId::from_uuid(Uuid::now_v7())
+}
+
+async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what} did not happen"),
+    }
+}
+
+async fn start(bench: &dyn Bench, act: Act) -> ContainerId {
+    let id = new_id();
+    bench.runtime().start(bench.spec(id, act)).await.unwrap();
+    id
+}
+
+async fn find(bench: &dyn Bench, id: ContainerId) -> Option<Observed> {
+    bench.runtime().observe().await.unwrap().into_iter().find(|observed| observed.id == id)
+}
+
+/// Waits for the end of a container.
+async fn ended(bench: &dyn Bench, id: ContainerId) -> Exit {
+    within("the end", async {
+        loop {
+            if let Some(Observed { state: ContainerState::Exited { exit, .. }, .. }) = find(bench, id).await {
+                return exit;
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(100), bench.runtime().changed()).await;
+        }
+    })
+    .await
+}
+
+async fn remove(bench: &dyn Bench, id: ContainerId) {
+    bench.runtime().remove(id).await.unwrap();
+    assert_eq!(find(bench, id).await, None, "a removed container is absent");
+}
+
+async fn rest(output: &mut mpsc::Receiver<Output>) -> Vec<Output> {
+    let mut pieces = Vec::new();
+    within("the end of the output", async {
+        while let Some(piece) = output.recv().await {
+            pieces.push(piece);
+        }
+    })
+    .await;
+    pieces
+}
+
+async fn wait_ready(bench: &dyn Bench, id: ContainerId) {
+    let mut output = bench.runtime().output(id, 0).await.unwrap();
+    let piece = within("the first line", output.recv()).await.expect("a line before the end");
+    assert_eq!(&piece.bytes[..], b"ready");
+}
+
+/// How it ended, when, and for what it was.
+pub async fn status_and_labels_are_kept(bench: &dyn Bench) {
+    for status in [0, 3, 137] {
+        let id = new_id();
+        let spec = bench.spec(id, Act::Exit(status));
+        bench.runtime().start(spec.clone()).await.unwrap();
+        let exit = ended(bench, id).await;
+        assert_eq!(exit, Exit { status, out_of_memory: false, killed_after_grace: false });
+        let observed = find(bench, id).await.unwrap();
+        assert_eq!(observed.labels, spec.labels);
+        let ContainerState::Exited { at, .. } = observed.state else { panic!("{observed:?}") };
+        assert!(at >= observed.started_at, "{observed:?}");
+        remove(bench, id).await;
+    }
+}
+
+/// Starting what exists, in any state, is a no-op.
+pub async fn a_second_start_changes_nothing(bench: &dyn Bench) {
+    let id = start(bench, Act::PrintThenRun("once".to_owned())).await;
+    let before = find(bench, id).await.unwrap();
+    bench.runtime().start(bench.spec(id, Act::Exit(1))).await.unwrap();
+    assert_eq!(find(bench, id).await.unwrap(), before);
+    bench.runtime().stop(id, Duration::ZERO).await.unwrap();
+    let exit = ended(bench, id).await;
+    bench.runtime().start(bench.spec(id, Act::Exit(1))).await.unwrap();
+    assert_eq!(ended(bench, id).await, exit, "an ended container is left as it is");
+    remove(bench, id).await;
+}
+
+/// Pieces are numbered from 1 without gaps, and reading can go on after any of them.
+pub async fn output_is_numbered_and_resumed(bench: &dyn Bench) {
+    let lines: Vec<String> = (0..500).map(|number| format!("line {number}")).collect();
+    let id = start(bench, Act::Print(lines.clone())).await;
+    let all = rest(&mut bench.runtime().output(id, 0).await.unwrap()).await;
+    assert_eq!(all.iter().map(|piece| piece.seq).collect::<Vec<_>>(), (1..=500).collect::<Vec<_>>());
+    assert!(all.iter().all(|piece| piece.stream == Stream::Stdout && piece.ends_line));
+    let texts: Vec<_> = all.iter().map(|piece| String::from_utf8_lossy(&piece.bytes).into_owned()).collect();
+    assert_eq!(texts, lines);
+    assert_eq!(rest(&mut bench.runtime().output(id, 490).await.unwrap()).await, all[490..]);
+    bench.runtime().ack(id, 400).await.unwrap();
+    assert_eq!(rest(&mut bench.runtime().output(id, 400).await.unwrap()).await, all[400..]);
+    ended(bench, id).await;
+    remove(bench, id).await;
+}
+
+/// A line arrives while its program runs.
+pub async fn output_is_live(bench: &dyn Bench) {
+    let id = start(bench, Act::PrintThenRun("hello".to_owned())).await;
+    let mut output = bench.runtime().output(id, 0).await.unwrap();
+    let piece = within("the line", output.recv()).await.unwrap();
+    assert_eq!((piece.seq, &piece.bytes[..]), (1, &b"hello"[..]));
+    assert_eq!(find(bench, id).await.unwrap().state, ContainerState::Running);
+    bench.runtime().stop(id, Duration::ZERO).await.unwrap();
+    assert_eq!(rest(&mut output).await, [], "the output ends with the container");
+    remove(bench, id).await;
+}
+
+/// SIGTERM comes first, and the program's own status counts.
+pub async fn a_program_may_end_itself_on_term(bench: &dyn Bench) {
+    let id = start(bench, Act::EndOnTerm(5)).await;
+    wait_ready(bench, id).await;
+    bench.runtime().stop(id, PATIENCE).await.unwrap();
+    let exit = ended(bench, id).await;
+    assert_eq!(exit, Exit { status: 5, out_of_memory: false, killed_after_grace: false });
+    bench.runtime().stop(id, PATIENCE).await.unwrap();
+    remove(bench, id).await;
+}
+
+/// SIGKILL comes after the grace; a later, shorter grace wins.
+pub async fn grace_ends_and_can_be_shortened(bench: &dyn Bench) {
+    let id = start(bench, Act::IgnoreTerm).await;
+    wait_ready(bench, id).await;
+    bench.runtime().stop(id, PATIENCE * 10).await.unwrap();
+    assert_eq!(find(bench, id).await.unwrap().state, ContainerState::Running);
+    bench.runtime().stop(id, Duration::from_millis(50)).await.unwrap();
+    let exit = ended(bench, id).await;
+    assert_eq!(exit, Exit { status: 137, out_of_memory: false, killed_after_grace: true });
+    remove(bench, id).await;
+}
+
+/// A container that has lived long enough is stopped.
+pub async fn a_time_limit_stops(bench: &dyn Bench) {
+    let id = new_id();
+    let time_limit = Some(Duration::from_millis(300));
+    bench.runtime().start(ContainerSpec { time_limit, ..bench.spec(id, Act::EndOnTerm(9)) }).await.unwrap();
+    assert!(matches!(ended(bench, id).await.status, 9 | 143), "by SIGTERM, handled or too early for that");
+    remove(bench, id).await;
+}
+
+/// Removing kills, forgets, and can be repeated.
+pub async fn removing_forgets(bench: &dyn Bench) {
+    let id = start(bench, Act::IgnoreTerm).await;
+    wait_ready(bench, id).await;
+    remove(bench, id).await;
+    remove(bench, id).await;
+    bench.runtime().stop(id, Duration::ZERO).await.unwrap();
+    let gone = |error: &RuntimeError| matches!(error, RuntimeError::NoSuchContainer(which) if *which == id);
+    assert!(bench.runtime().output(id, 0).await.is_err_and(|error| gone(&error)));
+    assert!(bench.runtime().attach(id).await.is_err_and(|error| gone(&error)));
+    assert!(bench.runtime().listening(id).await.is_err_and(|error| gone(&error)));
+}
+
+/// The user's mistake has its own error.
+pub async fn a_missing_program_is_told_and_leaves_nothing(bench: &dyn Bench) {
+    let id = new_id();
+    let spec = bench.spec(id, Act::Missing);
+    let command = spec.command[0].clone();
+    match bench.runtime().start(spec).await {
+        Err(RuntimeError::Program { program, .. }) => assert_eq!(program, command),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(find(bench, id).await, None);
+}
+
+/// Input arrives, its end arrives, and the output ends with the program.
+pub async fn pipes_carry_both_ways(bench: &dyn Bench) {
+    let id = start(bench, Act::Echo).await;
+    let mut attached = bench.runtime().attach(id).await.unwrap();
+    let sent: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    let input = attached.input.clone();
+    let bytes = Bytes::from(sent.clone());
+    let sending = tokio::spawn(async move {
+        input.send(Input::Bytes(bytes)).await.unwrap();
+        input.send(Input::End).await.unwrap();
+    });
+    let mut received = Vec::new();
+    within("the end of the echo", async {
+        while let Some(bytes) = attached.output.recv().await {
+            received.extend(bytes);
+        }
+    })
+    .await;
+    sending.await.unwrap();
+    assert!(received == sent, "{} of {} bytes came back, or others", received.len(), sent.len());
+    assert_eq!(ended(bench, id).await.status, 0);
+    remove(bench, id).await;
+}
+
+/// A client that went away is no end; the next one goes on.
+pub async fn a_second_client_takes_over(bench: &dyn Bench) {
+    let id = start(bench, Act::Echo).await;
+    let mut first = bench.runtime().attach(id).await.unwrap();
+    first.input.send(Input::Bytes(Bytes::from_static(b"one"))).await.unwrap();
+    assert_eq!(within("the first echo", first.output.recv()).await.unwrap(), "one");
+    let mut second = bench.runtime().attach(id).await.unwrap();
+    assert_eq!(within("the end of the first client", first.output.recv()).await, None);
+    second.input.send(Input::Bytes(Bytes::from_static(b"two"))).await.unwrap();
+    assert_eq!(within("the second echo", second.output.recv()).await.unwrap(), "two");
+    drop((first, second));
+    let third = bench.runtime().attach(id).await.unwrap();
+    assert_eq!(find(bench, id).await.unwrap().state, ContainerState::Running);
+    third.input.send(Input::End).await.unwrap();
+    assert_eq!(ended(bench, id).await.status, 0);
+    remove(bench, id).await;
+}
+
+/// Ports that programs inside listen on.
+pub async fn listening_sockets_are_seen(bench: &dyn Bench) {
+    let id = start(bench, Act::Listen(3000)).await;
+    within("the port", async {
+        loop {
+            let found = bench.runtime().listening(id).await.unwrap();
+            if found.iter().any(|address| address.port() == 3000 && address.ip().is_unspecified()) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    remove(bench, id).await;
+}
+
+/// An end wakes whoever waits.
+pub async fn a_change_wakes(bench: &dyn Bench) {
+    let id = start(bench, Act::EndOnTerm(0)).await;
+    wait_ready(bench, id).await;
+    bench.runtime().stop(id, PATIENCE).await.unwrap();
+    within("a wake-up at the end", async {
+        while !matches!(find(bench, id).await.unwrap().state, ContainerState::Exited { .. }) {
+            bench.runtime().changed().await;
+        }
+    })
+    .await;
+    remove(bench, id).await;
+}

@@ -1,0 +1,50 @@
+//! The fake passes the contract of real backends.
+
+use std::collections::BTreeMap;
+
+use paddock_core::ContainerId;
+use paddock_runtime::contract::{self, Act, Bench};
+use paddock_runtime::fake::FakeRuntime;
+use paddock_runtime::{ContainerSpec, Limits, Network, Runtime, Stdio};
+
+struct Fake(FakeRuntime);
+
+impl Bench for Fake {
+    fn runtime(&self) -> &dyn Runtime {
+        &self.0
+    }
+
+    fn spec(&self, id: ContainerId, act: Act) -> ContainerSpec {
+        let words = |first: &str, rest: Vec<String>| [vec![first.to_owned()], rest].concat();
+        let command = match act {
+            Act::Exit(status) => words("fake-exit", vec![status.to_string()]),
+            Act::Print(lines) => words("fake-print", lines),
+            Act::PrintThenRun(line) => words("fake-print-then-run", vec![line]),
+            Act::EndOnTerm(status) => words("fake-end-on-term", vec![status.to_string()]),
+            Act::IgnoreTerm => words("fake-ignore-term", vec![]),
+            Act::Echo => words("fake-echo", vec![]),
+            Act::Listen(port) => words("fake-listen", vec![port.to_string()]),
+            Act::Missing => words("fake-missing", vec![]),
+        };
+        ContainerSpec {
+            id,
+            labels: BTreeMap::from([("dyno".to_owned(), "web.1".to_owned())]),
+            hostname: "fake".to_owned(),
+            id_base: 65_536,
+            layers: vec![],
+            mounts: vec![],
+            stdio: if command[0] == "fake-echo" { Stdio::Pipe } else { Stdio::Output },
+            command,
+            env: vec![],
+            working_dir: "/app".to_owned(),
+            limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1, disk_bytes: 1 },
+            network: Network::None,
+            time_limit: None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_fake_keeps_the_contract() {
+    contract::all(&Fake(FakeRuntime::new())).await;
+}
