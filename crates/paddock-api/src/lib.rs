@@ -1,1 +1,47 @@
-//! Placeholder.
+//! The Platform API over HTTP, on a Unix socket behind the router: JSON calls, git, log and output streams, run
+//! sessions.
+//!
+//! * [`serve`] accepts connections from the router, each beginning with a PROXY v2 header that says who the client is;
+//! * [`serve_rendezvous`] accepts raw connections of `heroku run` clients;
+//! * `routes`: one file per noun, handlers of about five lines: extract, one use case, convert;
+//! * `layers`: what every request passes, in an order that is explained there;
+//! * `problem`: the one place where an error becomes an answer.
+//!
+//! Nothing here knows the store, the runtime or a builder: only use cases of `paddock-control`.
+
+mod answer;
+mod authentication;
+mod body;
+mod client;
+mod layers;
+mod not_built;
+mod problem;
+mod proxy_header;
+mod rate_limit;
+mod rendezvous;
+mod routes;
+mod server;
+
+use std::sync::Arc;
+
+use paddock_control::Control;
+
+pub use not_built::NOT_BUILT;
+pub use rendezvous::serve_rendezvous;
+pub use routes::{Access, Route, routes};
+pub use server::serve;
+
+/// What every handler has: the use cases, and the counters of the rate limit.
+pub struct Api {
+    /// The use cases.
+    pub control: Arc<Control>,
+    rate_limits: rate_limit::RateLimits,
+}
+
+impl Api {
+    /// An API in front of `control`.
+    #[must_use]
+    pub fn new(control: Arc<Control>) -> Self {
+        Self { control, rate_limits: rate_limit::RateLimits::default() }
+    }
+}

@@ -18,7 +18,12 @@ pub(crate) enum Permission {
 
 impl Control {
     /// The app with this id or name, if the actor may do that with it.
-    pub(crate) async fn permitted_app(&self, actor: &Actor, identity: &str, permission: Permission) -> Result<App> {
+    pub(crate) async fn permitted_app(
+        &self,
+        actor: &Actor,
+        identity: &str,
+        permission: Permission,
+    ) -> Result<App> {
         let found = match identity.parse::<AppId>() {
             Ok(id) => self.store.app(id).await,
             Err(_) => self.store.app_by_name(identity).await,
@@ -43,39 +48,16 @@ impl Control {
     }
 }
 
-/// What the store says, as an answer: what the user can act on by its text, the rest as ours.
+/// What the store says, as an answer: a refusal by its own text, anything else as a failure while `doing`.
 pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy {
     move |error| match error {
-        StoreError::AppGone(_) => Error::not_found("app"),
-        StoreError::NameTaken(name) => Error::invalid(format!("Name {name} is already taken")),
-        StoreError::EmailTaken(email) => Error::invalid(format!("Email {email} is already taken")),
-        StoreError::HostnameTaken(hostname) => {
-            Error::invalid(format!("{hostname} is currently in use by another app."))
-        }
-        StoreError::AlreadyCollaborator(_) => Error::invalid("User is already a collaborator on that app."),
-        StoreError::BuildRunning { id } => Error::new(
-            ErrorId::Conflict,
-            format!("A build of this app is running already ({id}). Wait for it, or end it with `heroku builds:cancel`."),
-        ),
-        StoreError::Gone { noun: "process type", id } => Error::not_found_because(
-            "formation",
-            format!("Couldn't find that process type ({id})."),
-        ),
-        error @ (StoreError::Gone { .. }
-        | StoreError::LeaseLost(_)
-        | StoreError::NewerVersion { .. }
-        | StoreError::Open { .. }
-        | StoreError::Migrate { .. }
-        | StoreError::MasterKey { .. }
-        | StoreError::MasterKeyLength { .. }
-        | StoreError::MasterKeyMissing { .. }
-        | StoreError::Unseal { .. }
-        | StoreError::Seal { .. }
-        | StoreError::Connect(_)
-        | StoreError::Statement { .. }
-        | StoreError::Commit(_)
-        | StoreError::UnreadableColumn { .. }
-        | StoreError::UnknownValue { .. }) => Error::internal(doing, error),
+        StoreError::AppGone(_)
+        | StoreError::NameTaken(_)
+        | StoreError::EmailTaken(_)
+        | StoreError::HostnameTaken(_)
+        | StoreError::AlreadyCollaborator(_)
+        | StoreError::BuildRunning { .. } => error.into(),
+        other => Error::internal(doing, other),
     }
 }
 

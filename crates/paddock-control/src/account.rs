@@ -33,7 +33,8 @@ impl Control {
     pub async fn whoami(&self, actor: &Actor) -> Result<Account> {
         let found = self.store.account(actor.account_id).await.map_err(failed("read an account"))?;
         let account = found.ok_or_else(|| Error::not_found("account"))?;
-        let authorizations = self.store.authorizations_of(account.id).await.map_err(failed("read an account"))?;
+        let authorizations =
+            self.store.authorizations_of(account.id).await.map_err(failed("read an account"))?;
         Ok(Account {
             id: account.id,
             email: account.email,
@@ -59,9 +60,16 @@ impl Control {
     ///
     /// # Errors
     /// `invalid_params` when the address is taken or no address.
-    pub async fn create_account(&self, email: &str, name: Option<String>, password: &str) -> Result<AccountId> {
-        let local_and_host = email.split_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty());
-        if local_and_host.is_none() || email.chars().any(|c| c.is_whitespace() || c.is_control() || c == ':') {
+    pub async fn create_account(
+        &self,
+        email: &str,
+        name: Option<String>,
+        password: &str,
+    ) -> Result<AccountId> {
+        let local_and_host =
+            email.split_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty());
+        if local_and_host.is_none() || email.chars().any(|c| c.is_whitespace() || c.is_control() || c == ':')
+        {
             return Err(Error::invalid(format!("Email {email:?} is invalid")));
         }
         let id = AccountId::from_uuid(Uuid::now_v7());
@@ -73,24 +81,6 @@ impl Control {
         tx.event(None, "account.create", &format!("{{\"account\":\"{id}\"}}")).await.map_err(doing)?;
         tx.commit().await.map_err(doing)?;
         Ok(id)
-    }
-
-    /// Whether there is any account: a server without one makes the first itself.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn has_accounts(&self) -> Result<bool> {
-        Ok(!self.store.accounts().await.map_err(failed("read accounts"))?.is_empty())
-    }
-
-    /// The oldest account as an actor, for the administrator's socket alone: the kernel vouched for the peer.
-    ///
-    /// # Errors
-    /// `not_found` before the first account exists.
-    pub async fn operator(&self) -> Result<Actor> {
-        let accounts = self.store.accounts().await.map_err(failed("read accounts"))?;
-        let account = accounts.into_iter().next().ok_or_else(|| Error::not_found("account"))?;
-        Ok(Actor { account_id: account.id, email: account.email, authorization_id: None })
     }
 }
 

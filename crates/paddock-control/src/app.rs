@@ -1,6 +1,7 @@
 //! Apps: made, renamed, maintained, destroyed.
 
 use paddock_core::app::generated_name;
+use paddock_core::config::ConfigVars;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicros};
 use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use crate::access::{Emails, Permission, failed};
 use crate::account::is_self;
-use crate::release::ReleaseContent;
+use crate::release_steps::{ReleaseDraft, add_release};
 use crate::{Actor, Control, Error, Result, feature, fixed_id, stack};
 
 /// The one region: this server, under the name that clients ask for by default.
@@ -137,7 +138,14 @@ impl Control {
             tx.set_app_feature(row.id, feature, true).await.map_err(doing)?;
         }
         for description in ["Initial release", "Enable Logplex"] {
-            self.make_release(&mut tx, &row, ReleaseContent::empty(actor.account_id, description)).await?;
+            let draft = ReleaseDraft {
+                description: description.to_owned(),
+                account_id: actor.account_id,
+                slug_id: None,
+                rollback_of: None,
+                config: ConfigVars::new(),
+            };
+            add_release(&mut tx, row.id, draft).await?;
         }
         tx.event(Some(row.id), "app.create", &payload(actor, &row)).await.map_err(doing)?;
         let made = tx.app(row.id).await.map_err(doing)?;
@@ -270,7 +278,9 @@ impl Control {
         let release = self.store.current_release(row.id).await.map_err(doing)?;
         match release.and_then(|release| release.slug_id) {
             None => Ok(None),
-            Some(id) => Ok(self.store.slug(id).await.map_err(doing)?.and_then(|slug| slug.buildpack_description)),
+            Some(id) => {
+                Ok(self.store.slug(id).await.map_err(doing)?.and_then(|slug| slug.buildpack_description))
+            }
         }
     }
 }
@@ -283,7 +293,9 @@ fn check_region(region: Option<&str>) -> Result<()> {
     match region {
         None | Some(REGION) => Ok(()),
         Some(other) if other == fixed_id("region", REGION).to_string() => Ok(()),
-        Some(other) => Err(Error::invalid(format!("Region {other} is not available: the only one is {REGION}."))),
+        Some(other) => {
+            Err(Error::invalid(format!("Region {other} is not available: the only one is {REGION}.")))
+        }
     }
 }
 

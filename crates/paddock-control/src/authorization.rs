@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use paddock_core::{AccountId, AuthorizationId, ErrorId, UnixMicros};
 use paddock_store::{Authorization as Row, NewAuthorization};
 use tokio::sync::Semaphore;
@@ -107,7 +107,8 @@ impl Control {
         client: Option<IpAddr>,
     ) -> Result<Actor> {
         let place = client.map_or_else(|| "unknown".to_owned(), place_of);
-        let _turn = PASSWORD_CHECKS.acquire().await.map_err(|error| Error::internal("check a password", error))?;
+        let _turn =
+            PASSWORD_CHECKS.acquire().await.map_err(|error| Error::internal("check a password", error))?;
         self.refuse_guessing(email, &place).await?;
         let doing = failed("check a password");
         let account = self.store.account_by_email(email).await.map_err(doing)?;
@@ -115,7 +116,8 @@ impl Control {
         // An unknown address costs the same time as a known one.
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NO_ONES_HASH.clone());
-        let right = password.len() <= PASSWORD_BYTES_MAX && verify_password(password.to_owned(), hash).await?;
+        let right =
+            password.len() <= PASSWORD_BYTES_MAX && verify_password(password.to_owned(), hash).await?;
         let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
         let Some(account) = account.filter(|_| right && known) else {
             tx.record_login_failure(email, &place).await.map_err(doing)?;
@@ -145,18 +147,26 @@ impl Control {
     ///
     /// # Errors
     /// `invalid_params` for a scope that is not built, a negative expiry, a description beyond a kilobyte.
-    pub async fn create_authorization(&self, actor: &Actor, order: AuthorizationOrder) -> Result<Authorization> {
-        let scope = order.scope.filter(|scope| !scope.is_empty()).unwrap_or_else(|| vec!["global".to_owned()]);
+    pub async fn create_authorization(
+        &self,
+        actor: &Actor,
+        order: AuthorizationOrder,
+    ) -> Result<Authorization> {
+        let scope =
+            order.scope.filter(|scope| !scope.is_empty()).unwrap_or_else(|| vec!["global".to_owned()]);
         if let Some(other) = scope.iter().find(|scope| *scope != "global") {
-            return Err(Error::invalid(format!("Scope {other} is not built on this server yet: only global is.")));
+            return Err(Error::invalid(format!(
+                "Scope {other} is not built on this server yet: only global is."
+            )));
         }
         if order.expires_in_seconds.is_some_and(|seconds| !(1..=10_000_000_000).contains(&seconds)) {
             return Err(Error::invalid("expires_in must be a positive number of seconds."));
         }
-        let description = checked_description(order.description.as_deref().unwrap_or("Long-lived user authorization"))?;
-        let expires_at = order.expires_in_seconds.map(|seconds| {
-            self.now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-        });
+        let description =
+            checked_description(order.description.as_deref().unwrap_or("Long-lived user authorization"))?;
+        let expires_at = order
+            .expires_in_seconds
+            .map(|seconds| self.now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
         let scope = scope.join(",");
         let (id, token) = self.store_authorization(actor, description, scope, expires_at).await?;
         self.shown_authorization(actor, id, Some(token)).await
@@ -194,7 +204,8 @@ impl Control {
     pub async fn list_authorizations(&self, actor: &Actor) -> Result<Vec<Authorization>> {
         let doing = failed("list authorizations");
         let rows = self.store.authorizations_of(actor.account_id).await.map_err(doing)?;
-        let name = self.store.account(actor.account_id).await.map_err(doing)?.and_then(|account| account.name);
+        let name =
+            self.store.account(actor.account_id).await.map_err(doing)?.and_then(|account| account.name);
         let now = self.now();
         let alive = rows.into_iter().filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         Ok(alive.map(|row| view(actor, row, name.clone(), None, now)).collect())
@@ -284,7 +295,13 @@ impl Control {
     }
 }
 
-fn view(actor: &Actor, row: Row, name: Option<String>, token: Option<String>, now: UnixMicros) -> Authorization {
+fn view(
+    actor: &Actor,
+    row: Row,
+    name: Option<String>,
+    token: Option<String>,
+    now: UnixMicros,
+) -> Authorization {
     let seconds = |expires_at: UnixMicros| i64::try_from(expires_at.since(now).as_secs()).unwrap_or(i64::MAX);
     Authorization {
         id: row.id,
@@ -307,7 +324,9 @@ fn payload(actor: &Actor, id: AuthorizationId) -> String {
 fn checked_description(text: &str) -> Result<String> {
     match text.len() {
         0..=DESCRIPTION_BYTES_MAX => Ok(text.to_owned()),
-        _ => Err(Error::invalid(format!("The description is too long: at most {DESCRIPTION_BYTES_MAX} bytes."))),
+        _ => Err(Error::invalid(format!(
+            "The description is too long: at most {DESCRIPTION_BYTES_MAX} bytes."
+        ))),
     }
 }
 
@@ -338,7 +357,8 @@ pub(crate) async fn hash_password(password: &str) -> Result<String> {
 
 async fn verify_password(password: String, hash: String) -> Result<bool> {
     let verified = tokio::task::spawn_blocking(move || {
-        PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        PasswordHash::new(&hash)
+            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
     });
     verified.await.map_err(|error| Error::internal("check a password", error))
 }

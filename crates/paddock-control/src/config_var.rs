@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use paddock_core::config::{self, ConfigVars};
 
 use crate::access::failed;
-use crate::release::{ReleaseContent, announce};
+use crate::release::announce;
+use crate::release_steps::{ReleaseDraft, add_release};
 use crate::{Actor, Control, Error, Result};
 
 impl Control {
@@ -41,16 +42,16 @@ impl Control {
             return Ok(current);
         }
         tx.set_config(app.id, &next).await.map_err(doing)?;
-        let row = tx.app(app.id).await.map_err(doing)?.ok_or_else(|| Error::not_found("app"))?;
         let description = config::describe(&effective);
-        let content = ReleaseContent {
-            account_id: actor.account_id,
+        let draft = ReleaseDraft {
             description: description.clone(),
-            slug_id: self.current_slug(&mut tx, &row).await?,
-            config: next.clone(),
+            account_id: actor.account_id,
+            // What runs now goes on running: not what a failed or pending release would have brought.
+            slug_id: tx.current_release(app.id).await.map_err(doing)?.and_then(|release| release.slug_id),
             rollback_of: None,
+            config: next.clone(),
         };
-        let release = self.make_release(&mut tx, &row, content).await?;
+        let release = add_release(&mut tx, app.id, draft).await?;
         let keys: Vec<_> = effective.keys().collect();
         let payload = serde_json::json!({ "keys": keys, "release": release.version, "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "config.update", &payload.to_string()).await.map_err(doing)?;

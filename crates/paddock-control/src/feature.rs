@@ -126,7 +126,13 @@ impl Control {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn set_app_feature(&self, actor: &Actor, app: &str, identity: &str, enabled: bool) -> Result<Feature> {
+    pub async fn set_app_feature(
+        &self,
+        actor: &Actor,
+        app: &str,
+        identity: &str,
+        enabled: bool,
+    ) -> Result<Feature> {
         let feature = self.app_feature(actor, app, identity).await?;
         let app = self.visible_app(actor, app).await?;
         let doing = failed("switch a feature");

@@ -97,8 +97,10 @@ impl Control {
         for row in &changed {
             tx.scale_formation(app.id, &row.process_type, row.quantity, row.size).await.map_err(doing)?;
         }
-        let named: Vec<_> =
-            rows.iter().filter(|row| changes.iter().any(|change| names(&change.process_type, &row.process_type, row.id))).collect();
+        let named: Vec<_> = rows
+            .iter()
+            .filter(|row| changes.iter().any(|change| names(&change.process_type, &row.process_type, row.id)))
+            .collect();
         let text = described(&named);
         if !changed.is_empty() {
             let payload = serde_json::json!({ "scaled": text, "account": actor.account_id.to_string() });
@@ -128,12 +130,16 @@ fn apply(rows: &mut [Row], change: &FormationChange) -> Result<()> {
         Some(QuantityChange::Relative(more)) => i64::from(row.quantity).saturating_add(more),
     };
     if row.process_type.is_release() && quantity != 0 {
-        return Err(Error::invalid("The release process type cannot be scaled: it runs once for each release."));
+        return Err(Error::invalid(
+            "The release process type cannot be scaled: it runs once for each release.",
+        ));
     }
     let in_range = u32::try_from(quantity).ok().filter(|_| quantity <= DYNOS_MAX);
     row.quantity = in_range.ok_or_else(|| {
         let name = &row.process_type;
-        Error::invalid(format!("Quantity {quantity} of {name} is invalid: it must be between 0 and {DYNOS_MAX}."))
+        Error::invalid(format!(
+            "Quantity {quantity} of {name} is invalid: it must be between 0 and {DYNOS_MAX}."
+        ))
     })?;
     Ok(())
 }
@@ -142,7 +148,9 @@ fn check_total(rows: &[Row]) -> Result<()> {
     let total: i64 = rows.iter().map(|row| i64::from(row.quantity)).sum();
     match total {
         0..=DYNOS_MAX => Ok(()),
-        _ => Err(Error::invalid(format!("The app would have {total} dynos: at most {DYNOS_MAX} are allowed."))),
+        _ => {
+            Err(Error::invalid(format!("The app would have {total} dynos: at most {DYNOS_MAX} are allowed.")))
+        }
     }
 }
 

@@ -20,27 +20,51 @@ use paddock_telemetry::{LogPlane, OutputLogs};
 
 use crate::router_link::RouterLink;
 
+mod access;
+pub mod account;
 mod actor;
+pub mod app;
+pub mod authorization;
+mod bootstrap;
+pub mod build;
+pub mod buildpack_installation;
 mod cancel;
 pub mod certificate_authority;
 pub mod clock;
+pub mod collaborator;
 mod config;
+mod config_var;
+pub mod domain;
+pub mod dyno;
 mod dyno_steps;
 mod error;
+pub mod feature;
+mod fixed;
+pub mod formation;
+pub mod git;
 pub mod jobs;
 mod label;
 mod launch;
+pub mod log_session;
+pub mod output;
 mod platform_log;
 pub mod push;
 pub mod reconcile;
+pub mod release;
 mod release_steps;
 pub mod router_link;
+mod secret;
+pub mod slug;
+pub mod source;
+pub mod stack;
+mod stream_secret;
 pub mod wake;
 
 pub use actor::Actor;
 pub use clock::Clock;
 pub use config::ControlConfig;
 pub use error::{Error, Result};
+pub use fixed::{fixed_id, fixed_since};
 
 /// What a control plane is made of.
 pub struct Parts {
@@ -86,6 +110,7 @@ pub struct Control {
     /// Containers that were sent SIGTERM by this process.
     pub(crate) stopping: Mutex<HashSet<ContainerId>>,
     pub(crate) cancels: cancel::Cancels,
+    pub(crate) stream_key: stream_secret::StreamKey,
     /// Wake-ups of reconcilers, jobs and waiters.
     pub wakes: wake::Wakes,
 }
@@ -110,6 +135,7 @@ impl Control {
             drained: Default::default(),
             stopping: Default::default(),
             cancels: Default::default(),
+            stream_key: Default::default(),
             wakes: Default::default(),
         }
     }
@@ -124,5 +150,44 @@ impl Control {
     #[must_use]
     pub fn now(&self) -> UnixMicros {
         self.clock.now()
+    }
+
+    /// The apps' repositories.
+    #[must_use]
+    pub fn repositories(&self) -> &Repositories {
+        &self.repositories
+    }
+
+    /// Where containers run.
+    #[must_use]
+    pub fn runtime(&self) -> &dyn Runtime {
+        self.runtime.as_ref()
+    }
+
+    /// Ends every dyno: SIGTERM to all, then SIGKILL after the grace. Rows stay: the next start begins them anew.
+    ///
+    /// # Errors
+    /// When the runtime fails.
+    pub async fn stop_all_dynos(&self) -> Result<()> {
+        let listing = |error| Error::internal("list containers", error);
+        for observed in self.runtime.observe().await.map_err(listing)? {
+            let stopped = self.runtime.stop(observed.id, launch::STOP_GRACE).await;
+            stopped.map_err(|error| Error::internal("stop a container", error))?;
+        }
+        let deadline = tokio::time::Instant::now() + launch::STOP_GRACE + std::time::Duration::from_secs(5);
+        while tokio::time::Instant::now() < deadline {
+            let observed = self.runtime.observe().await.map_err(listing)?;
+            if observed.iter().all(|container| container.state != paddock_runtime::ContainerState::Running) {
+                break;
+            }
+            let pause = std::time::Duration::from_millis(500);
+            let _ = tokio::time::timeout(pause, self.runtime.changed()).await;
+        }
+        Ok(())
+    }
+
+    /// Closes the store, after everything that uses it has ended.
+    pub async fn close(&self) {
+        self.store.close().await;
     }
 }

@@ -1,20 +1,13 @@
 //! Releases: how every change of slug or config becomes one, and going back to an earlier one.
 
-use paddock_core::config::ConfigVars;
-use paddock_core::dyno::DynoSize;
 use paddock_core::release::{ReleaseStatus, rollback_description};
-use paddock_core::{AccountId, AppId, AppName, JobId, ProcessType, ReleaseId, SlugId, UnixMicros};
-use paddock_store::{App, NewJob, NewRelease, Order, ProcessDefinition, Release as Row, Slug, Tx, VersionRange};
-use uuid::Uuid;
+use paddock_core::{AccountId, AppId, AppName, ReleaseId, SlugId, UnixMicros};
+use paddock_store::{App, Order, Release as Row, Tx, VersionRange};
 
 use crate::access::{Emails, failed};
-use crate::secret::Stream;
+use crate::release_steps::{ReleaseDraft, add_release};
+use crate::stream_secret::Stream;
 use crate::{Actor, Control, Error, Result};
-
-/// Kind of the job that runs a release phase; its subject is the release.
-pub(crate) const RELEASE_PHASE_JOB: &str = "release_phase";
-/// Its first phase.
-pub(crate) const RELEASE_PHASE_WAITING: &str = "waiting";
 
 /// A release as those see it who may see the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,24 +53,6 @@ pub struct ReleaseOrder {
     pub description: Option<String>,
 }
 
-/// What a new release consists of.
-#[derive(Debug, Clone)]
-pub(crate) struct ReleaseContent {
-    pub(crate) account_id: AccountId,
-    pub(crate) description: String,
-    pub(crate) slug_id: Option<SlugId>,
-    pub(crate) config: ConfigVars,
-    pub(crate) rollback_of: Option<i64>,
-}
-
-impl ReleaseContent {
-    /// The first releases of an app run nothing and hold nothing.
-    pub(crate) fn empty(account_id: AccountId, description: &str) -> Self {
-        let config = ConfigVars::new();
-        Self { account_id, description: description.to_owned(), slug_id: None, config, rollback_of: None }
-    }
-}
-
 impl Control {
     /// The releases of an app, oldest first.
     ///
@@ -113,16 +88,20 @@ impl Control {
         let app = self.visible_app(actor, app).await?;
         let doing = failed("make a release");
         let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
-        let content = match (order.rollback_to, order.slug) {
-            (Some(target), None) => self.rollback_content(&mut tx, actor, &app, &target).await?,
-            (None, Some(slug)) => self.slug_content(&mut tx, actor, &app, &slug, order.description).await?,
-            _ => return Err(Error::invalid("Name either a \"release\" to roll back to or a \"slug\" to release.")),
+        let draft = match (order.rollback_to, order.slug) {
+            (Some(target), None) => self.rollback_draft(&mut tx, actor, &app, &target).await?,
+            (None, Some(slug)) => self.slug_draft(&mut tx, actor, &app, &slug, order.description).await?,
+            _ => {
+                return Err(Error::invalid(
+                    "Name either a \"release\" to roll back to or a \"slug\" to release.",
+                ));
+            }
         };
-        if content.rollback_of.is_some() {
-            tx.set_config(app.id, &content.config).await.map_err(doing)?;
+        if draft.rollback_of.is_some() {
+            tx.set_config(app.id, &draft.config).await.map_err(doing)?;
         }
-        let (what, rollback_of) = (content.description.clone(), content.rollback_of);
-        let row = self.make_release(&mut tx, &app, content).await?;
+        let (what, rollback_of) = (draft.description.clone(), draft.rollback_of);
+        let row = add_release(&mut tx, app.id, draft).await?;
         let payload = serde_json::json!({
             "release": row.version, "rollback_of": rollback_of, "account": actor.account_id.to_string(),
         });
@@ -136,20 +115,21 @@ impl Control {
         self.release_view(&app, row, &mut Emails::new(self)).await
     }
 
-    async fn rollback_content(
+    async fn rollback_draft(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         app: &App,
         target: &str,
-    ) -> Result<ReleaseContent> {
+    ) -> Result<ReleaseDraft> {
         let doing = failed("roll back");
         let target = find(tx, app, target).await?;
         if !eligible_for_rollback(&target) {
-            let text = format!("Cannot roll back to v{}: it has no slug, failed, or has expired.", target.version);
+            let text =
+                format!("Cannot roll back to v{}: it has no slug, failed, or has expired.", target.version);
             return Err(Error::invalid(text));
         }
-        Ok(ReleaseContent {
+        Ok(ReleaseDraft {
             account_id: actor.account_id,
             description: rollback_description(target.version),
             slug_id: target.slug_id,
@@ -158,14 +138,14 @@ impl Control {
         })
     }
 
-    async fn slug_content(
+    async fn slug_draft(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         app: &App,
         slug: &str,
         description: Option<String>,
-    ) -> Result<ReleaseContent> {
+    ) -> Result<ReleaseDraft> {
         let doing = failed("release a slug");
         let missing = || Error::not_found("slug");
         let id: SlugId = slug.parse().map_err(|_| missing())?;
@@ -173,79 +153,13 @@ impl Control {
         let slug = slug.filter(|slug| slug.app_id == Some(app.id)).ok_or_else(missing)?;
         let commit = slug.commit_id.as_deref().unwrap_or("slug");
         let described = description.filter(|text| !text.trim().is_empty());
-        Ok(ReleaseContent {
+        Ok(ReleaseDraft {
             account_id: actor.account_id,
             description: described.unwrap_or_else(|| paddock_core::release::deploy_description(commit)),
             slug_id: Some(id),
             config: tx.config_vars(app.id).await.map_err(doing)?,
             rollback_of: None,
         })
-    }
-
-    /// Makes a release within a transaction of the app. With a release phase it is pending and a job runs that first;
-    /// without one it is current at once.
-    pub(crate) async fn make_release(&self, tx: &mut Tx, app: &App, content: ReleaseContent) -> Result<Row> {
-        let doing = failed("make a release");
-        let slug = match content.slug_id {
-            None => None,
-            Some(id) => Some(tx.slug(id).await.map_err(doing)?.ok_or_else(|| Error::not_found("slug"))?),
-        };
-        let command = slug.as_ref().and_then(|slug| slug.process_types.get(&ProcessType::release())).cloned();
-        let status = if command.is_some() { ReleaseStatus::Pending } else { ReleaseStatus::Succeeded };
-        let id = ReleaseId::from_uuid(Uuid::now_v7());
-        let new = NewRelease {
-            id,
-            app_id: app.id,
-            description: content.description,
-            account_id: content.account_id,
-            slug_id: content.slug_id,
-            status,
-            rollback_of: content.rollback_of,
-            output: command.as_ref().map(|_| id.to_string()),
-            release_command: command,
-            config: content.config,
-        };
-        let row = tx.create_release(&new).await.map_err(doing)?;
-        if status == ReleaseStatus::Pending {
-            let job = NewJob {
-                id: JobId::from_uuid(Uuid::now_v7()),
-                kind: RELEASE_PHASE_JOB.to_owned(),
-                app_id: Some(app.id),
-                subject_id: id.to_string(),
-                phase: RELEASE_PHASE_WAITING.to_owned(),
-                payload: "{}".to_owned(),
-            };
-            tx.enqueue_job(&job).await.map_err(doing)?;
-        } else {
-            self.make_current(tx, app, id, slug.as_ref()).await?;
-        }
-        Ok(row)
-    }
-
-    /// Makes a succeeded release the current one; the formation follows its process types.
-    pub(crate) async fn make_current(&self, tx: &mut Tx, app: &App, id: ReleaseId, slug: Option<&Slug>) -> Result<()> {
-        let doing = failed("make a release current");
-        tx.set_current_release(app.id, id).await.map_err(doing)?;
-        let Some(slug) = slug else { return Ok(()) };
-        let is_first = tx.formation(app.id).await.map_err(doing)?.is_empty();
-        let definitions: Vec<_> = slug
-            .process_types
-            .iter()
-            .map(|(process_type, command)| ProcessDefinition {
-                process_type: process_type.clone(),
-                command: command.clone(),
-                // The first deploy starts one web dyno; types that come later wait to be scaled.
-                quantity_if_new: u32::from(is_first && process_type.is_web()),
-                size_if_new: DynoSize::DEFAULT,
-            })
-            .collect();
-        tx.replace_process_types(app.id, &definitions).await.map_err(doing)
-    }
-
-    /// The slug that runs now, as the transaction sees it.
-    pub(crate) async fn current_slug(&self, tx: &mut Tx, app: &App) -> Result<Option<SlugId>> {
-        let release = tx.current_release(app.id).await.map_err(failed("read the current release"))?;
-        Ok(release.and_then(|release| release.slug_id))
     }
 
     /// Everybody who acts on a new release looks.

@@ -6,13 +6,6 @@ pub fn if_none_match(header: &str, tag: &str) -> bool {
     header.trim() == "*" || tags(header).any(|candidate| opaque(candidate) == opaque(tag))
 }
 
-/// Whether an `If-Match` header lets a change of the thing with `tag` pass. Our tags are made of the body, so a
-/// weak one that clients got through a proxy still names the same thing.
-#[must_use]
-pub fn if_match(header: &str, tag: &str) -> bool {
-    if_none_match(header, tag)
-}
-
 fn opaque(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }

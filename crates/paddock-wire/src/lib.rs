@@ -10,6 +10,7 @@ pub mod app;
 pub mod authorization;
 pub mod build;
 pub mod buildpack_installation;
+pub mod buildpack_registry;
 pub mod collaborator;
 pub mod config_var;
 pub mod domain;

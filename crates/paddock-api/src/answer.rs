@@ -1,0 +1,92 @@
+//! Successful answers: a status and JSON, a page of a list.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use paddock_wire::range::{self, Attribute, InvalidRange, Page, Range};
+use serde::Serialize;
+
+use crate::problem::Problem;
+
+/// What a handler returns.
+pub(crate) type Reply<T> = Result<Answer<T>, Problem>;
+
+const NEXT_RANGE: HeaderName = HeaderName::from_static("next-range");
+
+/// A success: a status, a body, and headers of a list.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: T,
+}
+
+/// 200 with a body.
+pub(crate) fn ok<T>(body: T) -> Answer<T> {
+    Answer { status: StatusCode::OK, headers: HeaderMap::new(), body }
+}
+
+/// 201 with what was made.
+pub(crate) fn created<T>(body: T) -> Answer<T> {
+    Answer { status: StatusCode::CREATED, headers: HeaderMap::new(), body }
+}
+
+/// 202 with an empty object: begun, not finished.
+pub(crate) fn accepted() -> Answer<Empty> {
+    Answer { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: Empty {} }
+}
+
+/// `{}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Empty {}
+
+/// 200 or 206 with the page that the request's Range header asks for.
+pub(crate) fn page<T>(items: Vec<T>, range: &Range, attributes: &[Attribute<T>]) -> Reply<Vec<T>> {
+    let Page { items, accept_ranges, content_range, next_range } = range::paginate(items, range, attributes)?;
+    let mut answer = ok(items);
+    let mut add = |name, value: Option<String>| {
+        // Header values are attribute names and keys: ids, numbers and names. What is none of them is left out.
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            answer.headers.insert(name, value);
+        }
+    };
+    if next_range.is_some() {
+        answer.status = StatusCode::PARTIAL_CONTENT;
+    }
+    add(ACCEPT_RANGES, Some(accept_ranges));
+    add(CONTENT_RANGE, content_range);
+    add(NEXT_RANGE, next_range);
+    Ok(answer)
+}
+
+/// The request's Range header, read.
+#[derive(Debug)]
+pub(crate) struct Asked(pub(crate) Range);
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let header = parts.headers.get(http::header::RANGE).map(HeaderValue::to_str).transpose();
+        Ok(Self(range::parse(header.map_err(|_| InvalidRange::Grammar)?)?))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, &self.body);
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// JSON, readable, as the platform prints it.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec_pretty(body).expect("wire types have text keys and do not fail");
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,61 @@
+//! Request bodies: JSON with a limit on bytes and on time.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use paddock_core::ErrorId;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// Most bytes of a JSON body. Config vars come to 64 KiB, escaped to a few times that.
+const JSON_BYTES_MAX: usize = 1024 * 1024;
+/// How long a JSON body may take, so that slow bodies do not pile up.
+const JSON_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A JSON body that must be there.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body that may be absent: then everything in it is.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        parse(&read(request).await?).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), JSON_BYTES_MAX);
+    match tokio::time::timeout(JSON_TIME_MAX, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+            ErrorId::PayloadTooLarge,
+            format!("The request's body is too large: at most {JSON_BYTES_MAX} bytes are taken."),
+        )),
+        Ok(Err(_)) => Err(Problem::new(ErrorId::BadRequest, "The request's body ended early.")),
+        Err(_) => Err(Problem::new(ErrorId::BadRequest, "The request's body did not come in time.")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            Problem::new(ErrorId::InvalidParams, format!("The request's body is not acceptable: {error}."))
+        }
+        _ => Problem::new(ErrorId::BadRequest, format!("The request's body is not valid JSON: {error}.")),
+    })
+}

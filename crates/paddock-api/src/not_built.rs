@@ -1,0 +1,117 @@
+//! What the platform has and this server does not yet: an honest 404 that names it.
+//!
+//! Written by hand from the published schema's list of resources.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use paddock_core::ErrorId;
+
+use crate::problem::Problem;
+
+/// Paths of the platform that are not built, and what each is. `{}` stands for one segment; what follows a path
+/// belongs to it. The first that fits counts.
+pub const NOT_BUILT: &[(&str, &str)] = &[
+    ("/account/app-transfers", "App transfers are"),
+    ("/account/credits", "Billing is"),
+    ("/account/invoices", "Billing is"),
+    ("/account/keys", "SSH keys are"),
+    ("/account/payment-method", "Billing is"),
+    ("/account/payments", "Billing is"),
+    ("/account/sms-number", "Text messages are"),
+    ("/account", "This call is"),
+    ("/accounts", "Dyno hour quotas are"),
+    ("/actions/addon-attachments", "Add-ons are"),
+    ("/actions/addons", "Add-ons are"),
+    ("/addon-attachments", "Add-ons are"),
+    ("/addon-services", "Add-ons are"),
+    ("/addons", "Add-ons are"),
+    ("/app-setups", "App setups are"),
+    ("/apps/{}/acm", "Automatic certificates are"),
+    ("/apps/{}/addon-attachments", "Add-ons are"),
+    ("/apps/{}/addons", "Add-ons are"),
+    ("/apps/{}/app-setups", "App setups are"),
+    ("/apps/{}/log-drains", "Log drains are"),
+    ("/apps/{}/metrics", "Metrics are"),
+    ("/apps/{}/oci-images", "Cloud native images are"),
+    ("/apps/{}/pipeline-couplings", "Pipelines are"),
+    ("/apps/{}/pre-authorizations", "Two-factor authentication is"),
+    ("/apps/{}/review-app", "Review apps are"),
+    ("/apps/{}/sni-endpoints", "Certificates are"),
+    ("/apps/{}/telemetry-drains", "Telemetry drains are"),
+    ("/apps/{}/usage", "Usage reports are"),
+    ("/apps/{}/webhook-deliveries", "Webhooks are"),
+    ("/apps/{}/webhook-events", "Webhooks are"),
+    ("/apps/{}/webhooks", "Webhooks are"),
+    ("/apps", "This call is"),
+    ("/client", "Data services are"),
+    ("/data", "Data services are"),
+    ("/enterprise-accounts", "Enterprise accounts are"),
+    ("/filters/apps", "Filters are"),
+    ("/identity-providers", "Single sign-on is"),
+    ("/invoice-address", "Billing is"),
+    ("/oauth/clients", "OAuth clients are"),
+    ("/oauth/tokens", "OAuth clients are"),
+    ("/password-resets", "Password resets are"),
+    ("/pipeline-couplings", "Pipelines are"),
+    ("/pipeline-promotions", "Pipelines are"),
+    ("/pipeline-transfers", "Pipelines are"),
+    ("/pipelines", "Pipelines are"),
+    ("/postgres", "Data services are"),
+    ("/redis", "Data services are"),
+    ("/review-apps", "Review apps are"),
+    ("/schema", "The schema document is"),
+    ("/spaces", "Spaces are"),
+    ("/team", "Teams are"),
+    ("/teams", "Teams are"),
+    ("/telemetry-drains", "Telemetry drains are"),
+    ("/test-cases", "CI is"),
+    ("/test-nodes", "CI is"),
+    ("/test-runs", "CI is"),
+    ("/users/{}/invoices", "Billing is"),
+    ("/users", "This call is"),
+];
+
+/// Answers every path that no route has.
+pub(crate) async fn fallback(request: Request) -> Response {
+    let path = request.uri().path();
+    let message = match what_is_not_built(path) {
+        Some(what) => format!("{what} not built on this server yet."),
+        None => {
+            "The requested API endpoint was not found. Are you using the right HTTP verb and path?".to_owned()
+        }
+    };
+    Problem::new(ErrorId::NotFound, message).into_response()
+}
+
+fn what_is_not_built(path: &str) -> Option<&'static str> {
+    NOT_BUILT.iter().find(|(pattern, _)| covers(pattern, path)).map(|(_, what)| *what)
+}
+
+fn covers(pattern: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    pattern.split('/').all(|wanted| match segments.next() {
+        Some(segment) => wanted == segment || (wanted == "{}" && !segment.is_empty()),
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_paths_are_named_and_unknown_ones_are_not() {
+        assert_eq!(what_is_not_built("/pipelines/x/stage/test/config-vars"), Some("Pipelines are"));
+        assert_eq!(what_is_not_built("/apps/a/addons/b"), Some("Add-ons are"));
+        assert_eq!(what_is_not_built("/apps//addons"), Some("This call is"));
+        assert_eq!(what_is_not_built("/pipelinesx"), None);
+        assert_eq!(what_is_not_built("/"), None);
+    }
+
+    #[test]
+    fn a_later_entry_is_never_hidden_by_an_earlier_one() {
+        for (index, (pattern, _)) in NOT_BUILT.iter().enumerate() {
+            assert_eq!(NOT_BUILT.iter().position(|(earlier, _)| covers(earlier, pattern)), Some(index));
+        }
+    }
+}

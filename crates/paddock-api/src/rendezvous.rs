@@ -1,0 +1,165 @@
+//! Rendezvous: raw connections of `heroku run` clients, over a Unix socket behind the router.
+//!
+//! After the PROXY header comes the secret and CR LF, nothing else. The client throws away the first piece that it
+//! receives (contract `heroku-cli.md`, 4.1): so `rendezvous` goes alone, and output waits until the client has
+//! surely read it. Then bytes flow both ways until the program ends.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use paddock_control::dyno::{DynoInput, DynoSession};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::{Api, proxy_header};
+
+/// How long a client may take to say its secret.
+const SECRET_TIME_MAX: Duration = Duration::from_secs(30);
+const SECRET_BYTES_MAX: usize = 1024;
+/// Between the greeting and the first output: the router passes on what it reads at once, so a pause here is a
+/// boundary between two records there.
+const GREETING_PAUSE: Duration = Duration::from_millis(100);
+/// A session in which nothing moves ends. Source: contract `heroku-cli.md`, 4.1.
+const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long a client may take to hang up after the end: closing first could lose what it has not read.
+const HANG_UP_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Serves rendezvous clients until `shutdown`. Sessions that run then are cut; their dynos are not.
+pub async fn serve_rendezvous(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
+    let sessions = TaskTracker::new();
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match stream {
+            Ok((stream, _)) => {
+                let (api, shutdown) = (api.clone(), shutdown.clone());
+                sessions.spawn(async move {
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        ended = session(stream, &api) => {
+                            if let Err(error) = ended {
+                                tracing::debug!(%error, "a rendezvous session ended early");
+                            }
+                        }
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a rendezvous connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    sessions.close();
+    sessions.wait().await;
+}
+
+async fn session(mut stream: UnixStream, api: &Api) -> io::Result<()> {
+    let hello = async {
+        proxy_header::read(&mut stream).await?;
+        read_secret(&mut stream).await
+    };
+    let secret =
+        tokio::time::timeout(SECRET_TIME_MAX, hello).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let attached = api.control.attach_dyno(&secret).await;
+    stream.write_all(b"rendezvous\r\n").await?;
+    stream.flush().await?;
+    tokio::time::sleep(GREETING_PAUSE).await;
+    match attached {
+        Ok(session) => {
+            tracing::info!(dyno.name = session.dyno(), "a client attached to a one-off dyno");
+            join(stream, session).await
+        }
+        Err(error) => {
+            stream.write_all(format!(" !    {}\r\n", error.message).as_bytes()).await?;
+            hang_up(stream).await
+        }
+    }
+}
+
+/// The line up to CR LF. What follows a `?` is not part of the secret.
+async fn read_secret(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        // Byte by byte: what comes after the line belongs to the program.
+        line.push(stream.read_u8().await?);
+        if line.len() > SECRET_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the secret is too long"));
+        }
+    }
+    let line = String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(line.trim_end().split('?').next().unwrap_or_default().to_owned())
+}
+
+async fn join(stream: UnixStream, mut session: DynoSession) -> io::Result<()> {
+    let input = session.input();
+    let (reader, mut writer) = stream.into_split();
+    let moved = Arc::new(tokio::sync::Notify::new());
+    let typing = tokio::spawn(forward(reader, input, moved.clone()));
+    let outcome = loop {
+        tokio::select! {
+            bytes = session.next_output() => match bytes {
+                None => break Ok(()),
+                Some(bytes) => {
+                    if let Err(error) = writer.write_all(&bytes).await {
+                        break Err(error);
+                    }
+                }
+            },
+            // The client's bytes count as movement, too.
+            () = moved.notified() => {}
+            () = tokio::time::sleep(IDLE_MAX) => break Ok(()),
+        }
+    };
+    // The end of our side first; then the client hangs up when it has read everything.
+    let _ = writer.shutdown().await;
+    let _ = tokio::time::timeout(HANG_UP_TIME_MAX, typing).await;
+    outcome
+}
+
+/// Copies what the client types. Its end ends the program's input.
+async fn forward(mut reader: impl AsyncRead + Unpin, input: DynoInput, moved: Arc<tokio::sync::Notify>) {
+    let mut buffer = BytesMut::with_capacity(16 * 1024);
+    let mut takes_more = true;
+    loop {
+        buffer.reserve(4096);
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {
+                moved.notify_one();
+                let bytes = buffer.split().freeze();
+                // A program that has ended takes no more; reading goes on, so that the client's end is seen.
+                takes_more = takes_more && input.write(bytes).await;
+            }
+        }
+    }
+    input.end().await;
+}
+
+async fn hang_up(mut stream: UnixStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = [0; 1024];
+    let drain = async { while let Ok(1..) = stream.read(&mut rest).await {} };
+    let _ = tokio::time::timeout(HANG_UP_TIME_MAX, drain).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_secret;
+
+    #[tokio::test]
+    async fn the_secret_ends_before_the_query_and_takes_nothing_else() {
+        let mut bytes = &b"abc?x=1\r\nrest"[..];
+        assert_eq!(read_secret(&mut bytes).await.unwrap(), "abc");
+        assert_eq!(bytes, b"rest");
+        assert!(read_secret(&mut &[b'a'; 5000][..]).await.is_err());
+        assert!(read_secret(&mut &b"abc"[..]).await.is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! `/apps`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use paddock_control::app::{App, AppChange, AppOrder};
+use paddock_wire as wire;
+use paddock_wire::named::Identity;
+use paddock_wire::range::{Attribute, Key};
+
+use super::time::time;
+use super::{Access, Endpoint, Segments, delete, get, patch, post, region, stack};
+use crate::Api;
+use crate::answer::{Asked, Reply, created, ok, page};
+use crate::authentication::By;
+use crate::body::{Json, OptionalJson};
+
+const SORTED_BY: [Attribute<wire::App>; 2] = [
+    Attribute { name: "id", key: |app| Key::Text(app.id.clone()) },
+    Attribute { name: "name", key: |app| Key::Text(app.name.clone()) },
+];
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post(Access::Token, "/apps", create),
+        get(Access::Token, "/apps", list),
+        get(Access::Token, "/users/{user}/apps", list_of_user),
+        get(Access::Token, "/apps/{app}", info),
+        patch(Access::Token, "/apps/{app}", update),
+        delete(Access::Token, "/apps/{app}", destroy),
+    ]
+}
+
+async fn create(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    OptionalJson(body): OptionalJson<wire::app::Create>,
+) -> Reply<wire::App> {
+    let order = AppOrder {
+        name: body.name,
+        stack: body.stack.map(text),
+        region: body.region.map(text),
+        features: body.feature_flags.unwrap_or_default(),
+    };
+    Ok(created(view(&api, api.control.create_app(&actor, order).await?)))
+}
+
+async fn list(By(actor): By, Asked(range): Asked, State(api): State<Arc<Api>>) -> Reply<Vec<wire::App>> {
+    let apps = api.control.list_apps(&actor).await?;
+    page(apps.into_iter().map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
+}
+
+async fn list_of_user(
+    By(actor): By,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+    Segments(user): Segments<String>,
+) -> Reply<Vec<wire::App>> {
+    let apps = api.control.list_apps_of_user(&actor, &user).await?;
+    page(apps.into_iter().map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
+}
+
+async fn info(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+) -> Reply<wire::App> {
+    Ok(ok(view(&api, api.control.app(&actor, &app).await?)))
+}
+
+async fn update(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+    Json(body): Json<wire::app::Update>,
+) -> Reply<wire::App> {
+    let change =
+        AppChange { name: body.name, maintenance: body.maintenance, build_stack: body.build_stack.map(text) };
+    Ok(ok(view(&api, api.control.update_app(&actor, &app, change).await?)))
+}
+
+async fn destroy(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+) -> Reply<wire::App> {
+    Ok(ok(view(&api, api.control.destroy_app(&actor, &app).await?)))
+}
+
+fn text(identity: Identity) -> String {
+    identity.as_str().to_owned()
+}
+
+fn view(api: &Api, app: App) -> wire::App {
+    let config = api.control.config();
+    wire::App {
+        acm: false,
+        archived_at: None,
+        base_image_name: None,
+        build_stack: stack::reference(app.stack),
+        buildpack_provided_description: app.buildpack_description,
+        buildpacks: None,
+        created_at: time(app.created_at),
+        current_build_architecture: Vec::new(),
+        generation: "cedar".to_owned(),
+        git_url: format!("https://{}/{}.git", config.git_host(), app.name),
+        id: app.id.to_string(),
+        internal_routing: false,
+        maintenance: app.maintenance,
+        web_url: Some(config.web_url(&app.name)),
+        name: app.name.to_string(),
+        owner: wire::UserRef { email: app.owner_email, id: app.owner_id.to_string() },
+        organization: None,
+        team: None,
+        region: region::reference(),
+        released_at: app.released_at.map(time),
+        repo_size: app.repo_bytes,
+        slug_size: app.slug_bytes,
+        space: None,
+        stack: stack::reference(app.stack),
+        updated_at: time(app.updated_at),
+    }
+}

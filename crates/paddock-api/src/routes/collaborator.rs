@@ -1,0 +1,57 @@
+//! `/apps/{app}/collaborators`: reading only; adding and removing are not built yet.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use paddock_control::collaborator::Collaborator;
+use paddock_wire as wire;
+use paddock_wire::range::{Attribute, Key};
+
+use super::time::time;
+use super::{Access, Endpoint, Segments, get};
+use crate::Api;
+use crate::answer::{Asked, Reply, ok, page};
+use crate::authentication::By;
+
+const SORTED_BY: [Attribute<wire::Collaborator>; 1] =
+    [Attribute { name: "id", key: |collaborator| Key::Text(collaborator.id.clone()) }];
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(Access::Token, "/apps/{app}/collaborators", list),
+        get(Access::Token, "/apps/{app}/collaborators/{collaborator}", info),
+    ]
+}
+
+async fn list(
+    By(actor): By,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+) -> Reply<Vec<wire::Collaborator>> {
+    let collaborators = api.control.list_collaborators(&actor, &app).await?;
+    page(collaborators.into_iter().map(view).collect(), &range, &SORTED_BY)
+}
+
+async fn info(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, collaborator)): Segments<(String, String)>,
+) -> Reply<wire::Collaborator> {
+    Ok(ok(view(api.control.collaborator(&actor, &app, &collaborator).await?)))
+}
+
+fn view(collaborator: Collaborator) -> wire::Collaborator {
+    wire::Collaborator {
+        app: wire::NamedRef { id: collaborator.app_id.to_string(), name: collaborator.app_name.to_string() },
+        created_at: time(collaborator.created_at),
+        id: collaborator.id.to_string(),
+        role: Some(collaborator.role.to_owned()),
+        updated_at: time(collaborator.updated_at),
+        user: wire::collaborator::User {
+            email: collaborator.email,
+            federated: false,
+            id: collaborator.account_id.to_string(),
+        },
+    }
+}

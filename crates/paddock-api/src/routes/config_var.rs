@@ -1,0 +1,45 @@
+//! `/apps/{app}/config-vars`. A change is finished as a release before the answer: the client reads it at once.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use paddock_wire::config_var::{ConfigVars, Update};
+
+use super::{Access, Endpoint, Segments, get, patch};
+use crate::Api;
+use crate::answer::{Reply, ok};
+use crate::authentication::By;
+use crate::body::Json;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(Access::Token, "/apps/{app}/config-vars", info),
+        patch(Access::Token, "/apps/{app}/config-vars", update),
+        get(Access::Token, "/apps/{app}/releases/{release}/config-vars", info_of_release),
+    ]
+}
+
+async fn info(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+) -> Reply<ConfigVars> {
+    Ok(ok(api.control.config_vars(&actor, &app).await?))
+}
+
+async fn update(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+    Json(changes): Json<Update>,
+) -> Reply<ConfigVars> {
+    Ok(ok(api.control.update_config_vars(&actor, &app, changes).await?))
+}
+
+async fn info_of_release(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, release)): Segments<(String, String)>,
+) -> Reply<ConfigVars> {
+    Ok(ok(api.control.release_config_vars(&actor, &app, &release).await?))
+}

@@ -1,0 +1,99 @@
+//! `/apps/{app}/features` and `/account/features`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use paddock_control::feature::Feature;
+use paddock_wire as wire;
+use paddock_wire::range::{Attribute, Key};
+
+use super::time::time;
+use super::{Access, Endpoint, Segments, get, patch};
+use crate::Api;
+use crate::answer::{Asked, Reply, ok, page};
+use crate::authentication::By;
+use crate::body::Json;
+
+const SORTED_BY: [Attribute<wire::Feature>; 2] = [
+    Attribute { name: "id", key: |feature| Key::Text(feature.id.clone()) },
+    Attribute { name: "name", key: |feature| Key::Text(feature.name.clone()) },
+];
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(Access::Token, "/apps/{app}/features", list),
+        get(Access::Token, "/apps/{app}/features/{feature}", info),
+        patch(Access::Token, "/apps/{app}/features/{feature}", update),
+        get(Access::Token, "/account/features", list_of_account),
+        get(Access::Token, "/account/features/{feature}", info_of_account),
+        patch(Access::Token, "/account/features/{feature}", update_of_account),
+    ]
+}
+
+async fn list(
+    By(actor): By,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+) -> Reply<Vec<wire::Feature>> {
+    let features = api.control.list_app_features(&actor, &app).await?;
+    page(features.into_iter().map(view).collect(), &range, &SORTED_BY)
+}
+
+async fn info(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, feature)): Segments<(String, String)>,
+) -> Reply<wire::Feature> {
+    Ok(ok(view(api.control.app_feature(&actor, &app, &feature).await?)))
+}
+
+async fn update(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, feature)): Segments<(String, String)>,
+    Json(body): Json<wire::feature::Update>,
+) -> Reply<wire::Feature> {
+    Ok(ok(view(api.control.set_app_feature(&actor, &app, &feature, body.enabled).await?)))
+}
+
+async fn list_of_account(
+    By(actor): By,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+) -> Reply<Vec<wire::Feature>> {
+    let features = api.control.list_account_features(&actor).await?;
+    page(features.into_iter().map(view).collect(), &range, &SORTED_BY)
+}
+
+async fn info_of_account(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(feature): Segments<String>,
+) -> Reply<wire::Feature> {
+    Ok(ok(view(api.control.account_feature(&actor, &feature).await?)))
+}
+
+async fn update_of_account(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(feature): Segments<String>,
+    Json(body): Json<wire::feature::Update>,
+) -> Reply<wire::Feature> {
+    Ok(ok(view(api.control.set_account_feature(&actor, &feature, body.enabled).await?)))
+}
+
+fn view(feature: Feature) -> wire::Feature {
+    wire::Feature {
+        created_at: time(feature.created_at),
+        description: feature.description.to_owned(),
+        doc_url: feature.doc_url,
+        enabled: feature.enabled,
+        id: feature.id.to_string(),
+        name: feature.name.to_owned(),
+        state: feature.state.to_owned(),
+        updated_at: time(feature.updated_at),
+        display_name: feature.display_name.to_owned(),
+        feedback_email: feature.feedback_email,
+    }
+}

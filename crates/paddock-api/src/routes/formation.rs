@@ -1,0 +1,102 @@
+//! `/apps/{app}/formation`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use paddock_control::formation::{Formation, FormationChange, QuantityChange};
+use paddock_core::ErrorId;
+use paddock_wire as wire;
+use paddock_wire::formation::{BatchUpdate, Quantity, Update};
+use paddock_wire::range::{Attribute, Key};
+
+use super::time::time;
+use super::{Access, Endpoint, Segments, dyno_size, get, patch};
+use crate::Api;
+use crate::answer::{Asked, Reply, ok, page};
+use crate::authentication::By;
+use crate::body::Json;
+use crate::problem::Problem;
+
+const SORTED_BY: [Attribute<wire::Formation>; 2] = [
+    Attribute { name: "id", key: |formation| Key::Text(formation.id.clone()) },
+    Attribute { name: "type", key: |formation| Key::Text(formation.process_type.clone()) },
+];
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get(Access::Token, "/apps/{app}/formation", list),
+        patch(Access::Token, "/apps/{app}/formation", update_batch),
+        get(Access::Token, "/apps/{app}/formation/{formation}", info),
+        patch(Access::Token, "/apps/{app}/formation/{formation}", update),
+    ]
+}
+
+async fn list(
+    By(actor): By,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+) -> Reply<Vec<wire::Formation>> {
+    let formation = api.control.list_formation(&actor, &app).await?;
+    page(formation.into_iter().map(view).collect(), &range, &SORTED_BY)
+}
+
+async fn info(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, formation)): Segments<(String, String)>,
+) -> Reply<wire::Formation> {
+    Ok(ok(view(api.control.formation(&actor, &app, &formation).await?)))
+}
+
+async fn update_batch(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+    Json(body): Json<BatchUpdate>,
+) -> Reply<Vec<wire::Formation>> {
+    let changes = body.updates.into_iter().map(|update| change(update, None)).collect::<Result<_, _>>()?;
+    let formation = api.control.update_formation(&actor, &app, changes).await?;
+    Ok(ok(formation.into_iter().map(view).collect()))
+}
+
+async fn update(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, formation)): Segments<(String, String)>,
+    Json(body): Json<Update>,
+) -> Reply<wire::Formation> {
+    let changes = vec![change(body, Some(formation.clone()))?];
+    api.control.update_formation(&actor, &app, changes).await?;
+    Ok(ok(view(api.control.formation(&actor, &app, &formation).await?)))
+}
+
+fn change(update: Update, process_type: Option<String>) -> Result<FormationChange, Problem> {
+    if update.docker_image.is_some() {
+        return Err(Problem::new(ErrorId::NotFound, "Container releases are not built on this server yet."));
+    }
+    let size = update.wanted_size().map(str::to_owned);
+    let missing = || Problem::new(ErrorId::InvalidParams, "Each update must have a \"type\".");
+    Ok(FormationChange {
+        process_type: process_type.or(update.process_type).ok_or_else(missing)?,
+        quantity: update.quantity.map(|quantity| match quantity {
+            Quantity::Exact(number) => QuantityChange::Exact(number),
+            Quantity::Relative(number) => QuantityChange::Relative(number),
+        }),
+        size,
+    })
+}
+
+fn view(formation: Formation) -> wire::Formation {
+    wire::Formation {
+        app: wire::NamedRef { id: formation.app_id.to_string(), name: formation.app_name.to_string() },
+        command: formation.command,
+        created_at: time(formation.created_at),
+        dyno_size: dyno_size::reference(formation.size),
+        id: formation.id.to_string(),
+        quantity: formation.quantity,
+        size: formation.size.as_str().to_owned(),
+        process_type: formation.process_type.to_string(),
+        updated_at: time(formation.updated_at),
+    }
+}

@@ -1,0 +1,174 @@
+//! Every route, one file per noun, and the order of the layers around them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Path};
+use axum::handler::Handler;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{self, MethodRouter};
+use http::request::Parts;
+use paddock_core::ErrorId;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+use crate::{Api, layers, not_built};
+
+mod account;
+mod app;
+mod authorization;
+mod build;
+mod buildpack_installation;
+mod buildpack_registry;
+mod collaborator;
+mod config_var;
+mod domain;
+mod dyno;
+mod dyno_size;
+mod feature;
+mod formation;
+mod git;
+mod hello;
+mod log_session;
+mod nothing_attached;
+mod output;
+mod region;
+mod release;
+mod slug;
+mod source;
+mod stack;
+mod time;
+
+/// A route, for walkers and for the coverage table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// `GET`, `POST` …
+    pub method: &'static str,
+    /// Its pattern; `{app}` stands for one segment.
+    pub path: &'static str,
+    /// What lets a client in.
+    pub access: Access,
+}
+
+/// What lets a client in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The token of an account; the handler shows what that account may see.
+    Token,
+    /// The path holds a secret of one purpose.
+    Secret,
+    /// Everybody: what is there is public.
+    Public,
+    /// A token as password, asked for by `WWW-Authenticate` (git).
+    Challenge,
+}
+
+/// A route with its handler.
+struct Endpoint {
+    route: Route,
+    handler: MethodRouter<Arc<Api>>,
+}
+
+/// Every route there is.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    platform().chain(open()).map(|endpoint| endpoint.route).collect()
+}
+
+/// Calls that ask for version 3 of the API with a token.
+fn platform() -> impl Iterator<Item = Endpoint> {
+    [
+        account::endpoints(),
+        app::endpoints(),
+        authorization::endpoints(),
+        build::endpoints(),
+        buildpack_installation::endpoints(),
+        collaborator::endpoints(),
+        config_var::endpoints(),
+        domain::endpoints(),
+        dyno::endpoints(),
+        dyno_size::endpoints(),
+        feature::endpoints(),
+        formation::endpoints(),
+        log_session::endpoints(),
+        nothing_attached::endpoints(),
+        region::endpoints(),
+        release::endpoints(),
+        slug::endpoints(),
+        source::endpoints(),
+        stack::endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Addresses that are not API calls: secrets in the path, git, pages.
+fn open() -> impl Iterator<Item = Endpoint> {
+    [
+        buildpack_registry::endpoints(),
+        git::endpoints(),
+        hello::endpoints(),
+        log_session::streams(),
+        output::endpoints(),
+        source::uploads(),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The whole server. Layers are named from the inside out; a request passes them from the last to the first.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let platform = gathered(platform())
+        .fallback(not_built::fallback)
+        .method_not_allowed_fallback(not_built::fallback)
+        // Innermost, so that only what an authenticated client gets is tagged, and 304 still counts as a request.
+        .layer(from_fn(layers::conditional))
+        // After Accept: a client of another version learns that before anything else.
+        .layer(from_fn_with_state(api.clone(), layers::authenticate))
+        .layer(from_fn(layers::accept_version));
+    gathered(open())
+        .merge(platform)
+        // Inside the record, so that a panic is recorded like any other failure.
+        .layer(from_fn(layers::guard))
+        // Outermost: every answer has a request id and a record.
+        .layer(from_fn(layers::record))
+        .with_state(api)
+}
+
+fn gathered(endpoints: impl Iterator<Item = Endpoint>) -> Router<Arc<Api>> {
+    endpoints.fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handler))
+}
+
+macro_rules! methods {
+    ($($name:ident $text:literal;)*) => {$(
+        fn $name<H, T>(access: Access, path: &'static str, handler: H) -> Endpoint
+        where
+            H: Handler<T, Arc<Api>>,
+            T: 'static,
+        {
+            Endpoint { route: Route { method: $text, path, access }, handler: routing::$name(handler) }
+        }
+    )*};
+}
+
+methods! {
+    get "GET";
+    post "POST";
+    put "PUT";
+    patch "PATCH";
+    delete "DELETE";
+}
+
+/// The segments of a path that stand for something.
+struct Segments<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(segments)) => Ok(Self(segments)),
+            Err(_) => Err(Problem::new(ErrorId::BadRequest, "The request's path cannot be read.")),
+        }
+    }
+}

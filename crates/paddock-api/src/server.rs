@@ -1,0 +1,84 @@
+//! The accept loop: a connection from the router is a PROXY header, then HTTP/1.1 with upgrades.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::client::Client;
+use crate::{Api, proxy_header, routes};
+
+/// How long a connection may take to send its PROXY header and each request's head.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long requests in flight get to finish when the server ends.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Serves the API until `shutdown`: then accepts no more, finishes what is in flight (up to 30 s), and returns.
+pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
+    let router = routes::router(api);
+    let connections = TaskTracker::new();
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match stream {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, router.clone(), shutdown.clone()));
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: others must end before one more can be had.
+                tracing::warn!(%error, "could not accept a connection from the router");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    connections.close();
+    if tokio::time::timeout(DRAIN_TIME_MAX, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests were still in flight at the end");
+    }
+}
+
+async fn connection(mut stream: UnixStream, router: Router, shutdown: CancellationToken) {
+    let client = match tokio::time::timeout(HEAD_TIME_MAX, proxy_header::read(&mut stream)).await {
+        Ok(Ok(client)) => client,
+        // The router connects ahead of need and may hang up unused.
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => return,
+        Ok(Err(error)) => return tracing::warn!(%error, "a connection did not begin as the router's do"),
+        Err(_) => return tracing::warn!("a connection sent no PROXY header in time"),
+    };
+    let service = hyper::service::service_fn(move |request| answer(router.clone(), client, request));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients hang up; that is no news to an operator.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(
+    router: Router,
+    client: Client,
+    mut request: Request<Incoming>,
+) -> Result<http::Response<Body>, std::convert::Infallible> {
+    request.extensions_mut().insert(client);
+    router.oneshot(request.map(Body::new)).await
+}
