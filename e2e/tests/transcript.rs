@@ -247,6 +247,8 @@ impl Journey {
         let echoed = self.transcript.note(echoed).succeeded();
         assert!(echoed.stdout.contains("line through cat"), "{}", echoed.text());
 
+        self.run_in_a_terminal();
+
         let said = self.note(&["run:detached", "echo detached dyno was here"]);
         assert!(said.contains("run."), "{said}");
         wait_until("the detached dyno's line", Duration::from_secs(60), || {
@@ -258,6 +260,22 @@ impl Journey {
         wait_until("one-off dynos to be gone", Duration::from_secs(60), || {
             self.server.dynos(APP).iter().all(|dyno| !dyno.0.starts_with("run.")).then_some(())
         });
+    }
+
+    /// With a terminal the dyno has one of the same size, and its program may ask questions.
+    fn run_in_a_terminal(&self) {
+        let mut command = self.cli.program("script", self.repo.path());
+        let line = format!(
+            "stty rows 33 cols 99; heroku run --exit-code --app {APP} 'stty size; tty; test -t 0 && exit 5'"
+        );
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let outcome = e2e::run(command, b"", Duration::from_secs(120));
+        assert_eq!(outcome.status, 5, "{}", outcome.text());
+        assert!(
+            outcome.stdout.contains("33 99") && outcome.stdout.contains("/dev/pts/"),
+            "{}",
+            outcome.stdout
+        );
     }
 
     fn settings(&mut self) {
