@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     /// Its only folder (`DIR/router`): `routes.json` (the last table), `spool/` (request records), `tls/`
-    /// (`platform.crt` and `platform.key`, PEM, written by `serve`; further pairs are named by their host).
+    /// (`cert.pem` and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`).
     pub folder: PathBuf,
     /// `serve`'s socket for requests to the platform (`DIR/run/serve.sock`).
     pub serve_socket: PathBuf,

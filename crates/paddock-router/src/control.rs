@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use paddock_ipc::frame;
 use paddock_ipc::routes::{FromRouter, Listener, ToRouter};
@@ -28,8 +29,9 @@ pub(crate) async fn accept(router: Arc<Router>, listener: UnixListener) {
         let stream = match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => stream,
             Err(error) => {
+                // Usually out of descriptors.
                 tracing::warn!(%error, "could not accept a control connection");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };

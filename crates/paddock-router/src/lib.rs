@@ -34,4 +34,4 @@ mod tunnel;
 pub use config::{Limits, RouterConfig, RouterError};
 pub use record::{TAG_LOST, TAG_REQUEST};
 pub use router::{Stop, run, run_until};
-pub use start::{RouterStart, RunAs, StartError, main};
+pub use start::{RouterStart, RunAs, main};

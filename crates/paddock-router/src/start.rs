@@ -4,9 +4,10 @@
 //! descriptors beside it: first the listening control socket, then one for each of `listeners`. So no descriptor is
 //! inherited by accident and none has to be conjured up from a number.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ impl RouterStart {
 
 /// Why the process `paddockd router` ended.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+enum StartError {
     /// Standard input is not the socket that `serve` makes, or what it sent is not a start message.
     #[error(
         "could not read the start message from standard input (the router is started by `paddockd serve`)"
@@ -96,12 +97,23 @@ pub enum StartError {
     Router(#[source] RouterError),
 }
 
-/// Runs the process: reads the start message, gives up privileges, serves until SIGTERM or a stop message.
-/// Must be called before any thread exists, because privileges belong to threads.
-///
-/// # Errors
-/// When the start message is not there, a privilege cannot be given up, or the router cannot begin.
-pub fn main(program_version: &str) -> Result<(), StartError> {
+/// The process `paddockd router`: reads the start message, gives up privileges, serves until SIGTERM or a stop
+/// message. Must be called before any thread exists, because privileges belong to threads.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    let mut causes = format!("the router did not start: {error}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(deeper) = cause {
+        causes.push_str(&format!(": {deeper}"));
+        cause = deeper.source();
+    }
+    // Its own log may not be open yet, so whoever started it is told; and if that one is gone, nobody can be.
+    let _ = writeln!(io::stderr(), "{causes}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), StartError> {
     let (start, control, sockets) = receive_start(io::stdin().as_fd())?;
     // Ctrl-C and hang-ups of the terminal that started `serve` are not ours. Already a leader: nothing to do.
     let _ = rustix::process::setsid();
@@ -122,7 +134,7 @@ pub fn main(program_version: &str) -> Result<(), StartError> {
         serve_socket: start.serve_socket,
         rendezvous_socket: start.rendezvous_socket,
         instance: start.instance,
-        program_version: program_version.to_owned(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
         limits: Limits::heroku(),
     };
     let result = runtime.block_on(async {

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -134,7 +133,8 @@ fn compile(sent: &RouteTable, before: &Table) -> Table {
         .iter()
         .map(|(id, route)| (id.clone(), Arc::new(compile_app(id, route, before.app(id)))))
         .collect();
-    let hosts = sent.hosts.iter().filter_map(|(host, id)| Some((host.clone(), apps.get(id)?.clone())));
+    let hosts =
+        sent.hosts.iter().filter_map(|(host, id)| Some((host.to_ascii_lowercase(), apps.get(id)?.clone())));
     Table {
         generation: sent.generation,
         resolvers: sent.resolvers.clone(),
@@ -256,14 +256,12 @@ fn read_table(path: &Path) -> io::Result<Option<RouteTable>> {
     }
 }
 
-/// Written beside, synced and renamed: after a power cut there is the old table or the new one.
+/// Written beside and renamed: whoever is killed leaves the old table or the new one. Not synced: after a power cut
+/// its dynos are gone as well, and `serve` sends a table before anything answers.
 fn write_table(path: &Path, table: &RouteTable) -> io::Result<()> {
     let beside = path.with_extension("json.new");
-    let mut file = File::create(&beside)?;
-    file.write_all(&serde_json::to_vec(table)?)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    std::fs::write(&beside, serde_json::to_vec(table)?)?;
+    std::fs::rename(&beside, path)
 }
 
 /// The host of a `Host` value: lower case, no port. `None` when it is not one.

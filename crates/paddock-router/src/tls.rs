@@ -17,8 +17,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::RouterError;
 
-/// The file name (without ending) of the certificate for every name that has none of its own.
-const PLATFORM: &str = "platform";
+/// The chain for every name that has none of its own; that of `NAME` is `NAME.cert.pem`.
+const CERTIFICATE: &str = "cert.pem";
+/// Its key; that of `NAME` is `NAME.key.pem`.
+const KEY: &str = "key.pem";
+/// Stands for every name that has no certificate of its own.
+const ANY: &str = "";
 
 /// The acceptor for clients, and the certificates it uses.
 pub(crate) struct Certificates {
@@ -38,13 +42,14 @@ impl ResolvesServerCert for Keys {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let wildcard = name.split_once('.').map(|(_, parent)| format!("_.{parent}"));
         let own = keys.get(&name).or_else(|| keys.get(&wildcard?));
-        own.or_else(|| keys.get(PLATFORM)).cloned()
+        own.or_else(|| keys.get(ANY)).cloned()
     }
 }
 
 impl Certificates {
-    /// Begins with the pairs `NAME.crt`, `NAME.key` in `folder`; `platform` is for every name without its own, and
-    /// `_.example.com` for `*.example.com`. Without any, TLS is refused and the rest goes on.
+    /// Begins with the pairs in `folder`: `cert.pem` and `key.pem` for every name without its own, `NAME.cert.pem`
+    /// and `NAME.key.pem` for one, where `_.example.com` is `*.example.com`. Without any, TLS is refused and the
+    /// rest goes on.
     pub(crate) fn open(folder: PathBuf) -> Result<Self, RouterError> {
         let keys = Arc::new(Keys::default());
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -84,9 +89,11 @@ impl Certificates {
         let before = self.keys.0.load_full();
         let mut keys = BTreeMap::new();
         let mut all_usable = true;
-        for certificate in found.keys().filter(|path| path.extension().is_some_and(|end| end == "crt")) {
-            let Some(name) = certificate.file_stem().and_then(|name| name.to_str()) else { continue };
-            match load(certificate) {
+        for certificate in found.keys() {
+            let file = certificate.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+            let Some(prefix) = file.strip_suffix(CERTIFICATE) else { continue };
+            let name = prefix.strip_suffix('.').unwrap_or(ANY);
+            match load(certificate, &self.folder.join(format!("{prefix}{KEY}"))) {
                 Ok(key) => drop(keys.insert(name.to_owned(), Arc::new(key))),
                 Err(error) => {
                     tracing::error!(path = %certificate.display(), %error, "could not use a certificate");
@@ -112,9 +119,9 @@ fn files(folder: &Path) -> io::Result<BTreeMap<PathBuf, SystemTime>> {
     entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.metadata()?.modified()?)))).collect()
 }
 
-fn load(certificate: &Path) -> Result<CertifiedKey, Box<dyn std::error::Error>> {
+fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, Box<dyn std::error::Error>> {
     let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(certificate.with_extension("key"))?;
+    let key = PrivateKeyDer::from_pem_file(key)?;
     let provider: CryptoProvider = aws_lc_rs::default_provider();
     Ok(CertifiedKey::from_der(chain, key, &provider)?)
 }

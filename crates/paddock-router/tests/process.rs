@@ -26,13 +26,7 @@ const RUN_AS: RunAs = RunAs { uid: 64_123, gid: 64_124 };
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|argument| argument == "router") {
-        return match paddock_router::main("test") {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}: {:?}", std::error::Error::source(&error));
-                ExitCode::FAILURE
-            }
-        };
+        return paddock_router::main();
     }
     if arguments.iter().any(|argument| argument == "--list") {
         if !arguments.iter().any(|argument| argument == "--ignored") {
@@ -85,10 +79,14 @@ fn test() {
     // Whoever started it is gone, with every connection to it.
     drop((control, starter));
     assert_eq!(get(public), 404);
-    let log = std::fs::read_to_string(own.join("router.log")).unwrap();
-    assert!(log.contains("the router is up"), "{log}");
+    let log = own.join("router.log");
+    wait_for_text(&log, "the router is up");
 
     let id = rustix::process::Pid::from_child(&router.0);
+    std::fs::create_dir(own.join("tls")).unwrap();
+    std::fs::write(own.join("tls/cert.pem"), "nonsense").unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
+    wait_for_text(&log, "could not use a certificate");
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     assert!(wait(&mut router.0).success());
 }
@@ -169,6 +167,15 @@ fn get(public: SocketAddr) -> u16 {
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Waits until a file has this text in it.
+fn wait_for_text(path: &Path, text: &str) {
+    let until = Instant::now() + DEADLINE;
+    while !std::fs::read_to_string(path).unwrap().contains(text) {
+        assert!(Instant::now() < until, "no {text:?} in {}", path.display());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// Waits for the end of the process.

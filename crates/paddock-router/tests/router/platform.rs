@@ -140,13 +140,14 @@ async fn a_platform_upgrade_becomes_a_tunnel() {
     assert_eq!(at_serve.read(3).await, "bye");
 }
 
-/// Writes a new certificate for `names` where the router looks for it, and returns it.
-fn write_certificate(folder: &Path, file: &str, names: &[&str]) -> CertificateDer<'static> {
+/// Writes a new certificate for `names` where the router looks for it, and returns it. `prefix` is empty for the one
+/// of every name without its own.
+fn write_certificate(folder: &Path, prefix: &str, names: &[&str]) -> CertificateDer<'static> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(folder.join(file).with_extension("key"), made.signing_key.serialize_pem()).unwrap();
-    std::fs::write(folder.join(file).with_extension("crt"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join(format!("{prefix}key.pem")), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join(format!("{prefix}cert.pem")), made.cert.pem()).unwrap();
     made.cert.der().clone()
 }
 
@@ -175,7 +176,7 @@ async fn tls_ends_at_the_router_and_certificates_are_read_again() {
     let mut router = TestRouter::start().await;
     let tls = router.config.folder.join("tls");
     let dyno = TestDyno::listen().await;
-    let platform = write_certificate(&tls, "platform", &["localhost", "secure.paddock.test"]);
+    let platform = write_certificate(&tls, "", &["localhost", "secure.paddock.test"]);
     // Before a table makes the router look again there is no certificate.
     assert!(connect_tls(&router, &platform, "localhost").await.is_err());
     router.route(&[app_at("secure", dyno.address)]);
@@ -195,8 +196,8 @@ async fn tls_ends_at_the_router_and_certificates_are_read_again() {
     assert_eq!(serve.accept().await.1.tls.as_deref(), Some("TLSv1.3"));
 
     // A further certificate for one name, and a new one for the rest.
-    let own = write_certificate(&tls, "www.example.com.crt", &["www.example.com"]);
-    let renewed = write_certificate(&tls, "platform", &["localhost"]);
+    let own = write_certificate(&tls, "www.example.com.", &["www.example.com"]);
+    let renewed = write_certificate(&tls, "", &["localhost"]);
     router.route(&[]);
     assert!(connect_tls(&router, &own, "www.example.com").await.is_ok());
     assert!(connect_tls(&router, &renewed, "localhost").await.is_ok());
@@ -206,7 +207,7 @@ async fn tls_ends_at_the_router_and_certificates_are_read_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_inside_tls_is_a_rendezvous() {
     let mut router = TestRouter::start().await;
-    let platform = write_certificate(&router.config.folder.join("tls"), "platform", &["localhost"]);
+    let platform = write_certificate(&router.config.folder.join("tls"), "", &["localhost"]);
     router.route(&[]);
     let rendezvous = TestServe::listen(&router.config.rendezvous_socket);
     let mut client = connect_tls(&router, &platform, "localhost").await.unwrap();
