@@ -16,8 +16,6 @@ pub struct ControlConfig {
     pub listen: SocketAddr,
     /// The first of this instance's ranges of 65,536 ids; app number N has the Nth after it.
     pub first_id_range: u32,
-    /// Variables given to every build: proxies, CA files, package indexes (`buildpacks.md`, section 4).
-    pub site_env: Vec<(String, String)>,
     /// Resolvers that dynos' DNS questions are forwarded to.
     pub resolvers: Vec<SocketAddr>,
     /// Most builds at a time, of different apps.

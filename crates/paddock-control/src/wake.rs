@@ -54,6 +54,8 @@ pub struct Wakes {
     pub jobs: Wake,
     /// Containers that write output: the output collector looks.
     pub output: Wake,
+    /// The containers' network.
+    pub network: Wake,
     /// Things to throw away.
     pub garbage: Wake,
     /// Somebody waits for a build, release or dyno to change in the store.

@@ -17,16 +17,16 @@ const INSTANCES: u64 = 15;
 
 /// An instance's letters and ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// Six lower-case letters.
-    pub letters: String,
+    pub(crate) letters: String,
     first_range: u32,
 }
 
 impl Instance {
     /// The instance of a data directory, given as a canonical path.
     #[must_use]
-    pub fn of(data_dir: &Path) -> Self {
+    pub(crate) fn of(data_dir: &Path) -> Self {
         let mut hash = fnv1a(data_dir.as_os_str().as_bytes());
         let first_range = FIRST_RANGE + u32::try_from(hash % INSTANCES).unwrap_or(0) * RANGES;
         let mut letters = String::new();
@@ -37,21 +37,27 @@ impl Instance {
         Self { letters, first_range }
     }
 
+    /// The number of the instance's first range.
+    #[must_use]
+    pub(crate) fn first_range(&self) -> u32 {
+        self.first_range
+    }
+
     /// The uid and gid of the router.
     #[must_use]
-    pub fn router_uid(&self) -> u32 {
+    pub(crate) fn router_uid(&self) -> u32 {
         self.first_range * RANGE + 1
     }
 
     /// The uid and gid of git processes.
     #[must_use]
-    pub fn git_uid(&self) -> u32 {
+    pub(crate) fn git_uid(&self) -> u32 {
         self.first_range * RANGE + 2
     }
 
     /// The first id of the range of app number `id_range` (from 1).
     #[must_use]
-    pub fn id_base(&self, id_range: u32) -> u32 {
+    pub(crate) fn id_base(&self, id_range: u32) -> u32 {
         (self.first_range + id_range % RANGES) * RANGE
     }
 }

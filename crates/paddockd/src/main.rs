@@ -12,6 +12,7 @@ mod instance;
 mod paths;
 mod router_process;
 mod settings;
+mod wiring;
 
 /// Paddock: a Heroku that people own.
 #[derive(Debug, Parser)]
@@ -38,13 +39,13 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     if Path::new(&program).file_name().is_some_and(|name| name == "proc-receive") {
-        return paddock_build::git_hook_main();
+        return paddock_build::git::git_hook_main(|name| std::env::var_os(name));
     }
     let first = arguments.next().unwrap_or_default();
     match first.to_str() {
         Some("shim") => return paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default())),
         Some("confine") => return paddock_runtime_linux::host_process::confine_main(arguments),
-        Some("build-runner") => return paddock_build::build_runner_main(),
+        Some("build-runner") => return paddock_build::runner::build_runner_main(std::env::vars()),
         Some("router") => return paddock_router::main(),
         _ => {}
     }

@@ -54,6 +54,9 @@ pub(crate) struct ServeArgs {
     /// Accept buildpack URLs that are not https (closed networks, tests)
     #[arg(long)]
     pub(crate) allow_insecure_buildpack_urls: bool,
+    /// Folder that builds may read, at the same path, for file:// buildpack URLs
+    #[arg(long, value_name = "DIR", requires = "allow_insecure_buildpack_urls")]
+    pub(crate) buildpack_folder: Option<PathBuf>,
 }
 
 /// Problems with the settings, all of them.

@@ -11,6 +11,7 @@ use crate::wake::Listener;
 
 pub mod formation;
 pub mod garbage;
+pub mod network;
 pub mod output;
 pub mod routes;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 
-use super::super::paths::Paths;
+use crate::paths::Paths;
 
 /// How long a server that is starting is waited for.
 const STARTING: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ impl EnvArgs {
                 }
                 ExitCode::SUCCESS
             }
-            Err(reason) => super::super::complain(&reason),
+            Err(reason) => crate::complain(&reason),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 
-use super::super::paths::Paths;
+use crate::paths::Paths;
 
 /// Longest time for the server to end; dynos get 30 s after SIGTERM.
 const ENDING: Duration = Duration::from_secs(90);
@@ -32,17 +32,20 @@ impl StopArgs {
                 let mut rest = Vec::new();
                 // The server closes the connection as its last act.
                 match stream.read_to_end(&mut rest) {
-                    Ok(_) => super::super::say(&format!("Stopped (process {pid}).")),
-                    Err(error) => super::super::complain(&format!("process {pid} did not end in time: {error}")),
+                    Ok(_) => crate::say(&format!("Stopped (process {pid}).")),
+                    Err(error) => crate::complain(&format!("process {pid} did not end in time: {error}")),
                 }
             }
-            Ok((AdminAnswer::Refused { reason }, _)) => super::super::complain(&reason),
-            Ok((other, _)) => super::super::complain(&format!("the server gave an answer that does not fit: {other:?}")),
+            Ok((AdminAnswer::Refused { reason }, _)) => crate::complain(&reason),
+            Ok((other, _)) => crate::complain(&format!("the server gave an answer that does not fit: {other:?}")),
             Err(error) if not_running(&error) && !self.stop_dynos => {
-                super::super::say(&format!("No server runs for {}.", paths.data.display()))
+                crate::say(&format!("No server runs for {}.", paths.data.display()))
             }
-            Err(error) if not_running(&error) => super::super::stop_without_server(&paths),
-            Err(error) => super::super::complain(&format!("could not ask the server: {error}")),
+            Err(error) if not_running(&error) => match super::serve::end_without_server(&paths) {
+                Ok(()) => crate::say("No server was running; its dynos and router are stopped."),
+                Err(error) => crate::complain(&crate::wiring::chain(error.as_ref())),
+            },
+            Err(error) => crate::complain(&format!("could not ask the server: {error}")),
         }
     }
 }

@@ -1,0 +1,81 @@
+//! What a new data directory is given, and what its owner may ask for without logging in.
+
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use paddock_core::{AccountId, AuthorizationId};
+use paddock_store::{NewAccount, NewAuthorization};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::{Control, authorization, secret};
+
+impl Control {
+    /// Makes the first account if there is none; its random password goes to `password_file` (0600) and nowhere else.
+    ///
+    /// # Errors
+    /// When the file or the store cannot be written.
+    pub async fn ensure_first_account(&self, email: &str, password_file: &Path) -> Result<()> {
+        if !self.store.accounts().await?.is_empty() {
+            return Ok(());
+        }
+        let password = secret::random();
+        // The file first: an account whose password nobody has would be of no use.
+        write_private(password_file, &format!("{password}\n"))
+            .map_err(|error| Error::internal("write the first password", error))?;
+        let hash = authorization::hash_password(&password).await?;
+        let mut tx = self.store.begin_platform(self.now()).await?;
+        tx.create_account(&NewAccount {
+            id: AccountId::from_uuid(Uuid::now_v7()),
+            email: email.to_owned(),
+            name: None,
+            password_hash: Some(hash),
+        })
+        .await?;
+        tx.commit().await?;
+        tracing::info!("made the first account, {email}; its password is in {}", password_file.display());
+        Ok(())
+    }
+
+    /// The token of the command line on this machine, made once and kept in `file` (0600).
+    ///
+    /// # Errors
+    /// When the file or the store cannot be read or written.
+    pub async fn command_line_token(&self, file: &Path) -> Result<String> {
+        if let Ok(token) = std::fs::read_to_string(file) {
+            let token = token.trim().to_owned();
+            if self.store.authorization_by_token(&secret::sha256(&token)).await?.is_some() {
+                return Ok(token);
+            }
+        }
+        let owner = self.store.accounts().await?.into_iter().next();
+        let owner = owner.ok_or_else(|| Error::not_found("account"))?;
+        let token = secret::access_token();
+        write_private(file, &format!("{token}\n"))
+            .map_err(|error| Error::internal("write the token", error))?;
+        let mut tx = self.store.begin_platform(self.now()).await?;
+        tx.create_authorization(&NewAuthorization {
+            id: AuthorizationId::from_uuid(Uuid::now_v7()),
+            account_id: owner.id,
+            token_sha256: secret::sha256(&token),
+            token_hint: secret::hint(&token),
+            description: "Command line on the server's machine".into(),
+            scope: "global".into(),
+            expires_at: None,
+        })
+        .await?;
+        tx.commit().await?;
+        Ok(token)
+    }
+}
+
+/// Writes a whole file that only its owner reads, or none.
+fn write_private(path: &Path, content: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = std::fs::remove_file(&new);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
+}

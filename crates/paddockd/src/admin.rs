@@ -1,0 +1,128 @@
+//! The administrator's socket: `paddockd env` and `paddockd stop` talk to it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use paddock_control::Control;
+use paddock_ipc::admin::{AdminAnswer, AdminRequest};
+use paddock_ipc::frame;
+use tokio_util::sync::CancellationToken;
+
+use crate::paths::Paths;
+
+/// How long a peer may take to ask.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a stop leaves running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopKind {
+    /// Router and dynos go on.
+    ServerOnly,
+    /// Everything ends.
+    Everything,
+}
+
+/// What the socket's threads share.
+pub(crate) struct Admin {
+    pub(crate) control: Arc<Control>,
+    pub(crate) paths: Paths,
+    pub(crate) stop: CancellationToken,
+    /// What was asked for last; read when `stop` is cancelled.
+    pub(crate) stop_kind: Mutex<StopKind>,
+    /// Connections that wait for our end: dropped as the last act.
+    pub(crate) waiting: Mutex<Vec<UnixStream>>,
+}
+
+/// Listens; each peer is answered in a thread of its own, since there are few and they may block.
+pub(crate) fn listen(admin: Arc<Admin>) -> io::Result<()> {
+    let path = admin.paths.admin_socket();
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666))?;
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new().name("admin".into()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (admin, runtime) = (admin.clone(), runtime.clone());
+            let spawned = std::thread::Builder::new().name("admin-peer".into()).spawn(move || {
+                if let Err(error) = admin.answer(&stream, &runtime) {
+                    tracing::warn!(%error, "an administrator's question was not answered");
+                }
+            });
+            if let Err(error) = spawned {
+                tracing::warn!(%error, "could not answer an administrator");
+            }
+        }
+    })?;
+    Ok(())
+}
+
+impl Admin {
+    fn answer(&self, stream: &UnixStream, runtime: &tokio::runtime::Handle) -> io::Result<()> {
+        stream.set_read_timeout(Some(ASK_TIMEOUT))?;
+        if !self.is_owner(stream)? {
+            let reason = "only the owner of the data directory (or root) may ask this server".to_owned();
+            return frame::send(stream.as_fd(), &AdminAnswer::Refused { reason }, &[]);
+        }
+        let Some((request, _)) = frame::receive::<AdminRequest>(stream.as_fd())? else { return Ok(()) };
+        match request {
+            AdminRequest::Environment => {
+                let answer = match runtime.block_on(self.variables()) {
+                    Ok(variables) => AdminAnswer::Environment { variables },
+                    Err(error) => AdminAnswer::Refused { reason: error.to_string() },
+                };
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+            AdminRequest::Stop { dynos } => {
+                frame::send(stream.as_fd(), &AdminAnswer::Stopping { pid: std::process::id() }, &[])?;
+                lock(&self.waiting).push(stream.try_clone()?);
+                *lock(&self.stop_kind) = if dynos { StopKind::Everything } else { StopKind::ServerOnly };
+                self.stop.cancel();
+                Ok(())
+            }
+        }
+    }
+
+    /// The kernel tells the peer's uid; the peer cannot.
+    fn is_owner(&self, stream: &UnixStream) -> io::Result<bool> {
+        let peer = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
+        let owner = std::fs::metadata(&self.paths.data)?.uid();
+        Ok(peer == 0 || peer == owner)
+    }
+
+    /// The variables of `heroku-cli.md`, 6.1, for the loopback form.
+    async fn variables(&self) -> paddock_control::Result<Vec<(String, String)>> {
+        let token = self.control.command_line_token(&self.paths.cli_token()).await?;
+        let config = self.control.config();
+        let host = config.git_host();
+        let url = format!("http://{host}");
+        let ca = self.paths.ca();
+        let pairs = [
+            ("HEROKU_HOST", url.clone()),
+            ("HEROKU_GIT_HOST", host.clone()),
+            ("HEROKU_DATA_HOST", "localhost".into()),
+            ("HEROKU_LOGIN_HOST", url.clone()),
+            ("HEROKU_PARTICLEBOARD_URL", url.clone()),
+            ("HEROKU_STATUS_HOST", url.clone()),
+            ("HEROKU_BUILDPACK_REGISTRY_URL", url),
+            ("HEROKU_EXEC_URL", format!("https://{host}/")),
+            ("HEROKU_CI_WEBSOCKET_URL", format!("ws://{host}/socket")),
+            ("PGDIAGNOSE_URL", "localhost".into()),
+            ("NODE_EXTRA_CA_CERTS", ca.join("ca.pem").display().to_string()),
+            ("GIT_SSL_CAINFO", ca.join("bundle.pem").display().to_string()),
+            ("DISABLE_TELEMETRY", "true".into()),
+            ("HEROKU_SKIP_NEW_VERSION_CHECK", "1".into()),
+            ("HEROKU_DISABLE_AUTOUPDATE", "1".into()),
+            ("HEROKU_NETRC_WRITE", "true".into()),
+            ("HEROKU_API_KEY", token),
+        ];
+        Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

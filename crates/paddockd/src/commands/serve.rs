@@ -1,0 +1,260 @@
+//! `paddockd serve`: opens everything, announces itself, runs until told to end, drains.
+
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use paddock_api::Api;
+use paddock_control::reconcile::formation::FormationReconciler;
+use paddock_control::reconcile::garbage::GarbageReconciler;
+use paddock_control::reconcile::keep_true;
+use paddock_control::reconcile::network::NetworkReconciler;
+use paddock_control::reconcile::output::{OutputReconciler, RouterLines};
+use paddock_control::reconcile::routes::RouteReconciler;
+use paddock_control::router_link::{RouterError, RouterLink};
+use paddock_control::{Control, certificate_authority, jobs, push};
+use paddock_runtime_linux::LinuxRuntime;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin, StopKind};
+use crate::instance::Instance;
+use crate::paths::Paths;
+use crate::router_process::{self, RouterProcess};
+use crate::settings::ServeArgs;
+use crate::wiring;
+
+/// How long tasks may take to end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Anything that keeps the server from starting, in words for the operator.
+pub(crate) type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) fn run(args: ServeArgs) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn")),
+        )
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .init();
+    if let Err(problems) = args.check() {
+        return crate::complain(&problems.to_string());
+    }
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return crate::complain("another TLS provider was installed first");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return crate::complain(&format!("could not start threads: {error}")),
+    };
+    let result = runtime.block_on(serve(args));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+    }
+}
+
+async fn serve(args: ServeArgs) -> Result<(), StartError> {
+    let paths = prepare_data_dir(&args.data)?;
+    let _lock = take_lock(&paths.serve_lock())?;
+    wiring::check_privileges()?;
+    let instance = Instance::of(&paths.data);
+    let program = std::env::current_exe()?;
+    let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
+    let ca = certificate_authority::prepare(&paths.ca(), &args.domain)?;
+    let router = Arc::new(RouterProcess { program: program.clone(), paths: paths.clone(), instance: instance.clone() });
+    router.prepare_folder(&ca.chain_pem, &ca.key_pem)?;
+    let api_socket = wiring::listen_for(&paths.serve_socket(), instance.router_uid())?;
+    let rendezvous_socket = wiring::listen_for(&paths.rendezvous_socket(), instance.router_uid())?;
+    let link = Arc::new(RouterLink::new(paths.router_socket(), instance.letters.clone()));
+    adopt_or_start(&args, &link, &router, &runtime).await?;
+    let control = wiring::open_control(&args, &paths, &instance, &program, runtime.clone(), link.clone()).await?;
+    let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
+    control.ensure_first_account(&email, &paths.admin_password()).await?;
+
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    start_tasks(&control, &link, router, &paths, &tasks, &stop)?;
+    start_listeners(&control, api_socket, rendezvous_socket, &tasks, &stop);
+    let admin = Arc::new(Admin {
+        control: control.clone(),
+        paths: paths.clone(),
+        stop: stop.clone(),
+        stop_kind: Mutex::new(StopKind::ServerOnly),
+        waiting: Mutex::default(),
+    });
+    admin::listen(admin.clone())?;
+    announce(&args, &paths);
+    wait_for_end(&stop).await?;
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+    if *admin::lock(&admin.stop_kind) == StopKind::Everything {
+        end_everything(&control, &link, &runtime).await?;
+    }
+    control.close().await;
+    let _ = std::fs::remove_file(paths.admin_socket());
+    drop(std::mem::take(&mut *admin::lock(&admin.waiting)));
+    Ok(())
+}
+
+/// Makes the data directory: others may pass through it (the router and git run as users of their own), not list it.
+fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
+    let failed = |error: io::Error| format!("could not use the data folder {}: {error}", data.display());
+    std::fs::create_dir_all(data).map_err(failed)?;
+    let data = std::fs::canonicalize(data).map_err(failed)?;
+    let paths = Paths::new(data);
+    std::fs::set_permissions(&paths.data, PermissionsExt::from_mode(0o711))?;
+    for folder in [paths.run(), paths.data.join("sources")] {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o711))?;
+    }
+    Ok(paths)
+}
+
+/// One server at a time for a data directory: the kernel lets go of the lock however we end.
+fn take_lock(path: &Path) -> Result<std::fs::File, StartError> {
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        let data = path.parent().unwrap_or(path).display();
+        return Err(format!(
+            "another server (process {}) uses the data folder {data}. Stop it with: paddockd stop --data {data}",
+            holder.trim()
+        )
+        .into());
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// Design, section 2, "Start and adoption": only when no router of this data directory answers are ports bound.
+async fn adopt_or_start(
+    args: &ServeArgs,
+    link: &RouterLink,
+    router: &RouterProcess,
+    runtime: &LinuxRuntime,
+) -> Result<(), StartError> {
+    match link.adopt().await {
+        Ok(hello) if hello.listeners.iter().any(|listener| listener.address == args.listen) => {
+            tracing::info!("adopted the router (process {})", hello.pid);
+            return Ok(());
+        }
+        Ok(_) => {
+            tracing::info!("the router listens elsewhere: it ends, and another starts on {}", args.listen);
+            link.stop().await?;
+        }
+        Err(RouterError::Away { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    link.keep_listeners(router_process::bind(args.listen, runtime.bridge_address())?);
+    let hello = link.start(router).await?;
+    tracing::info!("started the router (process {})", hello.pid);
+    Ok(())
+}
+
+/// Reconcilers, jobs, pushes. Order does not matter: each looks for itself.
+fn start_tasks(
+    control: &Arc<Control>,
+    link: &Arc<RouterLink>,
+    router: Arc<RouterProcess>,
+    paths: &Paths,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), StartError> {
+    let wakes = &control.wakes;
+    tasks.spawn(keep_true(FormationReconciler::new(control.clone()), wakes.dynos.listen(), stop.clone()));
+    tasks.spawn(keep_true(RouteReconciler::new(control.clone(), router), wakes.routes.listen(), stop.clone()));
+    tasks.spawn(keep_true(OutputReconciler::new(control.clone()), wakes.output.listen(), stop.clone()));
+    let lines = RouterLines::new(control.clone(), link.clone(), paths.router().join("spool"));
+    tasks.spawn(keep_true(lines, wakes.output.listen(), stop.clone()));
+    tasks.spawn(keep_true(GarbageReconciler::new(control.clone()), wakes.garbage.listen(), stop.clone()));
+    tasks.spawn(keep_true(NetworkReconciler::new(control.clone()), wakes.network.listen(), stop.clone()));
+    tasks.spawn(wiring::pass_on_changes(control.clone(), stop.clone()));
+    let hooks = control.repositories().listen()?;
+    tasks.spawn(push::receive_pushes(control.clone(), hooks, stop.clone()));
+    let (runner, owner, token) = (control.clone(), uuid::Uuid::new_v4().to_string(), stop.clone());
+    tasks.spawn(async move {
+        if let Err(error) = jobs::run(runner, owner, token).await {
+            tracing::error!(error = wiring::chain(&error), "jobs are not run");
+        }
+    });
+    Ok(())
+}
+
+fn start_listeners(
+    control: &Arc<Control>,
+    api_socket: UnixListener,
+    rendezvous_socket: UnixListener,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let api = Arc::new(Api::new(control.clone()));
+    tasks.spawn(paddock_api::serve(api_socket, api.clone(), stop.clone()));
+    tasks.spawn(paddock_api::serve_rendezvous(rendezvous_socket, api, stop.clone()));
+}
+
+fn announce(args: &ServeArgs, paths: &Paths) {
+    let data = paths.data.display();
+    let port = args.listen.port();
+    let text = format!(
+        "Paddock is ready on http://{} (apps answer at NAME.{}:{port}).\n\
+         Point the Heroku CLI at it with: eval \"$(paddockd env --data {data})\"\n",
+        args.listen, args.domain
+    );
+    // A terminal that is gone is no reason to end.
+    let _ = io::stdout().write_all(text.as_bytes());
+    tracing::info!("ready on {}", args.listen);
+}
+
+async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let _hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        () = stop.cancelled() => {}
+    }
+    tracing::info!("ending; dynos and the router go on unless they were asked to stop");
+    stop.cancel();
+    Ok(())
+}
+
+/// Dynos, router, and everything that was made in the kernel.
+async fn end_everything(control: &Control, link: &RouterLink, runtime: &LinuxRuntime) -> Result<(), StartError> {
+    control.stop_all_dynos().await?;
+    if let Err(error) = link.stop().await {
+        tracing::debug!(%error, "the router was gone already");
+    }
+    runtime.destroy_instance().await?;
+    Ok(())
+}
+
+/// `paddockd stop --stop-dynos` where no server runs: what a killed server left is ended all the same.
+pub(crate) fn end_without_server(paths: &Paths) -> Result<(), StartError> {
+    let _lock = take_lock(&paths.serve_lock())?;
+    let instance = Instance::of(&paths.data);
+    let program: PathBuf = std::env::current_exe()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let link = RouterLink::new(paths.router_socket(), instance.letters.clone());
+        if link.adopt().await.is_ok() {
+            link.stop().await?;
+        }
+        let containers = wiring::open_bare_runtime(paths, &instance, &program).await?;
+        containers.destroy_instance().await?;
+        Ok(())
+    })
+}

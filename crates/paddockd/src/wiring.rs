@@ -1,0 +1,214 @@
+//! How the parts of a server are put together.
+
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use paddock_build::git::{GitConfig, Repositories};
+use paddock_build::{Builder, BuilderConfig};
+use paddock_control::clock::SystemClock;
+use paddock_control::router_link::RouterLink;
+use paddock_control::{Control, ControlConfig, Parts};
+use paddock_core::buildpack::BuildpackUrls;
+use paddock_images::{HostStack, Layers};
+use paddock_runtime::Runtime;
+use paddock_runtime_linux::host_process::Confinement;
+use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
+use paddock_store::{Store, StoreConfig};
+use paddock_telemetry::{LogPlane, OutputLogs, Retention};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::serve::StartError;
+use crate::instance::Instance;
+use crate::paths::Paths;
+use crate::settings::{self, ServeArgs};
+
+/// Largest slug. Source: contract `platform-behaviour.md`, section 8.
+const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;
+/// Largest repository. Design, section 7.
+const REPOSITORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Limits of one git process.
+const GIT_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
+const GIT_PIDS: u32 = 256;
+/// An app's log on disk.
+const RETENTION: Retention =
+    Retention { lines_min: 1500, age_min: Duration::from_secs(7 * 24 * 60 * 60), bytes_max: 256 * 1024 * 1024 };
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Says everything that the machine lacks, with what to do.
+pub(crate) fn check_privileges() -> Result<(), StartError> {
+    let missing: Vec<_> = paddock_runtime_linux::check_host()
+        .into_iter()
+        .filter(|check| !check.ok)
+        .map(|check| format!("{}: {}. {}", check.name, check.detail, check.remedy))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("this machine is not ready (paddockd doctor tells more):\n  {}", missing.join("\n  ")).into())
+}
+
+/// A Unix socket that one unprivileged user may connect to.
+pub(crate) fn listen_for(path: &Path, uid: u32) -> io::Result<UnixListener> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
+    chown(path, Some(uid), Some(uid))?;
+    Ok(listener)
+}
+
+/// Containers on this machine.
+pub(crate) async fn open_runtime(
+    args: &ServeArgs,
+    paths: &Paths,
+    instance: &Instance,
+    program: &Path,
+) -> Result<Arc<LinuxRuntime>, StartError> {
+    let config = linux_config(paths, instance, program, vec![args.listen.port()], args.allow_egress.clone());
+    Ok(LinuxRuntime::open(config).await?)
+}
+
+/// The runtime as it is needed to end what a killed server left.
+pub(crate) async fn open_bare_runtime(
+    paths: &Paths,
+    instance: &Instance,
+    program: &Path,
+) -> Result<Arc<LinuxRuntime>, StartError> {
+    Ok(LinuxRuntime::open(linux_config(paths, instance, program, Vec::new(), Vec::new())).await?)
+}
+
+fn linux_config(
+    paths: &Paths,
+    instance: &Instance,
+    program: &Path,
+    router_ports: Vec<u16>,
+    allow_egress: Vec<String>,
+) -> LinuxConfig {
+    LinuxConfig {
+        data_dir: paths.data.clone(),
+        run_dir: paths.run().join("containers"),
+        instance: instance.letters.clone(),
+        program: program.to_owned(),
+        router_ports,
+        allow_egress,
+    }
+}
+
+/// The control plane with everything it stands on.
+pub(crate) async fn open_control(
+    args: &ServeArgs,
+    paths: &Paths,
+    instance: &Instance,
+    program: &Path,
+    runtime: Arc<LinuxRuntime>,
+    link: Arc<RouterLink>,
+) -> Result<Arc<Control>, StartError> {
+    let data = &paths.data;
+    let store = Store::open(&StoreConfig {
+        database_file: data.join("db/paddock.sqlite"),
+        master_key_file: data.join("keys/master"),
+    })
+    .await?;
+    let stacks = data.join("stacks");
+    let host_stack = tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
+    let layers = Arc::new(Layers::open(data.join("layers"))?);
+    let runtime: Arc<dyn Runtime> = runtime;
+    let buildpack_urls =
+        if args.allow_insecure_buildpack_urls { BuildpackUrls::Insecure } else { BuildpackUrls::HttpsOnly };
+    let site_env = settings::site_env(|name| std::env::var(name).ok());
+    let builder = Builder::new(
+        BuilderConfig {
+            folder: data.join("builds"),
+            caches: data.join("caches"),
+            program: program.to_owned(),
+            site_env: site_env.into_iter().collect(),
+            buildpack_urls,
+            buildpack_folder: args.buildpack_folder.clone(),
+            slug_bytes_max: SLUG_BYTES_MAX,
+        },
+        runtime.clone(),
+        layers.clone(),
+    );
+    let config = ControlConfig {
+        data_dir: data.clone(),
+        domain: args.domain.clone(),
+        listen: args.listen,
+        first_id_range: instance.first_range(),
+        resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
+        concurrent_builds: args.concurrent_builds,
+        buildpack_urls,
+    };
+    Ok(Arc::new(Control::new(Parts {
+        config,
+        store,
+        runtime,
+        layers,
+        host_stack,
+        repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),
+        builder: Arc::new(builder),
+        logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
+        outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
+        router: Some(link),
+        clock: Arc::new(SystemClock),
+    })))
+}
+
+fn git_config(paths: &Paths, instance: &Instance, program: &Path) -> Result<GitConfig, StartError> {
+    let confinement = Confinement {
+        program: program.to_owned(),
+        instance: instance.letters.clone(),
+        uid: instance.git_uid(),
+        group: "git".into(),
+        memory_bytes: GIT_MEMORY_BYTES,
+        pids: GIT_PIDS,
+    };
+    Ok(GitConfig {
+        folder: paths.data.join("git"),
+        hooks: paths.data.join("git-hooks"),
+        program: git_program()?,
+        uid: instance.git_uid(),
+        hook_program: program.to_owned(),
+        hook_socket: paths.git_hook_socket(),
+        repository_bytes_max: REPOSITORY_BYTES_MAX,
+        confine: Arc::new(move |program: &Path| {
+            let mut command = confinement.command(program);
+            command.env_clear();
+            command
+        }),
+    })
+}
+
+fn git_program() -> Result<PathBuf, StartError> {
+    ["/usr/bin/git", "/usr/local/bin/git", "/bin/git"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+        .ok_or_else(|| "git is not installed. Install it: apt-get install git".into())
+}
+
+/// Turns the runtime's news into wake-ups.
+pub(crate) async fn pass_on_changes(control: Arc<Control>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = control.runtime().changed() => {
+                control.wakes.output.wake();
+                control.wakes.dynos.wake();
+            }
+        }
+    }
+}
