@@ -55,6 +55,11 @@ impl Session {
         Self { env, exports: Vec::new() }
     }
 
+    /// The usual `PATH`.
+    pub(super) fn path(&self) -> &str {
+        self.env.get("PATH").map_or("", String::as_str)
+    }
+
     /// Adds a buildpack's `export` to what later programs get.
     pub(super) fn add_export(&mut self, file: PathBuf) {
         self.exports.push(file);

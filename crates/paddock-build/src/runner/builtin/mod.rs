@@ -1,13 +1,45 @@
 //! The buildpacks that are written in Rust. They run in the build container like any other, see what earlier
 //! buildpacks exported, and write `export` and `.profile.d` as the classic ones do.
 
+mod node;
+mod python;
+mod semver;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use paddock_core::buildpack::BuiltinBuildpack;
+use sha2::{Digest, Sha256};
 
 use super::phases::Build;
+use super::session;
 use super::stop::Stop;
+use crate::source::remove_any;
+
+/// Config vars that a build's programs do not get in their environment: they would change the tools themselves.
+/// Source: contract `platform-behaviour.md`, section 9, and what a shell reads at its start.
+const KEPT_BACK: [&str; 18] = [
+    "BASH_ENV",
+    "CPATH",
+    "CPPATH",
+    "DYNO",
+    "ENV",
+    "GIT_DIR",
+    "HOME",
+    "IFS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LIBRARY_PATH",
+    "PATH",
+    "PORT",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "REQUEST_ID",
+    "SHELL",
+    "STACK",
+];
 
 /// What a built-in buildpack works with.
 #[derive(Debug)]
@@ -20,7 +52,8 @@ pub(super) struct BuiltinBuild<'a> {
 /// Whether a buildpack wants the app.
 pub(super) fn detect(buildpack: BuiltinBuildpack, build_dir: &Path) -> bool {
     match buildpack {
-        BuiltinBuildpack::NodeJs | BuiltinBuildpack::Python => false,
+        BuiltinBuildpack::NodeJs => node::detect(build_dir),
+        BuiltinBuildpack::Python => python::detect(build_dir),
         BuiltinBuildpack::Procfile => build_dir.join("Procfile").is_file(),
     }
 }
@@ -28,20 +61,22 @@ pub(super) fn detect(buildpack: BuiltinBuildpack, build_dir: &Path) -> bool {
 /// What a buildpack wanted to find, for an app that it does not want.
 pub(super) fn looks_for(buildpack: BuiltinBuildpack) -> &'static str {
     match buildpack {
-        BuiltinBuildpack::NodeJs => "Error: your app doesn't have a 'package.json' file at its root.",
-        BuiltinBuildpack::Python => {
-            "Error: your app is configured to use the Python buildpack, but no 'requirements.txt', 'uv.lock' or \
-             other Python file was found at its root."
+        BuiltinBuildpack::NodeJs => {
+            "Error: your app is configured to use the Node.js buildpack, but there is no 'package.json' at its root."
         }
-        BuiltinBuildpack::Procfile => "Error: your app doesn't have a 'Procfile' at its root.",
+        BuiltinBuildpack::Python => {
+            "Error: your app is configured to use the Python buildpack, but there is no 'requirements.txt',\n\
+             'uv.lock' or other Python file at its root."
+        }
+        BuiltinBuildpack::Procfile => "Error: there is no 'Procfile' at the root of your app.",
     }
 }
 
 /// Compiles. False when something of the app failed and the user has seen it.
 pub(super) fn compile(buildpack: BuiltinBuildpack, build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
-    let _ = build;
     match buildpack {
-        BuiltinBuildpack::NodeJs | BuiltinBuildpack::Python => Ok(false),
+        BuiltinBuildpack::NodeJs => node::compile(build),
+        BuiltinBuildpack::Python => python::compile(build),
         BuiltinBuildpack::Procfile => Ok(true),
     }
 }
@@ -51,6 +86,100 @@ pub(super) fn default_process_types(
     buildpack: BuiltinBuildpack,
     build_dir: &Path,
 ) -> BTreeMap<String, String> {
-    let _ = (buildpack, build_dir);
-    BTreeMap::new()
+    match buildpack {
+        BuiltinBuildpack::NodeJs => node::default_process_types(build_dir),
+        BuiltinBuildpack::Python | BuiltinBuildpack::Procfile => BTreeMap::new(),
+    }
+}
+
+impl BuiltinBuild<'_> {
+    fn build_dir(&self) -> &Path {
+        &self.build.build_dir
+    }
+
+    fn config_var(&self, name: &str) -> Option<&str> {
+        self.build.config_vars.get(name).map(String::as_str)
+    }
+
+    /// A program in BUILD_DIR that sees the config vars and what earlier buildpacks exported.
+    fn program(&self, program: &str) -> Command {
+        let mut command = self.build.session.exported(program);
+        let shown = self
+            .build
+            .config_vars
+            .iter()
+            .filter(|(name, _)| !KEPT_BACK.contains(&name.as_str()) && !name.starts_with("BASH_FUNC_"));
+        command.envs(shown).current_dir(self.build_dir());
+        command
+    }
+
+    /// `PATH` with folders before the usual ones.
+    fn path(&self, before: &[PathBuf]) -> String {
+        let usual = self.build.session.path();
+        before.iter().map(|folder| format!("{}:", folder.display())).collect::<String>() + usual
+    }
+
+    /// Writes a script that every dyno sources at its start.
+    fn profile(&self, name: &str, text: &str) -> Result<(), Stop> {
+        let folder = self.build_dir().join(".profile.d");
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(folder.join(name), text))
+            .map_err(Stop::io(format!("could not write .profile.d/{name}")))
+    }
+
+    /// Writes the script that is sourced before later buildpacks compile.
+    fn export(&self, text: &str) -> Result<(), Stop> {
+        fs::write(self.folder.join("export"), text).map_err(Stop::io("could not write export"))
+    }
+
+    /// Copies a folder into an empty place.
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), Stop> {
+        remove_any(to)
+            .and_then(|()| session::copy_folder(&self.build.session, from, to))
+            .map_err(Stop::io(format!("could not copy {}", from.display())))
+    }
+}
+
+/// A key of everything that a cached result depends on.
+fn cache_key(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // Each part with its length, so that moving bytes between parts makes another key.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether the key that was saved beside a cached result is this one.
+fn is_saved(file: &Path, key: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|saved| saved == key)
+}
+
+fn save_key(file: &Path, key: &str) -> Result<(), Stop> {
+    fs::write(file, key).map_err(Stop::io("could not write the key of the cache"))
+}
+
+/// How many workers fit a dyno: by its memory, and not more than twice its cores and one.
+/// Read at every start, because the dyno's size may have changed since the build.
+fn web_concurrency_script(default_megabytes: u32) -> String {
+    format!(
+        r#"# Sets WEB_CONCURRENCY from the memory of the dyno, unless it is set.
+if [ -z "${{WEB_CONCURRENCY:-}}" ]; then
+  for paddock_file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+    if [ -r "$paddock_file" ]; then read -r paddock_bytes < "$paddock_file"; break; fi
+  done
+  case "${{paddock_bytes:-max}}" in
+    max|*[!0-9]*) paddock_bytes=536870912 ;;
+    ????????????????*) paddock_bytes=536870912 ;;
+  esac
+  paddock_workers=$(( paddock_bytes / 1048576 / ${{WEB_MEMORY:-{default_megabytes}}} ))
+  paddock_most=$(( 2 * $(nproc 2>/dev/null || echo 1) + 1 ))
+  if [ "$paddock_workers" -gt "$paddock_most" ]; then paddock_workers=$paddock_most; fi
+  if [ "$paddock_workers" -lt 1 ]; then paddock_workers=1; fi
+  export WEB_CONCURRENCY=$paddock_workers
+  unset paddock_file paddock_bytes paddock_workers paddock_most
+fi
+"#
+    )
 }
