@@ -16,8 +16,16 @@ const V1_CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", "devices"
 /// Version 2 controllers that we use, where they are available.
 const V2_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 /// Devices a container may use: null zero full random urandom, tty ptmx, pseudo terminals.
-const DEVICES: [&str; 8] =
-    ["c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm"];
+const DEVICES: [&str; 8] = [
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
+];
 /// The period that CPU quotas count in.
 const CPU_PERIOD_MICROS: u64 = 100_000;
 

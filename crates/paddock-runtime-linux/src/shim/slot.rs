@@ -77,7 +77,7 @@ impl Wiring {
             format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&slot.netns));
         // Isolated ports of a bridge do not reach each other, whatever becomes of the rules.
         let script = format!(
-            "link add {interface} addrgenmode none master {bridge} type veth peer name eth0 netns {netns}\n\
+            "link add {interface} master {bridge} type veth peer name eth0 netns {netns}\n\
              link set {interface} type bridge_slave isolated on\n\
              link set {interface} up\n"
         );

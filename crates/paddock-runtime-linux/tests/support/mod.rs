@@ -124,7 +124,8 @@ pub fn make_base(base: &Path) {
     for link in ["bin", "sbin", "lib", "lib64"] {
         symlink(format!("usr/{link}"), base.join(link)).unwrap();
     }
-    std::fs::write(base.join("etc/passwd"), "root:x:0:0::/:/bin/sh\ndyno:x:1000:1000::/app:/bin/sh\n").unwrap();
+    std::fs::write(base.join("etc/passwd"), "root:x:0:0::/:/bin/sh\ndyno:x:1000:1000::/app:/bin/sh\n")
+        .unwrap();
     std::fs::write(base.join("etc/group"), "root:x:0:\ntty:x:5:\ndyno:x:1000:\n").unwrap();
     std::fs::write(base.join("etc/nsswitch.conf"), "hosts: files dns\n").unwrap();
 }
@@ -140,7 +141,10 @@ impl Fixture {
             layers: vec![Layer::HostStack(self.base.clone())],
             mounts: vec![],
             command: vec!["sh".into(), "-c".into(), script.into()],
-            env: vec![("PATH".into(), b"/usr/bin:/bin:/usr/sbin".to_vec()), ("HOME".into(), b"/app".to_vec())],
+            env: vec![
+                ("PATH".into(), b"/usr/bin:/bin:/usr/sbin".to_vec()),
+                ("HOME".into(), b"/app".to_vec()),
+            ],
             working_dir: "/app".to_owned(),
             limits: limits(),
             network: Network::None,
