@@ -239,6 +239,8 @@ async fn record_outcome(
     tx.commit().await?;
     control.wakes.dynos.wake();
     control.wakes.changes.wake();
+    // Before the pusher hears of it: a request that comes right after the push waits for the dyno.
+    control.publish_routes().await;
     Ok(release)
 }
 
