@@ -13,6 +13,12 @@ fn main() -> ExitCode {
     }
     match arguments.next().as_deref() {
         Some("build-runner") => paddock_build::runner::build_runner_main(std::env::vars()),
+        // Without a container, in the folder that is named: to try a buildpack by hand.
+        Some("build-runner-below") => {
+            let folder = arguments.next().unwrap_or_default();
+            let places = paddock_build::runner::Places::below(Path::new(&folder));
+            paddock_build::runner::run_build(&places, std::env::vars())
+        }
         Some("shim") => paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default())),
         _ => ExitCode::FAILURE,
     }

@@ -73,8 +73,15 @@ pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     let cache = build.build.cache_dir.join("python");
     fs::create_dir_all(&cache).map_err(Stop::io("could not make the cache folder"))?;
     wanted.say();
+    let of_stack = version::of_stack(build, &wanted);
     let Some(uv) = uv::find(build, &cache)? else { return Ok(false) };
-    let Some(interpreter) = version::choose(build, &wanted, &uv, &cache)? else { return Ok(false) };
+    let interpreter = match of_stack {
+        Some(interpreter) => interpreter,
+        None => match version::fetch(build, &wanted, &uv, &cache)? {
+            Some(interpreter) => interpreter,
+            None => return Ok(false),
+        },
+    };
     PythonBuild { build, manifest, interpreter, uv, cache }.run()
 }
 

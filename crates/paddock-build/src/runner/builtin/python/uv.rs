@@ -82,7 +82,7 @@ impl Uv {
             .env("UV_NO_PROGRESS", "1")
             // Times of files do not survive packing: compiled files must be valid without them.
             .env("UV_COMPILE_BYTECODE", "1")
-            .env("PYC_INVALIDATION_MODE", "unchecked-hash")
+            .env("PYC_INVALIDATION_MODE", "UNCHECKED_HASH")
             .env("LANG", "C.UTF-8");
         command
     }

@@ -82,29 +82,29 @@ fn parse(text: &str) -> Option<(u32, Option<u32>)> {
     }
 }
 
-/// Chooses; `None` when there is none that fits, which the user has been told.
-pub(super) fn choose(
+/// The stack's own Python, when it fits.
+pub(super) fn of_stack(build: &BuiltinBuild<'_>, wanted: &Wanted) -> Option<Interpreter> {
+    let program = match wanted {
+        Wanted::Any => PathBuf::from("/usr/bin/python3"),
+        Wanted::Version { minor, .. } => PathBuf::from(format!("/usr/bin/python3.{minor}")),
+    };
+    let interpreter = interpreter(build, program)?;
+    match wanted {
+        Wanted::Version { patch: Some(_), .. } if interpreter.version != wanted.text() => {
+            screen::detail(&format!("Using the stack's {} instead, of the same series", interpreter.version));
+        }
+        _ => screen::detail(&format!("Using the stack's Python {}", interpreter.version)),
+    }
+    Some(interpreter)
+}
+
+/// Another Python than the stack's; `None` when it cannot be had, which the user has been told.
+pub(super) fn fetch(
     build: &BuiltinBuild<'_>,
     wanted: &Wanted,
     uv: &Uv,
     cache: &Path,
 ) -> Result<Option<Interpreter>, Stop> {
-    let program = match wanted {
-        Wanted::Any => PathBuf::from("/usr/bin/python3"),
-        Wanted::Version { minor, .. } => PathBuf::from(format!("/usr/bin/python3.{minor}")),
-    };
-    if let Some(interpreter) = interpreter(build, program) {
-        match wanted {
-            Wanted::Version { patch: Some(_), .. } if interpreter.version != wanted.text() => {
-                screen::detail(&format!(
-                    "Using the stack's {} instead, of the same series",
-                    interpreter.version
-                ));
-            }
-            _ => screen::detail(&format!("Using the stack's Python {}", interpreter.version)),
-        }
-        return Ok(Some(interpreter));
-    }
     if let Some(interpreter) = uv.install_python(build, &wanted.text(), cache)? {
         screen::detail(&format!("Installed Python {}", interpreter.version));
         return Ok(Some(interpreter));
