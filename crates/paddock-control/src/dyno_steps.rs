@@ -225,12 +225,18 @@ impl Control {
             tx.commit().await?;
         }
         self.publish_routes().await;
-        let mut lines = Vec::new();
-        if reason != StopReason::ScaledDown && dyno.kind == DynoKind::Formation {
-            lines.push("Restarting".to_owned());
-        }
-        let next = if reason == StopReason::ScaledDown { "down" } else { "starting" };
-        lines.push(format!("State changed from {} to {next}", dyno.state.as_str()));
+        let mut lines = match reason {
+            // Its successor is up already and has said so.
+            StopReason::NewRelease => Vec::new(),
+            StopReason::ScaledDown => vec![format!("State changed from {} to down", dyno.state.as_str())],
+            StopReason::Requested if dyno.kind == DynoKind::Formation => {
+                vec![
+                    "Restarting".to_owned(),
+                    format!("State changed from {} to starting", dyno.state.as_str()),
+                ]
+            }
+            StopReason::Requested => Vec::new(),
+        };
         lines.push("Stopping all processes with SIGTERM".into());
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         if let Err(error) = self.runtime.stop(container, launch::STOP_GRACE).await {
