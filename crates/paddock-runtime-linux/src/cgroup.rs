@@ -174,7 +174,7 @@ impl Cgroups {
     /// Kills every process of a group.
     pub(crate) fn kill(&self, name: &str) {
         let at_once = self.v2.as_ref().map(|root| root.join(&self.parent).join(name).join("cgroup.kill"));
-        if !at_once.is_some_and(|file| std::fs::write(file, "1").is_ok()) {
+        if at_once.is_none_or(|file| std::fs::write(file, "1").is_err()) {
             self.signal(name, Signal::KILL);
         }
     }

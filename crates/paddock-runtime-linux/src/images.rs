@@ -126,3 +126,31 @@ fn mount_loop(file: &Path, point: &Path) -> io::Result<()> {
     }
     Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two ways to mount a file show the same; kernels before 6.12 have the second one only.
+    #[test]
+    fn a_file_is_mounted_either_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, file) = (dir.path().join("tree"), dir.path().join("image.erofs"));
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("hello"), "hello").unwrap();
+        let made = Command::new("mkfs.erofs").arg("--quiet").args([&file, &tree]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        for (name, mount) in
+            [("file", mount_file as fn(&Path, &Path) -> io::Result<()>), ("loop", mount_loop)]
+        {
+            let point = dir.path().join(name);
+            std::fs::create_dir(&point).unwrap();
+            assert!(!is_mount_point(&point).unwrap());
+            mount(&file, &point).unwrap_or_else(|error| panic!("by {name}: {error}"));
+            let text = std::fs::read_to_string(point.join("hello"));
+            let mounted = is_mount_point(&point);
+            rustix::mount::unmount(&point, UnmountFlags::DETACH).unwrap();
+            assert_eq!((text.unwrap().as_str(), mounted.unwrap()), ("hello", true), "by {name}");
+        }
+    }
+}

@@ -126,13 +126,16 @@ impl LinuxRuntime {
         }
         self.network.destroy().await.map_err(|error| RuntimeError::host("remove the network", error))?;
         self.collect_images(true).map_err(|error| RuntimeError::host("unmount images", error))?;
-        for name in self.cgroups.names() {
-            self.cgroups.kill(&name);
-            let removed = self.cgroups.remove(&name, ANSWER_PATIENCE);
-            removed.map_err(|error| RuntimeError::host(format!("remove the cgroup {name}"), error))?;
-        }
-        self.cgroups.remove_parents();
-        Ok(())
+        let cgroups = self.cgroups.clone();
+        let removed = blocking(move || {
+            for name in cgroups.names() {
+                cgroups.kill(&name);
+                cgroups.remove(&name, ANSWER_PATIENCE)?;
+            }
+            cgroups.remove_parents();
+            Ok(())
+        });
+        removed.await.map_err(|error| RuntimeError::host("remove the instance's cgroups", error))
     }
 
     fn folder(&self, id: ContainerId) -> Folder {
@@ -327,7 +330,9 @@ impl Runtime for LinuxRuntime {
     }
 
     async fn output(&self, id: ContainerId, after: u64) -> Result<mpsc::Receiver<Output>, RuntimeError> {
-        Ok(crate::output::follow(self.existing(id)?, self.known(id), after))
+        let (folder, known) = (self.existing(id)?, self.known(id));
+        known.listen(folder.clone(), Arc::clone(&self.changed));
+        Ok(crate::output::follow(folder, known, after))
     }
 
     async fn ack(&self, id: ContainerId, seq: u64) -> Result<(), RuntimeError> {

@@ -1,6 +1,7 @@
 //! Containers outlive the process that started them: killed with SIGKILL, it is followed by another that finds them.
 //!
 //! Has a `main` of its own, because the process to be killed is this program as well: `adoption hold DIR INSTANCE`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod support;
 
@@ -66,8 +67,15 @@ fn a_killed_runtime_is_followed_by_another() {
     let dir = tempfile::tempdir().unwrap();
     support::make_base(&dir.path().join("base"));
     let instance = support::config(dir.path()).instance;
-    let (mut holder, ids) = start_holder(dir.path(), &instance);
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["hold", dir.path().to_str().unwrap(), &instance])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+        let ids: Vec<_> = lines.take(2).map(|line| line.unwrap().parse().unwrap()).collect();
+        assert_eq!(ids.len(), 2, "two containers are started");
         tokio().block_on(async {
             let config = config(dir.path(), &instance);
             // While the first runtime lives a part of the output is read, as its log plane would.
@@ -85,18 +93,6 @@ fn a_killed_runtime_is_followed_by_another() {
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
-}
-
-fn start_holder(dir: &Path, instance: &str) -> (Child, Vec<ContainerId>) {
-    let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["hold", dir.to_str().unwrap(), instance])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    let ids: Vec<_> = lines.take(2).map(|line| line.unwrap().parse().unwrap()).collect();
-    assert_eq!(ids.len(), 2, "two containers are started");
-    (holder, ids)
 }
 
 /// Waits for twenty lines in the spool, then kills the process that started the container.

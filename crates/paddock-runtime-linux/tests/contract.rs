@@ -1,4 +1,5 @@
 //! The contract of every backend, kept by real containers.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod support;
 

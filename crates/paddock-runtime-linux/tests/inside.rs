@@ -1,4 +1,5 @@
 //! What a program finds inside a container: started as the container's own, and by exec.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod support;
 

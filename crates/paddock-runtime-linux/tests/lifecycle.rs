@@ -1,4 +1,5 @@
 //! How containers end, what they may use, and what becomes of their output.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod support;
 

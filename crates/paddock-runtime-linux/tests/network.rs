@@ -2,6 +2,7 @@
 //!
 //! `internet` has an address of a range for documentation, which is not private; `private` has one of 192.168/16.
 //! Both are reached through the host, as a provider's network would be.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! A runtime of its own for each test, on a host stack made here, and its removal whatever the test does.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs")]
 
