@@ -1,8 +1,11 @@
-//! Builds in real containers: Procfile-only apps, and buildpacks by URL as the contract has them.
+//! Builds in real containers: Procfile-only apps, sources of all kinds, limits.
 
 mod support;
 
-use support::build::{App, with_farm};
+use std::process::Command;
+
+use paddock_build::{FailureKind, Source, SourceArchive};
+use support::build::{App, tar, with_farm, write_tree};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_with_a_procfile_becomes_a_slug_layer() {
@@ -28,6 +31,94 @@ async fn an_app_with_a_procfile_becomes_a_slug_layer() {
         // The same source again is the same layer.
         let again = farm.build(&App::new(), &files).await;
         assert_eq!(again.outcome().layer, outcome.layer);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unusable_source_says_what_is_wrong_with_it() {
+    with_farm(|farm| async move {
+        farm.build(&App::new(), &[("notes.txt", "")])
+            .await
+            .failed(FailureKind::Detection)
+            .says(" !     No default language could be detected for this app.\n\t\t\tHINT: ")
+            .ends_with("\n\n !     Push failed\n");
+        farm.build(&App::with_buildpacks(&["heroku/python"]), &[("Procfile", "web: x")])
+            .await
+            .failed(FailureKind::Detection)
+            .says("-----> App not compatible with buildpack: heroku/python\n       Error: your app is configured")
+            .says("       More info: https://devcenter.heroku.com/articles/buildpacks#detection-failure\n\n !     Push failed\n");
+        farm.build(&App::new(), &[("Procfile", "web: x\nnonsense\n"), ("keep", "")])
+            .await
+            .says(" !     Procfile line 2 is not of the form TYPE: COMMAND and was skipped\n")
+            .outcome();
+        farm.build(&App::new(), &[("Procfile", "web: x"), ("package.json", "{")])
+            .await
+            .failed(FailureKind::Compile)
+            .says(" !     package.json is not valid JSON")
+            .says(" !     Push rejected, failed to compile Node.js app.\n\n !     Push failed\n");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_is_narrowed_and_thinned_before_detection() {
+    with_farm(|farm| async move {
+        let mut app = App::new();
+        app.config_vars.insert("PROJECT_PATH".into(), "apps/web".into());
+        let files = [
+            ("apps/web/Procfile", "web: x"),
+            ("apps/web/.slugignore", "*.psd\n/docs\n../../package.json\n"),
+            ("apps/web/a/b.psd", ""),
+            ("apps/web/docs/c/d", ""),
+            ("apps/web/.git/x", ""),
+            ("apps/web/.DS_Store", ""),
+            ("package.json", "{}"),
+        ];
+        let built = farm.build(&app, &files).await;
+        built.says("-----> Deleting 2 files matching .slugignore patterns.\n");
+        assert_eq!(farm.slug_files(&built), ["app/.slugignore", "app/Procfile"]);
+
+        app.config_vars.insert("PROJECT_PATH".into(), "../..".into());
+        farm.build(&app, &files).await.failed(FailureKind::Source).says("PROJECT_PATH is set to \"../..\"");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uploaded_archive_is_checked_first() {
+    with_farm(|farm| async move {
+        let tree = tempfile::tempdir().unwrap();
+        write_tree(tree.path(), &[("forge-main/Procfile", "web: x"), ("forge-main/run*", "")]);
+        let file = farm.path("upload.tgz");
+        let upload = |checksum: Option<String>| Source {
+            file: file.clone(),
+            archive: SourceArchive::Uploaded { checksum },
+            version: "v1".into(),
+        };
+        tar(tree.path(), &file, &["--gzip"]);
+        let built = farm.build_source(&App::new(), upload(None)).await;
+        assert_eq!(farm.slug_files(&built), ["app/Procfile", "app/run"]);
+        let sum = Command::new("sha256sum").arg(&file).output().unwrap().stdout;
+        let sum = String::from_utf8(sum).unwrap()[..64].to_owned();
+        farm.build_source(&App::new(), upload(Some(format!("SHA256:{sum}")))).await.outcome();
+        farm.build_source(&App::new(), upload(Some("SHA256:00".into())))
+            .await
+            .failed(FailureKind::Source)
+            .says(" !     Push rejected, source archive: its checksum is SHA256:");
+
+        for (options, problem) in [
+            (["--gzip", "--transform=s,./forge-main/run,../run,"], "has a path with \"..\""),
+            (["--gzip", "--transform=s,./forge-main/run,/run,"], "has an absolute path"),
+        ] {
+            tar(tree.path(), &file, &[options[0], options[1], "-P"]);
+            farm.build_source(&App::new(), upload(None)).await.failed(FailureKind::Source).says(problem);
+        }
+        std::fs::write(&file, b"\x1f\x8bnot a tar").unwrap();
+        farm.build_source(&App::new(), upload(None))
+            .await
+            .failed(FailureKind::Source)
+            .says("could not be read");
     })
     .await;
 }

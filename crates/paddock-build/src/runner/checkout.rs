@@ -114,7 +114,7 @@ fn fetch_submodules(session: &Session, plan: &BuildPlan, build_dir: &Path) -> Re
 
 fn submodule_url(session: &Session, build_dir: &Path, path: &str) -> Option<String> {
     let config = |arguments: &[&str]| {
-        let mut git = super::fetch::git(session, false);
+        let mut git = super::fetch::git(session, None);
         git.args(["config", "--file"]).arg(build_dir.join(".gitmodules")).args(arguments);
         let captured = session::capture(git).ok()?;
         captured.status.success().then(|| String::from_utf8_lossy(&captured.stdout).into_owned())
@@ -135,7 +135,7 @@ fn fetch_submodule(session: &Session, url: &str, commit: &str, folder: &Path) ->
         &["checkout", "--quiet", commit, "--"],
         &["submodule", "--quiet", "update", "--init", "--recursive"],
     ] {
-        let mut git = super::fetch::git(session, false);
+        let mut git = super::fetch::git(session, None);
         if arguments[0] != "clone" {
             git.arg("-C").arg(folder);
         }

@@ -28,38 +28,49 @@ pub(super) struct Shelf<'a> {
     pub(super) session: &'a Session,
     /// What earlier builds of this app fetched.
     pub(super) kept: PathBuf,
-    /// Whether `http://` and `file://` are allowed.
-    pub(super) insecure: bool,
+    /// Git's configuration where `http://` and `file://` are allowed; `None` where they are not.
+    insecure: Option<PathBuf>,
 }
 
-/// Git with no questions, and no protocol that a tenant may not use.
-pub(super) fn git(session: &Session, insecure: bool) -> Command {
+/// Git with no questions, no protocol that a tenant may not use, and no configuration but the given one.
+pub(super) fn git(session: &Session, insecure: Option<&Path>) -> Command {
     let mut command = session.plain("timeout");
     command
         .args([TRY_SECONDS, "git"])
-        .env("GIT_ALLOW_PROTOCOL", if insecure { "https:http:file" } else { "https" })
+        .env("GIT_ALLOW_PROTOCOL", if insecure.is_some() { "https:http:file" } else { "https" })
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        // A repository of another owner, in a folder that the operator shows to builds, may be read.
-        .env("GIT_CONFIG_COUNT", "1")
-        .env("GIT_CONFIG_KEY_0", "safe.directory")
-        .env("GIT_CONFIG_VALUE_0", "*");
+        .env("GIT_CONFIG_GLOBAL", insecure.unwrap_or(Path::new("/dev/null")))
+        .env("GIT_TERMINAL_PROMPT", "0");
     command
+}
+
+impl<'a> Shelf<'a> {
+    /// A shelf that keeps what is fetched in `kept` and works in `folder`.
+    pub(super) fn new(
+        session: &'a Session,
+        kept: PathBuf,
+        folder: &Path,
+        insecure: bool,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(&kept)?;
+        fs::create_dir_all(folder)?;
+        let configuration = folder.join("gitconfig");
+        if insecure {
+            // Repositories in a folder that the operator shows to builds belong to somebody else.
+            fs::write(&configuration, "[safe]\n\tdirectory = *\n")?;
+        }
+        Ok(Self { session, kept, insecure: insecure.then_some(configuration) })
+    }
 }
 
 impl Shelf<'_> {
     /// Puts a buildpack into `folder`, which is made. Built-in ones leave it empty.
     pub(super) fn fetch(&self, buildpack: &BuildpackRef, folder: &Path) -> Result<(), Stop> {
-        let fetched =
-            fs::create_dir_all(folder).and_then(|()| fs::create_dir_all(&self.kept)).and_then(|()| {
-                match buildpack.location() {
-                    BuildpackLocation::Builtin(_) => Ok(()),
-                    BuildpackLocation::Archive { url } => self.archive(url, folder),
-                    BuildpackLocation::Git { url, reference } => {
-                        self.repository(url, reference.as_deref(), folder)
-                    }
-                }
-            });
+        let fetched = fs::create_dir_all(folder).and_then(|()| match buildpack.location() {
+            BuildpackLocation::Builtin(_) => Ok(()),
+            BuildpackLocation::Archive { url } => self.archive(url, folder),
+            BuildpackLocation::Git { url, reference } => self.repository(url, reference.as_deref(), folder),
+        });
         fetched.map_err(|error| {
             screen::step(&format!("Failed to fetch buildpack: {buildpack}"));
             Stop::told(RunnerFailure::Fetch, &format!("{error}"))
@@ -76,8 +87,8 @@ impl Shelf<'_> {
         let mut curl = self.session.plain("curl");
         curl.args(["--fail", "--silent", "--show-error", "--location", "--max-redirs", "5"])
             .args(["--max-time", TRY_SECONDS, "--retry", "2", "--max-filesize", ARCHIVE_BYTES_MAX])
-            .args(["--proto", if self.insecure { "=https,http,file" } else { "=https" }])
-            .args(["--proto-redir", if self.insecure { "=https,http" } else { "=https" }])
+            .args(["--proto", if self.insecure.is_some() { "=https,http,file" } else { "=https" }])
+            .args(["--proto-redir", if self.insecure.is_some() { "=https,http" } else { "=https" }])
             .arg("--output")
             .arg(&next)
             .args(["--url", url]);
@@ -105,7 +116,7 @@ impl Shelf<'_> {
     fn repository(&self, url: &str, reference: Option<&str>, folder: &Path) -> io::Result<()> {
         let kept = self.kept.join(format!("{}.git", key(url)));
         if !kept.join("HEAD").exists() {
-            let mut init = git(self.session, self.insecure);
+            let mut init = git(self.session, self.insecure.as_deref());
             init.args(["init", "--quiet", "--bare", "--template="]).arg(&kept);
             session::must(init)?;
         }
@@ -117,7 +128,7 @@ impl Shelf<'_> {
             Ok(commit) => repository.run(&["update-ref", &last, &commit])?,
             Err(error) => fall_back(repository.commit(&last).is_ok(), error)?,
         }
-        let mut checkout = git(self.session, self.insecure);
+        let mut checkout = git(self.session, self.insecure.as_deref());
         checkout.arg("--git-dir").arg(&kept).arg("--work-tree").arg(folder);
         checkout.args(["checkout", "--quiet", "--force", &last, "--", "."]);
         session::must(checkout)
@@ -132,7 +143,7 @@ struct Repository<'a> {
 
 impl Repository<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = git(self.shelf.session, self.shelf.insecure);
+        let mut command = git(self.shelf.session, self.shelf.insecure.as_deref());
         command.arg("--git-dir").arg(self.folder).args(arguments);
         command
     }

@@ -101,14 +101,13 @@ fn run_buildpacks(places: &Places, build: &mut Build<'_>, result: &mut BuildResu
     let choice = choice::choose(build.plan, build.config_vars, &build.build_dir)?;
     result.detected = choice.detected.map(|builtin| builtin.name().to_owned());
     let session = build.session.clone();
-    let shelf = fetch::Shelf {
-        session: &session,
-        kept: places.kept().join("buildpacks"),
-        insecure: build.plan.insecure_buildpack_urls,
-    };
+    let folder = places.tmp.join("buildpacks");
+    let (kept, insecure) = (places.kept().join("buildpacks"), build.plan.insecure_buildpack_urls);
+    let shelf = fetch::Shelf::new(&session, kept, &folder, insecure)
+        .map_err(Stop::io("could not make the folders of the buildpacks"))?;
     let mut fetched = Vec::new();
     for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
-        let folder = places.tmp.join("buildpacks").join(index.to_string());
+        let folder = folder.join(index.to_string());
         shelf.fetch(&buildpack, &folder)?;
         result.buildpacks.push(buildpack.name().to_owned());
         fetched.push(Fetched { buildpack, folder });

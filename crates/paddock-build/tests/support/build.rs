@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paddock_build::{
-    BuildFailure, BuildOutcome, BuildRequest, Builder, BuilderConfig, Source, SourceArchive,
+    BuildFailure, BuildOutcome, BuildRequest, Builder, BuilderConfig, FailureKind, Source, SourceArchive,
 };
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
@@ -173,6 +173,34 @@ impl BuildFarm {
         Built { result, log: reading.await.unwrap() }
     }
 
+    /// Unpacks a slug and returns the folder.
+    pub fn unpack(&self, built: &Built) -> TempDir {
+        let folder = TempDir::new().unwrap();
+        let layer = self.layers.path_of(&built.outcome().layer.parse().unwrap());
+        let status = Command::new("fsck.erofs")
+            .arg(format!("--extract={}", folder.path().display()))
+            .arg("--overwrite")
+            .arg(layer)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .expect("fsck.erofs is installed (erofs-utils)");
+        assert!(status.success());
+        folder
+    }
+
+    /// The names of all files of a slug, in order.
+    pub fn slug_files(&self, built: &Built) -> Vec<String> {
+        let folder = self.unpack(built);
+        let found = Command::new("find")
+            .args([".", "!", "-type", "d", "-printf", "%P\n"])
+            .current_dir(folder.path())
+            .output();
+        let mut files: Vec<String> =
+            String::from_utf8(found.unwrap().stdout).unwrap().lines().map(Into::into).collect();
+        files.sort();
+        files
+    }
+
     /// Makes a git repository of a buildpack in the folder that builds see, and returns its URL.
     pub fn buildpack(&self, name: &str, files: &[(&str, &str)]) -> String {
         let folder = self.path("buildpacks").join(name);
@@ -203,6 +231,18 @@ impl Built {
 
     pub fn says(&self, text: &str) -> &Self {
         assert!(self.log.contains(text), "{text:?} is not in\n{}", self.log);
+        self
+    }
+
+    pub fn failed(&self, kind: FailureKind) -> &Self {
+        match &self.result {
+            Err(failure) if failure.kind == kind => self,
+            other => panic!("{other:?} instead of {kind:?}\n{}", self.log),
+        }
+    }
+
+    pub fn ends_with(&self, text: &str) -> &Self {
+        assert!(self.log.ends_with(text), "{text:?} is not the end of\n{}", self.log);
         self
     }
 
