@@ -207,6 +207,11 @@ impl Control {
         self.mark_dyno_crashed(app, dyno, Some(137), sight).await
     }
 
+    /// Whether this process has not sent SIGTERM to the container yet; it is taken as sent from now on.
+    pub(crate) fn first_stop(&self, container: ContainerId) -> bool {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(container)
+    }
+
     /// Takes a dyno off the routes, then sends SIGTERM, once; SIGKILL follows after the grace.
     pub(crate) async fn stop_dyno_container(
         &self,
@@ -215,8 +220,7 @@ impl Control {
         reason: StopReason,
     ) -> Result<bool> {
         let Some(container) = dyno.container_id else { return Ok(false) };
-        let first = self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(container);
-        if !first {
+        if !self.first_stop(container) {
             return Ok(false);
         }
         if dyno.desired != DesiredDynoState::Stopped {

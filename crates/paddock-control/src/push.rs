@@ -84,10 +84,10 @@ impl Control {
             return Ok(PushVerdict::Refuse(DECLINED.into()));
         }
         reply.line("Verifying deploy... done.");
-        if let Some(release) = build.release_id {
-            if let Some(release) = self.store.release(app.id, release).await? {
-                self.tell_release_phase(&app, release, reply).await?;
-            }
+        if let Some(id) = build.release_id
+            && let Some(release) = self.store.release(app.id, id).await?
+        {
+            self.tell_release_phase(&app, release, reply).await?;
         }
         Ok(PushVerdict::Done)
     }

@@ -63,21 +63,21 @@ pub(crate) async fn add_release(tx: &mut Tx, app: AppId, draft: ReleaseDraft) ->
 
 /// Makes a succeeded release the one whose dynos run; its process types become the formation's.
 async fn make_current(tx: &mut Tx, release: &Release) -> Result<()> {
-    if let Some(slug_id) = release.slug_id {
-        if let Some(slug) = tx.slug(slug_id).await? {
-            let first = tx.formation(release.app_id).await?.is_empty();
-            let definitions: Vec<_> = slug
-                .process_types
-                .into_iter()
-                .map(|(process_type, command)| ProcessDefinition {
-                    quantity_if_new: u32::from(first && process_type.is_web()),
-                    size_if_new: DynoSize::DEFAULT,
-                    process_type,
-                    command,
-                })
-                .collect();
-            tx.replace_process_types(release.app_id, &definitions).await?;
-        }
+    if let Some(slug_id) = release.slug_id
+        && let Some(slug) = tx.slug(slug_id).await?
+    {
+        let first = tx.formation(release.app_id).await?.is_empty();
+        let definitions: Vec<_> = slug
+            .process_types
+            .into_iter()
+            .map(|(process_type, command)| ProcessDefinition {
+                quantity_if_new: u32::from(first && process_type.is_web()),
+                size_if_new: DynoSize::DEFAULT,
+                process_type,
+                command,
+            })
+            .collect();
+        tx.replace_process_types(release.app_id, &definitions).await?;
     }
     tx.set_current_release(release.app_id, release.id).await?;
     Ok(())

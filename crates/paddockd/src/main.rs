@@ -43,7 +43,9 @@ fn main() -> ExitCode {
     }
     let first = arguments.next().unwrap_or_default();
     match first.to_str() {
-        Some("shim") => return paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default())),
+        Some("shim") => {
+            return paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default()));
+        }
         Some("confine") => return paddock_runtime_linux::host_process::confine_main(arguments),
         Some("build-runner") => return paddock_build::runner::build_runner_main(std::env::vars()),
         Some("router") => return paddock_router::main(),

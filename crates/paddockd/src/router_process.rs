@@ -38,7 +38,10 @@ impl RouterStarter for RouterProcess {
             workers: 0,
             listeners: listeners.iter().map(|(listener, _)| listener.clone()).collect(),
         };
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.paths.router().join("start.log"))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.paths.router().join("start.log"))?;
         let mut child = Command::new(&self.program)
             .arg("router")
             .env_clear()
@@ -142,14 +145,16 @@ fn holder_of(port: u16) -> Option<String> {
         text.lines().skip(1).find_map(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
             let local = u16::from_str_radix(fields.get(1)?.rsplit_once(':')?.1, 16).ok()?;
-            (local == port && *fields.get(3)? == "0A").then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+            (local == port && *fields.get(3)? == "0A")
+                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
         })
     })?;
     let wanted = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
         let pid = process.file_name().to_string_lossy().into_owned();
         let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = |link: io::Result<PathBuf>| link.is_ok_and(|target| target.as_os_str() == wanted.as_str());
+        let holds =
+            |link: io::Result<PathBuf>| link.is_ok_and(|target| target.as_os_str() == wanted.as_str());
         if pid.bytes().all(|c| c.is_ascii_digit())
             && descriptors.flatten().any(|descriptor| holds(std::fs::read_link(descriptor.path())))
         {

@@ -69,7 +69,8 @@ impl ServeArgs {
     pub(crate) fn check(&self) -> Result<(), Problems> {
         let mut problems = Vec::new();
         if !is_domain(&self.domain) {
-            problems.push(format!("--domain {:?} is not a domain name, such as paddock.example", self.domain));
+            problems
+                .push(format!("--domain {:?} is not a domain name, such as paddock.example", self.domain));
         }
         if self.admin_email.as_deref().is_some_and(|email| !email.contains('@')) {
             problems.push("--admin-email is not an e-mail address".into());
@@ -123,7 +124,12 @@ mod tests {
     #[test]
     fn domains_and_networks_are_checked() {
         assert!(is_domain("paddock.localhost") && is_domain("a") && !is_domain("A.b") && !is_domain("a..b"));
-        assert!(is_cidr("192.0.2.0/24") && is_cidr("2001:db8::/32") && !is_cidr("192.0.2.0") && !is_cidr("1.2.3.4/33"));
+        assert!(
+            is_cidr("192.0.2.0/24")
+                && is_cidr("2001:db8::/32")
+                && !is_cidr("192.0.2.0")
+                && !is_cidr("1.2.3.4/33")
+        );
     }
 
     #[test]

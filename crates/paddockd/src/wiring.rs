@@ -34,8 +34,11 @@ const REPOSITORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 const GIT_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 const GIT_PIDS: u32 = 256;
 /// An app's log on disk.
-const RETENTION: Retention =
-    Retention { lines_min: 1500, age_min: Duration::from_secs(7 * 24 * 60 * 60), bytes_max: 256 * 1024 * 1024 };
+const RETENTION: Retention = Retention {
+    lines_min: 1500,
+    age_min: Duration::from_secs(7 * 24 * 60 * 60),
+    bytes_max: 256 * 1024 * 1024,
+};
 
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
@@ -124,7 +127,8 @@ pub(crate) async fn open_control(
     })
     .await?;
     let stacks = data.join("stacks");
-    let host_stack = tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
+    let host_stack =
+        tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
     let layers = Arc::new(Layers::open(data.join("layers"))?);
     let runtime: Arc<dyn Runtime> = runtime;
     let buildpack_urls =

@@ -259,10 +259,10 @@ async fn tell_release(control: &Control, app: &App, build: &Build, release: &Rel
     }
     text.push_str(&format!("       Released v{}\n", release.version));
     text.push_str(&format!("       {} deployed to Paddock\n\n", control.config.web_url(&app.name)));
-    if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
-        if let Err(error) = output.append(text).await {
-            tracing::error!(build.id = %build.id, error = chain(&error), "could not keep a build's output");
-        }
+    if let Ok(mut output) = control.outputs.writer(build.id.uuid())
+        && let Err(error) = output.append(text).await
+    {
+        tracing::error!(build.id = %build.id, error = chain(&error), "could not keep a build's output");
     }
     let by = user_of(control, release.account_id).await;
     control.log_api(app.id, format!("{} by user {by}", release.description)).await;
@@ -318,10 +318,10 @@ async fn fail(control: &Control, app: &App, build: &Build, lease: &JobLease, why
     tx.event(Some(app.id), "build.update", &format!("{{\"id\":\"{}\",\"status\":\"failed\"}}", build.id))
         .await?;
     tx.commit().await?;
-    if build.source_kind == SourceKind::Git {
-        if let Err(error) = control.repositories.unpin(app.id, build.id).await {
-            tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin the commit of a failed build");
-        }
+    if build.source_kind == SourceKind::Git
+        && let Err(error) = control.repositories.unpin(app.id, build.id).await
+    {
+        tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin the commit of a failed build");
     }
     control.log_api(app.id, "Build failed -- check your build output").await;
     finish_output(control, build.id).await;

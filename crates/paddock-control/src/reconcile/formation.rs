@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
+use crate::launch::{ONE_OFF_LIFE, STOP_GRACE};
 use crate::{Control, Result, label};
 
 /// How soon to look again while a web dyno has not bound its port: nothing else tells us.
@@ -104,7 +105,8 @@ impl FormationReconciler {
                 (true, true) => self.control.runtime.remove(container.id).await,
                 (true, false) => continue,
                 (false, _) if rows.contains_key(&container.id) => continue,
-                (false, _) => self.control.runtime.stop(container.id, crate::launch::STOP_GRACE).await,
+                (false, _) if !self.control.first_stop(container.id) => continue,
+                (false, _) => self.control.runtime.stop(container.id, STOP_GRACE).await,
             };
             match result {
                 Ok(()) if ended => {
@@ -113,7 +115,7 @@ impl FormationReconciler {
                 }
                 Ok(()) => {}
                 Err(error) => {
-                    tracing::warn!(dyno.name = container.name, error = chain(&error), "could not remove")
+                    tracing::warn!(dyno.name = container.name, error = chain(&error), "could not remove");
                 }
             }
         }
@@ -238,9 +240,7 @@ async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Re
         state: dyno.state,
         ending: dyno.desired == DesiredDynoState::Stopped,
         seen: sight.of(control, dyno).await?,
-        ends_at: dyno
-            .time_to_live_seconds
-            .map(|life| dyno.created_at + Duration::from_secs(u64::try_from(life).unwrap_or(0))),
+        ends_at: Some(dyno.created_at + life_of(dyno)),
     };
     match one_off::plan(&seen, control.now()) {
         None => Ok(false),
@@ -249,4 +249,10 @@ async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Re
         Some(one_off::Step::Stop) => control.stop_dyno_container(app, dyno, StopReason::Requested).await,
         Some(one_off::Step::Finish { status }) => control.finish_one_off(app, dyno, status, sight).await,
     }
+}
+
+/// How long a one-off dyno may live.
+fn life_of(dyno: &Dyno) -> Duration {
+    let seconds = dyno.time_to_live_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map_or(ONE_OFF_LIFE, Duration::from_secs)
 }

@@ -37,7 +37,8 @@ impl DoctorArgs {
         }
         for program in ["git", "mkfs.erofs", "tar"] {
             let found = which(program);
-            let detail = found.as_ref().map_or_else(|| "not found".to_owned(), |path| path.display().to_string());
+            let detail =
+                found.as_ref().map_or_else(|| "not found".to_owned(), |path| path.display().to_string());
             line(found.is_some(), program, &detail, "Install it: apt-get install git erofs-utils tar");
         }
         let paths = self.data.map(Paths::new);
@@ -66,7 +67,10 @@ fn print_users(instance: &Instance) {
         ("paddockd serve, shims", "root".to_owned()),
         ("router", format!("uid {}, no capabilities", instance.router_uid())),
         ("git", format!("uid {}, no capabilities", instance.git_uid())),
-        ("dynos and builds of app N", format!("uids {} + 65536 * N and on, no capabilities", instance.id_base(0))),
+        (
+            "dynos and builds of app N",
+            format!("uids {} + 65536 * N and on, no capabilities", instance.id_base(0)),
+        ),
     ] {
         let _ = writeln!(out, "  {what:<28} {who}");
     }

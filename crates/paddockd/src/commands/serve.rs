@@ -70,13 +70,18 @@ async fn serve(args: ServeArgs) -> Result<(), StartError> {
     let program = std::env::current_exe()?;
     let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
     let ca = certificate_authority::prepare(&paths.ca(), &args.domain)?;
-    let router = Arc::new(RouterProcess { program: program.clone(), paths: paths.clone(), instance: instance.clone() });
+    let router = Arc::new(RouterProcess {
+        program: program.clone(),
+        paths: paths.clone(),
+        instance: instance.clone(),
+    });
     router.prepare_folder(&ca.chain_pem, &ca.key_pem)?;
     let api_socket = wiring::listen_for(&paths.serve_socket(), instance.router_uid())?;
     let rendezvous_socket = wiring::listen_for(&paths.rendezvous_socket(), instance.router_uid())?;
     let link = Arc::new(RouterLink::new(paths.router_socket(), instance.letters.clone()));
     adopt_or_start(&args, &link, &router, &runtime).await?;
-    let control = wiring::open_control(&args, &paths, &instance, &program, runtime.clone(), link.clone()).await?;
+    let control =
+        wiring::open_control(&args, &paths, &instance, &program, runtime.clone(), link.clone()).await?;
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
     control.ensure_first_account(&email, &paths.admin_password()).await?;
 
@@ -123,7 +128,8 @@ fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
 
 /// One server at a time for a data directory: the kernel lets go of the lock however we end.
 fn take_lock(path: &Path) -> Result<std::fs::File, StartError> {
-    let mut file = std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    let mut file =
+        std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
     if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
@@ -176,7 +182,11 @@ fn start_tasks(
 ) -> Result<(), StartError> {
     let wakes = &control.wakes;
     tasks.spawn(keep_true(FormationReconciler::new(control.clone()), wakes.dynos.listen(), stop.clone()));
-    tasks.spawn(keep_true(RouteReconciler::new(control.clone(), router), wakes.routes.listen(), stop.clone()));
+    tasks.spawn(keep_true(
+        RouteReconciler::new(control.clone(), router),
+        wakes.routes.listen(),
+        stop.clone(),
+    ));
     tasks.spawn(keep_true(OutputReconciler::new(control.clone()), wakes.output.listen(), stop.clone()));
     let lines = RouterLines::new(control.clone(), link.clone(), paths.router().join("spool"));
     tasks.spawn(keep_true(lines, wakes.output.listen(), stop.clone()));
@@ -233,7 +243,11 @@ async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
 }
 
 /// Dynos, router, and everything that was made in the kernel.
-async fn end_everything(control: &Control, link: &RouterLink, runtime: &LinuxRuntime) -> Result<(), StartError> {
+async fn end_everything(
+    control: &Control,
+    link: &RouterLink,
+    runtime: &LinuxRuntime,
+) -> Result<(), StartError> {
     control.stop_all_dynos().await?;
     if let Err(error) = link.stop().await {
         tracing::debug!(%error, "the router was gone already");

@@ -37,7 +37,9 @@ impl StopArgs {
                 }
             }
             Ok((AdminAnswer::Refused { reason }, _)) => crate::complain(&reason),
-            Ok((other, _)) => crate::complain(&format!("the server gave an answer that does not fit: {other:?}")),
+            Ok((other, _)) => {
+                crate::complain(&format!("the server gave an answer that does not fit: {other:?}"))
+            }
             Err(error) if not_running(&error) && !self.stop_dynos => {
                 crate::say(&format!("No server runs for {}.", paths.data.display()))
             }
