@@ -3,6 +3,7 @@
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::lenient;
 use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
@@ -49,8 +50,9 @@ pub struct Update {
     pub size: Option<String>,
     /// Which size, as the schema has it.
     pub dyno_size: Option<Identity>,
-    /// An image for a container release; not built yet, so it is seen and refused, not ignored.
-    pub docker_image: Option<serde_json::Value>,
+    /// Whether an image for a container release is named, be it null; not built yet, so it is seen and refused.
+    #[serde(default, rename = "docker_image", deserialize_with = "lenient::is_present")]
+    pub names_docker_image: bool,
 }
 
 impl Update {

@@ -22,6 +22,14 @@ pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     }
 }
 
+/// True for a field that is there, whatever its value: for fields that are only seen to be refused.
+///
+/// # Errors
+/// Never, but for malformed JSON.
+pub fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    de::IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
 /// A value of an environment: text as it is, numbers and booleans as JSON prints them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvValue(pub String);

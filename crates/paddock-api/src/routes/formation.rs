@@ -72,7 +72,7 @@ async fn update(
 }
 
 fn change(update: Update, process_type: Option<String>) -> Result<FormationChange, Problem> {
-    if update.docker_image.is_some() {
+    if update.names_docker_image {
         return Err(Problem::new(ErrorId::NotFound, "Container releases are not built on this server yet."));
     }
     let size = update.wanted_size().map(str::to_owned);

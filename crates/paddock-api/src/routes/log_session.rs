@@ -77,7 +77,7 @@ async fn read(
 
 async fn next_event(reader: &mut LogReader) -> Option<Bytes> {
     match tokio::time::timeout(KEEP_ALIVE, reader.next_event()).await {
-        Ok(event) => event.map(Bytes::from),
+        Ok(event) => event,
         // A comment: clients skip it, proxies see traffic, a dead connection shows.
         Err(_) => Some(Bytes::from_static(b":\n\n")),
     }

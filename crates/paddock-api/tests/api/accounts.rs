@@ -1,0 +1,108 @@
+//! Logging in, tokens, and the limits on guessing.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{OWNER, PASSWORD, STRANGER, TestPaddock};
+
+#[tokio::test]
+async fn whoami_tells_the_account() {
+    let t = TestPaddock::start().await;
+    assert_eq!(t.get("/account").send().await.expect(200)["email"], OWNER);
+    assert_eq!(t.get("/users/~").send().await.expect(200)["email"], OWNER);
+    assert_eq!(t.get(&format!("/users/{STRANGER}")).send().await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_and_works_until_it_is_revoked() {
+    let t = TestPaddock::start().await;
+    let made = t
+        .post("/oauth/authorizations")
+        .json(json!({ "description": "ci", "expires_in": "3600", "scope": ["global"] }))
+        .send()
+        .await;
+    let made = made.expect(201).clone();
+    let (id, token) = (made["id"].as_str().unwrap(), made["access_token"]["token"].as_str().unwrap());
+    assert!(token.starts_with("HRKU-"), "{token}");
+    assert!((3590..=3600).contains(&made["access_token"]["expires_in"].as_i64().unwrap()));
+    t.get("/account").token(token).send().await.expect(200);
+
+    let list = t.get("/oauth/authorizations").send().await;
+    let listed = list.expect(200).as_array().unwrap().iter().find(|one| one["id"] == id).unwrap();
+    let shown = listed["access_token"]["token"].as_str().unwrap();
+    let (start, end) = shown.split_once("**********").unwrap();
+    assert!(
+        token.starts_with(start)
+            && token.ends_with(end)
+            && !list.bytes.windows(token.len()).any(|w| w == token.as_bytes())
+    );
+
+    t.patch(&format!("/oauth/authorizations/{id}"))
+        .json(json!({ "description": "other" }))
+        .send()
+        .await
+        .expect(200);
+    let info = t.get(&format!("/oauth/authorizations/{id}")).send().await;
+    assert_eq!(info.expect(200)["description"], "other");
+    t.delete(&format!("/oauth/authorizations/{id}")).send().await.expect(200);
+    assert_eq!(t.get("/account").token(token).send().await.refusal(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn a_token_ends_when_its_time_is_over() {
+    let t = TestPaddock::start().await;
+    let order = json!({ "expires_in": 60, "scope": ["global"] });
+    let made = t.post("/oauth/authorizations").json(order).send().await;
+    let token = made.expect(201)["access_token"]["token"].as_str().unwrap().to_owned();
+    t.get("/account").token(&token).send().await.expect(200);
+    t.clock.advance(Duration::from_secs(61));
+    assert_eq!(t.get("/account").token(&token).send().await.refusal(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn regenerating_gives_a_new_token_and_ends_the_old() {
+    let t = TestPaddock::start().await;
+    let made = t.post("/oauth/authorizations").json(json!({ "scope": ["global"] })).send().await;
+    let made = made.expect(201).clone();
+    let path = format!("/oauth/authorizations/{}/actions/regenerate-tokens", made["id"].as_str().unwrap());
+    let renewed = t.post(&path).send().await.expect(200).clone();
+    let token = |value: &serde_json::Value| value["access_token"]["token"].as_str().unwrap().to_owned();
+    t.get("/account").token(&token(&renewed)).send().await.expect(200);
+    assert_eq!(t.get("/account").token(&token(&made)).send().await.refusal(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn logging_out_finds_no_session_and_no_default_authorization() {
+    let t = TestPaddock::start().await;
+    let session = t.delete("/oauth/sessions/~").send().await;
+    assert_eq!(session.refusal(), (404, "not_found"));
+    assert_eq!(session.body["resource"], "session");
+    let authorization = t.get("/oauth/authorizations/~").send().await;
+    assert_eq!(authorization.refusal(), (404, "not_found"));
+    assert_eq!(authorization.body["resource"], "authorization");
+}
+
+#[tokio::test]
+async fn scopes_that_are_not_built_are_refused() {
+    let t = TestPaddock::start().await;
+    let answer = t.post("/oauth/authorizations").json(json!({ "scope": ["read"] })).send().await;
+    assert_eq!(answer.refusal(), (422, "invalid_params"));
+}
+
+#[tokio::test]
+async fn guessing_passwords_is_stopped_for_the_right_one_too() {
+    let t = TestPaddock::start().await;
+    let log_in = |email: &'static str, password: &'static str| {
+        let call = t.post("/oauth/authorizations").basic(email, password);
+        call.json(json!({ "scope": ["global"] })).send()
+    };
+    for _ in 0..10 {
+        assert_eq!(log_in(OWNER, "wrong").await.refusal(), (401, "unauthorized"));
+    }
+    assert_eq!(log_in(OWNER, PASSWORD).await.refusal(), (429, "rate_limit"));
+    log_in(STRANGER, PASSWORD).await.expect(201);
+    assert_eq!(log_in("nobody@example.com", "x").await.refusal(), (401, "unauthorized"));
+    t.clock.advance(Duration::from_secs(16 * 60));
+    log_in(OWNER, PASSWORD).await.expect(201);
+}

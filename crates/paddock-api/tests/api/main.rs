@@ -1,0 +1,20 @@
+//! The API through real HTTP over its Unix socket, on a store of its own and a runtime in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod accounts;
+mod apps;
+mod config_vars;
+mod conventions;
+mod domains;
+mod dynos;
+mod formation;
+mod git;
+mod logs;
+mod releases;
+mod rendezvous;
+mod schema;
+mod small_nouns;
+mod sources_and_builds;
+mod support;
+mod walkers;

@@ -1,0 +1,79 @@
+//! Run sessions over the raw rendezvous socket.
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::support::{PATIENCE, TestPaddock};
+
+async fn read_some(stream: &mut UnixStream) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await;
+    let length = read.expect("something comes in time").unwrap();
+    bytes.truncate(length);
+    bytes
+}
+
+#[tokio::test]
+async fn a_client_is_greeted_alone_and_then_talks_to_its_dyno() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("console", &[("web", "serve")]).await;
+    let order =
+        json!({ "command": "bash", "attach": true, "env": { "TERM": "xterm", "COLUMNS": 100, "LINES": 40 } });
+    let made = t.post("/apps/console/dynos").json(order).send().await;
+    let url = made.expect(201)["attach_url"].as_str().unwrap().to_owned();
+    let secret = url.strip_prefix("rendezvous://localhost:5000/").expect("an explicit port").to_owned();
+
+    let mut client = t.rendezvous().await;
+    client.write_all(format!("{secret}\r\n").as_bytes()).await.unwrap();
+    assert_eq!(
+        read_some(&mut client).await,
+        b"rendezvous\r\n",
+        "the first piece is thrown away by the client"
+    );
+    let spec =
+        t.runtime.specs().into_iter().find(|spec| spec.command.last().is_some_and(|c| c == "bash")).unwrap();
+    assert_eq!(spec.stdio, paddock_runtime::Stdio::Terminal { rows: 40, columns: 100 });
+    client.write_all(b"hello").await.unwrap();
+    assert_eq!(read_some(&mut client).await, b"hello", "the runtime in memory echoes");
+
+    t.runtime
+        .exit(spec.id, paddock_runtime::Exit { status: 7, out_of_memory: false, killed_after_grace: false });
+    assert_eq!(read_some(&mut client).await, b"", "the session ends with its program");
+    t.eventually("the dyno to be gone", async || {
+        let gone =
+            t.get(&format!("/apps/console/dynos/{}", made.body["name"].as_str().unwrap())).send().await;
+        (gone.status == 404).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pipe_takes_what_comes_until_its_end() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("piped", &[("web", "serve")]).await;
+    let order = json!({ "command": "cat", "attach": true, "force_no_tty": true });
+    let made = t.post("/apps/piped/dynos").json(order).send().await;
+    let secret = made.expect(201)["attach_url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let mut client = t.rendezvous().await;
+    client.write_all(format!("{secret}?x=1\r\n").as_bytes()).await.unwrap();
+    assert_eq!(read_some(&mut client).await, b"rendezvous\r\n");
+    let spec =
+        t.runtime.specs().into_iter().find(|spec| spec.command.last().is_some_and(|c| c == "cat")).unwrap();
+    assert_eq!(spec.stdio, paddock_runtime::Stdio::Pipe);
+    client.write_all(b"line\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_some(&mut client).await, b"line\n");
+    assert_eq!(read_some(&mut client).await, b"");
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_so() {
+    let t = TestPaddock::start().await;
+    let mut client = t.rendezvous().await;
+    client.write_all(b"nonsense\r\n").await.unwrap();
+    let mut all = Vec::new();
+    tokio::time::timeout(PATIENCE, client.read_to_end(&mut all)).await.unwrap().unwrap();
+    let text = String::from_utf8(all).unwrap();
+    assert!(text.starts_with("rendezvous\r\n") && text.contains("Couldn't find that dyno"), "{text}");
+}
