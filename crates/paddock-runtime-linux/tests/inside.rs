@@ -35,6 +35,7 @@ say local "$(ls /usr/local /usr/src 2>/dev/null | grep -v : | grep -c .)"
 say write_sysctl "$(try sh -c 'echo x > /proc/sys/kernel/domainname')"
 say write_sys "$(try sh -c 'echo 1 > /sys/kernel/mm/ksm/run')"
 say hidden "$(cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 10 | wc -c)"
+say masked "$(stat -c %F /proc/keys):$(mawk '$2 == "/proc/sys" { print substr($4, 1, 2) }' /proc/mounts)"
 say sysrq "$(try sh -c 'echo h > /proc/sysrq-trigger')"
 say cgroup "$(mawk -F: '$3 != "/" && $2 !~ /^(cpuset|blkio|freezer|net_|perf_|hugetlb|rdma|misc|name=)/' /proc/self/cgroup | wc -l)"
 say init_memory "$(try head -c 1 /proc/1/mem)"
@@ -58,7 +59,8 @@ fn expected(base: u32) -> String {
          mount: refused\nunshare_user: refused\nunshare_net: refused\n\
          write_usr: refused\nwrite_root: refused\nwrite_etc: refused\n\
          write_app: allowed\nwrite_tmp: allowed\nwrite_var_tmp: allowed\nwrite_shm: allowed\n\
-         host_files: 0\nlocal: 0\nwrite_sysctl: refused\nwrite_sys: refused\nhidden: 0\nsysrq: refused\ncgroup: 0\n\
+         host_files: 0\nlocal: 0\nwrite_sysctl: refused\nwrite_sys: refused\nhidden: 0\n\
+         masked: character special file:ro\nsysrq: refused\ncgroup: 0\n\
          init_memory: refused\ninit_environ: refused\ninit_kill: lives\n\
          umask: 0022\ncore: 0\nnodes: refused\nnull: allowed\nhostname: web-1\nfds: 0 1 2 3 \n"
     )

@@ -321,3 +321,24 @@ fn two_instances_share_a_machine() {
         },
     );
 }
+
+#[test]
+fn time_to_the_first_line_with_a_network_is_printed() {
+    with(
+        |_| {},
+        |f| async move {
+            let mut times = Vec::new();
+            for _ in 0..15 {
+                let (mut spec, at) = (f.spec("echo hi"), std::time::Instant::now());
+                spec.network = Network::Outbound;
+                let id = spec.id;
+                f.runtime.start(spec).await.unwrap();
+                assert!(f.runtime.output(id, 0).await.unwrap().recv().await.is_some());
+                times.push(at.elapsed());
+                f.runtime.remove(id).await.unwrap();
+            }
+            times.sort();
+            println!("first line after {:?} (median), least {:?}", times[times.len() / 2], times[0]);
+        },
+    );
+}
