@@ -35,6 +35,7 @@ pub fn check_host() -> Vec<HostCheck> {
         program("nft", &["-v"], "install nftables"),
         program("mkfs.erofs", &["--help"], "install erofs-utils (1.5 or newer)"),
         forwarding(),
+        other_firewall(),
     ]
 }
 
@@ -126,4 +127,51 @@ fn forwarding() -> HostCheck {
         Err(error) => error.to_string(),
     };
     HostCheck { name: "ip_forward", ok: value.is_ok(), detail, remedy: "set net.ipv4.ip_forward to 1" }
+}
+
+/// A chain of somebody else that drops what is forwarded also drops the containers' packets: whoever drops wins.
+fn other_firewall() -> HostCheck {
+    let listed = Command::new("nft").args(["list", "chains"]).stdin(Stdio::null()).output();
+    let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let dropping = dropping_chains(&text);
+    let detail = if dropping.is_empty() {
+        "no other chain drops forwarded packets by default".to_owned()
+    } else {
+        format!("{} drops forwarded packets by default", dropping.join(", "))
+    };
+    HostCheck {
+        name: "other firewall",
+        ok: dropping.is_empty(),
+        detail,
+        remedy: "accept packets from and to the bridge (pk…) in that chain",
+    }
+}
+
+/// The tables with a chain that drops forwarded packets by default, but for ours.
+fn dropping_chains(listed: &str) -> Vec<String> {
+    let (mut table, mut found) = ("", Vec::new());
+    for line in listed.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("table ") {
+            table = name.trim_end_matches(" {");
+        } else if line.contains("hook forward")
+            && line.contains("policy drop")
+            && !table.contains(" paddock_")
+        {
+            found.push(table.to_owned());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_chains_that_drop_are_found() {
+        let listed = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n\
+                      table inet paddock_abcdef {\n\tchain forward {\n\t\ttype filter hook forward priority -10; policy drop;\n\t}\n}\n\
+                      table inet other {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n\t}\n}\n";
+        assert_eq!(dropping_chains(listed), ["ip filter"]);
+    }
 }

@@ -51,7 +51,8 @@ pub struct LinuxConfig {
     pub program: PathBuf,
     /// TCP ports of this machine that containers may reach: the router's public ones.
     pub router_ports: Vec<u16>,
-    /// IPv4 ranges that containers may reach although they are private.
+    /// What containers may reach although it is private: IPv4 ranges (`10.1.0.0/16`), or one TCP port of one address
+    /// (`10.1.2.3:3128`, e.g. a proxy).
     pub allow_egress: Vec<String>,
 }
 

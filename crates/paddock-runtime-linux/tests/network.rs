@@ -215,13 +215,17 @@ fn from_outside(outside: &Outside, address: IpAddr) -> String {
 #[test]
 fn a_listed_private_range_is_reached() {
     let private = Outside::make("192.168.214", &[80]);
+    let proxy = Outside::make("192.168.217", &[80, 3128]);
     let second = Outside::make("192.168.215", &[80]);
     with(
-        |config| config.allow_egress = vec!["192.168.214.0/24".to_owned()],
+        |config| config.allow_egress = ["192.168.214.0/24", "192.168.217.2:3128"].map(str::to_owned).to_vec(),
         move |f| async move {
             let (one, _) = neighbour(&f).await;
             assert_eq!(ask(&f, one, &private.address, 80).await, private.host);
             assert_eq!(ask(&f, one, &second.address, 80).await, "refused");
+            // Of one service, its port only.
+            assert_eq!(ask(&f, one, &proxy.address, 3128).await, proxy.host);
+            assert_eq!(ask(&f, one, &proxy.address, 80).await, "refused");
         },
     );
 }

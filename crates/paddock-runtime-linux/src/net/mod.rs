@@ -50,7 +50,7 @@ impl Network {
         allow_egress: Vec<String>,
         places: BTreeMap<ContainerId, NetworkRecord>,
     ) -> io::Result<Self> {
-        rules::check_cidrs(&allow_egress)?;
+        rules::check_egress(&allow_egress)?;
         let bridge = format!("pk{instance}");
         let name = bridge.clone();
         let subnet = tokio::task::spawn_blocking(move || Subnet::claim(&file, &name))

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::record::NetworkRecord;
 
@@ -53,7 +53,11 @@ impl Rules<'_> {
         let router_ports = self.router_ports.iter().map(u16::to_string).collect::<Vec<_>>();
         let ports = set("router_ports", "inet_service", "", &router_ports);
         let private = set("not_outside", "ipv4_addr", "flags interval; ", &NOT_OUTSIDE.map(str::to_owned));
-        let allowed = set("allowed", "ipv4_addr", "flags interval; auto-merge; ", self.allow_egress);
+        let (services, ranges): (Vec<_>, Vec<_>) =
+            self.allow_egress.iter().cloned().partition(|entry| is_service(entry));
+        let services: Vec<_> = services.iter().map(|entry| entry.replacen(':', " . ", 1)).collect();
+        let allowed = set("allowed", "ipv4_addr", "flags interval; auto-merge; ", &ranges)
+            + &set("allowed_services", "ipv4_addr . inet_service", "", &services);
         format!(
             "table inet paddock_{instance} {{\n{ports}{private}{allowed}\
              chain input {{\n\
@@ -72,6 +76,7 @@ impl Rules<'_> {
              ct state established,related accept\n\
              oifname \"{bridge}\" drop\n\
              meta nfproto ipv6 drop\n\
+             ip daddr . tcp dport @allowed_services accept\n\
              tcp dport 25 reject with icmpx admin-prohibited\n\
              ip daddr @allowed accept\n\
              ip daddr @not_outside reject with icmpx admin-prohibited\n\
@@ -136,14 +141,19 @@ pub(super) fn none(instance: &str) -> String {
     delete("inet") + &delete("bridge")
 }
 
-/// Refuses what is not an IPv4 range: it becomes part of a rule.
-pub(super) fn check_cidrs(cidrs: &[String]) -> io::Result<()> {
-    for cidr in cidrs {
-        let (address, prefix) = cidr.split_once('/').unwrap_or((cidr, "32"));
+/// Whether an entry is one port of one address.
+fn is_service(entry: &str) -> bool {
+    entry.parse::<SocketAddrV4>().is_ok()
+}
+
+/// Refuses what is neither an IPv4 range nor an address with a port: it becomes part of a rule.
+pub(super) fn check_egress(entries: &[String]) -> io::Result<()> {
+    for entry in entries {
+        let (address, prefix) = entry.split_once('/').unwrap_or((entry, "32"));
         let is_range =
             address.parse::<Ipv4Addr>().is_ok() && prefix.parse::<u8>().is_ok_and(|bits| bits <= 32);
-        if !is_range {
-            let reason = format!("{cidr:?} is not an IPv4 range such as 203.0.113.0/24");
+        if !is_range && !is_service(entry) {
+            let reason = format!("{entry:?} is neither a range such as 203.0.113.0/24 nor 203.0.113.7:3128");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
     }
@@ -156,9 +166,10 @@ mod tests {
 
     #[test]
     fn only_ranges_become_part_of_a_rule() {
-        assert!(check_cidrs(&["10.0.0.0/8".to_owned(), "192.0.2.7".to_owned()]).is_ok());
-        for wrong in ["10.0.0.0/33", "example.com", "10.0.0.0/8 } accept", ""] {
-            assert!(check_cidrs(&[wrong.to_owned()]).is_err(), "{wrong}");
+        let right = ["10.0.0.0/8", "192.0.2.7", "192.0.2.7:3128"].map(str::to_owned);
+        assert!(check_egress(&right).is_ok());
+        for wrong in ["10.0.0.0/33", "10.0.0.0/8:80", "[::1]:80", "example.com", "10.0.0.0/8 } accept", ""] {
+            assert!(check_egress(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
     }
 }

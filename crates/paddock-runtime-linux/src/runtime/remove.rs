@@ -31,7 +31,7 @@ impl LinuxRuntime {
         blocking(move || end(&existing, &cgroups, &id.to_string())).await.map_err(fail)?;
         self.network.release(id).await;
         // Renamed at once and deleted in the background: a tenant's files may be many.
-        let gone = folder.0.with_file_name(format!("{GONE}{id}"));
+        let gone = folder.0.with_file_name(format!("{GONE}{}", uuid::Uuid::new_v4()));
         match std::fs::rename(&folder.0, &gone) {
             Ok(()) => {
                 tokio::task::spawn_blocking(move || delete(&gone));
