@@ -116,6 +116,12 @@ impl RouterLink {
         *lock(&self.listeners) = listeners;
     }
 
+    /// Takes the sockets we hold, for a router that is to listen elsewhere.
+    #[must_use]
+    pub fn take_listeners(&self) -> Vec<(Listener, OwnedFd)> {
+        std::mem::take(&mut lock(&self.listeners))
+    }
+
     /// Starts a router on the sockets we hold and adopts it.
     ///
     /// # Errors

@@ -109,12 +109,21 @@ fn by(holder: &Option<String>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
 }
 
-/// Binds the public port, on loopback as well as on the containers' bridge, and the DNS forwarder's.
-pub(crate) fn bind(listen: SocketAddr, bridge: IpAddr) -> Result<Vec<(Listener, OwnedFd)>, BindError> {
+/// Binds the public port, on loopback as well as on the containers' bridge, and the DNS forwarder's, unless they are
+/// among those `kept` from an earlier router.
+pub(crate) fn bind(
+    listen: SocketAddr,
+    bridge: IpAddr,
+    kept: Vec<(Listener, OwnedFd)>,
+) -> Result<Vec<(Listener, OwnedFd)>, BindError> {
     let mut sockets = vec![public(listen)?];
     // Dynos reach the router by the bridge's address, unless the public socket covers it already.
     if !listen.ip().is_unspecified() {
         sockets.push(public(SocketAddr::new(bridge, listen.port()))?);
+    }
+    if !kept.is_empty() {
+        sockets.extend(kept);
+        return Ok(sockets);
     }
     let address = SocketAddr::new(bridge, 53);
     let other = |source| BindError::Other { address, source };

@@ -16,6 +16,7 @@ use paddock_control::reconcile::output::{OutputReconciler, RouterLines};
 use paddock_control::reconcile::routes::RouteReconciler;
 use paddock_control::router_link::{RouterError, RouterLink};
 use paddock_control::{Control, certificate_authority, jobs, push};
+use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -153,6 +154,7 @@ async fn adopt_or_start(
     router: &RouterProcess,
     runtime: &LinuxRuntime,
 ) -> Result<(), StartError> {
+    let mut kept = Vec::new();
     match link.adopt().await {
         Ok(hello) if hello.listeners.iter().any(|listener| listener.address == args.listen) => {
             tracing::info!("adopted the router (process {})", hello.pid);
@@ -160,12 +162,15 @@ async fn adopt_or_start(
         }
         Ok(_) => {
             tracing::info!("the router listens elsewhere: it ends, and another starts on {}", args.listen);
+            kept = link.take_listeners();
             link.stop().await?;
         }
         Err(RouterError::Away { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    link.keep_listeners(router_process::bind(args.listen, runtime.bridge_address())?);
+    // The old router drains with the forwarder's sockets still open: they are used again, not bound again.
+    kept.retain(|(listener, _)| listener.kind != ListenerKind::Public);
+    link.keep_listeners(router_process::bind(args.listen, runtime.bridge_address(), kept)?);
     let hello = link.start(router).await?;
     tracing::info!("started the router (process {})", hello.pid);
     Ok(())
