@@ -34,6 +34,7 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
 }
 
+#[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
 fn main() -> ExitCode {
     // The roles that the server itself starts come first: a shim forks, so it must run before any thread exists.
     let mut arguments = std::env::args_os();

@@ -133,7 +133,7 @@ pub(crate) async fn open_control(
     let runtime: Arc<dyn Runtime> = runtime;
     let buildpack_urls =
         if args.allow_insecure_buildpack_urls { BuildpackUrls::Insecure } else { BuildpackUrls::HttpsOnly };
-    let site_env = settings::site_env(|name| std::env::var(name).ok());
+    let site_env = operators_env();
     let builder = Builder::new(
         BuilderConfig {
             folder: data.join("builds"),
@@ -169,6 +169,11 @@ pub(crate) async fn open_control(
         router: Some(link),
         clock: Arc::new(SystemClock),
     })))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
+fn operators_env() -> Vec<(String, String)> {
+    settings::site_env(|name| std::env::var(name).ok())
 }
 
 fn git_config(paths: &Paths, instance: &Instance, program: &Path) -> Result<GitConfig, StartError> {
