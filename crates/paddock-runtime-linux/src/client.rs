@@ -9,6 +9,7 @@ use bytes::Bytes;
 use paddock_ipc::frame;
 use paddock_runtime::{Attached, Input};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
@@ -20,12 +21,24 @@ const MESSAGES_AHEAD: usize = 16;
 /// Bytes taken from a program at once.
 const READ_BYTES: usize = 32 * 1024;
 
-/// Connects to a container's shim. `NotFound` and `ConnectionRefused` mean that there is none.
+/// Connects to a container's shim; does not wait for one that hangs. `NotFound` and `ConnectionRefused` mean that
+/// there is none.
 pub(crate) fn connect(folder: &Folder) -> io::Result<UnixStream> {
     // By descriptor: a socket's address holds 107 bytes, and a data directory may be deep.
     let opened =
         rustix::fs::open(&folder.0, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    UnixStream::connect(format!("/proc/self/fd/{}/shim.sock", opened.as_raw_fd()))
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/shim.sock", opened.as_raw_fd()))?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &address)?;
+    let socket = UnixStream::from(socket);
+    socket.set_nonblocking(false)?;
+    Ok(socket)
+}
+
+/// Whether somebody listens, if only with so many waiting that no more are let in.
+pub(crate) fn is_answered(folder: &Folder) -> bool {
+    connect(folder).map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true)
 }
 
 /// Whether an error says that nobody listens.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use paddock_core::UnixMicros;
+use paddock_core::{ContainerId, UnixMicros};
 use paddock_ipc::frame;
 use paddock_runtime::{ContainerState, Exit, Observed};
 use tokio::io::AsyncReadExt;
@@ -137,13 +137,13 @@ fn is_watched_or_starting(folder: &Folder) -> bool {
 
 /// Whether the shim lives: its socket answers, and it is the process that was written down.
 pub(crate) fn has_shim(folder: &Folder) -> bool {
-    folder.state().is_ok_and(|state| state.shim.is_alive()) && client::connect(folder).is_ok()
+    folder.state().is_ok_and(|state| state.shim.is_alive()) && client::is_answered(folder)
 }
 
-/// The container of a folder as it is now; `None` when the folder holds none.
-pub(crate) fn observe(folder: &Folder) -> Option<Observed> {
-    let spec = folder.spec().ok()?;
-    let state = folder.state();
+/// The container of a folder as it is now. One whose specification cannot be read (after a power cut) is there all
+/// the same, and nothing is known of it.
+pub(crate) fn observe(id: ContainerId, folder: &Folder) -> Observed {
+    let (spec, state) = (folder.spec(), folder.state());
     // The exit first: a shim that ends between two questions has written it before.
     let state_now = match folder.exit() {
         Ok(exit) => ended(exit),
@@ -153,13 +153,17 @@ pub(crate) fn observe(folder: &Folder) -> Option<Observed> {
         }
         Err(_) => folder.exit().map_or(ContainerState::Unknown, ended),
     };
-    Some(Observed {
-        id: spec.id.parse().ok()?,
+    let Ok(spec) = spec else {
+        let (labels, started_at) = (std::collections::BTreeMap::new(), UnixMicros(0));
+        return Observed { id, labels, state: ContainerState::Unknown, started_at, address: None };
+    };
+    Observed {
+        id,
         labels: spec.labels,
         state: state_now,
         started_at: UnixMicros(state.map_or(spec.created_at, |state| state.started_at)),
         address: spec.network.map(|network| network.address.into()),
-    })
+    }
 }
 
 fn ended(exit: crate::record::ExitRecord) -> ContainerState {

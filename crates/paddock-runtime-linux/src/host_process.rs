@@ -1,7 +1,7 @@
 //! Helper programs of the host (git, mkfs.erofs) as unprivileged users in limited groups.
 //!
 //! `PROGRAM confine --uid N --instance LETTERS --group NAME --memory BYTES --pids N -- COMMAND…` joins a group,
-//! gives up every privilege and becomes the command. [`ConfinedCommand`] builds that line.
+//! gives up every privilege and becomes the command. [`Confinement::command`] builds that line.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -16,7 +16,7 @@ use paddock_core::ContainerId;
 use paddock_ipc::frame;
 use paddock_runtime::{
     Access, Attached, ContainerSpec, ExecSpec, Layer, Network as Reach, Observed, Output, Owners, Runtime,
-    RuntimeError,
+    RuntimeError, Stdio,
 };
 use tokio::sync::mpsc;
 
@@ -302,7 +302,9 @@ impl Runtime for LinuxRuntime {
         let run_dir = self.config.run_dir.clone();
         let observed = blocking(move || {
             let folders = folders(&run_dir)?;
-            Ok(folders.into_iter().filter_map(|(_, folder)| observe(&folder)).collect())
+            // One that is removed meanwhile is left out.
+            let observed = folders.into_iter().map(|(id, folder)| (observe(id, &folder), folder));
+            Ok(observed.filter(|(_, folder)| folder.0.exists()).map(|(observed, _)| observed).collect())
         });
         observed.await.map_err(|error| RuntimeError::host("list containers", error))
     }
@@ -346,6 +348,8 @@ impl Runtime for LinuxRuntime {
 
     async fn exec(&self, id: ContainerId, spec: ExecSpec) -> Result<Attached, RuntimeError> {
         let ExecSpec { command, env, working_dir, stdio } = spec;
+        // Its output goes to the client in any case: nobody spools it.
+        let stdio = if stdio == Stdio::Output { Stdio::Pipe } else { stdio };
         self.connect(id, ToShim::Exec { command, env, working_dir, stdio: stdio.into() }).await
     }
 

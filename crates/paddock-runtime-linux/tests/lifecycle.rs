@@ -196,12 +196,14 @@ fn a_killed_shim_takes_the_container_along() {
 }
 
 fn kill_shim(run_dir: &std::path::Path, id: paddock_core::ContainerId) {
-    let folder = run_dir.join(id.to_string());
-    let ours = support::processes()
-        .into_iter()
-        .find(|(_, line)| line.contains(&format!(" shim {}", folder.display())));
-    let pid = rustix::process::Pid::from_raw(ours.unwrap().0).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let shim = shim_of(&run_dir.join(id.to_string()));
+    rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
+}
+
+fn shim_of(folder: &std::path::Path) -> rustix::process::Pid {
+    let line = format!(" shim {}", folder.display());
+    let shim = support::processes().into_iter().find(|(_, arguments)| arguments.contains(&line));
+    rustix::process::Pid::from_raw(shim.unwrap().0).unwrap()
 }
 
 #[test]
@@ -384,6 +386,44 @@ fn many_start_at_once() {
                 assert_eq!(f.all_output(spec.id).await, format!("number {number}\n"));
                 f.runtime.remove(spec.id).await.unwrap();
             }
+        },
+    );
+}
+
+#[test]
+fn a_container_without_a_readable_specification_is_unknown_and_can_be_removed() {
+    with(
+        |_| {},
+        |f| async move {
+            let spec = f.spec("exec sleep 76543");
+            let id = spec.id;
+            f.runtime.start(spec).await.unwrap();
+            std::fs::write(f.config.run_dir.join(id.to_string()).join("spec.json"), "").unwrap();
+            let observed = support::find(&*f.runtime, id).await.unwrap();
+            assert_eq!((observed.state, observed.labels.len()), (ContainerState::Unknown, 0));
+            f.runtime.remove(id).await.unwrap();
+            assert!(!support::processes().iter().any(|(_, line)| line.contains("sleep 76543")));
+        },
+    );
+}
+
+#[test]
+fn a_shim_that_hangs_does_not_hold_others_up() {
+    with(
+        |_| {},
+        |f| async move {
+            let spec = f.spec("exec sleep 87654");
+            let id = spec.id;
+            f.runtime.start(spec).await.unwrap();
+            let folder = f.config.run_dir.join(id.to_string());
+            let shim = shim_of(&folder);
+            rustix::process::kill_process(shim, rustix::process::Signal::STOP).unwrap();
+            for _ in 0..300 {
+                assert_eq!(support::find(&*f.runtime, id).await.unwrap().state, ContainerState::Running);
+            }
+            rustix::process::kill_process(shim, rustix::process::Signal::CONT).unwrap();
+            assert_eq!(f.sh("echo other").await, "other\n");
+            f.runtime.remove(id).await.unwrap();
         },
     );
 }
