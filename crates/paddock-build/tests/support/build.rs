@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +20,7 @@ use paddock_images::{HostStack, Layers};
 use paddock_runtime::{Layer, Limits, Runtime};
 use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
 use tempfile::TempDir;
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -91,11 +93,12 @@ impl BuildFarm {
             instance,
             program: super::programs(),
             router_ports: Vec::new(),
-            allow_egress: Vec::new(),
+            allow_egress: registries(),
         })
         .await
         .expect("the runtime works: these tests need root");
         runtime.reconcile_network().await.expect("the network can be set up");
+        answer_names(runtime.bridge_address()).await;
         let layers = Arc::new(Layers::open(path("layers")).unwrap());
         let config = BuilderConfig {
             folder: path("builds"),
@@ -275,6 +278,40 @@ pub fn tar(folder: &Path, file: &Path, options: &[&str]) {
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+/// Forwards the containers' questions of names to the machine's own resolver, as the router does.
+async fn answer_names(bridge: IpAddr) {
+    let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let resolver =
+        resolver.lines().find_map(|line| line.strip_prefix("nameserver ")?.trim().parse::<IpAddr>().ok());
+    let Some(resolver) = resolver else { return };
+    let socket =
+        Arc::new(UdpSocket::bind((bridge, 53)).await.expect("nobody else answers on a bridge of ours"));
+    tokio::spawn(async move {
+        let mut question = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut question).await {
+            let (question, socket) = (question[..length].to_vec(), Arc::clone(&socket));
+            tokio::spawn(async move {
+                let upstream = UdpSocket::bind(("0.0.0.0", 0)).await?;
+                upstream.send_to(&question, (resolver, 53)).await?;
+                let mut answer = [0; 4096];
+                let length = upstream.recv(&mut answer).await?;
+                socket.send_to(&answer[..length], from).await
+            });
+        }
+    });
+}
+
+/// Where the package registries are, in case that is a range that containers do not reach by themselves.
+fn registries() -> Vec<String> {
+    let names = ["pypi.org", "files.pythonhosted.org", "registry.npmjs.org"];
+    let found = names.iter().filter_map(|name| (*name, 443).to_socket_addrs().ok()).flatten();
+    let mut networks: Vec<String> =
+        found.filter(SocketAddr::is_ipv4).map(|address| format!("{}/32", address.ip())).collect();
+    networks.sort();
+    networks.dedup();
+    networks
 }
 
 fn make_readable(folder: &Path) {
