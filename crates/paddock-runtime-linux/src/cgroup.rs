@@ -311,3 +311,40 @@ pub(crate) fn out_of_memory_event(folder: &Path) -> io::Result<(std::os::fd::Own
     std::fs::write(folder.join("cgroup.event_control"), line)?;
     Ok((event, control))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { memory_bytes: 512 << 20, cpu_millicores: 250, cpu_weight: 100, pids: 256, disk_bytes: 0 };
+
+    fn written(files: &[&str], limit: impl FnOnce(&Path)) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        limit(folder.path());
+        files.iter().map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap()).collect()
+    }
+
+    #[test]
+    fn version_2_gets_the_same_limits_as_version_1() {
+        let files = ["memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max"];
+        let v2 = written(&files, |folder| limit_v2(folder, &LIMITS).unwrap());
+        assert_eq!(v2, ["536870912", "0", "25000 100000", "100", "256"]);
+        let files =
+            ["memory.limit_in_bytes", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares", "pids.max"];
+        let v1 = written(&files, |folder| {
+            for controller in ["memory", "cpu", "pids"] {
+                limit_v1(folder, controller, &LIMITS).unwrap();
+            }
+        });
+        assert_eq!(v1, ["536870912", "100000", "25000", "1024", "256"]);
+    }
+
+    #[test]
+    fn limits_of_absent_controllers_are_left_out() {
+        assert_eq!(written(&[], |folder| limit_v2(folder, &LIMITS).unwrap()), Vec::<String>::new());
+    }
+}

@@ -156,15 +156,25 @@ pub(crate) fn become_stdio(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
 
 /// Puts every signal back to its default and unblocks all: what is ignored or blocked survives execve.
 pub(crate) fn reset_signals() {
-    // SAFETY: SIG_DFL runs no code of ours; the two that cannot be set are refused harmlessly. The set is
-    // initialised by sigemptyset before it is used.
-    unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+    // The kernel's own `struct sigaction`: all zeroes is SIG_DFL without flags. By number, because the C library
+    // refuses to touch the two signals it keeps for itself, which a parent may have ignored as well.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads 32 bytes, which live through the call, writes nothing, and runs no code of ours.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8_usize);
         }
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+    // SAFETY: `none` is an empty set in the kernel's form, 8 bytes; nothing is written.
+    unsafe {
+        let none = 0_u64;
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null::<u64>(),
+            8_usize,
+        );
     }
 }
 

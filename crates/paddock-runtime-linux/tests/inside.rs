@@ -17,7 +17,7 @@ try() { if "$@" >/dev/null 2>&1; then echo allowed; else echo refused; fi; }
 say uid "$(id -u):$(id -g):$(id -G)"
 say uid_map "$(tr -s ' ' < /proc/self/uid_map | sed 's/^ //')"
 say gid_map "$(tr -s ' ' < /proc/self/gid_map | sed 's/^ //')"
-for field in CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp; do
+for field in SigBlk SigIgn CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp; do
   say $field "$(mawk -v f=$field: '$1 == f { print $2 }' /proc/self/status)"
 done
 say mount "$(try mount -t tmpfs none /app)"
@@ -54,6 +54,7 @@ say ppid "$(ps -o ppid= -p $$ | tr -d ' ')"
 fn expected(base: u32) -> String {
     format!(
         "uid: 1000:1000:1000\nuid_map: 0 {base} 65536\ngid_map: 0 {base} 65536\n\
+         SigBlk: 0000000000000000\nSigIgn: 0000000000000000\n\
          CapInh: 0000000000000000\nCapPrm: 0000000000000000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\n\
          CapAmb: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n\
          mount: refused\nunshare_user: refused\nunshare_net: refused\n\

@@ -146,6 +146,16 @@ fn hide_memory() -> Result<(), StepError> {
         .doing(|| "hide the process's memory".to_owned())
 }
 
+/// A service may be protected from the kernel's search for memory; what it starts here must not be.
+fn be_killed_like_others() -> Result<(), StepError> {
+    let file = "/proc/self/oom_score_adj";
+    let adjustment = std::fs::read_to_string(file).doing(|| format!("read {file}"))?;
+    if adjustment.starts_with('-') {
+        std::fs::write(file, "0").doing(|| format!("write {file}"))?;
+    }
+    Ok(())
+}
+
 /// Words of the shim that the child waits for.
 struct Gates {
     network: std::fs::File,
@@ -170,6 +180,7 @@ fn become_init(
     let Container { proof, spec, folder, cgroups, .. } = container;
     // Before the cgroup namespace is made: its root is the group joined here.
     cgroups.join(&spec.id).doing(|| "join the cgroup".to_owned())?;
+    be_killed_like_others()?;
     // A mount namespace of the host's first: only host root may make these mounts.
     unshare(proof, UnshareFlags::NEWNS)?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -246,6 +257,7 @@ fn become_program(
     reporter: &mut Reporter,
 ) -> Result<std::convert::Infallible, StepError> {
     container.cgroups.join(&container.spec.id).doing(|| "join the cgroup".to_owned())?;
+    be_killed_like_others()?;
     let all = ThreadNameSpaceType::USER
         | ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
