@@ -74,7 +74,10 @@ async fn session(mut stream: UnixStream, api: &Api) -> io::Result<()> {
     match attached {
         Ok(session) => {
             tracing::info!(dyno.name = session.dyno(), "a client attached to a one-off dyno");
-            join(stream, session).await
+            let ended = join(stream, session).await;
+            // The dyno waited for its client to have read the end.
+            api.control.wakes.dynos.wake();
+            ended
         }
         Err(error) => {
             stream.write_all(format!(" !    {}\r\n", error.message).as_bytes()).await?;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use paddock_core::config::{self, ConfigVars};
+use paddock_core::release::ReleaseStatus;
+use paddock_core::{AppId, SlugId};
+use paddock_store::Tx;
 
 use crate::access::failed;
 use crate::release::announce;
@@ -46,8 +49,7 @@ impl Control {
         let draft = ReleaseDraft {
             description: description.clone(),
             account_id: actor.account_id,
-            // What runs now goes on running: not what a failed or pending release would have brought.
-            slug_id: tx.current_release(app.id).await.map_err(doing)?.and_then(|release| release.slug_id),
+            slug_id: base_slug(&mut tx, app.id).await?,
             rollback_of: None,
             config: next.clone(),
         };
@@ -70,5 +72,16 @@ impl Control {
         let app = self.visible_app(actor, app).await?;
         let release = self.release_row(&app, release).await?;
         self.store.config_vars_of_release(app.id, release.id).await.map_err(failed("read config vars"))
+    }
+}
+
+/// What a config change is laid upon: the newest release that has not failed. One that waits for its release phase
+/// counts, and the change then waits behind it.
+async fn base_slug(tx: &mut Tx, app: AppId) -> Result<Option<SlugId>> {
+    let doing = failed("read the newest release");
+    let newest = tx.newest_release(app).await.map_err(doing)?;
+    match newest.filter(|release| release.status == ReleaseStatus::Pending) {
+        Some(pending) => Ok(pending.slug_id),
+        None => Ok(tx.current_release(app).await.map_err(doing)?.and_then(|release| release.slug_id)),
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::access::failed;
+use crate::clients::Client;
 use crate::dyno_steps::new_dyno;
 use crate::formation::unknown_size;
 use crate::{Actor, Control, Error, Result, secret};
@@ -244,17 +245,25 @@ impl Control {
         let sha256 = secret::sha256(attach_secret);
         let deadline = Instant::now() + ATTACH_TIME_MAX;
         let mut changes = self.wakes.changes.listen();
+        let mut client = None;
         while Instant::now() < deadline {
             let row = self.store.dyno_by_attach_secret(&sha256).await.map_err(failed("attach to a dyno"))?;
-            let row =
-                row.filter(|row| row.state != DynoState::Down).ok_or_else(|| Error::not_found("dyno"))?;
+            let row = row.filter(|row| row.state != DynoState::Down).ok_or_else(|| match client {
+                None => Error::not_found("dyno"),
+                Some(_) => Error::new(ErrorId::NotFound, "The dyno could not be started. See: heroku logs"),
+            })?;
+            if client.is_none() {
+                // From now on the dyno starts, and is not forgotten.
+                client = Some(self.clients.enter(row.id));
+                self.wakes.dynos.wake();
+            }
             if let Some(container) = row.container_id {
                 // Not started yet is the ordinary case here; what is worse shows as the row's end.
                 if let Ok(attached) = self.runtime.attach(container).await {
-                    return Ok(DynoSession { attached, dyno: row.name.to_string() });
+                    return Ok(DynoSession { attached, dyno: row.name.to_string(), _client: client });
                 }
             }
-            changes.heard(Duration::from_millis(20)).await;
+            changes.heard(Duration::from_millis(10)).await;
         }
         Err(Error::new(ErrorId::ServiceUnavailable, "The dyno did not start in time."))
     }
@@ -265,6 +274,8 @@ impl Control {
 pub struct DynoSession {
     attached: Attached,
     dyno: String,
+    /// Keeps the dyno from being forgotten before its end was read.
+    _client: Option<Client>,
 }
 
 /// The half of a session that takes what the client types.

@@ -1,8 +1,8 @@
 //! The formation: how many dynos of which size each process type has.
 
-use paddock_core::dyno::DynoSize;
+use paddock_core::dyno::{DynoKind, DynoSize};
 use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
-use paddock_store::{App, Formation as Row};
+use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
 
 use crate::access::failed;
 use crate::{Actor, Control, Error, Result};
@@ -97,6 +97,7 @@ impl Control {
         for row in &changed {
             tx.scale_formation(app.id, &row.process_type, row.quantity, row.size).await.map_err(doing)?;
         }
+        self.end_resized(&mut tx, &app, &before, &changed).await?;
         let named: Vec<_> = rows
             .iter()
             .filter(|row| changes.iter().any(|change| names(&change.process_type, &row.process_type, row.id)))
@@ -115,6 +116,25 @@ impl Control {
             self.log_api(app.id, format!("Scaled to {text} by user {}", actor.email)).await;
         }
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
+    }
+}
+
+impl Control {
+    /// Dynos of another size are other dynos: those of the old size end, and the formation brings new ones.
+    async fn end_resized(&self, tx: &mut Tx, app: &App, before: &[Row], changed: &[Row]) -> Result<()> {
+        let doing = failed("resize dynos");
+        let was = |row: &Row| before.iter().find(|old| old.id == row.id).map(|old| old.size);
+        let resized: Vec<_> = changed.iter().filter(|row| was(row) != Some(row.size)).collect();
+        if resized.is_empty() {
+            return Ok(());
+        }
+        for dyno in tx.dynos(app.id).await.map_err(doing)? {
+            let is_resized = resized.iter().any(|row| row.process_type == dyno.process_type);
+            if is_resized && dyno.kind == DynoKind::Formation && dyno.desired == DesiredDynoState::Running {
+                tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await.map_err(doing)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -30,6 +30,7 @@ pub mod build;
 pub mod buildpack_installation;
 mod cancel;
 pub mod certificate_authority;
+mod clients;
 pub mod clock;
 pub mod collaborator;
 mod config;
@@ -111,6 +112,8 @@ pub struct Control {
     pub(crate) stopping: Mutex<HashSet<ContainerId>>,
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
+    /// Clients of attached one-off dynos.
+    pub(crate) clients: clients::Clients,
     /// Wake-ups of reconcilers, jobs and waiters.
     pub wakes: wake::Wakes,
 }
@@ -136,6 +139,7 @@ impl Control {
             stopping: Default::default(),
             cancels: Default::default(),
             stream_key: Default::default(),
+            clients: Default::default(),
             wakes: Default::default(),
         }
     }

@@ -130,7 +130,11 @@ impl Control {
         if release.status == ReleaseStatus::Pending {
             if status == Some(0) {
                 tx.set_release_status(release.id, ReleaseStatus::Succeeded).await?;
-                make_current(&mut tx, &release).await?;
+                // A newer one may have become current meanwhile (a rollback to a slug without release phase).
+                let current = tx.current_release(app.id).await?;
+                if current.is_none_or(|current| current.version < release.version) {
+                    make_current(&mut tx, &release).await?;
+                }
             } else {
                 tx.set_release_status(release.id, ReleaseStatus::Failed).await?;
             }

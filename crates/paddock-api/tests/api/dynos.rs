@@ -131,3 +131,23 @@ async fn what_cannot_run_is_refused() {
     let inside = t.post("/apps/strict/dynos/web.1").json(json!({ "command": "ls" })).send().await;
     assert_eq!(inside.refusal(), (404, "not_found"));
 }
+
+#[tokio::test]
+async fn another_size_means_other_dynos() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("sized", &[("web", "serve")]).await;
+    until_up(&t, "sized", &["web.1"]).await;
+    let before = id_of(&t, "sized", "web.1").await;
+    let body = json!({ "updates": [{ "type": "web", "size": "standard-2x" }] });
+    t.patch("/apps/sized/formation").json(body.clone()).send().await.expect(200);
+    t.eventually("a larger web.1", async || {
+        let dyno = t.get("/apps/sized/dynos/web.1").send().await.body;
+        (dyno["size"] == "Standard-2X" && dyno["state"] == "up").then_some(())
+    })
+    .await;
+    let after = id_of(&t, "sized", "web.1").await;
+    assert_ne!(before, after);
+    t.patch("/apps/sized/formation").json(body).send().await.expect(200);
+    until_up(&t, "sized", &["web.1"]).await;
+    assert_eq!(id_of(&t, "sized", "web.1").await, after, "the same size changes nothing");
+}

@@ -1,5 +1,6 @@
 //! Releases and rollback.
 
+use paddock_runtime::{ContainerState, Exit, Runtime};
 use serde_json::json;
 
 use crate::support::TestPaddock;
@@ -84,10 +85,7 @@ async fn a_release_phase_decides_what_runs() {
                 t.runtime.specs().iter().filter(named).map(|spec| spec.id).next_back()
             })
             .await;
-        t.runtime.exit(
-            container,
-            paddock_runtime::Exit { status, out_of_memory: false, killed_after_grace: false },
-        );
+        t.runtime.exit(container, Exit { status, out_of_memory: false, killed_after_grace: false });
         let release = t
             .eventually("the end of the release phase", async || {
                 let release = t.get(&format!("/apps/phased/releases/{version}")).send().await.body;
@@ -96,5 +94,36 @@ async fn a_release_phase_decides_what_runs() {
             .await;
         assert_eq!((&release["status"], &release["current"]), (&json!(expected), &json!(status == 0)));
         assert!(release["output_stream_url"].as_str().unwrap().contains("/streams/releases/"));
+    }
+}
+
+#[tokio::test]
+async fn a_config_change_waits_behind_a_release_phase() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("queued", &[("web", "one"), ("release", "migrate")]).await;
+    t.patch("/apps/queued/config-vars").json(json!({ "A": "1" })).send().await.expect(200);
+    let release = async |version: i64| t.get(&format!("/apps/queued/releases/{version}")).send().await.body;
+    assert_eq!(
+        (&release(4).await["status"], &release(4).await["slug"]),
+        (&json!("pending"), &release(3).await["slug"])
+    );
+    for version in [3, 4] {
+        assert_eq!(release(4).await["status"], "pending", "before v{version} has ended");
+        let container = t
+            .eventually("the release dyno", async || {
+                let running = t.runtime.observe().await.unwrap();
+                let mut running = running.into_iter().filter(|one| one.state == ContainerState::Running);
+                running.find(|one| {
+                    t.runtime
+                        .spec(one.id)
+                        .is_some_and(|spec| spec.command.last().is_some_and(|c| c == "migrate"))
+                })
+            })
+            .await;
+        t.runtime.exit(container.id, Exit { status: 0, out_of_memory: false, killed_after_grace: false });
+        t.eventually("the release to be current", async || {
+            (release(version).await["current"] == true).then_some(())
+        })
+        .await;
     }
 }

@@ -77,3 +77,33 @@ async fn a_wrong_secret_is_told_so() {
     let text = String::from_utf8(all).unwrap();
     assert!(text.starts_with("rendezvous\r\n") && text.contains("Couldn't find that dyno"), "{text}");
 }
+
+#[tokio::test]
+async fn an_attached_dyno_waits_for_its_client_and_gives_up_after_a_minute() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("lonely", &[("web", "serve")]).await;
+    let order = json!({ "command": "quick", "attach": true });
+    let made = t.post("/apps/lonely/dynos").json(order).send().await;
+    let name = made.expect(201)["name"].as_str().unwrap().to_owned();
+    // Web dynos come up meanwhile: passes were made, and the one-off was left alone.
+    t.eventually("web.1", async || {
+        (t.get("/apps/lonely/dynos/web.1").send().await.body["state"] == "up").then_some(())
+    })
+    .await;
+    assert!(!t.runtime.specs().iter().any(|spec| spec.command.last().is_some_and(|c| c == "quick")));
+    t.clock.advance(std::time::Duration::from_secs(61));
+    t.control.wakes.dynos.wake();
+    t.eventually("the dyno to be given up", async || {
+        (t.get(&format!("/apps/lonely/dynos/{name}")).send().await.status == 404).then_some(())
+    })
+    .await;
+    let session = t.post("/apps/lonely/log-sessions").json(json!({ "lines": 100 })).send().await;
+    let path = session.expect(201)["logplex_url"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://localhost:5000")
+        .unwrap()
+        .to_owned();
+    let log = String::from_utf8(t.get(&path).anonymous().send().await.bytes.to_vec()).unwrap();
+    assert!(log.contains(&format!("heroku[{name}]: Error R13 (Attach error)")), "{log}");
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
@@ -29,6 +30,9 @@ const BOOTING_LOOK: Duration = Duration::from_millis(30);
 pub struct FormationReconciler {
     control: Arc<Control>,
 }
+
+/// How long an attached one-off dyno waits for its client (R13 then).
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What one pass sees of the runtime.
 pub(crate) struct Sight {
@@ -244,10 +248,30 @@ async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Re
     };
     match one_off::plan(&seen, control.now()) {
         None => Ok(false),
+        Some(step) if dyno.attach_secret_sha256.is_some() && waits_for_client(control, dyno, step) => {
+            Ok(false)
+        }
+        Some(one_off::Step::Launch)
+            if dyno.attach_secret_sha256.is_some() && !control.clients.has(dyno.id) =>
+        {
+            let name = dyno.name.to_string();
+            control.log_dyno(app.id, &name, vec![DynoCode::R13.line()]).await;
+            control.finish_one_off(app, dyno, None, sight).await
+        }
         Some(one_off::Step::Launch) => control.launch_dyno(app, dyno).await.map(|()| true),
         Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| true),
         Some(one_off::Step::Stop) => control.stop_dyno_container(app, dyno, StopReason::Requested).await,
         Some(one_off::Step::Finish { status }) => control.finish_one_off(app, dyno, status, sight).await,
+    }
+}
+
+/// An attached dyno starts when its client has come, and is kept until the client has read the end of it.
+fn waits_for_client(control: &Control, dyno: &Dyno, step: one_off::Step) -> bool {
+    let (is_there, ending) = (control.clients.has(dyno.id), dyno.desired == DesiredDynoState::Stopped);
+    match step {
+        one_off::Step::Launch => !is_there && control.now() < dyno.created_at + CLIENT_TIME_MAX,
+        one_off::Step::Finish { .. } => is_there && !ending,
+        one_off::Step::MarkUp | one_off::Step::Stop => false,
     }
 }
 
