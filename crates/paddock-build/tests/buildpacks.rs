@@ -205,7 +205,14 @@ async fn buildpacks_come_from_branches_tags_commits_and_archives() {
             .await
             .failed(FailureKind::Fetch)
             .ends_with("\n\n !     Push failed\n");
+    })
+    .await;
+}
 
+/// Section 2: an archive, whose single top folder is stripped.
+#[tokio::test(flavor = "multi_thread")]
+async fn buildpacks_come_from_archives() {
+    with_farm(|farm| async move {
         let tree = tempfile::tempdir().unwrap();
         write_tree(
             tree.path(),

@@ -107,30 +107,18 @@ fn fetch(
         other => other,
     };
     let name = format!("node-linux-{architecture}");
-    let folder = cache.join("toolchain");
-    let program = folder.join("node_modules").join(&name).join("bin/node");
+    let program = cache.join("toolchain/node");
     let kept = kept_version(build, &program).filter(|version| satisfies(*version, range) == Some(true));
-    if kept.is_none() {
-        remove_any(&folder)
-            .and_then(|()| fs::create_dir_all(&folder))
-            .and_then(|()| fs::write(folder.join("package.json"), "{}"))
-            .map_err(Stop::io("could not prepare the toolchain's folder"))?;
-        let mut npm = build.program("npm");
-        npm.current_dir(&folder)
-            .env("NPM_CONFIG_CACHE", cache.join("npm"))
-            .env("NPM_CONFIG_LOGLEVEL", "error")
-            .args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .arg(format!("{name}@{range}"));
-        let captured = session::capture(npm).map_err(Stop::io("could not run npm"))?;
-        if !captured.status.success() {
-            screen::warning(&format!(
-                "Node.js {range} is asked for in engines.node; the stack has {} and the npm registry gave no other.\n\
-                 Change engines.node in package.json to \"{}.x\", or try again.",
-                stacks.node, stacks.node.0
-            ));
-            screen::detail(&String::from_utf8_lossy(&captured.stderr));
-            return Ok(None);
-        }
+    if kept.is_none()
+        && let Err(said) = install(build, &name, range, &program)?
+    {
+        screen::warning(&format!(
+            "Node.js {range} is asked for in engines.node; the stack has {} and the npm registry gave no other.\n\
+             Change engines.node in package.json to \"{}.x\", or try again.",
+            stacks.node, stacks.node.0
+        ));
+        screen::detail(&said);
+        return Ok(None);
     }
     let Some(node) = kept_version(build, &program) else {
         screen::warning(&format!("The Node.js that was fetched for {range} does not run on this stack."));
@@ -139,6 +127,39 @@ fn fetch(
     let how = if kept.is_some() { "Using node" } else { "Downloading and installing node" };
     screen::detail(&format!("{how} {node} with the stack's npm {}", stacks.npm));
     Ok(Some(Toolchain { node, npm: stacks.npm.clone(), fetched: Some(program) }))
+}
+
+/// Installs the package and keeps its program alone; or what npm said.
+fn install(
+    build: &BuiltinBuild<'_>,
+    name: &str,
+    range: &str,
+    program: &Path,
+) -> Result<Result<(), String>, Stop> {
+    let folder = build.build.home.join(".heroku/node-download");
+    let prepare = || {
+        remove_any(&folder)?;
+        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(program.parent().expect("the program lies in a folder of the cache"))?;
+        // Without one of its own, npm would look for a package further up.
+        fs::write(folder.join("package.json"), "{}")
+    };
+    prepare().map_err(Stop::io("could not prepare the toolchain's folder"))?;
+    let mut npm = build.program("npm");
+    npm.current_dir(&folder)
+        .env("NPM_CONFIG_CACHE", folder.join("npm"))
+        .env("NPM_CONFIG_LOGLEVEL", "error")
+        .args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"])
+        .arg(format!("{name}@{range}"));
+    let captured = session::capture(npm).map_err(Stop::io("could not run npm"))?;
+    if !captured.status.success() {
+        return Ok(Err(String::from_utf8_lossy(&captured.stderr).into_owned()));
+    }
+    let installed = folder.join("node_modules").join(name).join("bin/node");
+    fs::copy(installed, program)
+        .and_then(|_| remove_any(&folder))
+        .map_err(Stop::io("could not keep the Node.js that was fetched"))?;
+    Ok(Ok(()))
 }
 
 fn kept_version(build: &BuiltinBuild<'_>, program: &Path) -> Option<Version> {

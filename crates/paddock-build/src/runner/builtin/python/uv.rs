@@ -114,6 +114,7 @@ impl Uv {
         let captured = session::capture(uv).map_err(Stop::io("could not run uv"))?;
         let found = installed(build, &link, wanted);
         if !captured.status.success() || found.is_none() {
+            screen::detail(&String::from_utf8_lossy(&captured.stderr));
             remove_any(&target)
                 .and_then(|()| remove_any(&link))
                 .map_err(Stop::io("could not remove the toolchain's folder"))?;
