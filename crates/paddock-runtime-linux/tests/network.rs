@@ -276,7 +276,12 @@ fn flushed_rules_come_back() {
     with(
         |_| {},
         move |f| async move {
+            let hardware = || {
+                std::fs::read_to_string(format!("/sys/class/net/pk{}/address", f.config.instance)).unwrap()
+            };
+            let before = hardware();
             let (one, _) = neighbour(&f).await;
+            assert_eq!(hardware(), before, "neighbours come and go, the gateway stays");
             assert_eq!(ask(&f, one, &private.address, 80).await, "refused");
             for family in ["inet", "bridge"] {
                 let table = format!("paddock_{}", f.config.instance);

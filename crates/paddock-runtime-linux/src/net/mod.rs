@@ -122,7 +122,13 @@ impl Network {
         if !Path::new("/sys/class/net").join(bridge).exists() {
             script += &format!("link add {bridge} type bridge\n");
         }
-        script += &format!("addr replace {gateway}/{} dev {bridge}\nlink set {bridge} up\n", Subnet::PREFIX);
+        // A fixed hardware address: a bridge without one takes a port's, and containers that hold the old one in
+        // their caches would lose their way whenever a neighbour comes or goes.
+        let hardware = hardware_address(&self.instance);
+        script += &format!(
+            "link set {bridge} address {hardware}\naddr replace {gateway}/{} dev {bridge}\nlink set {bridge} up\n",
+            Subnet::PREFIX
+        );
         feed("ip", &["-batch", "-"], &script).await?;
         // Nobody speaks IPv6 there; an address of the host would only be one more thing to refuse.
         let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"), "1");
@@ -150,6 +156,12 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// An address of the locally administered kind.
+fn hardware_address(instance: &str) -> String {
+    let letters = instance.bytes().skip(1).map(|letter| format!(":{letter:02x}")).collect::<String>();
+    format!("02{letters}")
 }
 
 /// The machine forwards packets only if told to.
