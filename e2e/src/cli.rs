@@ -82,7 +82,7 @@ impl Cli {
     pub fn heroku_with_input(&self, folder: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut command = self.program("heroku", folder);
         command.args(arguments);
-        run(command, input, LONGEST)
+        run(command, input, Duration::from_secs(120))
     }
 
     /// `git ARGUMENTS` in a folder.

@@ -241,10 +241,12 @@ impl Server {
             .unwrap_or_default()
     }
 
+    /// The last lines of the log that are not records of requests that went well.
     fn log_end(&self) -> String {
         let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        format!("--- end of the server's log\n{}", lines[lines.len().saturating_sub(40)..].join("\n"))
+        let telling = |line: &&str| !(line.contains("INFO paddock_api::layers") && line.contains(" status=2"));
+        let lines: Vec<&str> = log.lines().filter(telling).collect();
+        format!("--- end of the server's log\n{}", lines[lines.len().saturating_sub(25)..].join("\n"))
     }
 
     /// Lines of the log that ask for somebody's attention and were not announced.
@@ -263,11 +265,11 @@ impl Server {
             let _ = child.wait();
         }
         if outcome.status != 0 {
-            return Err(format!("paddockd stop failed: {}\n{}", outcome.text(), self.log_end()));
+            return Err(format!("paddockd stop failed: {}", outcome.text()));
         }
         let left = Leftovers::of(&instance_letters(&self.data()), &self.data());
         if !left.is_empty() {
-            return Err(format!("left behind: {left:#?}\n{}", self.log_end()));
+            return Err(format!("left behind: {left:#?}"));
         }
         let unannounced = self.unannounced();
         if !unannounced.is_empty() {
@@ -284,10 +286,10 @@ impl Drop for Server {
             // The first failure is the one to read; the server's log helps with it.
             #[expect(clippy::print_stderr, reason = "a failing test tells what it knows")]
             {
-                eprintln!("{}\n{:?}", self.log_end(), stopped);
+                eprintln!("{}\n{}", self.log_end(), stopped.err().unwrap_or_default());
             }
         } else if let Err(reason) = stopped {
-            panic!("{reason}");
+            panic!("{reason}\n{}", self.log_end());
         }
     }
 }

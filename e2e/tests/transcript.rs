@@ -94,7 +94,7 @@ impl Journey {
         let versions: Vec<Value> =
             self.api("/releases").as_array().unwrap().iter().map(|r| r["version"].clone()).collect();
         assert_eq!(versions, [json!(1), json!(2)], "a new app begins with two releases");
-        assert_eq!(self.server.get(APP, "/").status, 502, "a blank app answers H81");
+        assert_eq!(self.server.get(APP, "/").status, 503, "a blank app answers H81");
 
         let pushed = self.cli.git(self.repo.path(), &["push", "heroku", "main"]);
         let pushed = self.transcript.note(pushed).succeeded();
@@ -240,7 +240,7 @@ impl Journey {
     fn one_off_dynos(&mut self) {
         let said = self.note(&["run", "echo one-off says $((40 + 2)) in $DYNO as $(id -un)"]);
         assert!(said.contains("one-off says 42 in run."), "{said}");
-        let outcome = self.cli.heroku_in(self.repo.path(), &["run", "--exit-code", "exit 7"]);
+        let outcome = self.cli.heroku_in(self.repo.path(), &["run", "--exit-code", "(exit 7)"]);
         assert_eq!(self.transcript.note(outcome).status, 7, "the exit code is the command's");
         let echoed =
             self.cli.heroku_with_input(self.repo.path(), &["run", "--no-tty", "cat"], b"line through cat\n");
@@ -266,7 +266,7 @@ impl Journey {
     fn run_in_a_terminal(&self) {
         let mut command = self.cli.program("script", self.repo.path());
         let line = format!(
-            "stty rows 33 cols 99; heroku run --exit-code --app {APP} 'stty size; tty; test -t 0 && exit 5'"
+            "stty rows 33 cols 99; heroku run --exit-code --app {APP} 'stty size; tty; test -t 0 && (exit 5)'"
         );
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let outcome = e2e::run(command, b"", Duration::from_secs(120));
