@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use paddock_wire as wire;
 use paddock_wire::range::{self, Attribute, InvalidRange, Page, Range};
 use serde::Serialize;
 
@@ -34,13 +35,9 @@ pub(crate) fn created<T>(body: T) -> Answer<T> {
 }
 
 /// 202 with an empty object: begun, not finished.
-pub(crate) fn accepted() -> Answer<Empty> {
-    Answer { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: Empty {} }
+pub(crate) fn accepted() -> Answer<wire::Empty> {
+    Answer { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: wire::Empty {} }
 }
-
-/// `{}`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Empty {}
 
 /// 200 or 206 with the page that the request's Range header asks for.
 pub(crate) fn page<T>(items: Vec<T>, range: &Range, attributes: &[Attribute<T>]) -> Reply<Vec<T>> {

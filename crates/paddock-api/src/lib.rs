@@ -25,6 +25,7 @@ mod server;
 use std::sync::Arc;
 
 use paddock_control::Control;
+use tokio_util::sync::CancellationToken;
 
 pub use not_built::NOT_BUILT;
 pub use rendezvous::serve_rendezvous;
@@ -36,12 +37,14 @@ pub struct Api {
     /// The use cases.
     pub control: Arc<Control>,
     rate_limits: rate_limit::RateLimits,
+    /// The server is ending: streams without an end of their own end now, so that nobody waits for them.
+    stopping: CancellationToken,
 }
 
 impl Api {
     /// An API in front of `control`.
     #[must_use]
     pub fn new(control: Arc<Control>) -> Self {
-        Self { control, rate_limits: rate_limit::RateLimits::default() }
+        Self { control, rate_limits: rate_limit::RateLimits::default(), stopping: CancellationToken::new() }
     }
 }

@@ -24,7 +24,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Serves the API until `shutdown`: then accepts no more, finishes what is in flight (up to 30 s), and returns.
 pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
-    let router = routes::router(api);
+    let router = routes::router(api.clone());
     let connections = TaskTracker::new();
     loop {
         let stream = tokio::select! {
@@ -42,6 +42,7 @@ pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: Cancellation
             }
         }
     }
+    api.stopping.cancel();
     connections.close();
     if tokio::time::timeout(DRAIN_TIME_MAX, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "requests were still in flight at the end");

@@ -45,7 +45,7 @@ pub use error::ErrorBody;
 pub use feature::Feature;
 pub use formation::Formation;
 pub use log_session::LogSession;
-pub use named::{IdOnly, NamedRef, UserRef};
+pub use named::{Empty, IdOnly, NamedRef, UserRef};
 pub use rate_limit::RateLimit;
 pub use region::Region;
 pub use release::Release;

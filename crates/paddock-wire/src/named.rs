@@ -18,6 +18,10 @@ pub struct IdOnly {
     pub id: String,
 }
 
+/// `{}`: done, or begun, and nothing more to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Empty {}
+
 /// `{email, id}`: the account that did or owns something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserRef {

@@ -10,7 +10,7 @@ use paddock_wire::range::{Attribute, Key};
 use super::time::time;
 use super::{Access, Endpoint, Segments, delete, get, post};
 use crate::Api;
-use crate::answer::{Asked, Empty, Reply, accepted, created, ok, page};
+use crate::answer::{Asked, Reply, accepted, created, ok, page};
 use crate::authentication::By;
 use crate::body::Json;
 use crate::client::Origin;
@@ -81,7 +81,7 @@ async fn purge_cache(
     By(actor): By,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
-) -> Reply<Empty> {
+) -> Reply<wire::Empty> {
     api.control.purge_build_cache(&actor, &app).await?;
     Ok(accepted())
 }

@@ -10,7 +10,7 @@ use paddock_wire::range::{Attribute, Key};
 use super::time::time;
 use super::{Access, Endpoint, Segments, delete, get, post};
 use crate::Api;
-use crate::answer::{Asked, Empty, Reply, accepted, created, ok, page};
+use crate::answer::{Asked, Reply, accepted, created, ok, page};
 use crate::authentication::By;
 use crate::body::Json;
 use crate::client::Origin;
@@ -78,7 +78,7 @@ async fn restart_all(
     By(actor): By,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
-) -> Reply<Empty> {
+) -> Reply<wire::Empty> {
     api.control.restart_dynos(&actor, &app, DynoScope::All).await?;
     Ok(accepted())
 }
@@ -87,7 +87,7 @@ async fn restart(
     By(actor): By,
     State(api): State<Arc<Api>>,
     Segments((app, dyno)): Segments<(String, String)>,
-) -> Reply<Empty> {
+) -> Reply<wire::Empty> {
     api.control.restart_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
     Ok(accepted())
 }
@@ -96,7 +96,7 @@ async fn restart_type(
     By(actor): By,
     State(api): State<Arc<Api>>,
     Segments((app, process_type)): Segments<(String, String)>,
-) -> Reply<Empty> {
+) -> Reply<wire::Empty> {
     api.control.restart_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
     Ok(accepted())
 }
@@ -105,7 +105,7 @@ async fn stop(
     By(actor): By,
     State(api): State<Arc<Api>>,
     Segments((app, dyno)): Segments<(String, String)>,
-) -> Reply<Empty> {
+) -> Reply<wire::Empty> {
     api.control.stop_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
     Ok(accepted())
 }
@@ -114,7 +114,7 @@ async fn stop_type(
     By(actor): By,
     State(api): State<Arc<Api>>,
     Segments((app, process_type)): Segments<(String, String)>,
-) -> Reply<Empty> {
+) -> Reply<wire::Empty> {
     api.control.stop_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
     Ok(accepted())
 }

@@ -67,9 +67,13 @@ async fn read(
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let reader = api.control.read_log_session(&secret, last).await?;
-    let events = stream::unfold(Some(reader), |reader| async {
-        let mut reader = reader?;
-        next_event(&mut reader).await.map(|event| (Ok::<_, Infallible>(event), Some(reader)))
+    let events = stream::unfold((reader, api.stopping.clone()), |(mut reader, stopping)| async {
+        let event = tokio::select! {
+            // Clients that tail come back by themselves, with the number of their last line.
+            () = stopping.cancelled() => None,
+            event = next_event(&mut reader) => event,
+        };
+        event.map(|event| (Ok::<_, Infallible>(event), (reader, stopping)))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(events)).into_response())

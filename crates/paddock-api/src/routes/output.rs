@@ -1,6 +1,6 @@
 //! Output of builds and release phases: plain text until the end. The path is the secret.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,20 +27,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn build(State(api): State<Arc<Api>>, Segments(secret): Segments<String>) -> Result<Response, Problem> {
-    Ok(stream_of(api.control.read_build_output(&secret).await?))
+    Ok(stream_of(&api, api.control.read_build_output(&secret).await?))
 }
 
 async fn release(
     State(api): State<Arc<Api>>,
     Segments(secret): Segments<String>,
 ) -> Result<Response, Problem> {
-    Ok(stream_of(api.control.read_release_output(&secret).await?))
+    Ok(stream_of(&api, api.control.read_release_output(&secret).await?))
 }
 
-fn stream_of(reader: OutputReader) -> Response {
-    let chunks = stream::unfold(Some(reader), |reader| async {
-        let mut reader = reader?;
-        next_chunk(&mut reader).await.map(|chunk| (Ok::<_, Infallible>(chunk), Some(reader)))
+fn stream_of(api: &Api, reader: OutputReader) -> Response {
+    let chunks = stream::unfold((reader, api.stopping.clone()), |(mut reader, stopping)| async {
+        let chunk = tokio::select! {
+            // Broken off, not ended: what was read must not be taken for the whole.
+            () = stopping.cancelled() => Some(Err(io::Error::other("the server is ending"))),
+            chunk = next_chunk(&mut reader) => chunk.map(Ok),
+        };
+        chunk.map(|chunk| (chunk, (reader, stopping)))
     });
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(chunks)).into_response()

@@ -14,6 +14,7 @@ mod logs;
 mod releases;
 mod rendezvous;
 mod schema;
+mod shutdown;
 mod small_nouns;
 mod sources_and_builds;
 mod support;

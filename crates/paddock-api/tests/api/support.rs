@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -68,6 +69,7 @@ pub(crate) struct TestPaddock {
     socket: PathBuf,
     rendezvous: PathBuf,
     stop: CancellationToken,
+    server: Option<JoinHandle<()>>,
     _folder: TempDir,
 }
 
@@ -95,7 +97,7 @@ impl TestPaddock {
         let (socket, rendezvous) = (data.join("serve.sock"), data.join("rendezvous.sock"));
         let stop = CancellationToken::new();
         let api = Arc::new(Api::new(control.clone()));
-        tokio::spawn(serve(UnixListener::bind(&socket).unwrap(), api.clone(), stop.clone()));
+        let server = tokio::spawn(serve(UnixListener::bind(&socket).unwrap(), api.clone(), stop.clone()));
         tokio::spawn(serve_rendezvous(UnixListener::bind(&rendezvous).unwrap(), api, stop.clone()));
         for email in [OWNER, STRANGER] {
             control.create_account(email, None, PASSWORD).await.unwrap();
@@ -111,6 +113,7 @@ impl TestPaddock {
             socket,
             rendezvous,
             stop,
+            server: Some(server),
             _folder: folder,
         };
         paddock.token = paddock.log_in(OWNER).await;
@@ -211,6 +214,22 @@ impl TestPaddock {
         let call =
             Call { paddock: self, method, path: path.to_owned(), headers, body: Bytes::new(), tls: false };
         call.token(&self.token.clone())
+    }
+
+    /// Ends the server and waits for its end.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.server.take().unwrap().await.unwrap();
+    }
+
+    /// A raw connection of the router, after its header.
+    pub(crate) async fn connection(&self) -> UnixStream {
+        connect(&self.socket, false).await
+    }
+
+    /// A raw connection without the router's header.
+    pub(crate) async fn bare_connection(&self) -> UnixStream {
+        UnixStream::connect(&self.socket).await.unwrap()
     }
 
     /// A raw connection of a rendezvous client.
