@@ -260,7 +260,13 @@ impl Control {
             if let Some(container) = row.container_id {
                 // Not started yet is the ordinary case here; what is worse shows as the row's end.
                 if let Ok(attached) = self.runtime.attach(container).await {
-                    return Ok(DynoSession { attached, dyno: row.name.to_string(), _client: client });
+                    let has_terminal = row.terminal_rows.is_some();
+                    return Ok(DynoSession {
+                        attached,
+                        dyno: row.name.to_string(),
+                        has_terminal,
+                        _client: client,
+                    });
                 }
             }
             changes.heard(Duration::from_millis(10)).await;
@@ -274,6 +280,7 @@ impl Control {
 pub struct DynoSession {
     attached: Attached,
     dyno: String,
+    has_terminal: bool,
     /// Keeps the dyno from being forgotten before its end was read.
     _client: Option<Client>,
 }
@@ -287,6 +294,12 @@ impl DynoSession {
     #[must_use]
     pub fn dyno(&self) -> &str {
         &self.dyno
+    }
+
+    /// Whether the program has a terminal, which knows control characters; a pipe does not.
+    #[must_use]
+    pub fn has_terminal(&self) -> bool {
+        self.has_terminal
     }
 
     /// The half for the client's bytes.

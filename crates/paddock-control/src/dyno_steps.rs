@@ -16,13 +16,13 @@ use paddock_core::plan::backoff;
 use paddock_core::plan::formation::StopReason;
 use paddock_core::{ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
-use paddock_store::{App, DesiredDynoState, Dyno, Release};
+use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug};
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::launch;
 use crate::reconcile::formation::Sight;
-use crate::{Control, Result, label};
+use crate::{Control, Result, feature, label};
 
 /// Ports that web dynos are told to bind: high, and below the kernel's own choice.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
@@ -94,10 +94,10 @@ impl Control {
 
     async fn container_spec(&self, app: &App, dyno: &Dyno) -> Result<ContainerSpec> {
         let release = self.store.release(app.id, dyno.release_id).await?;
-        let slug_id = release.and_then(|release| release.slug_id).ok_or_else(|| Error::not_found("slug"))?;
+        let release = release.ok_or_else(|| Error::not_found("release"))?;
+        let slug_id = release.slug_id.ok_or_else(|| Error::not_found("slug"))?;
         let slug = self.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
-        let config = self.store.config_vars_of_release(app.id, dyno.release_id).await?;
-        let extra = self.store.dyno_env(app.id, dyno.id).await?;
+        let env = self.environment(app, dyno, &release, &slug).await?;
         let stdio = stdio_of(dyno);
         let digest =
             slug.layer.parse().map_err(|error| Error::internal("read the name of a layer", error))?;
@@ -113,13 +113,31 @@ impl Control {
             layers,
             mounts: Vec::new(),
             command: launch::dyno_command(&dyno.command),
-            env: launch::dyno_env(&config, &dyno.name, dyno.port, &extra),
+            env,
             working_dir: "/app".into(),
             limits: launch::dyno_limits(dyno.size),
             network: Network::Outbound,
             stdio,
             time_limit: None,
         })
+    }
+
+    /// Config vars of the release, what `heroku run --env` said, and what the platform says.
+    async fn environment(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        release: &Release,
+        slug: &Slug,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let config = self.store.config_vars_of_release(app.id, release.id).await?;
+        let extra = self.store.dyno_env(app.id, dyno.id).await?;
+        let mut env = launch::dyno_env(&config, &dyno.name, dyno.port, &extra);
+        let features = self.store.app_features(app.id).await?;
+        if features.iter().any(|feature| feature.name == feature::DYNO_METADATA && feature.enabled) {
+            env.extend(launch::dyno_metadata(app, dyno, release, slug, &self.config.domain));
+        }
+        Ok(env)
     }
 
     /// The base of a version of the `host` stack; the present one where that version is not kept any more.

@@ -37,6 +37,19 @@ pub(crate) struct Definition {
     display_name: &'static str,
     description: &'static str,
     state: &'static str,
+    is_built: bool,
+}
+
+/// The feature that gives dynos variables about themselves.
+pub(crate) const DYNO_METADATA: &str = "runtime-dyno-metadata";
+
+const fn not_built(
+    name: &'static str,
+    display_name: &'static str,
+    state: &'static str,
+    description: &'static str,
+) -> Definition {
+    Definition { name, display_name, description, state, is_built: false }
 }
 
 const fn feature(
@@ -45,28 +58,28 @@ const fn feature(
     state: &'static str,
     description: &'static str,
 ) -> Definition {
-    Definition { name, display_name, description, state }
+    Definition { name, display_name, description, state, is_built: true }
 }
 
-/// Features of apps. What a switch does is told by its description: those that do nothing yet say so.
+/// Features of apps. Those that are not built are listed, so that people see where they are, and cannot be enabled.
 const OF_APPS: [Definition; 8] = [
-    feature(
+    not_built(
         "http-end-to-end-continue",
         "Expect: 100-continue end to end",
         "general",
-        "Passes Expect: 100-continue through to the dyno. Kept, without effect on this server yet.",
+        "Passes Expect: 100-continue through to the dyno. Not built on this server yet.",
     ),
-    feature(
+    not_built(
         "http-session-affinity",
         "Session affinity",
         "general",
-        "Sends each client to the same dyno. Kept, without effect on this server yet.",
+        "Sends each client to the same dyno. Not built on this server yet.",
     ),
-    feature(
+    not_built(
         "log-runtime-metrics",
         "Runtime metrics in the log",
         "beta",
-        "Writes memory and load of each dyno into the log. Kept, without effect on this server yet.",
+        "Writes memory and load of each dyno into the log. Not built on this server yet.",
     ),
     feature(
         "preboot",
@@ -74,29 +87,29 @@ const OF_APPS: [Definition; 8] = [
         "general",
         "Starts new web dynos before old ones stop. Here every deploy does that already.",
     ),
-    feature(
+    not_built(
         "runtime-dyno-build-metadata",
         "Build metadata",
         "beta",
-        "Gives dynos variables about their build. Kept, without effect on this server yet.",
+        "Gives dynos variables about their build. Not built on this server yet.",
     ),
     feature(
-        "runtime-dyno-metadata",
+        DYNO_METADATA,
         "Dyno metadata",
         "beta",
-        "Gives dynos variables about app, release and dyno. Kept, without effect on this server yet.",
+        "Gives dynos variables about app, release and dyno. From the next deploy or restart on.",
     ),
-    feature(
+    not_built(
         "runtime-heroku-exec",
         "Heroku Exec",
         "beta",
-        "Allows shells into running dynos. Kept, without effect on this server yet.",
+        "Allows shells into running dynos. Not built on this server yet.",
     ),
-    feature(
+    not_built(
         "spaces-dns-discovery",
         "DNS discovery",
         "general",
-        "Lets dynos find each other by name. Kept, without effect on this server yet.",
+        "Lets dynos find each other by name. Not built on this server yet.",
     ),
 ];
 
@@ -134,6 +147,11 @@ impl Control {
         enabled: bool,
     ) -> Result<Feature> {
         let feature = self.app_feature(actor, app, identity).await?;
+        let is_built =
+            OF_APPS.iter().any(|definition| definition.name == feature.name && definition.is_built);
+        if enabled && !is_built {
+            return Err(Error::invalid(format!("Feature {} is not built on this server yet.", feature.name)));
+        }
         let app = self.visible_app(actor, app).await?;
         let doing = failed("switch a feature");
         let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;

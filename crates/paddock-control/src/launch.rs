@@ -7,6 +7,7 @@ use std::time::Duration;
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoName, DynoSize};
 use paddock_runtime::Limits;
+use paddock_store::{App, Dyno, Release, Slug};
 
 /// The longest life of a one-off dyno that did not say how long it lives: a day.
 pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,6 +55,33 @@ pub(crate) fn dyno_env(
         env.insert("PORT".into(), port.to_string());
     }
     env.into_iter().map(|(key, value)| (key, value.into_bytes())).collect()
+}
+
+/// What `runtime-dyno-metadata` tells a dyno of itself. Source: `platform-behaviour.md`, section 3.
+pub(crate) fn dyno_metadata(
+    app: &App,
+    dyno: &Dyno,
+    release: &Release,
+    slug: &Slug,
+    domain: &str,
+) -> Vec<(String, Vec<u8>)> {
+    let created_at = jiff::Timestamp::from_microsecond(release.created_at.0).unwrap_or_default();
+    let commit = slug.commit_id.clone().unwrap_or_default();
+    [
+        ("HEROKU_APP_ID", app.id.to_string()),
+        ("HEROKU_APP_NAME", app.name.to_string()),
+        ("HEROKU_APP_DEFAULT_DOMAIN_NAME", format!("{}.{domain}", app.name)),
+        ("HEROKU_DYNO_ID", dyno.id.to_string()),
+        ("HEROKU_RELEASE_VERSION", format!("v{}", release.version)),
+        ("HEROKU_RELEASE_CREATED_AT", created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        ("HEROKU_SLUG_COMMIT", commit.clone()),
+        ("HEROKU_SLUG_DESCRIPTION", release.description.clone()),
+        ("HEROKU_BUILD_COMMIT", commit),
+        ("HEROKU_BUILD_DESCRIPTION", slug.commit_description.clone().unwrap_or_default()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+    .collect()
 }
 
 /// The limits of a dyno of this size.
