@@ -8,10 +8,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use paddock_control::dyno::{DynoInput, DynoSession};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,10 @@ const SECRET_BYTES_MAX: usize = 1024;
 const GREETING_PAUSE: Duration = Duration::from_millis(100);
 /// A session in which nothing moves ends. Source: contract `heroku-cli.md`, 4.1.
 const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+/// What the official client sends at the end of its standard input.
+const END_OF_TRANSMISSION: u8 = 4;
+/// After so long that character is taken for the end, rather than for a byte of the input.
+const NOTHING_FOLLOWS: Duration = Duration::from_millis(200);
 /// How long a client may take to hang up after the end: closing first could lose what it has not read.
 const HANG_UP_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -74,10 +79,7 @@ async fn session(mut stream: UnixStream, api: &Api) -> io::Result<()> {
     match attached {
         Ok(session) => {
             tracing::info!(dyno.name = session.dyno(), "a client attached to a one-off dyno");
-            let ended = join(stream, session).await;
-            // The dyno waited for its client to have read the end.
-            api.control.wakes.dynos.wake();
-            ended
+            join(stream, session, api).await
         }
         Err(error) => {
             stream.write_all(format!(" !    {}\r\n", error.message).as_bytes()).await?;
@@ -100,11 +102,11 @@ async fn read_secret(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String
     Ok(line.trim_end().split('?').next().unwrap_or_default().to_owned())
 }
 
-async fn join(stream: UnixStream, mut session: DynoSession) -> io::Result<()> {
+async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Result<()> {
     let input = session.input();
     let (reader, mut writer) = stream.into_split();
-    let moved = Arc::new(tokio::sync::Notify::new());
-    let typing = tokio::spawn(forward(reader, input, moved.clone()));
+    let moved = Arc::new(Notify::new());
+    let typing = tokio::spawn(forward(reader, input, !session.has_terminal(), moved.clone()));
     let outcome = loop {
         tokio::select! {
             bytes = session.next_output() => match bytes {
@@ -120,6 +122,9 @@ async fn join(stream: UnixStream, mut session: DynoSession) -> io::Result<()> {
             () = tokio::time::sleep(IDLE_MAX) => break Ok(()),
         }
     };
+    // All that the program said was passed on: the dyno may be forgotten.
+    drop(session);
+    api.control.wakes.dynos.wake();
     // The end of our side first; then the client hangs up when it has read everything.
     let _ = writer.shutdown().await;
     let _ = tokio::time::timeout(HANG_UP_TIME_MAX, typing).await;
@@ -127,22 +132,63 @@ async fn join(stream: UnixStream, mut session: DynoSession) -> io::Result<()> {
 }
 
 /// Copies what the client types. Its end ends the program's input.
-async fn forward(mut reader: impl AsyncRead + Unpin, input: DynoInput, moved: Arc<tokio::sync::Notify>) {
-    let mut buffer = BytesMut::with_capacity(16 * 1024);
+async fn forward(reader: impl AsyncRead + Unpin, input: DynoInput, is_pipe: bool, moved: Arc<Notify>) {
+    let mut typed = Typed { reader, is_pipe, held_end: false };
     let mut takes_more = true;
-    loop {
-        buffer.reserve(4096);
-        match reader.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {
-                moved.notify_one();
-                let bytes = buffer.split().freeze();
-                // A program that has ended takes no more; reading goes on, so that the client's end is seen.
-                takes_more = takes_more && input.write(bytes).await;
+    while let Some(piece) = typed.next().await {
+        moved.notify_one();
+        match piece {
+            // A program that has ended takes no more; reading goes on, so that the client's end is seen.
+            Piece::Bytes(bytes) => takes_more = takes_more && input.write(bytes).await,
+            Piece::End => {
+                input.end().await;
+                takes_more = false;
             }
         }
     }
     input.end().await;
+}
+
+/// What a client sends.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+/// Reads a client. At the end of its standard input the official client sends one end-of-transmission character and
+/// stays: a terminal knows what that means; for a pipe, one that nothing follows is the end.
+struct Typed<R> {
+    reader: R,
+    is_pipe: bool,
+    /// The last byte was that character, and was not passed on yet.
+    held_end: bool,
+}
+
+impl<R: AsyncRead + Unpin> Typed<R> {
+    /// The next piece; `None` when the client has hung up.
+    async fn next(&mut self) -> Option<Piece> {
+        let mut buffer = BytesMut::with_capacity(16 * 1024);
+        if self.held_end {
+            buffer.extend([END_OF_TRANSMISSION]);
+        }
+        let read = self.reader.read_buf(&mut buffer);
+        let read = match std::mem::take(&mut self.held_end) {
+            false => read.await,
+            true => match tokio::time::timeout(NOTHING_FOLLOWS, read).await {
+                Ok(read) => read,
+                Err(_) => return Some(Piece::End),
+            },
+        };
+        if !matches!(read, Ok(1..)) {
+            return None;
+        }
+        if self.is_pipe && buffer.ends_with(&[END_OF_TRANSMISSION]) {
+            self.held_end = true;
+            buffer.truncate(buffer.len() - 1);
+        }
+        Some(Piece::Bytes(buffer.freeze()))
+    }
 }
 
 async fn hang_up(mut stream: UnixStream) -> io::Result<()> {
@@ -155,7 +201,7 @@ async fn hang_up(mut stream: UnixStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::read_secret;
+    use super::{Piece, Typed, read_secret};
 
     #[tokio::test]
     async fn the_secret_ends_before_the_query_and_takes_nothing_else() {
@@ -164,5 +210,26 @@ mod tests {
         assert_eq!(bytes, b"rest");
         assert!(read_secret(&mut &[b'a'; 5000][..]).await.is_err());
         assert!(read_secret(&mut &b"abc"[..]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_pipe_ends_at_a_character_that_nothing_follows() {
+        use tokio::io::AsyncWriteExt;
+        let (mut client, reader) = tokio::io::duplex(64);
+        let mut typed = Typed { reader, is_pipe: true, held_end: false };
+        client.write_all(b"a\x04").await.unwrap();
+        assert_eq!(typed.next().await, Some(Piece::Bytes("a".into())));
+        client.write_all(b"b\x04").await.unwrap();
+        assert_eq!(typed.next().await, Some(Piece::Bytes("\x04b".into())), "something followed");
+        assert_eq!(typed.next().await, Some(Piece::End));
+        drop(client);
+        assert_eq!(typed.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_terminal_gets_every_byte() {
+        let mut typed = Typed { reader: &b"a\x04"[..], is_pipe: false, held_end: false };
+        assert_eq!(typed.next().await, Some(Piece::Bytes("a\x04".into())));
+        assert_eq!(typed.next().await, None);
     }
 }
