@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paddock_build::git::push::{DECLINED, plan};
-use paddock_build::git::{PushRequest, PushResult, PushVerdict};
-use paddock_core::BuildId;
+use paddock_build::git::{GitRequest, PushRequest, PushResult, PushVerdict, Pusher, Service};
+use paddock_core::{AccountId, BuildId};
 use support::git::{GitServer, Work};
 
 fn verdict(request: &PushRequest, verdict: PushVerdict) -> Vec<PushResult> {
@@ -188,4 +188,24 @@ async fn refs_move_only_from_where_they_were() {
         assert!(repositories.resolve(server.app, bad).await.is_err(), "{bad:?}");
     }
     assert_eq!(repositories.resolve(server.app, "refs/heads/none").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_push_is_refused_and_harms_nothing() {
+    let server = GitServer::start().await;
+    let pusher = Pusher { account: AccountId::from_uuid(uuid::Uuid::nil()), request_id: "request".into() };
+    let command =
+        format!("{} {} refs/heads/main\0report-status side-band-64k\n", "0".repeat(40), "1".repeat(40));
+    let mut push = format!("{:04x}{command}0000", command.len() + 4).into_bytes();
+    push.extend_from_slice(b"PACK\0\0\0\x02\0\0\0\x03half an obj");
+    let request = GitRequest { body: std::io::Cursor::new(push), gzip: false, git_protocol: None };
+    let mut reply =
+        server.repositories.serve(server.app, Service::ReceivePack, request, pusher).await.unwrap();
+    let mut answer = Vec::new();
+    while let Some(bytes) = reply.body.recv().await {
+        answer.extend_from_slice(&bytes);
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("unpack") && answer.contains("ng refs/heads/main"), "{answer}");
+    assert_eq!(server.repositories.resolve(server.app, "refs/heads/main").await.unwrap(), None);
 }

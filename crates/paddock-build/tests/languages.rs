@@ -153,6 +153,7 @@ async fn a_node_app_is_installed_once_built_and_pruned() {
             .says("       before\n-----> Installing dependencies\n       Installing node modules (package-lock.json)\n")
             .says("       built as production with config\n-----> Pruning devDependencies\n")
             .says("-----> Build succeeded!\n");
+        assert_eq!(first.outcome().detected.as_ref().map(|chosen| chosen.as_str()), Some("heroku/nodejs"));
         let files = farm.slug_files(&first);
         assert!(files.iter().any(|name| name == "app/node_modules/ms/index.js"), "{files:?}");
         assert!(!files.iter().any(|name| name.starts_with("app/node_modules/left-pad/")), "pruned");

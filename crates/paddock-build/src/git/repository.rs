@@ -72,6 +72,13 @@ impl Repositories {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
+    /// Repacks the app's repository if it has many loose objects or packs. After each push; harmless at any time.
+    pub(super) async fn maintain(&self, app: AppId) -> Result<(), GitError> {
+        let path = self.path(app);
+        let arguments = ["-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
+        self.output(&path, "gc", &arguments).await.map(drop)
+    }
+
     /// The bytes that the app's objects take on disk.
     ///
     /// # Errors

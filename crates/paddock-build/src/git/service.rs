@@ -161,13 +161,16 @@ impl Repositories {
             }
         };
         let (sender, body) = mpsc::channel(64);
-        let pushes = self.pushes.clone();
+        let repositories = self.clone();
         tokio::spawn(async move {
             if tokio::time::timeout(SERVICE_TIME, transfer(child, service, request, sender)).await.is_err() {
                 tracing::warn!(app.id = %app, service = service.name(), "a git transfer did not end in time");
             }
             if let Some(token) = token {
-                pushes.take(&token);
+                repositories.pushes.take(&token);
+                if let Err(error) = repositories.maintain(app).await {
+                    tracing::warn!(%error, app.id = %app, "could not tidy up a repository after a push");
+                }
             }
         });
         Ok(GitReply { content_type: service.result_type(), body })

@@ -5,14 +5,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use paddock_core::AppId;
 use paddock_core::stack::Stack;
 use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 
-use super::workspace::remove_tree;
+use super::disk::{open_below, remove_tree, used_bytes};
 use crate::plan::KEPT_FOLDER;
 
 /// The cache of an app on a stack, whether it exists or not.
@@ -27,7 +26,7 @@ pub(super) fn replace(tmp: &Path, cache: &Path) -> io::Result<()> {
     fs::create_dir_all(cache.parent().expect("a cache lies in its app's folder"))?;
     // The build may have put a link anywhere on this path: none is followed.
     let (parents, name) = KEPT_FOLDER.rsplit_once('/').expect("what is kept lies in a folder");
-    let parent = open_folder(tmp, parents)?;
+    let parent = open_below(tmp, parents)?;
     openat(&parent, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     match fs::rename(cache, &aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -37,13 +36,30 @@ pub(super) fn replace(tmp: &Path, cache: &Path) -> io::Result<()> {
     remove_tree(&aside)
 }
 
-fn open_folder(root: &Path, below: &str) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut folder = openat(CWD, root, flags, Mode::empty())?;
-    for part in below.split('/') {
-        folder = openat(&folder, part, flags, Mode::empty())?;
+/// Removes the caches of apps whose last build is the longest ago, until all together have `bytes_max` at most.
+/// Returns how many bytes went. A build that is copying its cache meanwhile goes on without.
+pub(super) fn evict(caches: &Path, bytes_max: u64) -> io::Result<u64> {
+    let entries = match fs::read_dir(caches) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut apps = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        apps.push((entry.metadata()?.modified()?, entry.path(), used_bytes(&entry.path())));
     }
-    Ok(folder)
+    apps.sort();
+    let mut total: u64 = apps.iter().fold(0, |sum, (_, _, bytes)| sum.saturating_add(*bytes));
+    let mut evicted: u64 = 0;
+    for (_, folder, bytes) in apps {
+        if total <= bytes_max {
+            break;
+        }
+        remove_tree(&folder)?;
+        total = total.saturating_sub(bytes);
+        evicted = evicted.saturating_add(bytes);
+    }
+    Ok(evicted)
 }
 
 /// Removes the caches of an app on all stacks.
@@ -75,6 +91,25 @@ mod tests {
         }
         purge(root.path(), app).unwrap();
         assert!(!cache.exists());
+    }
+
+    #[test]
+    fn the_oldest_caches_go_first() {
+        let root = tempfile::tempdir().unwrap();
+        let caches = root.path().join("caches");
+        assert_eq!(evict(&caches, 0).unwrap(), 0);
+        let mut folders = Vec::new();
+        for (content, seconds) in [("old", 1_000), ("new", 2_000)] {
+            let cache = folder(&caches, AppId::from_uuid(Uuid::now_v7()), Stack::Host);
+            replace(&kept(root.path(), content), &cache).unwrap();
+            let app = fs::File::open(cache.parent().unwrap()).unwrap();
+            app.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+            folders.push(cache);
+        }
+        assert_eq!(evict(&caches, 1 << 30).unwrap(), 0);
+        let newest = used_bytes(folders[1].parent().unwrap());
+        assert!(evict(&caches, newest).unwrap() > 0);
+        assert!(!folders[0].exists() && folders[1].exists());
     }
 
     #[test]

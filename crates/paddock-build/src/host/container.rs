@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paddock_core::{BuildId, ContainerId};
 use paddock_images::mkfs_erofs_command;
-use paddock_runtime::{Access, ContainerSpec, Limits, Mount, Network, Owners, Stdio};
+use paddock_runtime::{Access, ContainerSpec, Mount, Network, Owners, Stdio};
 use uuid::Uuid;
 
 use super::workspace::Workspace;
@@ -89,7 +89,7 @@ fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<Str
         command,
         env: Vec::new(),
         working_dir: "/".to_owned(),
-        limits: Limits { ..request.limits },
+        limits: request.limits,
         network: Network::None,
         stdio: Stdio::Output,
         time_limit: None,

@@ -1,8 +1,14 @@
-//! Blocking file work off the async threads, and how much disk a running build uses.
+//! File work on trees that a build has made: it blocks, follows no link, and no tree is too deep for it.
 
+use std::ffi::CString;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
+
+/// The deepest tree whose size is counted: each level keeps a descriptor open.
+const DEPTH_MAX: usize = 200;
 
 /// Runs blocking file work where blocking is allowed.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -13,20 +19,146 @@ pub(super) async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// The bytes that a tree takes on disk. What changes or cannot be read meanwhile is not counted; links are not
-/// followed.
-pub(super) fn used_bytes(folder: &Path) -> u64 {
-    let mut waiting = vec![folder.to_owned()];
-    let mut bytes = 0;
-    while let Some(folder) = waiting.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            bytes += metadata.blocks() * 512;
-            if metadata.is_dir() {
-                waiting.push(entry.path());
+/// Opens a folder, and nothing else.
+fn open_folder(parent: impl rustix::fd::AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Opens a folder below `root` by its parts between slashes, none of which may be a link.
+pub(super) fn open_below(root: &Path, below: &str) -> io::Result<OwnedFd> {
+    below.split('/').try_fold(open_folder(CWD, root)?, |folder, part| open_folder(&folder, part))
+}
+
+/// The names in a folder, and whether each is a folder.
+fn entries(folder: &OwnedFd) -> io::Result<Vec<(CString, bool)>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
             }
+            known => known,
+        };
+        found.push((name.to_owned(), kind == FileType::Directory));
+    }
+    Ok(found)
+}
+
+/// The bytes that a tree takes on disk; more than any limit for one that is too deep to count. What changes or
+/// cannot be read meanwhile is not counted.
+pub(super) fn used_bytes(folder: &Path) -> u64 {
+    open_folder(CWD, folder).map_or(0, |folder| used_in(&folder, 0))
+}
+
+fn used_in(folder: &OwnedFd, depth: usize) -> u64 {
+    if depth > DEPTH_MAX {
+        return u64::MAX;
+    }
+    let mut bytes: u64 = 0;
+    for (name, is_folder) in entries(folder).unwrap_or_default() {
+        let blocks = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_or(0, |stat| stat.st_blocks);
+        bytes = bytes.saturating_add(u64::try_from(blocks).unwrap_or(0) * 512);
+        if is_folder && let Ok(inner) = open_folder(folder, &name) {
+            bytes = bytes.saturating_add(used_in(&inner, depth + 1));
         }
     }
     bytes
+}
+
+/// Removes a folder with its content; succeeds when it is gone. Folders are first moved up to the top, one after the
+/// other, so that neither their depth nor the length of their paths matters.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    let top = match open_folder(CWD, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut waiting = Vec::new();
+    let mut moved: u64 = 0;
+    for (name, is_folder) in entries(&top)? {
+        if is_folder { waiting.push(name) } else { unlinkat(&top, &name, AtFlags::empty())? }
+    }
+    while let Some(name) = waiting.pop() {
+        let folder = open_folder(&top, &name)?;
+        for (inner, is_folder) in entries(&folder)? {
+            if !is_folder {
+                unlinkat(&folder, &inner, AtFlags::empty())?;
+                continue;
+            }
+            let free = free_name(&top, &mut moved)?;
+            renameat(&folder, &inner, &top, &free)?;
+            waiting.push(free);
+        }
+        unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
+    }
+    std::fs::remove_dir(path)
+}
+
+/// A name that nothing has at the top.
+fn free_name(top: &OwnedFd, moved: &mut u64) -> io::Result<CString> {
+    loop {
+        *moved += 1;
+        let name = CString::new(format!(".removing-{moved}"))?;
+        match statat(top, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) => return Ok(name),
+            other => other.map(drop)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::mkdirat;
+
+    use super::*;
+
+    /// A chain of folders longer than any path may be.
+    fn deep(root: &Path, levels: usize) {
+        let mut folder = open_folder(CWD, root).unwrap();
+        for _ in 0..levels {
+            mkdirat(&folder, "folder", Mode::from_raw_mode(0o700)).unwrap();
+            folder = open_folder(&folder, "folder").unwrap();
+        }
+    }
+
+    #[test]
+    fn every_tree_can_be_removed_and_nothing_else_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let (tree, outside) = (root.path().join("tree"), root.path().join("outside"));
+        std::fs::create_dir_all(tree.join("a/b")).unwrap();
+        std::fs::create_dir_all(tree.join(".removing-1/x")).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::write(outside.join("keep"), "").unwrap();
+        std::fs::write(tree.join("a/b/c"), "").unwrap();
+        symlink(&outside, tree.join("a/link")).unwrap();
+        symlink("/none", tree.join("dangling")).unwrap();
+        deep(&tree, 3_000);
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && outside.join("keep").exists());
+        remove_tree(&tree).unwrap();
+        symlink(&outside, &tree).unwrap();
+        assert!(remove_tree(&tree).is_err(), "a link is no tree");
+        assert!(outside.join("keep").exists());
+    }
+
+    #[test]
+    fn bytes_are_counted_without_following_links() {
+        let root = tempfile::tempdir().unwrap();
+        let before = used_bytes(root.path());
+        std::fs::create_dir(root.path().join("a")).unwrap();
+        std::fs::write(root.path().join("a/b"), vec![1; 100_000]).unwrap();
+        symlink("/usr", root.path().join("usr")).unwrap();
+        let used = used_bytes(root.path()) - before;
+        assert!((100_000..200_000).contains(&used), "{used}");
+        deep(root.path(), 1_000);
+        assert_eq!(used_bytes(root.path()), u64::MAX, "depth hides nothing");
+        remove_tree(&root.path().join("folder")).unwrap();
+    }
 }

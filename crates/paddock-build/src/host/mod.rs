@@ -231,7 +231,7 @@ impl Builder {
             self.runtime.remove(id).await?;
         }
         let folder = self.config.folder.join(build.to_string());
-        Ok(disk::blocking(move || workspace::remove_tree(&folder)).await?)
+        Ok(disk::blocking(move || disk::remove_tree(&folder)).await?)
     }
 
     /// Empties the build cache of an app (`builds:cache:purge`, destroyed app, changed stack).
@@ -241,5 +241,15 @@ impl Builder {
     pub async fn purge_cache(&self, app: AppId) -> std::io::Result<()> {
         let caches = self.config.caches.clone();
         disk::blocking(move || cache::purge(&caches, app)).await
+    }
+
+    /// Evicts build caches, those of the longest unbuilt apps first, until all together have `bytes_max` at most.
+    /// Returns how many bytes went.
+    ///
+    /// # Errors
+    /// When files cannot be read or removed.
+    pub async fn evict_caches(&self, bytes_max: u64) -> std::io::Result<u64> {
+        let caches = self.config.caches.clone();
+        disk::blocking(move || cache::evict(&caches, bytes_max)).await
     }
 }

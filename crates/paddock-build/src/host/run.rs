@@ -186,8 +186,12 @@ impl Builder {
         screen: &mut Screen,
         cancel: &CancellationToken,
     ) -> Result<(String, u64), BuildFailure> {
+        let Ok(tree) = workspace.tree() else {
+            let problem = "The build folder is gone: a buildpack has to leave it in its place";
+            screen.text(&output::problem(problem)).await;
+            return Err(BuildFailure::of(FailureKind::Compile));
+        };
         screen.text(&format!("\n{}", output::step("Compressing..."))).await;
-        let tree = workspace.tree().map_err(|error| platform("could not pack a build", error))?;
         let (log, mut said) = mpsc::channel(16);
         let spec = container::pack(request, workspace, tree);
         let packing = async move {
@@ -321,7 +325,9 @@ fn outcome(result: BuildResult, layer: String, size_bytes: u64) -> Result<BuildO
         let name = name.parse().map_err(|_| BuildFailure::of(FailureKind::ProcessTypes))?;
         process_types.insert(name, command);
     }
+    // An app with nothing but a Procfile may get a language later: that choice is made anew each time.
     let detected = result.detected.as_deref().and_then(BuiltinBuildpack::from_name);
+    let detected = detected.filter(|builtin| *builtin != BuiltinBuildpack::Procfile);
     Ok(BuildOutcome {
         layer,
         size_bytes,

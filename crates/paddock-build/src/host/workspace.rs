@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use paddock_core::BuildId;
 use rustix::fs::OFlags;
 
+use super::disk::remove_tree;
 use super::{BuildRequest, BuilderConfig, SourceArchive};
 use crate::plan::{self, ArchiveKind, BuildPlan, BuildResult};
 
@@ -147,12 +148,4 @@ impl Workspace {
 fn build_name(build: BuildId) -> String {
     let id = build.uuid().simple().to_string();
     id[id.len() - 8..].to_owned()
-}
-
-/// Removes a folder with its content without following links; succeeds when it is gone.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

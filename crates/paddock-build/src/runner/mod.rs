@@ -27,7 +27,7 @@ use self::phases::{Build, Fetched};
 use self::session::Session;
 use self::stop::Stop;
 use crate::plan::{self, BuildPlan, BuildResult, RunnerFailure};
-use crate::source::remove_leftovers;
+use crate::source::{remove_any, remove_leftovers};
 
 /// The runner's program, `paddockd build-runner`. `environment` is the whole environment of the process, which only
 /// `paddockd` reads.
@@ -136,13 +136,14 @@ fn release(build: &Build<'_>, fetched: &[Fetched], result: &mut BuildResult) -> 
     Ok(())
 }
 
-/// The cache is a copy: what this build does to it never reaches an earlier one's files.
+/// The cache is a copy: what this build does to it never reaches an earlier one's files. One that is purged or
+/// evicted meanwhile is as good as none.
 fn restore_cache(session: &Session, plan: &BuildPlan, places: &Places) -> Result<(), Stop> {
-    if !plan.has_cache {
-        return Ok(());
+    if plan.has_cache && session::copy_folder(session, &places.saved_cache, &places.kept()).is_err() {
+        screen::warning("The build cache could not be restored; building without it.");
+        remove_any(&places.kept()).map_err(Stop::io("could not remove the half restored cache"))?;
     }
-    session::copy_folder(session, &places.saved_cache, &places.kept())
-        .map_err(Stop::io("could not restore the cache"))
+    Ok(())
 }
 
 /// ENV_DIR: one file a config var, its value byte for byte, for nobody else to read.

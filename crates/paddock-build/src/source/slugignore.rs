@@ -120,9 +120,9 @@ fn matches_parts(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
         // `a/**` matches what is in `a`, not `a`.
+        (Some((first, [])), _) if first == b"**" => !path.is_empty(),
         (Some((first, rest)), _) if first == b"**" => {
-            (matches_parts(rest, path) && !(rest.is_empty() && path.is_empty()))
-                || (!path.is_empty() && matches_parts(pattern, &path[1..]))
+            matches_parts(rest, path) || (!path.is_empty() && matches_parts(pattern, &path[1..]))
         }
         (Some((first, rest)), Some((name, path))) => matches_glob(first, name) && matches_parts(rest, path),
         _ => false,
