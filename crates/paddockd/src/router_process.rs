@@ -55,7 +55,11 @@ impl RouterStarter for RouterProcess {
         // Reaped when it ends while we live; when we end first, the system's process 1 does it.
         std::thread::Builder::new().name("router-reaper".into()).spawn(move || {
             let status = child.wait();
-            tracing::warn!(?status, "the router has ended");
+            // It ends by itself when it is asked to, or has handed over; anything else needs a look.
+            match status {
+                Ok(status) if status.success() => tracing::info!("the router has ended as it was asked to"),
+                status => tracing::warn!(?status, "the router has ended"),
+            }
         })?;
         Ok(())
     }
