@@ -17,6 +17,7 @@ use crate::{Api, layers, not_built};
 mod account;
 mod app;
 mod authorization;
+mod browser_login;
 mod build;
 mod buildpack_installation;
 mod buildpack_registry;
@@ -105,6 +106,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
 /// Addresses that are not API calls: secrets in the path, git, pages.
 fn open() -> impl Iterator<Item = Endpoint> {
     [
+        browser_login::endpoints(),
         buildpack_registry::endpoints(),
         git::endpoints(),
         hello::endpoints(),

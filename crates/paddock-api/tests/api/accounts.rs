@@ -106,3 +106,12 @@ async fn guessing_passwords_is_stopped_for_the_right_one_too() {
     t.clock.advance(Duration::from_secs(16 * 60));
     log_in(OWNER, PASSWORD).await.expect(201);
 }
+
+#[tokio::test]
+async fn logging_in_by_browser_is_told_how_else() {
+    let t = TestPaddock::start().await;
+    let answer =
+        t.post("/auth").anonymous().without_header("accept").json(json!({ "description": "x" })).send().await;
+    assert_eq!(answer.refusal(), (404, "not_found"));
+    assert!(answer.body["message"].as_str().unwrap().contains("--interactive"), "{}", answer.body);
+}
