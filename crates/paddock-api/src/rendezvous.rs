@@ -106,7 +106,7 @@ async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Re
     let input = session.input();
     let (reader, mut writer) = stream.into_split();
     let moved = Arc::new(Notify::new());
-    let typing = tokio::spawn(forward(reader, input, !session.has_terminal(), moved.clone()));
+    let mut typing = tokio::spawn(forward(reader, input, !session.has_terminal(), moved.clone()));
     let outcome = loop {
         tokio::select! {
             bytes = session.next_output() => match bytes {
@@ -117,6 +117,8 @@ async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Re
                     }
                 }
             },
+            // At a terminal the client stays until our end comes: this one is gone. Into a pipe it may have said all.
+            _ = &mut typing, if session.has_terminal() => return api.control.hang_up(session).await.map_err(io::Error::other),
             // The client's bytes count as movement, too.
             () = moved.notified() => {}
             () = tokio::time::sleep(IDLE_MAX) => break Ok(()),

@@ -265,6 +265,8 @@ impl Control {
                         attached,
                         dyno: row.name.to_string(),
                         has_terminal,
+                        id: row.id,
+                        app: row.app_id,
                         _client: client,
                     });
                 }
@@ -272,6 +274,25 @@ impl Control {
             changes.heard(Duration::from_millis(10)).await;
         }
         Err(Error::new(ErrorId::ServiceUnavailable, "The dyno did not start in time."))
+    }
+
+    /// The client of a session is gone while its program runs: the program is asked to end. Heroku sends SIGHUP
+    /// (R16, `platform-behaviour.md`, section 2); here it is SIGTERM, and SIGKILL after the grace.
+    ///
+    /// # Errors
+    /// As the store has them.
+    pub async fn hang_up(&self, session: DynoSession) -> Result<()> {
+        let DynoSession { dyno, id, app, .. } = session;
+        let doing = failed("end a dyno whose client is gone");
+        let mut tx = self.store.begin_observation(app, self.now()).await.map_err(doing)?;
+        if tx.dyno(id).await.map_err(doing)?.is_none() {
+            return Ok(());
+        }
+        tx.set_dyno_desired(id, DesiredDynoState::Stopped).await.map_err(doing)?;
+        tx.commit().await.map_err(doing)?;
+        self.log_dyno(app, &dyno, vec!["Client connection closed".into()]).await;
+        self.wakes.dynos.wake();
+        Ok(())
     }
 }
 
@@ -281,6 +302,8 @@ pub struct DynoSession {
     attached: Attached,
     dyno: String,
     has_terminal: bool,
+    id: DynoId,
+    app: AppId,
     /// Keeps the dyno from being forgotten before its end was read.
     _client: Option<Client>,
 }
