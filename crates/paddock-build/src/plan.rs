@@ -78,6 +78,8 @@ pub struct BuildResult {
     pub addons: Vec<String>,
     /// Config vars that the last buildpack asks for.
     pub config_vars: BTreeMap<String, String>,
+    /// Whether the build made a new cache; otherwise the saved one stays as it is.
+    pub new_cache: bool,
     /// What `bin/report` said, by buildpack.
     pub reports: Vec<String>,
 }

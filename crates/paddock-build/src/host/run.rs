@@ -111,7 +111,9 @@ impl Builder {
         let result = conclude(exit, workspace.result())?;
         let (layer, size_bytes) = self.pack(request, &workspace, screen, cancel).await?;
         let tmp = workspace.tmp();
-        if let Err(error) = disk::blocking(move || cache::replace(&tmp, &cache)).await {
+        if result.new_cache
+            && let Err(error) = disk::blocking(move || cache::replace(&tmp, &cache)).await
+        {
             // The slug is good; the next build starts from the cache before.
             tracing::warn!(%error, build.id = %request.build, "could not keep the cache of a build");
         }

@@ -9,6 +9,7 @@ use std::process::Command;
 use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
 use sha2::{Digest, Sha256};
 
+use super::cache::Cache;
 use super::screen;
 use super::session::{self, Session};
 use super::stop::Stop;
@@ -26,8 +27,8 @@ const ARCHIVE_BYTES_MAX: &str = "209715200";
 #[derive(Debug, Clone)]
 pub(super) struct Shelf<'a> {
     pub(super) session: &'a Session,
-    /// What earlier builds of this app fetched.
-    pub(super) kept: PathBuf,
+    /// Holds what earlier builds of this app fetched.
+    cache: &'a Cache,
     /// Git's configuration where `http://` and `file://` are allowed; `None` where they are not.
     insecure: Option<PathBuf>,
 }
@@ -45,45 +46,49 @@ pub(super) fn git(session: &Session, insecure: Option<&Path>) -> Command {
 }
 
 impl<'a> Shelf<'a> {
-    /// A shelf that keeps what is fetched in `kept` and works in `folder`.
+    /// A shelf that keeps what is fetched in the cache and works in `folder`.
     pub(super) fn new(
         session: &'a Session,
-        kept: PathBuf,
+        cache: &'a Cache,
         folder: &Path,
         insecure: bool,
     ) -> io::Result<Self> {
-        fs::create_dir_all(&kept)?;
         fs::create_dir_all(folder)?;
         let configuration = folder.join("gitconfig");
         if insecure {
             // Repositories in a folder that the operator shows to builds belong to somebody else.
             fs::write(&configuration, "[safe]\n\tdirectory = *\n")?;
         }
-        Ok(Self { session, kept, insecure: insecure.then_some(configuration) })
+        Ok(Self { session, cache, insecure: insecure.then_some(configuration) })
     }
 }
 
 impl Shelf<'_> {
     /// Puts a buildpack into `folder`, which is made. Built-in ones leave it empty.
     pub(super) fn fetch(&self, buildpack: &BuildpackRef, folder: &Path) -> Result<(), Stop> {
-        let fetched = fs::create_dir_all(folder).and_then(|()| match buildpack.location() {
+        fs::create_dir_all(folder).map_err(Stop::io("could not make a buildpack's folder"))?;
+        if matches!(buildpack.location(), BuildpackLocation::Builtin(_)) {
+            return Ok(());
+        }
+        let kept = self.cache.open(self.session)?.join("buildpacks");
+        fs::create_dir_all(&kept).map_err(Stop::io("could not make the cache of buildpacks"))?;
+        let fetched = match buildpack.location() {
             BuildpackLocation::Builtin(_) => Ok(()),
-            BuildpackLocation::Archive { url } => self.archive(url, folder),
-            BuildpackLocation::Git { url, reference } => self.repository(url, reference.as_deref(), folder),
-        });
+            BuildpackLocation::Archive { url } => self.archive(url, &kept, folder),
+            BuildpackLocation::Git { url, reference } => {
+                self.repository(url, reference.as_deref(), &kept, folder)
+            }
+        };
         fetched.map_err(|error| {
             screen::step(&format!("Failed to fetch buildpack: {buildpack}"));
             Stop::told(RunnerFailure::Fetch, &format!("{error}"))
         })?;
-        if !matches!(buildpack.location(), BuildpackLocation::Builtin(_)) {
-            check(buildpack, folder)?;
-        }
-        Ok(())
+        check(buildpack, folder)
     }
 
-    fn archive(&self, url: &str, folder: &Path) -> io::Result<()> {
-        let kept = self.kept.join(format!("{}.tgz", key(url)));
-        let next = self.kept.join("next.tgz");
+    fn archive(&self, url: &str, kept: &Path, folder: &Path) -> io::Result<()> {
+        let next = kept.join("next.tgz");
+        let kept = kept.join(format!("{}.tgz", key(url)));
         let mut curl = self.session.plain("curl");
         curl.args(["--fail", "--silent", "--show-error", "--location", "--max-redirs", "5"])
             .args(["--max-time", TRY_SECONDS, "--retry", "2", "--max-filesize", ARCHIVE_BYTES_MAX])
@@ -113,8 +118,8 @@ impl Shelf<'_> {
         Ok(())
     }
 
-    fn repository(&self, url: &str, reference: Option<&str>, folder: &Path) -> io::Result<()> {
-        let kept = self.kept.join(format!("{}.git", key(url)));
+    fn repository(&self, url: &str, reference: Option<&str>, kept: &Path, folder: &Path) -> io::Result<()> {
+        let kept = kept.join(format!("{}.git", key(url)));
         if !kept.join("HEAD").exists() {
             let mut init = git(self.session, self.insecure.as_deref());
             init.args(["init", "--quiet", "--bare", "--template="]).arg(&kept);

@@ -2,6 +2,7 @@
 //! tenant's code, and prints what people see. Everything that touches a tenant's bytes happens here.
 
 mod builtin;
+mod cache;
 mod checkout;
 mod choice;
 mod fetch;
@@ -23,11 +24,12 @@ use paddock_core::config::ConfigVars;
 
 pub use places::Places;
 
+use self::cache::Cache;
 use self::phases::{Build, Fetched};
 use self::session::Session;
 use self::stop::Stop;
 use crate::plan::{self, BuildPlan, BuildResult, RunnerFailure};
-use crate::source::{remove_any, remove_leftovers};
+use crate::source::remove_leftovers;
 
 /// The runner's program, `paddockd build-runner`. `environment` is the whole environment of the process, which only
 /// `paddockd` reads.
@@ -83,17 +85,15 @@ fn build(
     let build_dir = places.tmp.join(format!("build_{}", plan.build_name));
     let project_path = config_vars.get("PROJECT_PATH").map(String::as_str);
     checkout::check_out(&session, plan, &places.source_file, project_path, &build_dir)?;
-    restore_cache(&session, plan, places)?;
-    let cache_dir = places.kept().join("cache");
-    fs::create_dir_all(&cache_dir).map_err(Stop::io("could not make the cache folder"))?;
+    let cache = Cache::new(places, plan.has_cache);
     let env_dir = write_env_dir(places, &plan.build_name, config_vars)?;
     let home = places.home.clone();
-    let mut build =
-        Build { plan, config_vars, session, build_dir, cache_dir, env_dir: env_dir.clone(), home };
+    let mut build = Build { plan, config_vars, session, build_dir, cache, env_dir: env_dir.clone(), home };
     let ended = run_buildpacks(places, &mut build, result);
     // Config vars are secrets: they go before anything else can fail.
     fs::remove_dir_all(&env_dir).map_err(Stop::io("could not remove the config vars"))?;
     ended?;
+    result.new_cache = build.cache.is_opened();
     remove_leftovers(&build.build_dir).map_err(Stop::io("could not clean up the build folder"))
 }
 
@@ -102,8 +102,8 @@ fn run_buildpacks(places: &Places, build: &mut Build<'_>, result: &mut BuildResu
     result.detected = choice.detected.map(|builtin| builtin.name().to_owned());
     let session = build.session.clone();
     let folder = places.tmp.join("buildpacks");
-    let (kept, insecure) = (places.kept().join("buildpacks"), build.plan.insecure_buildpack_urls);
-    let shelf = fetch::Shelf::new(&session, kept, &folder, insecure)
+    let insecure = build.plan.insecure_buildpack_urls;
+    let shelf = fetch::Shelf::new(&session, &build.cache, &folder, insecure)
         .map_err(Stop::io("could not make the folders of the buildpacks"))?;
     let mut fetched = Vec::new();
     for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
@@ -133,16 +133,6 @@ fn release(build: &Build<'_>, fetched: &[Fetched], result: &mut BuildResult) -> 
     result.process_types = process_types::discover(&build.build_dir, &release.default_process_types)?;
     result.addons = release.addons;
     result.config_vars = release.config_vars;
-    Ok(())
-}
-
-/// The cache is a copy: what this build does to it never reaches an earlier one's files. One that is purged or
-/// evicted meanwhile is as good as none.
-fn restore_cache(session: &Session, plan: &BuildPlan, places: &Places) -> Result<(), Stop> {
-    if plan.has_cache && session::copy_folder(session, &places.saved_cache, &places.kept()).is_err() {
-        screen::warning("The build cache could not be restored; building without it.");
-        remove_any(&places.kept()).map_err(Stop::io("could not remove the half restored cache"))?;
-    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
 use paddock_core::config::ConfigVars;
 
 use super::builtin::{self, BuiltinBuild};
+use super::cache::Cache;
 use super::release::{self, Release};
 use super::screen;
 use super::session::{self, Session};
@@ -23,7 +24,7 @@ pub(super) struct Build<'a> {
     pub(super) config_vars: &'a ConfigVars,
     pub(super) session: Session,
     pub(super) build_dir: PathBuf,
-    pub(super) cache_dir: PathBuf,
+    pub(super) cache: Cache,
     pub(super) env_dir: PathBuf,
     pub(super) home: PathBuf,
 }
@@ -84,8 +85,9 @@ impl Build<'_> {
     }
 
     fn compile(&self, folder: &Path) -> Result<bool, Stop> {
+        self.cache.open(&self.session)?;
         let mut compile = self.session.exported(folder.join("bin/compile"));
-        compile.args([&self.build_dir, &self.cache_dir, &self.env_dir]).current_dir(&self.build_dir);
+        compile.args([&self.build_dir, &self.cache.cache_dir(), &self.env_dir]).current_dir(&self.build_dir);
         let status = session::show(compile).map_err(Stop::io("could not run bin/compile"))?;
         Ok(status.success())
     }
@@ -122,7 +124,7 @@ impl Build<'_> {
             return None;
         }
         let mut command = self.session.plain(program);
-        command.args([&self.build_dir, &self.cache_dir, &self.env_dir]).current_dir(&self.build_dir);
+        command.args([&self.build_dir, &self.cache.cache_dir(), &self.env_dir]).current_dir(&self.build_dir);
         let captured = session::capture(command).ok().filter(|captured| captured.status.success())?;
         let kept = &captured.stdout[..captured.stdout.len().min(REPORT_BYTES_MAX)];
         Some(String::from_utf8_lossy(kept).into_owned()).filter(|report| !report.trim().is_empty())

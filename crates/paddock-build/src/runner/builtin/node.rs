@@ -11,12 +11,13 @@ use std::process::Command;
 
 use self::package::{Lock, Package};
 use self::toolchain::Toolchain;
-use super::{BuiltinBuild, cache_key, is_saved, save_key, web_concurrency_script};
+use super::{BuiltinBuild, cache_key, web_concurrency_script};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
-use crate::source::remove_any;
 
+/// The name of the saved packages in the cache.
+const SAVED: &str = "node/node_modules";
 /// Sourced by every dyno.
 const PROFILE: &str = r#"export PATH="$HOME/.heroku/node/bin:$PATH:$HOME/bin:$HOME/node_modules/.bin"
 export NODE_HOME="$HOME/.heroku/node"
@@ -44,7 +45,6 @@ struct NodeBuild<'a> {
     package: Package,
     lock: Option<Lock>,
     toolchain: Toolchain,
-    cache: PathBuf,
 }
 
 pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
@@ -62,11 +62,9 @@ pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
             return Ok(false);
         }
     };
-    let cache = build.build.cache_dir.join("node");
-    fs::create_dir_all(&cache).map_err(Stop::io("could not make the cache folder"))?;
     say_environment(build);
-    let Some(toolchain) = toolchain::choose(build, &package, &cache)? else { return Ok(false) };
-    NodeBuild { build, package, lock, toolchain, cache }.run()
+    let Some(toolchain) = toolchain::choose(build, &package)? else { return Ok(false) };
+    NodeBuild { build, package, lock, toolchain }.run()
 }
 
 fn say_environment(build: &BuiltinBuild<'_>) {
@@ -106,11 +104,19 @@ impl NodeBuild<'_> {
             command.env(name, self.build.config_var(name).unwrap_or(value));
         }
         command
-            .env("NPM_CONFIG_CACHE", self.cache.join("npm"))
+            .env("NPM_CONFIG_CACHE", self.npm_cache())
             .env("NPM_CONFIG_UPDATE_NOTIFIER", "false")
             .env("NPM_CONFIG_FUND", "false")
             .env("NPM_CONFIG_AUDIT", "false");
         command
+    }
+
+    /// What npm keeps of downloads: between builds only once the cache is open for writing.
+    fn npm_cache(&self) -> PathBuf {
+        if self.build.build.cache.is_opened() {
+            return self.build.build.cache.cache_dir().join("node/npm");
+        }
+        self.build.build.home.join(".npm")
     }
 
     fn npm(&self, arguments: &[&str]) -> Result<bool, Stop> {
@@ -138,12 +144,11 @@ impl NodeBuild<'_> {
                 "node_modules is checked into source control; it is installed anew from the lock file.",
             );
         }
-        let saved = self.cache.join("node_modules");
-        let (key_file, key) = (self.cache.join("key"), self.key(lock));
+        let key = self.key(lock);
         let may_cache = self.build.config_var("NODE_MODULES_CACHE") != Some("false");
-        if may_cache && saved.is_dir() && is_saved(&key_file, &key) {
+        if may_cache && let Some(saved) = self.build.saved(SAVED, &key) {
             screen::step("Restoring cache");
-            self.build.copy(&saved, &modules)?;
+            self.build.unpack(&saved, &modules)?;
             screen::detail(&format!(
                 "No change in {} detected: node_modules is not installed again",
                 lock.name
@@ -152,16 +157,14 @@ impl NodeBuild<'_> {
         }
         screen::step("Installing dependencies");
         screen::detail(&format!("Installing node modules ({})", lock.name));
+        self.build.cache("node")?;
         if !self.npm(&["ci", "--include=dev"])? {
             return Ok(false);
         }
         if may_cache && modules.is_dir() {
             screen::step("Caching build");
             screen::detail("- node_modules");
-            // The key goes first and comes last: a copy that was not finished has none.
-            remove_any(&key_file).map_err(Stop::io("could not change the cache"))?;
-            self.build.copy(&modules, &saved)?;
-            save_key(&key_file, &key)?;
+            self.build.save(&modules, SAVED, &key)?;
         }
         Ok(true)
     }
@@ -173,6 +176,7 @@ impl NodeBuild<'_> {
              Run `npm install` and commit package-lock.json.",
         );
         screen::detail("Installing node modules (package.json)");
+        self.build.cache("node")?;
         self.npm(&["install", "--include=dev", "--no-package-lock"])
     }
 

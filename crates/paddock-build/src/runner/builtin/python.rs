@@ -15,7 +15,7 @@ use std::process::Command;
 use self::requirements::Manifest;
 use self::uv::Uv;
 use self::version::Interpreter;
-use super::{BuiltinBuild, cache_key, is_saved, save_key, web_concurrency_script};
+use super::{BuiltinBuild, cache_key, web_concurrency_script};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
@@ -23,6 +23,8 @@ use crate::source::remove_any;
 
 /// Where the environment is, below HOME and below BUILD_DIR.
 const ENVIRONMENT: &str = ".heroku/python";
+/// The name of the saved environment in the cache.
+const SAVED: &str = "python/environment";
 /// Sourced by every dyno.
 const PROFILE: &str = r#"export PATH="$HOME/.heroku/python/bin:$PATH"
 export PYTHONUNBUFFERED=true
@@ -51,7 +53,6 @@ struct PythonBuild<'a> {
     manifest: Manifest,
     interpreter: Interpreter,
     uv: Uv,
-    cache: PathBuf,
 }
 
 pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
@@ -70,19 +71,17 @@ pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     if !hook(build, "pre_compile")? {
         return Ok(false);
     }
-    let cache = build.build.cache_dir.join("python");
-    fs::create_dir_all(&cache).map_err(Stop::io("could not make the cache folder"))?;
     wanted.say();
     let of_stack = version::of_stack(build, &wanted);
-    let Some(uv) = uv::find(build, &cache)? else { return Ok(false) };
+    let Some(uv) = uv::find(build)? else { return Ok(false) };
     let interpreter = match of_stack {
         Some(interpreter) => interpreter,
-        None => match version::fetch(build, &wanted, &uv, &cache)? {
+        None => match version::fetch(build, &wanted, &uv)? {
             Some(interpreter) => interpreter,
             None => return Ok(false),
         },
     };
-    PythonBuild { build, manifest, interpreter, uv, cache }.run()
+    PythonBuild { build, manifest, interpreter, uv }.run()
 }
 
 impl PythonBuild<'_> {
@@ -121,14 +120,10 @@ impl PythonBuild<'_> {
 
     fn install(&self) -> Result<bool, Stop> {
         self.link()?;
-        let saved = self.cache.join("environment");
-        let (key_file, key) = (self.cache.join("key"), self.key());
-        if let Some(key) = &key
-            && saved.is_dir()
-            && is_saved(&key_file, key)
-        {
+        let key = self.key();
+        if let Some(saved) = key.as_ref().and_then(|key| self.build.saved(SAVED, key)) {
             screen::step("Restoring cache");
-            self.build.copy(&saved, &self.in_slug())?;
+            self.build.unpack(&saved, &self.in_slug())?;
             screen::step(&format!(
                 "No change in {} detected, using the installed packages",
                 self.manifest.name()
@@ -136,18 +131,12 @@ impl PythonBuild<'_> {
             return Ok(true);
         }
         screen::step("Creating virtual environment");
-        if !self.create()? {
+        if !self.create()? || !self.install_packages()? {
             return Ok(false);
         }
-        if !self.install_packages()? {
-            return Ok(false);
-        }
-        // The key goes first and comes last: a copy that was not finished has none.
-        remove_any(&key_file).map_err(Stop::io("could not change the cache"))?;
         if let Some(key) = &key {
             screen::step("Saving cache");
-            self.build.copy(&self.in_slug(), &saved)?;
-            save_key(&key_file, key)?;
+            self.build.save(&self.in_slug(), SAVED, key)?;
         }
         Ok(true)
     }

@@ -36,11 +36,7 @@ impl Toolchain {
 }
 
 /// Chooses; `None` when there is none that fits, which the user has been told.
-pub(super) fn choose(
-    build: &BuiltinBuild<'_>,
-    package: &Package,
-    cache: &Path,
-) -> Result<Option<Toolchain>, Stop> {
+pub(super) fn choose(build: &BuiltinBuild<'_>, package: &Package) -> Result<Option<Toolchain>, Stop> {
     screen::step("Installing binaries");
     let or = |range: &Option<String>, default: &str| range.clone().unwrap_or_else(|| default.to_owned());
     screen::detail(&format!("engines.node (package.json):   {}", or(&package.node, "unspecified")));
@@ -75,7 +71,7 @@ pub(super) fn choose(
             screen::detail(&format!("Using the stack's node {node} and npm {npm}"));
             Ok(Some(stacks))
         }
-        Some(false) => fetch(build, range, &stacks, cache),
+        Some(false) => fetch(build, range, &stacks),
         None => {
             screen::warning(&format!(
                 "engines.node in package.json cannot be read: {range:?}\nUse a version or a range such as \"{}.x\".",
@@ -94,12 +90,7 @@ fn version_of(build: &BuiltinBuild<'_>, program: &str) -> Option<Version> {
 }
 
 /// Fetches a Node.js from the npm registry, where its binaries are packages of their own.
-fn fetch(
-    build: &BuiltinBuild<'_>,
-    range: &str,
-    stacks: &Toolchain,
-    cache: &Path,
-) -> Result<Option<Toolchain>, Stop> {
+fn fetch(build: &BuiltinBuild<'_>, range: &str, stacks: &Toolchain) -> Result<Option<Toolchain>, Stop> {
     screen::detail(&format!("Resolving node version {range}..."));
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "x64",
@@ -107,11 +98,16 @@ fn fetch(
         other => other,
     };
     let name = format!("node-linux-{architecture}");
-    let program = cache.join("toolchain/node");
-    let kept = kept_version(build, &program).filter(|version| satisfies(*version, range) == Some(true));
-    if kept.is_none()
-        && let Err(said) = install(build, &name, range, &program)?
-    {
+    let saved = build.build.cache.find("node/toolchain/node");
+    let saved = saved.filter(|program| {
+        kept_version(build, program).is_some_and(|version| satisfies(version, range) == Some(true))
+    });
+    let is_saved = saved.is_some();
+    let program = match saved {
+        Some(saved) => saved,
+        None => build.cache("node")?.join("toolchain/node"),
+    };
+    if !is_saved && let Err(said) = install(build, &name, range, &program)? {
         screen::warning(&format!(
             "Node.js {range} is asked for in engines.node; the stack has {} and the npm registry gave no other.\n\
              Change engines.node in package.json to \"{}.x\", or try again.",
@@ -124,7 +120,7 @@ fn fetch(
         screen::warning(&format!("The Node.js that was fetched for {range} does not run on this stack."));
         return Ok(None);
     };
-    let how = if kept.is_some() { "Using node" } else { "Downloading and installing node" };
+    let how = if is_saved { "Using node" } else { "Downloading and installing node" };
     screen::detail(&format!("{how} {node} with the stack's npm {}", stacks.npm));
     Ok(Some(Toolchain { node, npm: stacks.npm.clone(), fetched: Some(program) }))
 }

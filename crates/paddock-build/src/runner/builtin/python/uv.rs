@@ -16,6 +16,8 @@ use crate::source::remove_any;
 const VERSION: &str = "0.13.8";
 /// Where a fetched Python lies, below HOME and below BUILD_DIR.
 const TOOLCHAIN: &str = ".heroku/python-toolchain";
+/// The name of a saved Python in the cache.
+const SAVED: &str = "python/toolchain";
 
 /// The program.
 pub(super) struct Uv {
@@ -23,18 +25,18 @@ pub(super) struct Uv {
 }
 
 /// Finds or fetches uv; `None` when it cannot be had, which the user has been told.
-pub(super) fn find(build: &BuiltinBuild<'_>, cache: &Path) -> Result<Option<Uv>, Stop> {
+pub(super) fn find(build: &BuiltinBuild<'_>) -> Result<Option<Uv>, Stop> {
     let stacks = PathBuf::from("/usr/bin/uv");
     if stacks.is_file() {
         return Ok(Some(Uv { program: stacks }));
     }
-    let folder = cache.join(format!("uv-{VERSION}"));
-    let program = folder.join("bin/uv");
-    if program.is_file() {
+    if let Some(program) = build.build.cache.find(&format!("python/uv-{VERSION}/bin/uv")) {
         screen::step(&format!("Using cached uv {VERSION}"));
         return Ok(Some(Uv { program }));
     }
     screen::step(&format!("Installing uv {VERSION}"));
+    let cache = build.cache("python")?;
+    let folder = cache.join(format!("uv-{VERSION}"));
     let next = cache.join("uv.next");
     remove_any(&next).map_err(Stop::io("could not prepare uv's folder"))?;
     let mut pip = build.build.session.plain("/usr/bin/python3");
@@ -46,7 +48,7 @@ pub(super) fn find(build: &BuiltinBuild<'_>, cache: &Path) -> Result<Option<Uv>,
     match installed {
         Ok(captured) if captured.status.success() && next.join("bin/uv").is_file() => {
             fs::rename(&next, &folder).map_err(Stop::io("could not keep uv"))?;
-            Ok(Some(Uv { program }))
+            Ok(Some(Uv { program: folder.join("bin/uv") }))
         }
         Ok(captured) => {
             screen::warning(
@@ -67,8 +69,8 @@ pub(super) fn find(build: &BuiltinBuild<'_>, cache: &Path) -> Result<Option<Uv>,
 
 impl Uv {
     /// Part of what caches are keyed by.
-    pub(super) fn version(&self) -> String {
-        format!("{} {VERSION}", self.program.parent().unwrap_or(&self.program).display())
+    pub(super) fn version(&self) -> &'static str {
+        if self.program.starts_with("/usr") { "the stack's" } else { VERSION }
     }
 
     /// uv with settings that make equal inputs equal results.
@@ -92,9 +94,7 @@ impl Uv {
         &self,
         build: &BuiltinBuild<'_>,
         wanted: &str,
-        cache: &Path,
     ) -> Result<Option<Interpreter>, Stop> {
-        let saved = cache.join("toolchain");
         let (link, target) = (build.build.home.join(TOOLCHAIN), build.build_dir().join(TOOLCHAIN));
         let prepare = || {
             fs::create_dir_all(&target)?;
@@ -102,8 +102,10 @@ impl Uv {
             std::os::unix::fs::symlink(&target, &link)
         };
         prepare().map_err(Stop::io("could not make the toolchain's folder"))?;
-        if saved.is_dir() {
-            build.copy(&saved, &target)?;
+        let key = format!("{wanted} {VERSION}");
+        if let Some(saved) = build.saved(SAVED, &key) {
+            build.unpack(&saved, &target)?;
+            return Ok(installed(build, &link, wanted));
         }
         screen::detail(&format!("Installing Python {wanted}"));
         let mut uv = self.command(build);
@@ -120,7 +122,7 @@ impl Uv {
                 .map_err(Stop::io("could not remove the toolchain's folder"))?;
             return Ok(None);
         }
-        build.copy(&target, &saved)?;
+        build.save(&target, SAVED, &key)?;
         Ok(found)
     }
 }

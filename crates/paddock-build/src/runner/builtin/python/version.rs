@@ -99,13 +99,8 @@ pub(super) fn of_stack(build: &BuiltinBuild<'_>, wanted: &Wanted) -> Option<Inte
 }
 
 /// Another Python than the stack's; `None` when it cannot be had, which the user has been told.
-pub(super) fn fetch(
-    build: &BuiltinBuild<'_>,
-    wanted: &Wanted,
-    uv: &Uv,
-    cache: &Path,
-) -> Result<Option<Interpreter>, Stop> {
-    if let Some(interpreter) = uv.install_python(build, &wanted.text(), cache)? {
+pub(super) fn fetch(build: &BuiltinBuild<'_>, wanted: &Wanted, uv: &Uv) -> Result<Option<Interpreter>, Stop> {
+    if let Some(interpreter) = uv.install_python(build, &wanted.text())? {
         screen::detail(&format!("Installed Python {}", interpreter.version));
         return Ok(Some(interpreter));
     }
