@@ -287,3 +287,44 @@ async fn a_build_is_held_within_its_limits() {
     })
     .await;
 }
+
+/// Design, section 7: what a build cannot do, and what is left of its secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_reaches_nothing_of_the_host() {
+    with_farm(|farm| async move {
+        let port = tokio::net::TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
+        let compile = format!(
+            "#!/bin/bash\nexec 2>/dev/null\n\
+             ls {folder}/layers {folder}/run && echo BAD folder\n\
+             ls /root /home/* && echo BAD home\n\
+             mount -t tmpfs none /mnt && echo BAD mount\n\
+             unshare -U true && echo BAD namespace\n\
+             [ \"$(ls -d /proc/[0-9]* | wc -l)\" -lt 20 ] || echo BAD processes\n\
+             timeout 3 bash -c 'exec 3<>/dev/tcp/{gateway}/{port}' && echo BAD port\n\
+             timeout 3 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80' && echo BAD metadata\n\
+             touch /usr/x /build/x /build/plan.json && echo BAD writing\n\
+             grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\t' ' '\n\
+             echo the secret has $(cat $3/SECRET | wc -c) bytes; echo done\n",
+            folder = farm.folder.path().display(),
+            gateway = farm.runtime.bridge_address(),
+            port = port.local_addr().unwrap().port(),
+        );
+        let url = farm.buildpack("prober", &[("bin/detect*", DETECT), ("bin/compile*", &compile)]);
+        let mut app = App::with_buildpacks(&[&url]);
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        app.config_vars.insert("SECRET".into(), secret.clone());
+        let built = farm.build(&app, &[("Procfile", "web: x")]).await;
+        built
+            .never_says("BAD")
+            .says("CapBnd: 0000000000000000\n")
+            .says("CapEff: 0000000000000000\n")
+            .says("NoNewPrivs: 1\n")
+            .says("Seccomp: 2\n")
+            .says("the secret has 32 bytes\ndone\n")
+            .outcome();
+        let found = Command::new("grep").args(["-rl", &secret]).arg(farm.folder.path()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "no file holds the secret");
+        assert_eq!(found.status.code(), Some(1));
+    })
+    .await;
+}

@@ -1,5 +1,6 @@
 //! One build from its source to its slug layer, on the host.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::time::Duration;
@@ -30,6 +31,13 @@ const END_TIME: Duration = Duration::from_secs(30);
 const DISK_INTERVAL: Duration = Duration::from_secs(5);
 /// After how many pieces of output the runtime may forget them.
 const ACK_INTERVAL: u64 = 256;
+
+/// The most process types of an app, and the longest of their commands in bytes: what a result may bring into the
+/// store. The runner says so before, in words.
+const PROCESS_TYPES_MAX: usize = 500;
+const COMMAND_BYTES_MAX: usize = 32 * 1024;
+/// The longest description of a slug, in characters.
+const DESCRIPTION_CHARACTERS_MAX: usize = 500;
 
 /// The log of a build, which knows whether a line is open.
 pub(super) struct Screen {
@@ -322,11 +330,20 @@ fn conclude(exit: Exit, result: io::Result<BuildResult>) -> Result<BuildResult, 
 
 /// The runner's word, checked: it shares its user with the tenant's code.
 fn outcome(result: BuildResult, layer: String, size_bytes: u64) -> Result<BuildOutcome, BuildFailure> {
-    let mut process_types = std::collections::BTreeMap::new();
-    for (name, command) in result.process_types {
-        let name = name.parse().map_err(|_| BuildFailure::of(FailureKind::ProcessTypes))?;
-        process_types.insert(name, command);
+    let unusable = || BuildFailure::of(FailureKind::ProcessTypes);
+    if result.process_types.len() > PROCESS_TYPES_MAX {
+        return Err(unusable());
     }
+    let mut process_types = BTreeMap::new();
+    for (name, command) in result.process_types {
+        if command.len() > COMMAND_BYTES_MAX || command.contains('\0') {
+            return Err(unusable());
+        }
+        process_types.insert(name.parse().map_err(|_| unusable())?, command);
+    }
+    let description = result.languages.join(", ");
+    let description =
+        description.chars().filter(|c| !c.is_control()).take(DESCRIPTION_CHARACTERS_MAX).collect();
     // An app with nothing but a Procfile may get a language later: that choice is made anew each time.
     let detected = result.detected.as_deref().and_then(BuiltinBuildpack::from_name);
     let detected = detected.filter(|builtin| *builtin != BuiltinBuildpack::Procfile);
@@ -334,7 +351,7 @@ fn outcome(result: BuildResult, layer: String, size_bytes: u64) -> Result<BuildO
         layer,
         size_bytes,
         process_types,
-        description: result.languages.join(", "),
+        description,
         buildpacks: result.buildpacks,
         detected: detected.map(BuildpackRef::builtin),
         addons: result.addons,

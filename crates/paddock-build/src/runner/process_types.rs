@@ -14,6 +14,11 @@ use crate::plan::RunnerFailure;
 /// The largest Procfile, in bytes.
 const PROCFILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// The most process types that a Procfile may declare.
+const PROCESS_TYPES_MAX: usize = 400;
+/// The longest command, in bytes.
+const COMMAND_BYTES_MAX: usize = 32 * 1024;
+
 /// Reads the Procfile of the finished tree, says what was found and returns the command of every process type.
 pub(super) fn discover(
     build_dir: &Path,
@@ -26,6 +31,11 @@ pub(super) fn discover(
     }
     let mut process_types: BTreeMap<String, String> =
         procfile.process_types.iter().map(|(name, command)| (name.to_string(), command.clone())).collect();
+    let too_long = |command: &String| command.len() > COMMAND_BYTES_MAX;
+    if process_types.len() > PROCESS_TYPES_MAX || process_types.values().any(too_long) {
+        let problem = "The Procfile cannot be used: it may declare 400 process types of up to 32 KB each";
+        return Err(Stop::told(RunnerFailure::Procfile, problem));
+    }
     let declared = process_types.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let declared = if declared.is_empty() { "(none)".to_owned() } else { declared };
     let mut added = Vec::new();
