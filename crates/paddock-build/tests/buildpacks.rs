@@ -5,7 +5,8 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use paddock_build::FailureKind;
+use paddock_build::git::Submodule;
+use paddock_build::{FailureKind, Source, SourceArchive};
 use support::build::{App, tar, with_farm, write_tree};
 
 const DETECT: &str = "#!/bin/sh\necho Toy\n";
@@ -325,6 +326,46 @@ async fn a_build_reaches_nothing_of_the_host() {
         let found = Command::new("grep").args(["-rl", &secret]).arg(farm.folder.path()).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "no file holds the secret");
         assert_eq!(found.status.code(), Some(1));
+    })
+    .await;
+}
+
+/// Section 1.4: submodules are fetched at their commits, or the build fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn submodules_are_part_of_the_source() {
+    with_farm(|farm| async move {
+        let url = farm.buildpack("library", &[("lib.txt", "old")]);
+        let head = |name: &str| {
+            let folder = farm.path("buildpacks").join(name);
+            let output =
+                Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let commit = head("library");
+        let build = |url: String, commit: String| {
+            let farm = std::sync::Arc::clone(&farm);
+            async move {
+                let tree = tempfile::tempdir().unwrap();
+                let modules = format!("[submodule \"any name\"]\n\tpath = vendor/lib\n\turl = {url}\n");
+                write_tree(
+                    tree.path(),
+                    &[(".gitmodules", &modules), ("Procfile", "web: x"), ("vendor/lib/.x", "")],
+                );
+                let file = farm.path(&format!("{}.tar", uuid::Uuid::new_v4()));
+                tar(tree.path(), &file, &[]);
+                let submodules = vec![Submodule { path: "vendor/lib".into(), commit }];
+                let archive = SourceArchive::Git { submodules };
+                farm.build_source(&App::new(), Source { file, archive, version: String::new() }).await
+            }
+        };
+        let built = build(url.clone(), commit).await;
+        built.says("-----> Fetching submodules\n       vendor/lib\n");
+        assert_eq!(farm.slug_files(&built), ["app/Procfile", "app/vendor/lib/lib.txt"]);
+        build(url, "1".repeat(40))
+            .await
+            .failed(FailureKind::Source)
+            .says(" !     Submodule vendor/lib could not be fetched at 111");
+        build("ssh://git@example.com/x".into(), "1".repeat(40)).await.failed(FailureKind::Source);
     })
     .await;
 }

@@ -137,6 +137,8 @@ impl Repositories {
         let io = |what: &Path, source| GitError::io(format!("could not prepare {}", what.display()), source);
         std::fs::create_dir_all(folder).map_err(|error| io(folder, error))?;
         std::os::unix::fs::chown(folder, Some(*uid), Some(*uid)).map_err(|error| io(folder, error))?;
+        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .map_err(|error| io(folder, error))?;
         let home = hooks.join("home");
         std::fs::create_dir_all(&home).map_err(|error| io(&home, error))?;
         let configuration_file = hooks.join("gitconfig");

@@ -32,6 +32,12 @@ impl RefCommand {
         DEPLOY_BRANCHES.contains(&self.name.as_str())
     }
 
+    fn is_below_a_deploy_branch(&self) -> bool {
+        DEPLOY_BRANCHES
+            .iter()
+            .any(|branch| self.name.strip_prefix(branch).is_some_and(|rest| rest.starts_with('/')))
+    }
+
     fn is_well_formed(&self) -> bool {
         let id = |id: &str| {
             matches!(id.len(), 40 | 64)
@@ -85,6 +91,9 @@ pub fn plan(commands: &[RefCommand]) -> PushPlan {
     for command in commands {
         let verdict = if !command.is_well_formed() {
             PushVerdict::Refuse("malformed command".into())
+        } else if command.is_below_a_deploy_branch() {
+            // Git keeps branches as paths: with this one there could never be a deploy branch.
+            PushVerdict::Refuse("a branch cannot be named below main or master".into())
         } else if !command.deploys() {
             stored = true;
             PushVerdict::LetGit
@@ -150,6 +159,13 @@ mod tests {
         assert_eq!(plan.deploy.unwrap().name, "refs/heads/master");
         assert_eq!(plan.others[0].verdict, PushVerdict::Refuse(DECLINED.into()));
         assert!(plan.notices[0].ends_with("push main by itself"));
+    }
+
+    #[test]
+    fn a_branch_that_would_bar_the_deploy_branch_is_refused() {
+        let plan = plan(&[command("refs/heads/main/x", ONE), command("refs/heads/mainly", ONE)]);
+        assert!(matches!(plan.others[0].verdict, PushVerdict::Refuse(_)));
+        assert_eq!(plan.others[1].verdict, PushVerdict::LetGit);
     }
 
     #[test]

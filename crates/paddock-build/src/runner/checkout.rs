@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::fetch::Git;
 use super::screen;
 use super::session::{self, Session};
 use super::stop::Stop;
@@ -13,6 +14,7 @@ use crate::source::{lfs_pointers, project_folder, remove_any, single_folder};
 /// Fills `build_dir`, which does not exist yet, and says what was done to the source.
 pub(super) fn check_out(
     session: &Session,
+    git: &Git,
     plan: &BuildPlan,
     source: &Path,
     project_path: Option<&str>,
@@ -20,7 +22,7 @@ pub(super) fn check_out(
 ) -> Result<(), Stop> {
     unpack(session, source, build_dir)?;
     match plan.archive {
-        ArchiveKind::GitTar => fetch_submodules(session, plan, build_dir)?,
+        ArchiveKind::GitTar => fetch_submodules(session, git, plan, build_dir)?,
         ArchiveKind::Uploaded => {
             if let Some(top) = single_folder(build_dir).map_err(Stop::io("could not read the source"))? {
                 replace_by(build_dir, &top)?;
@@ -82,17 +84,17 @@ fn warn_of_pointers(build_dir: &Path) -> Result<(), Stop> {
 }
 
 /// Fetches what `.gitmodules` names, each at the commit that the tree has. A failing one rejects the push.
-fn fetch_submodules(session: &Session, plan: &BuildPlan, build_dir: &Path) -> Result<(), Stop> {
+fn fetch_submodules(session: &Session, git: &Git, plan: &BuildPlan, build_dir: &Path) -> Result<(), Stop> {
     if plan.submodules.is_empty() {
         return Ok(());
     }
     screen::step("Fetching submodules");
     for submodule in &plan.submodules {
-        let url = submodule_url(session, build_dir, &submodule.path).ok_or_else(|| {
+        let url = submodule_url(session, git, build_dir, &submodule.path).ok_or_else(|| {
             let problem = format!("Submodule {} has no URL in .gitmodules", submodule.path);
             Stop::told(RunnerFailure::Source, &problem)
         })?;
-        if !url.starts_with("https://") {
+        if !url.starts_with("https://") && !git.is_insecure() {
             let problem = format!(
                 "Submodule {} cannot be fetched: only https:// URLs are supported for submodules",
                 submodule.path
@@ -101,7 +103,7 @@ fn fetch_submodules(session: &Session, plan: &BuildPlan, build_dir: &Path) -> Re
         }
         // The URL may hold a password: it is not shown.
         screen::detail(&submodule.path);
-        fetch_submodule(session, &url, &submodule.commit, &build_dir.join(&submodule.path)).map_err(
+        fetch_submodule(session, git, &url, &submodule.commit, &build_dir.join(&submodule.path)).map_err(
             |_| {
                 let problem =
                     format!("Submodule {} could not be fetched at {}", submodule.path, submodule.commit);
@@ -112,38 +114,44 @@ fn fetch_submodules(session: &Session, plan: &BuildPlan, build_dir: &Path) -> Re
     remove_any(&build_dir.join(".gitmodules")).map_err(Stop::io("could not remove .gitmodules"))
 }
 
-fn submodule_url(session: &Session, build_dir: &Path, path: &str) -> Option<String> {
+fn submodule_url(session: &Session, git: &Git, build_dir: &Path, path: &str) -> Option<String> {
     let config = |arguments: &[&str]| {
-        let mut git = super::fetch::git(session, None);
-        git.args(["config", "--file"]).arg(build_dir.join(".gitmodules")).args(arguments);
-        let captured = session::capture(git).ok()?;
+        let mut command = git.command(session);
+        command.args(["config", "--file"]).arg(build_dir.join(".gitmodules")).args(arguments);
+        let captured = session::capture(command).ok()?;
         captured.status.success().then(|| String::from_utf8_lossy(&captured.stdout).into_owned())
     };
-    // KEY SP VALUE: the section whose path is this one.
-    let paths = config(&["--get-regexp", r"^submodule\..*\.path$"])?;
-    let key = paths.lines().find_map(|line| {
-        let (key, value) = line.split_once(' ')?;
+    // KEY LF VALUE NUL: the section whose path is this one. Its name may hold anything but these two.
+    let paths = config(&["--null", "--get-regexp", r"^submodule\..*\.path$"])?;
+    let key = paths.split('\0').find_map(|entry| {
+        let (key, value) = entry.split_once('\n')?;
         (value == path).then(|| key.strip_suffix(".path"))?
     })?;
     Some(config(&["--get", &format!("{key}.url")])?.trim_end().to_owned())
 }
 
-fn fetch_submodule(session: &Session, url: &str, commit: &str, folder: &Path) -> std::io::Result<()> {
+fn fetch_submodule(
+    session: &Session,
+    git: &Git,
+    url: &str,
+    commit: &str,
+    folder: &Path,
+) -> std::io::Result<()> {
     let _ = fs::remove_dir_all(folder);
     for arguments in [
         &["clone", "--quiet", "--no-checkout", "--", url][..],
         &["checkout", "--quiet", commit, "--"],
         &["submodule", "--quiet", "update", "--init", "--recursive"],
     ] {
-        let mut git = super::fetch::git(session, None);
+        let mut command = git.command(session);
         if arguments[0] != "clone" {
-            git.arg("-C").arg(folder);
+            command.arg("-C").arg(folder);
         }
-        git.args(arguments);
+        command.args(arguments);
         if arguments[0] == "clone" {
-            git.arg(folder);
+            command.arg(folder);
         }
-        session::must(git)?;
+        session::must(command)?;
     }
     remove_git_folders(folder)
 }

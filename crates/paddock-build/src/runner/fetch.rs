@@ -26,40 +26,46 @@ const ARCHIVE_BYTES_MAX: &str = "209715200";
 /// Where buildpacks are fetched to and kept.
 #[derive(Debug, Clone)]
 pub(super) struct Shelf<'a> {
+    pub(super) git: &'a Git,
     pub(super) session: &'a Session,
     /// Holds what earlier builds of this app fetched.
-    cache: &'a Cache,
+    pub(super) cache: &'a Cache,
+}
+
+/// Git with no questions, no protocol that a tenant may not use, and no configuration but ours.
+#[derive(Debug, Clone)]
+pub(super) struct Git {
     /// Git's configuration where `http://` and `file://` are allowed; `None` where they are not.
     insecure: Option<PathBuf>,
 }
 
-/// Git with no questions, no protocol that a tenant may not use, and no configuration but the given one.
-pub(super) fn git(session: &Session, insecure: Option<&Path>) -> Command {
-    let mut command = session.plain("timeout");
-    command
-        .args([TRY_SECONDS, "git"])
-        .env("GIT_ALLOW_PROTOCOL", if insecure.is_some() { "https:http:file" } else { "https" })
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", insecure.unwrap_or(Path::new("/dev/null")))
-        .env("GIT_TERMINAL_PROMPT", "0");
-    command
-}
-
-impl<'a> Shelf<'a> {
-    /// A shelf that keeps what is fetched in the cache and works in `folder`.
-    pub(super) fn new(
-        session: &'a Session,
-        cache: &'a Cache,
-        folder: &Path,
-        insecure: bool,
-    ) -> io::Result<Self> {
+impl Git {
+    /// Prepares git; `folder` is made and gets its configuration.
+    pub(super) fn prepare(folder: &Path, insecure: bool) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let configuration = folder.join("gitconfig");
         if insecure {
             // Repositories in a folder that the operator shows to builds belong to somebody else.
             fs::write(&configuration, "[safe]\n\tdirectory = *\n")?;
         }
-        Ok(Self { session, cache, insecure: insecure.then_some(configuration) })
+        Ok(Self { insecure: insecure.then_some(configuration) })
+    }
+
+    /// Whether `http://` and `file://` are allowed.
+    pub(super) fn is_insecure(&self) -> bool {
+        self.insecure.is_some()
+    }
+
+    /// A git command; its own arguments are still to be added.
+    pub(super) fn command(&self, session: &Session) -> Command {
+        let mut command = session.plain("timeout");
+        command
+            .args([TRY_SECONDS, "git"])
+            .env("GIT_ALLOW_PROTOCOL", if self.is_insecure() { "https:http:file" } else { "https" })
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", self.insecure.as_deref().unwrap_or(Path::new("/dev/null")))
+            .env("GIT_TERMINAL_PROMPT", "0");
+        command
     }
 }
 
@@ -92,8 +98,8 @@ impl Shelf<'_> {
         let mut curl = self.session.plain("curl");
         curl.args(["--fail", "--silent", "--show-error", "--location", "--max-redirs", "5"])
             .args(["--max-time", TRY_SECONDS, "--retry", "2", "--max-filesize", ARCHIVE_BYTES_MAX])
-            .args(["--proto", if self.insecure.is_some() { "=https,http,file" } else { "=https" }])
-            .args(["--proto-redir", if self.insecure.is_some() { "=https,http" } else { "=https" }])
+            .args(["--proto", if self.git.is_insecure() { "=https,http,file" } else { "=https" }])
+            .args(["--proto-redir", if self.git.is_insecure() { "=https,http" } else { "=https" }])
             .arg("--output")
             .arg(&next)
             .args(["--url", url]);
@@ -121,7 +127,7 @@ impl Shelf<'_> {
     fn repository(&self, url: &str, reference: Option<&str>, kept: &Path, folder: &Path) -> io::Result<()> {
         let kept = kept.join(format!("{}.git", key(url)));
         if !kept.join("HEAD").exists() {
-            let mut init = git(self.session, self.insecure.as_deref());
+            let mut init = self.git.command(self.session);
             init.args(["init", "--quiet", "--bare", "--template="]).arg(&kept);
             session::must(init)?;
         }
@@ -133,7 +139,7 @@ impl Shelf<'_> {
             Ok(commit) => repository.run(&["update-ref", &last, &commit])?,
             Err(error) => fall_back(repository.commit(&last).is_ok(), error)?,
         }
-        let mut checkout = git(self.session, self.insecure.as_deref());
+        let mut checkout = self.git.command(self.session);
         checkout.arg("--git-dir").arg(&kept).arg("--work-tree").arg(folder);
         checkout.args(["checkout", "--quiet", "--force", &last, "--", "."]);
         session::must(checkout)
@@ -148,7 +154,7 @@ struct Repository<'a> {
 
 impl Repository<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = git(self.shelf.session, self.shelf.insecure.as_deref());
+        let mut command = self.shelf.git.command(self.shelf.session);
         command.arg("--git-dir").arg(self.folder).args(arguments);
         command
     }

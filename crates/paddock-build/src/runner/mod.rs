@@ -25,6 +25,7 @@ use paddock_core::config::ConfigVars;
 pub use places::Places;
 
 use self::cache::Cache;
+use self::fetch::Git;
 use self::phases::{Build, Fetched};
 use self::session::Session;
 use self::stop::Stop;
@@ -82,14 +83,16 @@ fn build(
 ) -> Result<(), Stop> {
     screen::step(&format!("Building on the {} stack", capitalised(&plan.stack)));
     let session = Session::new(plan, places);
+    let git = Git::prepare(&buildpacks_folder(places), plan.insecure_buildpack_urls)
+        .map_err(Stop::io("could not make the folder of the buildpacks"))?;
     let build_dir = places.tmp.join(format!("build_{}", plan.build_name));
     let project_path = config_vars.get("PROJECT_PATH").map(String::as_str);
-    checkout::check_out(&session, plan, &places.source_file, project_path, &build_dir)?;
+    checkout::check_out(&session, &git, plan, &places.source_file, project_path, &build_dir)?;
     let cache = Cache::new(places, plan.has_cache);
     let env_dir = write_env_dir(places, &plan.build_name, config_vars)?;
     let home = places.home.clone();
     let mut build = Build { plan, config_vars, session, build_dir, cache, env_dir: env_dir.clone(), home };
-    let ended = run_buildpacks(places, &mut build, result);
+    let ended = run_buildpacks(places, &git, &mut build, result);
     // Config vars are secrets: they go before anything else can fail.
     fs::remove_dir_all(&env_dir).map_err(Stop::io("could not remove the config vars"))?;
     ended?;
@@ -97,14 +100,17 @@ fn build(
     remove_leftovers(&build.build_dir).map_err(Stop::io("could not clean up the build folder"))
 }
 
-fn run_buildpacks(places: &Places, build: &mut Build<'_>, result: &mut BuildResult) -> Result<(), Stop> {
+fn run_buildpacks(
+    places: &Places,
+    git: &Git,
+    build: &mut Build<'_>,
+    result: &mut BuildResult,
+) -> Result<(), Stop> {
     let choice = choice::choose(build.plan, build.config_vars, &build.build_dir)?;
     result.detected = choice.detected.map(|builtin| builtin.name().to_owned());
     let session = build.session.clone();
-    let folder = places.tmp.join("buildpacks");
-    let insecure = build.plan.insecure_buildpack_urls;
-    let shelf = fetch::Shelf::new(&session, &build.cache, &folder, insecure)
-        .map_err(Stop::io("could not make the folders of the buildpacks"))?;
+    let folder = buildpacks_folder(places);
+    let shelf = fetch::Shelf { git, session: &session, cache: &build.cache };
     let mut fetched = Vec::new();
     for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
         let folder = folder.join(index.to_string());
@@ -134,6 +140,11 @@ fn release(build: &Build<'_>, fetched: &[Fetched], result: &mut BuildResult) -> 
     result.addons = release.addons;
     result.config_vars = release.config_vars;
     Ok(())
+}
+
+/// Where buildpacks are, one folder each.
+fn buildpacks_folder(places: &Places) -> PathBuf {
+    places.tmp.join("buildpacks")
 }
 
 /// ENV_DIR: one file a config var, its value byte for byte, for nobody else to read.
