@@ -267,9 +267,10 @@ impl Server {
         if outcome.status != 0 {
             return Err(format!("paddockd stop failed: {}", outcome.text()));
         }
-        let left = Leftovers::of(&instance_letters(&self.data()), &self.data());
-        if !left.is_empty() {
-            return Err(format!("left behind: {left:#?}"));
+        // The kernel takes down network namespaces, and the links in them, in its own time.
+        let look = || Leftovers::of(&instance_letters(&self.data()), &self.data());
+        if wait_for(Duration::from_secs(10), || look().is_empty().then_some(())).is_none() {
+            return Err(format!("left behind: {:#?}", look()));
         }
         let unannounced = self.unannounced();
         if !unannounced.is_empty() {

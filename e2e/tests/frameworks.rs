@@ -29,19 +29,19 @@ fn django_with_gunicorn_serves_its_pages_and_its_static_files() {
     let server = Server::start();
     let cli = Cli::new(&server);
     let repo = Repo::of_app("django");
-    let said = deploy(&cli, &repo, "dj");
+    let said = deploy(&cli, &repo, "django-app");
     assert_says(&said, &["Python app detected", "collectstatic", "Released v3"]);
 
-    let page = server.answers("dj", "/").body;
+    let page = server.answers("django-app", "/").body;
     assert_says(&page, &["Django 5.2.19 says hello", "/static/pages/style."]);
     let style = page.split('"').find(|part| part.contains("/static/pages/style.")).unwrap();
-    let answer = server.get("dj", style).with_status(200);
+    let answer = server.get("django-app", style).with_status(200);
     assert_says(&answer.body, &["rebeccapurple"]);
     assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/css")), "{answer:?}");
 
     let said = push_again(&cli, &repo, "note.txt", "no new dependency\n");
     assert!(!said.contains("Downloading"), "an unchanged requirements.txt means no reinstall:\n{said}");
-    server.answers("dj", "/");
+    server.answers("django-app", "/");
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn express_is_built_and_pruned_and_answers() {
     let server = Server::start();
     let cli = Cli::new(&server);
     let repo = Repo::of_app("express");
-    let said = deploy(&cli, &repo, "ex");
+    let said = deploy(&cli, &repo, "express-app");
     assert_says(&said, &["Node.js app detected", "postbuild ran", "Released v3"]);
 
-    let page = server.answers("ex", "/").json();
+    let page = server.answers("express-app", "/").json();
     assert_eq!((page["hello"].as_str(), page["pruned"].as_bool()), (Some("express"), Some(true)), "{page}");
-    assert_eq!(server.get("ex", "/static/built.json").with_status(200).json()["built"], true);
+    assert_eq!(server.get("express-app", "/static/built.json").with_status(200).json()["built"], true);
 
     push_again(&cli, &repo, "note.txt", "no new dependency\n");
-    server.answers("ex", "/");
+    server.answers("express-app", "/");
 }

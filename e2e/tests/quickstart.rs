@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Leftovers, Outcome, instance_letters, may_run, run};
+use e2e::{Leftovers, Outcome, instance_letters, may_run, run, wait_until};
 
 /// A quickstart with a data folder and port of its own; dropped, it is taken down.
 struct Quickstart {
@@ -44,8 +44,9 @@ impl Drop for Quickstart {
         let outcome = self.run(&["--down"]);
         if !std::thread::panicking() {
             assert_eq!(outcome.status, 0, "{}", outcome.text());
-            let left = Leftovers::of(&instance_letters(&self.data()), &self.data());
-            assert!(left.is_empty(), "left behind: {left:#?}");
+            wait_until("nothing to be left", Duration::from_secs(10), || {
+                Leftovers::of(&instance_letters(&self.data()), &self.data()).is_empty().then_some(())
+            });
         }
     }
 }

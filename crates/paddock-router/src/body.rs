@@ -88,6 +88,9 @@ pub(crate) enum ResponseBody {
     Dyno(DynoBody),
     /// From `serve`.
     Platform(Incoming),
+    /// Server-sent events from `serve`. Broken off, they end as if they were complete: to a client that is an
+    /// invitation to come back with the last id it saw, where an error would end `logs --tail`.
+    PlatformEvents(Incoming),
 }
 
 impl ResponseBody {
@@ -108,6 +111,10 @@ impl Body for ResponseBody {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Dyno(body) => body.poll_frame(cx),
             Self::Platform(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Broken),
+            Self::PlatformEvents(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+                Some(Err(_)) | None => Poll::Ready(None),
+            },
         }
     }
 
@@ -115,7 +122,7 @@ impl Body for ResponseBody {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Dyno(body) => body.body.is_end_stream(),
-            Self::Platform(body) => body.is_end_stream(),
+            Self::Platform(body) | Self::PlatformEvents(body) => body.is_end_stream(),
         }
     }
 
@@ -123,7 +130,7 @@ impl Body for ResponseBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Dyno(body) => body.body.size_hint(),
-            Self::Platform(body) => body.size_hint(),
+            Self::Platform(body) | Self::PlatformEvents(body) => body.size_hint(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use http::header::EXPECT;
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, EXPECT};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -66,7 +66,12 @@ fn finish(
     }
     let (mut parts, body) = response.into_parts();
     header::strip_hop_by_hop(&mut parts.headers, protocol);
-    Response::from_parts(parts, ResponseBody::Platform(body))
+    let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let body = match kind.starts_with(b"text/event-stream") {
+        true => ResponseBody::PlatformEvents(body),
+        false => ResponseBody::Platform(body),
+    };
+    Response::from_parts(parts, body)
 }
 
 async fn join(router: Arc<Router>, client: OnUpgrade, serve: OnUpgrade) {

@@ -87,7 +87,7 @@ def main():
         say("write-" + path, *writable(path))
     secret = given["secret"].encode()
     say("secret-of-another-app", any(secret in content for pid, content in processes() if int(pid) != os.getpid()))
-    say("processes-of-the-host", any(b"paddockd" in content for _, content in processes()))
+    say("processes-of-the-host", any(b"--listen" in content for _, content in processes()))
     for host in [gateway(), *given["host_addresses"]]:
         say("host-port", *reachable(host, given["host_port"]))
         say("ssh-of-the-host", *reachable(host, 22))

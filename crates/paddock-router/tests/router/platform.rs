@@ -124,6 +124,28 @@ async fn when_serve_stays_away_the_answer_is_an_api_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_that_serve_breaks_off_end_well_and_other_bodies_do_not() {
+    let router = TestRouter::start().await;
+    let serve = TestServe::listen(&router.config.serve_socket);
+    for (kind, ends_well) in [("text/event-stream; charset=utf-8", true), ("text/plain", false)] {
+        let mut client = router.connect().await;
+        client.send("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let (mut at_serve, _) = serve.accept().await;
+        read_head(&mut at_serve.0).await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        at_serve.send(format!("{head}4\r\nid:1\r\n")).await;
+        assert_eq!(client.head().await.status, 200);
+        assert_eq!(read_chunk(&mut client.0).await, b"id:1");
+        drop(at_serve);
+        if ends_well {
+            assert_eq!(read_chunk(&mut client.0).await, b"");
+        } else {
+            assert_eq!(client.rest().await, b"", "a body that was broken off has no last chunk");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_platform_upgrade_becomes_a_tunnel() {
     let router = TestRouter::start().await;
     let serve = TestServe::listen(&router.config.serve_socket);
