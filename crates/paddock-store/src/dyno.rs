@@ -113,6 +113,7 @@ statements! {
     OF_APP = "SELECT * FROM dynos WHERE app_id = $1 ORDER BY created_at, id";
     NOT_DOWN = "SELECT * FROM dynos WHERE state <> 'down' ORDER BY app_id, created_at, id";
     ALL = "SELECT * FROM dynos ORDER BY app_id, created_at, id";
+    // An existing row keeps its `desired`: what the caller read of it may be older than a stop acknowledged since.
     PUT = "INSERT INTO dynos (id, app_id, name, process_type, kind, command, size, release_id, release_version, \
         generation, state, desired, container_id, address, port, attach_secret_sha256, terminal_rows, \
         terminal_columns, time_to_live_seconds, crash_count, exit_status, created_at, state_changed_at, \
@@ -120,8 +121,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
         $22, $23, $24, $25, $26) \
         ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, state = excluded.state, \
-        desired = excluded.desired, container_id = excluded.container_id, address = excluded.address, \
-        port = excluded.port, attach_secret_sha256 = excluded.attach_secret_sha256, \
+        container_id = excluded.container_id, address = excluded.address, port = excluded.port, \
+        attach_secret_sha256 = excluded.attach_secret_sha256, \
         terminal_rows = excluded.terminal_rows, terminal_columns = excluded.terminal_columns, \
         crash_count = excluded.crash_count, exit_status = excluded.exit_status, \
         state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at, \
@@ -173,7 +174,8 @@ impl Store {
 
 impl Tx {
     /// Makes or changes a dyno's row. What a dyno is made with (app, name, kind, command, size, release, time to
-    /// live, time of creation) never changes; the rest becomes as given, `updated_at` now.
+    /// live, time of creation) never changes. What is wanted of it is stored when the row is made and then changed by
+    /// [`Tx::set_dyno_desired`] alone. The rest becomes as given, `updated_at` now.
     ///
     /// # Errors
     /// The database could not be written.

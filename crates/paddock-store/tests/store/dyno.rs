@@ -80,6 +80,30 @@ async fn a_name_means_the_dyno_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_stop_acknowledged_between_a_read_and_its_write_survives() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let release = t.release(&app, None, vars(&[])).await;
+    let one = dyno(app.id, "web.1", &release);
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    tx.put_dyno(&one).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut read = t.store.dyno(one.id).await.unwrap().unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    tx.set_dyno_desired(one.id, DesiredDynoState::Stopped).await.unwrap();
+    tx.commit().await.unwrap();
+    (read.state, read.port) = (DynoState::Up, Some(5000));
+    let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+    tx.put_dyno(&read).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let stored = t.store.dyno(one.id).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.port), (DynoState::Up, Some(5000)), "what was observed is noted");
+    assert_eq!(stored.desired, DesiredDynoState::Stopped);
+}
+
+#[tokio::test]
 async fn a_dyno_has_variables_of_its_own() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
