@@ -244,7 +244,8 @@ impl Server {
     /// The last lines of the log that are not records of requests that went well.
     fn log_end(&self) -> String {
         let log = self.log();
-        let telling = |line: &&str| !(line.contains("INFO paddock_api::layers") && line.contains(" status=2"));
+        let telling =
+            |line: &&str| !(line.contains("INFO paddock_api::layers") && line.contains(" status=2"));
         let lines: Vec<&str> = log.lines().filter(telling).collect();
         format!("--- end of the server's log\n{}", lines[lines.len().saturating_sub(25)..].join("\n"))
     }
