@@ -4,9 +4,12 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 
+/// What the names of folders begin with that are being deleted.
+const DISCARDED: &str = ".discarded-";
 /// The deepest tree whose size is counted: each level keeps a descriptor open.
 const DEPTH_MAX: usize = 200;
 
@@ -17,6 +20,39 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Puts a folder aside, out of the way at once, and deletes it in the background with what earlier times left so.
+/// Succeeds when it is gone.
+pub(super) fn discard(parent: &Path, name: &str) -> io::Result<()> {
+    match std::fs::rename(parent.join(name), parent.join(format!("{DISCARDED}{name}"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let parent = parent.to_owned();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = remove_discarded(&parent) {
+            tracing::warn!(%error, folder = %parent.display(), "could not delete the files of a build");
+        }
+    });
+    Ok(())
+}
+
+fn remove_discarded(parent: &Path) -> io::Result<()> {
+    // One at a time: two would take entries away from each other.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let entries = match std::fs::read_dir(parent) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(DISCARDED.as_bytes()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a folder, and nothing else.

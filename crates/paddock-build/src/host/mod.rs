@@ -222,16 +222,16 @@ impl Builder {
     }
 
     /// Removes what an interrupted build left: containers and folders. After a crash, for every build that was
-    /// running; succeeds when nothing is left.
+    /// running; succeeds when nothing is left. Files are put aside at once and deleted in the background: a release
+    /// does not wait for thousands of them.
     ///
     /// # Errors
-    /// When the runtime fails or a folder cannot be removed.
+    /// When the runtime fails or a folder cannot be put aside.
     pub async fn abandon(&self, build: BuildId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         for id in [container::build_id(build), container::pack_id(build)] {
             self.runtime.remove(id).await?;
         }
-        let folder = self.config.folder.join(build.to_string());
-        Ok(disk::blocking(move || disk::remove_tree(&folder)).await?)
+        Ok(disk::discard(&self.config.folder, &build.to_string())?)
     }
 
     /// Empties the build cache of an app (`builds:cache:purge`, destroyed app, changed stack).

@@ -72,6 +72,7 @@ pub async fn with_farm<F: Future<Output = ()> + Send + 'static>(
 ) {
     let farm = Arc::new(BuildFarm::open().await);
     let ended = tokio::spawn(test(Arc::clone(&farm))).await;
+    farm.wait_for_clean_up().await;
     farm.runtime.destroy_instance().await.expect("the instance can be taken down");
     if let Err(panic) = ended {
         std::panic::resume_unwind(panic.into_panic());
@@ -120,6 +121,15 @@ impl BuildFarm {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Waits until the files of all builds are deleted.
+    async fn wait_for_clean_up(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while std::fs::read_dir(self.path("builds")).is_ok_and(|entries| entries.count() > 0) {
+            assert!(tokio::time::Instant::now() < deadline, "the files of builds are deleted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Builds a tree of files; names ending in `*` are executable.
