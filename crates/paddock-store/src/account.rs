@@ -46,7 +46,6 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $6)";
     SET_EMAIL = "UPDATE accounts SET email = $2, email_key = $3, updated_at = $4 WHERE id = $1";
     SET_NAME = "UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1";
-    SET_PASSWORD_HASH = "UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1";
 }
 
 /// The form of an address that makes it unique.
@@ -94,14 +93,5 @@ impl Tx {
     pub async fn set_account_name(&mut self, id: AccountId, name: Option<&str>) -> Result<()> {
         let values = values![id, name, self.now];
         self.change("account", id, SET_NAME, values).await
-    }
-
-    /// Changes the password.
-    ///
-    /// # Errors
-    /// `Gone` when there is no such account.
-    pub async fn set_password_hash(&mut self, id: AccountId, hash: Option<&str>) -> Result<()> {
-        let values = values![id, hash, self.now];
-        self.change("account", id, SET_PASSWORD_HASH, values).await
     }
 }

@@ -82,7 +82,6 @@ statements! {
         created_at, updated_at) VALUES ($1, $2, $3, $4, 0, 1, $5, 1, $6, $6)";
     RENAME = "UPDATE apps SET name = $2, updated_at = $3 WHERE id = $1";
     SET_MAINTENANCE = "UPDATE apps SET maintenance = $2, updated_at = $3 WHERE id = $1";
-    SET_OWNER = "UPDATE apps SET owner_id = $2, updated_at = $3 WHERE id = $1";
     SET_STACK = "UPDATE apps SET stack = $2, updated_at = $3 WHERE id = $1";
     SET_REPO_BYTES = "UPDATE apps SET repo_bytes = $2 WHERE id = $1";
     REMEMBER_DELETED = "INSERT INTO deleted_apps (app_id, name, id_range, deleted_at) \
@@ -146,15 +145,6 @@ impl Tx {
     pub async fn set_maintenance(&mut self, id: AppId, maintenance: bool) -> Result<()> {
         let values = values![id, maintenance, self.now];
         self.change("app", id, SET_MAINTENANCE, values).await
-    }
-
-    /// Gives the app to another account.
-    ///
-    /// # Errors
-    /// `Gone` when there is no such app.
-    pub async fn set_app_owner(&mut self, id: AppId, owner_id: AccountId) -> Result<()> {
-        let values = values![id, owner_id, self.now];
-        self.change("app", id, SET_OWNER, values).await
     }
 
     /// Changes what its next build is laid upon.

@@ -62,7 +62,6 @@ statements! {
     SET_DESCRIPTION = "UPDATE authorizations SET description = $2, updated_at = $3 WHERE id = $1";
     TOUCH = "UPDATE authorizations SET used_at = $2 WHERE id = $1";
     DELETE = "DELETE FROM authorizations WHERE id = $1";
-    DELETE_OF_ACCOUNT = "DELETE FROM authorizations WHERE account_id = $1";
     PURGE = "DELETE FROM authorizations WHERE expires_at < $1";
 }
 
@@ -118,14 +117,6 @@ impl Tx {
     /// The database could not be written.
     pub async fn delete_authorization(&mut self, id: AuthorizationId) -> Result<bool> {
         Ok(self.execute(DELETE, values![id]).await? > 0)
-    }
-
-    /// Deletes every authorization of an account, as after a change of password. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
-    pub async fn delete_authorizations_of(&mut self, account_id: AccountId) -> Result<u64> {
-        self.execute(DELETE_OF_ACCOUNT, values![account_id]).await
     }
 
     /// Deletes authorizations that expired before `before`. How many.

@@ -119,16 +119,12 @@ pub struct NewBuild {
 statements! {
     BY_ID = "SELECT * FROM builds WHERE app_id = $1 AND id = $2";
     ANY_BY_ID = "SELECT * FROM builds WHERE id = $1";
-    BY_OUTPUT_SECRET = "SELECT * FROM builds WHERE output_secret_sha256 = $1";
     OF_APP = "SELECT * FROM builds WHERE app_id = $1 ORDER BY created_at, id";
     RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
     RUNNING = "SELECT * FROM builds WHERE status = 'pending' ORDER BY created_at, id";
-    NEWEST_SUCCEEDED = "SELECT * FROM builds WHERE app_id = $1 AND status = 'succeeded' \
-        ORDER BY created_at DESC, id DESC LIMIT 1";
     CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
         source_checksum, account_id, buildpacks, stack, branch, old_head, output_secret_sha256, created_at, \
         updated_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
-    SET_BUILDPACKS = "UPDATE builds SET buildpacks = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_SLUG = "UPDATE builds SET slug_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_RELEASE = "UPDATE builds SET release_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SUCCEED = "UPDATE builds SET status = 'succeeded', updated_at = $2, finished_at = $2 \
@@ -142,16 +138,12 @@ reads! {
     build(app_id: AppId, id: BuildId) -> one Build: BY_ID [app_id, id];
     /// The build with this id, of whatever app (for jobs, which know only the id).
     build_by_id(id: BuildId) -> one Build: ANY_BY_ID [id];
-    /// The build whose output URL has the secret with this SHA-256.
-    build_by_output_secret(sha256: &SecretSha256) -> one Build: BY_OUTPUT_SECRET [*sha256];
     /// The builds of an app, oldest first.
     builds(app_id: AppId) -> all Build: OF_APP [app_id];
     /// The build of an app that is pending.
     running_build(app_id: AppId) -> one Build: RUNNING_OF_APP [app_id];
     /// The pending builds of all apps, oldest first.
     running_builds() -> all Build: RUNNING [];
-    /// The newest build of an app that succeeded: its commit is what the deploy branch must name.
-    newest_succeeded_build(app_id: AppId) -> one Build: NEWEST_SUCCEEDED [app_id];
 }
 
 impl Tx {
@@ -182,15 +174,6 @@ impl Tx {
         self.execute(CREATE, values).await?;
         let made = self.build(new.app_id, new.id).await?;
         made.ok_or_else(|| StoreError::Gone { noun: "build", id: new.id.to_string() })
-    }
-
-    /// Notes which buildpacks it uses, once they are detected.
-    ///
-    /// # Errors
-    /// `Gone` when there is no such build or it has ended.
-    pub async fn set_build_buildpacks(&mut self, id: BuildId, urls: &[String]) -> Result<()> {
-        let values = values![id, urls.to_vec(), self.now];
-        self.change("pending build", id, SET_BUILDPACKS, values).await
     }
 
     /// Notes the slug it made.

@@ -76,21 +76,17 @@ pub struct NewDomain {
 
 statements! {
     BY_ID = "SELECT * FROM domains WHERE app_id = $1 AND id = $2";
-    BY_HOSTNAME = "SELECT * FROM domains WHERE hostname = $1";
     OF_APP = "SELECT * FROM domains WHERE app_id = $1 ORDER BY hostname";
     ALL = "SELECT * FROM domains ORDER BY hostname";
     CREATE = "INSERT INTO domains (id, app_id, hostname, kind, cname, status, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
     SET_HOSTNAME = "UPDATE domains SET hostname = $2, updated_at = $3 WHERE id = $1";
-    SET_STATUS = "UPDATE domains SET status = $2, updated_at = $3 WHERE id = $1";
     DELETE = "DELETE FROM domains WHERE app_id = $1 AND id = $2";
 }
 
 reads! {
     /// The domain of an app with this id.
     domain(app_id: AppId, id: DomainId) -> one Domain: BY_ID [app_id, id];
-    /// The domain with this host name, of whatever app.
-    domain_by_hostname(hostname: &str) -> one Domain: BY_HOSTNAME [hostname];
     /// The domains of an app, by host name.
     domains(app_id: AppId) -> all Domain: OF_APP [app_id];
     /// The domains of all apps, by host name.
@@ -119,15 +115,6 @@ impl Tx {
             true => Ok(()),
             false => Err(StoreError::HostnameTaken(hostname.to_owned())),
         }
-    }
-
-    /// Changes the status of a domain.
-    ///
-    /// # Errors
-    /// `Gone` when there is no such domain.
-    pub async fn set_domain_status(&mut self, id: DomainId, status: &str) -> Result<()> {
-        let values = values![id, status, self.now];
-        self.change("domain", id, SET_STATUS, values).await
     }
 
     /// Removes a domain from an app. Whether there was one.

@@ -105,13 +105,8 @@ row!(Dyno { id, app_id, name, process_type, kind, command, size, release_id, rel
 
 statements! {
     BY_ID = "SELECT * FROM dynos WHERE id = $1";
-    // Of several with one name the one that is wanted, then the newest.
-    BY_NAME = "SELECT * FROM dynos WHERE app_id = $1 AND name = $2 \
-        ORDER BY CASE WHEN desired = 'running' THEN 0 ELSE 1 END, \
-        CASE WHEN state <> 'down' THEN 0 ELSE 1 END, created_at DESC, id DESC LIMIT 1";
     BY_ATTACH_SECRET = "SELECT * FROM dynos WHERE attach_secret_sha256 = $1";
     OF_APP = "SELECT * FROM dynos WHERE app_id = $1 ORDER BY created_at, id";
-    NOT_DOWN = "SELECT * FROM dynos WHERE state <> 'down' ORDER BY app_id, created_at, id";
     ALL = "SELECT * FROM dynos ORDER BY app_id, created_at, id";
     // An existing row keeps its `desired`: what the caller read of it may be older than a stop acknowledged since.
     PUT = "INSERT INTO dynos (id, app_id, name, process_type, kind, command, size, release_id, release_version, \
@@ -127,15 +122,10 @@ statements! {
         crash_count = excluded.crash_count, exit_status = excluded.exit_status, \
         state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at, \
         retry_at = excluded.retry_at, boot_deadline_at = excluded.boot_deadline_at";
-    SET_STATE = "UPDATE dynos SET state = $2, updated_at = $3, \
-        state_changed_at = CASE WHEN state = $2 THEN state_changed_at ELSE $3 END WHERE id = $1";
     SET_DESIRED = "UPDATE dynos SET desired = $2, updated_at = $3 WHERE id = $1";
-    STOP_OF_APP = "UPDATE dynos SET desired = 'stopped', updated_at = $2 \
-        WHERE app_id = $1 AND desired = 'running'";
     ENV = "SELECT env AS sealed FROM dynos WHERE app_id = $1 AND id = $2";
     SET_ENV = "UPDATE dynos SET env = $2, updated_at = $3 WHERE id = $1";
     DELETE = "DELETE FROM dynos WHERE id = $1";
-    PURGE_DOWN = "DELETE FROM dynos WHERE state = 'down' AND state_changed_at < $1";
 }
 
 fn env_place(app_id: AppId, id: DynoId) -> String {
@@ -145,14 +135,10 @@ fn env_place(app_id: AppId, id: DynoId) -> String {
 reads! {
     /// The dyno with this id.
     dyno(id: DynoId) -> one Dyno: BY_ID [id];
-    /// The dyno of an app with this name: of several the one that is wanted, then the newest.
-    dyno_by_name(app_id: AppId, name: &DynoName) -> one Dyno: BY_NAME [app_id, *name];
     /// The dyno that the secret with this SHA-256 attaches to.
     dyno_by_attach_secret(sha256: &SecretSha256) -> one Dyno: BY_ATTACH_SECRET [*sha256];
     /// Every dyno of an app that has a row, oldest first.
     dynos(app_id: AppId) -> all Dyno: OF_APP [app_id];
-    /// The dynos of all apps that are not down.
-    dynos_not_down() -> all Dyno: NOT_DOWN [];
     /// Every dyno that has a row, of all apps.
     all_dynos() -> all Dyno: ALL [];
 }
@@ -221,15 +207,6 @@ impl Tx {
         self.change("dyno", id, SET_ENV, values).await
     }
 
-    /// Notes an observed state. Whether it may follow is the caller's to ask of the state.
-    ///
-    /// # Errors
-    /// `Gone` when there is no such dyno.
-    pub async fn set_dyno_state(&mut self, id: DynoId, state: DynoState) -> Result<()> {
-        let values = values![id, state, self.now];
-        self.change("dyno", id, SET_STATE, values).await
-    }
-
     /// Says what is wanted of a dyno.
     ///
     /// # Errors
@@ -239,28 +216,11 @@ impl Tx {
         self.change("dyno", id, SET_DESIRED, values).await
     }
 
-    /// Wants every dyno of an app stopped, as a restart does. How many were wanted before.
-    ///
-    /// # Errors
-    /// The database could not be written.
-    pub async fn stop_dynos_of(&mut self, app_id: AppId) -> Result<u64> {
-        let values = values![app_id, self.now];
-        self.execute(STOP_OF_APP, values).await
-    }
-
     /// Deletes a dyno's row. Whether there was one.
     ///
     /// # Errors
     /// The database could not be written.
     pub async fn delete_dyno(&mut self, id: DynoId) -> Result<bool> {
         Ok(self.execute(DELETE, values![id]).await? > 0)
-    }
-
-    /// Deletes the rows of dynos that went down before `before`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
-    pub async fn purge_dynos_down(&mut self, before: UnixMicros) -> Result<u64> {
-        self.execute(PURGE_DOWN, values![before]).await
     }
 }

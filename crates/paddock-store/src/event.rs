@@ -25,7 +25,6 @@ row!(Event { sequence, kind, payload, created_at } optional { app_id });
 
 statements! {
     SINCE = "SELECT * FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2";
-    NEWEST = "SELECT COALESCE(MAX(sequence), 0) AS number FROM events";
     ADD = "INSERT INTO events (app_id, kind, payload, created_at) VALUES ($1, $2, $3, $4) \
         RETURNING sequence AS number";
     PURGE = "DELETE FROM events WHERE created_at < $1";
@@ -38,15 +37,6 @@ impl Store {
     /// The database could not be read.
     pub async fn events_since(&self, sequence: i64, max: u32) -> Result<Vec<Event>> {
         engine::all(&mut *self.reader().await?, SINCE, values![sequence, max]).await
-    }
-
-    /// The number of the newest event; 0 when there is none.
-    ///
-    /// # Errors
-    /// The database could not be read.
-    pub async fn newest_event(&self) -> Result<i64> {
-        let newest = engine::one::<Number>(&mut *self.reader().await?, NEWEST, values![]).await?;
-        Ok(newest.map_or(0, |Number(sequence)| sequence))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Jobs: work that ends. A claim is a lease with a fencing number: who lost it can change nothing any more.
 //!
-//! pending → running → succeeded | failed; running → pending (put back); a running job whose lease has passed can be
-//! claimed again, with the next attempt.
+//! pending → running → succeeded | failed; a running job whose lease has passed can be claimed again, with the next
+//! attempt.
 
 use std::time::Duration;
 
@@ -114,8 +114,6 @@ pub struct JobLease {
 
 statements! {
     BY_ID = "SELECT * FROM jobs WHERE id = $1";
-    OF_SUBJECT = "SELECT * FROM jobs WHERE subject_id = $1 ORDER BY created_at, id";
-    OPEN = "SELECT * FROM jobs WHERE state IN ('pending', 'running') ORDER BY created_at, id";
     CREATE = "INSERT INTO jobs (id, kind, app_id, subject_id, phase, state, attempt, payload, run_at, created_at, \
         updated_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, $6, $7, $7, $7)";
     // The outer condition is the inner one again: a claimant that waited for another's claim finds it false.
@@ -128,27 +126,17 @@ statements! {
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     SET_PHASE = "UPDATE jobs SET phase = $4, updated_at = $5 \
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    SET_PAYLOAD = "UPDATE jobs SET payload = $4, updated_at = $5 \
-        WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     SUCCEED = "UPDATE jobs SET state = 'succeeded', lease_owner = NULL, lease_until = NULL, last_error = NULL, \
         updated_at = $4 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     FAIL = "UPDATE jobs SET state = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $4, \
         updated_at = $5 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    PUT_BACK = "UPDATE jobs SET state = 'pending', lease_owner = NULL, lease_until = NULL, last_error = $4, \
-        run_at = $5, updated_at = $6 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     EXPIRE_LEASES = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND lease_owner <> $1";
-    CANCEL = "UPDATE jobs SET state = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $2, \
-        updated_at = $3 WHERE id = $1 AND state IN ('pending', 'running')";
     PURGE = "DELETE FROM jobs WHERE state IN ('succeeded', 'failed') AND updated_at < $1";
 }
 
 reads! {
     /// The job with this id.
     job(id: JobId) -> one Job: BY_ID [id];
-    /// The jobs about a build, a release or whatever has this id, oldest first.
-    jobs_about(subject_id: &str) -> all Job: OF_SUBJECT [subject_id];
-    /// Jobs that have not ended, oldest first.
-    open_jobs() -> all Job: OPEN [];
 }
 
 impl Store {
@@ -212,15 +200,6 @@ impl Tx {
         held(lease, self.execute(SET_PHASE, values).await?)
     }
 
-    /// Replaces what the job needs to know.
-    ///
-    /// # Errors
-    /// `LeaseLost`: drop the transaction and stop working on the job.
-    pub async fn set_job_payload(&mut self, lease: &JobLease, payload: &str) -> Result<()> {
-        let values = values![lease.job_id, lease.owner, lease.attempt, payload, self.now];
-        held(lease, self.execute(SET_PAYLOAD, values).await?)
-    }
-
     /// Ends a job well.
     ///
     /// # Errors
@@ -237,24 +216,6 @@ impl Tx {
     pub async fn fail_job(&mut self, lease: &JobLease, error: &str) -> Result<()> {
         let values = values![lease.job_id, lease.owner, lease.attempt, error, self.now];
         held(lease, self.execute(FAIL, values).await?)
-    }
-
-    /// Gives a job back, to be claimed by anybody from `run_at` on; it keeps its phase.
-    ///
-    /// # Errors
-    /// `LeaseLost`: drop the transaction and stop working on the job.
-    pub async fn put_back_job(&mut self, lease: &JobLease, error: &str, run_at: UnixMicros) -> Result<()> {
-        let values = values![lease.job_id, lease.owner, lease.attempt, error, run_at, self.now];
-        held(lease, self.execute(PUT_BACK, values).await?)
-    }
-
-    /// Fails an open job from outside; who has its lease will find it lost. Whether it was open.
-    ///
-    /// # Errors
-    /// The database could not be written.
-    pub async fn cancel_job(&mut self, id: JobId, reason: &str) -> Result<bool> {
-        let values = values![id, reason, self.now];
-        Ok(self.execute(CANCEL, values).await? > 0)
     }
 
     /// Deletes jobs that ended before `before`. How many.

@@ -105,7 +105,6 @@ statements! {
         release_command, output, config, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
     SET_STATUS = "UPDATE releases SET status = $2, updated_at = $3 WHERE id = $1";
-    SET_OUTPUT = "UPDATE releases SET output = $2, updated_at = $3 WHERE id = $1";
     SET_CURRENT = "UPDATE apps SET current_release_id = $2, released_at = $3, updated_at = $3, \
         slug_bytes = (SELECT slugs.size_bytes FROM slugs JOIN releases ON releases.slug_id = slugs.id \
         WHERE releases.id = $2) \
@@ -176,15 +175,6 @@ impl Tx {
     pub async fn set_release_status(&mut self, id: ReleaseId, status: ReleaseStatus) -> Result<()> {
         let values = values![id, status, self.now];
         self.change("release", id, SET_STATUS, values).await
-    }
-
-    /// Notes where the output of the release phase lies.
-    ///
-    /// # Errors
-    /// `Gone` when there is no such release.
-    pub async fn set_release_output(&mut self, id: ReleaseId, output: Option<&str>) -> Result<()> {
-        let values = values![id, output, self.now];
-        self.change("release", id, SET_OUTPUT, values).await
     }
 
     /// Makes a release of the app the one whose dynos should run; the app's slug size follows.

@@ -78,7 +78,6 @@ impl FromRow for Layer {
 
 statements! {
     BY_ID = "SELECT * FROM slugs WHERE id = $1";
-    OF_APP = "SELECT * FROM slugs WHERE app_id = $1 ORDER BY created_at, id";
     LAYERS = "SELECT DISTINCT layer FROM slugs ORDER BY layer";
     CREATE = "INSERT INTO slugs (id, app_id, layer, size_bytes, checksum, commit_id, commit_description, \
         process_types, buildpack_description, stack, stack_version, created_at) \
@@ -90,8 +89,6 @@ statements! {
 reads! {
     /// The slug with this id.
     slug(id: SlugId) -> one Slug: BY_ID [id];
-    /// The slugs built for an app, oldest first.
-    slugs_of(app_id: AppId) -> all Slug: OF_APP [app_id];
 }
 
 impl Store {

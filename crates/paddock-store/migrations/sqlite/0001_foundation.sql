@@ -175,7 +175,6 @@ CREATE TABLE builds (
 CREATE INDEX builds_of_app ON builds (app_id, created_at);
 CREATE INDEX builds_of_slug ON builds (slug_id);
 CREATE INDEX builds_of_release ON builds (release_id);
-CREATE UNIQUE INDEX builds_by_output_secret ON builds (output_secret_sha256);
 -- An app builds one thing at a time.
 CREATE UNIQUE INDEX builds_one_pending ON builds (app_id) WHERE status = 'pending';
 
@@ -223,7 +222,6 @@ CREATE TABLE dynos (
     boot_deadline_at BIGINT
 );
 CREATE INDEX dynos_of_app ON dynos (app_id, name);
-CREATE INDEX dynos_not_down ON dynos (app_id) WHERE state <> 'down';
 
 CREATE TABLE buildpack_installations (
     app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -284,7 +282,6 @@ CREATE TABLE jobs (
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX jobs_of_app ON jobs (app_id);
-CREATE INDEX jobs_of_subject ON jobs (subject_id);
 CREATE INDEX jobs_open ON jobs (state, created_at);
 
 -- Each change that somebody may want to have seen. No reference: an event outlives its app.

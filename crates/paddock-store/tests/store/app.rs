@@ -186,15 +186,15 @@ async fn a_host_name_belongs_to_one_app() {
     let first = new(one.id, "www.example.test");
     let mut tx = t.store.begin_for_app(one.id, NOW).await.unwrap();
     tx.create_domain(&first).await.unwrap();
-    tx.set_domain_status(first.id, "succeeded").await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();
     let taken = tx.create_domain(&new(two.id, "www.example.test")).await;
     assert!(matches!(taken, Err(StoreError::HostnameTaken(name)) if name == "www.example.test"));
     drop(tx);
 
-    let found = t.store.domain_by_hostname("www.example.test").await.unwrap().unwrap();
-    assert_eq!((found.app_id, found.status.as_str(), found.kind), (one.id, "succeeded", DomainKind::Custom));
+    let found = t.store.domain(one.id, first.id).await.unwrap().unwrap();
+    assert_eq!((found.hostname, found.kind), (first.hostname, DomainKind::Custom));
+    assert_eq!(found.status, "pending");
     assert_eq!(t.store.domain(two.id, first.id).await.unwrap(), None, "not another app's");
     assert_eq!(t.store.all_domains().await.unwrap(), t.store.domains(one.id).await.unwrap());
     let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();

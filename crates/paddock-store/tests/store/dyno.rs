@@ -36,47 +36,33 @@ async fn a_dyno_comes_back_as_it_was_put() {
     put(one.clone()).await;
     assert_eq!(t.store.dynos(app.id).await.unwrap(), [one.clone()]);
     assert_eq!(t.store.dyno_by_attach_secret(&[9; 32]).await.unwrap().unwrap().id, one.id);
-    assert_eq!(t.store.dynos_not_down().await.unwrap(), t.store.all_dynos().await.unwrap());
+    assert_eq!(t.store.all_dynos().await.unwrap(), [one]);
 }
 
 #[tokio::test]
-async fn a_name_means_the_dyno_that_is_wanted() {
+async fn a_dyno_is_wanted_until_it_is_not_and_stored_until_it_is_deleted() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     let release = t.release(&app, None, vars(&[])).await;
-    let mut old = dyno(app.id, "web.1", &release);
-    let mut new = dyno(app.id, "web.1", &release);
-    // Even when the clock went back between the two.
-    new.created_at = NOW - Duration::from_secs(1);
-    old.state = DynoState::Up;
+    // A restarted dyno is a row of its own with the same name.
+    let (old, new) = (dyno(app.id, "web.1", &release), dyno(app.id, "web.1", &release));
     let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
     tx.put_dyno(&old).await.unwrap();
-    assert_eq!(tx.stop_dynos_of(app.id).await.unwrap(), 1);
+    tx.set_dyno_desired(old.id, DesiredDynoState::Stopped).await.unwrap();
     tx.put_dyno(&new).await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(t.store.dyno_by_name(app.id, &new.name).await.unwrap().unwrap().id, new.id);
-
-    let later = NOW + Duration::from_secs(5);
-    let mut tx = t.store.begin_observation(app.id, later).await.unwrap();
-    tx.set_dyno_state(old.id, DynoState::Down).await.unwrap();
-    tx.set_dyno_state(new.id, DynoState::Starting).await.unwrap();
     let nobody = DynoId::from_uuid(Uuid::now_v7());
-    assert!(matches!(tx.set_dyno_state(nobody, DynoState::Up).await, Err(StoreError::Gone { .. })));
+    let gone = tx.set_dyno_desired(nobody, DesiredDynoState::Stopped).await;
+    assert!(matches!(gone, Err(StoreError::Gone { .. })));
     tx.commit().await.unwrap();
-    let old = t.store.dyno(old.id).await.unwrap().unwrap();
-    assert_eq!(
-        (old.state, old.desired, old.state_changed_at),
-        (DynoState::Down, DesiredDynoState::Stopped, later)
-    );
-    let new = t.store.dyno(new.id).await.unwrap().unwrap();
-    assert_eq!(new.state_changed_at, NOW, "the same state again is no change");
-    assert_eq!(t.store.dynos_not_down().await.unwrap(), std::slice::from_ref(&new));
+    let desired = async |id| t.store.dyno(id).await.unwrap().unwrap().desired;
+    assert_eq!(desired(old.id).await, DesiredDynoState::Stopped);
+    assert_eq!(desired(new.id).await, DesiredDynoState::Running);
 
-    let mut tx = t.store.begin_record(later).await.unwrap();
-    assert_eq!(tx.purge_dynos_down(later + Duration::from_micros(1)).await.unwrap(), 1);
-    assert!(tx.delete_dyno(new.id).await.unwrap());
+    let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+    assert!(tx.delete_dyno(old.id).await.unwrap());
+    assert!(!tx.delete_dyno(old.id).await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(t.store.all_dynos().await.unwrap(), []);
+    assert_eq!(t.store.all_dynos().await.unwrap(), [new]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use paddock_store::{Store, StoreError};
 
-use crate::fixture::{Fixture, NOW, vars};
+use crate::fixture::{Fixture, NOW, new_app, vars};
 
 fn mode(path: &std::path::Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -30,10 +30,10 @@ async fn the_first_start_makes_private_files_and_the_next_finds_them() {
 #[tokio::test]
 async fn references_are_enforced() {
     let t = Fixture::new().await;
-    let app = t.app("first").await;
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_platform(NOW).await.unwrap();
     let nobody = paddock_core::AccountId::from_uuid(uuid::Uuid::now_v7());
-    assert!(matches!(tx.set_app_owner(app.id, nobody).await, Err(StoreError::Statement { .. })));
+    let made = tx.create_app(&new_app("first", nobody)).await;
+    assert!(matches!(made, Err(StoreError::Statement { .. })), "{made:?}");
 }
 
 #[tokio::test]

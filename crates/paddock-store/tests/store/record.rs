@@ -12,7 +12,7 @@ use crate::fixture::{Fixture, NOW};
 async fn events_come_in_the_order_of_the_commits_and_only_if_committed() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
-    assert_eq!(t.store.newest_event().await.unwrap(), 0);
+    assert_eq!(t.store.events_since(0, 100).await.unwrap(), []);
     let mut dropped = t.store.begin_for_app(app.id, NOW).await.unwrap();
     dropped.event(Some(app.id), "app.update", "{}").await.unwrap();
     drop(dropped);
@@ -34,7 +34,6 @@ async fn events_come_in_the_order_of_the_commits_and_only_if_committed() {
     tx.commit().await.unwrap();
     let left = t.store.events_since(0, 100).await.unwrap();
     assert_eq!((left.len(), left[0].app_id), (1, Some(app.id)), "an event outlives its app");
-    assert_eq!(t.store.newest_event().await.unwrap(), left[0].sequence);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

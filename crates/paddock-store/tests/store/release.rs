@@ -62,8 +62,8 @@ async fn the_current_release_is_one_of_the_apps_own() {
     let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
     let mut phase = new_release(&app, Some(slug), vars(&[]));
     (phase.status, phase.release_command) = (ReleaseStatus::Pending, Some("migrate".into()));
+    phase.output = Some("release/x.log".into());
     let phase = tx.create_release(&phase).await.unwrap();
-    tx.set_release_output(phase.id, Some("release/x.log")).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.pending_releases().await.unwrap()[0].output.as_deref(), Some("release/x.log"));
     let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
