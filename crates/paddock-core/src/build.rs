@@ -31,6 +31,3 @@ impl BuildStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
-
-/// The branches whose push is a deploy. Source: contract `buildpacks.md`, 1.2.
-pub const DEPLOY_BRANCHES: [&str; 2] = ["main", "master"];
