@@ -1,4 +1,6 @@
-//! The error ids of the Platform API and the HTTP status each one means.
+//! The error ids of the Platform API and the HTTP status each one means; an error with its causes as one text.
+
+use std::error::Error;
 
 /// The `id` of an API error body. Source: contract `platform-behaviour.md`, section 27.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,9 +101,40 @@ impl ErrorId {
     }
 }
 
+/// An error and its causes on one line, outermost first, separated by `: `. For logs; a user is told what to do instead.
+///
+/// An error's own text does not repeat its cause, so nothing is said twice.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ErrorId;
+    use super::{ErrorId, chain};
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not {doing}")]
+    struct Failed {
+        doing: &'static str,
+        source: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn a_chain_names_every_cause_once_outermost_first() {
+        let bind = Failed { doing: "bind the port", source: None };
+        assert_eq!(chain(&bind), "could not bind the port");
+        let start = Failed { doing: "start the router", source: Some(Box::new(bind)) };
+        let serve = Failed { doing: "serve", source: Some(Box::new(start)) };
+        assert_eq!(chain(&serve), "could not serve: could not start the router: could not bind the port");
+    }
 
     #[test]
     fn the_whole_table_is_distinct_and_an_error() {
