@@ -238,6 +238,9 @@ impl Control {
         let row = self.permitted_app(actor, identity, Permission::Manage).await?;
         let shown = self.app_view(row.clone(), &mut Emails::new(self)).await?;
         let doing = failed("destroy an app");
+        if let Some(build) = self.store.running_build(row.id).await.map_err(doing)? {
+            self.cancels.cancel(build.id);
+        }
         let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
         tx.delete_app(row.id).await.map_err(doing)?;
         tx.event(Some(row.id), "app.destroy", &payload(actor, &row)).await.map_err(doing)?;

@@ -19,7 +19,7 @@ use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Obser
 use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::launch;
 use crate::reconcile::formation::Sight;
 use crate::{Control, Result, feature, label};
@@ -78,7 +78,10 @@ impl Control {
                 Ok(())
             }
             Err(RuntimeError::Program { reason, .. }) => self.fail_launch(app, dyno, &reason).await,
-            Err(error) => Err(Error::internal("start a dyno", error)),
+            Err(error) => {
+                tracing::error!(app.name = %app.name, dyno.name = name, error = chain(&error), "could not start a dyno");
+                self.fail_launch(app, dyno, "the platform could not start it, see the server's log").await
+            }
         }
     }
 
@@ -215,7 +218,7 @@ impl Control {
         let Some(container) = dyno.container_id else { return Ok(()) };
         let listening = self.runtime.listening(container).await.unwrap_or_default();
         let lines = vec![
-            format!("Error {}", DynoCode::R10.line()),
+            DynoCode::R10.line(),
             boot_hint(dyno.port.unwrap_or(0), &listening),
             "Stopping process with SIGKILL".into(),
         ];
@@ -225,9 +228,17 @@ impl Control {
         self.mark_dyno_crashed(app, dyno, Some(137), sight).await
     }
 
-    /// Whether this process has not sent SIGTERM to the container yet; it is taken as sent from now on.
-    pub(crate) fn first_stop(&self, container: ContainerId) -> bool {
-        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(container)
+    /// Whether this process has sent SIGTERM to the container.
+    pub(crate) fn is_stopping(&self, container: ContainerId) -> bool {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).contains(&container)
+    }
+
+    /// Sends SIGTERM to every process of a container, once.
+    pub(crate) async fn stop_container(&self, container: ContainerId) -> Result<()> {
+        let stopped = self.runtime.stop(container, launch::STOP_GRACE).await;
+        stopped.map_err(|error| Error::internal("stop a dyno", error))?;
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(container);
+        Ok(())
     }
 
     /// Takes a dyno off the routes, then sends SIGTERM, once; SIGKILL follows after the grace.
@@ -238,7 +249,7 @@ impl Control {
         reason: StopReason,
     ) -> Result<bool> {
         let Some(container) = dyno.container_id else { return Ok(false) };
-        if !self.first_stop(container) {
+        if self.is_stopping(container) {
             return Ok(false);
         }
         if dyno.desired != DesiredDynoState::Stopped {
@@ -261,10 +272,7 @@ impl Control {
         };
         lines.push("Stopping all processes with SIGTERM".into());
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        if let Err(error) = self.runtime.stop(container, launch::STOP_GRACE).await {
-            self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
-            return Err(Error::internal("stop a dyno", error));
-        }
+        self.stop_container(container).await?;
         Ok(true)
     }
 
@@ -379,11 +387,11 @@ fn exit_lines(observed: Option<&Observed>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(exit) = exit_of(observed) {
         if exit.out_of_memory {
-            lines.push(format!("Error {}", DynoCode::R15.line()));
+            lines.push(DynoCode::R15.line());
             lines.push("Stopping process with SIGKILL".into());
         }
         if exit.killed_after_grace {
-            lines.push(format!("Error {}", DynoCode::R12.line()));
+            lines.push(DynoCode::R12.line());
             lines.push("Stopping remaining processes with SIGKILL".into());
         }
     }
@@ -417,6 +425,26 @@ fn random_port(id: DynoId) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_have_their_codes_once_and_in_the_words_of_the_platform() {
+        let said = |out_of_memory, killed_after_grace| {
+            let exit = Exit { status: 137, out_of_memory, killed_after_grace };
+            exit_lines(Some(&Observed {
+                id: paddock_core::ContainerId::from_uuid(uuid::Uuid::nil()),
+                labels: std::collections::BTreeMap::new(),
+                state: ContainerState::Exited { exit, at: paddock_core::UnixMicros(0) },
+                started_at: paddock_core::UnixMicros(0),
+                address: None,
+            }))
+        };
+        assert_eq!(
+            said(true, false),
+            ["Error R15 (Memory quota vastly exceeded)", "Stopping process with SIGKILL"]
+        );
+        assert!(said(false, true)[0].starts_with("Error R12 (Exit timeout) -> "));
+        assert!(said(false, false).is_empty());
+    }
 
     #[test]
     fn the_hint_names_what_was_bound() {

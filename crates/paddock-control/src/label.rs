@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use paddock_core::dyno::DynoName;
-use paddock_core::{AppId, ContainerId};
+use paddock_core::{AppId, BuildId, ContainerId};
 use paddock_runtime::Observed;
 
 const KIND: &str = "kind";
 const KIND_DYNO: &str = "dyno";
 const APP: &str = "app";
 const NAME: &str = "dyno";
+const BUILD: &str = "build";
 const OUTPUT: &str = "output";
 const OUTPUT_LOG: &str = "log";
 
@@ -34,6 +35,16 @@ pub(crate) struct DynoContainer {
     pub(crate) app: AppId,
     pub(crate) name: String,
     pub(crate) logged: bool,
+}
+
+/// The app that a container belongs to, whatever it runs.
+pub(crate) fn app_of(observed: &Observed) -> Option<AppId> {
+    observed.labels.get(APP)?.parse().ok()
+}
+
+/// The build that a container works for. These labels are the builder's.
+pub(crate) fn build_of(observed: &Observed) -> Option<BuildId> {
+    observed.labels.get(BUILD)?.parse().ok()
 }
 
 /// The dyno that a container runs, if it runs one.

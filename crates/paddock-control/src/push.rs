@@ -7,7 +7,7 @@ use paddock_build::git::push::{DECLINED, plan};
 use paddock_build::git::{HookListener, PushReply, PushRequest, PushResult, PushVerdict, Pusher, RefCommand};
 use paddock_core::build::BuildStatus;
 use paddock_core::release::ReleaseStatus;
-use paddock_core::{AppId, BuildId, JobId, SourceId};
+use paddock_core::{AppId, BuildId, ErrorId, JobId, SourceId};
 use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -43,7 +43,9 @@ async fn handle(control: Arc<Control>, request: PushRequest) {
         let verdict = match control.deploy(app, &pusher, &command, &reply).await {
             Ok(verdict) => verdict,
             Err(error) => {
-                tracing::error!(request.id = pusher.request_id, error = chain(&error), "a push failed");
+                if error.id == ErrorId::InternalServerError {
+                    tracing::error!(request.id = pusher.request_id, error = chain(&error), "a push failed");
+                }
                 reply.line(&format!("!\tPush rejected: {}", error.message));
                 PushVerdict::Refuse(DECLINED.into())
             }
@@ -65,7 +67,7 @@ impl Control {
         let app = self.store.app(app).await?.ok_or_else(|| Error::not_found("app"))?;
         let id = match self.enqueue_push(&app, pusher, command).await {
             Ok(id) => id,
-            Err(error) if error.id == paddock_core::ErrorId::Conflict => {
+            Err(error) if error.id == ErrorId::Conflict => {
                 reply.line(&format!("!\tPush rejected, another build is in progress. {}", error.message));
                 return Ok(PushVerdict::Refuse(DECLINED.into()));
             }
@@ -75,7 +77,8 @@ impl Control {
         reply.line("Building source:");
         reply.line("");
         self.copy_output(id.uuid(), reply).await?;
-        let build = self.store.build(app.id, id).await?.ok_or_else(|| Error::not_found("build"))?;
+        let build = self.store.build(app.id, id).await?;
+        let build = build.ok_or_else(|| Error::new(ErrorId::NotFound, "the app was destroyed meanwhile."))?;
         if build.status != BuildStatus::Succeeded {
             reply.line("Verifying deploy...");
             reply.line("");
@@ -123,6 +126,20 @@ impl Control {
 
     /// Makes a build and its job, unless another build of the app runs.
     pub(crate) async fn enqueue_build(&self, new: &NewBuild) -> Result<()> {
+        // Whoever follows the output from now on finds it.
+        let begun = self.outputs.writer(new.id.uuid());
+        begun.map_err(|error| Error::internal("begin a build's output", error))?;
+        let made = self.record_build(new).await;
+        if made.is_err()
+            && let Err(error) = self.outputs.delete(new.id.uuid()).await
+        {
+            tracing::warn!(error = chain(&error), "could not remove the output of a build that was refused");
+        }
+        self.wakes.jobs.wake();
+        made
+    }
+
+    async fn record_build(&self, new: &NewBuild) -> Result<()> {
         let mut tx = self.store.begin_for_app(new.app_id, self.now()).await?;
         match tx.create_build(new).await {
             Ok(_) => {}
@@ -140,10 +157,6 @@ impl Control {
         .await?;
         tx.event(Some(new.app_id), "build.create", &format!("{{\"id\":\"{}\"}}", new.id)).await?;
         tx.commit().await?;
-        // Whoever follows the output from now on finds it.
-        let begun = self.outputs.writer(new.id.uuid());
-        begun.map_err(|error| Error::internal("begin a build's output", error))?;
-        self.wakes.jobs.wake();
         Ok(())
     }
 

@@ -139,6 +139,9 @@ impl Control {
                 tx.set_release_status(release.id, ReleaseStatus::Failed).await?;
             }
             tx.commit().await?;
+        } else {
+            // The only writer is not held over what follows.
+            drop(tx);
         }
         if let Err(error) = self.outputs.abandon(release.id.uuid()).await {
             tracing::warn!(

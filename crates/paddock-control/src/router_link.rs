@@ -89,15 +89,14 @@ impl RouterLink {
     /// [`RouterError::Away`] when none answers, [`RouterError::Foreign`] when it is not ours.
     pub async fn adopt(&self) -> Result<RouterHello, RouterError> {
         let (path, hello) = (self.path.clone(), self.hello());
-        let connected = tokio::task::spawn_blocking(move || -> io::Result<_> {
-            let stream = UnixStream::connect(&path)?;
-            let (answer, descriptors) = ask(&stream, &hello)?;
+        let connected = tokio::task::spawn_blocking(move || -> Result<_, RouterError> {
+            // Only nobody at all is "away": a router that is slow to answer still holds the sockets.
+            let stream = UnixStream::connect(&path).map_err(|source| RouterError::Away { path, source })?;
+            let (answer, descriptors) = ask(&stream, &hello).map_err(RouterError::Talk)?;
             Ok((stream, answer, descriptors))
         });
-        let (stream, answer, descriptors) = connected
-            .await
-            .map_err(|error| RouterError::Talk(io::Error::other(error)))?
-            .map_err(|source| RouterError::Away { path: self.path.clone(), source })?;
+        let (stream, answer, descriptors) =
+            connected.await.map_err(|error| RouterError::Talk(io::Error::other(error)))??;
         let FromRouter::Hello { version, program, instance, pid, generation, listeners } = answer else {
             return Err(RouterError::Refused(format!("{answer:?}")));
         };

@@ -43,8 +43,15 @@ fn piece(record: Record) -> Output {
 pub(crate) fn follow(folder: Folder, known: Arc<Known>, after: u64) -> mpsc::Receiver<Output> {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
     tokio::spawn(async move {
-        if let Err(error) = send_all(&folder, &known, after, &sender).await {
+        // The receiver takes the channel's end as the output's: an error is not that. It begins again after the last
+        // piece that was sent.
+        let mut after = after;
+        while let Err(error) = send_all(&folder, &known, &mut after, &sender).await {
             tracing::error!(container = %folder.0.display(), %error, "could not read the output of a container");
+            tokio::select! {
+                () = sender.closed() => return,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
         }
     });
     receiver
@@ -53,11 +60,11 @@ pub(crate) fn follow(folder: Folder, known: Arc<Known>, after: u64) -> mpsc::Rec
 async fn send_all(
     folder: &Folder,
     known: &Known,
-    after: u64,
+    after: &mut u64,
     sender: &mpsc::Sender<Output>,
 ) -> io::Result<()> {
     let mut wakes = known.wakes();
-    let mut reader = Reader::new(&folder.spool(), after);
+    let mut reader = Reader::new(&folder.spool(), *after);
     loop {
         wakes.mark_unchanged();
         // Asked before reading: what was written before the end is read in this round at the latest.
@@ -81,9 +88,11 @@ async fn send_all(
             }
         }
         for record in batch {
+            let seq = record.seq;
             if sender.send(piece(record)).await.is_err() {
                 return Ok(());
             }
+            *after = seq;
         }
     }
 }

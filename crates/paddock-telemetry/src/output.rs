@@ -3,12 +3,13 @@
 //! `ID.txt` is the text; `ID.end` says that it is finished. A follower looks for the mark before it reads up to the
 //! end of the text, so it never takes an early end for the last one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -65,6 +66,27 @@ impl OutputLogs {
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         Ok(Self { shared: Arc::new(Shared { folder, growing: Mutex::default() }) })
+    }
+
+    /// The outputs that nothing was added to, and that were not ended, since `before`.
+    ///
+    /// # Errors
+    /// As the file system has them.
+    pub async fn quiet_since(&self, before: SystemTime) -> Result<Vec<Uuid>, OutputError> {
+        let shared = self.shared.clone();
+        blocking("list", Uuid::nil(), move || {
+            let mut quiet = BTreeMap::new();
+            for entry in std::fs::read_dir(&shared.folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let stem = Path::new(&name).file_stem().and_then(|stem| stem.to_str());
+                let Some(id) = stem.and_then(|stem| stem.parse::<Uuid>().ok()) else { continue };
+                let is_quiet = entry.metadata()?.modified()? < before;
+                *quiet.entry(id).or_insert(true) &= is_quiet;
+            }
+            Ok(quiet.into_iter().filter(|(_, is_quiet)| *is_quiet).map(|(id, _)| id).collect())
+        })
+        .await
     }
 
     /// Starts an output, or goes on with one that was not finished. One writer at a time.

@@ -77,12 +77,11 @@ async fn a_release_phase_decides_what_runs() {
         let made = t.deploy("phased", &[("web", "two"), ("release", "migrate")]).await;
         assert_eq!((&made["status"], &made["current"]), (&json!("pending"), &json!(false)));
         let version = made["version"].as_i64().unwrap();
+        // The container of a release phase has the release's own id.
         let container = t
             .eventually("the release dyno", async || {
-                let named = |spec: &&paddock_runtime::ContainerSpec| {
-                    spec.command.last().is_some_and(|command| command == "migrate")
-                };
-                t.runtime.specs().iter().filter(named).map(|spec| spec.id).next_back()
+                let id = made["id"].as_str().unwrap();
+                t.runtime.specs().iter().map(|spec| spec.id).find(|found| found.to_string() == id)
             })
             .await;
         t.runtime.exit(container, Exit { status, out_of_memory: false, killed_after_grace: false });

@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use paddock_build::git::GitError;
 use paddock_build::{BuildFailure, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
 use paddock_core::build::BuildStatus;
 use paddock_core::buildpack::BuildpackRef;
@@ -54,10 +55,14 @@ pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Resul
     };
     let Some(app) = control.store.app(build.app_id).await? else { return abandon(control, id).await };
     match job.phase.as_str() {
-        QUEUED => attempt(control, &app, &build, lease).await,
+        QUEUED => match attempt(control, &app, &build, lease).await {
+            // The app was destroyed meanwhile, and the job with it: nobody else will clean up.
+            Err(error) if error.id == paddock_core::ErrorId::NotFound => abandon(control, id).await,
+            result => result,
+        },
         RELEASING => conclude(control, &app, &build, lease).await,
         _ => {
-            abandon(control, id).await?;
+            clean_up(control, id).await?;
             let told = Bytes::from_static(b" !     The build was interrupted by a restart of the server. Push again.\n\n !     Push failed\n");
             if let Ok(mut output) = control.outputs.writer(id.uuid()) {
                 let _ = output.append(told).await;
@@ -67,9 +72,18 @@ pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Resul
     }
 }
 
+/// Forgets a build that has no row any more; who follows its output is let go.
 async fn abandon(control: &Control, id: BuildId) -> Result<()> {
+    clean_up(control, id).await?;
+    finish_output(control, id).await;
+    Ok(())
+}
+
+/// Removes what a build that does not run left on the machine.
+pub(crate) async fn clean_up(control: &Control, id: BuildId) -> Result<()> {
     control.builder.abandon(id).await.map_err(|error| Error::internal("clean up after a build", error))?;
-    let _ = std::fs::remove_file(source_file(control, id));
+    let _ = tokio::fs::remove_file(source_file(control, id)).await;
+    control.cancels.end(id);
     Ok(())
 }
 
@@ -79,6 +93,13 @@ fn source_file(control: &Control, id: BuildId) -> PathBuf {
 }
 
 async fn attempt(control: &Control, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
+    if is_stale(control, app.id, build).await? {
+        let told = " !     The branch has moved since this push began. Fetch, merge and push again.\n\n !     Push failed\n";
+        if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
+            let _ = output.append(told).await;
+        }
+        return fail(control, app, build, lease, "the branch has moved since the push began").await;
+    }
     let cancel = control.cancels.begin(build.id);
     let mut tx = control.store.begin_observation(app.id, control.now()).await?;
     tx.set_job_phase(lease, BUILDING).await?;
@@ -90,7 +111,7 @@ async fn attempt(control: &Control, app: &App, build: &Build, lease: &JobLease) 
         .writer(build.id.uuid())
         .map_err(|error| Error::internal("open a build's output", error))?;
     let built = build_source(control, app, build, output, cancel).await;
-    let _ = std::fs::remove_file(source_file(control, build.id));
+    let _ = tokio::fs::remove_file(source_file(control, build.id)).await;
     control.cancels.end(build.id);
     match built {
         Ok(outcome) => {
@@ -170,7 +191,7 @@ async fn request_of(control: &Control, app: &App, build: &Build) -> Result<Build
 
 async fn git_source(control: &Control, app: AppId, build: &Build) -> Result<Source> {
     let file = source_file(control, build.id);
-    let _ = std::fs::remove_file(&file);
+    let _ = tokio::fs::remove_file(&file).await;
     let commit = &build.source;
     let repositories = &control.repositories;
     repositories
@@ -297,6 +318,18 @@ async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease)
     Ok(())
 }
 
+/// Whether the deploy branch is not where the pusher saw it. Only builds move it, and no other build of the app runs
+/// now: what is asked here stays true until this build ends.
+async fn is_stale(control: &Control, app: AppId, build: &Build) -> Result<bool> {
+    let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(false) };
+    let now = control.repositories.resolve(app, branch).await;
+    let now = now.map_err(|error| Error::internal("read the deploy branch", error))?.unwrap_or_default();
+    // A branch that the pusher saw as new is all zeros on the wire.
+    let seen =
+        build.old_head.as_deref().filter(|id| id.bytes().any(|digit| digit != b'0')).unwrap_or_default();
+    Ok(now != seen)
+}
+
 async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {
     let repositories = &control.repositories;
     let now = repositories
@@ -306,9 +339,14 @@ async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old
     if now.as_deref() == Some(new) {
         return Ok(());
     }
-    // Only builds move it and an app builds one thing at a time: it is where the push saw it.
-    let moved = repositories.update_ref(app, branch, new, old).await;
-    moved.map_err(|error| Error::internal("move the deploy branch", error))
+    match repositories.update_ref(app, branch, new, old).await {
+        // Somebody moved it by hand, in the repository: the release stands, and what they did as well.
+        Err(GitError::RefMoved(name)) => {
+            tracing::error!(app.id = %app, "{name} was moved while a build of it ran; it is left where it is");
+            Ok(())
+        }
+        result => result.map_err(|error| Error::internal("move the deploy branch", error)),
+    }
 }
 
 async fn fail(control: &Control, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {

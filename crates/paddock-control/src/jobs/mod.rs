@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use paddock_store::{Job, JobLease};
+use paddock_store::{Job, JobLease, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -55,9 +55,16 @@ async fn work(control: Arc<Control>, job: Job, lease: JobLease) {
     let keep = async {
         loop {
             tokio::time::sleep(RENEW).await;
-            if let Err(error) = control.store.renew_job(&lease, control.now(), LEASE).await {
-                tracing::error!(job.id = %job.id, error = chain(&error), "lost the lease of a job");
-                return;
+            match control.store.renew_job(&lease, control.now(), LEASE).await {
+                Ok(()) => {}
+                Err(error @ StoreError::LeaseLost(_)) => {
+                    tracing::error!(job.id = %job.id, error = chain(&error), "a job belongs to somebody else now");
+                    return;
+                }
+                // A store that is busy is asked again; nobody else takes jobs of a data directory that we hold.
+                Err(error) => {
+                    tracing::warn!(job.id = %job.id, error = chain(&error), "could not renew a lease");
+                }
             }
         }
     };

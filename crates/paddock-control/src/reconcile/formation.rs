@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
-use crate::launch::{ONE_OFF_LIFE, STOP_GRACE};
+use crate::launch::ONE_OFF_LIFE;
 use crate::{Control, Result, label};
 
 /// How soon to look again while a web dyno has not bound its port: nothing else tells us.
@@ -53,7 +53,7 @@ impl Reconciler for FormationReconciler {
     const INTERVAL: Duration = Duration::from_secs(2);
 
     async fn pass(&mut self) -> Result<PassReport> {
-        // Rows first: a container that is seen without row was then surely not made by somebody in between.
+        // Containers first: one that is seen without a row was then surely not made in between.
         let observed = self.control.runtime.observe().await;
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
         let sight =
@@ -76,8 +76,14 @@ impl Reconciler for FormationReconciler {
             passes.spawn(async move { pass_app(&control, &app, dynos, &pending, &sight).await });
         }
         while let Some(result) = passes.join_next().await {
-            let result = result.map_err(|error| Error::internal("look after an app", error))?;
-            merge(&mut report, result);
+            match result {
+                Ok(part) => merge(&mut report, part),
+                // One app's trouble is not the others'.
+                Err(error) => {
+                    report.failed += 1;
+                    tracing::error!(error = chain(&error), "looking after an app failed");
+                }
+            }
         }
         report.done += self.remove_strays(&sight, &rows).await;
         Ok(report)
@@ -106,11 +112,14 @@ impl FormationReconciler {
             let ended = !matches!(observed.state, ContainerState::Running);
             let drained = self.control.drained.contains(container.id);
             let result = match (ended, drained) {
-                (true, true) => self.control.runtime.remove(container.id).await,
+                (true, true) => {
+                    let removed = self.control.runtime.remove(container.id).await;
+                    removed.map_err(|error| Error::internal("remove a container", error))
+                }
                 (true, false) => continue,
                 (false, _) if rows.contains_key(&container.id) => continue,
-                (false, _) if !self.control.first_stop(container.id) => continue,
-                (false, _) => self.control.runtime.stop(container.id, STOP_GRACE).await,
+                (false, _) if self.control.is_stopping(container.id) => continue,
+                (false, _) => self.control.stop_container(container.id).await,
             };
             match result {
                 Ok(()) if ended => {

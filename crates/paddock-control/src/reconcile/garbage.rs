@@ -2,12 +2,16 @@
 //! lines and rows past their time.
 
 use std::collections::HashSet;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use paddock_core::{BuildId, ReleaseId};
 use paddock_images::LayerDigest;
 use paddock_store::DeletedApp;
+use uuid::Uuid;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
@@ -15,6 +19,14 @@ use crate::{Control, Result, label};
 
 /// Layers younger than this are spared: one is added before the row that names it.
 const LAYER_AGE: Duration = Duration::from_secs(60 * 60);
+/// All build caches together; the oldest go first. Source: contract `buildpacks.md`, section 12.
+const CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
+/// Failures that no limit looks back at any more.
+const LOGIN_FAILURES: Duration = Duration::from_secs(24 * 60 * 60);
+/// Files of sources are of no use after this long: a build takes minutes, an upload hours.
+const SOURCE_FILES: Duration = Duration::from_secs(24 * 60 * 60);
+/// Outputs that nothing was added to for this long belong to nobody unless a row says so.
+const QUIET: Duration = Duration::from_secs(10 * 60);
 /// Rows that only tell of the past are kept this long.
 const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -34,8 +46,8 @@ impl GarbageReconciler {
         let control = &self.control;
         let observed =
             control.runtime.observe().await.map_err(|error| Error::internal("list containers", error))?;
-        if observed.iter().filter_map(label::dyno_of).any(|container| container.app == app.app_id) {
-            // Its dynos end first; the formation reconciler sees to that.
+        if observed.iter().filter_map(label::app_of).any(|owner| owner == app.app_id) {
+            // Its dynos and builds end first; the formation reconciler and the sweep below see to that.
             control.wakes.dynos.wake();
             return Ok(false);
         }
@@ -59,8 +71,81 @@ impl GarbageReconciler {
         tx.purge_jobs(now - HISTORY).await?;
         tx.purge_events(now - HISTORY).await?;
         tx.purge_log_sessions(now).await?;
+        tx.purge_login_failures(now - LOGIN_FAILURES).await?;
+        tx.purge_authorizations(now - HISTORY).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Sources whose time is over, and what is left of uploads that never ended.
+    async fn remove_sources(&self) -> Result<()> {
+        let now = self.control.now();
+        for source in self.control.store.expired_sources(now).await? {
+            let _ = tokio::fs::remove_file(self.control.source_blob_path(source.id)).await;
+            let mut tx = self.control.store.begin_record(now).await?;
+            tx.delete_source(source.id).await?;
+            tx.commit().await?;
+        }
+        let folder = self.control.config.data_dir.join("sources");
+        let removed = tokio::task::spawn_blocking(move || remove_old_files(&folder, SOURCE_FILES)).await;
+        let removed = removed.map_err(|error| Error::internal("remove old sources", error))?;
+        removed.map_err(|error| Error::internal("remove old sources", error))
+    }
+
+    /// What builds left that a crash, or the end of their app, kept from cleaning up: containers, folders, outputs
+    /// that nobody will finish and outputs of builds and releases that are gone.
+    async fn sweep_builds(&self) -> Result<()> {
+        let control = &self.control;
+        let observed =
+            control.runtime.observe().await.map_err(|error| Error::internal("list containers", error))?;
+        // An output is begun before the row that it belongs to: young ones are spared.
+        let before = SystemTime::now().checked_sub(QUIET).unwrap_or(SystemTime::UNIX_EPOCH);
+        let outputs = control.outputs.quiet_since(before).await;
+        let outputs = outputs.map_err(|error| Error::internal("list outputs", error))?;
+        // Rows after containers: whatever begins meanwhile has its row first.
+        let running: HashSet<_> =
+            control.store.running_builds().await?.into_iter().map(|build| build.id).collect();
+        let pending: HashSet<_> =
+            control.store.pending_releases().await?.into_iter().map(|release| release.id.uuid()).collect();
+        for build in observed.iter().filter_map(label::build_of) {
+            if !running.contains(&build) {
+                crate::jobs::build::clean_up(control, build).await?;
+            }
+        }
+        for id in outputs {
+            let build = BuildId::from_uuid(id);
+            if running.contains(&build) || pending.contains(&id) {
+                continue;
+            }
+            if !control.outputs.is_finished(id) {
+                let ended = control.outputs.abandon(id).await;
+                ended.map_err(|error| Error::internal("end an output that nobody writes", error))?;
+            }
+            if control.store.build_by_id(build).await?.is_none() && !self.is_release(id).await? {
+                let deleted = control.outputs.delete(id).await;
+                deleted.map_err(|error| Error::internal("delete an output", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_release(&self, id: Uuid) -> Result<bool> {
+        for app in self.control.store.apps().await? {
+            if self.control.store.release(app.id, ReleaseId::from_uuid(id)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn evict_caches(&self) -> Result<()> {
+        let evicted = self.control.builder.evict_caches(CACHE_BYTES_MAX).await;
+        evicted.map(|_| ()).map_err(|error| Error::internal("evict build caches", error))
+    }
+
+    async fn retire_logs(&self) -> Result<()> {
+        let retained = self.control.logs.retain(self.control.now()).await;
+        retained.map_err(|error| Error::internal("retire old log lines", error))
     }
 
     async fn collect_layers(&self) -> Result<u64> {
@@ -73,6 +158,18 @@ impl GarbageReconciler {
         let collected = collected.map_err(|error| Error::internal("collect layers", error))?;
         Ok(collected.layers)
     }
+}
+
+/// Removes files that were last written longer ago than `age`.
+fn remove_old_files(folder: &Path, age: Duration) -> io::Result<()> {
+    let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|written| written < before) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -92,10 +189,19 @@ impl Reconciler for GarbageReconciler {
                 }
             }
         }
-        self.purge_rows().await?;
-        report.done += usize::try_from(self.collect_layers().await?).unwrap_or(0);
-        let retained = self.control.logs.retain(self.control.now()).await;
-        retained.map_err(|error| Error::internal("retire old log lines", error))?;
+        // One that fails does not keep the others from their turn.
+        let results = [
+            self.purge_rows().await,
+            self.remove_sources().await,
+            self.sweep_builds().await,
+            self.collect_layers().await.map(|layers| report.done += usize::try_from(layers).unwrap_or(0)),
+            self.evict_caches().await,
+            self.retire_logs().await,
+        ];
+        for error in results.into_iter().filter_map(Result::err) {
+            report.failed += 1;
+            tracing::warn!(error = chain(&error), "could not clean up, will be tried again");
+        }
         Ok(report)
     }
 }

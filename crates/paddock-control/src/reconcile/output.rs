@@ -233,9 +233,9 @@ impl Reconciler for RouterLines {
         for (app, lines) in by_app {
             report.done += lines.len();
             if let Err(error) = self.control.logs.append_from(app, ROUTER_SPOOL, lines).await {
-                // Read again from where nothing is lost; what was written already is dropped as a repeat.
-                self.reader = None;
-                return Err(Error::internal("write router lines to a log", error));
+                // One app's log that cannot be written does not hold back the others' lines.
+                report.failed += 1;
+                tracing::error!(app.id = %app, error = chain(&error), "router lines of an app are lost");
             }
         }
         if let Err(error) = self.link.ack(last).await {

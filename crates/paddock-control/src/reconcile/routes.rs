@@ -15,7 +15,7 @@ use paddock_store::{App, DesiredDynoState, Dyno, Formation};
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
-use crate::router_link::{RouterLink, RouterStarter};
+use crate::router_link::{RouterError, RouterLink, RouterStarter};
 use crate::{Control, Result};
 
 /// The last table the router took, but for its generation; also the lock that keeps tables in order.
@@ -36,8 +36,10 @@ impl RouteReconciler {
 
     /// Talks to the router that runs, or starts one.
     async fn revive(&self, link: &RouterLink) -> Result<()> {
-        if link.adopt().await.is_ok() {
-            return Ok(());
+        match link.adopt().await {
+            Ok(_) => return Ok(()),
+            Err(RouterError::Away { .. }) => {}
+            Err(error) => return Err(Error::internal("talk to the router", error)),
         }
         tracing::warn!("the router is gone: starting another on the same sockets");
         link.start(self.starter.as_ref())
