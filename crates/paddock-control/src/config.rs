@@ -14,8 +14,10 @@ pub struct ControlConfig {
     pub domain: String,
     /// The public address that the router listens on.
     pub listen: SocketAddr,
-    /// The first of this instance's ranges of 65,536 ids; app number N has the Nth after it.
+    /// The first range of 65,536 ids that apps have; app number N (from 0) has the Nth after it.
     pub first_id_range: u32,
+    /// How many ranges apps have. More apps than that share ranges: they never leave them.
+    pub id_ranges: u32,
     /// Resolvers that dynos' DNS questions are forwarded to.
     pub resolvers: Vec<SocketAddr>,
     /// Most builds at a time, of different apps.
@@ -28,7 +30,7 @@ impl ControlConfig {
     /// The first host id of the range of app number `id_range`.
     #[must_use]
     pub fn id_base(&self, id_range: u32) -> u32 {
-        (self.first_id_range + id_range) * 65_536
+        (self.first_id_range + id_range % self.id_ranges.max(1)) * 65_536
     }
 
     /// The absolute URL of an app's default domain.

@@ -37,10 +37,16 @@ impl Instance {
         Self { letters, first_range }
     }
 
-    /// The number of the instance's first range.
+    /// The number of the first range that apps have: the platform's own processes share theirs with no app.
     #[must_use]
-    pub(crate) fn first_range(&self) -> u32 {
-        self.first_range
+    pub(crate) fn first_app_range(&self) -> u32 {
+        self.first_range + 1
+    }
+
+    /// How many ranges apps have, up to the next instance's.
+    #[must_use]
+    pub(crate) fn app_ranges(&self) -> u32 {
+        RANGES - 1
     }
 
     /// The uid and gid of the router.
@@ -55,10 +61,10 @@ impl Instance {
         self.first_range * RANGE + 2
     }
 
-    /// The first id of the range of app number `id_range` (from 1).
+    /// The first id that apps have.
     #[must_use]
-    pub(crate) fn id_base(&self, id_range: u32) -> u32 {
-        (self.first_range + id_range % RANGES) * RANGE
+    pub(crate) fn first_app_id(&self) -> u32 {
+        self.first_app_range() * RANGE
     }
 }
 
@@ -79,7 +85,17 @@ mod tests {
         assert_eq!(one, Instance::of(Path::new("/srv/paddock")));
         assert_ne!(one.letters, Instance::of(Path::new("/srv/paddock2")).letters);
         assert!(one.letters.bytes().all(|c| c.is_ascii_lowercase()) && one.letters.len() == 6);
-        assert!(one.id_base(3_999).checked_add(RANGE).is_some());
-        assert!(one.id_base(1) > one.git_uid());
+        let end_of_all = (FIRST_RANGE + 15 * RANGES) as u64 * u64::from(RANGE);
+        assert!(end_of_all <= u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn no_app_has_the_ids_of_the_router_or_of_git_or_of_another_instance() {
+        let one = Instance::of(Path::new("/srv/paddock"));
+        for uid in [one.router_uid(), one.git_uid()] {
+            assert!(uid < one.first_app_id(), "{uid}");
+            assert!(uid >= one.first_range * RANGE, "{uid}");
+        }
+        assert_eq!(one.first_app_range() + one.app_ranges(), one.first_range + RANGES);
     }
 }

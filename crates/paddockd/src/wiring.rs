@@ -12,6 +12,7 @@ use paddock_control::clock::SystemClock;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
+pub(crate) use paddock_core::error::chain;
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::Runtime;
 use paddock_runtime_linux::host_process::Confinement;
@@ -39,18 +40,6 @@ const RETENTION: Retention = Retention {
     age_min: Duration::from_secs(7 * 24 * 60 * 60),
     bytes_max: 256 * 1024 * 1024,
 };
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
 
 /// Says everything that the machine lacks, with what to do.
 pub(crate) fn check_privileges() -> Result<(), StartError> {
@@ -151,7 +140,8 @@ pub(crate) async fn open_control(
         data_dir: data.clone(),
         domain: args.domain.clone(),
         listen: args.listen,
-        first_id_range: instance.first_range(),
+        first_id_range: instance.first_app_range(),
+        id_ranges: instance.app_ranges(),
         resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         concurrent_builds: args.concurrent_builds,
         buildpack_urls,

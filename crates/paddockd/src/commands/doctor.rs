@@ -69,7 +69,7 @@ fn print_users(instance: &Instance) {
         ("git", format!("uid {}, no capabilities", instance.git_uid())),
         (
             "dynos and builds of app N",
-            format!("uids {} + 65536 * N and on, no capabilities", instance.id_base(0)),
+            format!("uids {} + 65536 * N and on, no capabilities", instance.first_app_id()),
         ),
     ] {
         let _ = writeln!(out, "  {what:<28} {who}");
