@@ -3,6 +3,7 @@
 use std::fmt;
 
 use paddock_core::ErrorId;
+pub(crate) use paddock_core::error::chain;
 use paddock_store::StoreError;
 
 /// A refusal or a failure. `message` is for the user; the cause is for the log and has no way into an answer.
@@ -102,16 +103,4 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|cause| cause.as_ref() as _)
     }
-}
-
-/// An error and its causes on one line, for the log.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
