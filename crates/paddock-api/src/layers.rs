@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use paddock_core::ErrorId;
+use paddock_core::error::chain;
 use paddock_wire::{accept, etag};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
@@ -61,25 +62,13 @@ pub(crate) async fn record(mut request: Request, next: Next) -> Response {
     }
     let (route, status) = (route.as_deref().unwrap_or("-"), response.status().as_u16());
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
-        tracing::error!(request.id = %id, %method, route, status, error = chain(&*cause), "request {id} failed");
+        // The user has the error's own text; the operator needs what lies below it.
+        let error = std::error::Error::source(&*cause).map(chain);
+        tracing::error!(request.id = %id, %method, route, status, error, "request {id} failed");
     }
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(request.id = %id, %method, route, status, duration_ms, "{method} {route} {status}");
     response
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Turns a panic into 500: the connection and its other requests live on.
