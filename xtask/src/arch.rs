@@ -53,7 +53,6 @@ pub(crate) const ROWS: &[Row] = &[
         name: "paddockd",
         may_use: &[
             "paddock-core",
-            "paddock-wire",
             "paddock-ipc",
             "paddock-outbound",
             "paddock-store",
