@@ -285,6 +285,7 @@ fn parts(
             domain: "paddock.example".to_owned(),
             listen: "127.0.0.1:5000".parse().unwrap(),
             first_id_range: 10,
+            id_ranges: 100,
             resolvers: Vec::new(),
             concurrent_builds: 2,
             buildpack_urls: BuildpackUrls::HttpsOnly,
