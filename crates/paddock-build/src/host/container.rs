@@ -42,6 +42,8 @@ pub(super) fn build(
         writable(workspace.root.join("result"), plan::RESULT_FOLDER),
         writable(workspace.tmp(), "/tmp"),
         writable(workspace.root.join("app"), "/app"),
+        // Or it would be written where the build's use of disk is not counted.
+        writable(workspace.root.join("var-tmp"), "/var/tmp"),
     ];
     if let Some(cache) = cache {
         mounts.push(read_only(cache.to_owned(), plan::SAVED_CACHE));

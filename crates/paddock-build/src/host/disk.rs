@@ -10,8 +10,10 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, st
 
 /// What the names of folders begin with that are being deleted.
 const DISCARDED: &str = ".discarded-";
-/// The deepest tree whose size is counted: each level keeps a descriptor open.
-const DEPTH_MAX: usize = 200;
+/// The deepest tree that is walked: each level keeps a descriptor open.
+pub(super) const DEPTH_MAX: usize = 200;
+/// What an entry counts at least, in bytes: empty files use up a file system too.
+const ENTRY_BYTES_MIN: u64 = 4096;
 
 /// Runs blocking file work where blocking is allowed.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -99,12 +101,29 @@ fn used_in(folder: &OwnedFd, depth: usize) -> u64 {
     let mut bytes: u64 = 0;
     for (name, is_folder) in entries(folder).unwrap_or_default() {
         let blocks = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_or(0, |stat| stat.st_blocks);
-        bytes = bytes.saturating_add(u64::try_from(blocks).unwrap_or(0) * 512);
+        let used = u64::try_from(blocks).unwrap_or(0).saturating_mul(512);
+        bytes = bytes.saturating_add(used.max(ENTRY_BYTES_MIN));
         if is_folder && let Ok(inner) = open_folder(folder, &name) {
             bytes = bytes.saturating_add(used_in(&inner, depth + 1));
         }
     }
     bytes
+}
+
+/// Whether no path below the folder is longer than `bytes_max`, and none has more than [`DEPTH_MAX`] folders.
+pub(super) fn paths_fit(folder: &Path, bytes_max: usize) -> io::Result<bool> {
+    paths_fit_in(&open_folder(CWD, folder)?, bytes_max, 0)
+}
+
+fn paths_fit_in(folder: &OwnedFd, bytes_left: usize, depth: usize) -> io::Result<bool> {
+    for (name, is_folder) in entries(folder)? {
+        let Some(left) = bytes_left.checked_sub(name.count_bytes() + 1) else { return Ok(false) };
+        if is_folder && (depth == DEPTH_MAX || !paths_fit_in(&open_folder(folder, &name)?, left, depth + 1)?)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes a folder with its content; succeeds when it is gone. Folders are first moved up to the top, one after the
@@ -182,6 +201,29 @@ mod tests {
         symlink(&outside, &tree).unwrap();
         assert!(remove_tree(&tree).is_err(), "a link is no tree");
         assert!(outside.join("keep").exists());
+    }
+
+    #[test]
+    fn paths_that_are_too_long_or_too_deep_do_not_fit() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("a/bb")).unwrap();
+        std::fs::write(root.path().join("a/bb/ccc"), "").unwrap();
+        symlink("/usr", root.path().join("a/usr")).unwrap();
+        assert!(paths_fit(root.path(), "a/bb/ccc/".len()).unwrap());
+        assert!(!paths_fit(root.path(), "a/bb/ccc".len()).unwrap());
+        deep(root.path(), DEPTH_MAX + 1);
+        assert!(!paths_fit(root.path(), usize::MAX).unwrap());
+        remove_tree(&root.path().join("folder")).unwrap();
+        assert!(paths_fit(root.path(), usize::MAX).unwrap());
+    }
+
+    #[test]
+    fn empty_files_count() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            std::fs::write(root.path().join(number.to_string()), "").unwrap();
+        }
+        assert!(used_bytes(root.path()) >= 100 * ENTRY_BYTES_MIN);
     }
 
     #[test]

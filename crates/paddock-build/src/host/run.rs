@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -36,6 +37,9 @@ const ACK_INTERVAL: u64 = 256;
 /// store. The runner says so before, in words.
 const PROCESS_TYPES_MAX: usize = 500;
 const COMMAND_BYTES_MAX: usize = 32 * 1024;
+/// The longest path of a file in a slug, in bytes, from the app's folder on: the kernel's limit less some room for
+/// where the folder lies.
+const SLUG_PATH_BYTES_MAX: usize = 4000;
 /// The longest description of a slug, in characters.
 const DESCRIPTION_CHARACTERS_MAX: usize = 500;
 
@@ -196,11 +200,7 @@ impl Builder {
         screen: &mut Screen,
         cancel: &CancellationToken,
     ) -> Result<(String, u64), BuildFailure> {
-        let Ok(tree) = workspace.tree() else {
-            let problem = "The build folder is gone: a buildpack has to leave it in its place";
-            screen.text(&output::problem(problem)).await;
-            return Err(BuildFailure::of(FailureKind::Compile));
-        };
+        let tree = finished_tree(workspace, screen).await?;
         screen.text(&format!("\n{}", output::step("Compressing..."))).await;
         let (log, mut said) = mpsc::channel(16);
         let spec = container::pack(request, workspace, tree);
@@ -258,6 +258,31 @@ impl Builder {
 
 fn platform(doing: &'static str, source: io::Error) -> BuildFailure {
     BuildFailure::platform(RuntimeError::host(doing, source))
+}
+
+/// The tree to pack. It is the tenant's, and the converter is not to be trusted with every tree: one of its releases
+/// writes behind its buffers when a path is longer than any may be.
+async fn finished_tree(workspace: &Workspace, screen: &mut Screen) -> Result<PathBuf, BuildFailure> {
+    let tree = workspace.tree();
+    let fits = match &tree {
+        Ok(tree) => {
+            let tree = tree.clone();
+            disk::blocking(move || disk::paths_fit(&tree, SLUG_PATH_BYTES_MAX))
+                .await
+                .map_err(|error| platform("could not look through the finished tree", error))?
+        }
+        Err(_) => true,
+    };
+    let problem = match tree {
+        Ok(tree) if fits => return Ok(tree),
+        Ok(_) => format!(
+            "The app has a path of more than {SLUG_PATH_BYTES_MAX} bytes or {} folders, which no slug can hold",
+            disk::DEPTH_MAX
+        ),
+        Err(_) => "The build folder is gone: a buildpack has to leave it in its place".to_owned(),
+    };
+    screen.text(&output::problem(&problem)).await;
+    Err(BuildFailure::of(FailureKind::Compile))
 }
 
 /// Ends when the build uses more than `limit` bytes of disk.

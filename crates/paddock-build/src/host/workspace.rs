@@ -3,6 +3,7 @@
 //! ```text
 //! plan.json  source      read-only in the container, readable for the build's user
 //! tmp/                   /tmp: build_XXXXXXXX (BUILD_DIR), codon/tmp/cache (CACHE_DIR), buildpacks
+//! var-tmp/               /var/tmp
 //! app/                   /app: HOME, private to the build
 //! result/                /build/result: what the runner reports
 //! slug/                  the converter's output
@@ -53,7 +54,7 @@ impl Workspace {
     ) -> io::Result<()> {
         remove_tree(&self.root)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
-        for name in ["tmp", "app", "result", "slug"] {
+        for name in ["tmp", "var-tmp", "app", "result", "slug"] {
             self.make_folder(&self.root.join(name))?;
         }
         self.write(&self.plan_file(), &serde_json::to_vec(&self.plan(config, request, has_cache))?)?;

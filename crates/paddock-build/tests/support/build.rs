@@ -22,6 +22,7 @@ use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ pub struct BuildFarm {
     pub layers: Arc<Layers>,
     host_stack: HostStack,
     id_base: u32,
+    names: AbortHandle,
 }
 
 /// An app that is built.
@@ -73,14 +75,23 @@ pub async fn with_farm<F: Future<Output = ()> + Send + 'static>(
     let farm = Arc::new(BuildFarm::open().await);
     let ended = tokio::spawn(test(Arc::clone(&farm))).await;
     farm.wait_for_clean_up().await;
+    // Its socket goes before its address does: the next farm may get the same one.
+    farm.names.abort();
+    while !farm.names.is_finished() {
+        tokio::task::yield_now().await;
+    }
     farm.runtime.destroy_instance().await.expect("the instance can be taken down");
     if let Err(panic) = ended {
         std::panic::resume_unwind(panic.into_panic());
     }
 }
 
+/// Only one farm at a time looks for a free network.
+static OPENING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 impl BuildFarm {
     async fn open() -> Self {
+        let _one_at_a_time = OPENING.lock().await;
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
@@ -98,8 +109,13 @@ impl BuildFarm {
         })
         .await
         .expect("the runtime works: these tests need root");
-        runtime.reconcile_network().await.expect("the network can be set up");
-        answer_names(runtime.bridge_address()).await;
+        let network = runtime.reconcile_network().await;
+        let names = answer_names(runtime.bridge_address()).await;
+        let (Ok(()), Ok(names)) = (&network, &names) else {
+            runtime.destroy_instance().await.expect("the instance can be taken down");
+            panic!("the network cannot be set up: {network:?} {names:?}");
+        };
+        let names = names.abort_handle();
         let layers = Arc::new(Layers::open(path("layers")).unwrap());
         let config = BuilderConfig {
             folder: path("builds"),
@@ -116,7 +132,7 @@ impl BuildFarm {
         let builder = Builder::new(config, shared, Arc::clone(&layers));
         // Far from the ranges of others: 65,536 ids for each farm.
         let id_base = 0x4000_0000 + ((entropy >> 64) as u32 & 0x0fff) * 65_536;
-        Self { folder, runtime, builder, layers, host_stack, id_base }
+        Self { folder, runtime, builder, layers, host_stack, id_base, names }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -291,14 +307,14 @@ pub fn tar(folder: &Path, file: &Path, options: &[&str]) {
 }
 
 /// Forwards the containers' questions of names to the machine's own resolver, as the router does.
-async fn answer_names(bridge: IpAddr) {
+async fn answer_names(bridge: IpAddr) -> std::io::Result<JoinHandle<()>> {
     let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let resolver =
         resolver.lines().find_map(|line| line.strip_prefix("nameserver ")?.trim().parse::<IpAddr>().ok());
-    let Some(resolver) = resolver else { return };
+    let Some(resolver) = resolver else { return Ok(tokio::spawn(async {})) };
     let socket =
         Arc::new(UdpSocket::bind((bridge, 53)).await.expect("nobody else answers on a bridge of ours"));
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         let mut question = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut question).await {
             let (question, socket) = (question[..length].to_vec(), Arc::clone(&socket));
@@ -310,7 +326,7 @@ async fn answer_names(bridge: IpAddr) {
                 socket.send_to(&answer[..length], from).await
             });
         }
-    });
+    }))
 }
 
 /// Where the package registries are, in case that is a range that containers do not reach by themselves.
