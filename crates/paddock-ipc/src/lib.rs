@@ -5,7 +5,7 @@
 //! * [`spool`]: output records on disk, written by shims and the router, read and acknowledged by the control plane.
 //! * [`routes`]: the route table and the other messages between `serve` and the router.
 //!
-//! Versioned by [`VERSION`]; a peer speaks its own and the one before.
+//! Versioned by [`VERSION`]; one version is spoken until a second exists.
 
 pub mod admin;
 pub mod frame;
