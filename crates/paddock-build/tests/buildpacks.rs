@@ -253,14 +253,11 @@ async fn a_build_is_held_within_its_limits() {
             .failed(FailureKind::TimedOut)
             .ends_with("waiting\n !     Build timed out (1 minutes)\n\n !     Push failed\n");
 
-        let app = App::with_buildpacks(&[&slow]);
-        let cancel = app.cancel.clone();
-        let cancelling = async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            cancel.cancel();
-        };
-        let (built, ()) = tokio::join!(farm.build(&app, &procfile), cancelling);
-        built.failed(FailureKind::Canceled).ends_with(" !     Build canceled\n\n !     Push failed\n");
+        let app = App { cancel_after: Some("waiting"), ..App::with_buildpacks(&[&slow]) };
+        farm.build(&app, &procfile)
+            .await
+            .failed(FailureKind::Canceled)
+            .ends_with("waiting\n !     Build canceled\n\n !     Push failed\n");
 
         let hungry = toy("hungry", "set -o pipefail; head -c 3G /dev/zero | tail -c 3G | wc -c");
         farm.build(&App::with_buildpacks(&[&hungry]), &procfile)

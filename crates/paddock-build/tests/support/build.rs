@@ -43,7 +43,8 @@ pub struct App {
     pub config_vars: ConfigVars,
     pub buildpacks: Vec<String>,
     pub time_limit: Duration,
-    pub cancel: CancellationToken,
+    /// The build is cancelled when it has said this.
+    pub cancel_after: Option<&'static str>,
 }
 
 /// How a build ended.
@@ -59,7 +60,7 @@ impl App {
             config_vars: ConfigVars::new(),
             buildpacks: Vec::new(),
             time_limit: Duration::from_secs(300),
-            cancel: CancellationToken::new(),
+            cancel_after: None,
         }
     }
 
@@ -142,9 +143,10 @@ impl BuildFarm {
     /// Waits until the files of all builds are deleted.
     async fn wait_for_clean_up(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let mut look = tokio::time::interval(Duration::from_millis(20));
         while std::fs::read_dir(self.path("builds")).is_ok_and(|entries| entries.count() > 0) {
             assert!(tokio::time::Instant::now() < deadline, "the files of builds are deleted");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            look.tick().await;
         }
     }
 
@@ -190,14 +192,19 @@ impl BuildFarm {
         };
         let build = request.build;
         let (log, mut pieces) = mpsc::channel::<bytes::Bytes>(64);
+        let cancel = CancellationToken::new();
+        let (cancelling, cancel_after) = (cancel.clone(), app.cancel_after);
         let reading = tokio::spawn(async move {
             let mut all = Vec::new();
             while let Some(piece) = pieces.recv().await {
                 all.extend_from_slice(&piece);
+                if cancel_after.is_some_and(|text| String::from_utf8_lossy(&all).contains(text)) {
+                    cancelling.cancel();
+                }
             }
             String::from_utf8_lossy(&all).into_owned()
         });
-        let result = self.builder.build(request, log, app.cancel.clone()).await;
+        let result = self.builder.build(request, log, cancel).await;
         assert!(!self.path("builds").join(build.to_string()).exists(), "a build leaves nothing behind");
         Built { result, log: reading.await.unwrap() }
     }
