@@ -4,6 +4,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -86,22 +87,21 @@ async fn serve(args: ServeArgs) -> Result<(), StartError> {
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
     control.ensure_first_account(&email, &paths.admin_password()).await?;
 
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    start_tasks(&control, &link, router, &paths, &tasks, &stop)?;
-    start_listeners(&control, api_socket, rendezvous_socket, &tasks, &stop);
+    let tasks = Tasks::new();
+    start_tasks(&control, &link, router, &paths, &tasks)?;
+    start_listeners(&control, api_socket, rendezvous_socket, &tasks);
     let admin = Arc::new(Admin {
         control: control.clone(),
         paths: paths.clone(),
-        stop: stop.clone(),
+        stop: tasks.stop.clone(),
         stop_kind: Mutex::new(StopKind::ServerOnly),
         waiting: Mutex::default(),
     });
     admin::listen(admin.clone())?;
     announce(&args, &paths);
-    wait_for_end(&stop).await?;
-    tasks.close();
-    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+    wait_for_end(&tasks.stop).await?;
+    tasks.tracker.close();
+    if tokio::time::timeout(DRAIN, tasks.tracker.wait()).await.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
     if *admin::lock(&admin.stop_kind) == StopKind::Everything {
@@ -110,7 +110,11 @@ async fn serve(args: ServeArgs) -> Result<(), StartError> {
     control.close().await;
     let _ = std::fs::remove_file(paths.admin_socket());
     drop(std::mem::take(&mut *admin::lock(&admin.waiting)));
-    Ok(())
+    if tasks.broken.load(Ordering::Relaxed) {
+        Err("a part of the server broke, see its log".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Makes the data directory: others may pass through it (the router and git run as users of their own), not list it.
@@ -182,32 +186,59 @@ async fn adopt_or_start(
     Ok(())
 }
 
+/// Everything that runs until the end. A task that ends by itself, by a panic or otherwise, ends the server: whoever
+/// watches over it starts it anew, rather than that, say, dynos are never looked after again.
+struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    broken: Arc<AtomicBool>,
+}
+
+impl Tasks {
+    fn new() -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), broken: Arc::default() }
+    }
+
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (stop, broken) = (self.stop.clone(), self.broken.clone());
+        self.tracker.spawn(async move {
+            let ended = tokio::spawn(task).await;
+            if !stop.is_cancelled() {
+                let error = ended.err().map(|error| error.to_string());
+                tracing::error!(error, "the task {name} has ended by itself: the server ends");
+                broken.store(true, Ordering::Relaxed);
+                stop.cancel();
+            }
+        });
+    }
+}
+
 /// Reconcilers, jobs, pushes. Order does not matter: each looks for itself.
 fn start_tasks(
     control: &Arc<Control>,
     link: &Arc<RouterLink>,
     router: Arc<RouterProcess>,
     paths: &Paths,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    tasks: &Tasks,
 ) -> Result<(), StartError> {
-    let wakes = &control.wakes;
-    tasks.spawn(keep_true(FormationReconciler::new(control.clone()), wakes.dynos.listen(), stop.clone()));
-    tasks.spawn(keep_true(
-        RouteReconciler::new(control.clone(), router),
-        wakes.routes.listen(),
-        stop.clone(),
-    ));
-    tasks.spawn(keep_true(OutputReconciler::new(control.clone()), wakes.output.listen(), stop.clone()));
+    let (wakes, stop) = (&control.wakes, &tasks.stop);
+    let formation = FormationReconciler::new(control.clone());
+    tasks.spawn("formation", keep_true(formation, wakes.dynos.listen(), stop.clone()));
+    let routes = RouteReconciler::new(control.clone(), router);
+    tasks.spawn("routes", keep_true(routes, wakes.routes.listen(), stop.clone()));
+    let output = OutputReconciler::new(control.clone());
+    tasks.spawn("output", keep_true(output, wakes.output.listen(), stop.clone()));
     let lines = RouterLines::new(control.clone(), link.clone(), paths.router().join("spool"));
-    tasks.spawn(keep_true(lines, wakes.output.listen(), stop.clone()));
-    tasks.spawn(keep_true(GarbageReconciler::new(control.clone()), wakes.garbage.listen(), stop.clone()));
-    tasks.spawn(keep_true(NetworkReconciler::new(control.clone()), wakes.network.listen(), stop.clone()));
-    tasks.spawn(wiring::pass_on_changes(control.clone(), stop.clone()));
+    tasks.spawn("router lines", keep_true(lines, wakes.output.listen(), stop.clone()));
+    let garbage = GarbageReconciler::new(control.clone());
+    tasks.spawn("garbage", keep_true(garbage, wakes.garbage.listen(), stop.clone()));
+    let network = NetworkReconciler::new(control.clone());
+    tasks.spawn("network", keep_true(network, wakes.network.listen(), stop.clone()));
+    tasks.spawn("changes", wiring::pass_on_changes(control.clone(), stop.clone()));
     let hooks = control.repositories().listen()?;
-    tasks.spawn(push::receive_pushes(control.clone(), hooks, stop.clone()));
+    tasks.spawn("pushes", push::receive_pushes(control.clone(), hooks, stop.clone()));
     let (runner, owner, token) = (control.clone(), uuid::Uuid::new_v4().to_string(), stop.clone());
-    tasks.spawn(async move {
+    tasks.spawn("jobs", async move {
         if let Err(error) = jobs::run(runner, owner, token).await {
             tracing::error!(error = wiring::chain(&error), "jobs are not run");
         }
@@ -219,12 +250,12 @@ fn start_listeners(
     control: &Arc<Control>,
     api_socket: UnixListener,
     rendezvous_socket: UnixListener,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    tasks: &Tasks,
 ) {
     let api = Arc::new(Api::new(control.clone()));
-    tasks.spawn(paddock_api::serve(api_socket, api.clone(), stop.clone()));
-    tasks.spawn(paddock_api::serve_rendezvous(rendezvous_socket, api, stop.clone()));
+    tasks.spawn("api", paddock_api::serve(api_socket, api.clone(), tasks.stop.clone()));
+    let sessions = paddock_api::serve_rendezvous(rendezvous_socket, api, tasks.stop.clone());
+    tasks.spawn("rendezvous", sessions);
 }
 
 fn announce(args: &ServeArgs, paths: &Paths) {
