@@ -253,6 +253,12 @@ async fn record_outcome(
         config: tx.config_vars(app.id).await?,
     };
     let release = add_release(&mut tx, app.id, draft).await?;
+    if let Some(detected) = &outcome.detected
+        && tx.buildpacks(app.id).await?.is_empty()
+    {
+        // What was detected once stays: later pushes do not depend on what detection would say then.
+        tx.replace_buildpacks(app.id, &[detected.as_str().to_owned()]).await?;
+    }
     tx.set_build_slug(build.id, slug.id).await?;
     tx.set_build_release(build.id, release.id).await?;
     tx.set_job_phase(lease, RELEASING).await?;

@@ -105,16 +105,14 @@ pub(super) fn prepare(
     Ok(Waiting { init: result?, reports, go })
 }
 
+/// Two processes report on one pipe: the intermediate one the number of pid 1, and pid 1 itself that it is ready. Either
+/// may come first.
 fn wait_until_ready(reports: &mut Reports) -> Result<Pid, StepError> {
-    let mut init = None;
+    let (mut init, mut is_ready) = (None, false);
     loop {
         match reports.next().doing(|| "wait for pid 1".to_owned())? {
             Some(Report::Pid(pid)) => init = Pid::from_raw(pid),
-            Some(Report::Ready) => {
-                return init
-                    .ok_or(io::ErrorKind::InvalidData)
-                    .doing(|| "learn the number of pid 1".to_owned());
-            }
+            Some(Report::Ready) => is_ready = true,
             Some(Report::Failed(error)) => {
                 reap(init);
                 return Err(error);
@@ -123,6 +121,9 @@ fn wait_until_ready(reports: &mut Reports) -> Result<Pid, StepError> {
                 reap(init);
                 return Err(io::ErrorKind::UnexpectedEof).doing(|| "wait for pid 1".to_owned());
             }
+        }
+        if let (Some(init), true) = (init, is_ready) {
+            return Ok(init);
         }
     }
 }
