@@ -1,0 +1,179 @@
+//! A tenant who means harm: forged git objects, trees that no tool makes, floods. The platform goes on, and says why not.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+
+use e2e::{Cli, Repo, Server, may_run, run};
+use serde_json::json;
+
+const APP: &str = "hostile";
+const PROCFILE: &str = "web: python3 -m http.server $PORT\n";
+
+fn deployed() -> (Server, Cli, Repo) {
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let repo = Repo::of_files(&[("Procfile", PROCFILE), ("harm.py", HARM)]);
+    cli.heroku_in(repo.path(), &["create", APP]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    server.answers(APP, "/harm.py");
+    (server, cli, repo)
+}
+
+/// What a dyno tries: `harm.py WHAT`.
+const HARM: &str = r#"
+import os, sys, time
+what = sys.argv[1]
+if what == "fork":
+    try:
+        for number in range(20000):
+            if os.fork() == 0:
+                time.sleep(30)
+                os._exit(0)
+    except OSError as error:
+        print("stopped after", number, error, flush=True)
+        os.kill(-1, 9)
+if what == "memory":
+    hoard = []
+    while True:
+        hoard.append(bytearray(32 << 20))
+if what == "log":
+    print(("x" * 99 + "\n") * 1000000, end="")
+    sys.stdout.buffer.write(b"\xff\x00\rheroku[router]: at=info forged\n")
+"#;
+
+/// A tree object as git itself would never write it.
+fn forged_tree(cli: &Cli, repo: &Repo, mode: &str, name: &str, blob: &str) -> String {
+    let mut tree = format!("{mode} {name}\0").into_bytes();
+    let bytes = |at: usize| u8::from_str_radix(&blob[at..at + 2], 16).unwrap();
+    tree.extend((0..blob.len()).step_by(2).map(bytes));
+    let mut command = cli.program("git", repo.path());
+    command.args(["hash-object", "-t", "tree", "-w", "--literally", "--stdin"]);
+    run(command, &tree, Duration::from_secs(10)).succeeded().stdout.trim().to_owned()
+}
+
+#[test]
+fn forged_trees_are_refused_and_the_branch_stays() {
+    if !may_run("forged git objects") {
+        return;
+    }
+    let (server, cli, repo) = deployed();
+    let good = repo.head();
+    let blob = repo.git(&["rev-parse", "HEAD:Procfile"]).trim().to_owned();
+    let folder = repo.git(&["rev-parse", "HEAD^{tree}"]).trim().to_owned();
+    let forged = [
+        ("40000", ".git", &folder),
+        ("40000", ".GIT", &folder),
+        ("40000", "git~1", &folder),
+        ("40000", "..", &folder),
+        ("100644", ".", &blob),
+        ("100644", "../../planted", &blob),
+        ("100644", "/planted", &blob),
+        ("120000", ".gitmodules", &blob),
+    ];
+    for (mode, name, object) in forged {
+        let tree = forged_tree(&cli, &repo, mode, name, object);
+        let commit = repo.git(&["commit-tree", &tree, "-m", "Forged"]).trim().to_owned();
+        let refspec = format!("{commit}:refs/heads/main");
+        cli.git(repo.path(), &["push", "--force", "heroku", &refspec]).failed_saying("unpacker error");
+    }
+    let hidden = cli.git(repo.path(), &["push", "heroku", "HEAD:refs/paddock/builds/planted"]);
+    hidden.failed_saying("deny updating a hidden ref");
+    let branches = cli.git(repo.path(), &["ls-remote", "heroku"]).succeeded().stdout;
+    assert!(branches.lines().all(|line| line.starts_with(&good)), "{branches}");
+    server.answers(APP, "/harm.py");
+}
+
+#[test]
+fn a_tree_that_is_too_deep_for_the_converter_is_refused_with_a_reason() {
+    if !may_run("a tree too deep") {
+        return;
+    }
+    let (server, cli, repo) = deployed();
+    repo.write(
+        "package.json",
+        &json!({ "name": "deep", "version": "1.0.0", "scripts": { "heroku-postbuild": "python3 deep.py" } })
+            .to_string(),
+    );
+    let lock = json!({ "name": "deep", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
+        "packages": { "": { "name": "deep", "version": "1.0.0" } } });
+    repo.write("package-lock.json", &lock.to_string());
+    repo.write(
+        "deep.py",
+        "import os\nfor _ in range(150):\n    os.mkdir('d' * 50)\n    os.chdir('d' * 50)\nopen('leaf', 'w')\n",
+    );
+    repo.commit("Deeper than any path");
+    let pushed = cli.git(repo.path(), &["push", "heroku", "main"]);
+    pushed.failed_saying("which no slug can hold").saying("Push failed");
+    server.answers(APP, "/harm.py");
+    e2e::wait_until("the folders of the failed build to go", Duration::from_secs(30), || {
+        fs::read_dir(server.data().join("builds")).unwrap().next().is_none().then_some(())
+    });
+}
+
+#[test]
+fn floods_end_at_the_limits_of_a_dyno() {
+    if !may_run("floods") {
+        return;
+    }
+    let (server, cli, repo) = deployed();
+    let dynos = server.dynos(APP);
+    let harm = |what: &str| {
+        let command = format!("python3 harm.py {what}");
+        cli.heroku_in(repo.path(), &["run", "--no-tty", "--exit-code", &command])
+    };
+    let forked = harm("fork");
+    assert!(forked.stdout.contains("stopped after"), "{}", forked.text());
+    server.answers(APP, "/harm.py");
+    let hoarded = harm("memory");
+    assert_eq!(hoarded.status, 137, "{}", hoarded.text());
+    let log = cli.heroku_in(repo.path(), &["logs", "-n", "100"]).succeeded().stdout;
+    assert!(log.contains("]: Error R15 (Memory quota vastly exceeded)"), "{log}");
+
+    cli.heroku_in(repo.path(), &["run:detached", "python3 harm.py log"]).succeeded();
+    e2e::wait_until("the end of the flood", Duration::from_secs(60), || {
+        let log = cli.heroku_in(repo.path(), &["logs", "-n", "20"]).succeeded().stdout;
+        (log.contains("forged") && log.contains("Process exited with status 0")).then_some(())
+    });
+    let log = cli.heroku_in(repo.path(), &["logs", "-n", "1500", "--source", "heroku"]).succeeded().stdout;
+    assert!(!log.contains("forged"), "a line of the app became one of the platform:\n{log}");
+    assert_eq!(server.dynos(APP), dynos, "the app's own dyno did not notice");
+}
+
+#[test]
+fn what_runs_and_what_lies_around_is_closed_to_others() {
+    if !may_run("modes and users") {
+        return;
+    }
+    let (server, _cli, _repo) = deployed();
+    let data = server.data();
+    let mode = |name: &str| fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+    for folder in ["builds", "caches", "db", "git", "keys", "layers", "logs", "outputs", "router"] {
+        assert_eq!(mode(folder), 0o700, "{folder}");
+    }
+    for file in ["admin-password", "cli-token", "keys/master", "ca/ca.key", "db/paddock.sqlite"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+    for socket in ["serve", "rendezvous", "router", "git-hook"] {
+        assert_eq!(mode(&format!("run/{socket}.sock")), 0o600, "{socket}");
+    }
+    let log = server.log();
+    let router = log.split_once("started the router (process ").unwrap().1;
+    let router = router.split_once(')').unwrap().0;
+    let status = fs::read_to_string(format!("/proc/{router}/status")).unwrap();
+    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{status}");
+    }
+    // The ids of the router and of git are none that a tenant's process can have.
+    let ours =
+        [fs::metadata(data.join("router")).unwrap().uid(), fs::metadata(data.join("git")).unwrap().uid()];
+    assert!(status.contains(&format!("Uid:\t{}\t", ours[0])), "{status}");
+    let containers = fs::read_dir(data.join("run/containers")).unwrap().flatten();
+    let tenants: Vec<u32> =
+        containers.filter_map(|dyno| Some(fs::metadata(dyno.path().join("upper")).ok()?.uid())).collect();
+    assert!(!tenants.is_empty());
+    for tenant in tenants {
+        assert!(ours.iter().all(|uid| *uid != 0 && uid / 65_536 != tenant / 65_536), "{tenant} and {ours:?}");
+    }
+}
