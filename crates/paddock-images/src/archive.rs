@@ -61,7 +61,7 @@ pub enum ArchiveError {
     #[error("source archive: it is empty")]
     Empty,
     /// It cannot be read: truncated, damaged, not a tar.
-    #[error("source archive: could not be read after {after:?}")]
+    #[error("source archive: {}", unreadable_place(.after))]
     Unreadable {
         /// The last entry that could be read; empty before the first.
         after: String,
@@ -69,6 +69,14 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
+}
+
+/// How far an archive could be read.
+fn unreadable_place(after: &str) -> String {
+    match after {
+        "" => "it is no whole tar archive, gzipped or not".to_owned(),
+        after => format!("it could not be read after {after:?}: it is damaged or cut off"),
+    }
 }
 
 /// What is wrong with an entry.

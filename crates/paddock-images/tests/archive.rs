@@ -247,7 +247,8 @@ fn what_is_no_archive_is_unreadable_or_empty() {
     assert!(matches!(Tar::default().check(), Err(ArchiveError::Empty)));
     let text = "not a tar at all\n".repeat(100);
     let unreadable = check_source_archive(text.as_bytes(), &LIMITS);
-    assert!(matches!(unreadable, Err(ArchiveError::Unreadable { .. })), "{unreadable:?}");
+    let Err(error @ ArchiveError::Unreadable { .. }) = unreadable else { panic!("{unreadable:?}") };
+    assert_eq!(error.to_string(), "source archive: it is no whole tar archive, gzipped or not");
     let whole = Tar::default().file("first").entry(EntryType::Regular, b"second", b"", &[1; 2000]).end();
     let cut = check_source_archive(&whole[..2500], &LIMITS);
     let Err(ArchiveError::Unreadable { after, .. }) = cut else { panic!("{cut:?}") };
