@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use paddock_core::ReleaseId;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_ipc::routes::{AppRoute, DynoRoute, RouteTable, Web};
 use paddock_store::{App, DesiredDynoState, Dyno, Formation};
@@ -120,9 +121,9 @@ impl Control {
         }
         for app in apps {
             let formation = self.store.formation(app.id).await?;
-            let deployed = self.current_dyno_release(&app).await?.is_some();
+            let release = self.current_dyno_release(&app).await?.map(|release| release.id);
             table.hosts.insert(format!("{}.{}", app.name, self.config.domain), app.id.to_string());
-            let web = web_of(deployed, &formation, dynos.remove(&app.id).unwrap_or_default());
+            let web = web_of(release, &formation, dynos.remove(&app.id).unwrap_or_default());
             let pages = self.error_pages(&app).await?;
             table.apps.insert(app.id.to_string(), route_of(&app, web, pages));
         }
@@ -147,10 +148,8 @@ fn route_of(app: &App, web: Web, [error_page_url, maintenance_page_url]: [Option
 }
 
 /// What there is to route to. Precedence of the answers: contract `platform-behaviour.md`, end of the H table.
-fn web_of(deployed: bool, formation: &[Formation], dynos: Vec<Dyno>) -> Web {
-    if !deployed {
-        return Web::Blank;
-    }
+fn web_of(release: Option<ReleaseId>, formation: &[Formation], dynos: Vec<Dyno>) -> Web {
+    let Some(release) = release else { return Web::Blank };
     let wanted = formation.iter().any(|row| row.process_type.is_web() && row.quantity > 0);
     let web: Vec<_> = dynos
         .into_iter()
@@ -162,10 +161,11 @@ fn web_of(deployed: bool, formation: &[Formation], dynos: Vec<Dyno>) -> Web {
         Web::None
     } else if !up.is_empty() {
         Web::Up { dynos: up }
-    } else if !web.is_empty() && web.iter().all(|dyno| dyno.state == DynoState::Crashed) {
-        Web::Crashed
     } else {
-        Web::Starting
+        // What an older release's dynos came to says nothing of this one's, which may not have begun yet.
+        let mut current = web.iter().filter(|dyno| dyno.release_id == release).peekable();
+        let has_crashed = current.peek().is_some() && current.all(|dyno| dyno.state == DynoState::Crashed);
+        if has_crashed { Web::Crashed } else { Web::Starting }
     }
 }
 

@@ -120,7 +120,15 @@ impl NodeBuild<'_> {
     }
 
     fn npm(&self, arguments: &[&str]) -> Result<bool, Stop> {
-        let mut npm = self.program("npm");
+        let mut npm = match self.toolchain.runs_the_stacks_npm() {
+            true => self.program("npm"),
+            // npm itself runs on the stack's Node.js; what it starts finds the app's in its path.
+            false => {
+                let mut npm = self.program("/usr/bin/node");
+                npm.arg("/usr/bin/npm");
+                npm
+            }
+        };
         npm.args(arguments);
         let status = session::show_indented(npm).map_err(Stop::io("could not run npm"))?;
         Ok(status.success())

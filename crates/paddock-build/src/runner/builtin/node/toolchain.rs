@@ -11,6 +11,9 @@ use crate::runner::session;
 use crate::runner::stop::Stop;
 use crate::source::remove_any;
 
+/// The oldest Node.js that npm of our days runs on.
+const OLDEST_FOR_NPM: u64 = 18;
+
 /// Node.js and npm.
 pub(super) struct Toolchain {
     pub(super) node: Version,
@@ -20,6 +23,11 @@ pub(super) struct Toolchain {
 }
 
 impl Toolchain {
+    /// Whether the app's Node.js is young enough for the stack's npm.
+    pub(super) fn runs_the_stacks_npm(&self) -> bool {
+        self.fetched.is_none() || self.node.0 >= OLDEST_FOR_NPM
+    }
+
     /// Folders to put before the usual path at build time.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         self.fetched.iter().filter_map(|program| program.parent()).map(Path::to_owned).collect()
@@ -125,6 +133,24 @@ fn fetch(build: &BuiltinBuild<'_>, range: &str, stacks: &Toolchain) -> Result<Op
     Ok(Some(Toolchain { node, npm: stacks.npm.clone(), fetched: Some(program) }))
 }
 
+/// The program in an installed package. Packages of old versions hold it in an archive of its own.
+fn program_of(build: &BuiltinBuild<'_>, package: &Path) -> Option<PathBuf> {
+    let program = package.join("bin/node");
+    if program.is_file() {
+        return Some(program);
+    }
+    let is_archive = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".tar.gz"));
+    let archive = fs::read_dir(package).ok()?.flatten().map(|entry| entry.path()).find(is_archive)?;
+    let mut tar = build.program("tar");
+    tar.current_dir(package).arg("-xzf").arg(archive).args([
+        "--strip-components=2",
+        "--wildcards",
+        "*/bin/node",
+    ]);
+    session::capture(tar).ok().filter(|captured| captured.status.success())?;
+    Some(package.join("node")).filter(|program| program.is_file())
+}
+
 /// Installs the package and keeps its program alone; or what npm said.
 fn install(
     build: &BuiltinBuild<'_>,
@@ -151,7 +177,9 @@ fn install(
     if !captured.status.success() {
         return Ok(Err(String::from_utf8_lossy(&captured.stderr).into_owned()));
     }
-    let installed = folder.join("node_modules").join(name).join("bin/node");
+    let Some(installed) = program_of(build, &folder.join("node_modules").join(name)) else {
+        return Ok(Err(format!("the package {name} for {range} holds no program")));
+    };
     fs::copy(installed, program)
         .and_then(|_| remove_any(&folder))
         .map_err(Stop::io("could not keep the Node.js that was fetched"))?;
