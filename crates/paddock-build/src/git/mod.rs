@@ -127,6 +127,12 @@ fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// Gives a program a second name: the git user may run it there although it may not enter the program's own folder,
+/// such as a build below a home that is its owner's alone. A copy where it lies on another file system.
+fn link_or_copy(program: &Path, name: &Path) -> std::io::Result<()> {
+    std::fs::hard_link(program, name).or_else(|_| std::fs::copy(program, name).map(drop))
+}
+
 impl Repositories {
     /// Prepares the folders, the hook and git's configuration.
     ///
@@ -148,7 +154,7 @@ impl Repositories {
         let next = hooks.join("proc-receive.next");
         // Replaced by a rename, so that a push that is under way finds the old or the new one.
         let _ = std::fs::remove_file(&next);
-        std::os::unix::fs::symlink(hook_program, &next)
+        link_or_copy(hook_program, &next)
             .and_then(|()| std::fs::rename(&next, &hook))
             .map_err(|error| io(&hook, error))?;
         Ok(Self { config: Arc::new(config), pushes: listener::Pushes::default(), creating: Arc::default() })

@@ -122,6 +122,14 @@ fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
     let failed = |error: io::Error| format!("could not use the data folder {}: {error}", data.display());
     std::fs::create_dir_all(data).map_err(failed)?;
     let data = std::fs::canonicalize(data).map_err(failed)?;
+    if let Some(closed) = closed_to_others(&data).map_err(failed)? {
+        let (data, closed) = (data.display(), closed.display());
+        return Err(format!(
+            "the data folder {data} lies below {closed}, which only its owner may enter. The router and git run as \
+             users of their own and must pass. Choose another folder, such as /var/lib/paddock, or: chmod o+x {closed}"
+        )
+        .into());
+    }
     let paths = Paths::new(data);
     std::fs::set_permissions(&paths.data, PermissionsExt::from_mode(0o711))?;
     for folder in [paths.run(), paths.data.join("sources")] {
@@ -135,6 +143,16 @@ fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700))?;
     }
     Ok(paths)
+}
+
+/// The first folder above `data` that users other than its owner may not pass through.
+fn closed_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
+    for folder in data.ancestors().skip(1) {
+        if std::fs::metadata(folder)?.permissions().mode() & 0o001 == 0 {
+            return Ok(Some(folder.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// One server at a time for a data directory: the kernel lets go of the lock however we end.
