@@ -118,7 +118,7 @@ async fn an_uploaded_archive_is_checked_first() {
         farm.build_source(&App::new(), upload(None))
             .await
             .failed(FailureKind::Source)
-            .says("could not be read");
+            .says("no whole tar archive");
     })
     .await;
 }
