@@ -62,6 +62,9 @@ const COPIED: [&str; 17] = [
     "terminfo",
 ];
 
+/// How often a path is opened anew when the kernel says "again".
+const OPEN_TRIES: u32 = 1000;
+
 /// Links of this folder are taken as links: they lead from `/usr` to `/usr`.
 const ALTERNATIVES: &str = "etc/alternatives";
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -226,7 +229,17 @@ impl HostRoot {
     /// Opens what a path leads to, links followed below the root; `None` when it leads nowhere.
     fn open_at(&self, path: &str) -> Result<Option<File>, HostStackError> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        // The kernel answers "again" when anything on the machine was renamed or mounted while it followed `..`: it
+        // cannot tell then whether the path stayed inside. Bounded, since somebody may rename without end.
+        let open = || rustix::fs::openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+        let mut opened = open();
+        for _ in 0..OPEN_TRIES {
+            if !matches!(opened, Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)) {
+                break;
+            }
+            opened = open();
+        }
+        match opened {
             Ok(file) => Ok(Some(file.into())),
             Err(error) if matches!(io::Error::from(error).kind(), io::ErrorKind::NotFound) => Ok(None),
             Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR | rustix::io::Errno::NXIO) => Ok(None),

@@ -257,11 +257,23 @@ fn attach_host_folder(
     move_mount(&clone, c"", &target, c"", flags).doing(|| format!("attach {} inside", mount.target))
 }
 
+/// How often a path is opened anew when the kernel says "again".
+const OPEN_TRIES: u32 = 1000;
+
 /// Opens a path inside the root, making what is missing. No link of an image leads outside.
 fn target_inside(root: BorrowedFd<'_>, path: &str, is_folder: bool, base: u32) -> Result<OwnedFd, StepError> {
     let doing = || format!("make {path} inside");
     let open = |path: &str, flags: OFlags, mode: Mode| {
-        rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT)
+        // "Again": something on the machine was renamed or mounted while `..` of a link was followed.
+        let once = || rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT);
+        let mut opened = once();
+        for _ in 0..OPEN_TRIES {
+            if !matches!(opened, Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)) {
+                break;
+            }
+            opened = once();
+        }
+        opened
     };
     let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
     if names.is_empty() || names.contains(&"..") {
