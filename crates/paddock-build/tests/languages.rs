@@ -5,7 +5,7 @@ mod support;
 use std::process::Command;
 
 use paddock_build::FailureKind;
-use support::build::{App, Built, with_farm, write_tree};
+use support::build::{App, Built, package_hosts, with_farm, write_tree};
 
 const MANAGE: &str = "import os, sys\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n\
     from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n";
@@ -107,10 +107,10 @@ requires-python = ">=3.11"
 [[package]]
 name = "iniconfig"
 version = "2.0.0"
-source = { registry = "https://pypi.org/simple" }
-sdist = { url = "https://files.pythonhosted.org/packages/d7/4b/cbd8e699e64a6f16ca3a8220661b5f83792b3017d0f79807cb8708d33913/iniconfig-2.0.0.tar.gz", hash = "sha256:2d91e135bf72d31a410b17c16da610a82cb55f6b0477d1a902134b24a455b8b3", size = 4646 }
+source = { registry = "INDEX" }
+sdist = { url = "https://FILES/packages/d7/4b/cbd8e699e64a6f16ca3a8220661b5f83792b3017d0f79807cb8708d33913/iniconfig-2.0.0.tar.gz", hash = "sha256:2d91e135bf72d31a410b17c16da610a82cb55f6b0477d1a902134b24a455b8b3", size = 4646 }
 wheels = [
-    { url = "https://files.pythonhosted.org/packages/ef/a6/62565a6e1cf69e10f5727360368e451d4b7f58beeac6173dc9db836a5b46/iniconfig-2.0.0-py3-none-any.whl", hash = "sha256:b6a85871a79d2e3b22d2d1b94ac2824226a63c6b741c88f7ae975f18b6778374", size = 5892 },
+    { url = "https://FILES/packages/ef/a6/62565a6e1cf69e10f5727360368e451d4b7f58beeac6173dc9db836a5b46/iniconfig-2.0.0-py3-none-any.whl", hash = "sha256:b6a85871a79d2e3b22d2d1b94ac2824226a63c6b741c88f7ae975f18b6778374", size = 5892 },
 ]
 
 [[package]]
@@ -124,7 +124,9 @@ dependencies = [
 [package.metadata]
 requires-dist = [{ name = "iniconfig", specifier = "==2.0.0" }]
 "#;
-    write_tree(folder, &[("uv.lock", lock)]);
+    let hosts = package_hosts();
+    let lock = lock.replace("INDEX", &hosts.python_index).replace("FILES", &hosts.python_files);
+    write_tree(folder, &[("uv.lock", &lock)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

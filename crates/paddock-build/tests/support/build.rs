@@ -336,10 +336,39 @@ async fn answer_names(bridge: IpAddr) -> std::io::Result<JoinHandle<()>> {
     }))
 }
 
+/// The hosts of the package registries, as this machine's own clients name them.
+#[derive(Debug, Clone)]
+pub struct PackageHosts {
+    /// Python's index, an address.
+    pub python_index: String,
+    /// The host that Python's packages come from.
+    pub python_files: String,
+    /// npm's registry, an address.
+    pub npm: String,
+}
+
+/// Asks pip and npm.
+pub fn package_hosts() -> PackageHosts {
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().expect("pip and npm are installed");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let ask = "from pip._internal.models.index import PyPI as i; print(i.simple_url, i.file_storage_domain)";
+    let python = said("/usr/bin/python3", &["-c", ask]);
+    let (index, files) = python.split_once(' ').expect("pip knows its index");
+    PackageHosts {
+        python_index: index.trim_end_matches('/').to_owned(),
+        python_files: files.to_owned(),
+        npm: said("npm", &["config", "get", "registry"]),
+    }
+}
+
 /// Where the package registries are, in case that is a range that containers do not reach by themselves.
 fn registries() -> Vec<String> {
-    let names = ["pypi.org", "files.pythonhosted.org", "registry.npmjs.org"];
-    let found = names.iter().filter_map(|name| (*name, 443).to_socket_addrs().ok()).flatten();
+    let hosts = package_hosts();
+    let host = |address: &str| address.split('/').nth(2).unwrap_or_default().to_owned();
+    let names = [host(&hosts.python_index), hosts.python_files, host(&hosts.npm)];
+    let found = names.iter().filter_map(|name| (name.as_str(), 443).to_socket_addrs().ok()).flatten();
     let mut networks: Vec<String> =
         found.filter(SocketAddr::is_ipv4).map(|address| format!("{}/32", address.ip())).collect();
     networks.sort();
