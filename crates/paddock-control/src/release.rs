@@ -62,6 +62,7 @@ impl Control {
         let app = self.visible_app(actor, app).await?;
         let all = VersionRange { from: None, to: None, order: Order::Ascending, max: u32::MAX };
         let rows = self.store.releases(app.id, all).await.map_err(failed("list releases"))?;
+        let app = self.app_after(app).await?;
         let mut emails = Emails::new(self);
         let mut releases = Vec::with_capacity(rows.len());
         for row in rows {
@@ -77,7 +78,14 @@ impl Control {
     pub async fn release(&self, actor: &Actor, app: &str, release: &str) -> Result<Release> {
         let app = self.visible_app(actor, app).await?;
         let row = self.release_row(&app, release).await?;
+        let app = self.app_after(app).await?;
         self.release_view(&app, row, &mut Emails::new(self)).await
+    }
+
+    /// The app as it is after its releases were read: what has succeeded by then is not shown as not current.
+    async fn app_after(&self, app: App) -> Result<App> {
+        let again = self.store.app(app.id).await.map_err(failed("read an app"))?;
+        again.ok_or_else(|| Error::not_found("app"))
     }
 
     /// Rolls back to a release (its slug *and* its config vars), or releases a slug again with the config vars of now.
@@ -192,7 +200,7 @@ impl Control {
             user_id: row.account_id,
             user_email: emails.of(row.account_id).await?,
             slug_id: row.slug_id,
-            current: app.current_release_id == Some(row.id),
+            current: row.status == ReleaseStatus::Succeeded && app.current_release_id == Some(row.id),
             eligible_for_rollback: eligible_for_rollback(&row),
             status: row.status,
             output_secret,
