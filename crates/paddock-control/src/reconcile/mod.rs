@@ -13,6 +13,7 @@ pub mod formation;
 pub mod garbage;
 pub mod network;
 pub mod output;
+pub mod router_lines;
 pub mod routes;
 
 /// What one pass did.

@@ -1,39 +1,29 @@
-//! Keeps the output of dynos and the router's lines flowing into the apps' logs, each line once and in order.
+//! Keeps the output of dynos flowing into the apps' logs, each line once and in order.
 //!
 //! A line is acknowledged to its spool only after the log plane has it on disk; what comes again after a crash is
 //! dropped there by its number. Design, section 6, "log line".
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use paddock_core::ContainerId;
 use paddock_core::log::{LogLine, Source};
-use paddock_core::{AppId, ContainerId};
-use paddock_ipc::spool::{Reader, Record};
 use paddock_runtime::{Output, Stream};
 use paddock_telemetry::{OutputError, OutputWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
 use crate::label::{self, DynoContainer};
-use crate::router_link::RouterLink;
 use crate::{Control, Result};
 
 /// Most lines that are made durable together.
 const BATCH: usize = 1000;
 /// How long a batch may wait to become larger: an fsync costs more.
 const GATHER: Duration = Duration::from_millis(3);
-/// How often the router's spool is looked at; nothing wakes us for it.
-const ROUTER_LOOK: Duration = Duration::from_millis(100);
-/// Bytes of the router's spool that are read at once.
-const ROUTER_BATCH_BYTES: usize = 256 * 1024;
-/// The log plane's name for the router's spool.
-const ROUTER_SPOOL: Uuid = Uuid::from_u128(0x7061_6464_6f63_6b00_0000_726f_7574_6572);
 
 /// Containers whose output is in the log to its end: they can be removed.
 #[derive(Debug, Default)]
@@ -184,63 +174,4 @@ fn line_of(dyno: &str, output: Output) -> LogLine {
     let source = if output.stream == Stream::Notice { Source::Heroku } else { Source::App };
     let text = String::from_utf8_lossy(&output.bytes).into_owned();
     LogLine { at: output.at, source, process: dyno.to_owned(), text }
-}
-
-/// Carries the router's lines into the apps' logs.
-pub struct RouterLines {
-    control: Arc<Control>,
-    link: Arc<RouterLink>,
-    reader: Option<Reader>,
-    spool: PathBuf,
-}
-
-impl RouterLines {
-    /// From the router's spool folder; `link` takes the acknowledgements.
-    #[must_use]
-    pub fn new(control: Arc<Control>, link: Arc<RouterLink>, spool: PathBuf) -> Self {
-        Self { control, link, reader: None, spool }
-    }
-
-    async fn read(&mut self) -> Result<Vec<Record>> {
-        let mut reader = self.reader.take().unwrap_or_else(|| Reader::new(&self.spool, 0));
-        let read = tokio::task::spawn_blocking(move || {
-            let records = reader.next_batch(ROUTER_BATCH_BYTES);
-            (reader, records)
-        });
-        let (reader, records) =
-            read.await.map_err(|error| Error::internal("read the router's spool", error))?;
-        let records = records.map_err(|error| Error::internal("read the router's spool", error))?;
-        self.reader = Some(reader);
-        Ok(records)
-    }
-}
-
-#[async_trait]
-impl Reconciler for RouterLines {
-    const NAME: &'static str = "router lines";
-    const INTERVAL: Duration = ROUTER_LOOK;
-
-    async fn pass(&mut self) -> Result<PassReport> {
-        let records = self.read().await?;
-        let Some(last) = records.last().map(|record| record.seq) else { return Ok(PassReport::default()) };
-        let mut by_app: HashMap<AppId, Vec<(u64, LogLine)>> = HashMap::new();
-        for record in records {
-            let text = String::from_utf8_lossy(&record.bytes).into_owned();
-            let line = LogLine { at: record.at, source: Source::Heroku, process: "router".into(), text };
-            by_app.entry(AppId::from_uuid(record.key)).or_default().push((record.seq, line));
-        }
-        let mut report = PassReport { again_in: Some(Duration::ZERO), ..PassReport::default() };
-        for (app, lines) in by_app {
-            report.done += lines.len();
-            if let Err(error) = self.control.logs.append_from(app, ROUTER_SPOOL, lines).await {
-                // One app's log that cannot be written does not hold back the others' lines.
-                report.failed += 1;
-                tracing::error!(app.id = %app, error = chain(&error), "router lines of an app are lost");
-            }
-        }
-        if let Err(error) = self.link.ack(last).await {
-            tracing::debug!(error = chain(&error), "could not acknowledge router lines; the next ones will");
-        }
-        Ok(report)
-    }
 }
