@@ -118,8 +118,8 @@ fn committed(root: &Path, file: &str, state: &str) -> Result<Vec<String>, String
 struct Routes {
     /// Method and path shape of every route.
     built: BTreeSet<(String, String)>,
-    /// Paths that are answered `not_found` by name.
-    not_built: Vec<String>,
+    /// Paths that are answered `not_found` by name, and what they would need.
+    not_built: Vec<(String, String)>,
 }
 
 /// Has the API crate's example list its routes.
@@ -128,7 +128,9 @@ fn routes(root: &Path) -> Result<Routes, String> {
     let mut routes = Routes { built: BTreeSet::new(), not_built: Vec::new() };
     for (method, path) in text.lines().filter_map(|line| line.split_once(' ')) {
         if method == "not_built" {
-            routes.not_built.push(path.to_owned());
+            let (path, what) = path.split_once(' ').unwrap_or((path, ""));
+            let what = what.trim_end_matches(" is").trim_end_matches(" are");
+            routes.not_built.push((path.to_owned(), what.to_owned()));
         } else {
             routes.built.insert((method.to_owned(), shape(path)));
         }
@@ -174,14 +176,13 @@ fn api_rows(contract: &Path, routes: &Routes) -> Result<Vec<Row>, String> {
             let method = link["method"].as_str().unwrap_or_default().to_uppercase();
             let path = readable(link["href"].as_str().unwrap_or_default());
             let key = (method.clone(), shape(&path));
-            let state = if routes.built.contains(&key) {
-                "built"
-            } else if routes.not_built.iter().any(|pattern| covers(pattern, &key.1)) {
-                "not_found"
-            } else {
-                "missing"
+            let refusal = routes.not_built.iter().find(|(pattern, _)| covers(pattern, &key.1));
+            let (state, remark) = match (routes.built.contains(&key), refusal) {
+                (true, _) => ("built", String::new()),
+                (false, Some((_, what))) => ("not_found", format!("not built: {what}")),
+                (false, None) => ("missing", String::new()),
             };
-            rows.push(Row { what: format!("{method} {path}"), state, remark: String::new() });
+            rows.push(Row { what: format!("{method} {path}"), state, remark });
         }
     }
     rows.sort_by(|a, b| a.what.split(' ').nth(1).cmp(&b.what.split(' ').nth(1)).then(a.what.cmp(&b.what)));

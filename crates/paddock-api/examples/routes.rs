@@ -5,7 +5,7 @@ fn main() {
     for route in paddock_api::routes() {
         println!("{} {}", route.method, route.path);
     }
-    for (path, _) in paddock_api::NOT_BUILT {
-        println!("not_built {path}");
+    for (path, what) in paddock_api::NOT_BUILT {
+        println!("not_built {path} {what}");
     }
 }

@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE};
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, LAST_MODIFIED};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use paddock_wire as wire;
+use paddock_wire::Dated;
 use paddock_wire::range::{self, Attribute, InvalidRange, Page, Range};
 use serde::Serialize;
 
@@ -71,10 +72,14 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for Asked {
     }
 }
 
-impl<T: Serialize> IntoResponse for Answer<T> {
+impl<T: Serialize + Dated> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         let mut response = json(self.status, &self.body);
         response.headers_mut().extend(self.headers);
+        let changed_at = self.body.changed_at().and_then(|at| HeaderValue::try_from(at.http_date()).ok());
+        if let Some(changed_at) = changed_at {
+            response.headers_mut().insert(LAST_MODIFIED, changed_at);
+        }
         response
     }
 }

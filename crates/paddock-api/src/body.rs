@@ -38,7 +38,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Problem> {
+/// The whole body of a JSON request, read or not.
+pub(crate) async fn read(request: Request) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), JSON_BYTES_MAX);
     match tokio::time::timeout(JSON_TIME_MAX, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

@@ -5,19 +5,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{ACCEPT, AUTHORIZATION, VARY};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderName, HeaderValue, Method};
 use paddock_core::ErrorId;
 use paddock_core::error::chain;
-use paddock_wire::{accept, etag};
-use sha2::{Digest, Sha256};
+use paddock_wire::accept;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -130,34 +127,4 @@ pub(crate) async fn authenticate(State(api): State<Arc<Api>>, mut request: Reque
     response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining.unwrap_or(0)));
     response.headers_mut().insert(VARY, HeaderValue::from_name(AUTHORIZATION));
     response
-}
-
-/// Tags successful JSON bodies with a digest of their bytes and answers 304 to who has that body already.
-pub(crate) async fn conditional(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let known: Vec<_> = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
-    let response = next.run(request).await;
-    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json");
-    if !response.status().is_success() || !is_json || method == Method::HEAD {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    // Handlers' JSON is whole in memory; collecting it neither waits nor fails.
-    let Ok(bytes) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return Problem::new(ErrorId::InternalServerError, "Internal server error.").into_response();
-    };
-    let tag = format!("\"{}\"", hex(&Sha256::digest(&bytes)[..16]));
-    let names_it = |value: &HeaderValue| value.to_str().is_ok_and(|text| etag::if_none_match(text, &tag));
-    if method == Method::GET && known.iter().any(names_it) {
-        parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers.remove(CONTENT_TYPE);
-        parts.headers.insert(ETAG, HeaderValue::try_from(tag).expect("hexadecimal digits in quotes"));
-        return Response::from_parts(parts, Body::empty());
-    }
-    parts.headers.insert(ETAG, HeaderValue::try_from(tag).expect("hexadecimal digits in quotes"));
-    Response::from_parts(parts, Body::from(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,6 +13,8 @@ mod answer;
 mod authentication;
 mod body;
 mod client;
+mod conditional;
+mod cors;
 mod layers;
 mod not_built;
 mod problem;

@@ -11,7 +11,7 @@ use paddock_wire::{ErrorBody, accept::NotAcceptable};
 use crate::answer;
 
 /// An answer that is not a success.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Problem {
     id: ErrorId,
     message: String,

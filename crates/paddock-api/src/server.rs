@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::client::Client;
-use crate::{Api, proxy_header, routes};
+use crate::{Api, conditional, proxy_header, routes};
 
 /// How long a connection may take to send its PROXY header and each request's head.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -81,5 +81,19 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<http::Response<Body>, std::convert::Infallible> {
     request.extensions_mut().insert(client);
-    router.oneshot(request.map(Body::new)).await
+    let mut request = request.map(Body::new);
+    override_method(&mut request);
+    let (request, _turn) = conditional::weigh(&router, request).await;
+    router.oneshot(request).await
+}
+
+/// Clients that can send nothing but GET and POST name the method in a header of a POST.
+/// Before routing, so that it is the method everywhere.
+fn override_method(request: &mut Request<Body>) {
+    let meant = request.headers().get("x-http-method-override").map(HeaderValue::as_bytes);
+    let meant = meant.and_then(|method| Method::from_bytes(&method.to_ascii_uppercase()).ok());
+    let known = [Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
+    if let Some(method) = meant.filter(|method| request.method() == Method::POST && known.contains(method)) {
+        *request.method_mut() = method;
+    }
 }

@@ -49,6 +49,7 @@ mod launch;
 pub mod log_session;
 pub mod output;
 mod platform_log;
+pub mod platform_status;
 pub mod push;
 pub mod reconcile;
 pub mod release;

@@ -62,6 +62,16 @@ impl Schema {
         })
     }
 
+    /// What the list behind this link can be sorted by, as far as the schema says.
+    #[must_use]
+    pub fn ranges_of(&self, method: &str, path: &str) -> Vec<String> {
+        let definitions =
+            self.0.get("definitions").and_then(Value::as_object).into_iter().flat_map(Map::values);
+        let links = definitions.filter_map(|definition| definition.get("links")?.as_array()).flatten();
+        let ranges = links.filter(|link| is_link(link, method, path)).filter_map(|link| link.get("ranges"));
+        ranges.filter_map(Value::as_array).flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// Every method and path of the schema, with `{}` for segments that stand for something.
     #[must_use]
     pub fn links(&self) -> Vec<(String, String)> {

@@ -83,3 +83,18 @@ pub struct Update {
     /// The new name.
     pub name: Option<String>,
 }
+
+/// Body of `POST /filters/apps`. Without a list of ids nothing is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Filter {
+    /// What the apps must be among.
+    #[serde(rename = "in")]
+    pub among: Option<Among>,
+}
+
+/// The ids that apps must be among.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Among {
+    /// UUIDs.
+    pub id: Option<Vec<String>>,
+}

@@ -40,3 +40,10 @@ pub struct Create {
     /// The certificate; the client always sends the key, mostly null.
     pub sni_endpoint: Option<Identity>,
 }
+
+/// Body of `PATCH /apps/{app}/domains/{domain}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Update {
+    /// The certificate; null for none.
+    pub sni_endpoint: Option<Identity>,
+}

@@ -6,6 +6,12 @@ pub fn if_none_match(header: &str, tag: &str) -> bool {
     header.trim() == "*" || tags(header).any(|candidate| opaque(candidate) == opaque(tag))
 }
 
+/// Whether an `If-Match` header names `tag` (with its quotes), by strong comparison: a weak tag names nothing.
+#[must_use]
+pub fn if_match(header: &str, tag: &str) -> bool {
+    header.trim() == "*" || (!tag.starts_with("W/") && tags(header).any(|candidate| candidate == tag))
+}
+
 fn opaque(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
@@ -46,10 +52,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_strong_tags_allow_a_change() {
+        for header in ["\"a\"", "*", "\"x\", \"a\""] {
+            assert!(if_match(header, "\"a\""), "{header}");
+        }
+        for header in ["", "W/\"a\"", "\"b\"", "a"] {
+            assert!(!if_match(header, "\"a\""), "{header}");
+        }
+        assert!(!if_match("W/\"a\"", "W/\"a\""));
+    }
+
     proptest! {
         #[test]
         fn no_header_panics(header in ".*") {
             let _ = if_none_match(&header, "\"a\"");
+            let _ = if_match(&header, "\"a\"");
         }
     }
 }

@@ -133,7 +133,8 @@ fn read_option(option: &str, range: &mut Range) -> Result<(), InvalidRange> {
     Ok(())
 }
 
-/// What a list can be sorted by. Its values must be distinct, or pages would lose things.
+/// What a list can be sorted by. Things of one value stay on one page, which they may make longer than asked: else the
+/// next page, which begins after a value, would leave some of them out.
 #[derive(Debug)]
 pub struct Attribute<T> {
     /// Its name in the header.
@@ -216,8 +217,12 @@ pub fn paginate<T>(
         keyed.retain(|(key, _)| direct(key, &end).is_le());
     }
 
-    let more = keyed.len() > range.max;
-    keyed.truncate(range.max);
+    let mut length = range.max.min(keyed.len());
+    while length > 0 && length < keyed.len() && keyed[length - 1].0 == keyed[length].0 {
+        length += 1;
+    }
+    let more = keyed.len() > length;
+    keyed.truncate(length);
     let ends = keyed.first().zip(keyed.last()).map(|((first, _), (last, _))| (first.clone(), last.clone()));
     Ok(Page {
         accept_ranges,
@@ -327,6 +332,17 @@ mod tests {
         assert_eq!(page.content_range.as_deref(), Some("version 12..8"));
         assert_eq!(page.next_range.as_deref(), Some("version ]8..; max=5, order=desc"));
         assert_eq!(page.accept_ranges, "id, version");
+    }
+
+    #[test]
+    fn things_of_one_value_stay_on_one_page() {
+        let by_kind = [Attribute { name: "kind", key: |n: &i64| Key::Number(n / 3) }];
+        let page =
+            |header: &str| paginate((0..9).collect(), &parse(Some(header)).unwrap(), &by_kind).unwrap();
+        let first = page("kind ..; max=1");
+        assert_eq!((first.items, first.next_range.as_deref()), (vec![0, 1, 2], Some("kind ]0..; max=1")));
+        let last = page("kind ]1..; max=2");
+        assert_eq!((last.items, last.next_range), (vec![6, 7, 8], None));
     }
 
     #[test]

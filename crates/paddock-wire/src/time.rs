@@ -16,6 +16,12 @@ impl Time {
         let nearest = if micros < 0 { Timestamp::MIN } else { Timestamp::MAX };
         Self(Timestamp::from_microsecond(micros).unwrap_or(nearest))
     }
+
+    /// As HTTP headers have it: `Sun, 01 Jan 2012 12:00:00 GMT` (RFC 9110, 5.6.7).
+    #[must_use]
+    pub fn http_date(self) -> String {
+        self.0.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
 }
 
 impl fmt::Display for Time {
@@ -38,6 +44,10 @@ mod tests {
     fn times_have_whole_seconds_in_utc() {
         assert_eq!(Time::from_unix_micros(1_325_419_200_999_999).to_string(), "2012-01-01T12:00:00Z");
         assert_eq!(Time::from_unix_micros(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(
+            Time::from_unix_micros(1_325_419_200_999_999).http_date(),
+            "Sun, 01 Jan 2012 12:00:00 GMT"
+        );
         for far in [i64::MIN, i64::MAX] {
             assert!(Time::from_unix_micros(far).to_string().ends_with('Z'));
         }

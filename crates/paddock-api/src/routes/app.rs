@@ -15,9 +15,10 @@ use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
 use crate::body::{Json, OptionalJson};
 
-const SORTED_BY: [Attribute<wire::App>; 2] = [
+const SORTED_BY: [Attribute<wire::App>; 3] = [
     Attribute { name: "id", key: |app| Key::Text(app.id.clone()) },
     Attribute { name: "name", key: |app| Key::Text(app.name.clone()) },
+    Attribute { name: "updated_at", key: |app| Key::Text(app.updated_at.to_string()) },
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -25,6 +26,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(Access::Token, "/apps", create),
         get(Access::Token, "/apps", list),
         get(Access::Token, "/users/{user}/apps", list_of_user),
+        post(Access::Token, "/filters/apps", filter),
         get(Access::Token, "/apps/{app}", info),
         patch(Access::Token, "/apps/{app}", update),
         delete(Access::Token, "/apps/{app}", destroy),
@@ -58,6 +60,22 @@ async fn list_of_user(
 ) -> Reply<Vec<wire::App>> {
     let apps = api.control.list_apps_of_user(&actor, &user).await?;
     page(apps.into_iter().map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
+}
+
+/// A list, not a creation, although it is asked for by POST: the ids would not fit into an address.
+async fn filter(
+    By(actor): By,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+    OptionalJson(body): OptionalJson<wire::app::Filter>,
+) -> Reply<Vec<wire::App>> {
+    let ids = body.among.and_then(|among| among.id);
+    let apps = api.control.list_apps(&actor).await?;
+    let wanted = apps.into_iter().filter(|app| {
+        let id = app.id.to_string();
+        ids.as_ref().is_none_or(|ids| ids.contains(&id))
+    });
+    page(wanted.map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
 }
 
 async fn info(

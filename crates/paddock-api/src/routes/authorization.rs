@@ -7,6 +7,7 @@ use paddock_control::authorization::{Authorization, AuthorizationChange, Authori
 use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
+use super::nothing_attached::BY_ID;
 use super::time::time;
 use super::{Access, Endpoint, Segments, delete, get, patch, post};
 use crate::Api;
@@ -88,8 +89,8 @@ async fn regenerate(
 }
 
 /// Browser sessions do not exist yet, so the list of them is truly empty.
-async fn sessions(By(_): By) -> Reply<Vec<wire::IdOnly>> {
-    Ok(ok(Vec::new()))
+async fn sessions(By(_): By, Asked(range): Asked) -> Reply<Vec<wire::IdOnly>> {
+    page(Vec::new(), &range, &[BY_ID])
 }
 
 /// The logout command calls this and wants exactly "no such session" (contract `heroku-cli.md`, 2).

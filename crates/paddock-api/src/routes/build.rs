@@ -15,8 +15,10 @@ use crate::authentication::By;
 use crate::body::Json;
 use crate::client::Origin;
 
-const SORTED_BY: [Attribute<wire::Build>; 1] =
-    [Attribute { name: "id", key: |build| Key::Text(build.id.clone()) }];
+const SORTED_BY: [Attribute<wire::Build>; 2] = [
+    Attribute { name: "id", key: |build| Key::Text(build.id.clone()) },
+    Attribute { name: "started_at", key: |build| Key::Text(build.created_at.to_string()) },
+];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![

@@ -6,12 +6,17 @@ use axum::extract::State;
 use paddock_control::buildpack_installation::BuildpackInstallation;
 use paddock_wire as wire;
 use paddock_wire::buildpack_installation::Replace;
+use paddock_wire::range::{Attribute, Key};
 
 use super::{Access, Endpoint, Segments, get, put};
 use crate::Api;
-use crate::answer::{Reply, ok};
+use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
 use crate::body::Json;
+
+/// The order is the content.
+const SORTED_BY: [Attribute<wire::BuildpackInstallation>; 1] =
+    [Attribute { name: "ordinal", key: |installation| Key::Number(installation.ordinal) }];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -20,14 +25,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Not paged: the order is the content, and the client sends an empty Range.
 async fn list(
     By(actor): By,
+    Asked(range): Asked,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::BuildpackInstallation>> {
     let list = api.control.list_buildpack_installations(&actor, &app).await?;
-    Ok(ok(list.into_iter().map(view).collect()))
+    page(list.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
 async fn replace(

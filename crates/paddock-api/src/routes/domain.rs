@@ -6,10 +6,11 @@ use axum::extract::State;
 use paddock_control::domain::Domain;
 use paddock_core::ErrorId;
 use paddock_wire as wire;
+use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post};
+use super::{Access, Endpoint, Segments, delete, get, patch, post};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -26,6 +27,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get(Access::Token, "/apps/{app}/domains", list),
         post(Access::Token, "/apps/{app}/domains", create),
         get(Access::Token, "/apps/{app}/domains/{domain}", info),
+        patch(Access::Token, "/apps/{app}/domains/{domain}", update),
         delete(Access::Token, "/apps/{app}/domains/{domain}", remove),
     ]
 }
@@ -46,9 +48,7 @@ async fn create(
     Segments(app): Segments<String>,
     Json(body): Json<wire::domain::Create>,
 ) -> Reply<wire::Domain> {
-    if body.sni_endpoint.is_some() {
-        return Err(Problem::new(ErrorId::NotFound, "Certificates are not built on this server yet."));
-    }
+    refuse_certificate(body.sni_endpoint.as_ref())?;
     Ok(created(view(api.control.add_domain(&actor, &app, &body.hostname).await?)))
 }
 
@@ -58,6 +58,25 @@ async fn info(
     Segments((app, domain)): Segments<(String, String)>,
 ) -> Reply<wire::Domain> {
     Ok(ok(view(api.control.domain(&actor, &app, &domain).await?)))
+}
+
+/// A domain has one thing that can be changed, its certificate, and only "none" of that is built.
+async fn update(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, domain)): Segments<(String, String)>,
+    Json(body): Json<wire::domain::Update>,
+) -> Reply<wire::Domain> {
+    let domain = api.control.domain(&actor, &app, &domain).await?;
+    refuse_certificate(body.sni_endpoint.as_ref())?;
+    Ok(ok(view(domain)))
+}
+
+fn refuse_certificate(sni_endpoint: Option<&Identity>) -> Result<(), Problem> {
+    match sni_endpoint {
+        None => Ok(()),
+        Some(_) => Err(Problem::new(ErrorId::NotFound, "Certificates are not built on this server yet.")),
+    }
 }
 
 async fn remove(

@@ -6,7 +6,7 @@ use paddock_core::dyno::DynoSize;
 use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
-use super::{Access, Endpoint, Segments, get};
+use super::{Access, Endpoint, Segments, generation, get};
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
 use crate::problem::Problem;
@@ -74,10 +74,7 @@ fn view(size: DynoSize) -> wire::DynoSize {
         product_dyno_tier: name.split('-').next().unwrap_or_default().to_ascii_lowercase(),
         name,
         private_space_only: false,
-        generation: wire::NamedRef {
-            id: fixed_id("generation", "cedar").to_string(),
-            name: "cedar".to_owned(),
-        },
+        generation: generation::reference(),
         infrastructure_tier: "production".to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use paddock_core::ErrorId;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
-use crate::{Api, layers, not_built};
+use crate::{Api, conditional, cors, layers, not_built};
 
 mod account;
 mod app;
@@ -28,13 +28,16 @@ mod dyno;
 mod dyno_size;
 mod feature;
 mod formation;
+mod generation;
 mod git;
 mod hello;
 mod log_session;
 mod nothing_attached;
 mod output;
+mod platform_status;
 mod region;
 mod release;
+mod schema;
 mod slug;
 mod source;
 mod stack;
@@ -91,6 +94,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         dyno_size::endpoints(),
         feature::endpoints(),
         formation::endpoints(),
+        generation::endpoints(),
         log_session::endpoints(),
         nothing_attached::endpoints(),
         region::endpoints(),
@@ -112,6 +116,8 @@ fn open() -> impl Iterator<Item = Endpoint> {
         hello::endpoints(),
         log_session::streams(),
         output::endpoints(),
+        platform_status::endpoints(),
+        schema::endpoints(),
         source::uploads(),
     ]
     .into_iter()
@@ -124,11 +130,15 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .fallback(not_built::fallback)
         .method_not_allowed_fallback(not_built::fallback)
         // Innermost, so that only what an authenticated client gets is tagged, and 304 still counts as a request.
-        .layer(from_fn(layers::conditional))
+        .layer(from_fn(conditional::tag))
         // After Accept: a client of another version learns that before anything else.
         .layer(from_fn_with_state(api.clone(), layers::authenticate))
-        .layer(from_fn(layers::accept_version));
+        .layer(from_fn(layers::accept_version))
+        // A browser asks ahead of a call without token or version.
+        .layer(from_fn(cors::share));
     gathered(open())
+        // What is public and JSON is tagged like the rest; streams pass untouched.
+        .layer(from_fn(conditional::tag))
         .merge(platform)
         // Inside the record, so that a panic is recorded like any other failure.
         .layer(from_fn(layers::guard))

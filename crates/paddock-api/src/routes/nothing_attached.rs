@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use paddock_wire as wire;
+use paddock_wire::range::{Attribute, Key};
 
 use super::{Access, Endpoint, Segments, get};
 use crate::Api;
-use crate::answer::{Reply, ok};
+use crate::answer::{Asked, Reply, page};
 use crate::authentication::By;
+
+/// What lists of things that are only known by their id are sorted by.
+pub(super) const BY_ID: Attribute<wire::IdOnly> =
+    Attribute { name: "id", key: |thing| Key::Text(thing.id.clone()) };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     ["/apps/{app}/addons", "/apps/{app}/addon-attachments", "/apps/{app}/sni-endpoints"]
@@ -19,9 +24,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn nothing(
     By(actor): By,
+    Asked(range): Asked,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::IdOnly>> {
     api.control.app(&actor, &app).await?;
-    Ok(ok(Vec::new()))
+    page(Vec::new(), &range, &[BY_ID])
 }

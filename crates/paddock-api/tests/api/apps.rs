@@ -100,3 +100,22 @@ async fn a_destroyed_app_is_gone_and_its_name_is_free() {
     assert_eq!(t.get("/apps/doomed").send().await.refusal(), (404, "not_found"));
     t.app("doomed").await;
 }
+
+#[tokio::test]
+async fn apps_are_filtered_by_id() {
+    let t = TestPaddock::start().await;
+    let (one, other) = (t.app("filtered-a").await, t.app("filtered-b").await);
+    let filter =
+        |filter: serde_json::Value| t.post("/filters/apps").range("id ..; max=1000;").json(filter).send();
+    let found = filter(json!({ "in": { "id": [one["id"], "01234567-89ab-cdef-0123-456789abcdef"] } })).await;
+    assert_eq!(found.expect(200), &json!([one]));
+    assert_eq!(filter(json!({})).await.expect(200).as_array().unwrap().len(), 2);
+    let first = t.post("/filters/apps").range("name ..; max=1").json(json!({})).send().await;
+    assert_eq!(
+        (first.expect(206), first.header("next-range")),
+        (&json!([one]), Some("name ]filtered-a..; max=1"))
+    );
+    let foreign =
+        t.post("/filters/apps").stranger().json(json!({ "in": { "id": [other["id"]] } })).send().await;
+    assert_eq!(foreign.expect(200), &json!([]));
+}

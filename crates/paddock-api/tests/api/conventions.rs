@@ -68,6 +68,101 @@ async fn a_known_body_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_change_with_a_condition_is_made_only_on_what_was_seen() {
+    let t = TestPaddock::start().await;
+    t.app("seen").await;
+    let change = |tag: String, on: bool| {
+        t.patch("/apps/seen").header("if-match", &tag).json(json!({ "maintenance": on })).send()
+    };
+    let seen = t.get("/apps/seen").send().await.header("etag").unwrap().to_owned();
+    for other in ["\"x\"".to_owned(), format!("W/{seen}"), "nonsense".to_owned()] {
+        let refused = change(other, true).await;
+        assert_eq!(refused.refusal(), (412, "precondition_failed"));
+        assert!(refused.header("request-id").is_some() && refused.header("ratelimit-remaining").is_some());
+    }
+    assert_eq!(t.get("/apps/seen").send().await.body["maintenance"], false);
+    // Of two that saw the same, one comes first.
+    t.clock.advance(std::time::Duration::from_secs(1));
+    let (one, other) = tokio::join!(change(seen.clone(), true), change(seen.clone(), true));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412]);
+    change("*".to_owned(), false).await.expect(200);
+    assert_eq!(change(seen, true).await.refusal(), (412, "precondition_failed"));
+    let nothing = t.delete("/apps/absent").header("if-match", "*").send().await;
+    assert_eq!(nothing.refusal(), (412, "precondition_failed"), "nothing is not something");
+    let anonymous = t.delete("/apps/seen").anonymous().header("if-match", "*").send().await;
+    assert_eq!(anonymous.refusal(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn a_method_may_come_in_a_header_of_a_post() {
+    let t = TestPaddock::start().await;
+    t.app("spoken").await;
+    let said = |method: &str| t.post("/apps/spoken").header("x-http-method-override", method);
+    said("PATCH").json(json!({ "maintenance": true })).send().await.expect(200);
+    assert_eq!(said("get").send().await.expect(200)["maintenance"], true);
+    assert_eq!(said("CONNECT").send().await.refusal(), (404, "not_found"));
+    let not_from_get = t.get("/apps/spoken").header("x-http-method-override", "DELETE").send().await;
+    not_from_get.expect(200);
+    said("DELETE").send().await.expect(200);
+    assert_eq!(t.get("/apps/spoken").send().await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_call() {
+    let t = TestPaddock::start().await;
+    for path in ["/apps", "/apps/x/dynos", "/no/such/path"] {
+        let asked = t.call("OPTIONS", path).anonymous().without_header("accept");
+        let asked = asked.header("origin", "https://page.example");
+        let asked = asked.header("access-control-request-method", "PATCH").send().await;
+        assert_eq!(asked.status, 204, "{path}");
+        assert_eq!(asked.header("access-control-allow-origin"), Some("*"));
+        assert!(asked.header("access-control-allow-methods").unwrap().contains("PATCH"));
+        assert!(asked.header("access-control-allow-headers").unwrap().contains("Authorization"));
+        assert_eq!(asked.header("access-control-allow-credentials"), None);
+    }
+    let answer = t.get("/account").header("origin", "https://page.example").send().await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert!(answer.header("access-control-expose-headers").unwrap().contains("Next-Range"));
+}
+
+#[tokio::test]
+async fn answers_tell_when_what_they_show_was_changed() {
+    let t = TestPaddock::start().await;
+    let app = t.app("dated").await;
+    let shown = t.get("/apps/dated").send().await;
+    let changed = shown.header("last-modified").unwrap().to_owned();
+    let clock = app["updated_at"].as_str().unwrap()[11..19].to_owned();
+    assert!(changed.ends_with(&format!("{clock} GMT")), "{changed} for {}", app["updated_at"]);
+    assert_eq!(t.get("/apps").send().await.header("last-modified"), Some(changed.as_str()));
+    assert_eq!(t.get("/apps/dated/config-vars").send().await.header("last-modified"), None);
+}
+
+#[tokio::test]
+async fn the_api_describes_itself_and_tells_how_it_is() {
+    let t = TestPaddock::start().await;
+    let schema = t.get("/schema").anonymous().send().await;
+    let links = &schema.expect(200)["definitions"]["apps"]["links"];
+    assert!(
+        links
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|link| link["href"] == "/apps/{app}" && link["method"] == "PATCH")
+    );
+    let tag = schema.header("etag").unwrap();
+    assert_eq!(t.get("/schema").anonymous().header("if-none-match", tag).send().await.status, 304);
+    let status = t.get("/api/v4/current-status").anonymous().without_header("accept").send().await;
+    let expected = json!([{ "system": "Apps", "status": "green" }, { "system": "Tools", "status": "green" }]);
+    assert_eq!((&status.expect(200)["status"], &status.body["incidents"]), (&expected, &json!([])));
+    t.store.close().await;
+    let status = t.get("/api/v4/current-status").anonymous().send().await;
+    assert_eq!(status.expect(200)["status"][1], json!({ "system": "Tools", "status": "red" }));
+    assert_eq!(status.body["incidents"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn lists_are_cut_into_pages_that_lead_on() {
     let t = TestPaddock::start().await;
     for name in ["paged-a", "paged-b", "paged-c"] {
@@ -76,7 +171,7 @@ async fn lists_are_cut_into_pages_that_lead_on() {
     let first = t.get("/apps").range("name ..; max=2").send().await;
     first.expect(206);
     assert_eq!(first.header("content-range"), Some("name paged-a..paged-b"));
-    assert_eq!(first.header("accept-ranges"), Some("id, name"));
+    assert_eq!(first.header("accept-ranges"), Some("id, name, updated_at"));
     let next = first.header("next-range").unwrap().to_owned();
     let second = t.get("/apps").range(&next).send().await;
     assert_eq!(second.expect(200)[0]["name"], "paged-c");

@@ -56,3 +56,18 @@ async fn a_wildcard_does_not_cover_another_owners_name() {
     assert_eq!(below.refusal(), (422, "invalid_params"));
     t.post("/apps/mine/domains").json(body("a.example.org")).send().await.expect(201);
 }
+
+#[tokio::test]
+async fn a_domain_without_a_certificate_stays_without() {
+    let t = TestPaddock::start().await;
+    t.app("plain").await;
+    let domain = json!({ "hostname": "www.example.com", "sni_endpoint": null });
+    t.post("/apps/plain/domains").json(domain).send().await.expect(201);
+    let update = |certificate: serde_json::Value| {
+        t.patch("/apps/plain/domains/www.example.com").json(json!({ "sni_endpoint": certificate })).send()
+    };
+    assert_eq!(update(json!(null)).await.expect(200)["sni_endpoint"], json!(null));
+    let refused = update(json!("tokyo-1050")).await;
+    assert_eq!(refused.refusal(), (404, "not_found"));
+    assert!(refused.body["message"].as_str().unwrap().contains("Certificates"), "{}", refused.body);
+}

@@ -75,6 +75,7 @@ async fn of_accounts(c: &mut Checker<'_>) {
 async fn of_apps(c: &mut Checker<'_>) {
     c.send("POST", "/apps", "/apps", json!({ "name": "shaped" })).await;
     c.get("/apps", "/apps").await;
+    c.send("POST", "/filters/apps", "/filters/apps", json!({})).await;
     c.get("/users/{u}/apps", "/users/~/apps").await;
     c.get("/apps/{a}", "/apps/shaped").await;
     c.send("PATCH", "/apps/{a}", "/apps/shaped", json!({ "maintenance": true })).await;
@@ -85,6 +86,8 @@ async fn of_apps(c: &mut Checker<'_>) {
     let domain = json!({ "hostname": "www.example.com", "sni_endpoint": null });
     c.send("POST", "/apps/{a}/domains", "/apps/shaped/domains", domain).await;
     c.get("/apps/{a}/domains/{d}", "/apps/shaped/domains/www.example.com").await;
+    let update = json!({ "sni_endpoint": null });
+    c.send("PATCH", "/apps/{a}/domains/{d}", "/apps/shaped/domains/www.example.com", update).await;
     c.get("/apps/{a}/features", "/apps/shaped/features").await;
     c.send("PATCH", "/apps/{a}/features/{f}", "/apps/shaped/features/preboot", json!({ "enabled": true }))
         .await;
@@ -128,7 +131,7 @@ async fn of_deployed_apps(c: &mut Checker<'_>) {
 }
 
 async fn of_fixed_things(c: &mut Checker<'_>) {
-    for list in ["/stacks", "/regions", "/dyno-sizes"] {
+    for list in ["/stacks", "/regions", "/dyno-sizes", "/generations"] {
         let all = c.get(list, list).await;
         let name = all[0]["name"].as_str().unwrap().to_owned();
         c.get(&format!("{list}/{{x}}"), &format!("{list}/{name}")).await;

@@ -59,7 +59,9 @@ async fn the_buildpack_registry_knows_what_is_built_in() {
 #[tokio::test]
 async fn fixed_things_are_found_by_name_and_id() {
     let t = TestPaddock::start().await;
-    for (list, name) in [("/stacks", "host"), ("/regions", "us"), ("/dyno-sizes", "Standard-1X")] {
+    for (list, name) in
+        [("/stacks", "host"), ("/regions", "us"), ("/dyno-sizes", "Standard-1X"), ("/generations", "cedar")]
+    {
         let all = t.get(list).send().await;
         let one = all.expect(200).as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
         for identity in [name, one["id"].as_str().unwrap()] {

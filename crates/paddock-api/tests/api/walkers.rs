@@ -21,6 +21,7 @@ async fn filled(t: &TestPaddock, route: &Route) -> String {
         "{dyno}" => "web.1".to_owned(),
         "{feature}" => "preboot".to_owned(),
         "{formation}" | "{type}" => "web".to_owned(),
+        "{generation}" => "cedar".to_owned(),
         "{region}" => "us".to_owned(),
         "{release}" => "v3".to_owned(),
         "{session}" => "~".to_owned(),
@@ -43,6 +44,7 @@ fn body_for(route: &Route) -> Value {
         ("PATCH", "/apps/{app}/formation") => json!({ "updates": [] }),
         ("PUT", "/apps/{app}/buildpack-installations") => json!({ "updates": [] }),
         ("POST", "/apps/{app}/dynos" | "/apps/{app}/dynos/{dyno}") => json!({ "command": "ls" }),
+        ("PATCH", "/apps/{app}/domains/{domain}") => json!({ "sni_endpoint": null }),
         ("POST", "/apps/{app}/domains") => json!({ "hostname": "walk.example.org", "sni_endpoint": null }),
         ("POST", "/apps/{app}/builds") => json!({ "source_blob": { "url": "x" } }),
         ("PATCH", path) if path.contains("/features/") => json!({ "enabled": true }),
@@ -71,7 +73,7 @@ async fn without_a_token_nothing_is_answered() {
         let expected = match route.access {
             Access::Token | Access::Challenge => 401,
             Access::Secret => 404,
-            Access::Public if route.path == "/" => 200,
+            Access::Public if ["/", "/schema", "/api/v4/current-status"].contains(&route.path) => 200,
             Access::Public => 404,
         };
         assert_eq!(answer.status.as_u16(), expected, "{} {}", route.method, route.path);
@@ -85,7 +87,7 @@ async fn a_stranger_finds_nothing_of_somebody_elses() {
     let t = walked_app().await;
     let before = t.get("/apps/walked").send().await.body;
     for route in routes().iter().filter(|route| route.path.contains('{')) {
-        let fixed = ["/stacks/", "/regions/", "/dyno-sizes/"];
+        let fixed = ["/stacks/", "/regions/", "/dyno-sizes/", "/generations/"];
         if fixed.iter().any(|prefix| route.path.starts_with(prefix)) || !matches!(route.access, Access::Token)
         {
             continue;
@@ -98,23 +100,115 @@ async fn a_stranger_finds_nothing_of_somebody_elses() {
     assert_eq!(before, after, "nothing was changed");
 }
 
+/// What a list is asked for by: GET, but for the one whose question does not fit into an address.
+fn is_list(route: &Route) -> bool {
+    route.method == "GET" || route.path == "/filters/apps"
+}
+
 #[tokio::test]
-async fn a_bad_range_is_told_by_every_list_that_is_cut() {
+async fn every_list_is_cut_by_every_form_of_range() {
     let t = walked_app().await;
     let mut lists = 0;
-    for route in routes().iter().filter(|r| r.method == "GET" && matches!(r.access, Access::Token)) {
+    for route in routes().iter().filter(|route| is_list(route) && matches!(route.access, Access::Token)) {
         let path = filled(&t, route).await;
-        let good = t.get(&path).send().await;
-        if good.header("accept-ranges").is_none() {
+        let ask = |range: &str| t.call(route.method, &path).range(range).json(json!({})).send();
+        let whole = ask("").await;
+        let Some(items) = whole.body.as_array() else { continue };
+        lists += 1;
+        let names =
+            whole.header("accept-ranges").unwrap_or_else(|| panic!("{path} is a list and has no ranges"));
+        for bad in [
+            "bytes=0-9",
+            "nope ..",
+            "id",
+            "id ..; max=0",
+            "id ..; order=sideways",
+            "..",
+            "id ]..",
+            "id ..; x=1",
+        ] {
+            assert_eq!(ask(bad).await.refusal(), (416, "requested_range_not_satisfiable"), "{path}: {bad}");
+        }
+        for name in names.split(", ") {
+            let ascending = ask(&format!("{name} ..; order=asc,max=1000")).await;
+            let descending = ask(&format!("{name} ..; max=1000, order=desc;")).await;
+            assert_eq!(ascending.expect(200).as_array().unwrap().len(), items.len(), "{path} by {name}");
+            let mut reversed = descending.expect(200).as_array().unwrap().clone();
+            reversed.reverse();
+            if name != "updated_at" && name != "started_at" {
+                assert_eq!(&reversed, ascending.body.as_array().unwrap(), "{path} by {name}");
+            }
+            // One after the other, each page leading on by an exclusive start, is the whole.
+            let mut joined = Vec::new();
+            let mut next = Some(format!("{name} ..; max=1"));
+            while let Some(range) = next {
+                let page = ask(&range).await;
+                next = page.header("next-range").map(str::to_owned);
+                assert_eq!(page.status.as_u16(), if next.is_some() { 206 } else { 200 }, "{path}: {range}");
+                assert!(
+                    next.as_ref().is_none_or(|next| next.starts_with(&format!("{name} ]"))),
+                    "{path}: {next:?}"
+                );
+                assert_eq!(page.header("content-range").is_some(), !items.is_empty(), "{path}: {range}");
+                joined.extend(page.body.as_array().unwrap().iter().cloned());
+            }
+            assert_eq!(&joined, ascending.body.as_array().unwrap(), "{path} by {name}");
+        }
+    }
+    assert!(lists >= 18, "only {lists} lists were found");
+}
+
+/// The published schema says by what some lists can be sorted.
+#[tokio::test]
+async fn lists_are_sorted_by_all_that_the_schema_names() {
+    let Some(schema) = paddock_testkit::schema::Schema::published() else {
+        eprintln!("not run: no contract folder (PADDOCK_CONTRACT_DIR)");
+        return;
+    };
+    let t = walked_app().await;
+    let mut compared = 0;
+    for route in routes().iter().filter(|route| is_list(route)) {
+        let wanted = schema.ranges_of(route.method, route.path);
+        if wanted.is_empty() {
             continue;
         }
-        lists += 1;
-        for bad in ["bytes=0-9", "nope ..", "id", "id ..; max=0", "id ..; order=sideways"] {
-            let answer = t.get(&path).range(bad).send().await;
-            assert_eq!(answer.refusal(), (416, "requested_range_not_satisfiable"), "{path}: {bad}");
-        }
-        let one = t.get(&path).range("id ..; max=1").send().await;
-        assert_eq!(one.header("next-range").is_some(), one.status == 206, "{path}");
+        compared += 1;
+        let answer = t.call(route.method, &filled(&t, route).await).json(json!({})).send().await;
+        let names: Vec<_> = answer.header("accept-ranges").unwrap_or_default().split(", ").collect();
+        assert!(
+            wanted.iter().all(|name| names.contains(&name.as_str())),
+            "{}: {wanted:?} and {names:?}",
+            route.path
+        );
     }
-    assert!(lists >= 12, "only {lists} lists were found");
+    assert!(compared >= 4, "only {compared} lists were compared");
+}
+
+#[tokio::test]
+async fn everything_that_can_be_looked_at_has_a_tag_and_is_not_sent_twice() {
+    let t = walked_app().await;
+    let mut walked = 0;
+    for route in routes().iter().filter(|r| r.method == "GET" && matches!(r.access, Access::Token)) {
+        let path = filled(&t, route).await;
+        let first = t.get(&path).send().await;
+        if !first.status.is_success() {
+            assert_eq!(first.refusal(), (404, "not_found"), "{path}");
+            continue;
+        }
+        walked += 1;
+        let tag = first.header("etag").unwrap_or_else(|| panic!("{path} has no tag")).to_owned();
+        for name in ["request-id", "ratelimit-remaining", "access-control-allow-origin"] {
+            assert!(first.header(name).is_some(), "{path} has no {name}");
+        }
+        // What is left of the rate limit is another number each time.
+        if path != "/account/rate-limits" {
+            let again = t.get(&path).header("if-none-match", &tag).send().await;
+            assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0), "{path}");
+            assert_eq!(again.header("etag"), Some(tag.as_str()), "{path}");
+        }
+        let text = String::from_utf8(first.bytes.to_vec()).unwrap();
+        let pretty = serde_json::to_string_pretty(&first.body).unwrap();
+        assert!(text.lines().count() == pretty.lines().count(), "{path} is not printed for people: {text}");
+    }
+    assert!(walked >= 40, "only {walked} were looked at");
 }

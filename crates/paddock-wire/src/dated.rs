@@ -1,0 +1,67 @@
+//! When what an answer shows was changed: its `Last-Modified` header.
+
+use std::collections::BTreeMap;
+
+use crate::time::Time;
+use crate::{
+    Account, App, Authorization, Build, BuildpackInstallation, Collaborator, Domain, Dyno, DynoSize, Empty,
+    Feature, Formation, Generation, IdOnly, LogSession, RateLimit, Region, Release, Slug, Source, Stack,
+};
+
+/// What every answered shape says of itself.
+pub trait Dated {
+    /// When it was last changed; `None` for what keeps no such time.
+    fn changed_at(&self) -> Option<Time>;
+}
+
+/// The newest of the list.
+impl<T: Dated> Dated for Vec<T> {
+    fn changed_at(&self) -> Option<Time> {
+        self.iter().filter_map(Dated::changed_at).max()
+    }
+}
+
+/// Config vars keep no time of their own.
+impl Dated for BTreeMap<String, String> {
+    fn changed_at(&self) -> Option<Time> {
+        None
+    }
+}
+
+macro_rules! by_updated_at {
+    ($($shape:ty),* $(,)?) => {$(
+        impl Dated for $shape {
+            fn changed_at(&self) -> Option<Time> {
+                Some(self.updated_at)
+            }
+        }
+    )*};
+}
+by_updated_at!(
+    Account,
+    App,
+    Authorization,
+    Build,
+    Collaborator,
+    Domain,
+    Dyno,
+    Feature,
+    Formation,
+    Generation,
+    LogSession,
+    Region,
+    Release,
+    Slug,
+    Stack,
+);
+
+macro_rules! undated {
+    ($($shape:ty),* $(,)?) => {$(
+        impl Dated for $shape {
+            fn changed_at(&self) -> Option<Time> {
+                None
+            }
+        }
+    )*};
+}
+undated!(BuildpackInstallation, DynoSize, Empty, IdOnly, RateLimit, Source);
