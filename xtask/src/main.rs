@@ -8,6 +8,7 @@
 mod arch;
 mod cargo;
 mod check_arch;
+mod check_sql;
 mod coverage;
 mod long;
 mod source;
@@ -20,6 +21,7 @@ use coverage::Mode;
 const USAGE: &str = "usage: cargo xtask TASK
 
   check-arch          which crate may use which, and the rules on source files
+  check-sql           every statement and both engines' migrations, prepared and compared on SQLite and PostgreSQL
   coverage            what is built of the published API, and which commands of the official CLI pass
   coverage --write    the same, written to docs/reference
   coverage --check    whether anything those tables call built or passed is gone
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     let outcome = match words.as_slice() {
         ["check-arch"] => check_arch::run(root),
+        ["check-sql"] => check_sql::run(root),
         ["coverage"] => coverage::run(root, Mode::Print),
         ["coverage", "--write"] => coverage::run(root, Mode::Write),
         ["coverage", "--check"] => coverage::run(root, Mode::Check),

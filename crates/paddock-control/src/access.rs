@@ -57,6 +57,7 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy
         | StoreError::HostnameTaken(_)
         | StoreError::AlreadyCollaborator(_)
         | StoreError::BuildRunning { .. } => error.into(),
+        StoreError::Unavailable(_) => Error::database_away(doing, error),
         other => Error::internal(doing, other),
     }
 }

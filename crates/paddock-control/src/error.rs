@@ -52,6 +52,18 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The database is away for a moment: the user may try again, the operator gets the cause.
+    pub(crate) fn database_away(doing: &'static str, cause: StoreError) -> Self {
+        Self {
+            id: ErrorId::ServiceUnavailable,
+            message: "The database of this server does not answer. Try again in a moment.".into(),
+            resource: None,
+            source: Some(Box::new(Cause { doing, source: Box::new(cause) })),
+        }
+    }
+}
+
 /// What was being done when something failed.
 #[derive(Debug)]
 struct Cause {
@@ -88,6 +100,7 @@ impl From<StoreError> for Error {
                     "Build {id} of this app is still running. Wait for it, or cancel it with: heroku builds:cancel"
                 ),
             ),
+            StoreError::Unavailable(_) => Self::database_away("read or write the database", error),
             _ => Self::internal("read or write the database", error),
         }
     }

@@ -1,7 +1,7 @@
 //! The one door to the database driver: binding, reading, running a statement.
 //!
 //! Statements are portable text (`$1`, upsert, `RETURNING`) and columns are TEXT, BIGINT or BLOB, so that the
-//! driver's engine-neutral connection serves every engine. Nothing outside this file and `open.rs` names the driver.
+//! driver's engine-neutral connection serves every engine. Only this file and those that open a database name the driver.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -343,7 +343,27 @@ fn arguments(values: Vec<Value>) -> AnyArguments {
     arguments
 }
 
-fn failed(statement: &'static str, error: sqlx::Error) -> StoreError {
+/// Whether the same may work in a moment, after a new connection or when somebody else has done.
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        // PostgreSQL's: ended or starting, out of connections, a lock or an idle transaction that took too long, a
+        // deadlock that it broke. SQLite's codes are shorter numbers.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08")
+                || matches!(
+                    &*code,
+                    "57P01" | "57P02" | "57P03" | "57014" | "53300" | "55P03" | "25P03" | "40001" | "40P01"
+                )
+        }),
+        _ => false,
+    }
+}
+
+pub(crate) fn failed(statement: &'static str, error: sqlx::Error) -> StoreError {
+    if is_away(&error) {
+        return StoreError::Unavailable(Box::new(error));
+    }
     StoreError::Statement { statement, source: Box::new(error) }
 }
 

@@ -54,10 +54,10 @@ pub enum StoreError {
         known: i64,
     },
     /// The database could not be opened.
-    #[error("could not open the database {path}")]
+    #[error("could not open the database {database}")]
     Open {
-        /// The database file.
-        path: PathBuf,
+        /// The database: its file, or its URL without the password.
+        database: String,
         /// Why.
         #[source]
         source: Cause,
@@ -89,7 +89,9 @@ pub enum StoreError {
         bytes: usize,
     },
     /// The database holds secrets, and the file with the key to them is not there.
-    #[error("the database holds secrets but the master key {path} is missing; restore it from a backup")]
+    #[error(
+        "the database holds secrets but the master key {path} is missing; restore it from a backup, or copy it from another server of this database"
+    )]
     MasterKeyMissing {
         /// The key file.
         path: PathBuf,
@@ -106,9 +108,10 @@ pub enum StoreError {
         /// Where the secret belongs.
         place: String,
     },
-    /// No connection could be had in time, or it broke.
-    #[error("could not get a database connection")]
-    Connect(#[source] Cause),
+    /// The database did not answer, or not in time: it restarts, the connection broke, a lock was held too long. Nothing
+    /// of the transaction was kept; the same may work in a moment.
+    #[error("the database does not answer")]
+    Unavailable(#[source] Cause),
     /// A statement failed.
     #[error("could not run the statement `{statement}`")]
     Statement {

@@ -5,25 +5,53 @@
 use sqlx::AnyConnection;
 use sqlx::Connection as _;
 
+use crate::database::Engine;
 use crate::engine::{self, Number, statements, values};
 use crate::error::{Result, StoreError};
 
 struct Migration {
     version: i64,
     name: &'static str,
-    sql: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "foundation",
-    sql: include_str!("../migrations/sqlite/0001_foundation.sql"),
-}];
+impl Migration {
+    const fn sql(&self, engine: Engine) -> &'static str {
+        match engine {
+            Engine::Sqlite => self.sqlite,
+            Engine::Postgres => self.postgres,
+        }
+    }
+}
 
-const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
-    version BIGINT NOT NULL PRIMARY KEY,
-    name TEXT NOT NULL
-)";
+/// One line for each number; both engines have a file of that name.
+macro_rules! migrations {
+    ($($version:literal $name:literal: $file:literal;)*) => {
+        &[$(Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../migrations/postgres/", $file)),
+        }),*]
+    };
+}
+
+const MIGRATIONS: &[Migration] = migrations! {
+    1 "foundation": "0001_foundation.sql";
+};
+
+const fn create_table(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL)"
+        }
+        Engine::Postgres => {
+            "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY, \
+             name TEXT COLLATE \"C\" NOT NULL)"
+        }
+    }
+}
 
 statements! {
     NEWEST = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_migrations";
@@ -31,15 +59,15 @@ statements! {
 }
 
 /// Brings the database to the version of this program.
-pub(crate) async fn migrate(connection: &mut AnyConnection, begin: &'static str) -> Result<()> {
+pub(crate) async fn migrate(connection: &mut AnyConnection, engine: Engine) -> Result<()> {
     let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
-    engine::execute(connection, CREATE_TABLE, values![]).await?;
+    engine::execute(connection, create_table(engine), values![]).await?;
     let found = newest(connection).await?;
     if found > known {
         return Err(StoreError::NewerVersion { found, known });
     }
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
-        apply(connection, begin, migration).await?;
+        apply(connection, engine, migration).await?;
     }
     Ok(())
 }
@@ -48,15 +76,15 @@ async fn newest(connection: &mut AnyConnection) -> Result<i64> {
     Ok(engine::one::<Number>(connection, NEWEST, values![]).await?.map_or(0, |Number(version)| version))
 }
 
-async fn apply(connection: &mut AnyConnection, begin: &'static str, migration: &Migration) -> Result<()> {
+async fn apply(connection: &mut AnyConnection, engine: Engine, migration: &Migration) -> Result<()> {
     let version = migration.version;
     let failed = |error: sqlx::Error| StoreError::Migrate { version, source: Box::new(error) };
-    let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
+    let mut transaction = connection.begin_with(engine.begin()).await.map_err(failed)?;
     // Somebody else may have been at it between our look and our lock.
     if newest(&mut transaction).await? >= version {
         return Ok(());
     }
-    sqlx::raw_sql(migration.sql).execute(&mut *transaction).await.map_err(failed)?;
+    sqlx::raw_sql(migration.sql(engine)).execute(&mut *transaction).await.map_err(failed)?;
     engine::execute(&mut transaction, RECORD, values![version, migration.name]).await?;
     transaction.commit().await.map_err(failed)
 }

@@ -9,27 +9,23 @@ use paddock_core::{AppId, UnixMicros};
 use sqlx::any::{Any, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AnyPool, Connection as _};
+use tokio::time::Instant;
 
+use crate::database::{Database, Engine};
 use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
 use crate::tx::{Owner, Tx};
 use crate::{migrate, platform, seal};
 
-/// Takes the one write lock at once: a transaction that reads first could not become a writer later.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-/// Write-ahead log, each commit synced to disk before it is acknowledged.
-const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                       PRAGMA busy_timeout = 10000;";
-/// Reads never write; a statement in the wrong place fails instead of taking the lock.
-const READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
 const READERS: u32 = 4;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How soon a database that is away is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 
-/// Where the store's files are.
+/// Where the store's state and the key to its secrets are.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The database: `DIR/db/paddock.sqlite`. Made, with its folder, when missing.
-    pub database_file: PathBuf,
+    /// The database.
+    pub database: Database,
     /// The master key: `DIR/keys/master` unless the operator keeps it elsewhere. Made at the first start.
     pub master_key_file: PathBuf,
 }
@@ -37,7 +33,7 @@ pub struct StoreConfig {
 /// Durable state. Cheap to clone; all clones share connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// One connection: writers queue here, in order, rather than poll for the engine's lock.
+    engine: Engine,
     writers: AnyPool,
     readers: AnyPool,
     sealer: Arc<seal::Sealer>,
@@ -49,20 +45,24 @@ impl Store {
     /// # Errors
     /// `NewerVersion`, `MasterKeyMissing`, `MasterKeyLength`, `Unseal` (another master key), or what the system said.
     pub async fn open(config: &StoreConfig) -> Result<Self> {
-        let path = &config.database_file;
-        let failed = |source: crate::Cause| StoreError::Open { path: path.clone(), source };
-        prepare_file(path).map_err(|error| failed(error.into()))?;
+        let database = &config.database;
+        let engine = database.engine();
+        let failed = |source: crate::Cause| StoreError::Open { database: database.to_string(), source };
+        if let Database::Sqlite(path) = database {
+            prepare_file(path).map_err(|error| failed(error.into()))?;
+        }
         sqlx::any::install_default_drivers();
-        let url = url_of(path).ok_or_else(|| failed("the path is not valid UTF-8".into()))?;
+        let url = database.driver_url().map_err(|problem| failed(problem.into()))?;
         // By itself first: a pool would try a broken file again and again, and then not say what was wrong.
-        let mut connection = connect(&url).await.map_err(|error| failed(error.into()))?;
-        migrate::migrate(&mut connection, BEGIN).await?;
+        let mut connection = connect(engine, &url).await.map_err(|error| failed(error.into()))?;
+        migrate::migrate(&mut connection, engine).await?;
         let sealer = Arc::new(data_key(&mut connection, &config.master_key_file).await?);
         connection.close().await.map_err(|error| failed(error.into()))?;
-        let writers = pool(1, "").connect(&url).await.map_err(|error| failed(error.into()))?;
-        let readers =
-            pool(READERS, READER_PRAGMAS).connect(&url).await.map_err(|error| failed(error.into()))?;
-        Ok(Self { writers, readers, sealer })
+        let writers = pool(engine, engine.writers(), "").connect(&url);
+        let writers = writers.await.map_err(|error| failed(error.into()))?;
+        let readers = pool(engine, READERS, engine.reader_session()).connect(&url);
+        let readers = readers.await.map_err(|error| failed(error.into()))?;
+        Ok(Self { engine, writers, readers, sealer })
     }
 
     /// Closes every connection, after what runs on them has ended.
@@ -106,9 +106,9 @@ impl Store {
     }
 
     async fn begin_with(&self, owner: Owner, now: UnixMicros) -> Result<Tx> {
-        let connection =
-            self.writers.begin_with(BEGIN).await.map_err(|error| StoreError::Connect(error.into()))?;
-        Tx::begun(connection, Arc::clone(&self.sealer), owner, now).await
+        let begin = self.engine.begin();
+        let transaction = self.patiently(|| self.writers.begin_with(begin)).await?;
+        Tx::begun(transaction, Arc::clone(&self.sealer), owner, now).await
     }
 
     /// Seals secrets for places that have no method here (keys of certificates, credentials).
@@ -117,34 +117,53 @@ impl Store {
         &self.sealer
     }
 
-    /// The writing connection, for a change that is one statement.
+    /// A writing connection, for a change that is one statement.
     pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>> {
-        self.writers.acquire().await.map_err(|error| StoreError::Connect(error.into()))
+        self.patiently(|| self.writers.acquire()).await
     }
 
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
-        self.readers.acquire().await.map_err(|error| StoreError::Connect(error.into()))
+        self.patiently(|| self.readers.acquire()).await
+    }
+
+    /// Waits for a database that is away, as while its server restarts: nothing was asked of it yet.
+    async fn patiently<T, F>(&self, connect: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        let deadline = Instant::now() + self.engine.patience();
+        loop {
+            match tokio::time::timeout_at(deadline, connect()).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) if engine::is_away(&error) && Instant::now() + AGAIN < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Ok(Err(error)) => return Err(StoreError::Unavailable(error.into())),
+                Err(_) => return Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut.into())),
+            }
+        }
     }
 }
 
-fn pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
+fn pool(engine: Engine, connections: u32, session: &'static str) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(engine.patience())
         .idle_timeout(None)
         .max_lifetime(None)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                sqlx::raw_sql(PRAGMAS).execute(&mut *connection).await?;
-                sqlx::raw_sql(pragmas).execute(&mut *connection).await?;
+                sqlx::raw_sql(engine.session()).execute(&mut *connection).await?;
+                sqlx::raw_sql(session).execute(&mut *connection).await?;
                 Ok(())
             })
         })
 }
 
-async fn connect(url: &str) -> sqlx::Result<AnyConnection> {
+async fn connect(engine: Engine, url: &str) -> sqlx::Result<AnyConnection> {
     let mut connection = AnyConnection::connect(url).await?;
-    sqlx::raw_sql(PRAGMAS).execute(&mut connection).await?;
+    sqlx::raw_sql(engine.session()).execute(&mut connection).await?;
+    sqlx::raw_sql(engine.lock_schema()).execute(&mut connection).await?;
     Ok(connection)
 }
 
@@ -174,17 +193,4 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
 /// Makes a folder that only we can enter; one that exists is left as it is.
 pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// The driver takes a URL: everything but plain characters is percent-encoded.
-fn url_of(path: &Path) -> Option<String> {
-    let mut url = String::from("sqlite://");
-    for byte in path.to_str()?.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    Some(url)
 }

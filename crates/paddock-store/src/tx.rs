@@ -74,7 +74,10 @@ impl Tx {
     /// # Errors
     /// `Commit`; then nothing was kept.
     pub async fn commit(self) -> Result<i64> {
-        self.inner.commit().await.map_err(|error| StoreError::Commit(error.into()))?;
+        self.inner.commit().await.map_err(|error| match engine::is_away(&error) {
+            true => StoreError::Unavailable(error.into()),
+            false => StoreError::Commit(error.into()),
+        })?;
         Ok(self.generation)
     }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, UnixMicros};
-use paddock_store::{NewAccount, NewApp, Store, StoreConfig};
+use paddock_store::{Database, NewAccount, NewApp, Store, StoreConfig};
 use uuid::Uuid;
 
 const ROUNDS: usize = 5;
@@ -39,7 +39,7 @@ fn list(arguments: &[String]) {
 
 fn config(folder: &Path) -> StoreConfig {
     StoreConfig {
-        database_file: folder.join("db/paddock.sqlite"),
+        database: Database::Sqlite(folder.join("db/paddock.sqlite")),
         master_key_file: folder.join("keys/master"),
     }
 }

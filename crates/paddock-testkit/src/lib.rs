@@ -1,3 +1,4 @@
 //! What tests of several crates share. A dev-dependency only.
 
+pub mod postgres;
 pub mod schema;

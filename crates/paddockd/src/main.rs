@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod admin;
 mod commands;
+mod database;
 mod instance;
 mod paths;
 mod router_process;

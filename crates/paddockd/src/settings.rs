@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use paddock_store::DatabaseUrl;
+
+use crate::database::DatabaseArgs;
 
 /// Variables of the operator's environment that builds are given as well, for networks with a proxy, a private CA
 /// or package mirrors. Source: contract `buildpacks.md`, section 4, "Site environment".
@@ -36,6 +39,8 @@ pub(crate) struct ServeArgs {
     /// Folder that holds everything this server keeps: database, slugs, repositories, logs, keys
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// Address and port for the platform and every app
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5080")]
     pub(crate) listen: SocketAddr,
@@ -65,9 +70,16 @@ pub(crate) struct ServeArgs {
 pub(crate) struct Problems(Vec<String>);
 
 impl ServeArgs {
-    /// Checks what arguments alone can tell.
-    pub(crate) fn check(&self) -> Result<(), Problems> {
+    /// Checks what arguments and environment alone can tell; the URL of the database, if there is one.
+    pub(crate) fn check(
+        &self,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<DatabaseUrl>, Problems> {
         let mut problems = Vec::new();
+        let url = self.database.url(env).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         if !is_domain(&self.domain) {
             problems
                 .push(format!("--domain {:?} is not a domain name, such as paddock.example", self.domain));
@@ -83,7 +95,7 @@ impl ServeArgs {
                 problems.push(format!("--allow-egress {cidr:?} is not a network, such as 192.0.2.0/24"));
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(url) } else { Err(Problems(problems)) }
     }
 }
 

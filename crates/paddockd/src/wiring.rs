@@ -17,12 +17,13 @@ use paddock_images::{HostStack, Layers};
 use paddock_runtime::Runtime;
 use paddock_runtime_linux::host_process::Confinement;
 use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
-use paddock_store::{Store, StoreConfig};
+use paddock_store::{DatabaseUrl, Store, StoreConfig};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::serve::StartError;
+use crate::database;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::settings::{self, ServeArgs};
@@ -100,21 +101,28 @@ fn linux_config(
     }
 }
 
+/// Durable state, where this data folder has it.
+pub(crate) async fn open_store(paths: &Paths, url: Option<DatabaseUrl>) -> Result<Store, StartError> {
+    let database = database::choose(paths, url.clone())?;
+    let master_key_file = paths.data.join("keys/master");
+    let store = Store::open(&StoreConfig { database, master_key_file }).await?;
+    if let Some(url) = url {
+        database::note(paths, &url)?;
+    }
+    Ok(store)
+}
+
 /// The control plane with everything it stands on.
 pub(crate) async fn open_control(
     args: &ServeArgs,
     paths: &Paths,
     instance: &Instance,
     program: &Path,
+    store: Store,
     runtime: Arc<LinuxRuntime>,
     link: Arc<RouterLink>,
 ) -> Result<Arc<Control>, StartError> {
     let data = &paths.data;
-    let store = Store::open(&StoreConfig {
-        database_file: data.join("db/paddock.sqlite"),
-        master_key_file: data.join("keys/master"),
-    })
-    .await?;
     let stacks = data.join("stacks");
     let host_stack =
         tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
@@ -122,7 +130,7 @@ pub(crate) async fn open_control(
     let runtime: Arc<dyn Runtime> = runtime;
     let buildpack_urls =
         if args.allow_insecure_buildpack_urls { BuildpackUrls::Insecure } else { BuildpackUrls::HttpsOnly };
-    let site_env = operators_env();
+    let site_env = settings::site_env(environment);
     let builder = Builder::new(
         BuilderConfig {
             folder: data.join("builds"),
@@ -161,9 +169,10 @@ pub(crate) async fn open_control(
     })))
 }
 
+/// A variable of the operator's.
 #[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
-fn operators_env() -> Vec<(String, String)> {
-    settings::site_env(|name| std::env::var(name).ok())
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn git_config(paths: &Paths, instance: &Instance, program: &Path) -> Result<GitConfig, StartError> {

@@ -1,4 +1,5 @@
-//! The API through real HTTP over its Unix socket, on a store of its own and a runtime in memory.
+//! The API through real HTTP over its Unix socket, on a store of its own (SQLite here, PostgreSQL in
+//! `api_postgres.rs`) and a runtime in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -17,5 +18,5 @@ mod schema;
 mod shutdown;
 mod small_nouns;
 mod sources_and_builds;
-mod support;
+pub(crate) mod support;
 mod walkers;

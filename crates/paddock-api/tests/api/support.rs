@@ -23,8 +23,9 @@ use paddock_core::{SlugId, UnixMicros};
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
-use paddock_store::{NewSlug, Store, StoreConfig};
+use paddock_store::{Database, DatabaseUrl, NewSlug, Store, StoreConfig};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
+use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -57,6 +58,11 @@ impl Clock for TestClock {
     }
 }
 
+/// Whether this is the suite's program for PostgreSQL (`tests/api_postgres.rs`).
+fn on_postgres() -> bool {
+    env!("CARGO_CRATE_NAME") == "api_postgres"
+}
+
 /// A server with two accounts: the owner, whose token calls carry, and a stranger.
 pub(crate) struct TestPaddock {
     pub(crate) control: Arc<Control>,
@@ -70,6 +76,7 @@ pub(crate) struct TestPaddock {
     rendezvous: PathBuf,
     stop: CancellationToken,
     server: Option<JoinHandle<()>>,
+    _database: Option<TestDatabase>,
     _folder: TempDir,
 }
 
@@ -86,8 +93,13 @@ impl TestPaddock {
         let runtime = FakeRuntime::new();
         let clock = Arc::new(TestClock::default());
         let outputs = Arc::new(OutputLogs::open(data.join("outputs")).unwrap());
+        let server = if on_postgres() { PostgresServer::shared() } else { None };
+        let database = server.map(|server| server.database());
         let config = StoreConfig {
-            database_file: data.join("db/paddock.sqlite"),
+            database: match &database {
+                Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
+                None => Database::Sqlite(data.join("db/paddock.sqlite")),
+            },
             master_key_file: data.join("keys/master"),
         };
         let store = Store::open(&config).await.unwrap();
@@ -114,6 +126,7 @@ impl TestPaddock {
             rendezvous,
             stop,
             server: Some(server),
+            _database: database,
             _folder: folder,
         };
         paddock.token = paddock.log_in(OWNER).await;

@@ -1,40 +1,43 @@
 //! A database of its own for each test, and the rows that most tests need.
 
-use std::path::PathBuf;
-
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoSize, DynoState};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, BuildId, DynoId, ReleaseId, SlugId, UnixMicros};
 use paddock_store::{
-    App, DesiredDynoState, Dyno, NewAccount, NewApp, NewBuild, NewRelease, NewSlug, Release, SourceKind,
-    Store, StoreConfig,
+    App, Database, DatabaseUrl, DesiredDynoState, Dyno, NewAccount, NewApp, NewBuild, NewRelease, NewSlug,
+    Release, SourceKind, Store, StoreConfig,
 };
+use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
-/// A store in a folder that goes with it.
+/// Whether this is the suite's program for PostgreSQL (`tests/store_postgres.rs`).
+fn on_postgres() -> bool {
+    env!("CARGO_CRATE_NAME") == "store_postgres"
+}
+
+/// A store with its database and folder, which go with it.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
+    database: Option<TestDatabase>,
 }
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let store = Store::open(&config(&folder)).await.unwrap();
-        Self { store, folder }
+        let server = if on_postgres() { PostgresServer::shared() } else { None };
+        let database = server.map(|server| server.database());
+        let store = Store::open(&config(&folder, database.as_ref())).await.unwrap();
+        Self { store, folder, database }
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        config(&self.folder)
-    }
-
-    pub(crate) fn database(&self) -> PathBuf {
-        self.config().database_file
+        config(&self.folder, self.database.as_ref())
     }
 
     pub(crate) async fn account(&self, email: &str) -> AccountId {
@@ -70,21 +73,45 @@ impl Fixture {
         release
     }
 
+    /// Puts all that a server's database holds into a file of the folder, bytes as they are; SQLite's are there already.
+    pub(crate) fn dump(&self) {
+        let Some(database) = &self.database else { return };
+        let tables = database.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+        let rows = tables.lines().flat_map(|table| {
+            let bytes =
+                database.sql(&format!("SELECT encode(convert_to(t::text, 'UTF8'), 'escape') FROM {table} t"));
+            let decoded: Vec<_> = bytes.split("\\\\x").map(unhex).collect();
+            decoded.concat()
+        });
+        std::fs::write(self.folder.path().join("dump"), rows.collect::<Vec<u8>>()).unwrap();
+    }
+
     /// Runs a statement behind the store's back.
     pub(crate) async fn sabotage(&self, sql: &'static str) {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
+        let Database::Sqlite(file) = self.config().database else {
+            self.database.as_ref().unwrap().sql(sql);
+            return;
+        };
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
         let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         sqlx::Connection::close(connection).await.unwrap();
     }
 }
 
-fn config(folder: &TempDir) -> StoreConfig {
-    StoreConfig {
-        // Characters that mean something in a URL: a path is a path.
-        database_file: folder.path().join("d b?%23/paddock.sqlite"),
-        master_key_file: folder.path().join("keys/master"),
-    }
+fn config(folder: &TempDir, database: Option<&TestDatabase>) -> StoreConfig {
+    let database = match database {
+        Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
+        None => Database::Sqlite(folder.path().join("db/paddock.sqlite")),
+    };
+    StoreConfig { database, master_key_file: folder.path().join("keys/master") }
+}
+
+/// A piece of a dump: the bytes that it begins with, where they are written as hexadecimal digits, then the rest.
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.bytes().take_while(u8::is_ascii_hexdigit).count() / 2 * 2;
+    let bytes = (0..digits).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap());
+    bytes.chain(text.bytes().skip(digits)).collect()
 }
 
 pub(crate) fn vars(pairs: &[(&str, &str)]) -> ConfigVars {

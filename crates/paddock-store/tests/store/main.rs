@@ -1,4 +1,4 @@
-//! The store through its public face, on a real database file.
+//! The store through its public face, on a real database: a file of SQLite here, PostgreSQL in `store_postgres.rs`.
 
 #![expect(clippy::unwrap_used, reason = "what prepares a test fails it")]
 
@@ -7,7 +7,7 @@ mod app;
 mod build;
 mod concurrency;
 mod dyno;
-mod fixture;
+pub(crate) mod fixture;
 mod job;
 mod open;
 mod record;

@@ -35,6 +35,7 @@ async fn no_file_ever_holds_a_secret_in_clear() {
     tx.commit().await.unwrap();
 
     let look = || {
+        t.dump();
         assert_ne!(
             files_holding(t.folder.path(), b"plain-text-name"),
             [""; 0],

@@ -20,6 +20,7 @@ use paddock_control::router_link::{RouterError, RouterLink};
 use paddock_control::{Control, certificate_authority, jobs, push};
 use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
+use paddock_store::DatabaseUrl;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -47,9 +48,10 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
-    if let Err(problems) = args.check() {
-        return crate::complain(&problems.to_string());
-    }
+    let url = match args.check(wiring::environment) {
+        Ok(url) => url,
+        Err(problems) => return crate::complain(&problems.to_string()),
+    };
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return crate::complain("another TLS provider was installed first");
     }
@@ -57,7 +59,7 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return crate::complain(&format!("could not start threads: {error}")),
     };
-    let result = runtime.block_on(serve(args));
+    let result = runtime.block_on(serve(args, url));
     runtime.shutdown_timeout(Duration::from_secs(2));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,10 +67,12 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-async fn serve(args: ServeArgs) -> Result<(), StartError> {
+async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartError> {
     let paths = prepare_data_dir(&args.data)?;
     let _lock = take_lock(&paths.serve_lock())?;
     wiring::check_privileges()?;
+    // The state first: without it nothing that runs is known to be anybody's.
+    let store = wiring::open_store(&paths, url).await?;
     let instance = Instance::of(&paths.data);
     let program = std::env::current_exe()?;
     let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
@@ -84,7 +88,8 @@ async fn serve(args: ServeArgs) -> Result<(), StartError> {
     let link = Arc::new(RouterLink::new(paths.router_socket(), instance.letters.clone()));
     adopt_or_start(&args, &link, &router, &runtime).await?;
     let control =
-        wiring::open_control(&args, &paths, &instance, &program, runtime.clone(), link.clone()).await?;
+        wiring::open_control(&args, &paths, &instance, &program, store, runtime.clone(), link.clone())
+            .await?;
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
     control.ensure_first_account(&email, &paths.admin_password()).await?;
 

@@ -1,0 +1,6 @@
+//! The tests of `api/`, each on a database of PostgreSQL.
+
+#[path = "api/main.rs"]
+mod api;
+
+use api::support;

@@ -1,0 +1,326 @@
+//! A PostgreSQL server for tests: Debian's, started in a folder of its own as a user without rights, gone with the
+//! process that it was started for, however that ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::FlockOperation;
+use uuid::Uuid;
+
+/// Ends the server in folder $2 and removes the folder once the process $1 is gone.
+const GUARD: &str = r#"
+while [ -d "/proc/$1" ]; do sleep 0.2; done
+pid=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null) || pid=
+[ -z "$pid" ] || kill -QUIT "$pid"
+while [ -n "$pid" ] && [ -d "/proc/$pid" ]; do sleep 0.05; done
+rm -rf "$2"
+"#;
+/// A killed server loses nothing that a test looks at: the machine goes on. Many tests share one server.
+const SETTINGS: &str = "fsync = off\nfull_page_writes = off\nautovacuum = off\njit = off\nshared_buffers = 32MB\n\
+                        max_connections = 300\nwal_level = minimal\nmax_wal_senders = 0\n";
+/// Somebody else may take a port between our look and the server's.
+const PORTS_TRIED: usize = 5;
+
+/// A running server.
+#[derive(Debug)]
+pub struct PostgresServer {
+    programs: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    shared: bool,
+}
+
+impl PostgresServer {
+    /// The server that all tests of this run share, started by the first. `None` where there is none to start and
+    /// `PADDOCK_TESTS_UNPRIVILEGED=1` says that this is known; it is counted as not run.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn shared() -> Option<Self> {
+        let programs = programs()?;
+        let runner = runner();
+        let name = format!("paddock-tests-postgres-{runner}-{}", started_at(runner));
+        let folder = std::env::temp_dir().join(name);
+        // Held until it runs: the other tests of this run wait for the first.
+        let lock =
+            File::create(folder.with_extension("lock")).expect("the folder for temporary files is writable");
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("a file can be locked");
+        let noted = std::fs::read_to_string(folder.join("port")).ok().and_then(|port| port.parse().ok());
+        let server = match noted {
+            Some(port) => Self { programs, folder, port, shared: true },
+            None => {
+                let _ = std::fs::remove_dir_all(&folder);
+                let server = Self::begin(programs, folder, runner, true);
+                std::fs::write(server.folder.join("port"), server.port.to_string())
+                    .expect("the folder is ours");
+                server
+            }
+        };
+        let _ = std::fs::remove_file(server.folder.with_extension("lock"));
+        Some(server)
+    }
+
+    /// A server of this test alone, which it may stop and start. `None` as for [`PostgresServer::shared`].
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let folder = std::env::temp_dir().join(format!("paddock-test-postgres-{}", Uuid::new_v4().simple()));
+        Some(Self::begin(programs()?, folder, std::process::id(), false))
+    }
+
+    #[expect(clippy::zombie_processes, reason = "the guard outlives this process on purpose")]
+    fn begin(programs: PathBuf, folder: PathBuf, runner: u32, shared: bool) -> Self {
+        std::fs::DirBuilder::new().mode(0o755).create(&folder).expect("the folder is new");
+        if let Some((uid, gid)) = user() {
+            chown(&folder, Some(uid), Some(gid)).expect("root may give a folder away");
+        }
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD, "paddock-test-guard", &runner.to_string()]).arg(&folder);
+        guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        guard.spawn().expect("there is a shell");
+        let mut server = Self { programs, folder, port: 0, shared };
+        let data = server.folder.join("data");
+        server.run(
+            "initdb",
+            &[
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--pgdata",
+                text(&data),
+            ],
+        );
+        let mut settings =
+            OpenOptions::new().append(true).open(data.join("postgresql.conf")).expect("initdb wrote it");
+        settings.write_all(SETTINGS.as_bytes()).expect("the folder is writable");
+        for _ in 0..PORTS_TRIED {
+            let socket = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+            server.port = socket.local_addr().expect("it is bound").port();
+            drop(socket);
+            if server.try_start() {
+                return server;
+            }
+        }
+        let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+        panic!("PostgreSQL does not start:\n{log}");
+    }
+
+    /// Ends the server as its operator would to restart it; connections break.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn stop(&self) {
+        self.run("pg_ctl", &["-D", text(&self.folder.join("data")), "-m", "fast", "-w", "stop"]);
+    }
+
+    /// Starts it again after [`PostgresServer::stop`], on the same port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&self) {
+        assert!(self.try_start(), "PostgreSQL does not start again");
+    }
+
+    fn try_start(&self) -> bool {
+        let (data, log) = (self.folder.join("data"), self.folder.join("log"));
+        let options = format!("-h 127.0.0.1 -p {} -k {}", self.port, self.folder.display());
+        self.command("pg_ctl")
+            .args(["-D", text(&data), "-l", text(&log), "-o", &options, "-w", "-s", "start"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+
+    /// Makes an empty database, which goes with what is returned.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    #[must_use]
+    pub fn database(&self) -> TestDatabase {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        TestDatabase {
+            url: format!("postgres://postgres@127.0.0.1:{}/{name}", self.port),
+            server: Self {
+                programs: self.programs.clone(),
+                folder: self.folder.clone(),
+                shared: true,
+                ..*self
+            },
+            name,
+        }
+    }
+
+    /// The folder with the server's Unix socket.
+    #[must_use]
+    pub fn socket_folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The server's port on loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs SQL by psql behind everybody's back; what it prints, a line for each row, columns separated by `|`.
+    ///
+    /// # Panics
+    /// When a statement fails.
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let port = self.port.to_string();
+        self.run(
+            "psql",
+            &[
+                "-h",
+                text(&self.folder),
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ],
+        )
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("could not run {program}: {error}"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {}: {errors}", arguments.join(" "));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A program of PostgreSQL, as the user who may run it.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        if let Some((uid, gid)) = user() {
+            command.uid(uid).gid(gid);
+        }
+        command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
+        command
+    }
+}
+
+impl Drop for PostgresServer {
+    /// A server of one test ends with it; the guard sees to the shared one, and to this where the process was killed.
+    fn drop(&mut self) {
+        if !self.shared {
+            let data = self.folder.join("data");
+            let mut stop = self.command("pg_ctl");
+            let _ = stop.args(["-D", text(&data), "-m", "immediate", "-w", "-s", "stop"]).status();
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// A database of one test.
+#[derive(Debug)]
+pub struct TestDatabase {
+    url: String,
+    name: String,
+    server: PostgresServer,
+}
+
+impl TestDatabase {
+    /// What a program connects to.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs SQL behind everybody's back, as [`PostgresServer::sql`].
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.name, sql)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let port = self.server.port.to_string();
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let mut psql = self.server.command("psql");
+        psql.args(["-h", text(&self.server.folder), "-p", &port, "-U", "postgres", "-X", "-q", "-c", &drop]);
+        let _ = psql.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// Where PostgreSQL's programs are. Debian keeps those of a server out of PATH.
+fn programs() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|version| version.path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists() && bin.join("pg_ctl").exists())
+        .collect();
+    let number = |bin: &PathBuf| -> Option<u32> { bin.parent()?.file_name()?.to_str()?.parse().ok() };
+    versions.sort_by_key(number);
+    if let Some(newest) = versions.pop() {
+        return Some(newest);
+    }
+    let known = std::env::var_os("PADDOCK_TESTS_UNPRIVILEGED").is_some_and(|value| value == "1");
+    assert!(
+        known,
+        "PostgreSQL's server is missing: apt-get install postgresql, or set PADDOCK_TESTS_UNPRIVILEGED=1 to leave out \
+         what needs it"
+    );
+    if let Some(path) = std::env::var_os("PADDOCK_TESTS_NOT_RUN") {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let _ = file
+            .and_then(|mut file| writeln!(file, "tests on PostgreSQL: the package postgresql is missing"));
+    }
+    None
+}
+
+/// Whom the server runs as: it refuses root.
+fn user() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let ids = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    Some(ids("postgres").or_else(|| ids("nobody")).expect("there is a user without rights"))
+}
+
+/// The process of this run of tests: cargo, which starts every test, or this one where it was started by hand.
+fn runner() -> u32 {
+    let parent = std::os::unix::process::parent_id();
+    let name = std::fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+    if name.starts_with("cargo") { parent } else { std::process::id() }
+}
+
+/// When a process began, by the kernel's count: a number that another of the same id does not have.
+fn started_at(process: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+    after_name.split_whitespace().nth(19).unwrap_or_default().to_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("folders for temporary files have plain names")
+}
