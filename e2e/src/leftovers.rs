@@ -18,6 +18,8 @@ pub struct Leftovers {
     pub cgroups: Vec<String>,
     /// Mounts.
     pub mounts: Vec<String>,
+    /// Files of the data folder behind loop devices.
+    pub disks: Vec<String>,
     /// Processes that name the data folder, with their command lines.
     pub processes: Vec<String>,
 }
@@ -32,6 +34,7 @@ impl Leftovers {
             tables: matching(&output("nft", &["list", "tables"]), letters),
             cgroups: cgroups(Path::new("/sys/fs/cgroup"), letters, 3),
             mounts: matching(&fs::read_to_string("/proc/mounts").unwrap_or_default(), &data),
+            disks: disks(&data),
             processes: processes(&data),
         }
     }
@@ -82,6 +85,12 @@ fn cgroups(folder: &Path, letters: &str, depth: usize) -> Vec<String> {
         }
     }
     found
+}
+
+fn disks(data: &str) -> Vec<String> {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let files = devices.map(|device| device.path().join("loop/backing_file"));
+    files.filter_map(|file| fs::read_to_string(file).ok()).filter(|file| file.contains(data)).collect()
 }
 
 fn processes(data: &str) -> Vec<String> {

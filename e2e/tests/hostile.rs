@@ -142,6 +142,42 @@ fn floods_end_at_the_limits_of_a_dyno() {
 }
 
 #[test]
+fn a_dyno_that_fills_its_disk_takes_nobody_elses() {
+    if !may_run("full disks") {
+        return;
+    }
+    let server = Server::start_with(&["--dyno-disk", "256M"]);
+    let cli = Cli::new(&server);
+    let fills = "worker: for i in 1 2 3 4; do head -c 100000000 /dev/zero > /app/$i; done; \
+                 while echo more > /tmp/more; do sleep 0.1; done; echo refused; while :; do sleep 1; done\n";
+    let (greedy, other) =
+        (Repo::of_files(&[("Procfile", fills)]), Repo::of_files(&[("Procfile", PROCFILE), ("here", "yes")]));
+    for (repo, app) in [(&other, "other"), (&greedy, "greedy")] {
+        cli.heroku_in(repo.path(), &["create", app]).succeeded();
+        cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    }
+    server.answers("other", "/here");
+    let free = || {
+        let found = rustix::fs::statvfs(server.data()).unwrap();
+        found.f_bavail * found.f_frsize
+    };
+    let before = free();
+    cli.heroku_in(greedy.path(), &["ps:scale", "worker=1"]).succeeded();
+    let mut log = String::new();
+    e2e::wait_until("the line about a full disk", Duration::from_secs(60), || {
+        assert_eq!(server.get("other", "/here").status, 200);
+        log = cli.heroku_in(greedy.path(), &["logs", "-n", "100"]).succeeded().stdout;
+        log.contains("Disk quota reached (256MB)").then_some(())
+    });
+    assert!(log.contains("No space left on device"), "{log}");
+    // 400 MB were to be written. The rest is for the tests beside this one.
+    assert!(before.saturating_sub(free()) < (256 << 20) + (100 << 20), "{before} and {}", free());
+    let wrote = cli.heroku_in(other.path(), &["run", "--no-tty", "echo mine > /app/x && cat /app/x"]);
+    assert!(wrote.succeeded().stdout.contains("mine"));
+    assert_eq!(server.dynos("greedy").len(), 1, "it goes on running");
+}
+
+#[test]
 fn what_runs_and_what_lies_around_is_closed_to_others() {
     if !may_run("modes and users") {
         return;
@@ -170,10 +206,15 @@ fn what_runs_and_what_lies_around_is_closed_to_others() {
         [fs::metadata(data.join("router")).unwrap().uid(), fs::metadata(data.join("git")).unwrap().uid()];
     assert!(status.contains(&format!("Uid:\t{}\t", ours[0])), "{status}");
     let containers = fs::read_dir(data.join("run/containers")).unwrap().flatten();
-    let tenants: Vec<u32> =
-        containers.filter_map(|dyno| Some(fs::metadata(dyno.path().join("upper")).ok()?.uid())).collect();
+    let id_base =
+        |spec: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&spec).ok()?["id_base"].as_u64();
+    let tenants: Vec<u64> =
+        containers.filter_map(|dyno| id_base(fs::read(dyno.path().join("spec.json")).ok()?)).collect();
     assert!(!tenants.is_empty());
     for tenant in tenants {
-        assert!(ours.iter().all(|uid| *uid != 0 && uid / 65_536 != tenant / 65_536), "{tenant} and {ours:?}");
+        assert!(
+            ours.iter().all(|uid| *uid != 0 && u64::from(uid / 65_536) != tenant / 65_536),
+            "{tenant} and {ours:?}"
+        );
     }
 }

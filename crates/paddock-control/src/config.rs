@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use paddock_core::buildpack::BuildpackUrls;
+use paddock_core::dyno::DynoDisk;
 
 /// Settings of the control plane.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct ControlConfig {
     pub resolvers: Vec<SocketAddr>,
     /// Most builds at a time, of different apps.
     pub concurrent_builds: usize,
+    /// How much dynos may write to their disks.
+    pub dyno_disk: DynoDisk,
     /// Which buildpack URLs are accepted from tenants.
     pub buildpack_urls: BuildpackUrls,
 }

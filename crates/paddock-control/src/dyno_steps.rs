@@ -118,7 +118,7 @@ impl Control {
             command: launch::dyno_command(&dyno.command),
             env,
             working_dir: "/app".into(),
-            limits: launch::dyno_limits(dyno.size),
+            limits: launch::dyno_limits(dyno.size, self.config.dyno_disk),
             network: Network::Outbound,
             stdio,
             time_limit: None,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use paddock_core::config::ConfigVars;
-use paddock_core::dyno::{DynoName, DynoSize};
+use paddock_core::dyno::{DynoDisk, DynoName, DynoSize};
 use paddock_runtime::Limits;
 use paddock_store::{App, Dyno, Release, Slug};
 
@@ -14,9 +14,6 @@ pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Time between SIGTERM and SIGKILL. Source: `platform-behaviour.md`, section 3.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(30);
-
-/// Bytes of a dyno's writable layer, where the runtime can limit it.
-const DISK_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of
 /// this text. A script of `.profile.d` that fails does not stop the boot.
@@ -85,13 +82,13 @@ pub(crate) fn dyno_metadata(
 }
 
 /// The limits of a dyno of this size.
-pub(crate) fn dyno_limits(size: DynoSize) -> Limits {
+pub(crate) fn dyno_limits(size: DynoSize, disk: DynoDisk) -> Limits {
     Limits {
         memory_bytes: size.memory_bytes(),
         cpu_millicores: size.cpu_millicores(),
         cpu_weight: size.cpu_weight(),
         pids: size.pids(),
-        disk_bytes: DISK_BYTES,
+        disk_bytes: disk.bytes(size),
     }
 }
 

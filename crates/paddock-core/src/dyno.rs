@@ -61,6 +61,18 @@ impl DynoSize {
         megabytes * 1024 * 1024
     }
 
+    /// Disk in bytes, where the operator does not say otherwise. Heroku names no number: it grows with the size here.
+    #[must_use]
+    pub const fn disk_bytes(self) -> u64 {
+        let gigabytes = match self {
+            Self::Eco | Self::Basic | Self::Standard1X => 2,
+            Self::Standard2X => 4,
+            Self::PerformanceM => 8,
+            Self::PerformanceL => 16,
+        };
+        gigabytes * 1024 * 1024 * 1024
+    }
+
     /// Most processes and threads.
     #[must_use]
     pub const fn pids(self) -> u32 {
@@ -109,6 +121,29 @@ impl DynoSize {
     #[must_use]
     pub const fn dedicated(self) -> bool {
         matches!(self, Self::PerformanceM | Self::PerformanceL)
+    }
+}
+
+/// How much dynos may write to their disks: the operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynoDisk {
+    /// By the size of the dyno.
+    BySize,
+    /// The same for every size, in bytes.
+    Same(u64),
+    /// Until the machine's disk is full.
+    Unlimited,
+}
+
+impl DynoDisk {
+    /// The limit of a dyno of this size, in bytes.
+    #[must_use]
+    pub const fn bytes(self, size: DynoSize) -> Option<u64> {
+        match self {
+            Self::BySize => Some(size.disk_bytes()),
+            Self::Same(bytes) => Some(bytes),
+            Self::Unlimited => None,
+        }
     }
 }
 

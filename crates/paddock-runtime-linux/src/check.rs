@@ -29,11 +29,14 @@ pub fn check_host() -> Vec<HostCheck> {
         kernel_version(),
         file_system("overlay", "load the kernel module overlay"),
         file_system("erofs", "load the kernel module erofs"),
+        file_system("ext4", "load the kernel module ext4"),
         user_namespaces(),
         cgroups(),
         program("ip", &["-V"], "install iproute2"),
         program("nft", &["-v"], "install nftables"),
         program("mkfs.erofs", &["--help"], "install erofs-utils (1.5 or newer)"),
+        program("mkfs.ext4", &["-V"], "install e2fsprogs"),
+        loop_devices(),
         forwarding(),
         other_firewall(),
     ]
@@ -76,6 +79,13 @@ fn file_system(name: &'static str, remedy: &'static str) -> HostCheck {
     let result = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC);
     let detail = result.as_ref().map_or_else(ToString::to_string, |_| "available".to_owned());
     HostCheck { name, ok: result.is_ok(), detail, remedy }
+}
+
+/// Each dyno's disk is an image on a loop device of its own.
+fn loop_devices() -> HostCheck {
+    let opened = std::fs::File::options().read(true).write(true).open("/dev/loop-control");
+    let detail = opened.as_ref().map_or_else(ToString::to_string, |_| "available".to_owned());
+    HostCheck { name: "loop devices", ok: opened.is_ok(), detail, remedy: "load the kernel module loop" }
 }
 
 fn user_namespaces() -> HostCheck {

@@ -134,7 +134,7 @@ impl Orders {
                 .unwrap_or(u32::MAX),
             cpu_weight: 100,
             pids: self.pids,
-            disk_bytes: u64::MAX,
+            disk_bytes: None,
         };
         cgroups.prepare()?;
         cgroups.create(&self.group, &limits)?;

@@ -246,3 +246,76 @@ pub(crate) fn default_route(socket: BorrowedFd<'_>, gateway: Ipv4Addr) -> io::Re
     route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
     interface_ioctl(socket, libc::SIOCADDRT, (&raw const route).cast())
 }
+
+/// `struct loop_info64` of loop(4).
+#[repr(C)]
+struct LoopInfo {
+    numbers: [u64; 5],
+    words: [u32; 3],
+    flags: u32,
+    names: [[u8; 64]; 2],
+    key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// `struct loop_config` of loop(4).
+#[repr(C)]
+struct LoopConfig {
+    file: u32,
+    block_bytes: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+
+/// `_IOR('X', 125, __u32)` of ext4.
+const EXT4_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
+/// Nothing that waits is written any more.
+const EXT4_GOING_FLAGS_NOLOGFLUSH: u32 = 2;
+
+/// Stops an ext4 file system for good: what is not on its disk yet never goes there. `root` is its root folder.
+pub(crate) fn shut_down_ext4(root: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = EXT4_GOING_FLAGS_NOLOGFLUSH;
+    // SAFETY: the kernel reads one u32, which lives through the call.
+    if unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const flags) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The number of a loop device that is free now; `control` is `/dev/loop-control`.
+pub(crate) fn free_loop_device(control: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: this request takes no argument and touches no memory.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+    if number >= 0 { Ok(number) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Backs a loop device by a file, without its page cache where the file system can do that. The device lets go of
+/// the file when nobody has it open or mounted any more. `EBUSY`: somebody else has taken the device.
+pub(crate) fn back_loop_device(
+    device: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    block_bytes: u32,
+) -> io::Result<()> {
+    let info = LoopInfo {
+        numbers: [0; 5],
+        words: [0; 3],
+        flags: LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
+        names: [[0; 64]; 2],
+        key: [0; 32],
+        init: [0; 2],
+    };
+    let file = u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?;
+    let config = LoopConfig { file, block_bytes, info, reserved: [0; 8] };
+    // SAFETY: the kernel reads one `loop_config`, which lives through the call.
+    if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -11,6 +11,7 @@ mod cgroup;
 mod check;
 mod client;
 mod container;
+mod disk;
 mod error;
 pub mod host_process;
 mod images;

@@ -3,7 +3,7 @@
 //! * `spec.json`: what to run, without its environment (values may be secrets).
 //! * `state.json`: the shim that watches over it, its pid 1, and since when.
 //! * `exit.json`: how it ended; written after all output is in the spool.
-//! * `shim.sock`, `shim.log`, `spool/`, `upper/`, `work/`.
+//! * `shim.sock`, `shim.log`, `spool/`; `disk/` where the writable layer has no limit.
 //!
 //! The folder appears whole under its name, and each file is replaced whole.
 
@@ -29,6 +29,9 @@ pub(crate) struct SpecRecord {
     pub(crate) command: Vec<String>,
     pub(crate) working_dir: String,
     pub(crate) limits: LimitsRecord,
+    /// The empty file system that the container's disk is a copy of; none where it has no limit.
+    #[serde(default)]
+    pub(crate) disk_template: Option<PathBuf>,
     pub(crate) network: Option<NetworkRecord>,
     pub(crate) stdio: StdioRecord,
     pub(crate) time_limit_ms: Option<u64>,
@@ -58,7 +61,7 @@ pub(crate) struct LimitsRecord {
     pub(crate) cpu_millicores: u32,
     pub(crate) cpu_weight: u32,
     pub(crate) pids: u32,
-    pub(crate) disk_bytes: u64,
+    pub(crate) disk_bytes: Option<u64>,
 }
 
 impl From<paddock_runtime::Limits> for LimitsRecord {

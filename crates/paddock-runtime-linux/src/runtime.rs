@@ -23,6 +23,8 @@ use tokio::sync::mpsc;
 use crate::cgroup::Cgroups;
 use crate::client;
 use crate::container::{Changed, Known, has_shim, observe};
+use crate::disk::Templates;
+use crate::host_process::Confinement;
 use crate::images::Images;
 use crate::net::Network;
 use crate::protocol::{FromShim, Handover, ToShim};
@@ -35,6 +37,8 @@ mod sockets;
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a shim may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Memory of mkfs.
+const MKFS_MEMORY_BYTES: u64 = 256 << 20;
 /// Where programs of the host are looked up.
 const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -54,6 +58,8 @@ pub struct LinuxConfig {
     /// What containers may reach although it is private: IPv4 ranges (`10.1.0.0/16`), or one TCP port of one address
     /// (`10.1.2.3:3128`, e.g. a proxy).
     pub allow_egress: Vec<String>,
+    /// User and group of helper programs (mkfs); not 0 and no container's.
+    pub helper_uid: u32,
 }
 
 /// Runs containers on this machine.
@@ -62,6 +68,7 @@ pub struct LinuxRuntime {
     config: LinuxConfig,
     cgroups: Cgroups,
     images: Images,
+    templates: Templates,
     network: Network,
     known: Mutex<HashMap<ContainerId, Arc<Known>>>,
     changed: Arc<Changed>,
@@ -94,6 +101,8 @@ impl LinuxRuntime {
         }
         let images = Images::open(config.run_dir.with_file_name("images"))
             .map_err(fail("make the folder for images"))?;
+        let templates = Templates::open(config.run_dir.with_file_name("disks"), mkfs(&config), HOST_PATH)
+            .map_err(fail("make the folder for disks"))?;
         remove::finish_removals(&config.run_dir).map_err(fail("finish earlier removals"))?;
         let specs = specs(&config.run_dir).map_err(fail("list containers"))?;
         let places = specs.iter().filter_map(|(id, spec)| Some((*id, spec.network.clone()?))).collect();
@@ -103,7 +112,7 @@ impl LinuxRuntime {
             .await
             .map_err(fail("set the containers' network up"))?;
         let (known, changed) = (Mutex::default(), Arc::default());
-        let runtime = Arc::new(Self { config, cgroups, images, network, known, changed });
+        let runtime = Arc::new(Self { config, cgroups, images, templates, network, known, changed });
         for id in specs.keys() {
             runtime.known(*id).listen(runtime.folder(*id), Arc::clone(&runtime.changed));
         }
@@ -195,7 +204,15 @@ impl LinuxRuntime {
         std::fs::rename(&fresh.0, &folder.0)
     }
 
-    fn spec_record(&self, spec: &ContainerSpec, network: Option<NetworkRecord>) -> io::Result<SpecRecord> {
+    async fn spec_record(
+        &self,
+        spec: &ContainerSpec,
+        network: Option<NetworkRecord>,
+    ) -> io::Result<SpecRecord> {
+        let disk_template = match spec.limits.disk_bytes {
+            Some(bytes) => Some(self.templates.of(bytes).await?),
+            None => None,
+        };
         let layer = |layer: &Layer| {
             let (path, host_usr) = match layer {
                 Layer::Image(path) => (path, false),
@@ -215,6 +232,7 @@ impl LinuxRuntime {
             command: spec.command.clone(),
             working_dir: spec.working_dir.clone(),
             limits: spec.limits.into(),
+            disk_template,
             network,
             stdio: spec.stdio.into(),
             time_limit_ms: spec.time_limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
@@ -272,7 +290,7 @@ impl Runtime for LinuxRuntime {
             Reach::Outbound => Some(self.network.place(id).map_err(fail)?),
         };
         let begun = async {
-            let record = self.spec_record(&spec, place.clone())?;
+            let record = self.spec_record(&spec, place.clone()).await?;
             self.write_folder(&record, &folder)?;
             let handover = Handover { env: spec.env };
             let admitted = async {
@@ -362,6 +380,18 @@ impl Runtime for LinuxRuntime {
 
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {
         self.network.reconcile().await.map_err(|error| RuntimeError::host("restore the network", error))
+    }
+}
+
+/// How mkfs is held in.
+fn mkfs(config: &LinuxConfig) -> Confinement {
+    Confinement {
+        program: config.program.clone(),
+        instance: config.instance.clone(),
+        uid: config.helper_uid,
+        group: "mkfs".to_owned(),
+        memory_bytes: MKFS_MEMORY_BYTES,
+        pids: 16,
     }
 }
 

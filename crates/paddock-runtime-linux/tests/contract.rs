@@ -10,7 +10,8 @@ use paddock_runtime::contract::{self, Act, Bench};
 use paddock_runtime::{ContainerSpec, Runtime, Stdio};
 use support::{Fixture, with};
 
-struct Linux(Arc<Fixture>);
+/// With the form of disk that its containers have.
+struct Linux(Arc<Fixture>, Option<u64>);
 
 impl Bench for Linux {
     fn runtime(&self) -> &dyn Runtime {
@@ -34,7 +35,9 @@ impl Bench for Linux {
             )),
             Act::Missing => vec!["no-such-program".to_owned()],
         };
-        ContainerSpec { id, command, stdio, ..self.0.spec("") }
+        let mut spec = self.0.spec("");
+        spec.limits.disk_bytes = self.1;
+        ContainerSpec { id, command, stdio, ..spec }
     }
 }
 
@@ -48,5 +51,10 @@ fn python(script: &str) -> Vec<String> {
 
 #[test]
 fn linux_keeps_the_contract() {
-    with(|_| {}, |f| async move { contract::all(&Linux(f)).await });
+    with(|_| {}, |f| async move { contract::all(&Linux(f, Some(64 << 20))).await });
+}
+
+#[test]
+fn linux_keeps_the_contract_without_a_limit_of_disk() {
+    with(|_| {}, |f| async move { contract::all(&Linux(f, None)).await });
 }

@@ -99,8 +99,8 @@ pub struct Limits {
     pub cpu_weight: u32,
     /// Processes and threads.
     pub pids: u32,
-    /// Bytes of the writable layer, where the backend can limit it.
-    pub disk_bytes: u64,
+    /// Bytes that the container may write to its disk: beyond, a write fails with ENOSPC. `None` for no limit.
+    pub disk_bytes: Option<u64>,
 }
 
 /// What a container may reach. Design, section 7, "Dyno and build network".

@@ -37,7 +37,7 @@ impl Bench for Fake {
             command,
             env: vec![],
             working_dir: "/app".to_owned(),
-            limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1, disk_bytes: 1 },
+            limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1, disk_bytes: None },
             network: Network::None,
             time_limit: None,
         }

@@ -61,6 +61,12 @@ impl Instance {
         self.first_range * RANGE + 2
     }
 
+    /// The uid and gid of other helper programs of the host: mkfs.
+    #[must_use]
+    pub(crate) fn helper_uid(&self) -> u32 {
+        self.first_range * RANGE + 3
+    }
+
     /// The first id that apps have.
     #[must_use]
     pub(crate) fn first_app_id(&self) -> u32 {
@@ -90,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn no_app_has_the_ids_of_the_router_or_of_git_or_of_another_instance() {
+    fn no_app_has_the_ids_of_the_platform_or_of_another_instance() {
         let one = Instance::of(Path::new("/srv/paddock"));
-        for uid in [one.router_uid(), one.git_uid()] {
+        for uid in [one.router_uid(), one.git_uid(), one.helper_uid()] {
             assert!(uid < one.first_app_id(), "{uid}");
             assert!(uid >= one.first_range * RANGE, "{uid}");
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use paddock_core::dyno::DynoDisk;
 use paddock_store::DatabaseUrl;
 
 use crate::database::DatabaseArgs;
@@ -56,6 +57,10 @@ pub(crate) struct ServeArgs {
     /// Most builds at a time, of different apps
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) concurrent_builds: usize,
+    /// Most that a dyno may write to its disk, such as 500M or 4G; "size": by its size, 2G for Eco, Basic and
+    /// Standard-1X, 4G for Standard-2X, 8G for Performance-M, 16G for Performance-L; "none": as much as the machine has
+    #[arg(long, value_name = "BYTES", default_value = "size", value_parser = dyno_disk)]
+    pub(crate) dyno_disk: DynoDisk,
     /// Accept buildpack URLs that are not https (closed networks, tests)
     #[arg(long)]
     pub(crate) allow_insecure_buildpack_urls: bool,
@@ -118,6 +123,28 @@ fn is_cidr(text: &str) -> bool {
     }
 }
 
+fn dyno_disk(text: &str) -> Result<DynoDisk, String> {
+    match text {
+        "size" => Ok(DynoDisk::BySize),
+        "none" => Ok(DynoDisk::Unlimited),
+        bytes => disk_bytes(bytes).map(DynoDisk::Same),
+    }
+}
+
+/// Bytes of a disk in megabytes or gigabytes.
+fn disk_bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((end, 'M' | 'm')) => (&text[..end], 20),
+        Some((end, 'G' | 'g')) => (&text[..end], 30),
+        _ => (text, 64),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1_u64.checked_shl(shift)?));
+    let range = (16 << 20)..=(1 << 44);
+    bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+        "say a number of megabytes or gigabytes, such as 500M or 4G; 16M is the least".to_owned()
+    })
+}
+
 /// The operator's variables for builds.
 pub(crate) fn site_env(lookup: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
     SITE_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), lookup(name)?))).collect()
@@ -142,6 +169,17 @@ mod tests {
                 && !is_cidr("192.0.2.0")
                 && !is_cidr("1.2.3.4/33")
         );
+    }
+
+    #[test]
+    fn disks_are_read() {
+        assert_eq!(dyno_disk("size"), Ok(DynoDisk::BySize));
+        assert_eq!(dyno_disk("none"), Ok(DynoDisk::Unlimited));
+        assert_eq!(dyno_disk("500M"), Ok(DynoDisk::Same(500 << 20)));
+        assert_eq!(dyno_disk("4g"), Ok(DynoDisk::Same(4 << 30)));
+        for bad in ["", "4", "G", "1M", "-1G", "99999999999G", "4GB", "4\u{e4}"] {
+            assert!(dyno_disk(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

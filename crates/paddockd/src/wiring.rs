@@ -98,6 +98,7 @@ fn linux_config(
         program: program.to_owned(),
         router_ports,
         allow_egress,
+        helper_uid: instance.helper_uid(),
     }
 }
 
@@ -152,6 +153,7 @@ pub(crate) async fn open_control(
         id_ranges: instance.app_ranges(),
         resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         concurrent_builds: args.concurrent_builds,
+        dyno_disk: args.dyno_disk,
         buildpack_urls,
     };
     Ok(Arc::new(Control::new(Parts {

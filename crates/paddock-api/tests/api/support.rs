@@ -301,6 +301,7 @@ fn parts(
             id_ranges: 100,
             resolvers: Vec::new(),
             concurrent_builds: 2,
+            dyno_disk: paddock_core::dyno::DynoDisk::BySize,
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
         store,

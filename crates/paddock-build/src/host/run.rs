@@ -89,7 +89,10 @@ impl Screen {
                 format!("Build ran out of memory: it may use {} MB", megabytes(request.limits.memory_bytes))
             }
             FailureKind::OutOfDisk => {
-                format!("Build ran out of disk: it may use {} MB", megabytes(request.limits.disk_bytes))
+                format!(
+                    "Build ran out of disk: it may use {} MB",
+                    megabytes(request.limits.disk_bytes.unwrap_or(u64::MAX))
+                )
             }
             FailureKind::Platform => {
                 format!(
@@ -150,7 +153,7 @@ impl Builder {
                 () = reading => None,
                 () = cancel.cancelled() => Some(FailureKind::Canceled),
                 () = tokio::time::sleep(request.time_limit) => Some(FailureKind::TimedOut),
-                () = over_disk(workspace, request.limits.disk_bytes) => Some(FailureKind::OutOfDisk),
+                () = over_disk(workspace, request.limits.disk_bytes.unwrap_or(u64::MAX)) => Some(FailureKind::OutOfDisk),
             }
         };
         if let Some(kind) = stopped {

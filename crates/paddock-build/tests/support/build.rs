@@ -107,6 +107,7 @@ impl BuildFarm {
             program: super::programs(),
             router_ports: Vec::new(),
             allow_egress: registries(),
+            helper_uid: 65_539,
         })
         .await
         .expect("the runtime works: these tests need root");
@@ -186,7 +187,7 @@ impl BuildFarm {
                 cpu_millicores: 100_000,
                 cpu_weight: 50,
                 pids: 4096,
-                disk_bytes: 10 << 30,
+                disk_bytes: Some(10 << 30),
             },
             time_limit: app.time_limit,
         };

@@ -43,7 +43,7 @@ const LIMITS: Limits = Limits {
     cpu_millicores: 100_000,
     cpu_weight: 50,
     pids: 4096,
-    disk_bytes: 10 * 1024 * 1024 * 1024,
+    disk_bytes: Some(10 * 1024 * 1024 * 1024),
 };
 
 /// Runs a build job from wherever it is.

@@ -76,6 +76,7 @@ pub(super) fn prepare(
     slot: &Slot,
     program: &Program,
     streams: ProgramStreams,
+    disk: BorrowedFd<'_>,
     network_ready: impl FnOnce() -> Result<(), StepError>,
 ) -> Result<Waiting, StepError> {
     let (mut reports, mut reporter) = report::channel().doing(|| "make a pipe".to_owned())?;
@@ -87,7 +88,7 @@ pub(super) fn prepare(
         Forked::Child => {
             drop((reports, go, network));
             let gates = Gates { network: network_read, go: go_read };
-            let Err(error) = become_init(container, slot, program, streams, gates, &mut reporter);
+            let Err(error) = become_init(container, slot, program, streams, disk, gates, &mut reporter);
             reporter.send(&Report::Failed(error));
             kernel::exit_now(127);
         }
@@ -175,6 +176,7 @@ fn become_init(
     slot: &Slot,
     program: &Program,
     streams: ProgramStreams,
+    disk: BorrowedFd<'_>,
     mut gates: Gates,
     reporter: &mut Reporter,
 ) -> Result<std::convert::Infallible, StepError> {
@@ -186,7 +188,7 @@ fn become_init(
     unshare(proof, UnshareFlags::NEWNS)?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", propagation).doing(|| "make mounts private".to_owned())?;
-    rootfs::build(spec, folder, slot.userns.as_fd(), container.devpts)?;
+    rootfs::build(spec, folder, disk, slot.userns.as_fd(), container.devpts)?;
     Gates::wait(&mut gates.network)?;
     join_namespace(slot.userns.as_fd(), LinkNameSpaceType::User)?;
     become_root_inside()?;

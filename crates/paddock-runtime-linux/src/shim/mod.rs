@@ -5,6 +5,7 @@
 //! the container's pid 1 dies with it.
 
 mod connection;
+mod disk;
 mod enter;
 mod init;
 mod lines;
@@ -27,6 +28,7 @@ use paddock_ipc::frame;
 use paddock_runtime::Stream;
 use rustix::fs::Mode;
 
+use self::disk::Disk;
 use self::enter::Container;
 use self::program::Program;
 use self::slot::{Slot, Wiring};
@@ -128,10 +130,13 @@ fn start<'a>(container: Container<'a>, env: &Environment) -> Result<Supervisor<'
     cgroups.create(&spec.id, &spec.limits.into()).doing(|| "make the cgroup".to_owned())?;
     let slot = Slot::make(proof, spec.id_base)?;
     let wiring = spec.network.as_ref().map(|network| Wiring::start(network, &slot)).transpose()?;
+    // Here and not where the root is built: the container's own cgroup refuses loop devices.
+    let disk = Disk::make(spec, folder)?;
     let (program_streams, shim_streams) =
         streams::make(spec.stdio, devpts, spec.id_base).doing(|| "make the standard streams".to_owned())?;
     let network_ready = || wiring.map_or(Ok(()), Wiring::wait);
-    let waiting = enter::prepare(container, &slot, &program, program_streams, network_ready)?;
+    let waiting =
+        enter::prepare(container, &slot, &program, program_streams, disk.mount.as_fd(), network_ready)?;
     let init = Init::watch(waiting.init)?;
     state.init =
         Some(ProcessRecord::of(waiting.init.as_raw_nonzero().get()).doing(|| "watch pid 1".to_owned())?);
@@ -141,9 +146,9 @@ fn start<'a>(container: Container<'a>, env: &Environment) -> Result<Supervisor<'
         ShimStreams::Output { output, errors } => {
             let streams = vec![(Stream::Stdout, output), (Stream::Stderr, errors)];
             let spooler = Spooler::new(folder, streams).doing(|| "open the spool".to_owned())?;
-            Supervisor::new(container, init, Some(spooler), None)
+            Supervisor::new(container, init, disk, Some(spooler), None)
         }
-        streams => Supervisor::new(container, init, None, Some(streams)),
+        streams => Supervisor::new(container, init, disk, None, Some(streams)),
     }?;
     if let Err(error) = waiting.go() {
         supervisor.init.reap();

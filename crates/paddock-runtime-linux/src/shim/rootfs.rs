@@ -1,7 +1,7 @@
 //! The root file system of a container, built in a mount namespace that ends with its last process.
 //!
 //! Layers are cloned from where the host has them and idmapped, so that file owner 0 is the container's root; the
-//! writable layer on top is an ordinary folder whose files carry the mapped ids. (An idmapped *upper* mounts
+//! writable layer on top is a folder of the container's disk, whose files carry the mapped ids. (An idmapped *upper* mounts
 //! without error and is silently read-only.) The upper hides what an image could have put in place of our mount
 //! points, e.g. a link to somewhere on the host as `/dev`.
 
@@ -25,6 +25,10 @@ pub(crate) const DYNO_ID: u32 = 1000;
 const TTY_ID: u32 = 5;
 /// Where the root is, relative to the scratch folder that the builder leaves as working directory.
 pub(super) const ROOT: &str = "merged";
+/// Where the container's disk is, beside it, and what the overlay has of it.
+const DISK: &str = "disk";
+const UPPER: &str = "disk/upper";
+const WORK: &str = "disk/work";
 
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY;
 const PLAIN_FILES: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
@@ -34,6 +38,7 @@ const PLAIN_FILES: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 pub(super) fn build(
     spec: &SpecRecord,
     folder: &Folder,
+    disk: BorrowedFd<'_>,
     userns: BorrowedFd<'_>,
     devpts: BorrowedFd<'_>,
 ) -> Result<(), StepError> {
@@ -42,10 +47,13 @@ pub(super) fn build(
     let tmpfs = new_mount("tmpfs", &[("mode", "755"), ("size", "1m")], &[], 0)?;
     attach(tmpfs.as_fd(), &scratch)?;
     std::env::set_current_dir(&scratch).doing(|| format!("enter {}", scratch.display()))?;
-    std::fs::create_dir(ROOT).doing(|| format!("make {ROOT}"))?;
+    for name in [ROOT, DISK] {
+        std::fs::create_dir(name).doing(|| format!("make {name}"))?;
+    }
+    attach(disk, Path::new(DISK))?;
     let lower = attach_layers(&spec.layers, userns)?;
-    upper(spec, folder)?;
-    overlay(folder, &lower)?;
+    upper(spec)?;
+    overlay(&lower)?;
     if spec.layers.iter().any(|layer| layer.host_usr) {
         host_usr(userns)?;
     }
@@ -104,6 +112,14 @@ fn clone_of(path: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, StepError> {
     open_tree(CWD, path, flags).doing(|| format!("clone the mount at {}", path.display()))
 }
 
+/// A detached clone of the mount at a folder, for a container's disk without a limit.
+pub(super) fn plain_clone(folder: &Path) -> Result<OwnedFd, StepError> {
+    let clone = clone_of(folder, OpenTreeFlags::empty())?;
+    kernel::mount_setattr(clone.as_fd(), PLAIN_FILES, None, false)
+        .doing(|| format!("set the attributes of {}", folder.display()))?;
+    Ok(clone)
+}
+
 /// Attaches each layer's idmapped clone; returns their folders, the uppermost first, as overlay wants them.
 fn attach_layers(layers: &[LayerRecord], userns: BorrowedFd<'_>) -> Result<String, StepError> {
     let mut lower = Vec::new();
@@ -119,22 +135,8 @@ fn attach_layers(layers: &[LayerRecord], userns: BorrowedFd<'_>) -> Result<Strin
     Ok(lower.join(":"))
 }
 
-fn overlay(folder: &Folder, lower: &str) -> Result<(), StepError> {
-    // By descriptor: the kernel takes 255 bytes of an option, and a data directory may be deep.
-    let open = |name: &str| {
-        let path = folder.0.join(name);
-        rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .doing(|| format!("open {}", path.display()))
-    };
-    let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
-    let (upper, work) = (open("upper")?, open("work")?);
-    let (upper_path, work_path) = (by_number(&upper), by_number(&work));
-    let options = [
-        ("source", "overlay"),
-        ("lowerdir", lower),
-        ("upperdir", upper_path.as_str()),
-        ("workdir", work_path.as_str()),
-    ];
+fn overlay(lower: &str) -> Result<(), StepError> {
+    let options = [("source", "overlay"), ("lowerdir", lower), ("upperdir", UPPER), ("workdir", WORK)];
     // The upper dies with the container, so nobody needs its fsyncs; renaming folders of a lower layer works.
     let wishes = [("volatile", None), ("redirect_dir", Some("on"))];
     attach(new_mount("overlay", &options, &wishes, PLAIN_FILES)?.as_fd(), Path::new(ROOT))
@@ -152,10 +154,10 @@ fn owned_folder(path: &Path, host_id: u32, mode: u32) -> Result<(), StepError> {
 }
 
 /// The writable layer: mount points, the two places that programs may write, and names of this container.
-fn upper(spec: &SpecRecord, folder: &Folder) -> Result<(), StepError> {
-    let (upper, base) = (folder.0.join("upper"), spec.id_base);
-    owned_folder(&upper, base, 0o755)?;
-    owned_folder(&folder.0.join("work"), 0, 0o755)?;
+fn upper(spec: &SpecRecord) -> Result<(), StepError> {
+    let (upper, base) = (Path::new(UPPER), spec.id_base);
+    owned_folder(upper, base, 0o755)?;
+    owned_folder(Path::new(WORK), 0, 0o755)?;
     for name in ["dev", "proc", "sys", "etc", "var", "usr"] {
         owned_folder(&upper.join(name), base, 0o755)?;
     }

@@ -92,6 +92,12 @@ impl Spooler {
         Ok(self.writer.next_seq() > before)
     }
 
+    /// Writes a line of the platform's own.
+    pub(super) fn notice(&mut self, line: &str) -> io::Result<bool> {
+        append(&mut self.writer, Stream::Notice, line.as_bytes(), true);
+        self.flush()
+    }
+
     /// Allows the spool to forget.
     pub(super) fn ack(&mut self, seq: u64) -> io::Result<()> {
         self.writer.ack(seq)
@@ -113,8 +119,7 @@ impl Spooler {
         let (lost, since) = (std::mem::take(&mut self.lost), rfc3339(at));
         self.lost_since = None;
         let line = format!("Error L13: {lost} messages lost since {since}.");
-        append(&mut self.writer, Stream::Notice, line.as_bytes(), true);
-        self.flush().map(|_| ())
+        self.notice(&line).map(|_| ())
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::connection::{Connection, Served};
+use super::disk::Disk;
 use super::enter::{self, Container};
 use super::init::shell_status;
 use super::spooler::Spooler;
@@ -60,6 +61,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) container: Container<'a>,
     pub(super) init: Init,
     pub(super) exit: Option<ExitRecord>,
+    /// Gone at the end: nothing else keeps what the container wrote.
+    disk: Option<Disk>,
     pub(super) spooler: Option<Spooler>,
     pub(super) attachable: Option<Attachable>,
     listener: UnixListener,
@@ -86,6 +89,7 @@ impl<'a> Supervisor<'a> {
     pub(super) fn new(
         container: Container<'a>,
         init: Init,
+        disk: Disk,
         spooler: Option<Spooler>,
         streams: Option<ShimStreams>,
     ) -> Result<Self, StepError> {
@@ -98,6 +102,7 @@ impl<'a> Supervisor<'a> {
             container,
             init,
             exit: None,
+            disk: Some(disk),
             spooler,
             attachable: streams.map(|streams| Attachable { streams, held: Vec::new(), output_ended: false }),
             listener,
@@ -166,7 +171,8 @@ impl<'a> Supervisor<'a> {
     fn next_time(&self) -> Option<Instant> {
         let running = self.exit.is_none();
         let spooled = self.spooler.as_ref().and_then(Spooler::due);
-        [self.kill_at.filter(|_| running), self.stop_at.filter(|_| running), spooled]
+        let disk = self.disk.as_ref().and_then(Disk::due);
+        [self.kill_at.filter(|_| running), self.stop_at.filter(|_| running), spooled, disk]
             .into_iter()
             .flatten()
             .min()
@@ -206,9 +212,22 @@ impl<'a> Supervisor<'a> {
                 self.init.kill();
             }
         }
+        if self.disk.as_ref().and_then(Disk::due).is_some_and(|at| now >= at) {
+            self.look_at_disk(now);
+        }
         if self.spooler.as_ref().and_then(Spooler::due).is_some_and(|at| now >= at) {
             let ticked = self.spooler.as_mut().map_or(Ok(false), |spooler| spooler.tick(now));
             self.spooled(ticked);
+        }
+    }
+
+    /// Tells once that the disk is full. A program that an attached client sees has no log for it.
+    fn look_at_disk(&mut self, now: Instant) {
+        if let (Some(disk), Some(spooler)) = (&mut self.disk, &mut self.spooler)
+            && let Some(line) = disk.look(now)
+        {
+            let told = spooler.notice(&line);
+            self.spooled(told);
         }
     }
 
@@ -239,6 +258,7 @@ impl<'a> Supervisor<'a> {
         {
             log(&format!("spool the last output: {error}"));
         }
+        self.look_at_disk(Instant::now());
         let kills = self.container.cgroups.out_of_memory_kills(&self.container.spec.id);
         let exit = ExitRecord {
             status,
@@ -253,6 +273,14 @@ impl<'a> Supervisor<'a> {
         self.wake();
         for index in 0..self.connections.len() {
             self.serve_connection(index);
+        }
+        // After everybody knows of the end: it can take a while.
+        self.discard_disk();
+    }
+
+    fn discard_disk(&mut self) {
+        if let Some(disk) = self.disk.take() {
+            disk.discard();
         }
     }
 
@@ -308,6 +336,7 @@ impl<'a> Supervisor<'a> {
                 _ => cgroup::wait_a_moment(),
             }
         }
+        self.discard_disk();
         self.container.cgroups.remove(&self.container.spec.id, REMOVE_DEADLINE)
     }
 

@@ -77,6 +77,7 @@ pub fn config(dir: &Path) -> LinuxConfig {
         program: env!("CARGO_BIN_EXE_paddock-shim").into(),
         router_ports: vec![],
         allow_egress: vec![],
+        helper_uid: 65_539,
     }
 }
 
@@ -106,11 +107,27 @@ fn assert_nothing_left(config: &LinuxConfig) {
         let group = Path::new("/sys/fs/cgroup").join(name).join(format!("paddock-{}", config.instance));
         assert!(!group.exists(), "a cgroup is left: {}", group.display());
     }
+    // A loop device is let go of when the last mount of it has gone, a moment after the last process.
+    let until = std::time::Instant::now() + PATIENCE;
+    while let Some(device) = loop_device_of(config) {
+        assert!(std::time::Instant::now() < until, "a disk is left: {device}");
+        std::thread::yield_now();
+    }
     let bridge = Path::new("/sys/class/net").join(format!("pk{}", config.instance));
     assert!(!bridge.exists(), "the bridge is left");
     for process in processes() {
         assert!(!process.1.contains(ours), "a process is left: {process:?}");
     }
+}
+
+/// A loop device with a file of this runtime behind it.
+pub fn loop_device_of(config: &LinuxConfig) -> Option<String> {
+    let folder = config.run_dir.to_str().unwrap();
+    let devices = std::fs::read_dir("/sys/block").unwrap().flatten();
+    devices.map(|device| device.path().join("loop/backing_file")).find_map(|file| {
+        let backing = std::fs::read_to_string(file).ok()?;
+        backing.starts_with(folder).then_some(backing)
+    })
 }
 
 /// Numbers and command lines of all processes.
@@ -246,5 +263,11 @@ pub async fn collect(runtime: &dyn Runtime, id: ContainerId, after: u64) -> Vec<
 }
 
 pub fn limits() -> Limits {
-    Limits { memory_bytes: 256 << 20, cpu_millicores: 1000, cpu_weight: 100, pids: 64, disk_bytes: 1 << 30 }
+    Limits {
+        memory_bytes: 256 << 20,
+        cpu_millicores: 1000,
+        cpu_weight: 100,
+        pids: 64,
+        disk_bytes: Some(1 << 30),
+    }
 }

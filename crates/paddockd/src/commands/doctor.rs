@@ -67,6 +67,7 @@ fn print_users(instance: &Instance) {
         ("paddockd serve, shims", "root".to_owned()),
         ("router", format!("uid {}, no capabilities", instance.router_uid())),
         ("git", format!("uid {}, no capabilities", instance.git_uid())),
+        ("mkfs", format!("uid {}, no capabilities", instance.helper_uid())),
         (
             "dynos and builds of app N",
             format!("uids {} + 65536 * N and on, no capabilities", instance.first_app_id()),
