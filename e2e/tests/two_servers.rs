@@ -1,6 +1,6 @@
 //! Two servers on one machine do not meet.
 
-use e2e::{Cli, Repo, Server, instance_letters, may_run};
+use e2e::{Cli, Leftovers, Repo, Server, instance_letters, may_run};
 
 #[test]
 fn two_servers_deploy_at_the_same_time_and_one_stops_without_the_other() {
@@ -43,4 +43,6 @@ fn a_second_server_on_the_same_data_folder_or_port_says_so() {
     let other = folder.path().join("data");
     let program = server.program(&["serve", "--listen", &taken, "--data", &other.display().to_string()]);
     e2e::run(program, b"", std::time::Duration::from_secs(60)).failed_saying("is taken by");
+    let left = Leftovers::of(&instance_letters(&other), &other);
+    assert!(left.is_empty(), "a server that did not start has left {left:#?}");
 }

@@ -126,6 +126,14 @@ impl LinuxRuntime {
         self.network.gateway().into()
     }
 
+    /// Undoes [`Self::open`] for a server that cannot start after all: what was in the kernel before stays.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_instance`].
+    pub async fn close_unused(&self) -> Result<(), RuntimeError> {
+        if self.network.is_new() { self.destroy_instance().await } else { Ok(()) }
+    }
+
     /// Removes every container and everything this instance has made in the kernel.
     ///
     /// # Errors

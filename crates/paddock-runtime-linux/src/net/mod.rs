@@ -26,6 +26,7 @@ pub(crate) struct Network {
     instance: String,
     bridge: String,
     subnet: Subnet,
+    is_new: bool,
     router_ports: Vec<u16>,
     allow_egress: Vec<String>,
     places: Mutex<Places>,
@@ -53,13 +54,14 @@ impl Network {
         rules::check_egress(&allow_egress)?;
         let bridge = format!("pk{instance}");
         let name = bridge.clone();
-        let subnet = tokio::task::spawn_blocking(move || Subnet::claim(&file, &name))
+        let (subnet, is_new) = tokio::task::spawn_blocking(move || Subnet::claim(&file, &name))
             .await
             .map_err(io::Error::other)??;
         let network = Self {
             instance: instance.to_owned(),
             bridge,
             subnet,
+            is_new,
             router_ports,
             allow_egress,
             places: Mutex::new(Places { by_id: places, last: 1 }),
@@ -67,6 +69,11 @@ impl Network {
         };
         network.reconcile().await?;
         Ok(network)
+    }
+
+    /// Whether there was nothing of this network before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The bridge's address: gateway and resolver of containers.

@@ -39,8 +39,9 @@ impl Subnet {
         self.host(1)
     }
 
-    /// The range kept in `file`, or a free one, and makes `bridge` with it before another instance can choose.
-    pub(super) fn claim(file: &Path, bridge: &str) -> io::Result<Self> {
+    /// The range kept in `file`, or a free one, and makes `bridge` with it before another instance can choose. Also
+    /// whether there was no such bridge.
+    pub(super) fn claim(file: &Path, bridge: &str) -> io::Result<(Self, bool)> {
         let lock = std::fs::File::options().create(true).truncate(false).write(true).open(CHOOSING)?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
         let used = used_ranges(bridge)?;
@@ -60,11 +61,12 @@ impl Subnet {
             }
         };
         crate::record::replace(file, &Kept { subnet: subnet.to_string() })?;
-        if !Path::new("/sys/class/net").join(bridge).exists() {
+        let is_new = !Path::new("/sys/class/net").join(bridge).exists();
+        if is_new {
             ip(&["link", "add", bridge, "type", "bridge"])?;
         }
         ip(&["addr", "replace", &format!("{}/{}", subnet.gateway(), Self::PREFIX), "dev", bridge])?;
-        Ok(subnet)
+        Ok((subnet, is_new))
     }
 
     fn parse(text: &str) -> Option<Self> {

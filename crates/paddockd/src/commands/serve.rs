@@ -76,17 +76,16 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     let instance = Instance::of(&paths.data);
     let program = std::env::current_exe()?;
     let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
-    let ca = certificate_authority::prepare(&paths.ca(), &args.domain)?;
-    let router = Arc::new(RouterProcess {
-        program: program.clone(),
-        paths: paths.clone(),
-        instance: instance.clone(),
-    });
-    router.prepare_folder(&ca.chain_pem, &ca.key_pem)?;
-    let api_socket = wiring::listen_for(&paths.serve_socket(), instance.router_uid())?;
-    let rendezvous_socket = wiring::listen_for(&paths.rendezvous_socket(), instance.router_uid())?;
-    let link = Arc::new(RouterLink::new(paths.router_socket(), instance.letters.clone()));
-    adopt_or_start(&args, &link, &router, &runtime).await?;
+    let front = match Front::open(&args, &paths, &instance, &program, &runtime).await {
+        Ok(front) => front,
+        Err(error) => {
+            if let Err(error) = runtime.close_unused().await {
+                tracing::warn!(error = wiring::chain(&error), "what was made in the kernel is left there");
+            }
+            return Err(error);
+        }
+    };
+    let Front { router, link, api_socket, rendezvous_socket } = front;
     let control =
         wiring::open_control(&args, &paths, &instance, &program, store, runtime.clone(), link.clone())
             .await?;
@@ -120,6 +119,35 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
         Err("a part of the server broke, see its log".into())
     } else {
         Ok(())
+    }
+}
+
+/// What stands between the clients and the control plane.
+struct Front {
+    router: Arc<RouterProcess>,
+    link: Arc<RouterLink>,
+    api_socket: UnixListener,
+    rendezvous_socket: UnixListener,
+}
+
+impl Front {
+    /// Fails where the port is somebody else's.
+    async fn open(
+        args: &ServeArgs,
+        paths: &Paths,
+        instance: &Instance,
+        program: &Path,
+        runtime: &LinuxRuntime,
+    ) -> Result<Self, StartError> {
+        let ca = certificate_authority::prepare(&paths.ca(), &args.domain)?;
+        let (program, paths_too) = (program.to_owned(), paths.clone());
+        let router = Arc::new(RouterProcess { program, paths: paths_too, instance: instance.clone() });
+        router.prepare_folder(&ca.chain_pem, &ca.key_pem)?;
+        let api_socket = wiring::listen_for(&paths.serve_socket(), instance.router_uid())?;
+        let rendezvous_socket = wiring::listen_for(&paths.rendezvous_socket(), instance.router_uid())?;
+        let link = Arc::new(RouterLink::new(paths.router_socket(), instance.letters.clone()));
+        adopt_or_start(args, &link, &router, runtime).await?;
+        Ok(Self { router, link, api_socket, rendezvous_socket })
     }
 }
 
