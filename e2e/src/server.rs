@@ -297,7 +297,11 @@ impl Drop for Server {
 }
 
 /// The program under test: `$PADDOCKD`, or the one built beside the tests.
-pub(crate) fn paddockd() -> PathBuf {
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn paddockd() -> PathBuf {
     if let Some(program) = std::env::var_os("PADDOCKD") {
         return PathBuf::from(program);
     }
@@ -308,7 +312,8 @@ pub(crate) fn paddockd() -> PathBuf {
     program.expect("paddockd is not built: run `cargo build -p paddockd` first (bin/test does)")
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody has now.
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -177,6 +177,11 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         owners: &["paddock-testkit"],
         reason: "patterns of the published schema; the server itself needs no regular expressions",
     },
+    Exclusive {
+        name: "pulldown-cmark",
+        owners: &["xtask"],
+        reason: "the documentation's site is built by a task, never by the server",
+    },
     Exclusive { name: "tempfile", owners: &["e2e"], reason: "temporary folders are for tests" },
 ];
 

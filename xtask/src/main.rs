@@ -10,6 +10,7 @@ mod cargo;
 mod check_arch;
 mod check_sql;
 mod coverage;
+mod docs;
 mod long;
 mod source;
 
@@ -25,6 +26,9 @@ const USAGE: &str = "usage: cargo xtask TASK
   coverage            what is built of the published API, and which commands of the official CLI pass
   coverage --write    the same, written to docs/reference
   coverage --check    whether anything those tables call built or passed is gone
+  docs [FOLDER]       the documentation as a site of plain files (default: target/docs)
+  docs --write        the page of commands, from the server's own definition of them
+  docs --check        whether its links lead somewhere and every page is in the index
   soak [NAME]         the crash journeys with thirty kills and a million lines (as root)
   bench deploy        git push to the first 200, beside the same steps by hand (as root)";
 
@@ -38,6 +42,10 @@ fn main() -> ExitCode {
         ["coverage"] => coverage::run(root, Mode::Print),
         ["coverage", "--write"] => coverage::run(root, Mode::Write),
         ["coverage", "--check"] => coverage::run(root, Mode::Check),
+        ["docs", "--check"] => docs::check(root),
+        ["docs", "--write"] => docs::write_commands(root),
+        ["docs"] => docs::build(root, None),
+        ["docs", folder] => docs::build(root, Some(Path::new(folder))),
         ["soak"] => long::soak(root, None),
         ["soak", name] => long::soak(root, Some(name)),
         ["bench", "deploy"] => long::bench_deploy(root),

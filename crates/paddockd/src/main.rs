@@ -11,6 +11,8 @@ mod commands;
 mod database;
 mod instance;
 mod paths;
+#[cfg(test)]
+mod reference;
 mod router_process;
 mod settings;
 mod wiring;
