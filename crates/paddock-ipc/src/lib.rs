@@ -5,7 +5,7 @@
 //! * [`spool`]: output records on disk, written by shims and the router, read and acknowledged by the control plane.
 //! * [`routes`]: the route table and the other messages between `serve` and the router.
 //!
-//! Versioned by [`VERSION`]; one version is spoken until a second exists.
+//! Versioned by [`VERSION`]. The last two versions are spoken: after every upgrade a router is older than the server.
 
 pub mod admin;
 pub mod frame;
@@ -13,4 +13,9 @@ pub mod routes;
 pub mod spool;
 
 /// The version of every message of this crate.
-pub const VERSION: u32 = 1;
+///
+/// 2: routers have spools of their own names and can retire.
+pub const VERSION: u32 = 2;
+
+/// The versions that a peer may speak.
+pub const SPOKEN: std::ops::RangeInclusive<u32> = VERSION - 1..=VERSION;

@@ -29,6 +29,9 @@ pub enum ToRouter {
     },
     /// Finish requests in flight (up to 30 s) and end.
     Stop,
+    /// Another router has the same sockets: take no new clients, and end with the last of those that are here. Since
+    /// version 2.
+    Retire,
 }
 
 /// From the router to `serve`.
@@ -37,9 +40,9 @@ pub enum ToRouter {
 pub enum FromRouter {
     /// Answer to [`ToRouter::Hello`]; the listening sockets are beside it, in the order of `listeners`.
     Hello {
-        /// [`crate::VERSION`] of the router.
+        /// The version that both speak: the older one of the two.
         version: u32,
-        /// The version of the program the router runs.
+        /// Which program the router runs; another build is another program.
         program: String,
         /// The instance it belongs to.
         instance: String,
@@ -49,6 +52,12 @@ pub enum FromRouter {
         generation: u64,
         /// The sockets that are passed beside this message.
         listeners: Vec<Listener>,
+        /// The name of its spool (the text form of a UUID). Since version 2; before, there was one without a name.
+        #[serde(default)]
+        spool: Option<String>,
+        /// Whether it takes no new clients any more. Since version 2.
+        #[serde(default)]
+        retiring: bool,
     },
     /// The message was carried out; `generation` is the one in use now.
     Done {
@@ -141,4 +150,35 @@ pub struct DynoRoute {
     pub id: String,
     /// Where it listens.
     pub address: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_of_version_1_is_understood_and_ours_is_understood_there() {
+        let old = r#"{"message":"hello","version":1,"program":"0.1.0","instance":"abcdef","pid":7,
+            "generation":3,"listeners":[]}"#;
+        let FromRouter::Hello { version, spool, retiring, .. } = serde_json::from_str(old).unwrap() else {
+            panic!("not a hello")
+        };
+        assert_eq!((version, spool, retiring), (1, None, false));
+        assert!(crate::SPOKEN.contains(&version));
+        // Version 1 reads what it knows and passes over the rest: every field it had must still be there.
+        let ours = FromRouter::Hello {
+            version: 1,
+            program: "x".into(),
+            instance: "abcdef".into(),
+            pid: 7,
+            generation: 3,
+            listeners: Vec::new(),
+            spool: Some("x".into()),
+            retiring: false,
+        };
+        let ours = serde_json::to_value(&ours).unwrap();
+        for field in ["message", "version", "program", "instance", "pid", "generation", "listeners"] {
+            assert!(ours.get(field).is_some(), "{field}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use paddock_core::UnixMicros;
+use rustix::fs::FlockOperation;
 use uuid::Uuid;
 
 /// Most bytes of one record.
@@ -36,6 +37,67 @@ pub struct Record {
     pub key: Uuid,
     /// The content.
     pub bytes: Vec<u8>,
+}
+
+/// A spool's folder, held by its writer's process. The kernel lets go of it however that ends.
+#[derive(Debug)]
+pub struct Held {
+    _folder: File,
+}
+
+/// A spool that was found by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: Uuid,
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Whether a writer holds it. Once nobody does nobody will again.
+    pub is_held: bool,
+}
+
+/// Makes the folder of a new spool called `name` in `parent`, and holds it. Names ascend (UUIDs of version 7).
+///
+/// # Errors
+/// As the file system has them; a name that was used before is taken.
+pub fn hold_new(parent: &Path, name: Uuid) -> io::Result<(PathBuf, Held)> {
+    std::fs::create_dir_all(parent)?;
+    let folder = parent.join(name.to_string());
+    // Held before it has its name: whoever finds it without a holder takes it for one that has ended.
+    let nameless = parent.join(format!("{name}.new"));
+    std::fs::create_dir(&nameless)?;
+    let held = File::open(&nameless)?;
+    rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    std::fs::rename(&nameless, &folder)?;
+    Ok((folder, Held { _folder: held }))
+}
+
+/// The named spools in `parent`, oldest first.
+///
+/// # Errors
+/// As the file system has them.
+pub fn find(parent: &Path) -> io::Result<Vec<Found>> {
+    let entries = match std::fs::read_dir(parent) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok()) else {
+            continue;
+        };
+        let folder = entry.path();
+        let is_held = match rustix::fs::flock(File::open(&folder)?, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => false,
+            Err(rustix::io::Errno::WOULDBLOCK) => true,
+            Err(error) => return Err(error.into()),
+        };
+        found.push(Found { name, folder, is_held });
+    }
+    found.sort_unstable_by_key(|spool| spool.name);
+    Ok(found)
 }
 
 /// Writes a spool. One at a time for a folder.
@@ -391,6 +453,24 @@ mod tests {
         let dropped = writer.take_dropped();
         assert!(dropped > 0);
         assert_eq!(read_all(&mut Reader::new(folder.path(), 0)), (dropped + 1..=1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_new_spool_is_held_until_its_writer_ends() {
+        let parent = tempfile::tempdir().unwrap();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (_, later) = hold_new(parent.path(), two).unwrap();
+        let (folder, held) = hold_new(parent.path(), one).unwrap();
+        let look = || find(parent.path()).unwrap();
+        let state: Vec<_> = look().iter().map(|spool| (spool.name, spool.is_held)).collect();
+        assert_eq!(state, [(one, true), (two, true)]);
+        drop(held);
+        assert_eq!(look()[0], Found { name: one, folder: folder.clone(), is_held: false });
+        assert!(look()[1].is_held);
+        Writer::open(&folder, 1024).unwrap();
+        assert!(hold_new(parent.path(), one).is_err(), "the name was used");
+        drop(later);
+        assert!(find(&parent.path().join("none")).unwrap().is_empty());
     }
 
     #[test]

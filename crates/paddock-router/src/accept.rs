@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::body::ResponseBody;
+use crate::clients::Place;
 use crate::router::Router;
 use crate::stream::{First, Prefixed, Watched, read_first};
 use crate::table::{self, Destination};
@@ -27,8 +29,18 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     /// `tls1.2` or `tls1.3`; `None` without TLS.
     pub(crate) tls_version: Option<&'static str>,
+    /// Its place among the clients, shared with what it becomes.
+    pub(crate) place: Arc<Place>,
     /// The client took nothing for too long.
     pub(crate) stalled: AtomicBool,
+}
+
+impl Connection {
+    /// How long it may stay without a request.
+    fn idle(&self) -> Duration {
+        let limits = &self.router.config.limits;
+        if self.place.is_surplus { limits.surplus_idle } else { limits.client_idle }
+    }
 }
 
 /// The client's connection is to be closed without an answer.
@@ -41,13 +53,13 @@ pub(crate) async fn accept(router: Arc<Router>, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = router.stop.draining() => return,
+            () = router.stop.leaving() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let serving = serve(router.clone(), stream, peer);
-                router.tasks.spawn(serving);
+                let Some(place) = router.clients.admit(peer.ip(), &router.config.limits) else { continue };
+                router.tasks.spawn(serve(router.clone(), stream, peer, place));
             }
             Err(error) => {
                 // Usually out of descriptors: clients wait in the backlog until some are free again.
@@ -66,11 +78,12 @@ enum Speaks {
     Http,
 }
 
-async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr) {
+async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr, place: Place) {
     let Ok(local) = stream.local_addr() else { return };
     prepare(&stream);
     let limits = &router.config.limits;
-    let first = read_first(&mut stream, limits.client_idle, limits.handshake, FIRST_BYTES_MAX, speaks);
+    let idle = if place.is_surplus { limits.surplus_idle } else { limits.client_idle };
+    let first = read_first(&mut stream, idle, limits.handshake, FIRST_BYTES_MAX, speaks);
     let decided = tokio::select! {
         decided = first => decided,
         () = router.stop.draining() => return,
@@ -79,7 +92,8 @@ async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr) {
     let stream = Prefixed::new(prefix, stream);
     let connection = |tls_version| {
         let stalled = AtomicBool::new(false);
-        Arc::new(Connection { router: router.clone(), peer, local, tls_version, stalled })
+        let (router, place) = (router.clone(), Arc::new(place));
+        Arc::new(Connection { router, peer, local, tls_version, place, stalled })
     };
     match speaks {
         Speaks::Http => serve_http(stream, connection(None)).await,
@@ -87,12 +101,17 @@ async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr) {
         Speaks::Tls => {
             let handshake = router.certificates.acceptor().accept(stream);
             let Ok(Ok(stream)) = tokio::time::timeout(limits.handshake, handshake).await else { return };
-            let version = match stream.get_ref().1.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "tls1.3",
-                _ => "tls1.2",
-            };
+            let version = tls_version(stream.get_ref().1);
             serve_tls(stream, connection(Some(version))).await;
         }
+    }
+}
+
+/// The version of a connection's TLS, as records name it.
+pub(crate) fn tls_version(session: &rustls::ServerConnection) -> &'static str {
+    match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
+        _ => "tls1.2",
     }
 }
 
@@ -148,13 +167,14 @@ where
 {
     let router = connection.router.clone();
     let limits = &router.config.limits;
-    let first = read_first(&mut stream, limits.client_idle, limits.handshake, SECRET_BYTES_MAX, inside);
+    let first = read_first(&mut stream, connection.idle(), limits.handshake, SECRET_BYTES_MAX, inside);
     let decided = tokio::select! {
         decided = first => decided,
         () = router.stop.draining() => return,
     };
     match decided {
         Some((Inside::Http, prefix)) => serve_http(Prefixed::new(prefix, stream), connection).await,
+        Some((Inside::Rendezvous, _)) if connection.place.is_surplus => {}
         Some((Inside::Rendezvous, prefix)) => rendezvous::serve(prefix, stream, &connection).await,
         None => {}
     }
@@ -165,19 +185,21 @@ const HEADERS_MAX: usize = 1100;
 /// Bytes of a request's head, and of a response that waits for its client (contract, section 1, "Buffers").
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
-async fn serve_http<S>(stream: S, connection: Arc<Connection>)
+/// Serves HTTP on a stream until it ends.
+pub(crate) async fn serve_http<S>(stream: S, connection: Arc<Connection>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = connection.router.clone();
     let io = TokioIo::new(Watched::new(stream, connection.clone()));
-    let service = service_fn(move |request| answer(connection.clone(), request));
+    let idle = connection.idle();
+    let service = service_fn(move |request| answer_on(connection.clone(), request));
     let serving = http1::Builder::new()
         .preserve_header_case(true)
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .timer(TokioTimer::new())
-        .header_read_timeout(router.config.limits.client_idle)
+        .header_read_timeout(idle)
         .serve_connection(io, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
@@ -191,6 +213,25 @@ where
         () = router.stop.forced() => {}
     }
 }
+
+/// The answer, the connection's last one when the router leaves (its client comes back to another router), or when
+/// there are too many clients.
+async fn answer_on(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Aborted> {
+    let (router, is_surplus) = (connection.router.clone(), connection.place.is_surplus);
+    let mut answered = answer(connection, request).await;
+    if (is_surplus || router.stop.is_leaving())
+        && let Ok(response) = &mut answered
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answered
+}
+
+const TOO_MANY: &str = "Too many clients are connected. Please try again in a few seconds.";
 
 async fn answer(
     connection: Arc<Connection>,
@@ -209,6 +250,7 @@ async fn answer(
         return Ok(page::refusal(StatusCode::BAD_REQUEST, "The request has no valid Host."));
     };
     match connection.router.destination(&name).await {
+        Some(Destination::Platform) if connection.place.is_surplus => Ok(page::unavailable(TOO_MANY)),
         Some(Destination::Platform) => platform::answer(&connection, request).await,
         Some(Destination::App(app)) => app::answer(connection, app, host.clone(), request).await,
         Some(Destination::Unknown) => Ok(page::no_such_app(&name)),

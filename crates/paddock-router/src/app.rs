@@ -93,6 +93,9 @@ fn fail(mut exchange: Box<Exchange>, failure: Failure) -> Result<Response<Respon
 
 /// Refuses what is refused whatever state the dynos are in, but for [`choose`], which looks at the newest table.
 fn admit(exchange: &Exchange, in_flight: usize, request: &http::request::Parts) -> Result<(), Failure> {
+    if exchange.connection.place.is_surplus {
+        return Err(RouterCode::H22.into());
+    }
     let dynos = exchange.app.dynos().len().max(1);
     if in_flight > dynos * exchange.limits().in_flight_per_dyno {
         return Err(RouterCode::H11.into());

@@ -4,20 +4,24 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 /// Where a router lives and whom it talks to.
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
-    /// Its only folder (`DIR/router`): `routes.json` (the last table), `spool/` (request records), `tls/`
-    /// (`cert.pem` and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`).
+    /// Its only folder (`DIR/router`), shared with a router that retires: `routes.json` (the last table), `spools/`
+    /// (request records, a folder for each router), `tls/` (`cert.pem` and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`).
     pub folder: PathBuf,
+    /// The name of its own folder in `spools/`; another for each router, so that none meets another's records.
+    pub spool: Uuid,
     /// `serve`'s socket for requests to the platform (`DIR/run/serve.sock`).
     pub serve_socket: PathBuf,
     /// `serve`'s socket for rendezvous connections (`DIR/run/rendezvous.sock`).
     pub rendezvous_socket: PathBuf,
     /// The instance (six letters) it belongs to.
     pub instance: String,
-    /// The version of the program, for [`paddock_ipc::routes::FromRouter::Hello`].
-    pub program_version: String,
+    /// Which program it runs, for [`paddock_ipc::routes::FromRouter::Hello`]: another one replaces it.
+    pub program: String,
     /// Time limits and ceilings.
     pub limits: Limits,
 }
@@ -43,6 +47,12 @@ pub struct Limits {
     pub idle: Duration,
     /// How long an unused connection to a dyno is kept.
     pub dyno_keep_alive: Duration,
+    /// Clients connected at once (H22).
+    pub clients: usize,
+    /// Clients connected at once from one address (H22).
+    pub clients_per_address: usize,
+    /// How long a client too many may take to send its request.
+    pub surplus_idle: Duration,
     /// Requests in flight per dyno of an app (H11).
     pub in_flight_per_dyno: usize,
     /// How long a request to the platform waits for `serve` to come back.
@@ -51,6 +61,8 @@ pub struct Limits {
     pub rendezvous_idle: Duration,
     /// How long requests in flight may go on once the router was told to stop.
     pub drain: Duration,
+    /// How long a router that was replaced waits for its last clients before it stops.
+    pub retire: Duration,
     /// How long one resolver has for an answer.
     pub dns_answer: Duration,
     /// DNS questions in flight; more are not answered.
@@ -60,7 +72,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of the contract.
+    /// The limits of the contract; those of clients, which it does not give, for a process with many descriptors.
     #[must_use]
     pub const fn heroku() -> Self {
         Self {
@@ -73,14 +85,28 @@ impl Limits {
             first_byte: Duration::from_secs(30),
             idle: Duration::from_secs(55),
             dyno_keep_alive: Duration::from_secs(90),
+            clients: 100_000,
+            clients_per_address: 50_000,
+            surplus_idle: Duration::from_secs(5),
             in_flight_per_dyno: 200,
             serve_wait: Duration::from_secs(10),
             rendezvous_idle: Duration::from_secs(60 * 60),
             drain: Duration::from_secs(30),
+            retire: Duration::from_secs(60 * 60),
             dns_answer: Duration::from_secs(3),
             dns_in_flight: 512,
             spool_bytes: 64 * 1024 * 1024,
         }
+    }
+}
+
+impl Limits {
+    /// These, but for no more clients than a process with this many descriptors can serve.
+    #[must_use]
+    pub fn within_descriptors(self, descriptors: usize) -> Self {
+        // One for the client, one for its dyno; the rest is for those too many, dynos kept alive, files.
+        let clients = self.clients.min(descriptors / 3);
+        Self { clients, clients_per_address: self.clients_per_address.min(clients.div_ceil(2)), ..self }
     }
 }
 

@@ -60,8 +60,8 @@ fn serve(router: &Router, stream: &UnixStream) -> io::Result<()> {
     let mut greeted = false;
     while let Some((message, _)) = frame::receive::<ToRouter>(stream.as_fd())? {
         let (reply, sockets) = match message {
-            ToRouter::Hello { instance, .. } => {
-                let reply = hello(router, &instance);
+            ToRouter::Hello { version, instance } => {
+                let reply = hello(router, version, &instance);
                 greeted = matches!(reply, Ok((FromRouter::Hello { .. }, _)));
                 reply.unwrap_or_else(|error| (refused(error.to_string()), Vec::new()))
             }
@@ -84,8 +84,9 @@ fn is_ours(stream: &UnixStream) -> io::Result<bool> {
     Ok(peer.uid.is_root() || peer.uid == rustix::process::geteuid())
 }
 
-/// Answered to any version of `serve`: it decides whether it speaks ours, or takes the sockets and replaces us.
-fn hello(router: &Router, instance: &str) -> io::Result<(FromRouter, Vec<OwnedFd>)> {
+/// Answered to any version of `serve`, in the older one of the two: it decides whether it speaks that, or takes the
+/// sockets and replaces us.
+fn hello(router: &Router, version: u32, instance: &str) -> io::Result<(FromRouter, Vec<OwnedFd>)> {
     let own = &router.config.instance;
     if instance != own {
         return Ok((refused(format!("this router belongs to instance {own}, not {instance}")), Vec::new()));
@@ -96,12 +97,14 @@ fn hello(router: &Router, instance: &str) -> io::Result<(FromRouter, Vec<OwnedFd
     let (listeners, sockets): (Vec<Listener>, Vec<OwnedFd>) =
         router.duplicate_listeners()?.into_iter().unzip();
     let reply = FromRouter::Hello {
-        version: paddock_ipc::VERSION,
-        program: router.config.program_version.clone(),
+        version: version.min(paddock_ipc::VERSION),
+        program: router.config.program.clone(),
         instance: own.clone(),
         pid: std::process::id(),
         generation: router.routes.current().generation,
         listeners,
+        spool: Some(router.config.spool.to_string()),
+        retiring: router.stop.is_leaving(),
     };
     Ok((reply, sockets))
 }
@@ -111,7 +114,12 @@ fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
     match message {
         ToRouter::Routes(table) => {
             router.certificates.reload();
-            match router.routes.install(&table) {
+            let taken = match router.stop.is_leaving() {
+                // What is kept on disk is the other router's.
+                true => router.routes.follow(&table),
+                false => router.routes.install(&table),
+            };
+            match taken {
                 Ok(generation) => FromRouter::Done { generation },
                 Err(error) => {
                     tracing::warn!(%error, "refused a route table");
@@ -123,6 +131,10 @@ fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
             Ok(()) => done(),
             Err(error) => refused(format!("could not forget records: {error}")),
         },
+        ToRouter::Retire => {
+            router.stop.retire();
+            done()
+        }
         ToRouter::Stop => {
             router.stop.drain();
             done()

@@ -32,7 +32,7 @@ pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
     let mut buffer = [0; QUESTION_BYTES_MAX];
     loop {
         let received = tokio::select! {
-            () = router.stop.draining() => return,
+            () = router.stop.leaving() => return,
             received = socket.recv_from(&mut buffer) => received,
         };
         // An error is one of an earlier answer (its client is gone), not of the socket.
@@ -43,9 +43,9 @@ pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
         }
         // Too many at once: the client asks again.
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let (router, socket) = (router.clone(), socket.clone());
-        tokio::spawn(async move {
-            let answer = ask_udp(&router, &question).await;
+        let (asked, socket) = (router.clone(), socket.clone());
+        router.tasks.spawn(async move {
+            let answer = ask_udp(&asked, &question).await;
             // The client is gone: nobody to tell.
             let _ = socket.send_to(&answer, client).await;
             drop(place);
@@ -58,7 +58,7 @@ pub(crate) async fn serve_tcp(router: Arc<Router>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(router.config.limits.dns_in_flight));
     loop {
         let accepted = tokio::select! {
-            () = router.stop.draining() => return,
+            () = router.stop.leaving() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((mut client, _)) = accepted else {
@@ -67,10 +67,10 @@ pub(crate) async fn serve_tcp(router: Arc<Router>, listener: TcpListener) {
             continue;
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let router = router.clone();
-        tokio::spawn(async move {
+        let asked = router.clone();
+        router.tasks.spawn(async move {
             // Ends with the client, or when it says nothing for too long.
-            let _ = serve_tcp_client(&router, &mut client).await;
+            let _ = serve_tcp_client(&asked, &mut client).await;
             drop(place);
         });
     }

@@ -11,6 +11,7 @@
 mod accept;
 mod app;
 mod body;
+mod clients;
 mod config;
 mod control;
 mod dns;

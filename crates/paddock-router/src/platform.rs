@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use crate::accept::{Aborted, Connection};
 use crate::body::ResponseBody;
 use crate::header::{self, Protocol};
-use crate::router::Router;
 use crate::{page, proxy_header, tunnel};
 
 /// How often it is looked whether `serve` is back.
@@ -61,8 +60,7 @@ fn finish(
     {
         protocol = Protocol::Upgrade;
         let serve = hyper::upgrade::on(&mut response);
-        let router = connection.router.clone();
-        connection.router.tasks.spawn(join(router, client, serve));
+        connection.router.tasks.spawn(join(connection.clone(), client, serve));
     }
     let (mut parts, body) = response.into_parts();
     header::strip_hop_by_hop(&mut parts.headers, protocol);
@@ -74,8 +72,9 @@ fn finish(
     Response::from_parts(parts, body)
 }
 
-async fn join(router: Arc<Router>, client: OnUpgrade, serve: OnUpgrade) {
+async fn join(connection: Arc<Connection>, client: OnUpgrade, serve: OnUpgrade) {
     let Ok((client, serve)) = tokio::try_join!(client, serve) else { return };
+    let router = &connection.router;
     let idle = router.config.limits.rendezvous_idle;
     let down = AtomicU64::new(0);
     tokio::select! {

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use paddock_core::UnixMicros;
 use paddock_core::code::LogCode;
-use paddock_ipc::spool::Writer;
+use paddock_ipc::spool::{Writer, hold_new};
 use uuid::Uuid;
 
 /// Tag of a record that is a router line (source `heroku`, process `router`); its key is the app's id.
@@ -54,15 +54,17 @@ pub(crate) struct RecordWriter {
     thread: JoinHandle<()>,
 }
 
-/// Opens the spool in `folder` and starts its writer.
-pub(crate) fn open(folder: &Path, limit_bytes: u64) -> io::Result<(Records, RecordWriter)> {
-    let spool = Writer::open(folder, limit_bytes)?;
+/// Makes the spool `name` in `folder` and starts its writer.
+pub(crate) fn open(folder: &Path, name: Uuid, limit_bytes: u64) -> io::Result<(Records, RecordWriter)> {
+    let (path, held) = hold_new(folder, name)?;
+    let spool = Writer::open(&path, limit_bytes)?;
     let (queue, commands) = sync_channel(QUEUE);
     let lost = Arc::new(Mutex::new(Lost::default()));
     let records = Records { queue: queue.clone(), lost: lost.clone() };
-    let thread = std::thread::Builder::new()
-        .name("records".into())
-        .spawn(move || write_all(spool, &commands, &lost))?;
+    let thread = std::thread::Builder::new().name("records".into()).spawn(move || {
+        write_all(spool, &commands, &lost);
+        drop(held);
+    })?;
     Ok((records, RecordWriter { queue, thread }))
 }
 

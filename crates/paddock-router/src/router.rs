@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clients::Clients;
 use crate::config::{RouterConfig, RouterError};
 use crate::record::{self, Records};
 use crate::table::{Destination, Routes};
@@ -29,6 +30,7 @@ pub(crate) struct Router {
     pub(crate) records: Records,
     pub(crate) certificates: Certificates,
     pub(crate) stop: Stop,
+    pub(crate) clients: Arc<Clients>,
     /// Every client connection and tunnel: a stop waits for them.
     pub(crate) tasks: TaskTracker,
     /// Duplicates of the listening sockets, for `serve`; none once the router is to stop.
@@ -71,14 +73,22 @@ pub struct Stop(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    leave: CancellationToken,
     drain: CancellationToken,
     force: CancellationToken,
     reload: Notify,
 }
 
 impl Stop {
-    /// No new clients; requests in flight are finished.
+    /// Another router has the same sockets: no new clients here, and those that are here notice nothing. Each gets
+    /// the answers it waits for, the last one with `Connection: close`; tunnels and streams go on.
+    pub fn retire(&self) {
+        self.0.leave.cancel();
+    }
+
+    /// No new clients; requests in flight are finished, everything else is closed.
     pub fn drain(&self) {
+        self.0.leave.cancel();
         self.0.drain.cancel();
     }
 
@@ -87,7 +97,16 @@ impl Stop {
         self.0.reload.notify_one();
     }
 
-    /// Ready once the router is to stop.
+    /// Ready once the router takes no new clients.
+    pub(crate) async fn leaving(&self) {
+        self.0.leave.cancelled().await;
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leave.is_cancelled()
+    }
+
+    /// Ready once the router is to stop soon.
     pub(crate) async fn draining(&self) {
         self.0.drain.cancelled().await;
     }
@@ -134,7 +153,7 @@ pub async fn run_until(
         move |source| RouterError::new(doing, source)
     };
     std::fs::create_dir_all(&folder).map_err(failed(&format!("make {}", folder.display())))?;
-    let (records, writer) = record::open(&folder.join("spool"), config.limits.spool_bytes)
+    let (records, writer) = record::open(&folder.join("spools"), config.spool, config.limits.spool_bytes)
         .map_err(failed("open the spool of request records"))?;
     let certificates = Certificates::open(folder.join("tls"))?;
     let sockets = duplicate(&listeners).map_err(failed("duplicate the listening sockets"))?;
@@ -143,6 +162,7 @@ pub async fn run_until(
         records,
         certificates,
         stop: stop.clone(),
+        clients: Arc::default(),
         tasks: TaskTracker::new(),
         listeners: Mutex::new(listeners),
         config,
@@ -155,18 +175,24 @@ pub async fn run_until(
     tokio::spawn(control::accept(router.clone(), control));
     tokio::spawn(maintain(router.clone()));
     tracing::info!(generation = router.routes.current().generation, "the router is up");
-    stop.draining().await;
-    drain(&router).await;
+    stop.leaving().await;
+    leave(&router).await;
     // Blocks until the last record is in the spool.
     let ended = tokio::task::spawn_blocking(move || writer.end()).await;
     tracing::info!(records = ended.is_ok(), "the router has ended");
     Ok(())
 }
 
-async fn drain(router: &Router) {
-    tracing::info!("the router stops: no new clients");
+/// Ends with the last client. One that retires waits long for it: nobody is to notice that another took its place.
+async fn leave(router: &Router) {
+    tracing::info!("the router leaves: no new clients");
     router.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
     router.tasks.close();
+    tokio::select! {
+        () = router.tasks.wait() => return,
+        () = router.stop.draining() => {}
+        () = tokio::time::sleep(router.config.limits.retire) => router.stop.drain(),
+    }
     if tokio::time::timeout(router.config.limits.drain, router.tasks.wait()).await.is_err() {
         tracing::warn!(connections = router.tasks.len(), "connections did not end in time and are closed");
         router.stop.0.force.cancel();

@@ -17,6 +17,7 @@ use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use crate::config::{Limits, RouterConfig, RouterError};
 use crate::log_file::LogFile;
@@ -33,6 +34,10 @@ pub struct RouterStart {
     pub rendezvous_socket: PathBuf,
     /// The instance (six letters).
     pub instance: String,
+    /// Which program it is, as its hello says.
+    pub program: String,
+    /// The name of its spool, not used before (the text form of a UUID).
+    pub spool: String,
     /// The user and group the router becomes; `None` leaves it as it is (an unprivileged `serve`).
     pub run_as: Option<RunAs>,
     /// Threads that serve requests; 0 for one per core.
@@ -75,6 +80,9 @@ enum StartError {
         "could not read the start message from standard input (the router is started by `paddockd serve`)"
     )]
     Message(#[source] io::Error),
+    /// The spool's name is none.
+    #[error("the start message names no spool")]
+    Spool(#[source] uuid::Error),
     /// Fewer descriptors came than the message names.
     #[error("the start message names {expected} sockets and {received} came with it")]
     Sockets {
@@ -115,9 +123,10 @@ pub fn main() -> ExitCode {
 
 fn run() -> Result<(), StartError> {
     let (start, control, sockets) = receive_start(io::stdin().as_fd())?;
+    let spool = Uuid::try_parse(&start.spool).map_err(StartError::Spool)?;
     // Ctrl-C and hang-ups of the terminal that started `serve` are not ours. Already a leader: nothing to do.
     let _ = rustix::process::setsid();
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     if let Some(run_as) = start.run_as {
         give_up_privileges(run_as)?;
     }
@@ -134,8 +143,9 @@ fn run() -> Result<(), StartError> {
         serve_socket: start.serve_socket,
         rendezvous_socket: start.rendezvous_socket,
         instance: start.instance,
-        program_version: env!("CARGO_PKG_VERSION").to_owned(),
-        limits: Limits::heroku(),
+        program: start.program,
+        spool,
+        limits: Limits::heroku().within_descriptors(descriptors),
     };
     let result = runtime.block_on(async {
         let stop = Stop::default();
@@ -158,13 +168,20 @@ fn receive_start(stdin: BorrowedFd<'_>) -> Result<(RouterStart, OwnedFd, Vec<Own
     Ok((start, control, descriptors))
 }
 
-/// Each client is a descriptor and each request may be a second one.
-fn raise_descriptor_limit() {
+/// Each client is a descriptor and each request may be a second one. How many there may be.
+fn raise_descriptor_limit() -> usize {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "could not raise the limit of open descriptors");
+        return number(limit.current);
     }
+    number(limit.maximum)
+}
+
+/// No limit is many.
+fn number(limit: Option<u64>) -> usize {
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 /// Order matters: the bounding set needs CAP_SETPCAP, groups need CAP_SETGID, and the change of user takes both.

@@ -221,13 +221,28 @@ impl Routes {
 
     /// Keeps and uses a table. Blocks on the disk. Returns the generation in use.
     pub(crate) fn install(&self, sent: &RouteTable) -> Result<u64, TableRefused> {
+        self.swap(sent, || {
+            write_table(&self.path, sent)
+                .map_err(|source| TableRefused::Disk { path: self.path.clone(), source })
+        })
+    }
+
+    /// Uses a table that another router keeps. Returns the generation in use.
+    pub(crate) fn follow(&self, sent: &RouteTable) -> Result<u64, TableRefused> {
+        self.swap(sent, || Ok(()))
+    }
+
+    fn swap(
+        &self,
+        sent: &RouteTable,
+        keep: impl FnOnce() -> Result<(), TableRefused>,
+    ) -> Result<u64, TableRefused> {
         let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.table.load_full();
         if sent.generation < before.generation {
             return Err(TableRefused::Older { sent: sent.generation, current: before.generation });
         }
-        write_table(&self.path, sent)
-            .map_err(|source| TableRefused::Disk { path: self.path.clone(), source })?;
+        keep()?;
         let table = compile(sent, &before);
         self.table.store(Arc::new(table));
         self.changed.send_replace(sent.generation);

@@ -107,6 +107,8 @@ fn start(folder: &Path, control_path: &Path) -> (Router, SocketAddr, UnixStream)
         serve_socket: folder.join("serve.sock"),
         rendezvous_socket: folder.join("rendezvous.sock"),
         instance: "abcdef".into(),
+        program: "test".into(),
+        spool: uuid::Uuid::now_v7().to_string(),
         run_as: Some(RUN_AS),
         workers: 0,
         listeners: vec![Listener { kind: ListenerKind::Public, address }],

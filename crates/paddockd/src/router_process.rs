@@ -1,10 +1,12 @@
 //! Starting the router, and the sockets it is started on.
 
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -12,20 +14,39 @@ use async_trait::async_trait;
 use paddock_control::router_link::RouterStarter;
 use paddock_ipc::routes::{Listener, ListenerKind};
 use paddock_router::{RouterStart, RunAs};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::instance::Instance;
 use crate::paths::Paths;
 
 /// Starts `paddockd router` on sockets that are bound already.
 pub(crate) struct RouterProcess {
-    pub(crate) program: PathBuf,
+    /// Which program this is: [`program_id`].
+    pub(crate) program: String,
     pub(crate) paths: Paths,
     pub(crate) instance: Instance,
 }
 
+/// The program that this process runs, also when the file was replaced since.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Version and digest of the program that this process runs: another build is another program.
+pub(crate) fn program_id() -> io::Result<String> {
+    let mut file = File::open(OWN_PROGRAM)?;
+    let mut digest = Sha256::new();
+    io::copy(&mut file, &mut digest)?;
+    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), hex(&digest.finalize())))
+}
+
+/// Enough of a digest to tell one thing from another.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[async_trait]
 impl RouterStarter for RouterProcess {
-    async fn start(&self, listeners: &[(Listener, OwnedFd)]) -> io::Result<()> {
+    async fn start(&self, listeners: &[(Listener, OwnedFd)]) -> io::Result<u32> {
         let control = self.control_socket()?;
         let (ours, theirs) = UnixStream::pair()?;
         let uid = self.instance.router_uid();
@@ -34,6 +55,8 @@ impl RouterStarter for RouterProcess {
             serve_socket: self.paths.serve_socket(),
             rendezvous_socket: self.paths.rendezvous_socket(),
             instance: self.instance.letters.clone(),
+            program: self.program.clone(),
+            spool: Uuid::now_v7().to_string(),
             run_as: Some(RunAs { uid, gid: uid }),
             workers: 0,
             listeners: listeners.iter().map(|(listener, _)| listener.clone()).collect(),
@@ -42,7 +65,9 @@ impl RouterStarter for RouterProcess {
             .create(true)
             .append(true)
             .open(self.paths.router().join("start.log"))?;
-        let mut child = Command::new(&self.program)
+        // Never another build than this one, whatever lies at our path by now.
+        let mut child = Command::new(OWN_PROGRAM)
+            .arg0("paddockd")
             .arg("router")
             .env_clear()
             .current_dir("/")
@@ -51,7 +76,8 @@ impl RouterStarter for RouterProcess {
             .stderr(Stdio::from(log))
             .spawn()?;
         let sockets: Vec<_> = listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
-        start.send(ours.as_fd(), control.as_fd(), &sockets)?;
+        let sent = start.send(ours.as_fd(), control.as_fd(), &sockets);
+        let pid = child.id();
         // Reaped when it ends while we live; when we end first, the system's process 1 does it.
         std::thread::Builder::new().name("router-reaper".into()).spawn(move || {
             let status = child.wait();
@@ -61,7 +87,15 @@ impl RouterStarter for RouterProcess {
                 status => tracing::warn!(?status, "the router has ended"),
             }
         })?;
-        Ok(())
+        sent.map(|()| pid)
+    }
+
+    fn kill(&self, pid: u32) {
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            // Gone already is as good.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-"""The app of the journeys: says what it sees of itself, and prints numbered lines when asked."""
+"""The app of the journeys: says what it sees of itself, prints numbered lines when asked, holds answers and tunnels."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlparse
 
 STARTED = time.time()
 printed = 0
+let_go = threading.Event()
 
 
 def print_numbers(label, count, rate):
@@ -41,11 +42,43 @@ class Web(BaseHTTPRequestHandler):
         elif url.path == "/slow":
             time.sleep(float(query["seconds"]))
             self.answer({"slept": query["seconds"]})
+        elif url.path == "/held":
+            self.hold()
+        elif url.path == "/let-go":
+            let_go.set()
+            self.answer({"held": False})
+        elif url.path == "/echo" and self.headers.get("Upgrade") == "echo":
+            self.echo()
         elif url.path == "/exit":
             self.answer({"leaving": True})
             os.kill(1 if query.get("pid") == "1" else os.getpid(), signal.SIGKILL)
         else:
             self.answer(self.describe())
+
+    def hold(self):
+        """An answer that begins at once and goes on until somebody asks for /let-go."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.say("begun\n")
+        while not let_go.wait(0.5):
+            self.say("goes on\n")
+        self.say("ended\n")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def say(self, line):
+        """One chunk."""
+        self.wfile.write(f"{len(line):x}\r\n{line}\r\n".encode())
+
+    def echo(self):
+        """A tunnel that says back each line."""
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "echo")
+        self.end_headers()
+        for line in self.rfile:
+            self.wfile.write(line)
+        self.close_connection = True
 
     def describe(self):
         return {

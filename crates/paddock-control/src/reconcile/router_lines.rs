@@ -1,8 +1,9 @@
 //! Keeps the router's lines flowing into the apps' logs, each once and in order.
 //!
-//! One spool holds the lines of every app, and the router forgets by number. A number is acknowledged only when every
-//! line up to it is on disk: one app's log that cannot be written keeps its lines in the spool and holds back no
-//! other app's. What comes again after a crash is dropped in the log plane by its number.
+//! Each router has a spool of its own, which holds the lines of every app, and forgets by number. A number is
+//! acknowledged only when every line up to it is on disk: one app's log that cannot be written keeps its lines in the
+//! spool and holds back no other app's. What comes again after a crash is dropped in the log plane by its number. The
+//! spool of a router that has ended goes when all of it is on disk.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use paddock_core::AppId;
 use paddock_core::log::{LogLine, Source};
-use paddock_ipc::spool::{Reader, Record};
+use paddock_ipc::spool::{self, Reader, Record};
 use paddock_telemetry::{LogError, LogPlane};
 use uuid::Uuid;
 
@@ -28,29 +29,64 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// How soon a log that could not be written is tried again, and how seldom after many times: the spool is read again
 /// for it.
 const AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
-/// The log plane's name for the router's spool.
-const ROUTER_SPOOL: Uuid = Uuid::from_u128(0x7061_6464_6f63_6b00_0000_726f_7574_6572);
+/// The log plane's name for the spool of a router of version 1, which had no name: the folder `spool`. That folder
+/// stays; nobody can tell whether its router has ended.
+const UNNAMED: Uuid = Uuid::from_u128(0x7061_6464_6f63_6b00_0000_726f_7574_6572);
 
-/// Carries the router's lines into the apps' logs.
+/// Carries the routers' lines into the apps' logs.
 pub struct RouterLines {
     control: Arc<Control>,
     link: Arc<RouterLink>,
-    spool: Carrier,
-    acknowledged: u64,
+    folder: PathBuf,
+    /// Oldest first.
+    spools: Vec<Carrier>,
 }
 
 impl RouterLines {
-    /// From the router's spool folder; `link` takes the acknowledgements.
+    /// From the spools in the routers' folder; `link` takes the acknowledgements.
     #[must_use]
-    pub fn new(control: Arc<Control>, link: Arc<RouterLink>, spool: PathBuf) -> Self {
-        Self { control, link, spool: Carrier::new(ROUTER_SPOOL, spool), acknowledged: 0 }
+    pub fn new(control: Arc<Control>, link: Arc<RouterLink>, folder: PathBuf) -> Self {
+        Self { control, link, folder, spools: Vec::new() }
+    }
+
+    /// Looks for spools; those that no router writes any more.
+    async fn find_spools(&mut self) -> Result<HashSet<Uuid>> {
+        let (unnamed, folder) = (self.folder.join("spool"), self.folder.join("spools"));
+        if self.spools.is_empty() {
+            self.spools.push(Carrier::new(None, unnamed));
+        }
+        let found = tokio::task::spawn_blocking(move || spool::find(&folder)).await;
+        let found = found.map_err(|error| Error::internal("look for the routers' spools", error))?;
+        let found = found.map_err(|error| Error::internal("look for the routers' spools", error))?;
+        let mut ended = HashSet::new();
+        for one in found {
+            if !one.is_held {
+                ended.insert(one.name);
+            }
+            if self.spools.iter().all(|known| known.name != Some(one.name)) {
+                self.spools.push(Carrier::new(Some(one.name), one.folder));
+            }
+        }
+        Ok(ended)
     }
 
     /// A destroyed app has no log any more: its lines are nobody's.
-    async fn forget_destroyed(&mut self) -> Result<()> {
-        let apps: HashSet<AppId> = self.control.store.apps().await?.into_iter().map(|app| app.id).collect();
-        self.spool.owing.retain(|app, _| apps.contains(app));
-        Ok(())
+    async fn existing_apps(&self) -> Result<HashSet<AppId>> {
+        Ok(self.control.store.apps().await?.into_iter().map(|app| app.id).collect())
+    }
+
+    async fn acknowledge(&mut self) {
+        for spool in &mut self.spools {
+            let durable = spool.durable_up_to();
+            if durable > spool.acknowledged {
+                match self.link.ack(spool.name, durable).await {
+                    Ok(()) => spool.acknowledged = durable,
+                    Err(error) => {
+                        tracing::debug!(error = chain(&error), "router lines are acknowledged later");
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -60,31 +96,51 @@ impl Reconciler for RouterLines {
     const INTERVAL: Duration = LOOK;
 
     async fn pass(&mut self) -> Result<PassReport> {
-        let mut report = self.spool.carry(&self.control.logs).await?;
-        if self.spool.is_due() {
-            self.forget_destroyed().await?;
-            report.done += self.spool.carry_owed(&self.control.logs).await?;
-        }
-        let durable = self.spool.durable_up_to();
-        if durable > self.acknowledged {
-            match self.link.ack(durable).await {
-                Ok(()) => self.acknowledged = durable,
-                Err(error) => {
-                    tracing::debug!(error = chain(&error), "router lines are acknowledged later");
-                }
+        // Before the reading: what is found ended now writes nothing that would come after it.
+        let ended = self.find_spools().await?;
+        let existing = match self.spools.iter().any(Carrier::is_due) {
+            true => Some(self.existing_apps().await?),
+            false => None,
+        };
+        let mut report = PassReport::default();
+        let mut over = HashSet::new();
+        for spool in &mut self.spools {
+            let carried = spool.carry(&self.control.logs).await?;
+            report.done += carried.done;
+            report.failed += carried.failed;
+            report.again_in = report.again_in.or(carried.again_in);
+            if let Some(existing) = existing.as_ref().filter(|_| spool.is_due()) {
+                spool.owing.retain(|app, _| existing.contains(app));
+                report.done += spool.carry_owed(&self.control.logs).await?;
+            }
+            let is_empty = carried == PassReport::default() && spool.owing.is_empty();
+            if let Some(name) = spool.name.filter(|name| is_empty && ended.contains(name)) {
+                remove(spool.folder.clone()).await?;
+                over.insert(name);
             }
         }
+        self.spools.retain(|spool| spool.name.is_none_or(|name| !over.contains(&name)));
+        self.acknowledge().await;
         Ok(report)
     }
 }
 
+async fn remove(folder: PathBuf) -> Result<()> {
+    let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+    removed
+        .map_err(|error| Error::internal("remove the spool of a router that has ended", error))?
+        .map_err(|error| Error::internal("remove the spool of a router that has ended", error))
+}
+
 /// Carries one spool into the logs of the apps whose lines are in it.
 struct Carrier {
-    id: Uuid,
+    /// None for that of version 1.
+    name: Option<Uuid>,
     folder: PathBuf,
     reader: Option<Reader>,
     /// The last record that was read.
     read_up_to: u64,
+    acknowledged: u64,
     /// Apps whose log could not be written, each with its first record that is not there yet. Later ones wait with it:
     /// the log plane would take an earlier number for a repeat.
     owing: BTreeMap<AppId, u64>,
@@ -93,10 +149,22 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn new(id: Uuid, folder: PathBuf) -> Self {
-        let reader = Some(Reader::new(&folder, 0));
-        let (again_at, again_in) = (Instant::now(), *AGAIN.start());
-        Self { id, folder, reader, read_up_to: 0, owing: BTreeMap::new(), again_at, again_in }
+    fn new(name: Option<Uuid>, folder: PathBuf) -> Self {
+        Self {
+            name,
+            reader: Some(Reader::new(&folder, 0)),
+            folder,
+            read_up_to: 0,
+            acknowledged: 0,
+            owing: BTreeMap::new(),
+            again_at: Instant::now(),
+            again_in: *AGAIN.start(),
+        }
+    }
+
+    /// The log plane's name for it.
+    fn id(&self) -> Uuid {
+        self.name.unwrap_or(UNNAMED)
     }
 
     /// Every record up to this one is in its log.
@@ -121,7 +189,7 @@ impl Carrier {
                 continue;
             }
             let (first, count) = (lines.first().map_or(last, |(seq, _)| *seq), lines.len());
-            match append(logs, app, self.id, lines).await {
+            match append(logs, app, self.id(), lines).await {
                 Ok(()) => report.done += count,
                 Err(error) => {
                     report.failed += count;
@@ -157,7 +225,7 @@ impl Carrier {
                     continue;
                 }
                 let (last, count) = (lines.last().map_or(0, |(seq, _)| *seq), lines.len());
-                if append(logs, app, self.id, lines).await.is_ok() {
+                if append(logs, app, self.id(), lines).await.is_ok() {
                     carried += count;
                     self.owing.insert(app, last + 1);
                 } else {
@@ -246,7 +314,7 @@ mod tests {
         std::fs::write(&in_the_way, "").unwrap();
         let path = folder.path().join("spool");
         let mut spool = Writer::open(&path, 1 << 20).unwrap();
-        let mut carrier = Carrier::new(ROUTER_SPOOL, path.clone());
+        let mut carrier = Carrier::new(None, path.clone());
 
         write(&mut spool, well, "well 1");
         let first_owed = write(&mut spool, ill, "ill 1");
@@ -268,7 +336,7 @@ mod tests {
         assert_eq!(carrier.durable_up_to(), last);
 
         // A control plane that starts again before anything was acknowledged reads everything again.
-        let mut again = Carrier::new(ROUTER_SPOOL, path);
+        let mut again = Carrier::new(None, path);
         again.carry(&logs).await.unwrap();
         assert_eq!(texts(&logs, ill).await, ["ill 1", "ill 2"]);
         assert_eq!(texts(&logs, well).await, ["well 1", "well 2", "well 3"]);
@@ -281,7 +349,7 @@ mod tests {
         let logs = plane(folder.path().join("logs"));
         let app = AppId::from_uuid(Uuid::from_u128(3));
         let mut spool = Writer::open(&folder.path().join("spool"), 1 << 20).unwrap();
-        let mut carrier = Carrier::new(ROUTER_SPOOL, folder.path().join("spool"));
+        let mut carrier = Carrier::new(None, folder.path().join("spool"));
         let tail = logs.tail(app, LogFilter::default(), Default::default()).await.unwrap();
         logs.delete_app(app).await.unwrap();
         let last = write(&mut spool, app, "too late");

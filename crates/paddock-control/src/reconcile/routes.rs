@@ -58,7 +58,7 @@ impl Reconciler for RouteReconciler {
     async fn pass(&mut self) -> Result<PassReport> {
         let Some(link) = self.control.router.clone() else { return Ok(PassReport::default()) };
         let again_in = Some(Duration::from_millis(100));
-        if link.ack(0).await.is_err() {
+        if link.ping().await.is_err() {
             *self.control.last_routes.lock().await = None;
             self.revive(&link).await?;
         }

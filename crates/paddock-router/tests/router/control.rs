@@ -19,11 +19,13 @@ async fn serve_adopts_a_router_and_gets_its_sockets() {
     router.route(&[]);
     let mut control = Control::connect(router.folder.path().join("router.sock"));
     let (hello, sockets) = control.hello(INSTANCE);
-    let FromRouter::Hello { version, program, instance, pid, generation, listeners } = hello else {
+    let FromRouter::Hello { version, program, instance, pid, generation, listeners, spool, retiring } = hello
+    else {
         panic!("{hello:?}")
     };
     assert_eq!((version, program.as_str(), instance.as_str()), (paddock_ipc::VERSION, "test", INSTANCE));
     assert_eq!((pid, generation), (std::process::id(), 1));
+    assert_eq!((spool, retiring), (Some(router.config.spool.to_string()), false));
     assert_eq!((listeners.len(), sockets.len()), (1, 1));
     assert_eq!(listeners[0].address, router.public);
     let socket = TcpListener::from(sockets.into_iter().next().unwrap());
@@ -72,7 +74,7 @@ async fn acknowledged_records_go() {
     }
     let last = router.records(30).await.last().unwrap().seq;
     assert_eq!(router.control.ask(&ToRouter::Ack { seq: last }), FromRouter::Done { generation: 1 });
-    let first_left = Reader::new(&router.config.folder.join("spool"), 0).next_batch(1024 * 1024).unwrap();
+    let first_left = Reader::new(&router.spool(), 0).next_batch(1024 * 1024).unwrap();
     assert!(first_left.first().is_none_or(|record| record.seq > 1), "nothing was forgotten");
 }
 
@@ -86,7 +88,7 @@ async fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     client.send("GET / HTTP/1.1\r\nHost: slow.paddock.test\r\n\r\n").await;
     let mut at_dyno = dyno.accept().await;
     read_head(&mut at_dyno.0).await;
-    let spool = router.config.folder.join("spool");
+    let spool = router.spool();
     let public = router.public;
     let stopping = tokio::spawn(router.stop());
     // A client that has sent nothing is let go at once.
@@ -111,7 +113,7 @@ async fn what_does_not_end_in_time_is_broken_off_as_h24() {
     client.send("GET / HTTP/1.1\r\nHost: slow.paddock.test\r\n\r\n").await;
     let mut at_dyno = dyno.accept().await;
     read_head(&mut at_dyno.0).await;
-    let spool = router.config.folder.join("spool");
+    let spool = router.spool();
     let _folder = router.stop().await;
     assert_eq!(client.rest().await, b"");
     let lines = texts(&Reader::new(&spool, 0).next_batch(1024 * 1024).unwrap());
@@ -145,8 +147,48 @@ async fn a_new_router_on_the_old_sockets_goes_on_with_the_old_table() {
     let mut client = crate::support::Client(tokio::net::TcpStream::from_std(waiting).unwrap());
     client.send("GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n").await;
     assert_eq!(in_time("the answer", client.response()).await.body, "one");
-    let records = router.records(2).await;
-    assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2]);
+    let records = router.records(1).await;
+    assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1], "a spool of its own");
     let older: RouteTable = table(1, &[]);
     assert!(matches!(router.control.ask(&ToRouter::Routes(Box::new(older))), FromRouter::Refused { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_retires_answers_whom_it_has_and_follows_tables_until_they_are_gone() {
+    let mut router = TestRouter::start().await;
+    let old = [app_at("one", TestDyno::listen().await.say("old"))];
+    router.route(&old);
+    let get = "GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n";
+    let (mut quiet, mut silent) = (router.connect().await, router.connect().await);
+    quiet.send(get).await;
+    assert_eq!(quiet.response().await.body, "old");
+    // Accepted, though it has said nothing: the one behind it in the queue was answered.
+    let mut behind = router.connect().await;
+    behind.send(get).await;
+    assert_eq!(behind.response().await.body, "old");
+    drop(behind);
+
+    let (_, sockets) = router.control.hello(INSTANCE);
+    assert_eq!(router.control.ask(&ToRouter::Retire), FromRouter::Done { generation: 1 });
+    let mut look = Control::connect(router.folder.path().join("router.sock"));
+    let (FromRouter::Hello { retiring, listeners, .. }, _) = look.hello(INSTANCE) else { panic!("no hello") };
+    assert!(retiring && listeners.is_empty());
+    // Ours is the last copy of the listening socket: who comes now waits for another router.
+    let waiting = std::net::TcpStream::connect_timeout(&router.public, DEADLINE).unwrap();
+
+    let kept = std::fs::read_to_string(router.config.folder.join("routes.json")).unwrap();
+    router.route(&[app_at("one", TestDyno::listen().await.say("new"))]);
+    assert_eq!(std::fs::read_to_string(router.config.folder.join("routes.json")).unwrap(), kept);
+    for client in [&mut quiet, &mut silent] {
+        client.send(get).await;
+        let response = client.response().await;
+        assert_eq!((response.body.as_str(), response.header("connection")), ("new", Some("close")));
+        assert_eq!(client.rest().await, b"");
+    }
+    let spool = router.spool();
+    let _folder = router.ended().await;
+    assert_eq!(Reader::new(&spool, 0).next_batch(1024 * 1024).unwrap().len(), 4);
+    let found = paddock_ipc::spool::find(spool.parent().unwrap()).unwrap();
+    assert!(found.iter().all(|spool| !spool.is_held));
+    drop((sockets, waiting));
 }

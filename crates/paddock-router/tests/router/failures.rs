@@ -346,3 +346,26 @@ async fn an_idle_client_is_closed() {
     assert_eq!(idle.response().await.status, 404);
     assert_eq!(idle.rest().await, b"");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_too_many_is_told_and_a_place_that_is_free_again_is_taken() {
+    let mut router = TestRouter::start_with(Limits { clients_per_address: 1, ..limits() }).await;
+    router.route(&[app_at("one", TestDyno::listen().await.say("one"))]);
+    let mut first = router.connect().await;
+    first.send("GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n").await;
+    assert_eq!(first.response().await.body, "one");
+    let mut second = router.connect().await;
+    second.send("GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n").await;
+    let refused = second.response().await;
+    refused.assert_page(RouterCode::H22);
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert_eq!(second.rest().await, b"");
+    assert_line(&crate::support::texts(&router.records(2).await)[1], RouterCode::H22, NOTHING);
+    let refused = router.get("localhost").await;
+    assert!(refused.status == 503 && refused.body.contains("service_unavailable"), "{}", refused.body);
+    drop(first);
+    let deadline = tokio::time::Instant::now() + crate::support::DEADLINE;
+    while router.get("one.paddock.test").await.status != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "the place was not given back");
+    }
+}

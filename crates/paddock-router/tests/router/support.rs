@@ -73,7 +73,8 @@ impl TestRouter {
             serve_socket: folder.path().join("serve.sock"),
             rendezvous_socket: folder.path().join("rendezvous.sock"),
             instance: INSTANCE.into(),
-            program_version: "test".into(),
+            program: "test".into(),
+            spool: Uuid::now_v7(),
             limits,
         };
         let public = sockets.listeners[0].0.address;
@@ -89,8 +90,13 @@ impl TestRouter {
 
     /// Sends the table of these apps.
     pub(crate) fn route(&mut self, apps: &[TestApp]) {
+        self.route_table(table(0, apps));
+    }
+
+    /// Sends a table with the next generation.
+    pub(crate) fn route_table(&mut self, mut table: RouteTable) {
         self.generation += 1;
-        let table = table(self.generation, apps);
+        table.generation = self.generation;
         let answer = self.control.ask(&ToRouter::Routes(Box::new(table)));
         assert_eq!(answer, FromRouter::Done { generation: self.generation });
     }
@@ -113,7 +119,7 @@ impl TestRouter {
 
     /// Waits until there are this many records, and for none more.
     pub(crate) async fn records(&self, count: usize) -> Vec<Record> {
-        let mut reader = Reader::new(&self.config.folder.join("spool"), 0);
+        let mut reader = Reader::new(&self.spool(), 0);
         let mut records = Vec::new();
         eventually(&format!("{count} records"), || {
             records.extend(reader.next_batch(1024 * 1024).unwrap());
@@ -124,6 +130,11 @@ impl TestRouter {
         records
     }
 
+    /// The folder of its records.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.config.folder.join("spools").join(self.config.spool.to_string())
+    }
+
     /// The one line there is.
     pub(crate) async fn line(&self) -> String {
         texts(&self.records(1).await).remove(0)
@@ -132,6 +143,11 @@ impl TestRouter {
     /// Stops it and waits for its end; every record is in the spool then.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.control.ask(&ToRouter::Stop);
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(self) -> TempDir {
         in_time("the router's end", self.running).await.unwrap();
         self.folder
     }

@@ -16,7 +16,7 @@ use paddock_control::reconcile::network::NetworkReconciler;
 use paddock_control::reconcile::output::OutputReconciler;
 use paddock_control::reconcile::router_lines::RouterLines;
 use paddock_control::reconcile::routes::RouteReconciler;
-use paddock_control::router_link::{RouterError, RouterLink};
+use paddock_control::router_link::{RouterError, RouterHello, RouterLink};
 use paddock_control::{Control, certificate_authority, jobs, push};
 use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
@@ -76,7 +76,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     let instance = Instance::of(&paths.data);
     let program = std::env::current_exe()?;
     let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
-    let front = match Front::open(&args, &paths, &instance, &program, &runtime).await {
+    let front = match Front::open(&args, &paths, &instance, &runtime).await {
         Ok(front) => front,
         Err(error) => {
             if let Err(error) = runtime.close_unused().await {
@@ -136,12 +136,14 @@ impl Front {
         args: &ServeArgs,
         paths: &Paths,
         instance: &Instance,
-        program: &Path,
         runtime: &LinuxRuntime,
     ) -> Result<Self, StartError> {
         let ca = certificate_authority::prepare(&paths.ca(), &args.domain)?;
-        let (program, paths_too) = (program.to_owned(), paths.clone());
-        let router = Arc::new(RouterProcess { program, paths: paths_too, instance: instance.clone() });
+        let router = Arc::new(RouterProcess {
+            program: router_process::program_id()?,
+            paths: paths.clone(),
+            instance: instance.clone(),
+        });
         router.prepare_folder(&ca.chain_pem, &ca.key_pem)?;
         let api_socket = wiring::listen_for(&paths.serve_socket(), instance.router_uid())?;
         let rendezvous_socket = wiring::listen_for(&paths.rendezvous_socket(), instance.router_uid())?;
@@ -219,7 +221,11 @@ async fn adopt_or_start(
     let mut kept = Vec::new();
     match link.adopt().await {
         Ok(hello) if hello.listeners.iter().any(|listener| listener.address == args.listen) => {
-            tracing::info!("adopted the router (process {})", hello.pid);
+            if hello.program == router.program {
+                tracing::info!("adopted the router (process {})", hello.pid);
+            } else {
+                upgrade(link, router, &hello).await;
+            }
             return Ok(());
         }
         Ok(_) => {
@@ -236,6 +242,25 @@ async fn adopt_or_start(
     let hello = link.start(router).await?;
     tracing::info!("started the router (process {})", hello.pid);
     Ok(())
+}
+
+/// Puts a router of this build in the place of another one's. Where that fails the old one goes on: an upgrade of
+/// `serve` is no reason to refuse requests.
+async fn upgrade(link: &RouterLink, router: &RouterProcess, old: &RouterHello) {
+    match link.replace(router).await {
+        Ok(new) => tracing::info!(
+            "the router (process {}) takes over from process {}, which runs {}",
+            new.pid,
+            old.pid,
+            old.program
+        ),
+        Err(error) => tracing::error!(
+            error = wiring::chain(&error),
+            "could not replace the router: process {} goes on with {}",
+            old.pid,
+            old.program
+        ),
+    }
 }
 
 /// Everything that runs until the end. A task that ends by itself, by a panic or otherwise, ends the server: whoever
@@ -280,7 +305,7 @@ fn start_tasks(
     tasks.spawn("routes", keep_true(routes, wakes.routes.listen(), stop.clone()));
     let output = OutputReconciler::new(control.clone());
     tasks.spawn("output", keep_true(output, wakes.output.listen(), stop.clone()));
-    let lines = RouterLines::new(control.clone(), link.clone(), paths.router().join("spool"));
+    let lines = RouterLines::new(control.clone(), link.clone(), paths.router());
     tasks.spawn("router lines", keep_true(lines, wakes.output.listen(), stop.clone()));
     let garbage = GarbageReconciler::new(control.clone());
     tasks.spawn("garbage", keep_true(garbage, wakes.garbage.listen(), stop.clone()));
@@ -358,8 +383,11 @@ pub(crate) fn end_without_server(paths: &Paths) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let link = RouterLink::new(paths.router_socket(), instance.letters.clone());
-        if link.adopt().await.is_ok() {
-            link.stop().await?;
+        // Also where none takes clients: one may still finish with its last.
+        let adopted = link.adopt().await;
+        let stopped = link.stop().await;
+        if adopted.is_ok() {
+            stopped?;
         }
         let containers = wiring::open_bare_runtime(paths, &instance, &program).await?;
         containers.destroy_instance().await?;
