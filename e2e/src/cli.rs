@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::machine::Machine;
 use crate::outcome::{Outcome, run};
 use crate::server::Server;
 use crate::tools::heroku_bin;
@@ -23,7 +26,12 @@ pub struct Cli {
     home: TempDir,
     path: String,
     environment: BTreeMap<String, String>,
+    /// Where the terminal is, if not on the server's machine.
+    machine: Option<Machine>,
 }
+
+/// What `HEROKU_HOST` is in the proxy form.
+const PROXIED_HOST: &str = "paddock.herokudev.com";
 
 impl Cli {
     /// A person whose variables point at this server.
@@ -43,9 +51,45 @@ impl Cli {
     pub fn with_environment(environment: BTreeMap<String, String>) -> Cli {
         let host = environment.get("HEROKU_HOST").map(String::as_str).unwrap_or_default();
         assert!(is_loopback(host), "HEROKU_HOST={host:?} is not loopback: refusing to run the official CLI");
+        Cli::of(environment, None)
+    }
+
+    /// A person on the server's machine who uses the proxy form.
+    ///
+    /// # Panics
+    /// When the variables do not make this server the proxy.
+    #[must_use]
+    pub fn through_proxy(server: &Server) -> Cli {
+        let environment = server.variables(&["--proxy"]);
+        assert_proxied(&environment, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), server.port()));
+        Cli::of(environment, None)
+    }
+
+    /// A person on another machine who uses the proxy form.
+    ///
+    /// # Panics
+    /// When the variables do not make this server the proxy.
+    #[must_use]
+    pub fn on_machine(server: &Server, machine: Machine) -> Cli {
+        let address = IpAddr::V4(machine.address_here());
+        let environment = server.variables(&["--proxy", "--address", &address.to_string()]);
+        machine.there(|| assert_proxied(&environment, SocketAddr::new(address, server.port())));
+        Cli::of(environment, Some(machine))
+    }
+
+    fn of(environment: BTreeMap<String, String>, machine: Option<Machine>) -> Cli {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let path = format!("{}:{}", heroku_bin().display(), inherited.to_string_lossy());
-        Cli { home: TempDir::with_prefix("paddock-home-").unwrap(), path, environment }
+        Cli { home: TempDir::with_prefix("paddock-home-").unwrap(), path, environment, machine }
+    }
+
+    /// One of this person's variables.
+    ///
+    /// # Panics
+    /// When it is not set.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> &str {
+        &self.environment[name]
     }
 
     /// HOME.
@@ -82,7 +126,16 @@ impl Cli {
     pub fn heroku_with_input(&self, folder: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut command = self.program("heroku", folder);
         command.args(arguments);
-        run(command, input, Duration::from_secs(120))
+        self.run(command, input, Duration::from_secs(120))
+    }
+
+    /// Runs a program where this person is.
+    #[must_use]
+    pub fn run(&self, command: Command, input: &[u8], within: Duration) -> Outcome {
+        match &self.machine {
+            Some(machine) => machine.there(|| run(command, input, within)),
+            None => run(command, input, within),
+        }
     }
 
     /// `git ARGUMENTS` in a folder.
@@ -90,7 +143,7 @@ impl Cli {
     pub fn git(&self, folder: &Path, arguments: &[&str]) -> Outcome {
         let mut command = self.program("git", folder);
         command.args(arguments);
-        run(command, b"", LONGEST)
+        self.run(command, b"", LONGEST)
     }
 
     /// Starts a `heroku` command that goes on, such as `logs --tail`, its output going to a file.
@@ -108,7 +161,11 @@ impl Cli {
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .process_group(0);
-        Following { child: command.spawn().unwrap(), path }
+        let child = match &self.machine {
+            Some(machine) => machine.there(|| command.spawn().unwrap()),
+            None => command.spawn().unwrap(),
+        };
+        Following { child, path }
     }
 }
 
@@ -157,6 +214,36 @@ impl Drop for Following {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// With names of Heroku's for hosts, everything depends on the proxy: it must be this server, and answer as it does.
+fn assert_proxied(environment: &BTreeMap<String, String>, server: SocketAddr) {
+    let variable = |name: &str| environment.get(name).map(String::as_str).unwrap_or_default();
+    let proxy = variable("HTTPS_PROXY");
+    assert_eq!(
+        (variable("HEROKU_HOST"), proxy),
+        (PROXIED_HOST, format!("http://{server}").as_str()),
+        "this is not the proxy form: refusing to run the official CLI"
+    );
+    for (name, value) in environment.iter().filter(|(_, value)| value.contains("://")) {
+        let host = value.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
+        let is_ours = host == server.to_string() || host.ends_with(&format!(".{PROXIED_HOST}"));
+        assert!(is_ours, "{name}={value} leads past the server: refusing to run the official CLI");
+    }
+    // A real proxy would try to reach it.
+    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(10)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .write_all(
+            b"CONNECT nowhere.invalid:443 HTTP/1.1\r\nHost: nowhere.invalid:443\r\nConnection: close\r\n\r\n",
+        )
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 403") && answer.contains("nowhere.invalid is no host of this platform"),
+        "{proxy} is not our proxy form ({answer}): refusing to run the official CLI"
+    );
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -7,6 +7,7 @@
 mod cli;
 mod http;
 mod leftovers;
+mod machine;
 mod outcome;
 mod quickstart;
 mod redaction;
@@ -19,6 +20,7 @@ mod wait;
 pub use cli::{Cli, Following};
 pub use http::{Answer, Http};
 pub use leftovers::{Leftovers, instance_letters};
+pub use machine::Machine;
 pub use outcome::{Outcome, run};
 pub use quickstart::Quickstart;
 pub use redaction::redact;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,6 +23,7 @@ const DOMAIN: &str = "paddock.localhost";
 pub struct Server {
     folder: TempDir,
     program: PathBuf,
+    listen: Ipv4Addr,
     port: u16,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -46,12 +47,26 @@ impl Server {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Server {
+        Server::start_on(Ipv4Addr::LOCALHOST, arguments)
+    }
+
+    /// Starts a server that clients on other machines may use as their proxy.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    pub fn start_for_other_machines() -> Server {
+        Server::start_on(Ipv4Addr::UNSPECIFIED, &["--proxy-form"])
+    }
+
+    fn start_on(listen: Ipv4Addr, arguments: &[&str]) -> Server {
         let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
         // Routers and git run as users of their own and must be able to pass.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let mut server = Server {
             folder,
             program: paddockd(),
+            listen,
             port: free_port(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             child: None,
@@ -205,7 +220,7 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--data").arg(self.data());
         command
-            .args(["--listen", &format!("127.0.0.1:{}", self.port), "--domain", DOMAIN])
+            .args(["--listen", &format!("{}:{}", self.listen, self.port), "--domain", DOMAIN])
             .args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child =
@@ -217,11 +232,20 @@ impl Server {
     /// # Panics
     /// When it does not within half a minute.
     pub fn wait_ready(&mut self) {
+        self.environment = self.variables(&[]);
+    }
+
+    /// The variables that `paddockd env` prints with these arguments.
+    ///
+    /// # Panics
+    /// When it does not within half a minute.
+    #[must_use]
+    pub fn variables(&self, arguments: &[&str]) -> BTreeMap<String, String> {
         let mut command = Command::new(&self.program);
-        command.arg("env").arg("--data").arg(self.data());
+        command.arg("env").arg("--data").arg(self.data()).args(arguments);
         let outcome = run(command, b"", Duration::from_secs(45));
         assert_eq!(outcome.status, 0, "the server is not ready: {}\n{}", outcome.text(), self.log_end());
-        self.environment = outcome.stdout.lines().map(exported).collect();
+        outcome.stdout.lines().map(exported).collect()
     }
 
     fn launch(&mut self) {

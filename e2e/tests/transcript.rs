@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, Transcript, may_run, wait_until};
+use e2e::{Cli, Machine, Repo, Server, Transcript, may_run, wait_until};
 use serde_json::{Value, json};
 
 /// The app's name; renamed at the end.
@@ -27,6 +27,23 @@ fn the_official_cli_runs_an_app_from_create_to_destroy() {
     let server = Server::start();
     let cli = Cli::new(&server);
     let transcript = Transcript::begin("first_app", &server, &cli);
+    travel(server, cli, transcript);
+}
+
+/// The same words and the same states: only the git host is another.
+#[test]
+fn the_official_cli_on_another_machine_runs_an_app_through_the_proxy_form() {
+    if !may_run("the transcript from another machine") {
+        return;
+    }
+    let server = Server::start_for_other_machines();
+    let cli = Cli::on_machine(&server, Machine::connected());
+    let mut transcript = Transcript::begin("first_app", &server, &cli);
+    transcript.name(cli.variable("HEROKU_GIT_HOST"), "localhost:PORT");
+    travel(server, cli, transcript);
+}
+
+fn travel(server: Server, cli: Cli, transcript: Transcript) {
     let mut journey = Journey { server, cli, repo: Repo::of_app("journey"), transcript };
     journey.create_and_push();
     journey.scale();
@@ -269,7 +286,7 @@ impl Journey {
             "stty rows 33 cols 99; heroku run --exit-code --app {APP} 'stty size; tty; test -t 0 && (exit 5)'"
         );
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        let outcome = e2e::run(command, b"", Duration::from_secs(120));
+        let outcome = self.cli.run(command, b"", Duration::from_secs(120));
         assert_eq!(outcome.status, 5, "{}", outcome.text());
         assert!(
             outcome.stdout.contains("33 99") && outcome.stdout.contains("/dev/pts/"),
@@ -331,7 +348,7 @@ impl Journey {
             (self.server.get(APP, "/").status == 404).then_some(())
         });
         let clone = self.cli.home().join("clone");
-        let url = format!("https://{}/travelled.git", self.server.environment()["HEROKU_GIT_HOST"]);
+        let url = format!("https://{}/travelled.git", self.cli.variable("HEROKU_GIT_HOST"));
         let _ = self
             .cli
             .git(self.cli.home(), &["clone", "--quiet", &url, &clone.display().to_string()])

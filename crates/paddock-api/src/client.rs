@@ -2,15 +2,23 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
+use paddock_control::ControlConfig;
+use paddock_core::proxy_form;
+
+use crate::Api;
 
 /// The other end of a connection, as the router said. Never a reason for trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client {
     /// Its address; none for the router's own connections.
     pub(crate) address: Option<SocketAddr>,
+    /// The address of ours that it came to.
+    pub(crate) local: Option<SocketAddr>,
     /// Whether it came over TLS.
     pub(crate) tls: bool,
 }
@@ -26,22 +34,29 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self { address: None, tls: false }))
+        Ok(parts.extensions.get().copied().unwrap_or(Self { address: None, local: None, tls: false }))
     }
 }
 
 /// Scheme and host that the client used: the beginning of every URL it is given back. The host is the client's own
-/// word, and goes to nobody else.
+/// word, and goes to nobody else. A client of the proxy form is given this server's real address instead: what opens
+/// such a URL does not use its proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     tls: bool,
     host: String,
+    is_proxied: bool,
 }
 
 impl Origin {
     /// `http://localhost:5000` + `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.tls { "https" } else { "http" }, self.host)
+    }
+
+    /// The host of git remotes, as the client knows it.
+    pub(crate) fn git_host(&self, config: &ControlConfig) -> String {
+        if self.is_proxied { format!("git.{}", proxy_form::DOMAIN) } else { config.git_host() }
     }
 
     /// `localhost:5000`, with the port even where it is the scheme's own: rendezvous URLs need it.
@@ -55,16 +70,28 @@ impl Origin {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Origin {
+/// The host of the proxy form that a request is for, if it came that way: the router lets nothing else by these names.
+pub(crate) fn proxied_host(headers: &HeaderMap) -> Option<proxy_form::Host> {
+    let host = headers.get(http::header::HOST)?.to_str().ok()?;
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    proxy_form::host(&name.to_ascii_lowercase())
+}
+
+impl FromRequestParts<Arc<Api>> for Origin {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let Ok(client) = Client::from_request_parts(parts, state).await;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Infallible> {
+        let Ok(client) = Client::from_request_parts(parts, api).await;
+        if let (Some(_), Some(local)) = (proxied_host(&parts.headers), client.local) {
+            let host = api.control.address_for_proxied(local).to_string();
+            return Ok(Self { tls: true, host, is_proxied: true });
+        }
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         // A host has letters, digits and a few marks; anything else would end up in a URL that we hand out.
         let host =
             host.filter(|host| host.bytes().all(|c| c.is_ascii_alphanumeric() || b".-:[]_".contains(&c)));
-        Ok(Self { tls: client.tls, host: host.unwrap_or("localhost").to_owned() })
+        let host = host.unwrap_or("localhost").to_owned();
+        Ok(Self { tls: client.tls, host, is_proxied: false })
     }
 }
 
@@ -74,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_port_is_always_named_for_rendezvous() {
-        let origin = |tls, host: &str| Origin { tls, host: host.to_owned() };
+        let origin = |tls, host: &str| Origin { tls, host: host.to_owned(), is_proxied: false };
         assert_eq!(origin(false, "localhost:5000").host_and_port(), "localhost:5000");
         assert_eq!(origin(true, "api.example").host_and_port(), "api.example:443");
         assert_eq!(origin(false, "[::1]").host_and_port(), "[::1]:80");

@@ -3,9 +3,14 @@
 //! Written by hand from the published schema's list of resources.
 
 use axum::extract::Request;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use paddock_core::ErrorId;
+use paddock_core::proxy_form::Host;
 
+use crate::answer;
+use crate::client::proxied_host;
 use crate::problem::Problem;
 
 /// Paths of the platform that are not built, and what each is. `{}` stands for one segment; what follows a path
@@ -81,6 +86,29 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/users/{}/preferences", "The dashboard is"),
     ("/users/{}/sms-number", "Text messages are"),
 ];
+
+/// Answers for hosts of the proxy form that are not built, whatever the path.
+pub(crate) async fn hosts(request: Request, next: Next) -> Response {
+    let what = match proxied_host(request.headers()) {
+        None | Some(Host::Api | Host::Git | Host::Data | Host::Particleboard) => {
+            return next.run(request).await;
+        }
+        Some(Host::Registry) => return registry(),
+        Some(Host::Kolkrabbi) => "The link to GitHub is",
+        Some(Host::Telex) => "Notifications are",
+        Some(Host::Metrics) => "Metrics are",
+        Some(Host::PgDiagnose) => "Reports about databases are",
+    };
+    Problem::new(ErrorId::NotFound, format!("{what} not built on this server yet.")).into_response()
+}
+
+/// In the registry protocol's form: its clients show the message of each error.
+fn registry() -> Response {
+    let message = "The container registry is not built on this server yet.";
+    let errors = [serde_json::json!({ "code": "UNSUPPORTED", "message": message })];
+    let body = serde_json::json!({ "id": "not_found", "message": message, "errors": errors });
+    answer::json(StatusCode::NOT_FOUND, &body)
+}
 
 /// Answers every path that no route has.
 pub(crate) async fn fallback(request: Request) -> Response {

@@ -33,25 +33,32 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Cl
 }
 
 fn parse(command: u8, family: u8, body: &[u8]) -> Option<Client> {
-    let (address, options) = match family >> 4 {
+    let (addresses, options) = match family >> 4 {
         1 => (Some(v4(body)?), body.get(12..)?),
         2 => (Some(v6(body)?), body.get(36..)?),
         3 => (None, body.get(216..)?),
         _ => (None, body),
     };
     // LOCAL (0) is the router's own connection: its addresses mean nothing.
-    let address = address.filter(|_| command == 1);
-    Some(Client { address, tls: over_tls(options)? })
+    let (address, local) = addresses.filter(|_| command == 1).unzip();
+    Some(Client { address, local, tls: over_tls(options)? })
 }
 
-fn v4(body: &[u8]) -> Option<SocketAddr> {
-    let ip: [u8; 4] = body.get(..4)?.try_into().ok()?;
-    Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(ip)), port(body.get(8..10)?)?))
+/// Source and destination.
+fn v4(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let ip = |at: usize| Some(IpAddr::V4(Ipv4Addr::from(*body.get(at..)?.first_chunk::<4>()?)));
+    Some((
+        SocketAddr::new(ip(0)?, port(body.get(8..10)?)?),
+        SocketAddr::new(ip(4)?, port(body.get(10..12)?)?),
+    ))
 }
 
-fn v6(body: &[u8]) -> Option<SocketAddr> {
-    let ip: [u8; 16] = body.get(..16)?.try_into().ok()?;
-    Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::from(ip)), port(body.get(32..34)?)?))
+fn v6(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let ip = |at: usize| Some(IpAddr::V6(Ipv6Addr::from(*body.get(at..)?.first_chunk::<16>()?)));
+    Some((
+        SocketAddr::new(ip(0)?, port(body.get(32..34)?)?),
+        SocketAddr::new(ip(16)?, port(body.get(34..36)?)?),
+    ))
 }
 
 fn port(bytes: &[u8]) -> Option<u16> {
@@ -92,6 +99,7 @@ mod tests {
         let v4 = [192, 0, 2, 7, 127, 0, 0, 1, 0x12, 0x34, 0, 80];
         let plain = read_all(&header(1, 0x11, &v4)).unwrap();
         assert_eq!((plain.address.unwrap().to_string().as_str(), plain.tls), ("192.0.2.7:4660", false));
+        assert_eq!(plain.local.unwrap().to_string(), "127.0.0.1:80");
         let mut with_tls = v4.to_vec();
         with_tls.extend([0x04, 0, 1, 9, 0x20, 0, 5, 1, 0, 0, 0, 0]);
         assert!(read_all(&header(1, 0x11, &with_tls)).unwrap().tls);

@@ -17,6 +17,8 @@ use rcgen::{
 const SYSTEM_BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
+pub mod proxy_form;
+
 /// What went wrong with the local CA.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
@@ -81,10 +83,6 @@ pub fn prepare(folder: &Path, domain: &str) -> Result<CaFiles, CaError> {
 }
 
 fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name.push(DnType::CommonName, format!("Paddock local CA for {domain}"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let loopback = [
         GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0])),
         GeneralSubtree::IpAddress(CidrSubnet::V6(
@@ -93,10 +91,17 @@ fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
         )),
     ];
     let names = [domain, "localhost"].map(|name| GeneralSubtree::DnsName(name.to_owned()));
-    params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: names.into_iter().chain(loopback).collect(),
-        excluded_subtrees: Vec::new(),
-    });
+    constrained_ca(format!("Paddock local CA for {domain}"), names.into_iter().chain(loopback).collect())
+}
+
+/// A CA that signs servers' certificates for these names alone, and no further CA.
+fn constrained_ca(name: String, permitted: Vec<GeneralSubtree>) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.name_constraints =
+        Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: Vec::new() });
     Ok(params)
 }
 

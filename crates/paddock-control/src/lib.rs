@@ -39,6 +39,7 @@ pub mod domain;
 pub mod dyno;
 mod dyno_steps;
 mod error;
+pub mod favorite;
 pub mod feature;
 mod fixed;
 pub mod formation;
@@ -50,6 +51,7 @@ pub mod log_session;
 pub mod output;
 mod platform_log;
 pub mod platform_status;
+pub mod proxy_form;
 pub mod push;
 pub mod reconcile;
 pub mod release;
@@ -115,6 +117,7 @@ pub struct Control {
     pub(crate) stream_key: stream_secret::StreamKey,
     /// Clients of attached one-off dynos.
     pub(crate) clients: clients::Clients,
+    pub(crate) proxy_form: proxy_form::Offer,
     /// Wake-ups of reconcilers, jobs and waiters.
     pub wakes: wake::Wakes,
 }
@@ -141,6 +144,7 @@ impl Control {
             cancels: Default::default(),
             stream_key: Default::default(),
             clients: Default::default(),
+            proxy_form: Default::default(),
             wakes: Default::default(),
         }
     }

@@ -72,6 +72,8 @@ id! {
     DynoId;
     /// A domain of an app.
     DomainId;
+    /// An account's mark on an app that it wants at hand.
+    FavoriteId;
     /// A log session: a one-purpose URL to read an app's log.
     LogSessionId;
     /// A collaborator of an app.

@@ -14,6 +14,7 @@ pub mod log;
 pub mod plan;
 pub mod process;
 pub mod procfile;
+pub mod proxy_form;
 pub mod release;
 pub mod stack;
 pub mod time;

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,25 @@ use crate::frame;
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum AdminRequest {
     /// What a client needs to reach this server; makes the command-line authorization when there is none.
-    Environment,
+    Environment {
+        /// For the proxy form, which is set up when there is none.
+        #[serde(default)]
+        proxy: Option<ProxyClient>,
+    },
     /// End the server; with `dynos`, the dynos and the router as well.
     Stop {
         /// Whether dynos and the router end too.
         dynos: bool,
     },
+}
+
+/// A client of the proxy form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyClient {
+    /// The address by which it reaches this server; none for the one that fits how the server listens.
+    pub address: Option<String>,
+    /// The folder on its machine that the certificates will be in; none for ours.
+    pub certificates: Option<PathBuf>,
 }
 
 /// What is answered.

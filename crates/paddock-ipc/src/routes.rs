@@ -5,7 +5,7 @@
 //! whenever it changed; the router refuses a smaller generation and keeps the table on disk.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,45 @@ pub struct RouteTable {
     pub hosts: BTreeMap<String, String>,
     /// Apps by id (the text form of `AppId`).
     pub apps: BTreeMap<String, AppRoute>,
+    /// Who may use the proxy form; nobody while it is not set up.
+    #[serde(default)]
+    pub proxy_form: Option<ProxyForm>,
+}
+
+/// Who may use this server as the proxy of the official client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyForm {
+    /// Also clients that come by another address than loopback.
+    pub beyond_loopback: bool,
+    /// The network of dynos and builds, which never may.
+    pub containers: Network,
+    /// Says which certificates are in the router's folder: another value makes it read them again.
+    pub certificates: String,
+}
+
+/// A range of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Any address in it.
+    pub address: IpAddr,
+    /// How many bits all of it have in common.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether an address is in this range; an IPv4 address counts as such in any form.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |one: u128, other: u128, bits: u8| {
+            let differ = one ^ other;
+            differ.checked_shr(u32::from(bits.saturating_sub(self.prefix))).unwrap_or(0) == 0
+        };
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => same(one.to_bits().into(), other.to_bits().into(), 32),
+            (IpAddr::V6(one), IpAddr::V6(other)) => same(one.to_bits(), other.to_bits(), 128),
+            _ => false,
+        }
+    }
 }
 
 /// How requests of one app are answered.
@@ -155,6 +194,25 @@ pub struct DynoRoute {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_in_its_network_alone() {
+        let network = |text: &str, prefix| Network { address: text.parse().unwrap(), prefix };
+        let containers = network("10.7.0.1", 16);
+        for (address, inside) in [
+            ("10.7.0.1", true),
+            ("10.7.255.9", true),
+            ("::ffff:10.7.1.1", true),
+            ("10.8.0.1", false),
+            ("::a07:1", false),
+        ] {
+            assert_eq!(containers.contains(address.parse().unwrap()), inside, "{address}");
+        }
+        assert!(network("10.7.0.1", 0).contains("192.0.2.1".parse().unwrap()));
+        assert!(!network("10.7.0.1", 32).contains("10.7.0.2".parse().unwrap()));
+        assert!(network("2001:db8::", 32).contains("2001:db8:1::1".parse().unwrap()));
+        assert!(!network("2001:db8::", 32).contains("2001:db9::1".parse().unwrap()));
+    }
 
     #[test]
     fn a_hello_of_version_1_is_understood_and_ours_is_understood_there() {

@@ -20,7 +20,7 @@ use crate::clients::Place;
 use crate::router::Router;
 use crate::stream::{First, Prefixed, Watched, read_first};
 use crate::table::{self, Destination};
-use crate::{app, header, page, platform, rendezvous};
+use crate::{app, header, page, platform, proxy_form, rendezvous};
 
 /// What is known of a client's connection.
 pub(crate) struct Connection {
@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     /// `tls1.2` or `tls1.3`; `None` without TLS.
     pub(crate) tls_version: Option<&'static str>,
+    /// It is inside a `CONNECT` of the proxy form, which leads to the platform alone.
+    pub(crate) is_tunnelled: bool,
     /// Its place among the clients, shared with what it becomes.
     pub(crate) place: Arc<Place>,
     /// The client took nothing for too long.
@@ -36,6 +38,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The connection inside a tunnel on this one.
+    pub(crate) fn tunnelled(outer: &Self, tls_version: &'static str) -> Self {
+        let (router, stalled) = (outer.router.clone(), AtomicBool::new(false));
+        let (peer, local, place) = (outer.peer, outer.local, outer.place.clone());
+        Self { router, peer, local, tls_version: Some(tls_version), is_tunnelled: true, place, stalled }
+    }
+
     /// How long it may stay without a request.
     fn idle(&self) -> Duration {
         let limits = &self.router.config.limits;
@@ -93,13 +102,13 @@ async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr, pla
     let connection = |tls_version| {
         let stalled = AtomicBool::new(false);
         let (router, place) = (router.clone(), Arc::new(place));
-        Arc::new(Connection { router, peer, local, tls_version, place, stalled })
+        Arc::new(Connection { router, peer, local, tls_version, is_tunnelled: false, place, stalled })
     };
     match speaks {
         Speaks::Http => serve_http(stream, connection(None)).await,
         Speaks::Ssh => tracing::info!(client.address = %peer.ip(), "closed an SSH connection: not built"),
         Speaks::Tls => {
-            let handshake = router.certificates.acceptor().accept(stream);
+            let handshake = router.certificates.acceptor_at(local.ip()).accept(stream);
             let Ok(Ok(stream)) = tokio::time::timeout(limits.handshake, handshake).await else { return };
             let version = tls_version(stream.get_ref().1);
             serve_tls(stream, connection(Some(version))).await;
@@ -220,11 +229,13 @@ async fn answer_on(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Aborted> {
-    let (router, is_surplus) = (connection.router.clone(), connection.place.is_surplus);
+    let (router, is_connect) = (connection.router.clone(), request.method() == Method::CONNECT);
+    let is_surplus = connection.place.is_surplus;
     let mut answered = answer(connection, request).await;
     if (is_surplus || router.stop.is_leaving())
         && let Ok(response) = &mut answered
         && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && !is_connect
     {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -237,9 +248,11 @@ async fn answer(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Aborted> {
+    if request.method() == Method::CONNECT && connection.place.is_surplus {
+        return Ok(page::refusal(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY));
+    }
     if request.method() == Method::CONNECT {
-        let sentence = "CONNECT is not built on this server: talk to its hosts directly.";
-        return Ok(page::refusal(StatusCode::NOT_IMPLEMENTED, sentence));
+        return Ok(proxy_form::answer(&connection, request));
     }
     if let Some(limit) = header::broken_limit(&request) {
         return Ok(page::refusal(StatusCode::BAD_REQUEST, &format!("The {limit} is too long.")));
@@ -249,6 +262,15 @@ async fn answer(
     let (Some(host), Some(name)) = (&host, name) else {
         return Ok(page::refusal(StatusCode::BAD_REQUEST, "The request has no valid Host."));
     };
+    if connection.is_tunnelled {
+        return match paddock_core::proxy_form::host(&name) {
+            Some(_) => platform::answer(&connection, request).await,
+            None => Ok(page::refusal(
+                StatusCode::MISDIRECTED_REQUEST,
+                "The proxy form leads to the platform alone.",
+            )),
+        };
+    }
     match connection.router.destination(&name).await {
         Some(Destination::Platform) if connection.place.is_surplus => Ok(page::unavailable(TOO_MANY)),
         Some(Destination::Platform) => platform::answer(&connection, request).await,

@@ -10,7 +10,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     /// Its only folder (`DIR/router`), shared with a router that retires: `routes.json` (the last table), `spools/`
-    /// (request records, a folder for each router), `tls/` (`cert.pem` and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`).
+    /// (request records, a folder for each router), `tls/` (`cert.pem` and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`), and
+    /// `proxy-form/` (`cert.pem` and `key.pem` for the names of the proxy form).
     pub folder: PathBuf,
     /// The name of its own folder in `spools/`; another for each router, so that none meets another's records.
     pub spool: Uuid,

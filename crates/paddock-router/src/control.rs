@@ -113,7 +113,7 @@ fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
     let done = || FromRouter::Done { generation: router.routes.current().generation };
     match message {
         ToRouter::Routes(table) => {
-            router.certificates.reload();
+            router.reload_certificates();
             let taken = match router.stop.is_leaving() {
                 // What is kept on disk is the other router's.
                 true => router.routes.follow(&table),

@@ -22,6 +22,7 @@ mod line;
 mod log_file;
 mod page;
 mod platform;
+mod proxy_form;
 mod proxy_header;
 mod record;
 mod rendezvous;

@@ -29,6 +29,8 @@ pub(crate) struct Router {
     pub(crate) routes: Routes,
     pub(crate) records: Records,
     pub(crate) certificates: Certificates,
+    /// For the proxy form: names that are not ours.
+    pub(crate) proxy_certificates: Certificates,
     pub(crate) stop: Stop,
     pub(crate) clients: Arc<Clients>,
     /// Every client connection and tunnel: a stop waits for them.
@@ -58,6 +60,12 @@ impl Router {
             Destination::Unknown if !table.is_known() => None,
             destination => Some(destination),
         }
+    }
+
+    /// Reads certificates again where files changed. Blocks on the disk.
+    pub(crate) fn reload_certificates(&self) {
+        self.certificates.reload();
+        self.proxy_certificates.reload();
     }
 
     /// Duplicates of the listening sockets and what each is for.
@@ -156,11 +164,13 @@ pub async fn run_until(
     let (records, writer) = record::open(&folder.join("spools"), config.spool, config.limits.spool_bytes)
         .map_err(failed("open the spool of request records"))?;
     let certificates = Certificates::open(folder.join("tls"))?;
+    let proxy_certificates = Certificates::open(folder.join("proxy-form"))?;
     let sockets = duplicate(&listeners).map_err(failed("duplicate the listening sockets"))?;
     let router = Arc::new(Router {
         routes: Routes::open(&folder),
         records,
         certificates,
+        proxy_certificates,
         stop: stop.clone(),
         clients: Arc::default(),
         tasks: TaskTracker::new(),
@@ -242,7 +252,7 @@ async fn maintain(router: Arc<Router>) {
             () = router.stop.0.reload.notified() => {
                 let router = router.clone();
                 // Reads files: not on a thread that serves requests.
-                tokio::task::spawn_blocking(move || router.certificates.reload());
+                tokio::task::spawn_blocking(move || router.reload_certificates());
             }
             _ = sweep.tick() => {
                 for dyno in router.routes.current().dynos() {

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use paddock_ipc::routes::{self, AppRoute, RouteTable};
+use paddock_ipc::routes::{self, AppRoute, ProxyForm, RouteTable};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ pub(crate) struct Table {
     /// 0 before the first table came.
     pub(crate) generation: u64,
     pub(crate) resolvers: Vec<SocketAddr>,
+    pub(crate) proxy_form: Option<ProxyForm>,
     domain: String,
     hosts: HashMap<String, Arc<App>>,
     apps: HashMap<String, Arc<App>>,
@@ -72,6 +73,7 @@ impl Table {
         Self {
             generation: 0,
             resolvers: Vec::new(),
+            proxy_form: None,
             domain: String::new(),
             hosts: HashMap::new(),
             apps: HashMap::new(),
@@ -118,7 +120,8 @@ impl Table {
     }
 
     fn is_platform(&self, host: &str) -> bool {
-        if matches!(host, "localhost" | "127.0.0.1" | "::1") {
+        // No app has an address for its host: by one, clients mean this server.
+        if host == "localhost" || host.parse::<IpAddr>().is_ok() {
             return true;
         }
         let Some(prefix) = host.strip_suffix(self.domain.as_str()) else { return false };
@@ -138,6 +141,7 @@ fn compile(sent: &RouteTable, before: &Table) -> Table {
     Table {
         generation: sent.generation,
         resolvers: sent.resolvers.clone(),
+        proxy_form: sent.proxy_form.clone(),
         domain: sent.domain.to_ascii_lowercase(),
         hosts: hosts.collect(),
         apps,
@@ -319,6 +323,7 @@ mod tests {
             resolvers: Vec::new(),
             hosts: hosts.iter().map(|(host, id)| ((*host).to_owned(), (*id).to_owned())).collect(),
             apps: hosts.iter().map(|(_, id)| ((*id).to_owned(), app(id))).collect::<BTreeMap<_, _>>(),
+            proxy_form: None,
         }
     }
 
@@ -342,6 +347,9 @@ mod tests {
             ("registry.paddock.example", "platform"),
             ("localhost", "platform"),
             ("127.0.0.1", "platform"),
+            ("192.0.2.7", "platform"),
+            ("2001:db8::7", "platform"),
+            ("192.0.2.7.x.org", "x"),
             ("a.paddock.example", "a"),
             ("a.paddock.example.", "a"),
             ("b.paddock.example", "unknown"),

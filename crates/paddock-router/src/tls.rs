@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -24,10 +25,13 @@ const KEY: &str = "key.pem";
 /// Stands for every name that has no certificate of its own.
 const ANY: &str = "";
 
-/// The acceptor for clients, and the certificates it uses.
+/// The acceptors for clients, and the certificates they use.
 pub(crate) struct Certificates {
     folder: PathBuf,
+    config: ServerConfig,
     acceptor: TlsAcceptor,
+    /// For clients that name no host, by the address of ours that they came to.
+    by_address: ArcSwap<BTreeMap<IpAddr, TlsAcceptor>>,
     keys: Arc<Keys>,
     /// The files as they were read last, with the times they were changed.
     read: Mutex<BTreeMap<PathBuf, SystemTime>>,
@@ -36,10 +40,29 @@ pub(crate) struct Certificates {
 #[derive(Debug, Default)]
 struct Keys(ArcSwap<BTreeMap<String, Arc<CertifiedKey>>>);
 
+/// The keys for clients that came to one address. A client that knows us by it does not name it.
+#[derive(Debug)]
+struct KeysAt {
+    address: String,
+    keys: Arc<Keys>,
+}
+
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.find(hello.server_name().unwrap_or_default())
+    }
+}
+
+impl ResolvesServerCert for KeysAt {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.keys.find(hello.server_name().unwrap_or(&self.address))
+    }
+}
+
+impl Keys {
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let keys = self.0.load();
-        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        let name = name.to_ascii_lowercase();
         let wildcard = name.split_once('.').map(|(_, parent)| format!("_.{parent}"));
         let own = keys.get(&name).or_else(|| keys.get(&wildcard?));
         own.or_else(|| keys.get(ANY)).cloned()
@@ -48,7 +71,8 @@ impl ResolvesServerCert for Keys {
 
 impl Certificates {
     /// Begins with the pairs in `folder`: `cert.pem` and `key.pem` for every name without its own, `NAME.cert.pem`
-    /// and `NAME.key.pem` for one, where `_.example.com` is `*.example.com`. Without any, TLS is refused and the
+    /// and `NAME.key.pem` for one, where `_.example.com` is `*.example.com` and an address is one of ours that
+    /// clients come to. Without any, TLS is refused and the
     /// rest goes on.
     pub(crate) fn open(folder: PathBuf) -> Result<Self, RouterError> {
         let keys = Arc::new(Keys::default());
@@ -62,14 +86,21 @@ impl Certificates {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer =
             aws_lc_rs::Ticketer::new().map_err(|error| RouterError::new(doing, io::Error::other(error)))?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let certificates = Self { folder, acceptor, keys, read: Mutex::default() };
+        let acceptor = TlsAcceptor::from(Arc::new(config.clone()));
+        let (by_address, read) = (ArcSwap::default(), Mutex::default());
+        let certificates = Self { folder, config, acceptor, by_address, keys, read };
         certificates.reload();
         Ok(certificates)
     }
 
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
+    }
+
+    /// The acceptor for clients that came to this address of ours.
+    pub(crate) fn acceptor_at(&self, address: IpAddr) -> TlsAcceptor {
+        let by_address = self.by_address.load();
+        by_address.get(&address.to_canonical()).unwrap_or(&self.acceptor).clone()
     }
 
     /// Reads the pairs again if any file is new, changed or gone. A pair that cannot be read
@@ -103,6 +134,13 @@ impl Certificates {
             }
         }
         tracing::info!(certificates = keys.len(), "certificates were read");
+        let addresses = keys.keys().filter_map(|name| name.parse().ok());
+        let by_address = addresses.map(|address: IpAddr| {
+            let mut config = self.config.clone();
+            config.cert_resolver = Arc::new(KeysAt { address: address.to_string(), keys: self.keys.clone() });
+            (address, TlsAcceptor::from(Arc::new(config)))
+        });
+        self.by_address.store(Arc::new(by_address.collect()));
         self.keys.0.store(Arc::new(keys));
         if all_usable {
             *read = found;

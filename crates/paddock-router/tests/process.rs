@@ -124,6 +124,7 @@ fn empty_table() -> RouteTable {
         resolvers: Vec::new(),
         hosts: Default::default(),
         apps: Default::default(),
+        proxy_form: None,
     }
 }
 

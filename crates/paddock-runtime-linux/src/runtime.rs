@@ -126,6 +126,12 @@ impl LinuxRuntime {
         self.network.gateway().into()
     }
 
+    /// The containers' network: an address in it, and the length of its prefix.
+    #[must_use]
+    pub fn container_network(&self) -> (IpAddr, u8) {
+        (self.network.gateway().into(), Network::PREFIX)
+    }
+
     /// Undoes [`Self::open`] for a server that cannot start after all: what was in the kernel before stays.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{
     AccountId, AppId, AppName, AuthorizationId, BuildId, CollaboratorId, ContainerId, DomainId, DynoId,
-    FormationId, JobId, LogSessionId, ProcessType, ReleaseId, SlugId, SourceId, UnixMicros,
+    FavoriteId, FormationId, JobId, LogSessionId, ProcessType, ReleaseId, SlugId, SourceId, UnixMicros,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -138,6 +138,7 @@ parsed_columns!(
     ContainerId,
     DomainId,
     DynoId,
+    FavoriteId,
     DynoName,
     FormationId,
     IpAddr,

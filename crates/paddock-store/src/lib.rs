@@ -21,6 +21,7 @@ mod dyno;
 mod engine;
 mod error;
 mod event;
+mod favorite;
 mod feature;
 mod formation;
 mod job;
@@ -46,6 +47,7 @@ pub use domain::{Domain, DomainKind, NewDomain};
 pub use dyno::{DesiredDynoState, Dyno};
 pub use error::{Cause, Result, StoreError};
 pub use event::Event;
+pub use favorite::Favorite;
 pub use feature::Feature;
 pub use formation::{Formation, ProcessDefinition};
 pub use job::{Job, JobLease, JobState, NewJob};
@@ -75,6 +77,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         domain::STATEMENTS,
         dyno::STATEMENTS,
         event::STATEMENTS,
+        favorite::STATEMENTS,
         feature::STATEMENTS,
         formation::STATEMENTS,
         job::STATEMENTS,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::time::Time;
 use crate::{
     Account, App, Authorization, Build, BuildpackInstallation, Collaborator, Domain, Dyno, DynoSize, Empty,
-    Feature, Formation, Generation, IdOnly, LogSession, RateLimit, Region, Release, Slug, Source, Stack,
+    Favorite, Feature, Formation, Generation, IdOnly, LogSession, RateLimit, Region, Release, Slug, Source,
+    Stack,
 };
 
 /// What every answered shape says of itself.
@@ -64,4 +65,4 @@ macro_rules! undated {
         }
     )*};
 }
-undated!(BuildpackInstallation, DynoSize, Empty, IdOnly, RateLimit, Source);
+undated!(BuildpackInstallation, DynoSize, Empty, Favorite, IdOnly, RateLimit, Source);

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use paddock_control::Control;
-use paddock_ipc::admin::{AdminAnswer, AdminRequest};
+use paddock_ipc::admin::{AdminAnswer, AdminRequest, ProxyClient};
 use paddock_ipc::frame;
 use tokio_util::sync::CancellationToken;
 
 use crate::paths::Paths;
+use crate::proxy_form::ProxyForm;
+use crate::wiring;
 
 /// How long a peer may take to ask.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +32,7 @@ pub(crate) enum StopKind {
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) paths: Paths,
+    pub(crate) proxy_form: ProxyForm,
     pub(crate) stop: CancellationToken,
     /// What was asked for last; read when `stop` is cancelled.
     pub(crate) stop_kind: Mutex<StopKind>,
@@ -69,10 +72,10 @@ impl Admin {
         }
         let Some((request, _)) = frame::receive::<AdminRequest>(stream.as_fd())? else { return Ok(()) };
         match request {
-            AdminRequest::Environment => {
-                let answer = match runtime.block_on(self.variables()) {
+            AdminRequest::Environment { proxy } => {
+                let answer = match runtime.block_on(self.variables(proxy.as_ref())) {
                     Ok(variables) => AdminAnswer::Environment { variables },
-                    Err(error) => AdminAnswer::Refused { reason: error.to_string() },
+                    Err(reason) => AdminAnswer::Refused { reason },
                 };
                 frame::send(stream.as_fd(), &answer, &[])
             }
@@ -93,14 +96,32 @@ impl Admin {
         Ok(peer == 0 || peer == owner)
     }
 
-    /// The variables of `heroku-cli.md`, 6.1, for the loopback form.
-    async fn variables(&self) -> paddock_control::Result<Vec<(String, String)>> {
-        let token = self.control.command_line_token(&self.paths.cli_token()).await?;
-        let config = self.control.config();
-        let host = config.git_host();
+    /// The variables for a client of the loopback form, or of the proxy form.
+    async fn variables(&self, proxy: Option<&ProxyClient>) -> Result<Vec<(String, String)>, String> {
+        let mut pairs = match proxy {
+            Some(client) => {
+                let variables = self.proxy_form.variables(&self.control, client).await;
+                variables.map_err(|error| wiring::chain(&error))?
+            }
+            None => self.loopback_variables(),
+        };
+        let token = self.control.command_line_token(&self.paths.cli_token()).await;
+        pairs.extend([
+            ("DISABLE_TELEMETRY", "true".into()),
+            ("HEROKU_SKIP_NEW_VERSION_CHECK", "1".into()),
+            ("HEROKU_DISABLE_AUTOUPDATE", "1".into()),
+            ("HEROKU_NETRC_WRITE", "true".into()),
+            ("HEROKU_API_KEY", token.map_err(|error| error.to_string())?),
+        ]);
+        Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Source: contract `heroku-cli.md`, 6.1.
+    fn loopback_variables(&self) -> Vec<(&'static str, String)> {
+        let host = self.control.config().git_host();
         let url = format!("http://{host}");
         let ca = self.paths.ca();
-        let pairs = [
+        vec![
             ("HEROKU_HOST", url.clone()),
             ("HEROKU_GIT_HOST", host.clone()),
             ("HEROKU_DATA_HOST", "localhost".into()),
@@ -113,13 +134,7 @@ impl Admin {
             ("PGDIAGNOSE_URL", "localhost".into()),
             ("NODE_EXTRA_CA_CERTS", ca.join("ca.pem").display().to_string()),
             ("GIT_SSL_CAINFO", ca.join("bundle.pem").display().to_string()),
-            ("DISABLE_TELEMETRY", "true".into()),
-            ("HEROKU_SKIP_NEW_VERSION_CHECK", "1".into()),
-            ("HEROKU_DISABLE_AUTOUPDATE", "1".into()),
-            ("HEROKU_NETRC_WRITE", "true".into()),
-            ("HEROKU_API_KEY", token),
-        ];
-        Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        ]
     }
 }
 

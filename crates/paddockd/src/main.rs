@@ -11,6 +11,7 @@ mod commands;
 mod database;
 mod instance;
 mod paths;
+mod proxy_form;
 #[cfg(test)]
 mod reference;
 mod router_process;
@@ -30,6 +31,10 @@ enum Command {
     /// Start the server: API, git, builds, dynos, router, logs
     Serve(settings::ServeArgs),
     /// Print the variables that point the official CLI and git at a running server
+    ///
+    /// Without --proxy the CLI reaches the server at localhost and does all but container:*, favorites and what else has
+    /// Heroku's host names built in. With --proxy the server is the CLI's proxy and answers for those names itself; this
+    /// works from other machines too. Use a shell of its own then: the proxy serves nobody but the Heroku CLI and git.
     Env(commands::env::EnvArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),

@@ -60,6 +60,11 @@ impl Paths {
         self.data.join("ca")
     }
 
+    /// The certificate authority of the proxy form.
+    pub(crate) fn proxy_form(&self) -> PathBuf {
+        self.ca().join("proxy-form")
+    }
+
     /// Password of the first account.
     pub(crate) fn admin_password(&self) -> PathBuf {
         self.data.join("admin-password")

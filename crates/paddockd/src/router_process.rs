@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use async_trait::async_trait;
@@ -102,21 +102,36 @@ impl RouterStarter for RouterProcess {
 impl RouterProcess {
     /// Prepares the router's folder: it, and nothing else, belongs to the router's user.
     pub(crate) fn prepare_folder(&self, chain_pem: &str, key_pem: &str) -> io::Result<()> {
+        self.prepare_own(&self.paths.router())?;
+        self.keep_certificate("tls", "", chain_pem, key_pem).map(|_| ())
+    }
+
+    /// Keeps a certificate in a folder of the router's; what tells it from others that were or will be there.
+    pub(crate) fn keep_certificate(
+        &self,
+        folder: &str,
+        prefix: &str,
+        chain_pem: &str,
+        key_pem: &str,
+    ) -> io::Result<String> {
+        let folder = self.paths.router().join(folder);
+        self.prepare_own(&folder)?;
         let uid = self.instance.router_uid();
-        let (folder, tls) = (self.paths.router(), self.paths.router().join("tls"));
-        for made in [&folder, &tls] {
-            std::fs::create_dir_all(made)?;
-            std::fs::set_permissions(made, PermissionsExt::from_mode(0o700))?;
-            chown(made, Some(uid), Some(uid))?;
-        }
         for (name, content) in [("cert.pem", chain_pem), ("key.pem", key_pem)] {
-            let new = tls.join(format!("{name}.new"));
+            let new = folder.join(format!("{prefix}{name}.new"));
             std::fs::write(&new, content)?;
             std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600))?;
             chown(&new, Some(uid), Some(uid))?;
-            std::fs::rename(&new, tls.join(name))?;
+            std::fs::rename(&new, folder.join(format!("{prefix}{name}")))?;
         }
-        Ok(())
+        Ok(hex(&Sha256::digest(chain_pem)))
+    }
+
+    fn prepare_own(&self, folder: &Path) -> io::Result<()> {
+        let uid = self.instance.router_uid();
+        std::fs::create_dir_all(folder)?;
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700))?;
+        chown(folder, Some(uid), Some(uid))
     }
 
     fn control_socket(&self) -> io::Result<UnixListener> {

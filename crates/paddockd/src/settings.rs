@@ -45,6 +45,9 @@ pub(crate) struct ServeArgs {
     /// Address and port for the platform and every app
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5080")]
     pub(crate) listen: SocketAddr,
+    /// Answer the proxy form also on addresses other than loopback, for the official CLI on other machines
+    #[arg(long)]
+    pub(crate) proxy_form: bool,
     /// Domain of the platform: an app answers at NAME.DOMAIN
     #[arg(long, value_name = "NAME", default_value = "paddock.localhost")]
     pub(crate) domain: String,

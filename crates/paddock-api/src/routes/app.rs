@@ -14,6 +14,7 @@ use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
 use crate::body::{Json, OptionalJson};
+use crate::client::Origin;
 
 const SORTED_BY: [Attribute<wire::App>; 3] = [
     Attribute { name: "id", key: |app| Key::Text(app.id.clone()) },
@@ -35,6 +36,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn create(
     By(actor): By,
+    origin: Origin,
     State(api): State<Arc<Api>>,
     OptionalJson(body): OptionalJson<wire::app::Create>,
 ) -> Reply<wire::App> {
@@ -44,27 +46,34 @@ async fn create(
         region: body.region.map(text),
         features: body.feature_flags.unwrap_or_default(),
     };
-    Ok(created(view(&api, api.control.create_app(&actor, order).await?)))
+    Ok(created(view(&api, &origin, api.control.create_app(&actor, order).await?)))
 }
 
-async fn list(By(actor): By, Asked(range): Asked, State(api): State<Arc<Api>>) -> Reply<Vec<wire::App>> {
+async fn list(
+    By(actor): By,
+    origin: Origin,
+    Asked(range): Asked,
+    State(api): State<Arc<Api>>,
+) -> Reply<Vec<wire::App>> {
     let apps = api.control.list_apps(&actor).await?;
-    page(apps.into_iter().map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
+    page(apps.into_iter().map(|app| view(&api, &origin, app)).collect(), &range, &SORTED_BY)
 }
 
 async fn list_of_user(
     By(actor): By,
+    origin: Origin,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
     Segments(user): Segments<String>,
 ) -> Reply<Vec<wire::App>> {
     let apps = api.control.list_apps_of_user(&actor, &user).await?;
-    page(apps.into_iter().map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
+    page(apps.into_iter().map(|app| view(&api, &origin, app)).collect(), &range, &SORTED_BY)
 }
 
 /// A list, not a creation, although it is asked for by POST: the ids would not fit into an address.
 async fn filter(
     By(actor): By,
+    origin: Origin,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
     OptionalJson(body): OptionalJson<wire::app::Filter>,
@@ -75,41 +84,44 @@ async fn filter(
         let id = app.id.to_string();
         ids.as_ref().is_none_or(|ids| ids.contains(&id))
     });
-    page(wanted.map(|app| view(&api, app)).collect(), &range, &SORTED_BY)
+    page(wanted.map(|app| view(&api, &origin, app)).collect(), &range, &SORTED_BY)
 }
 
 async fn info(
     By(actor): By,
+    origin: Origin,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::App> {
-    Ok(ok(view(&api, api.control.app(&actor, &app).await?)))
+    Ok(ok(view(&api, &origin, api.control.app(&actor, &app).await?)))
 }
 
 async fn update(
     By(actor): By,
+    origin: Origin,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
     Json(body): Json<wire::app::Update>,
 ) -> Reply<wire::App> {
     let change =
         AppChange { name: body.name, maintenance: body.maintenance, build_stack: body.build_stack.map(text) };
-    Ok(ok(view(&api, api.control.update_app(&actor, &app, change).await?)))
+    Ok(ok(view(&api, &origin, api.control.update_app(&actor, &app, change).await?)))
 }
 
 async fn destroy(
     By(actor): By,
+    origin: Origin,
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::App> {
-    Ok(ok(view(&api, api.control.destroy_app(&actor, &app).await?)))
+    Ok(ok(view(&api, &origin, api.control.destroy_app(&actor, &app).await?)))
 }
 
 fn text(identity: Identity) -> String {
     identity.as_str().to_owned()
 }
 
-fn view(api: &Api, app: App) -> wire::App {
+fn view(api: &Api, origin: &Origin, app: App) -> wire::App {
     let config = api.control.config();
     wire::App {
         acm: false,
@@ -121,7 +133,7 @@ fn view(api: &Api, app: App) -> wire::App {
         created_at: time(app.created_at),
         current_build_architecture: Vec::new(),
         generation: "cedar".to_owned(),
-        git_url: format!("https://{}/{}.git", config.git_host(), app.name),
+        git_url: format!("https://{}/{}.git", origin.git_host(config), app.name),
         id: app.id.to_string(),
         internal_routing: false,
         maintenance: app.maintenance,

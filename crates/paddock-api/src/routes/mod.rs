@@ -26,6 +26,7 @@ mod config_var;
 mod domain;
 mod dyno;
 mod dyno_size;
+mod favorite;
 mod feature;
 mod formation;
 mod generation;
@@ -92,6 +93,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         domain::endpoints(),
         dyno::endpoints(),
         dyno_size::endpoints(),
+        favorite::endpoints(),
         feature::endpoints(),
         formation::endpoints(),
         generation::endpoints(),
@@ -140,6 +142,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         // What is public and JSON is tagged like the rest; streams pass untouched.
         .layer(from_fn(conditional::tag))
         .merge(platform)
+        // Before anybody is asked who they are: there is nothing to protect.
+        .layer(from_fn(not_built::hosts))
         // Inside the record, so that a panic is recorded like any other failure.
         .layer(from_fn(layers::guard))
         // Outermost: every answer has a request id and a record.

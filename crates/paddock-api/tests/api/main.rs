@@ -9,6 +9,7 @@ mod config_vars;
 mod conventions;
 mod domains;
 mod dynos;
+mod favorites;
 mod formation;
 mod git;
 mod logs;

@@ -12,6 +12,8 @@ async fn filled(t: &TestPaddock, route: &Route) -> String {
     let authorization =
         t.get("/oauth/authorizations").send().await.body[0]["id"].as_str().unwrap().to_owned();
     let build = t.get("/apps/walked/builds").send().await.body[0]["id"].as_str().unwrap().to_owned();
+    let order = json!({ "resource_id": "walked", "type": "app" });
+    let favorite = t.post("/favorites").json(order).send().await.body["id"].as_str().unwrap().to_owned();
     let segment = |segment: &str| match segment {
         "{app}" => "walked".to_owned(),
         "{authorization}" => authorization.clone(),
@@ -29,6 +31,7 @@ async fn filled(t: &TestPaddock, route: &Route) -> String {
         "{slug}" => slug.clone(),
         "{stack}" => "host".to_owned(),
         "{repository}" => "walked.git".to_owned(),
+        "{favorite}" => favorite.clone(),
         "{secret}" | "{buildpack}" => "nonsense".to_owned(),
         other if other.starts_with('{') => {
             panic!("{} has a segment the walker does not know: {other}", route.path)

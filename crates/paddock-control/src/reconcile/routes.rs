@@ -115,6 +115,7 @@ impl Control {
             resolvers: self.config.resolvers.clone(),
             hosts: BTreeMap::new(),
             apps: BTreeMap::new(),
+            proxy_form: self.proxy_form.route(),
         };
         for domain in self.store.all_domains().await? {
             table.hosts.insert(domain.hostname, domain.app_id.to_string());

@@ -6,5 +6,6 @@ mod control;
 mod dns;
 mod failures;
 mod platform;
+mod proxy_form;
 mod requests;
 mod support;

@@ -19,22 +19,22 @@ use crate::support::{
 const SHORT: Duration = Duration::from_millis(150);
 
 /// A toy `serve` that accepts by hand.
-struct TestServe(UnixListener);
+pub(crate) struct TestServe(UnixListener);
 
 /// What the PROXY header in front of a connection said.
 #[derive(Debug, PartialEq, Eq)]
-struct Proxied {
+pub(crate) struct Proxied {
     from: [u8; 4],
     port: u16,
-    tls: Option<String>,
+    pub(crate) tls: Option<String>,
 }
 
 impl TestServe {
-    fn listen(path: &Path) -> Self {
+    pub(crate) fn listen(path: &Path) -> Self {
         Self(UnixListener::bind(path).unwrap())
     }
 
-    async fn accept(&self) -> (Client<UnixStream>, Proxied) {
+    pub(crate) async fn accept(&self) -> (Client<UnixStream>, Proxied) {
         let (mut stream, _) = in_time("a connection to serve", self.0.accept()).await.unwrap();
         let head = read_exactly(&mut stream, 16).await;
         assert_eq!(&head[..12], b"\r\n\r\n\0\r\nQUIT\n");
@@ -164,7 +164,7 @@ async fn a_platform_upgrade_becomes_a_tunnel() {
 
 /// Writes a new certificate for `names` where the router looks for it, and returns it. `prefix` is empty for the one
 /// of every name without its own.
-fn write_certificate(folder: &Path, prefix: &str, names: &[&str]) -> CertificateDer<'static> {
+pub(crate) fn write_certificate(folder: &Path, prefix: &str, names: &[&str]) -> CertificateDer<'static> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     std::fs::create_dir_all(folder).unwrap();
@@ -178,6 +178,15 @@ async fn connect_tls(
     trusted: &CertificateDer<'static>,
     name: &'static str,
 ) -> std::io::Result<Client<TlsStream<TcpStream>>> {
+    begin_tls(router.connect().await.0, trusted, name).await
+}
+
+/// TLS on a stream, with a client that trusts one certificate.
+pub(crate) async fn begin_tls(
+    stream: TcpStream,
+    trusted: &CertificateDer<'static>,
+    name: &'static str,
+) -> std::io::Result<Client<TlsStream<TcpStream>>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -187,7 +196,6 @@ async fn connect_tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let stream = TcpStream::connect(router.public).await.unwrap();
     let connecting =
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), stream);
     in_time("a handshake", connecting).await.map(Client)
@@ -224,6 +232,12 @@ async fn tls_ends_at_the_router_and_certificates_are_read_again() {
     assert!(connect_tls(&router, &own, "www.example.com").await.is_ok());
     assert!(connect_tls(&router, &renewed, "localhost").await.is_ok());
     assert!(connect_tls(&router, &platform, "localhost").await.is_err());
+    // A client that knows us by an address names no host: the address it came to has a certificate of its own.
+    assert!(connect_tls(&router, &renewed, "127.0.0.1").await.is_err());
+    let at_address = write_certificate(&tls, "127.0.0.1.", &["127.0.0.1"]);
+    router.route(&[]);
+    assert!(connect_tls(&router, &at_address, "127.0.0.1").await.is_ok());
+    assert!(connect_tls(&router, &renewed, "localhost").await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -232,6 +232,7 @@ pub(crate) fn table(generation: u64, apps: &[TestApp]) -> RouteTable {
         resolvers: Vec::new(),
         hosts,
         apps: apps.iter().map(|app| (app_id(app.name).to_string(), app.route.clone())).collect(),
+        proxy_form: None,
     }
 }
 

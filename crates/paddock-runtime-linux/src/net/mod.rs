@@ -71,6 +71,9 @@ impl Network {
         Ok(network)
     }
 
+    /// Length of the network's prefix.
+    pub(crate) const PREFIX: u8 = Subnet::PREFIX;
+
     /// Whether there was nothing of this network before.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new

@@ -23,7 +23,7 @@ struct Kept {
 
 impl Subnet {
     /// Length of the network's prefix.
-    pub(super) const PREFIX: u32 = 16;
+    pub(super) const PREFIX: u8 = 16;
     /// The same as a mask.
     pub(super) const NETMASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
     /// Numbers below this one are hosts; 1 is the gateway.
@@ -75,7 +75,7 @@ impl Subnet {
     }
 
     fn overlaps(self, (address, prefix): (Ipv4Addr, u32)) -> bool {
-        let prefix = prefix.min(Self::PREFIX);
+        let prefix = prefix.min(u32::from(Self::PREFIX));
         // The default route overlaps with nothing.
         prefix > 0 && (u32::from(address) ^ (u32::from(self.0) << 16)) >> (32 - prefix) == 0
     }

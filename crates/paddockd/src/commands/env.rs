@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
+use paddock_ipc::admin::{self, AdminAnswer, AdminRequest, ProxyClient};
 
 use crate::paths::Paths;
 
@@ -19,12 +19,23 @@ pub(crate) struct EnvArgs {
     /// Data folder of the server
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Variables for the proxy form
+    #[arg(long)]
+    proxy: bool,
+    /// Address by which the client reaches the server, which must run with --proxy-form [default: as the server listens]
+    #[arg(long, value_name = "ADDRESS", requires = "proxy")]
+    address: Option<String>,
+    /// Folder on the client's machine that DIR/ca/proxy-form/*.pem were copied to [default: that folder]
+    #[arg(long, value_name = "FOLDER", requires = "proxy")]
+    certificates: Option<PathBuf>,
 }
 
 impl EnvArgs {
     pub(crate) fn run(self) -> ExitCode {
         let paths = Paths::new(self.data);
-        match variables(&paths) {
+        let proxy =
+            self.proxy.then_some(ProxyClient { address: self.address, certificates: self.certificates });
+        match variables(&paths, &AdminRequest::Environment { proxy }) {
             Ok(variables) => {
                 let mut out = std::io::stdout().lock();
                 for (name, value) in variables {
@@ -38,10 +49,10 @@ impl EnvArgs {
     }
 }
 
-fn variables(paths: &Paths) -> Result<Vec<(String, String)>, String> {
+fn variables(paths: &Paths, request: &AdminRequest) -> Result<Vec<(String, String)>, String> {
     let deadline = Instant::now() + STARTING;
     loop {
-        match admin::ask(&paths.admin_socket(), &AdminRequest::Environment, Duration::from_secs(10)) {
+        match admin::ask(&paths.admin_socket(), request, Duration::from_secs(10)) {
             Ok((AdminAnswer::Environment { variables }, _)) => return Ok(variables),
             Ok((AdminAnswer::Refused { reason }, _)) => return Err(reason),
             Ok((other, _)) => return Err(format!("the server gave an answer that does not fit: {other:?}")),

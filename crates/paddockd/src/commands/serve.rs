@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin, StopKind};
 use crate::instance::Instance;
 use crate::paths::Paths;
+use crate::proxy_form::ProxyForm;
 use crate::router_process::{self, RouterProcess};
 use crate::settings::ServeArgs;
 use crate::wiring;
@@ -92,12 +93,16 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
     control.ensure_first_account(&email, &paths.admin_password()).await?;
 
+    let proxy_form = ProxyForm::new(&args, &paths, &router, runtime.container_network());
+    proxy_form.resume(&control).await?;
+
     let tasks = Tasks::new();
     start_tasks(&control, &link, router, &paths, &tasks)?;
     start_listeners(&control, api_socket, rendezvous_socket, &tasks);
     let admin = Arc::new(Admin {
         control: control.clone(),
         paths: paths.clone(),
+        proxy_form,
         stop: tasks.stop.clone(),
         stop_kind: Mutex::new(StopKind::ServerOnly),
         waiting: Mutex::default(),
