@@ -53,10 +53,55 @@ pub(crate) async fn read(request: Request) -> Result<Bytes, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => {
+            return Err(Problem::new(ErrorId::BadRequest, "The request must have a body: a JSON object."));
+        }
+        // A list of the right length would be taken for an object without its names.
+        Some(b'[') => {
+            return Err(Problem::new(ErrorId::InvalidParams, "The request's body must be a JSON object."));
+        }
+        Some(_) => {}
+    }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
-            Problem::new(ErrorId::InvalidParams, format!("The request's body is not acceptable: {error}."))
+            let text = in_words(&error.to_string());
+            Problem::new(ErrorId::InvalidParams, format!("The request's body is not acceptable: {text}."))
         }
         _ => Problem::new(ErrorId::BadRequest, format!("The request's body is not valid JSON: {error}.")),
     })
+}
+
+/// The reason without names of our types, which tell a user nothing.
+fn in_words(error: &str) -> String {
+    let untagged = "data did not match any variant of untagged enum ";
+    if let Some((_, rest)) = error.split_once(untagged) {
+        let place = rest.split_once(' ').map_or("", |(_, place)| place);
+        return format!("a value is of a kind that does not belong there {place}").trim_end().to_owned();
+    }
+    match error.split_once("expected struct ") {
+        Some((before, rest)) => {
+            let place = rest.find(" at line ").map_or("", |at| &rest[at..]);
+            format!("{before}expected an object{place}")
+        }
+        None => error.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn reasons_name_no_type_of_ours() {
+        assert_eq!(
+            in_words("invalid type: string \"x\", expected struct Create at line 1 column 3"),
+            "invalid type: string \"x\", expected an object at line 1 column 3"
+        );
+        assert_eq!(
+            in_words("data did not match any variant of untagged enum Form at line 1 column 18"),
+            "a value is of a kind that does not belong there at line 1 column 18"
+        );
+        assert_eq!(in_words("missing field `url`"), "missing field `url`");
+    }
 }

@@ -10,6 +10,9 @@ use paddock_wire::{ErrorBody, accept::NotAcceptable};
 
 use crate::answer;
 
+/// The longest sentence, in characters: some repeat what the client sent, which may be a megabyte of it.
+const MESSAGE_CHARS_MAX: usize = 1000;
+
 /// An answer that is not a success.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -26,7 +29,7 @@ pub(crate) struct Cause(pub(crate) Arc<paddock_control::Error>);
 impl Problem {
     /// A refusal with a sentence for the user.
     pub(crate) fn new(id: ErrorId, message: impl Into<String>) -> Self {
-        Self { id, message: message.into(), resource: None, cause: None }
+        Self { id, message: bounded(message.into()), resource: None, cause: None }
     }
 
     /// The same refusal as text, for clients that show it to people as it is (git).
@@ -52,7 +55,7 @@ impl Problem {
 impl From<paddock_control::Error> for Problem {
     fn from(error: paddock_control::Error) -> Self {
         let cause = std::error::Error::source(&error).is_some();
-        let (id, message, resource) = (error.id, error.message.clone(), error.resource);
+        let (id, message, resource) = (error.id, bounded(error.message.clone()), error.resource);
         Self { id, message, resource, cause: cause.then(|| Arc::new(error)) }
     }
 }
@@ -84,4 +87,12 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+fn bounded(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }

@@ -19,6 +19,9 @@ use crate::{Api, conditional, proxy_header, routes};
 
 /// How long a connection may take to send its PROXY header and each request's head.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// What the router lets through is read: it has said no to longer heads already.
+const HEADERS_MAX: usize = 1100;
+const HEAD_BYTES_MAX: usize = 1024 * 1024;
 /// How long requests in flight get to finish when the server ends.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -60,6 +63,7 @@ async fn connection(mut stream: UnixStream, router: Router, shutdown: Cancellati
     let service = hyper::service::service_fn(move |request| answer(router.clone(), client, request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+    http.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
+use paddock_build::git::pkt_line::write as write_pkt_line;
 use paddock_build::git::push::{DECLINED, plan};
 use paddock_build::git::{GitRequest, PushRequest, PushResult, PushVerdict, Pusher, Service};
 use paddock_core::{AccountId, BuildId};
@@ -208,4 +209,61 @@ async fn a_truncated_push_is_refused_and_harms_nothing() {
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains("unpack") && answer.contains("ng refs/heads/main"), "{answer}");
     assert_eq!(server.repositories.resolve(server.app, "refs/heads/main").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pushed_replacement_replaces_nothing() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("Procfile", "web: true\n")]);
+    let good = work.head();
+    let push = |refspec: String| {
+        let pushing = work.start_git(&["push", &server.url(), &refspec]);
+        let server = &server;
+        async move {
+            let push = next_push(server).await;
+            let results = verdict(&push, PushVerdict::LetGit);
+            push.reply.finish(results).await;
+            let end = pushing.end();
+            assert!(end.success, "{}", end.screen);
+        }
+    };
+    push(format!("{good}:refs/heads/topic")).await;
+    std::fs::write(work.path("Procfile"), "web: evil\n").unwrap();
+    assert!(work.git(&["commit", "-qam", "other"]).success);
+    // One commit in the place of another, and one in its own: git would show the first and choke on the second.
+    push(format!("{}:refs/replace/{good}", work.head())).await;
+    push(format!("{}:refs/replace/{}", work.head(), work.head())).await;
+    let archive = server.path("source.tar");
+    server.repositories.archive(server.app, &good, &archive).await.unwrap();
+    let tar = std::fs::read(&archive).unwrap();
+    assert!(tar.windows(9).any(|bytes| bytes == b"web: true"), "the tree of the commit itself");
+    push(format!("{}:refs/heads/later", work.head())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_very_many_refs_is_refused_with_a_sentence() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("Procfile", "web: true\n")]);
+    let (zero, head) = ("0".repeat(40), work.head());
+    let mut body = Vec::new();
+    for number in 0..100_000 {
+        let features = if number == 0 { "\0 report-status side-band-64k" } else { "" };
+        let command = format!("{zero} {head} refs/tags/t{number}{features}");
+        write_pkt_line(&mut body, command.as_bytes()).unwrap();
+    }
+    body.extend(b"0000");
+    body.extend(std::fs::read(work.pack()).unwrap());
+    let pusher = Pusher { account: AccountId::from_uuid(uuid::Uuid::nil()), request_id: "r".into() };
+    let request = GitRequest { body: std::io::Cursor::new(body), gzip: false, git_protocol: None };
+    let reply = server.repositories.serve(server.app, Service::ReceivePack, request, pusher).await.unwrap();
+    let (mut body, mut said) = (reply.body, Vec::new());
+    let answered = async {
+        while let Some(bytes) = body.recv().await {
+            said.extend_from_slice(&bytes);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), answered).await.expect("the push ends");
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("a push can change 10,000 refs at most"), "{}", &said[..said.len().min(2000)]);
+    assert_eq!(server.repositories.resolve(server.app, "refs/tags/t0").await.unwrap(), None);
 }

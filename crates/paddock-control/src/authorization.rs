@@ -160,7 +160,7 @@ impl Control {
             )));
         }
         if order.expires_in_seconds.is_some_and(|seconds| !(1..=10_000_000_000).contains(&seconds)) {
-            return Err(Error::invalid("expires_in must be a positive number of seconds."));
+            return Err(Error::invalid("expires_in must be between 1 and 10000000000 seconds."));
         }
         let description =
             checked_description(order.description.as_deref().unwrap_or("Long-lived user authorization"))?;

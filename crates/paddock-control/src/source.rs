@@ -20,6 +20,8 @@ use crate::{Actor, Control, Error, Result, secret};
 const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How long an upload may pause.
 const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(60);
+/// How long an upload may take, pauses or not.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a source is kept.
 const SOURCE_KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -65,7 +67,10 @@ impl Control {
         let row = self.unexpired(found.map_err(failed("read a source"))?)?;
         let path = self.source_blob_path(row.id);
         let part = path.with_extension(format!("{}.part", Uuid::new_v4().simple()));
-        let outcome = self.store_upload(&row, body, &part, &path).await;
+        let stored = self.store_upload(&row, body, &part, &path);
+        let outcome = tokio::time::timeout(UPLOAD_TIME_MAX, stored).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorId::BadRequest, "The upload took more than an hour: it was given up."))
+        });
         if outcome.is_err() {
             // What is left of a broken upload is of no use; it may not exist.
             let _ = tokio::fs::remove_file(&part).await;

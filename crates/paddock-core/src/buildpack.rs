@@ -227,6 +227,8 @@ fn checked_reference(reference: &str) -> Result<String, InvalidBuildpack> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(text: &str) -> Result<BuildpackLocation, InvalidBuildpack> {
@@ -292,5 +294,36 @@ mod tests {
         assert!(BuildpackRef::parse("file:///x/y", BuildpackUrls::Insecure).is_ok());
         assert!(BuildpackRef::parse("http://127.0.0.1:1/x.tgz", BuildpackUrls::Insecure).is_ok());
         assert_eq!(BuildpackRef::parse("ssh://h/x", BuildpackUrls::Insecure), Err(InvalidBuildpack::Scheme));
+    }
+
+    /// What may stand in an argument of git or curl without becoming something else.
+    fn is_harmless(text: &str) -> bool {
+        !text.starts_with('-') && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_is_https_without_credentials_and_no_option(
+            text in "(https|http|git|ssh|file|ext|HTTPS)?(://|::|:|/)?[a-z0-9@:.%\\[\\]-]{0,20}/?[ -~é]{0,20}(\\.tgz|\\.git)?(\\?[ -~]{0,8})?(#[ -~]{0,12})?",
+        ) {
+            let Ok(buildpack) = BuildpackRef::parse(&text, BuildpackUrls::HttpsOnly) else { return Ok(()) };
+            prop_assert_eq!(BuildpackRef::parse(buildpack.as_str(), BuildpackUrls::HttpsOnly), Ok(buildpack.clone()));
+            let url = match buildpack.location() {
+                BuildpackLocation::Builtin(_) => return Ok(()),
+                BuildpackLocation::Archive { url } => url,
+                BuildpackLocation::Git { url, reference } => {
+                    prop_assert!(reference.as_deref().is_none_or(|name| is_harmless(name) && !name.contains("..")));
+                    url
+                }
+            };
+            let rest = url.strip_prefix("https://").expect("only https");
+            let (authority, path) = rest.split_once('/').expect("a path");
+            prop_assert!(is_harmless(url) && !authority.is_empty() && !authority.contains('@') && !path.is_empty());
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,200}") {
+            let _ = BuildpackRef::parse(&text, BuildpackUrls::Insecure);
+        }
     }
 }

@@ -54,6 +54,20 @@ pub fn apply(
     if bytes > TOTAL_BYTES_MAX { Err(InvalidConfig::TooLarge { bytes }) } else { Ok(result) }
 }
 
+/// What an app's first release begins with: `wanted`, which its buildpack asks for, below what is set already. What
+/// cannot be a config var is left out, with why.
+#[must_use]
+pub fn with_defaults(current: &ConfigVars, wanted: &ConfigVars) -> (ConfigVars, Vec<InvalidConfig>) {
+    let (mut all, mut refused) = (current.clone(), Vec::new());
+    for (key, value) in wanted.iter().filter(|(key, _)| !current.contains_key(*key)) {
+        match apply(&all, &BTreeMap::from([(key.clone(), Some(value.clone()))])) {
+            Ok(more) => all = more,
+            Err(reason) => refused.push(reason),
+        }
+    }
+    (all, refused)
+}
+
 fn check(key: &str, value: &str) -> Result<(), InvalidConfig> {
     let shaped = !key.is_empty()
         && !key.as_bytes()[0].is_ascii_digit()
@@ -70,6 +84,11 @@ fn check(key: &str, value: &str) -> Result<(), InvalidConfig> {
     Ok(())
 }
 
+/// How many keys a description names; of more it says how many there are.
+const DESCRIBED_MAX: usize = 20;
+/// The most bytes of the names in a description.
+const DESCRIBED_BYTES_MAX: usize = 1000;
+
 /// The description of the release that a change makes: `Set A, B config vars`, `Remove A config vars`.
 /// Source: contract `platform-behaviour.md`, section 6 (recalled).
 #[must_use]
@@ -77,7 +96,12 @@ pub fn describe(changes: &BTreeMap<String, Option<String>>) -> String {
     let names = |set: bool| {
         let names: Vec<_> =
             changes.iter().filter(|(_, v)| v.is_some() == set).map(|(k, _)| k.as_str()).collect();
-        names.join(", ")
+        let joined = names.iter().take(DESCRIBED_MAX).copied().collect::<Vec<_>>().join(", ");
+        match names.len() {
+            count if joined.len() > DESCRIBED_BYTES_MAX => count.to_string(),
+            count if count > DESCRIBED_MAX => format!("{joined} and {} more", count - DESCRIBED_MAX),
+            _ => joined,
+        }
     };
     match (names(true), names(false)) {
         (set, removed) if removed.is_empty() => format!("Set {set} config vars"),
@@ -100,6 +124,38 @@ mod tests {
         let two = apply(&one, &change(&[("A", None), ("C", Some(""))])).unwrap();
         assert_eq!(two.keys().collect::<Vec<_>>(), ["B", "C"]);
         assert_eq!(describe(&change(&[("A", None), ("C", Some(""))])), "Set C and remove A config vars");
+    }
+
+    #[test]
+    fn defaults_lie_below_what_is_set() {
+        let vars = |pairs: &[(&str, &str)]| -> ConfigVars {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let set = vars(&[("LANG", "de_DE"), ("EMPTY", "")]);
+        let wanted = vars(&[
+            ("LANG", "en_US"),
+            ("EMPTY", "x"),
+            ("RAILS_ENV", "production"),
+            ("1X", ""),
+            ("HEROKU_X", "y"),
+        ]);
+        let (all, refused) = with_defaults(&set, &wanted);
+        assert_eq!(all, vars(&[("LANG", "de_DE"), ("EMPTY", ""), ("RAILS_ENV", "production")]));
+        assert_eq!(refused.len(), 2);
+        let large = vars(&[("LARGE", &"x".repeat(TOTAL_BYTES_MAX))]);
+        assert!(matches!(with_defaults(&set, &large).1[..], [InvalidConfig::TooLarge { .. }]));
+    }
+
+    #[test]
+    fn a_description_stays_short() {
+        let keys: Vec<String> = (0..10_000).map(|number| format!("V{number:05}")).collect();
+        let many: Vec<_> = keys.iter().map(|key| (key.as_str(), Some(""))).collect();
+        let text = describe(&change(&many));
+        assert!(
+            text.starts_with("Set V00000, V00001,") && text.ends_with("V00019 and 9980 more config vars"),
+            "{text}"
+        );
+        assert_eq!(describe(&change(&[(&"K".repeat(60_000), None)])), "Remove 1 config vars");
     }
 
     #[test]

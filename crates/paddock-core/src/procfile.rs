@@ -20,6 +20,8 @@ pub struct Procfile {
 #[must_use]
 pub fn parse(text: &str) -> Procfile {
     let mut procfile = Procfile::default();
+    // Some editors put a byte order mark first; it is no part of a name.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (index, line) in text.lines().enumerate() {
         match declaration(line) {
             Some((process_type, command)) => {
@@ -33,7 +35,8 @@ pub fn parse(text: &str) -> Procfile {
 }
 
 fn declaration(line: &str) -> Option<(ProcessType, String)> {
-    let line = line.trim();
+    // No program can be given a NUL.
+    let line = Some(line.trim()).filter(|line| !line.contains('\0'))?;
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))?;
     let (name, rest) = line.split_at(end);
     let process_type = name.parse().ok()?;
@@ -45,6 +48,8 @@ fn declaration(line: &str) -> Option<(ProcessType, String)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn types(text: &str) -> Vec<(String, String)> {
@@ -68,5 +73,45 @@ mod tests {
         let procfile = parse("# comment\n\nweb: a\n!!! what\nworker\n");
         assert_eq!(procfile.skipped_lines, [4, 5]);
         assert_eq!(procfile.process_types.len(), 1);
+    }
+
+    #[test]
+    fn odd_files_are_read_as_far_as_they_go() {
+        assert_eq!(types("web: a"), [("web".into(), "a".into())], "no newline at the end");
+        assert_eq!(
+            types("web: a\r\nworker: b\r"),
+            [("web".into(), "a".into()), ("worker".into(), "b".into())]
+        );
+        assert_eq!(
+            types("\u{feff}web: a"),
+            [("web".into(), "a".into())],
+            "a byte order mark is no part of a name"
+        );
+        assert_eq!(types("web: a\0b\nworker: c"), [("worker".into(), "c".into())], "no command holds a NUL");
+        assert_eq!(types("wéb: a\nweb\u{202e}: b\n😀: c"), []);
+        assert_eq!(types(&format!("{}: a", "x".repeat(129))), [], "a name has a limit");
+        let long = "x".repeat(1 << 20);
+        assert_eq!(types(&format!("web: {long}\n")), [("web".into(), long)]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_it_says_types_are_names_and_commands_one_line(text in "(([a-z_-]{0,5}|\\PC{0,5}):?[ \t]{0,2}\\PC{0,20}\r?\n?){0,10}") {
+            let procfile = parse(&text);
+            for (name, command) in &procfile.process_types {
+                prop_assert_eq!(name.as_str().parse(), Ok(name.clone()));
+                prop_assert!(!command.contains('\n') && command.trim() == command && !command.is_empty());
+                prop_assert!(text.contains(command.as_str()));
+            }
+            let lines = text.lines().count();
+            prop_assert!(procfile.skipped_lines.iter().all(|line| (1..=lines).contains(line)));
+            prop_assert!(procfile.process_types.len() + procfile.skipped_lines.len() <= lines);
+        }
+
+        #[test]
+        fn what_was_written_is_read(types in proptest::collection::btree_map("[a-zA-Z0-9_-]{1,20}", "[!-~]([ -~]{0,30}[!-~])?", 0..8)) {
+            let text: String = types.iter().map(|(name, command)| format!("{name}: {command}\n")).collect();
+            prop_assert_eq!(super::tests::types(&text), types.into_iter().collect::<Vec<_>>());
+        }
     }
 }

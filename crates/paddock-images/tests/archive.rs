@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use paddock_images::{ArchiveError, ArchiveLimits, ArchiveSummary, Refused, check_source_archive};
+use proptest::prelude::*;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 
@@ -280,5 +281,58 @@ fn arbitrary_damage_never_panics() {
             // Whatever it says, it says it: nothing here may panic or run away.
             let _ = check_source_archive(damaged.as_slice(), &LIMITS);
         }
+    }
+}
+
+/// One entry with a name that leads somewhere, or nowhere.
+fn entry() -> impl Strategy<Value = (EntryType, String, String)> {
+    let kind = prop_oneof![
+        Just(EntryType::Regular),
+        Just(EntryType::Directory),
+        Just(EntryType::Symlink),
+        Just(EntryType::Link),
+    ];
+    let part =
+        prop_oneof![Just("a"), Just("b"), Just("link"), Just(".."), Just("."), Just(""), Just("outside")];
+    let path = || proptest::collection::vec(part.clone(), 1..5).prop_map(|parts| parts.join("/"));
+    (kind, path(), path())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_accepted_stays_in_its_folder(entries in proptest::collection::vec(entry(), 1..8)) {
+        let archive = entries.iter().fold(Tar::default(), |tar, (kind, path, link)| {
+            let link = if kind.is_symlink() || kind.is_hard_link() { link.as_str() } else { "" };
+            let content: &[u8] = if kind.is_file() { b"content" } else { b"" };
+            tar.entry(*kind, path.as_bytes(), link.as_bytes(), content)
+        });
+        let archive = archive.end();
+        if check_source_archive(archive.as_slice(), &LIMITS).is_err() {
+            return Ok(());
+        }
+        let root = TempDir::new().unwrap();
+        let (inside, outside) = (root.path().join("inside"), root.path().join("outside"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        // The tool that the build runner unpacks with.
+        let mut tar = Command::new("tar")
+            .args(["--extract", "--no-same-owner", "--directory"])
+            .arg(&inside)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It may give up early, on a file where a folder has to be.
+        let _ = tar.stdin.take().unwrap().write_all(&archive);
+        tar.wait().unwrap();
+        prop_assert!(std::fs::read_dir(&outside).unwrap().next().is_none(), "{entries:?}");
+        prop_assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2, "{:?}", entries);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let _ = check_source_archive(bytes.as_slice(), &LIMITS);
     }
 }

@@ -125,7 +125,10 @@ fn fill(socket: BorrowedFd<'_>, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd
 mod tests {
     use std::os::unix::net::UnixStream;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::routes::{RouteTable, ToRouter};
 
     #[test]
     fn a_message_and_its_descriptors_arrive() {
@@ -150,5 +153,47 @@ mod tests {
         assert_eq!(decode::<String>(&mut frame).unwrap().as_deref(), Some("hello"));
         assert!(frame.is_empty());
         assert!(decode::<String>(&mut vec![0xff; 8]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_found_wherever_the_stream_is_cut(
+            texts in proptest::collection::vec(any::<String>(), 0..8),
+            piece in 1usize..50,
+        ) {
+            let stream: Vec<u8> = texts.iter().flat_map(|text| encode(text).unwrap()).collect();
+            let (mut buffer, mut read) = (Vec::new(), Vec::new());
+            for part in stream.chunks(piece) {
+                buffer.extend_from_slice(part);
+                while let Some(text) = decode::<String>(&mut buffer).unwrap() {
+                    read.push(text);
+                }
+            }
+            prop_assert_eq!(read, texts);
+            prop_assert!(buffer.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_panic_or_are_kept_beyond_their_length(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let before = bytes.len();
+            let mut buffer = bytes;
+            let _ = decode::<ToRouter>(&mut buffer);
+            prop_assert!(buffer.len() <= before);
+        }
+
+        #[test]
+        fn no_text_in_the_place_of_a_table_panics(text in "[{}\\[\\]\":,0-9a-z.*_ -]{0,200}") {
+            let _ = serde_json::from_str::<RouteTable>(&text);
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            let mut frame = [&length[..], text.as_bytes()].concat();
+            let _ = decode::<ToRouter>(&mut frame);
+        }
+    }
+
+    #[test]
+    fn a_table_nested_too_deep_is_refused() {
+        let deep = format!("{{\"message\":\"routes\",\"generation\":{}", "[".repeat(1_000_000));
+        let length = u32::try_from(deep.len()).unwrap().to_be_bytes();
+        assert!(decode::<ToRouter>(&mut [&length[..], deep.as_bytes()].concat()).is_err());
     }
 }

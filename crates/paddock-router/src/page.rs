@@ -50,10 +50,20 @@ pub(crate) fn no_such_app(host: &str) -> Response<ResponseBody> {
     respond(StatusCode::NOT_FOUND, HTML, page("There's nothing here, yet", &text, None))
 }
 
-/// An API error of the router's own.
+/// The platform cannot answer now.
 pub(crate) fn unavailable(message: &str) -> Response<ResponseBody> {
-    let body = serde_json::json!({ "id": "service_unavailable", "message": message });
-    respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
+    api_error(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message)
+}
+
+/// A request to the platform that nobody can read.
+pub(crate) fn bad_request(message: &str) -> Response<ResponseBody> {
+    api_error(StatusCode::BAD_REQUEST, "bad_request", message)
+}
+
+/// An API error of the router's own.
+fn api_error(status: StatusCode, id: &str, message: &str) -> Response<ResponseBody> {
+    let body = serde_json::json!({ "id": id, "message": message });
+    respond(status, JSON, body.to_string())
 }
 
 /// A request the router does not take, in a sentence.

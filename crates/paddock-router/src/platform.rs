@@ -41,6 +41,10 @@ pub(crate) async fn answer(
     header::origin_form(&mut parts);
     match sender.send_request(Request::from_parts(parts, body)).await {
         Ok(response) => Ok(finish(connection, response, upgrade)),
+        // The body that broke is the client's: it left, or its chunks are none.
+        Err(error) if error.is_user() => {
+            Ok(page::bad_request("The request's body broke off or is malformed."))
+        }
         Err(error) => {
             tracing::warn!(%error, "serve did not finish a request");
             let message = "The platform was interrupted. The request may or may not have been carried out.";

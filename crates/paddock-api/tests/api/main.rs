@@ -5,6 +5,7 @@
 
 mod accounts;
 mod apps;
+mod bad_input;
 mod config_vars;
 mod conventions;
 mod domains;

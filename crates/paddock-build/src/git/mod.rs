@@ -182,6 +182,8 @@ impl Repositories {
             .env("GIT_ALLOW_PROTOCOL", "https")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            // A pushed `refs/replace/` would show our own commands another commit under a commit's name.
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
             .args(arguments)
             .current_dir(&self.config.folder);
         command

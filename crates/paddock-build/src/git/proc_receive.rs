@@ -1,6 +1,7 @@
 //! Git's `proc-receive` protocol, spoken by the hook with `git receive-pack` on standard input and output.
 //! Source: git's own documentation of hooks, section `proc-receive`.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use super::pkt_line::{self, PktLine};
@@ -37,8 +38,10 @@ pub fn write_results(
     commands: &[RefCommand],
     results: &[PushResult],
 ) -> io::Result<()> {
+    let verdicts: HashMap<&str, &PushVerdict> =
+        results.iter().map(|result| (result.name.as_str(), &result.verdict)).collect();
     for RefCommand { name, .. } in commands {
-        match results.iter().find(|result| result.name == *name).map(|result| &result.verdict) {
+        match verdicts.get(name.as_str()) {
             Some(PushVerdict::Done) => pkt_line::write(writer, format!("ok {name}").as_bytes())?,
             Some(PushVerdict::LetGit) => {
                 pkt_line::write(writer, format!("ok {name}").as_bytes())?;

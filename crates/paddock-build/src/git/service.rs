@@ -17,6 +17,10 @@ use super::{GitError, Repositories, pkt_line};
 
 /// The longest life of a transfer. A push waits for its build, so it is longer than any build.
 const SERVICE_TIME: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a client may pause in the middle of its request: it packs objects first, and then sends.
+const REQUEST_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Compressed bytes that are unpacked at a time: a bomb makes a thousand times as many of them.
+const COMPRESSED_PIECE_BYTES: usize = 4 * 1024;
 /// The most bytes of a fetch request: some hundred thousand lines of `have`.
 const FETCH_REQUEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The most bytes of a push request; git itself checks the pack's size (`receive.maxInputSize`).
@@ -257,10 +261,11 @@ async fn feed<R: AsyncRead + Unpin>(
     use std::io::Write as _;
 
     let mut decoder = request.gzip.then(|| MultiGzDecoder::new(Vec::new()));
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; if request.gzip { COMPRESSED_PIECE_BYTES } else { 64 * 1024 }];
     let mut total = 0;
     loop {
-        let length = request.body.read(&mut buffer).await?;
+        let read = tokio::time::timeout(REQUEST_IDLE_MAX, request.body.read(&mut buffer)).await;
+        let length = read.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         let decoded;
         let bytes = match &mut decoder {
             None => &buffer[..length],

@@ -62,9 +62,20 @@ fn replace_by(folder: &Path, inner: &Path) -> Result<(), Stop> {
 }
 
 fn ignore(build_dir: &Path) -> Result<(), Stop> {
-    let Ok(patterns) = fs::read(build_dir.join(slugignore::FILE_NAME)) else { return Ok(()) };
-    let deleted =
-        Slugignore::parse(&patterns).apply(build_dir).map_err(Stop::io("could not apply .slugignore"))?;
+    let file = build_dir.join(slugignore::FILE_NAME);
+    let Ok(metadata) = fs::metadata(&file) else { return Ok(()) };
+    let too_large = || {
+        let problem = "The .slugignore cannot be used: it may have 2,000 patterns and 64 KB";
+        Stop::told(RunnerFailure::Source, problem)
+    };
+    if !metadata.is_file() || metadata.len() > slugignore::BYTES_MAX {
+        return Err(too_large());
+    }
+    let Ok(patterns) = fs::read(&file).map(|text| Slugignore::parse(&text)) else { return Ok(()) };
+    if patterns.count() > slugignore::PATTERNS_MAX {
+        return Err(too_large());
+    }
+    let deleted = patterns.apply(build_dir).map_err(Stop::io("could not apply .slugignore"))?;
     if deleted > 0 {
         screen::step(&format!("Deleting {deleted} files matching .slugignore patterns."));
     }

@@ -16,6 +16,8 @@ const PROCFILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The most process types that a Procfile may declare.
 const PROCESS_TYPES_MAX: usize = 400;
+/// How many skipped lines are named.
+const SKIPPED_NAMED_MAX: usize = 10;
 /// The longest command, in bytes.
 const COMMAND_BYTES_MAX: usize = 32 * 1024;
 
@@ -26,8 +28,13 @@ pub(super) fn discover(
 ) -> Result<BTreeMap<String, String>, Stop> {
     screen::step("Discovering process types");
     let procfile = read(build_dir)?;
-    for line in &procfile.skipped_lines {
+    for line in procfile.skipped_lines.iter().take(SKIPPED_NAMED_MAX) {
         screen::warning(&format!("Procfile line {line} is not of the form TYPE: COMMAND and was skipped"));
+    }
+    if let more @ 1.. = procfile.skipped_lines.len().saturating_sub(SKIPPED_NAMED_MAX) {
+        screen::warning(&format!(
+            "{more} more lines of the Procfile were skipped: it does not look like one"
+        ));
     }
     let mut process_types: BTreeMap<String, String> =
         procfile.process_types.iter().map(|(name, command)| (name.to_string(), command.clone())).collect();

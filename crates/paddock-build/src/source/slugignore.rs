@@ -12,6 +12,13 @@ use std::path::{Path, PathBuf};
 
 /// The name of the file, at the root.
 pub const FILE_NAME: &str = ".slugignore";
+/// The largest one, in bytes: every pattern is tried on every file.
+pub const BYTES_MAX: u64 = 64 * 1024;
+/// The most patterns of one.
+pub const PATTERNS_MAX: usize = 2_000;
+
+/// The part of a pattern that matches any number of folders.
+const ANY_FOLDERS: &[u8] = b"**";
 
 /// The patterns of a `.slugignore`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +38,12 @@ impl Slugignore {
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
         Self { patterns: text.split(|byte| *byte == b'\n').filter_map(Pattern::parse).collect() }
+    }
+
+    /// How many patterns there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.patterns.len()
     }
 
     /// Whether a file or folder goes. `path` has its parts from the root on.
@@ -74,6 +87,16 @@ impl Slugignore {
     }
 }
 
+/// A star after a star adds nothing, where neither is escaped or in a class.
+fn without_doubled_stars(part: &[u8]) -> Vec<u8> {
+    let mut kept = part.to_owned();
+    if kept.iter().any(|byte| matches!(byte, b'\\' | b'[')) {
+        return kept;
+    }
+    kept.dedup_by(|next, byte| *next == b'*' && *byte == b'*');
+    kept
+}
+
 fn on_disk(root: &Path, path: &[Vec<u8>]) -> PathBuf {
     path.iter().fold(root.to_owned(), |folder, part| folder.join(OsStr::from_bytes(part)))
 }
@@ -103,8 +126,10 @@ impl Pattern {
         let mut parts: Vec<Vec<u8>> = line
             .split(|byte| *byte == b'/')
             .filter(|part| !part.is_empty() && *part != b".")
-            .map(Vec::from)
+            .map(|part| if part == ANY_FOLDERS { part.to_owned() } else { without_doubled_stars(part) })
             .collect();
+        // One after the other they match what one does.
+        parts.dedup_by(|next, part| next == ANY_FOLDERS && part == ANY_FOLDERS);
         // A pattern that climbs out of the tree matches nothing in it.
         if parts.is_empty() || parts.iter().any(|part| part == b"..") {
             return None;
@@ -116,17 +141,32 @@ impl Pattern {
     }
 }
 
+/// Takes time in proportion to both lengths, as [`matches_glob`]: on a mismatch only the latest `**` takes one folder
+/// more.
 fn matches_parts(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        // `a/**` matches what is in `a`, not `a`.
-        (Some((first, [])), _) if first == b"**" => !path.is_empty(),
-        (Some((first, rest)), _) if first == b"**" => {
-            matches_parts(rest, path) || (!path.is_empty() && matches_parts(pattern, &path[1..]))
+    let (mut at, mut from) = (0, 0);
+    let mut latest = None;
+    while from < path.len() {
+        match pattern.get(at) {
+            // `a/**` matches what is in `a`, not `a`.
+            Some(part) if part == ANY_FOLDERS && at + 1 == pattern.len() => return true,
+            Some(part) if part == ANY_FOLDERS => {
+                latest = Some((at, from));
+                at += 1;
+                continue;
+            }
+            Some(part) if matches_glob(part, path[from]) => {
+                at += 1;
+                from += 1;
+                continue;
+            }
+            _ => {}
         }
-        (Some((first, rest)), Some((name, path))) => matches_glob(first, name) && matches_parts(rest, path),
-        _ => false,
+        let Some((stars, taken)) = latest else { return false };
+        latest = Some((stars, taken + 1));
+        (at, from) = (stars + 1, taken + 1);
     }
+    at == pattern.len()
 }
 
 /// `*` any run, `?` one byte, `[a-z]` and `[!a-z]` classes, `\` before a byte that means itself. Takes time in
@@ -270,6 +310,22 @@ mod tests {
                                       name in proptest::collection::vec(any::<u8>(), 1..60)) {
             let _ = Slugignore::parse(&pattern).matches(&[&name, &name], false);
         }
+    }
+
+    #[test]
+    fn many_folders_of_any_depth_are_no_trap() {
+        let deep: Vec<&[u8]> = vec![b"d"; 64];
+        let hostile =
+            Slugignore::parse(("**/d/".repeat(2000) + "x\n" + &"**/".repeat(2000) + "x\n").as_bytes());
+        assert_eq!(hostile.count(), 2);
+        assert!(!hostile.matches(&deep, false));
+        assert!(matches("a/**/b/**/c", "a/x/b/y/b/z/c", false));
+        assert!(!matches("a/**/b/**/c", "a/x/b/y/b/z/d", false));
+        assert!(
+            matches("**/**/b", "b", false)
+                && matches("a\\**", "a*x", false)
+                && !matches("a\\**", "ab", false)
+        );
     }
 
     #[test]

@@ -184,6 +184,15 @@ impl Work {
         self.git(&["rev-parse", "HEAD"]).screen.trim().to_owned()
     }
 
+    /// A pack with everything in it.
+    pub fn pack(&self) -> PathBuf {
+        let end = self.git(&["repack", "-a", "-d", "-q"]);
+        assert!(end.success, "{}", end.screen);
+        let mut files =
+            std::fs::read_dir(self.path(".git/objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|extension| extension == "pack")).expect("a pack")
+    }
+
     pub fn git(&self, arguments: &[&str]) -> End {
         self.start_git(arguments).end()
     }

@@ -113,6 +113,44 @@ async fn a_platform_request_waits_until_serve_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_malformed_is_the_clients_fault() {
+    let router = TestRouter::start().await;
+    let serve = TestServe::listen(&router.config.serve_socket);
+    for rest in ["zz\r\n{}\r\n", "ffffffffffffffffff\r\n{}", "-1\r\n{}", "2\r\n{}XX"] {
+        let mut client = router.connect().await;
+        let head = "POST /apps HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{rest}")).await;
+        // The head may have reached it or not: the body is known to be bad at once.
+        let _at_serve = serve.accept().await;
+        let answer = String::from_utf8(client.rest().await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{rest:?}: {answer}");
+        assert!(answer.contains("\r\n\r\n{\"id\":\"bad_request\",\"message\":\""), "{rest:?}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_comes_too_slowly_ends_its_connection_and_no_other() {
+    let router = TestRouter::start_with(Limits { client_idle: SHORT, ..limits() }).await;
+    let serve = TestServe::listen(&router.config.serve_socket);
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        let mut client = router.connect().await;
+        client.send("GET /account HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
+        slow.push(client);
+    }
+    let mut quick = router.connect().await;
+    quick.send("GET /account HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let (mut at_serve, _) = serve.accept().await;
+    read_head(&mut at_serve.0).await;
+    at_serve.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nme").await;
+    assert_eq!(quick.response().await.body, "me");
+    for mut client in slow {
+        let rest = client.rest().await;
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_serve_stays_away_the_answer_is_an_api_error() {
     let router = TestRouter::start_with(Limits { serve_wait: SHORT, ..limits() }).await;
     for host in ["localhost", "app.paddock.test"] {
