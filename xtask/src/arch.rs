@@ -119,13 +119,13 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     Exclusive { name: "tower", owners: &["paddock-api"], reason: "HTTP shapes end at the api crate" },
     Exclusive {
         name: "hyper",
-        owners: &["paddock-api", "paddock-router"],
-        reason: "one data plane, and the API's socket behind it",
+        owners: &["paddock-api", "paddock-router", "paddock-outbound"],
+        reason: "one data plane, the API's socket behind it, and one client",
     },
     Exclusive {
         name: "hyper-util",
-        owners: &["paddock-api", "paddock-router"],
-        reason: "one data plane, and the API's socket behind it",
+        owners: &["paddock-api", "paddock-router", "paddock-outbound"],
+        reason: "one data plane, the API's socket behind it, and one client",
     },
     Exclusive { name: "httparse", owners: &["paddock-router"], reason: "the router alone reads first bytes" },
     Exclusive {
@@ -135,10 +135,19 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     },
     Exclusive {
         name: "rustls",
-        owners: &["paddock-router", "paddockd"],
-        reason: "the router ends TLS; paddockd installs the one provider",
+        owners: &["paddock-router", "paddock-outbound", "paddockd"],
+        reason: "the router ends TLS, outbound begins it; paddockd installs the one provider",
     },
-    Exclusive { name: "tokio-rustls", owners: &["paddock-router"], reason: "the router ends TLS" },
+    Exclusive {
+        name: "tokio-rustls",
+        owners: &["paddock-router", "paddock-outbound"],
+        reason: "the router ends TLS, outbound begins it",
+    },
+    Exclusive {
+        name: "url",
+        owners: &["paddock-outbound"],
+        reason: "addresses that tenants name are taken apart where they are checked",
+    },
     Exclusive {
         name: "libc",
         owners: &["paddock-runtime-linux"],

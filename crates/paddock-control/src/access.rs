@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use paddock_core::{AppId, ErrorId};
+use paddock_core::{AccountId, AppId, ErrorId};
 use paddock_store::{App, StoreError};
 
 use crate::{Actor, Control, Error, Result};
@@ -29,10 +29,21 @@ impl Control {
             Err(_) => self.store.app_by_name(identity).await,
         };
         let app = found.map_err(failed("look up an app"))?.ok_or_else(|| Error::not_found("app"))?;
-        if app.owner_id == actor.account_id {
+        self.permitted(actor.account_id, app, permission).await
+    }
+
+    /// The app with this name, if that account may see and operate it: for jobs, which know who began them.
+    pub(crate) async fn app_visible_to(&self, account: AccountId, name: &str) -> Result<App> {
+        let found = self.store.app_by_name(name).await.map_err(failed("look up an app"))?;
+        let app = found.ok_or_else(|| Error::not_found("app"))?;
+        self.permitted(account, app, Permission::Operate).await
+    }
+
+    async fn permitted(&self, account: AccountId, app: App, permission: Permission) -> Result<App> {
+        if app.owner_id == account {
             return Ok(app);
         }
-        let collaboration = self.store.collaborator(app.id, actor.account_id).await;
+        let collaboration = self.store.collaborator(app.id, account).await;
         match (collaboration.map_err(failed("look up a collaborator"))?, permission) {
             (None, _) => Err(Error::not_found("app")),
             (Some(_), Permission::Operate) => Ok(app),
@@ -74,7 +85,7 @@ impl Error {
 /// Email addresses by account, looked up once for a whole list.
 pub(crate) struct Emails<'a> {
     control: &'a Control,
-    known: std::collections::HashMap<paddock_core::AccountId, Arc<str>>,
+    known: std::collections::HashMap<AccountId, Arc<str>>,
 }
 
 impl<'a> Emails<'a> {
@@ -83,7 +94,7 @@ impl<'a> Emails<'a> {
     }
 
     /// The address of an account; empty for one that is gone, which rows of the past may name.
-    pub(crate) async fn of(&mut self, id: paddock_core::AccountId) -> Result<String> {
+    pub(crate) async fn of(&mut self, id: AccountId) -> Result<String> {
         if let Some(email) = self.known.get(&id) {
             return Ok(email.to_string());
         }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use paddock_core::build::BuildStatus;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, BuildId, ErrorId, ReleaseId, SlugId, UnixMicros};
+use paddock_core::{AccountId, AppId, BuildId, ErrorId, ReleaseId, SlugId, SourceId, UnixMicros};
 use paddock_store::{App, Build as Row, NewBuild, SourceKind};
 use uuid::Uuid;
 
 use crate::access::{Emails, failed};
 use crate::buildpack_installation::parse_buildpack;
 use crate::stream_secret::Stream;
-use crate::{Actor, Control, Error, Result, secret};
+use crate::{Actor, Control, Error, Result, jobs, secret};
 
 /// How long a cancelled build gets to end before the answer is that it has not yet.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
@@ -59,7 +59,7 @@ pub struct Build {
 /// A wanted build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOrder {
-    /// The `get_url` of a source of this server.
+    /// The `get_url` of a source of this server, or an address elsewhere.
     pub url: String,
     /// `SHA256:` and the digest that the archive must have.
     pub checksum: Option<String>,
@@ -100,21 +100,25 @@ impl Control {
     /// Starts a build of an archive.
     ///
     /// # Errors
-    /// `not_found`; `conflict` while another build of the app runs; `invalid_params` for an address that is no
-    /// uploaded source of the actor's, a bad checksum or buildpack.
+    /// `not_found`; `conflict` while another build of the app runs; `invalid_params` for an address that is neither an
+    /// uploaded source of the actor's nor one that could be fetched, a bad checksum or buildpack.
     pub async fn create_build(&self, actor: &Actor, app: &str, order: BuildOrder) -> Result<Build> {
         let app = self.visible_app(actor, app).await?;
-        let source = self.own_source(actor, &order.url).await?;
+        let id = BuildId::from_uuid(Uuid::now_v7());
+        let (source, payload) = match self.own_source(actor, &order.url).await? {
+            Some(source) => (source.to_string(), jobs::build::NO_PAYLOAD.to_owned()),
+            None => self.source_elsewhere(id, &order.url)?,
+        };
         let checksum = order.checksum.map(checked_checksum).transpose()?;
         let buildpacks = match order.buildpacks {
             Some(given) => given.iter().map(|text| self.parsed(text)).collect::<Result<Vec<_>>>()?,
             None => self.buildpacks_for_build(&app).await?,
         };
         let new = NewBuild {
-            id: BuildId::from_uuid(Uuid::now_v7()),
+            id,
             app_id: app.id,
             source_kind: SourceKind::Archive,
-            source: source.to_string(),
+            source,
             source_version: order.version,
             source_description: order.version_description,
             source_checksum: checksum,
@@ -125,7 +129,7 @@ impl Control {
             old_head: None,
             output_secret_sha256: None,
         };
-        self.enqueue_build(&new).await?;
+        self.enqueue_build(&new, payload).await?;
         let row = self.build_row(&app, &new.id.to_string()).await?;
         self.build_view(row, &mut Emails::new(self)).await
     }
@@ -172,29 +176,38 @@ impl Control {
     }
 
     /// The id of the actor's own uploaded source behind an address of ours. The secret in it is what counts: the
-    /// host may be any name of this server. Other addresses are not fetched.
-    async fn own_source(&self, actor: &Actor, url: &str) -> Result<paddock_core::SourceId> {
-        let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
-        let secret = path.and_then(|path| path.strip_prefix("sources/")).filter(|secret| !secret.is_empty());
-        let secret = secret.ok_or_else(|| {
-            let text = "The source's url must be the get_url of a source of this server (POST /sources): \
-                        archives of other servers are not fetched yet.";
-            Error::invalid(text)
-        })?;
-        let found = self
-            .store
-            .source_by_get_secret(&secret::sha256(secret))
-            .await
-            .map_err(failed("read a source"))?;
+    /// host may be any name of this server. `None` for an address that is none of ours.
+    async fn own_source(&self, actor: &Actor, url: &str) -> Result<Option<SourceId>> {
+        let Some((_, rest)) = url.split_once("://") else { return Ok(None) };
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let secret = path.strip_prefix("sources/").filter(|secret| !secret.is_empty());
+        let found = match secret {
+            Some(secret) => self.store.source_by_get_secret(&secret::sha256(secret)).await,
+            None => Ok(None),
+        };
+        let found = found.map_err(failed("read a source"))?;
+        if found.is_none() && !self.config.is_platform(authority) {
+            return Ok(None);
+        }
         let own = found.filter(|row| row.account_id == actor.account_id && row.expires_at > self.now());
         let row = own
             .ok_or_else(|| Error::invalid("The source's url names no source of yours, or an expired one."))?;
         match row.size_bytes {
-            Some(_) => Ok(row.id),
+            Some(_) => Ok(Some(row.id)),
             None => Err(Error::invalid(
                 "Nothing was put into this source yet: PUT the archive to its put_url first.",
             )),
         }
+    }
+
+    /// An address elsewhere: what is shown of it, and the payload of the job that fetches it.
+    fn source_elsewhere(&self, build: BuildId, url: &str) -> Result<(String, String)> {
+        let shown = paddock_outbound::shown(url).ok_or_else(|| {
+            let text = "The source's url must be the get_url of a source of this server (POST /sources), or begin \
+                        with https:// or http:// and name a host.";
+            Error::invalid(text)
+        })?;
+        Ok((shown, jobs::fetched_source::payload(self, build, url)?))
     }
 
     fn parsed(&self, text: &str) -> Result<String> {
@@ -203,6 +216,7 @@ impl Control {
 
     async fn build_view(&self, row: Row, emails: &mut Emails<'_>) -> Result<Build> {
         let (source_url, commit) = match row.source_kind {
+            SourceKind::Archive if row.source.contains("://") => (row.source.clone(), None),
             SourceKind::Archive => (format!("{OWN_SOURCE}{}", row.source), None),
             SourceKind::Git => (format!("git:{}", row.source), Some(row.source.clone())),
         };

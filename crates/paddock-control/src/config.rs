@@ -45,6 +45,21 @@ impl ControlConfig {
         }
     }
 
+    /// Whether `host` or `host:port`, as it stands in an address, is this server itself.
+    #[must_use]
+    pub fn is_platform(&self, authority: &str) -> bool {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (authority, Some(self.listen.port())),
+        };
+        let host = host.to_ascii_lowercase();
+        let below = host
+            .strip_suffix(self.domain.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        port == Some(self.listen.port())
+            && (below || matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]"))
+    }
+
     /// The host (with port) of git remotes and of URLs that this server hands out to clients of the loopback form.
     #[must_use]
     pub fn git_host(&self) -> String {

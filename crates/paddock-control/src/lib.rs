@@ -14,6 +14,7 @@ use paddock_build::Builder;
 use paddock_build::git::Repositories;
 use paddock_core::{ContainerId, UnixMicros};
 use paddock_images::{HostStack, Layers};
+use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
 use paddock_store::Store;
 use paddock_telemetry::{LogPlane, OutputLogs};
@@ -90,6 +91,8 @@ pub struct Parts {
     pub logs: Arc<LogPlane>,
     /// Output of builds and release phases.
     pub outputs: Arc<OutputLogs>,
+    /// Fetches from addresses that tenants name.
+    pub outbound: Outbound,
     /// The router; `None` where nothing is routed (tests of use cases).
     pub router: Option<Arc<RouterLink>>,
     /// The time.
@@ -107,6 +110,7 @@ pub struct Control {
     pub(crate) builder: Arc<Builder>,
     pub(crate) logs: Arc<LogPlane>,
     pub(crate) outputs: Arc<OutputLogs>,
+    pub(crate) outbound: Outbound,
     pub(crate) router: Option<Arc<RouterLink>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) last_routes: reconcile::routes::LastRoutes,
@@ -136,6 +140,7 @@ impl Control {
             builder: parts.builder,
             logs: parts.logs,
             outputs: parts.outputs,
+            outbound: parts.outbound,
             router: parts.router,
             clock: parts.clock,
             last_routes: Default::default(),

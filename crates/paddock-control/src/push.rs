@@ -116,7 +116,7 @@ impl Control {
             old_head: Some(command.old.clone()),
             output_secret_sha256: None,
         };
-        let made = self.enqueue_build(&new).await;
+        let made = self.enqueue_build(&new, build::NO_PAYLOAD.to_owned()).await;
         if made.is_err() {
             let unpinned = self.repositories.unpin(app.id, id).await;
             unpinned.map_err(|error| Error::internal("unpin a commit that is not built", error))?;
@@ -125,11 +125,11 @@ impl Control {
     }
 
     /// Makes a build and its job, unless another build of the app runs.
-    pub(crate) async fn enqueue_build(&self, new: &NewBuild) -> Result<()> {
+    pub(crate) async fn enqueue_build(&self, new: &NewBuild, payload: String) -> Result<()> {
         // Whoever follows the output from now on finds it.
         let begun = self.outputs.writer(new.id.uuid());
         begun.map_err(|error| Error::internal("begin a build's output", error))?;
-        let made = self.record_build(new).await;
+        let made = self.record_build(new, payload).await;
         if made.is_err()
             && let Err(error) = self.outputs.delete(new.id.uuid()).await
         {
@@ -139,7 +139,7 @@ impl Control {
         made
     }
 
-    async fn record_build(&self, new: &NewBuild) -> Result<()> {
+    async fn record_build(&self, new: &NewBuild, payload: String) -> Result<()> {
         let mut tx = self.store.begin_for_app(new.app_id, self.now()).await?;
         match tx.create_build(new).await {
             Ok(_) => {}
@@ -152,7 +152,7 @@ impl Control {
             app_id: Some(new.app_id),
             subject_id: new.id.to_string(),
             phase: build::QUEUED.into(),
-            payload: "{}".into(),
+            payload,
         })
         .await?;
         tx.event(Some(new.app_id), "build.create", &format!("{{\"id\":\"{}\"}}", new.id)).await?;

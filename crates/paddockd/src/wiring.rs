@@ -14,6 +14,7 @@ use paddock_control::{Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
 pub(crate) use paddock_core::error::chain;
 use paddock_images::{HostStack, Layers};
+use paddock_outbound::{Network, Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime_linux::host_process::Confinement;
 use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
@@ -166,6 +167,7 @@ pub(crate) async fn open_control(
         builder: Arc::new(builder),
         logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
+        outbound: outbound(args)?,
         router: Some(link),
         clock: Arc::new(SystemClock),
     })))
@@ -175,6 +177,22 @@ pub(crate) async fn open_control(
 #[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The client for addresses that tenants name. It trusts the operator's `SSL_CERT_FILE` as builds do.
+fn outbound(args: &ServeArgs) -> Result<Outbound, StartError> {
+    let allowed =
+        args.allow_egress.iter().map(|text| text.parse::<Network>()).collect::<Result<Vec<_>, _>>()?;
+    let roots = match environment("SSL_CERT_FILE") {
+        Some(file) => Roots::of_file(Path::new(&file))?,
+        None => Roots::of_system()?,
+    };
+    if roots.count() == 0 {
+        tracing::warn!(
+            "no certificate authorities are installed: sources at https addresses cannot be fetched"
+        );
+    }
+    Ok(Outbound::new(allowed, roots))
 }
 
 fn git_config(paths: &Paths, instance: &Instance, program: &Path) -> Result<GitConfig, StartError> {

@@ -47,7 +47,9 @@ async fn a_build_takes_uploaded_sources_of_its_owner_only() {
     let build = |order: Value| t.post("/apps/built/builds").json(order).send();
     let empty = t.post("/sources").send().await.expect(201)["source_blob"].clone();
     for url in [
-        &json!("https://example.com/a.tgz"),
+        &json!("ftp://example.com/a.tgz"),
+        &json!("https://example.com:25/a.tgz"),
+        &json!("http://localhost:5000/sources/nobodys"),
         &json!("file:///etc/passwd"),
         &json!("x"),
         &empty["get_url"],

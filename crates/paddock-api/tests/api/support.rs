@@ -21,6 +21,7 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
 use paddock_core::{SlugId, UnixMicros};
 use paddock_images::{HostStack, Layers};
+use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
 use paddock_store::{Database, DatabaseUrl, NewSlug, Store, StoreConfig};
@@ -318,6 +319,8 @@ fn parts(
             .unwrap(),
         ),
         outputs,
+        // Tests name servers of their own on loopback as what is elsewhere.
+        outbound: Outbound::new(vec!["127.0.0.0/8".parse().unwrap()], Roots::of_system().unwrap()),
         router: None,
         clock,
     }

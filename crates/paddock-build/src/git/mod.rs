@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::process::Command;
 
+mod archive;
 pub mod hook;
 mod listener;
 pub mod pkt_line;
@@ -20,12 +21,13 @@ pub mod proc_receive;
 pub mod push;
 mod repository;
 mod service;
+mod submodule;
 
 pub use hook::{HOOK_NAME, git_hook_main};
 pub use listener::{HookListener, PushReply, PushRequest, Pusher};
 pub use push::{PushResult, PushVerdict, RefCommand};
-pub use repository::Submodule;
 pub use service::{GitReply, GitRequest, Service};
+pub use submodule::Submodule;
 
 /// Makes the command that runs a program as the git user, confined: own cgroup with limits, no privileges.
 /// It must not pass on the environment of this process; it is cleared again here.

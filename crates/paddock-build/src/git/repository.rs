@@ -1,4 +1,4 @@
-//! One app's bare repository: making it, moving and reading its refs, taking a tree out of it.
+//! One app's bare repository: making it, moving and reading its refs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use paddock_core::{AppId, BuildId};
-use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
@@ -18,15 +17,6 @@ const COMMAND_TIME: Duration = Duration::from_secs(120);
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most that is kept of what git says on standard error, in bytes.
 const MESSAGE_BYTES_MAX: u64 = 4 * 1024;
-
-/// A submodule of a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Submodule {
-    /// Where it lies in the tree.
-    pub path: String,
-    /// The commit it is at.
-    pub commit: String,
-}
 
 impl Repositories {
     /// Where an app's repository lies, whether it exists or not.
@@ -164,48 +154,16 @@ impl Repositories {
         Ok(self.text(&path, "log", &arguments).await?.trim_end().to_owned())
     }
 
-    /// Writes the tree of a commit as a tar to a new file `to`, which belongs to this process's user.
-    ///
-    /// # Errors
-    /// When the commit does not exist, the file exists or cannot be written.
-    pub async fn archive(&self, app: AppId, commit: &str, to: &Path) -> Result<(), GitError> {
-        checked(commit)?;
-        let path = self.create(app).await?;
-        let file = std::fs::File::options()
-            .write(true)
-            .create_new(true)
-            .open(to)
-            .map_err(|source| GitError::io(format!("could not write {}", to.display()), source))?;
-        let mut command = self.command(&path, &["archive", "--format=tar", commit]);
-        command.stdout(Stdio::from(file));
-        run(command, "archive").await.map(drop)
-    }
-
-    /// The submodules of a commit; none when it has no `.gitmodules`.
-    ///
-    /// # Errors
-    /// When the commit does not exist or git fails.
-    pub async fn submodules(&self, app: AppId, commit: &str) -> Result<Vec<Submodule>, GitError> {
-        checked(commit)?;
-        let path = self.create(app).await?;
-        if self.output(&path, "ls-tree", &["ls-tree", "-z", commit, ".gitmodules"]).await?.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tree = self.output(&path, "ls-tree", &["ls-tree", "-r", "-z", commit]).await?;
-        // MODE SP TYPE SP OBJECT TAB PATH NUL
-        let submodules = tree.split(|byte| *byte == 0).filter_map(|entry| {
-            let entry = std::str::from_utf8(entry).ok()?;
-            let (commit, path) = entry.strip_prefix("160000 commit ")?.split_once('\t')?;
-            Some(Submodule { path: path.to_owned(), commit: commit.to_owned() })
-        });
-        Ok(submodules.collect())
-    }
-
-    async fn text(&self, git_dir: &Path, name: &'static str, arguments: &[&str]) -> Result<String, GitError> {
+    pub(super) async fn text(
+        &self,
+        git_dir: &Path,
+        name: &'static str,
+        arguments: &[&str],
+    ) -> Result<String, GitError> {
         Ok(String::from_utf8_lossy(&self.output(git_dir, name, arguments).await?).into_owned())
     }
 
-    async fn output(
+    pub(super) async fn output(
         &self,
         git_dir: &Path,
         name: &'static str,
@@ -218,7 +176,7 @@ impl Repositories {
 }
 
 /// Runs a git command to its end and returns what was piped of its output.
-async fn run(mut command: Command, name: &'static str) -> Result<Vec<u8>, GitError> {
+pub(super) async fn run(mut command: Command, name: &'static str) -> Result<Vec<u8>, GitError> {
     let io = |source: io::Error| GitError::io(format!("could not run git {name}"), source);
     let mut child =
         command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(io)?;
@@ -258,7 +216,7 @@ fn remove_folder(path: &Path) -> Result<(), GitError> {
 }
 
 /// Names become arguments of git: no option, no range, no white space.
-fn checked(name: &str) -> Result<(), GitError> {
+pub(super) fn checked(name: &str) -> Result<(), GitError> {
     let allowed = |c: char| {
         !c.is_whitespace() && !c.is_control() && !matches!(c, '~' | '^' | ':' | '?' | '*' | '[' | '\\')
     };

@@ -11,11 +11,12 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use paddock_build::git::GitError;
-use paddock_build::{BuildFailure, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
+use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
 use paddock_core::build::BuildStatus;
 use paddock_core::buildpack::BuildpackRef;
+use paddock_core::config::ConfigVars;
 use paddock_core::release::{ReleaseStatus, deploy_description};
-use paddock_core::{AccountId, AppId, BuildId, SlugId, SourceId};
+use paddock_core::{AccountId, AppId, BuildId, ErrorId, SlugId, SourceId, config};
 use paddock_runtime::{Layer, Limits};
 use paddock_store::{App, Build, Job, JobLease, NewSlug, Release, SourceKind};
 use paddock_telemetry::OutputWriter;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::{Error, chain};
+use crate::jobs::{fetched_source, own_submodules};
 use crate::release_steps::{ReleaseDraft, add_release};
 use crate::{Control, Result};
 
@@ -31,6 +33,8 @@ use crate::{Control, Result};
 pub(crate) const KIND: &str = "build";
 /// The job's first phase.
 pub(crate) const QUEUED: &str = "queued";
+/// The payload of a job that needs to know nothing but its build.
+pub(crate) const NO_PAYLOAD: &str = "{}";
 const BUILDING: &str = "building";
 const RELEASING: &str = "releasing";
 
@@ -55,9 +59,9 @@ pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Resul
     };
     let Some(app) = control.store.app(build.app_id).await? else { return abandon(control, id).await };
     match job.phase.as_str() {
-        QUEUED => match attempt(control, &app, &build, lease).await {
+        QUEUED => match attempt(control, &app, &build, job, lease).await {
             // The app was destroyed meanwhile, and the job with it: nobody else will clean up.
-            Err(error) if error.id == paddock_core::ErrorId::NotFound => abandon(control, id).await,
+            Err(error) if error.id == ErrorId::NotFound => abandon(control, id).await,
             result => result,
         },
         RELEASING => conclude(control, &app, &build, lease).await,
@@ -92,7 +96,7 @@ fn source_file(control: &Control, id: BuildId) -> PathBuf {
     control.config.data_dir.join("sources").join(format!("build-{id}.tar"))
 }
 
-async fn attempt(control: &Control, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
+async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: &JobLease) -> Result<()> {
     if is_stale(control, app.id, build).await? {
         let told = " !     The branch has moved since this push began. Fetch, merge and push again.\n\n !     Push failed\n";
         if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
@@ -110,13 +114,13 @@ async fn attempt(control: &Control, app: &App, build: &Build, lease: &JobLease) 
         .outputs
         .writer(build.id.uuid())
         .map_err(|error| Error::internal("open a build's output", error))?;
-    let built = build_source(control, app, build, output, cancel).await;
+    let built = build_source(control, app, build, job, output, cancel).await;
     let _ = tokio::fs::remove_file(source_file(control, build.id)).await;
     control.cancels.end(build.id);
     match built {
         Ok(outcome) => {
-            let release = record_outcome(control, app, build, lease, outcome).await?;
-            tell_release(control, app, build, &release).await;
+            let (release, notices) = record_outcome(control, app, build, lease, outcome).await?;
+            tell_release(control, app, build, &release, &notices).await;
             control.log_api(app.id, "Build succeeded").await;
             conclude(control, app, build, lease).await
         }
@@ -134,6 +138,7 @@ async fn build_source(
     control: &Control,
     app: &App,
     build: &Build,
+    job: &Job,
     mut output: OutputWriter,
     cancel: CancellationToken,
 ) -> std::result::Result<BuildOutcome, BuildFailure> {
@@ -146,28 +151,35 @@ async fn build_source(
         }
     };
     let work = async {
-        let request = match request_of(control, app, build).await {
-            Ok(request) => request,
-            Err(error) => {
-                let told = if error.id == paddock_core::ErrorId::InternalServerError {
-                    "The source could not be read".to_owned()
-                } else {
-                    error.message.clone()
-                };
-                let _ = log.send(Bytes::from(format!(" !     {told}\n\n !     Push failed\n"))).await;
-                return Err(BuildFailure { kind: FailureKind::Source, source: Some(Box::new(error)) });
-            }
+        let prepared = tokio::select! {
+            prepared = request_of(control, app, build, job, &log) => Some(prepared),
+            () = cancel.cancelled() => None,
         };
-        control.builder.build(request, log, cancel).await
+        let (kind, told, source) = match prepared {
+            Some(Ok(request)) => return control.builder.build(request, log, cancel).await,
+            None => (FailureKind::Canceled, "Build canceled".to_owned(), None),
+            Some(Err(error)) if error.id == ErrorId::InternalServerError => {
+                (FailureKind::Source, "The source could not be read".to_owned(), Some(error))
+            }
+            Some(Err(error)) => (FailureKind::Source, error.message, None),
+        };
+        let _ = log.send(Bytes::from(format!(" !     {told}\n\n !     Push failed\n"))).await;
+        Err(BuildFailure { kind, source: source.map(|error| Box::new(error) as _) })
     };
     let (built, ()) = tokio::join!(work, copy);
     built
 }
 
-async fn request_of(control: &Control, app: &App, build: &Build) -> Result<BuildRequest> {
+async fn request_of(
+    control: &Control,
+    app: &App,
+    build: &Build,
+    job: &Job,
+    log: &BuildLog,
+) -> Result<BuildRequest> {
     let source = match build.source_kind {
-        SourceKind::Git => git_source(control, app.id, build).await?,
-        SourceKind::Archive => archive_source(control, build).await?,
+        SourceKind::Git => git_source(control, app, build, log).await?,
+        SourceKind::Archive => archive_source(control, build, job, log).await?,
     };
     let buildpacks =
         build.buildpacks.iter().map(|url| BuildpackRef::parse(url, control.config.buildpack_urls));
@@ -189,26 +201,32 @@ async fn request_of(control: &Control, app: &App, build: &Build) -> Result<Build
     })
 }
 
-async fn git_source(control: &Control, app: AppId, build: &Build) -> Result<Source> {
+async fn git_source(control: &Control, app: &App, build: &Build, log: &BuildLog) -> Result<Source> {
     let file = source_file(control, build.id);
     let _ = tokio::fs::remove_file(&file).await;
     let commit = &build.source;
     let repositories = &control.repositories;
     repositories
-        .archive(app, commit, &file)
+        .archive(app.id, commit, &file)
         .await
         .map_err(|error| Error::internal("read the pushed commit", error))?;
-    let submodules = repositories.submodules(app, commit).await;
+    let submodules = repositories.submodules(app.id, commit).await;
     let submodules =
         submodules.map_err(|error| Error::internal("read the submodules of the pushed commit", error))?;
+    let submodules = own_submodules::add(control, app, build, submodules, &file, log).await?;
     Ok(Source { file, archive: SourceArchive::Git { submodules }, version: commit.clone() })
 }
 
-/// An uploaded source: `source` is the id of one of our own `/sources`.
-async fn archive_source(control: &Control, build: &Build) -> Result<Source> {
-    let id: SourceId =
-        build.source.parse().map_err(|_| Error::invalid("The source blob is not one of this server's"))?;
-    let file = control.source_blob_path(id);
+/// An uploaded source, when `source` is the id of one of our own `/sources`; else one to be fetched from elsewhere.
+async fn archive_source(control: &Control, build: &Build, job: &Job, log: &BuildLog) -> Result<Source> {
+    let file = match build.source.parse::<SourceId>() {
+        Ok(id) => control.source_blob_path(id),
+        Err(_) => {
+            let file = source_file(control, build.id);
+            fetched_source::fetch(control, build, &job.payload, &file, log).await?;
+            file
+        }
+    };
     if !file.exists() {
         return Err(Error::invalid("The source blob was not uploaded. PUT it to the source's put_url first"));
     }
@@ -223,7 +241,7 @@ async fn record_outcome(
     build: &Build,
     lease: &JobLease,
     outcome: BuildOutcome,
-) -> Result<Release> {
+) -> Result<(Release, Vec<String>)> {
     let subject = match build.source_kind {
         SourceKind::Git => control.repositories.commit_subject(app.id, &build.source).await.ok(),
         SourceKind::Archive => build.source_description.clone(),
@@ -244,13 +262,18 @@ async fn record_outcome(
     };
     let mut tx = control.store.begin_for_app(app.id, control.now()).await?;
     tx.create_slug(&slug).await?;
+    let mut first = FirstRelease { config: tx.config_vars(app.id).await?, notices: Vec::new() };
+    if tx.formation(app.id).await?.is_empty() {
+        first = first_release(first.config, &outcome.config_vars, &outcome.addons);
+        tx.set_config(app.id, &first.config).await?;
+    }
     let draft = ReleaseDraft {
         description: version_of(build)
             .map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
         account_id: build.account_id,
         slug_id: Some(slug.id),
         rollback_of: None,
-        config: tx.config_vars(app.id).await?,
+        config: first.config,
     };
     let release = add_release(&mut tx, app.id, draft).await?;
     if let Some(detected) = &outcome.detected
@@ -268,7 +291,35 @@ async fn record_outcome(
     control.wakes.changes.wake();
     // Before the pusher hears of it: a request that comes right after the push waits for the dyno.
     control.publish_routes().await;
-    Ok(release)
+    Ok((release, first.notices))
+}
+
+/// What an app's first release begins with, and what its pusher is told of that.
+struct FirstRelease {
+    config: ConfigVars,
+    notices: Vec<String>,
+}
+
+/// What the last buildpack's `bin/release` asks for counts once, and never against what the user has set.
+/// Source: contract `buildpacks.md`, section 5.4.
+fn first_release(set: ConfigVars, wanted: &ConfigVars, addons: &[String]) -> FirstRelease {
+    let (config, refused) = config::with_defaults(&set, wanted);
+    let new: Vec<_> = config.keys().filter(|key| !set.contains_key(*key)).map(String::as_str).collect();
+    let mut notices = Vec::new();
+    if !new.is_empty() {
+        notices.push(format!("       Config vars set by the buildpack: {}", new.join(", ")));
+    }
+    notices.extend(
+        refused.iter().map(|reason| format!(" !     Not set, as the buildpack asks for it: {reason}")),
+    );
+    if !addons.is_empty() {
+        notices.push(format!(
+            " !     The buildpack asks for add-ons, which are not built on this server yet: {}.\n \
+             !     Set what the app needs of them yourself: heroku config:set NAME=VALUE",
+            addons.join(", ")
+        ));
+    }
+    FirstRelease { config, notices }
 }
 
 fn version_of(build: &Build) -> Option<String> {
@@ -279,8 +330,9 @@ fn version_of(build: &Build) -> Option<String> {
 }
 
 /// The end of a build's output: `Launching…`, the version and the address.
-async fn tell_release(control: &Control, app: &App, build: &Build, release: &Release) {
-    let mut text = "-----> Launching...\n".to_owned();
+async fn tell_release(control: &Control, app: &App, build: &Build, release: &Release, notices: &[String]) {
+    let mut text: String = notices.iter().map(|notice| format!("{notice}\n")).collect();
+    text.push_str("-----> Launching...\n");
     if release.status == ReleaseStatus::Pending {
         text.push_str(" !     Release command declared: this new release will not be available until the command succeeds.\n");
     }

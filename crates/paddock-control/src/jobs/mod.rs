@@ -12,6 +12,8 @@ use crate::error::chain;
 use crate::{Control, Result};
 
 pub mod build;
+pub(crate) mod fetched_source;
+mod own_submodules;
 
 /// How long a job is ours without renewal.
 const LEASE: Duration = Duration::from_secs(30);

@@ -1,0 +1,223 @@
+//! One GET, its redirects, and its body as it comes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, LOCATION, USER_AGENT};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use crate::address::Network;
+use crate::target::Target;
+use crate::{OutboundError, Roots, connection};
+
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 5;
+/// Bytes of a response's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The client.
+#[derive(Clone)]
+pub struct Outbound {
+    allowed: Vec<Network>,
+    tls: TlsConnector,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound").field("allowed", &self.allowed).finish_non_exhaustive()
+    }
+}
+
+/// What a fetch may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchLimits {
+    /// Bytes of the body.
+    pub bytes_max: u64,
+    /// From the first step to the last byte.
+    pub time_max: Duration,
+    /// The longest silence.
+    pub idle_max: Duration,
+}
+
+impl Outbound {
+    /// A client that may also connect to `allowed`, and trusts `roots`.
+    #[must_use]
+    pub fn new(allowed: Vec<Network>, roots: Roots) -> Self {
+        Self { allowed, tls: TlsConnector::from(roots.client()) }
+    }
+
+    /// Asks for what is at `url`, which a tenant may have chosen, and follows redirects.
+    ///
+    /// # Errors
+    /// [`OutboundError`]; nothing but 200 is a success.
+    pub async fn get(&self, url: &str, limits: FetchLimits) -> Result<Fetched, OutboundError> {
+        let mut target = Target::parse(url)?;
+        let deadline = Instant::now() + limits.time_max;
+        for _ in 0..=REDIRECTS_MAX {
+            let slow = || OutboundError::Slow { shown: target.shown(), limit: limits.time_max };
+            let asked = tokio::time::timeout_at(deadline, self.ask(&target, limits.idle_max));
+            let (response, driver) = asked.await.map_err(|_| slow())??;
+            match response.status() {
+                StatusCode::OK => return Fetched::begin(response, driver, &target, limits, deadline),
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT => {
+                    target = target.redirected(location(&target, &response)?)?;
+                }
+                status => {
+                    return Err(OutboundError::Status { shown: target.shown(), status: status.as_u16() });
+                }
+            }
+        }
+        Err(OutboundError::Redirect { shown: target.shown(), why: "more than five times: it may be a loop" })
+    }
+
+    /// One request on a connection of its own, to the head of its response.
+    async fn ask(
+        &self,
+        target: &Target,
+        idle: Duration,
+    ) -> Result<(Response<Incoming>, Driver), OutboundError> {
+        let broken = |source| OutboundError::Http { shown: target.shown(), source };
+        let stream = connection::open(target, &self.allowed, &self.tls).await?;
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // How it ends is told to whoever reads the body.
+        let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
+        let answered = tokio::time::timeout(idle, sender.send_request(request(target)?)).await;
+        let silent = |_| OutboundError::Idle { shown: target.shown(), idle };
+        Ok((answered.map_err(silent)?.map_err(broken)?, driver))
+    }
+}
+
+fn request(target: &Target) -> Result<Request<Empty<Bytes>>, OutboundError> {
+    let mut request = Request::get(target.path_and_query())
+        .header(HOST, target.authority())
+        .header(USER_AGENT, concat!("paddock/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "*/*")
+        // An archive is wanted as it is: what is compressed on the way would not have its checksum.
+        .header(ACCEPT_ENCODING, "identity");
+    if let Some(credentials) = target.credentials() {
+        request = request.header(AUTHORIZATION, credentials);
+    }
+    request.body(Empty::new()).map_err(|_| OutboundError::Address)
+}
+
+fn location<'a>(target: &Target, response: &'a Response<Incoming>) -> Result<&'a str, OutboundError> {
+    let nowhere = || OutboundError::Redirect { shown: target.shown(), why: "without saying where to" };
+    response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(nowhere)
+}
+
+/// The task that moves the bytes of a connection; it ends with what it was for.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A body that is coming.
+pub struct Fetched {
+    shown: String,
+    length: Option<u64>,
+    body: Incoming,
+    received: u64,
+    limits: FetchLimits,
+    deadline: Instant,
+    _driver: Driver,
+}
+
+impl Fetched {
+    fn begin(
+        response: Response<Incoming>,
+        driver: Driver,
+        target: &Target,
+        limits: FetchLimits,
+        deadline: Instant,
+    ) -> Result<Self, OutboundError> {
+        let length = response.headers().get(CONTENT_LENGTH).map(HeaderValue::to_str);
+        let length = length.and_then(|text| text.ok()?.parse().ok());
+        let fetched = Self {
+            shown: target.shown(),
+            length,
+            body: response.into_body(),
+            received: 0,
+            limits,
+            deadline,
+            _driver: driver,
+        };
+        // Not worth beginning.
+        if length.is_some_and(|bytes: u64| bytes > limits.bytes_max) {
+            Err(fetched.too_large())
+        } else {
+            Ok(fetched)
+        }
+    }
+
+    /// Where it comes from in the end, without what may be a secret.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// How many bytes it will have, if the server said so.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// When a limit is reached or the connection breaks.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
+        loop {
+            let silence = Instant::now() + self.limits.idle_max;
+            let next = tokio::time::timeout_at(silence.min(self.deadline), self.body.frame()).await;
+            let frame = match next {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(source))) => {
+                    return Err(OutboundError::Http { shown: self.shown.clone(), source });
+                }
+                Err(_) if Instant::now() >= self.deadline => {
+                    return Err(OutboundError::Slow {
+                        shown: self.shown.clone(),
+                        limit: self.limits.time_max,
+                    });
+                }
+                Err(_) => {
+                    return Err(OutboundError::Idle {
+                        shown: self.shown.clone(),
+                        idle: self.limits.idle_max,
+                    });
+                }
+            };
+            // A drip that never pauses long enough is found here.
+            if Instant::now() >= self.deadline {
+                return Err(OutboundError::Slow { shown: self.shown.clone(), limit: self.limits.time_max });
+            }
+            let Ok(bytes) = frame.into_data() else { continue };
+            self.received += bytes.len() as u64;
+            if self.received > self.limits.bytes_max {
+                return Err(self.too_large());
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    fn too_large(&self) -> OutboundError {
+        OutboundError::TooLarge { shown: self.shown.clone(), bytes_max: self.limits.bytes_max }
+    }
+}
