@@ -1,6 +1,7 @@
 //! Input that is wrong: a clear error each time, and nothing lost.
 #![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -189,4 +190,127 @@ fn a_truncated_pack_changes_nothing() {
     repo.commit("After the broken one");
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
     server.answers(APP, "/");
+}
+
+#[test]
+fn hostile_files_end_a_build_with_a_sentence_or_are_read_as_far_as_they_go() {
+    if !may_run("hostile files") {
+        return;
+    }
+    let (server, _cli, _repo) = deployed();
+    let folder = tempfile::TempDir::with_prefix("paddock-e2e-").unwrap();
+    let web = "web: python3 -m http.server $PORT";
+    let procfile = |text: String| {
+        format!(
+            "import os\narchive.close()\nos.remove(sys.argv[1])\narchive = tarfile.open(sys.argv[1], 'w:gz')\n\
+             file('Procfile', {text})"
+        )
+    };
+    let failing = [
+        (procfile("b'web: ' + b'x' * 1000000".into()), "400 process types of up to 32 KB"),
+        (procfile("b'web: x\\n' * 4000000".into()), "larger than 1 MB"),
+        (procfile("b''.join(b't%d: x\\n' % i for i in range(500))".into()), "400 process types"),
+        ("file('.slugignore', b'x\\n' * 100000)".into(), "2,000 patterns"),
+        ("file('.slugignore', b'*\\n')".into(), "No default language could be detected"),
+        ("archive.fileobj.write(tarfile.TarInfo('f').tobuf() * 200001)".into(), "more than 200000 entries"),
+        ("file('/'.join(['d'] * 70), b'')".into(), "lies too deep"),
+        ("file('x' * 200 + ('/' + 'y' * 200) * 5, b'')".into(), "too long a path"),
+        ("e = tarfile.TarInfo('big'); e.size = (1 << 30) + 1\nclass Zeros:\n    def read(self, n): return bytes(n)\n\
+          archive.addfile(e, Zeros())".into(), "more than 1073741824 bytes"),
+        ("link('a', 'b'); file('a/b', b'x')".into(), "through a link"),
+    ];
+    for (entries, words) in &failing {
+        let (status, said) = build_archive(&server, &hostile_archive(folder.path(), entries));
+        assert_eq!(status, "failed", "{entries}\n{said}");
+        assert!(said.contains(words) && said.contains(" !     Push failed"), "{entries}\n{said}");
+    }
+    let taken = [
+        (procfile(format!("b'{web}'")), "Procfile declares types -> web"),
+        (procfile(format!("b'{web}\\r\\nworker: sleep 1\\r\\n'")), "Procfile declares types -> web, worker"),
+        (procfile(format!("b'\\xef\\xbb\\xbf{web}\\n'")), "Procfile declares types -> web"),
+        (procfile(format!("b'{web}\\nx: a\\0b\\n'")), "Procfile line 2 is not of the form"),
+        (
+            procfile(format!("b'{web}\\n' + b'???\\n' * 100000")),
+            "99990 more lines of the Procfile were skipped",
+        ),
+        ("file('app.json', b'[' * 1000000)".into(), "Released"),
+        (
+            "file('.slugignore', b'**/d/' * 2000 + b'x\\n'); file('/'.join(['d'] * 60), b'')".into(),
+            "Released",
+        ),
+        (
+            "file('caf\\udce9\\udcff', b''); file('\\U0001f600/\\u202e', b''); file('a\\nb\\x1b', b'')"
+                .into(),
+            "Released",
+        ),
+    ];
+    for (entries, words) in &taken {
+        let (status, said) = build_archive(&server, &hostile_archive(folder.path(), entries));
+        assert_eq!(status, "succeeded", "{entries}\n{said}");
+        assert!(said.contains(words), "{entries}\n{said}");
+    }
+    server.answers(APP, "/");
+}
+
+/// What comes back to bytes that no client of HTTP sends.
+fn raw(server: &Server, bytes: &[u8]) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // A server that has read enough hangs up in the middle.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn requests_of_every_nasty_form_get_a_clean_refusal_and_the_server_goes_on() {
+    if !may_run("nasty requests") {
+        return;
+    }
+    let (server, _cli, _repo) = deployed();
+    let http = server.http();
+    let headers: Vec<String> = (0..16).map(|number| format!("X-{number}: {}", "y".repeat(1000))).collect();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let _ = http.api_with("GET", "/account", &headers, None).with_status(200);
+    let many: Vec<String> = (0..900).map(|number| format!("X-{number}: y")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let _ = http.api_with("GET", "/account", &many, None).with_status(200);
+    let hosts = ["localhost".to_owned(), server.host(APP)];
+    for host in &hosts {
+        let head =
+            |line: &str, rest: &str| format!("{line}\r\nHost: {host}\r\nConnection: close\r\n{rest}\r\n");
+        for request in [
+            head("GET / HTTP/1.1", &format!("X: {}\r\n", "y".repeat(9000))),
+            head("GET / HTTP/1.1", &format!("X: {}\r\n", "y".repeat(2_000_000))),
+            head("GET / HTTP/1.1", &"X: y\r\n".repeat(2000)),
+            head(&format!("GET /{} HTTP/1.1", "a".repeat(9000)), ""),
+            head(&format!("GET /{} HTTP/1.1", "a".repeat(70_000)), ""),
+            head(&format!("{} / HTTP/1.1", "G".repeat(200)), ""),
+            head("GET  / HTTP/1.1", ""),
+            head("G\u{0}T / HTTP/1.1", ""),
+            head("GET / HTTP/1.1", "Host: other\r\n"),
+            head("GET / HTTP/1.1", "X : y\r\n"),
+            head("GET / HTTP/1.1", "X: y\u{0}\r\n"),
+            head("POST / HTTP/1.1", "Content-Length: -1\r\n"),
+            head("POST / HTTP/1.1", "Content-Length: 99999999999999999999999\r\n"),
+            head("POST / HTTP/1.1", "Content-Length: 1\r\nContent-Length: 2\r\n"),
+            head("POST / HTTP/1.1", "Transfer-Encoding: xchunked\r\n"),
+        ] {
+            let answer = raw(&server, request.as_bytes());
+            assert!(
+                answer.starts_with("HTTP/1.1 4"),
+                "{host}: {:?}\n{answer}",
+                &request[..request.len().min(100)]
+            );
+        }
+    }
+    let chunks =
+        "POST /apps HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for body in ["zz\r\n{}", "ffffffffffffffffff\r\n{}", "2\r\n{}XX"] {
+        let answer = raw(&server, format!("{chunks}{body}").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("bad_request"), "{body}: {answer}");
+    }
+    server.answers(APP, "/");
+    let _ = http.api("GET", "/account").with_status(200);
 }
