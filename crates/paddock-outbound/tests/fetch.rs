@@ -271,8 +271,9 @@ async fn dripping(head: &'static str, every: Option<Duration>) -> SocketAddr {
                     // Until the client hangs up.
                     None => drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await),
                     Some(every) => {
+                        let mut drips = tokio::time::interval(every);
                         while stream.write_all(b"x").await.is_ok() {
-                            tokio::time::sleep(every).await;
+                            drips.tick().await;
                         }
                     }
                 }
