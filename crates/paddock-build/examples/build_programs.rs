@@ -19,6 +19,9 @@ fn main() -> ExitCode {
             let places = paddock_build::runner::Places::below(Path::new(&folder));
             paddock_build::runner::run_build(&places, std::env::vars())
         }
+        Some("confine") => {
+            paddock_runtime_linux::host_process::confine_main(arguments.map(std::ffi::OsString::from))
+        }
         Some("shim") => paddock_runtime_linux::shim_main(Path::new(&arguments.next().unwrap_or_default())),
         _ => ExitCode::FAILURE,
     }
