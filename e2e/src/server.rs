@@ -163,6 +163,11 @@ impl Server {
         });
     }
 
+    /// What the next start of `serve` is given besides data folder, port and domain.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
     /// The process that is `paddockd serve`.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

@@ -41,16 +41,32 @@ impl Control {
 
     async fn permitted(&self, account: AccountId, app: App, permission: Permission) -> Result<App> {
         if app.owner_id == account {
-            return Ok(app);
+            return self.here(app);
         }
         let collaboration = self.store.collaborator(app.id, account).await;
         match (collaboration.map_err(failed("look up a collaborator"))?, permission) {
             (None, _) => Err(Error::not_found("app")),
-            (Some(_), Permission::Operate) => Ok(app),
+            (Some(_), Permission::Operate) => self.here(app),
             (Some(_), Permission::Manage) => {
                 Err(Error::new(ErrorId::Forbidden, "Only the owner of the app may do that."))
             }
         }
+    }
+
+    /// An app that other servers of this database have is known here, and nothing can be done with it: its slugs, its
+    /// repository, its dynos and its log are with them.
+    fn here(&self, app: App) -> Result<App> {
+        if app.server_id == Some(self.store.server_id()) {
+            return Ok(app);
+        }
+        let server = app.server_id.map_or_else(String::new, |id| format!(" ({id})"));
+        Err(Error::new(
+            ErrorId::Conflict,
+            format!(
+                "App {} is on another server of this platform{server}. Send the request there.",
+                app.name
+            ),
+        ))
     }
 
     /// The app with this id or name, if the actor may see and operate it.
@@ -67,6 +83,7 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy
         | StoreError::EmailTaken(_)
         | StoreError::HostnameTaken(_)
         | StoreError::AlreadyCollaborator(_)
+        | StoreError::NulInText
         | StoreError::BuildRunning { .. } => error.into(),
         StoreError::Unavailable(_) => Error::database_away(doing, error),
         other => Error::internal(doing, other),

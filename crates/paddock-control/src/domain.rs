@@ -81,7 +81,7 @@ impl Control {
         if all.iter().filter(|row| row.app_id == app.id).count() > DOMAINS_MAX {
             return Err(Error::invalid(format!("An app can have at most {DOMAINS_MAX} custom domains.")));
         }
-        let apps = tx.apps().await.map_err(doing)?;
+        let apps = tx.apps_everywhere().await.map_err(doing)?;
         check_neighbours(&hostname, &app, &all, &apps)?;
         tx.create_domain(&new).await.map_err(doing)?;
         tx.event(Some(app.id), "domain.create", &payload(actor, &hostname)).await.map_err(doing)?;

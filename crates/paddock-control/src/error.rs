@@ -93,6 +93,7 @@ impl From<StoreError> for Error {
             StoreError::HostnameTaken(name) => {
                 Self::invalid(format!("Domain {name} is currently in use by another app"))
             }
+            StoreError::NulInText => Self::invalid("A text cannot hold the character NUL (\\u0000)."),
             StoreError::AlreadyCollaborator(_) => Self::invalid("User is already a collaborator on this app"),
             StoreError::BuildRunning { id } => Self::new(
                 ErrorId::Conflict,

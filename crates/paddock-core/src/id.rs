@@ -78,6 +78,8 @@ id! {
     LogSessionId;
     /// A collaborator of an app.
     CollaboratorId;
+    /// A server: a data folder, whichever process serves it.
+    ServerId;
     /// A job: work that ends.
     JobId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.

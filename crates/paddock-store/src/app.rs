@@ -1,11 +1,11 @@
 //! Apps: their names, their generation, and what of a deleted one is still to be removed.
 
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, AppName, ReleaseId, UnixMicros};
+use paddock_core::{AccountId, AppId, AppName, ReleaseId, ServerId, UnixMicros};
 
-use crate::Tx;
-use crate::engine::{reads, row, statements, values};
+use crate::engine::{self, reads, row, statements, values};
 use crate::error::{Result, StoreError};
+use crate::{Store, Tx};
 
 /// An app as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct App {
     pub repo_bytes: Option<i64>,
     /// Size of its current slug in bytes.
     pub slug_bytes: Option<i64>,
+    /// The server that has its slugs and runs its dynos.
+    pub server_id: Option<ServerId>,
     /// When it was made.
     pub created_at: UnixMicros,
     /// When it was last changed.
@@ -41,7 +43,7 @@ pub struct App {
 }
 
 row!(App { id, name, owner_id, stack, maintenance, generation, id_range, next_version, created_at, updated_at }
-    optional { current_release_id, repo_bytes, slug_bytes, released_at });
+    optional { current_release_id, repo_bytes, slug_bytes, server_id, released_at });
 
 /// What a new app is made of.
 #[derive(Debug, Clone)]
@@ -74,20 +76,21 @@ row!(DeletedApp { app_id, name, id_range, deleted_at } optional {});
 statements! {
     BY_ID = "SELECT * FROM apps WHERE id = $1";
     BY_NAME = "SELECT * FROM apps WHERE name = $1";
-    ALL = "SELECT * FROM apps ORDER BY name";
+    OF_SERVER = "SELECT * FROM apps WHERE server_id = $1 ORDER BY name";
+    EVERYWHERE = "SELECT * FROM apps ORDER BY name";
     OF_ACCOUNT = "SELECT * FROM apps WHERE owner_id = $1 \
         OR id IN (SELECT app_id FROM collaborators WHERE account_id = $1) ORDER BY name";
     OWNED_BY = "SELECT * FROM apps WHERE owner_id = $1 ORDER BY name";
     CREATE = "INSERT INTO apps (id, name, owner_id, stack, maintenance, generation, id_range, next_version, \
-        created_at, updated_at) VALUES ($1, $2, $3, $4, 0, 1, $5, 1, $6, $6)";
+        server_id, created_at, updated_at) VALUES ($1, $2, $3, $4, 0, 1, $5, 1, $6, $7, $7)";
     RENAME = "UPDATE apps SET name = $2, updated_at = $3 WHERE id = $1";
     SET_MAINTENANCE = "UPDATE apps SET maintenance = $2, updated_at = $3 WHERE id = $1";
     SET_STACK = "UPDATE apps SET stack = $2, updated_at = $3 WHERE id = $1";
     SET_REPO_BYTES = "UPDATE apps SET repo_bytes = $2 WHERE id = $1";
-    REMEMBER_DELETED = "INSERT INTO deleted_apps (app_id, name, id_range, deleted_at) \
-        SELECT id, name, id_range, $2 FROM apps WHERE id = $1";
+    REMEMBER_DELETED = "INSERT INTO deleted_apps (app_id, name, id_range, server_id, deleted_at) \
+        SELECT id, name, id_range, server_id, $2 FROM apps WHERE id = $1";
     DELETE = "DELETE FROM apps WHERE id = $1";
-    DELETED = "SELECT * FROM deleted_apps ORDER BY deleted_at, app_id";
+    DELETED = "SELECT * FROM deleted_apps WHERE server_id = $1 ORDER BY deleted_at, app_id";
     FORGET_DELETED = "DELETE FROM deleted_apps WHERE app_id = $1";
 }
 
@@ -103,14 +106,30 @@ reads! {
     app(id: AppId) -> one App: BY_ID [id];
     /// The app with this name.
     app_by_name(name: &str) -> one App: BY_NAME [name];
-    /// Every app, by name.
-    apps() -> all App: ALL [];
+    /// Every app of every server, by name.
+    apps_everywhere() -> all App: EVERYWHERE [];
     /// The apps that an account owns or collaborates on, by name.
     apps_of(account_id: AccountId) -> all App: OF_ACCOUNT [account_id];
     /// The apps that an account owns, by name.
     apps_owned_by(account_id: AccountId) -> all App: OWNED_BY [account_id];
-    /// Deleted apps whose files are still to be removed, longest deleted first.
-    deleted_apps() -> all DeletedApp: DELETED [];
+}
+
+impl Store {
+    /// The apps of this server, by name.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn apps(&self) -> Result<Vec<App>> {
+        engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
+    }
+
+    /// Deleted apps of this server whose files are still to be removed, longest deleted first.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn deleted_apps(&self) -> Result<Vec<DeletedApp>> {
+        engine::all(&mut *self.reader().await?, DELETED, values![self.server.id]).await
+    }
 }
 
 impl Tx {
@@ -120,7 +139,7 @@ impl Tx {
     /// `NameTaken`.
     pub async fn create_app(&mut self, new: &NewApp) -> Result<App> {
         let id_range = self.next_id_range().await?;
-        let values = values![new.id, new.name, new.owner_id, new.stack, id_range, self.now];
+        let values = values![new.id, new.name, new.owner_id, new.stack, id_range, self.server_id, self.now];
         if !self.execute_unique(CREATE, values).await? {
             return Err(StoreError::NameTaken(new.name.clone()));
         }

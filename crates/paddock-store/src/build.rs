@@ -4,9 +4,9 @@ use paddock_core::build::BuildStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, BuildId, ReleaseId, SlugId, UnixMicros};
 
-use crate::engine::{reads, row, statements, values, word_columns};
+use crate::engine::{self, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
-use crate::{SecretSha256, Tx};
+use crate::{SecretSha256, Store, Tx};
 
 /// Where the source of a build comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +121,8 @@ statements! {
     ANY_BY_ID = "SELECT * FROM builds WHERE id = $1";
     OF_APP = "SELECT * FROM builds WHERE app_id = $1 ORDER BY created_at, id";
     RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
-    RUNNING = "SELECT * FROM builds WHERE status = 'pending' ORDER BY created_at, id";
+    RUNNING = "SELECT * FROM builds WHERE status = 'pending' \
+        AND app_id IN (SELECT id FROM apps WHERE server_id = $1) ORDER BY created_at, id";
     CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
         source_checksum, account_id, buildpacks, stack, branch, old_head, output_secret_sha256, created_at, \
         updated_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
@@ -142,8 +143,16 @@ reads! {
     builds(app_id: AppId) -> all Build: OF_APP [app_id];
     /// The build of an app that is pending.
     running_build(app_id: AppId) -> one Build: RUNNING_OF_APP [app_id];
-    /// The pending builds of all apps, oldest first.
-    running_builds() -> all Build: RUNNING [];
+}
+
+impl Store {
+    /// The pending builds of all apps of this server, oldest first.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn running_builds(&self) -> Result<Vec<Build>> {
+        engine::all(&mut *self.reader().await?, RUNNING, values![self.server.id]).await
+    }
 }
 
 impl Tx {

@@ -107,7 +107,8 @@ statements! {
     BY_ID = "SELECT * FROM dynos WHERE id = $1";
     BY_ATTACH_SECRET = "SELECT * FROM dynos WHERE attach_secret_sha256 = $1";
     OF_APP = "SELECT * FROM dynos WHERE app_id = $1 ORDER BY created_at, id";
-    ALL = "SELECT * FROM dynos ORDER BY app_id, created_at, id";
+    ALL = "SELECT * FROM dynos WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1) \
+        ORDER BY app_id, created_at, id";
     // An existing row keeps its `desired`: what the caller read of it may be older than a stop acknowledged since.
     PUT = "INSERT INTO dynos (id, app_id, name, process_type, kind, command, size, release_id, release_version, \
         generation, state, desired, container_id, address, port, attach_secret_sha256, terminal_rows, \
@@ -139,11 +140,17 @@ reads! {
     dyno_by_attach_secret(sha256: &SecretSha256) -> one Dyno: BY_ATTACH_SECRET [*sha256];
     /// Every dyno of an app that has a row, oldest first.
     dynos(app_id: AppId) -> all Dyno: OF_APP [app_id];
-    /// Every dyno that has a row, of all apps.
-    all_dynos() -> all Dyno: ALL [];
 }
 
 impl Store {
+    /// Every dyno that has a row, of all apps of this server.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn all_dynos(&self) -> Result<Vec<Dyno>> {
+        engine::all(&mut *self.reader().await?, ALL, values![self.server.id]).await
+    }
+
     /// The variables that this dyno has besides the config vars of its release.
     ///
     /// # Errors

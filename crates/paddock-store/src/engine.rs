@@ -12,7 +12,8 @@ use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{
     AccountId, AppId, AppName, AuthorizationId, BuildId, CollaboratorId, ContainerId, DomainId, DynoId,
-    FavoriteId, FormationId, JobId, LogSessionId, ProcessType, ReleaseId, SlugId, SourceId, UnixMicros,
+    FavoriteId, FormationId, JobId, LogSessionId, ProcessType, ReleaseId, ServerId, SlugId, SourceId,
+    UnixMicros,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -146,6 +147,7 @@ parsed_columns!(
     LogSessionId,
     ProcessType,
     ReleaseId,
+    ServerId,
     SlugId,
     SourceId,
 );
@@ -331,9 +333,13 @@ macro_rules! answer {
 }
 pub(crate) use answer;
 
-fn arguments(values: Vec<Value>) -> AnyArguments {
+/// A text with a NUL is refused on every engine, because one of them has no such texts.
+pub(crate) fn arguments(values: Vec<Value>) -> Result<AnyArguments> {
     let mut arguments = AnyArguments::default();
     for value in values {
+        if matches!(&value, Value::Text(Some(text)) if text.contains('\0')) {
+            return Err(StoreError::NulInText);
+        }
         let added = match value {
             Value::Text(value) => sqlx::Arguments::add(&mut arguments, value),
             Value::Integer(value) => sqlx::Arguments::add(&mut arguments, value),
@@ -341,7 +347,7 @@ fn arguments(values: Vec<Value>) -> AnyArguments {
         };
         added.expect("texts, integers and bytes are encoded without failing");
     }
-    arguments
+    Ok(arguments)
 }
 
 /// Whether the same may work in a moment, after a new connection or when somebody else has done.
@@ -374,7 +380,7 @@ pub(crate) async fn one<T: FromRow>(
     sql: &'static str,
     values: Vec<Value>,
 ) -> Result<Option<T>> {
-    let row = sqlx::query_with(sql, arguments(values)).fetch_optional(connection).await;
+    let row = sqlx::query_with(sql, arguments(values)?).fetch_optional(connection).await;
     row.map_err(|error| failed(sql, error))?.map(|row| T::from_row(&Row(row))).transpose()
 }
 
@@ -384,7 +390,7 @@ pub(crate) async fn all<T: FromRow>(
     sql: &'static str,
     values: Vec<Value>,
 ) -> Result<Vec<T>> {
-    let rows = sqlx::query_with(sql, arguments(values)).fetch_all(connection).await;
+    let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection).await;
     rows.map_err(|error| failed(sql, error))?.into_iter().map(|row| T::from_row(&Row(row))).collect()
 }
 
@@ -394,7 +400,7 @@ pub(crate) async fn execute(
     sql: &'static str,
     values: Vec<Value>,
 ) -> Result<u64> {
-    let done = sqlx::query_with(sql, arguments(values)).execute(connection).await;
+    let done = sqlx::query_with(sql, arguments(values)?).execute(connection).await;
     Ok(done.map_err(|error| failed(sql, error))?.rows_affected())
 }
 
@@ -405,7 +411,7 @@ pub(crate) async fn execute_unique(
     sql: &'static str,
     values: Vec<Value>,
 ) -> Result<Option<u64>> {
-    match sqlx::query_with(sql, arguments(values)).execute(connection).await {
+    match sqlx::query_with(sql, arguments(values)?).execute(connection).await {
         Ok(done) => Ok(Some(done.rows_affected())),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
         Err(error) => Err(failed(sql, error)),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use paddock_core::{AppId, AppName, BuildId, JobId};
+use paddock_core::{AppId, AppName, BuildId, JobId, ServerId};
 
 /// The result of every operation here.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -42,6 +42,9 @@ pub enum StoreError {
         /// The build that runs.
         id: BuildId,
     },
+    /// A text holds the character NUL, which not every engine can store.
+    #[error("a text cannot hold the character NUL")]
+    NulInText,
     /// Somebody else has, or nobody has, the lease of the job: stop working on it.
     #[error("the lease of job {0} is lost")]
     LeaseLost(JobId),
@@ -58,6 +61,23 @@ pub enum StoreError {
     Open {
         /// The database: its file, or its URL without the password.
         database: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The server's state is elsewhere: with none of its apps known it would clear away what belongs to them.
+    #[error(
+        "the database does not know this server ({0}): it is not the one that the data folder was used with"
+    )]
+    UnknownServer(ServerId),
+    /// A copy would have mixed with what is there.
+    #[error("the database {0} is not empty and holds something else; make an empty one")]
+    CopyTarget(String),
+    /// A copy stopped; nothing of it was kept.
+    #[error("could not copy {what}")]
+    Copy {
+        /// The table.
+        what: String,
         /// Why.
         #[source]
         source: Cause,
@@ -108,8 +128,8 @@ pub enum StoreError {
         /// Where the secret belongs.
         place: String,
     },
-    /// The database did not answer, or not in time: it restarts, the connection broke, a lock was held too long. Nothing
-    /// of the transaction was kept; the same may work in a moment.
+    /// The database did not answer, or not in time: it restarts, the connection broke, a lock was held too long. The same
+    /// may work in a moment. Nothing of the transaction was kept, unless it was the commit whose answer did not come.
     #[error("the database does not answer")]
     Unavailable(#[source] Cause),
     /// A statement failed.

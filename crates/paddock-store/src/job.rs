@@ -1,13 +1,13 @@
 //! Jobs: work that ends. A claim is a lease with a fencing number: who lost it can change nothing any more.
 //!
 //! pending → running → succeeded | failed; a running job whose lease has passed can be claimed again, with the next
-//! attempt.
+//! attempt. A server claims the jobs of its own apps, and those of no app.
 
 use std::time::Duration;
 
 use paddock_core::{AppId, JobId, UnixMicros};
 
-use crate::engine::{self, reads, row, statements, values, word_columns};
+use crate::engine::{self, Number, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
@@ -119,9 +119,13 @@ statements! {
     // The outer condition is the inner one again: a claimant that waited for another's claim finds it false.
     CLAIM = "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, attempt = attempt + 1, \
         updated_at = $4 WHERE id = (SELECT id FROM jobs WHERE (kind = $1 OR $1 = '') AND run_at <= $4 \
+        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $5)) \
         AND (state = 'pending' OR (state = 'running' AND lease_until < $4)) \
         ORDER BY created_at, id LIMIT 1) \
         AND (state = 'pending' OR (state = 'running' AND lease_until < $4)) RETURNING *";
+    CLAIMABLE = "SELECT COUNT(*) AS number FROM jobs WHERE (kind = $1 OR $1 = '') AND run_at <= $2 \
+        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $3)) \
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $2))";
     RENEW = "UPDATE jobs SET lease_until = $4, updated_at = $5 \
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     SET_PHASE = "UPDATE jobs SET phase = $4, updated_at = $5 \
@@ -130,7 +134,8 @@ statements! {
         updated_at = $4 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     FAIL = "UPDATE jobs SET state = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $4, \
         updated_at = $5 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    EXPIRE_LEASES = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND lease_owner <> $1";
+    EXPIRE_LEASES = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND lease_owner <> $1 \
+        AND app_id IN (SELECT id FROM apps WHERE server_id = $2)";
     PURGE = "DELETE FROM jobs WHERE state IN ('succeeded', 'failed') AND updated_at < $1";
 }
 
@@ -152,22 +157,29 @@ impl Store {
         now: UnixMicros,
         lease: Duration,
     ) -> Result<Option<(Job, JobLease)>> {
+        let kind = kind.unwrap_or_default();
         let mut connection = self.writer().await?;
-        let values = values![kind.unwrap_or_default(), owner, now + lease, now];
-        let claimed = engine::one::<Job>(&mut connection, CLAIM, values).await?;
-        Ok(claimed.map(|job| {
-            let lease = JobLease { job_id: job.id, owner: owner.to_owned(), attempt: job.attempt };
-            (job, lease)
-        }))
+        loop {
+            let values = values![kind, owner, now + lease, now, self.server.id];
+            if let Some(job) = engine::one::<Job>(&mut connection, CLAIM, values).await? {
+                let lease = JobLease { job_id: job.id, owner: owner.to_owned(), attempt: job.attempt };
+                return Ok(Some((job, lease)));
+            }
+            // Somebody else may have taken the oldest between our look and our lock: then there is a next.
+            let left = engine::one::<Number>(&mut connection, CLAIMABLE, values![kind, now, self.server.id]);
+            if left.await?.is_none_or(|Number(count)| count == 0) {
+                return Ok(None);
+            }
+        }
     }
 
-    /// Lets the leases of every other owner pass. Only for a process that knows itself alone on this database, as
-    /// after taking the server's lock: what the one before it was doing can then be claimed at once. How many.
+    /// Lets the leases that other owners have on jobs of this server's apps pass. Only for the one process of this
+    /// server, as after taking its lock: what the one before it was doing can then be claimed at once. How many.
     ///
     /// # Errors
     /// The database could not be written.
     pub async fn expire_leases_of_others(&self, owner: &str) -> Result<u64> {
-        engine::execute(&mut *self.writer().await?, EXPIRE_LEASES, values![owner]).await
+        engine::execute(&mut *self.writer().await?, EXPIRE_LEASES, values![owner, self.server.id]).await
     }
 
     /// Makes a lease pass `lease` from `now`.

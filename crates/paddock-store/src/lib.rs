@@ -15,6 +15,7 @@ mod build;
 mod buildpack;
 mod collaborator;
 mod config;
+mod copy;
 mod database;
 mod domain;
 mod dyno;
@@ -32,6 +33,7 @@ mod open;
 mod platform;
 mod release;
 pub mod seal;
+mod server;
 mod setting;
 mod slug;
 mod source;
@@ -42,6 +44,7 @@ pub use app::{App, DeletedApp, NewApp};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use collaborator::{Collaborator, CollaboratorRole};
+pub use copy::{Copied, CopiedTable, copy_to_postgres};
 pub use database::{Database, DatabaseUrl};
 pub use domain::{Domain, DomainKind, NewDomain};
 pub use dyno::{DesiredDynoState, Dyno};
@@ -56,6 +59,7 @@ pub use login_failure::LoginFailures;
 pub use open::{Store, StoreConfig};
 pub use release::{NewRelease, Order, Release, VersionRange};
 pub use seal::Sealer;
+pub use server::ServerIdentity;
 pub use slug::{NewSlug, Slug};
 pub use source::{NewSource, Source};
 pub use tx::Tx;
@@ -85,6 +89,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         login_failure::STATEMENTS,
         platform::STATEMENTS,
         release::STATEMENTS,
+        server::STATEMENTS,
         setting::STATEMENTS,
         slug::STATEMENTS,
         source::STATEMENTS,

@@ -40,6 +40,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     1 "foundation": "0001_foundation.sql";
     2 "favorites": "0002_favorites.sql";
+    3 "servers": "0003_servers.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

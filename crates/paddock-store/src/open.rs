@@ -3,7 +3,7 @@
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use paddock_core::{AppId, UnixMicros};
 use sqlx::any::{Any, AnyPoolOptions};
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::database::{Database, Engine};
 use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
+use crate::server::{self, ServerIdentity};
 use crate::tx::{Owner, Tx};
 use crate::{migrate, platform, seal};
 
@@ -28,6 +29,8 @@ pub struct StoreConfig {
     pub database: Database,
     /// The master key: `DIR/keys/master` unless the operator keeps it elsewhere. Made at the first start.
     pub master_key_file: PathBuf,
+    /// Who opens it.
+    pub server: ServerIdentity,
 }
 
 /// Durable state. Cheap to clone; all clones share connections.
@@ -37,6 +40,7 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     sealer: Arc<seal::Sealer>,
+    pub(crate) server: Arc<ServerIdentity>,
 }
 
 impl Store {
@@ -47,22 +51,17 @@ impl Store {
     pub async fn open(config: &StoreConfig) -> Result<Self> {
         let database = &config.database;
         let engine = database.engine();
-        let failed = |source: crate::Cause| StoreError::Open { database: database.to_string(), source };
-        if let Database::Sqlite(path) = database {
-            prepare_file(path).map_err(|error| failed(error.into()))?;
-        }
-        sqlx::any::install_default_drivers();
-        let url = database.driver_url().map_err(|problem| failed(problem.into()))?;
+        let failed = |error: sqlx::Error| not_opened(database, error.into());
         // By itself first: a pool would try a broken file again and again, and then not say what was wrong.
-        let mut connection = connect(engine, &url).await.map_err(|error| failed(error.into()))?;
+        let mut connection = connect(database).await?;
         migrate::migrate(&mut connection, engine).await?;
         let sealer = Arc::new(data_key(&mut connection, &config.master_key_file).await?);
-        connection.close().await.map_err(|error| failed(error.into()))?;
-        let writers = pool(engine, engine.writers(), "").connect(&url);
-        let writers = writers.await.map_err(|error| failed(error.into()))?;
-        let readers = pool(engine, READERS, engine.reader_session()).connect(&url);
-        let readers = readers.await.map_err(|error| failed(error.into()))?;
-        Ok(Self { engine, writers, readers, sealer })
+        server::register(&mut connection, &config.server, now()).await?;
+        connection.close().await.map_err(failed)?;
+        let url = database.driver_url().map_err(|problem| not_opened(database, problem.into()))?;
+        let writers = pool(engine, engine.writers(), "").connect(&url).await.map_err(failed)?;
+        let readers = pool(engine, READERS, engine.reader_session()).connect(&url).await.map_err(failed)?;
+        Ok(Self { engine, writers, readers, sealer, server: Arc::new(config.server.clone()) })
     }
 
     /// Closes every connection, after what runs on them has ended.
@@ -108,7 +107,7 @@ impl Store {
     async fn begin_with(&self, owner: Owner, now: UnixMicros) -> Result<Tx> {
         let begin = self.engine.begin();
         let transaction = self.patiently(|| self.writers.begin_with(begin)).await?;
-        Tx::begun(transaction, Arc::clone(&self.sealer), owner, now).await
+        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, owner, now).await
     }
 
     /// Seals secrets for places that have no method here (keys of certificates, credentials).
@@ -160,11 +159,29 @@ fn pool(engine: Engine, connections: u32, session: &'static str) -> AnyPoolOptio
         })
 }
 
-async fn connect(engine: Engine, url: &str) -> sqlx::Result<AnyConnection> {
-    let mut connection = AnyConnection::connect(url).await?;
-    sqlx::raw_sql(engine.session()).execute(&mut connection).await?;
-    sqlx::raw_sql(engine.lock_schema()).execute(&mut connection).await?;
+/// A connection outside the pools, which other servers that start wait for.
+pub(crate) async fn connect(database: &Database) -> Result<AnyConnection> {
+    if let Database::Sqlite(path) = database {
+        prepare_file(path).map_err(|error| not_opened(database, error.into()))?;
+    }
+    sqlx::any::install_default_drivers();
+    let url = database.driver_url().map_err(|problem| not_opened(database, problem.into()))?;
+    let failed = |error: sqlx::Error| not_opened(database, error.into());
+    let engine = database.engine();
+    let mut connection = AnyConnection::connect(&url).await.map_err(failed)?;
+    sqlx::raw_sql(engine.session()).execute(&mut connection).await.map_err(failed)?;
+    sqlx::raw_sql(engine.lock_schema()).execute(&mut connection).await.map_err(failed)?;
     Ok(connection)
+}
+
+/// The machine's clock: for the operator, who may want to know since when a server has been running.
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn not_opened(database: &Database, source: crate::Cause) -> StoreError {
+    StoreError::Open { database: database.to_string(), source }
 }
 
 async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Result<seal::Sealer> {

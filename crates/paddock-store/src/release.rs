@@ -94,7 +94,8 @@ statements! {
     NEWEST = "SELECT * FROM releases WHERE app_id = $1 ORDER BY version DESC LIMIT 1";
     CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
         WHERE apps.id = $1 AND releases.app_id = $1";
-    PENDING = "SELECT * FROM releases WHERE status = 'pending' ORDER BY created_at, id";
+    PENDING = "SELECT * FROM releases WHERE status = 'pending' \
+        AND app_id IN (SELECT id FROM apps WHERE server_id = $1) ORDER BY created_at, id";
     ASCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
         ORDER BY version LIMIT $4";
     DESCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
@@ -120,11 +121,17 @@ reads! {
     newest_release(app_id: AppId) -> one Release: NEWEST [app_id];
     /// The release whose dynos should run.
     current_release(app_id: AppId) -> one Release: CURRENT [app_id];
-    /// Releases of all apps whose release phase waits or runs, oldest first.
-    pending_releases() -> all Release: PENDING [];
 }
 
 impl Store {
+    /// Releases of all apps of this server whose release phase waits or runs, oldest first.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn pending_releases(&self) -> Result<Vec<Release>> {
+        engine::all(&mut *self.reader().await?, PENDING, values![self.server.id]).await
+    }
+
     /// Part of an app's releases, by version.
     ///
     /// # Errors

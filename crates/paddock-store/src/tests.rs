@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use paddock_core::ServerId;
 use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use sqlx::{AnyConnection, Executor as _, Row as _};
+use uuid::Uuid;
 
-use crate::{Database, DatabaseUrl, Store, StoreConfig, app, migrate, platform};
+use crate::{Database, DatabaseUrl, ServerIdentity, Store, StoreConfig, app, migrate, platform};
 
 /// A store and what goes with it.
 struct Opened {
@@ -16,7 +18,13 @@ struct Opened {
 
 async fn open(database: impl FnOnce(&tempfile::TempDir) -> Database, kept: Option<TestDatabase>) -> Opened {
     let folder = tempfile::TempDir::new().unwrap();
-    let config = StoreConfig { database: database(&folder), master_key_file: folder.path().join("master") };
+    let server = ServerIdentity {
+        id: ServerId::from_uuid(Uuid::from_u128(1)),
+        incarnation: Uuid::new_v4().to_string(),
+        known: false,
+    };
+    let master_key_file = folder.path().join("master");
+    let config = StoreConfig { database: database(&folder), master_key_file, server };
     Opened { store: Store::open(&config).await.unwrap(), _folder: folder, _database: kept }
 }
 

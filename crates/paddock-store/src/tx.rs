@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use paddock_core::{AppId, UnixMicros};
+use paddock_core::{AppId, ServerId, UnixMicros};
 use sqlx::any::Any;
 use sqlx::{AnyConnection, Transaction};
 
@@ -29,6 +29,7 @@ pub struct Tx {
     inner: Transaction<'static, Any>,
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) now: UnixMicros,
+    pub(crate) server_id: ServerId,
     generation: i64,
 }
 
@@ -37,10 +38,11 @@ impl Tx {
     pub(crate) async fn begun(
         inner: Transaction<'static, Any>,
         sealer: Arc<Sealer>,
+        server_id: ServerId,
         owner: Owner,
         now: UnixMicros,
     ) -> Result<Self> {
-        let mut tx = Self { inner, sealer, now, generation: 0 };
+        let mut tx = Self { inner, sealer, now, server_id, generation: 0 };
         let bumped = match owner {
             Owner::App(id) => tx.one::<Number>(app::BUMP_GENERATION, values![id]).await?,
             Owner::ObservedApp(id) => tx.one::<Number>(app::LOCK, values![id]).await?,
@@ -72,7 +74,7 @@ impl Tx {
     /// Commits: when this answers, all is on disk. Answers the generation; wake the waiters now.
     ///
     /// # Errors
-    /// `Commit`; then nothing was kept.
+    /// `Commit`; then nothing was kept. `Unavailable` when a server's answer did not come; then all was kept or nothing.
     pub async fn commit(self) -> Result<i64> {
         self.inner.commit().await.map_err(|error| match engine::is_away(&error) {
             true => StoreError::Unavailable(error.into()),

@@ -5,13 +5,16 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use paddock_core::UnixMicros;
-use paddock_store::{Database, Store, StoreConfig, StoreError};
+use paddock_core::{ServerId, UnixMicros};
+use paddock_store::{Database, ServerIdentity, Store, StoreConfig, StoreError};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 fn config(folder: &TempDir, file: &str) -> StoreConfig {
     let database = Database::Sqlite(folder.path().join(file));
-    StoreConfig { database, master_key_file: folder.path().join("keys/master") }
+    let incarnation = Uuid::new_v4().to_string();
+    let server = ServerIdentity { id: ServerId::from_uuid(Uuid::from_u128(1)), incarnation, known: false };
+    StoreConfig { database, master_key_file: folder.path().join("keys/master"), server }
 }
 
 fn mode(path: &Path) -> u32 {

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, UnixMicros};
-use paddock_store::{Database, NewAccount, NewApp, Store, StoreConfig};
+use paddock_core::{AccountId, AppId, ServerId, UnixMicros};
+use paddock_store::{Database, NewAccount, NewApp, ServerIdentity, Store, StoreConfig};
 use uuid::Uuid;
 
 const ROUNDS: usize = 5;
@@ -41,6 +41,11 @@ fn config(folder: &Path) -> StoreConfig {
     StoreConfig {
         database: Database::Sqlite(folder.join("db/paddock.sqlite")),
         master_key_file: folder.join("keys/master"),
+        server: ServerIdentity {
+            id: ServerId::from_uuid(Uuid::from_u128(1)),
+            incarnation: Uuid::new_v4().to_string(),
+            known: false,
+        },
     }
 }
 

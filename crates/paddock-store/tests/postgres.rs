@@ -1,13 +1,22 @@
 //! What a PostgreSQL server does that a file does not: several servers start at once, it restarts, it is not there.
 
-use paddock_core::UnixMicros;
-use paddock_store::{Database, DatabaseUrl, Store, StoreConfig, StoreError};
+#![expect(clippy::unwrap_used, reason = "what prepares a test fails it")]
+
+use paddock_core::stack::Stack;
+use paddock_core::{AccountId, AppId, ServerId, UnixMicros};
+use paddock_store::{
+    Copied, Database, DatabaseUrl, NewAccount, NewApp, ServerIdentity, Store, StoreConfig, StoreError,
+    copy_to_postgres,
+};
 use paddock_testkit::postgres::PostgresServer;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 fn config(folder: &TempDir, url: &str) -> StoreConfig {
     let database = Database::Postgres(DatabaseUrl::new(url));
-    StoreConfig { database, master_key_file: folder.path().join("keys/master") }
+    let incarnation = Uuid::new_v4().to_string();
+    let server = ServerIdentity { id: ServerId::from_uuid(Uuid::from_u128(1)), incarnation, known: false };
+    StoreConfig { database, master_key_file: folder.path().join("keys/master"), server }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,4 +84,88 @@ async fn a_server_that_stays_away_is_an_error_in_time() {
     assert!(asked.elapsed() < std::time::Duration::from_secs(15));
     server.start_again();
     store.platform_generation().await.unwrap();
+}
+
+fn on_sqlite(folder: &TempDir) -> StoreConfig {
+    let database = Database::Sqlite(folder.path().join("db/paddock.sqlite"));
+    StoreConfig { database, ..config(folder, "") }
+}
+
+/// An app with a release, config vars and an event, and an event that was deleted since.
+async fn fill(store: &Store) {
+    let owner_id = AccountId::from_uuid(Uuid::now_v7());
+    let mut tx = store.begin_platform(UnixMicros(1)).await.unwrap();
+    let account = NewAccount { id: owner_id, email: "a@x.test".into(), name: None, password_hash: None };
+    tx.create_account(&account).await.unwrap();
+    let id = AppId::from_uuid(Uuid::now_v7());
+    let name = "first".parse().unwrap();
+    tx.create_app(&NewApp { id, name, owner_id, stack: Stack::Host }).await.unwrap();
+    tx.set_config(id, &[("SECRET".to_owned(), "s3cr3t".to_owned())].into()).await.unwrap();
+    for _ in 0..3 {
+        tx.event(Some(id), "app.create", "{\"name\": \"f\u{fc}r\"}").await.unwrap();
+    }
+    tx.record_login_failure("a@x.test", "10.0.0.1").await.unwrap();
+    tx.record_login_failure("a@x.test", "10.0.0.1").await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_has_everything_and_goes_on_where_sqlite_ended() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let (database, folder) = (server.database(), TempDir::new().unwrap());
+    let sqlite = on_sqlite(&folder);
+    let store = Store::open(&sqlite).await.unwrap();
+    fill(&store).await;
+    let before = (store.apps().await.unwrap(), store.events_since(0, 100).await.unwrap());
+    store.close().await;
+
+    let Database::Sqlite(file) = &sqlite.database else { unreachable!() };
+    let url = DatabaseUrl::new(database.url());
+    let mut told = Vec::new();
+    let copied = copy_to_postgres(file, &url, &sqlite.server, |table| told.push(table.name.clone())).await;
+    let Copied::Now(tables) = copied.unwrap() else { panic!("nothing was there before") };
+    let rows = |name: &str| tables.iter().find(|table| table.name == name).unwrap().rows;
+    assert_eq!((rows("apps"), rows("events"), rows("login_failures"), rows("config")), (1, 3, 2, 1));
+    assert_eq!(told.len(), tables.len());
+
+    let mut postgres = config(&folder, database.url());
+    postgres.server.known = true;
+    let again = copy_to_postgres(file, &url, &sqlite.server, |_| {}).await.unwrap();
+    assert_eq!(again, Copied::Before(tables), "a copy whose end was not noted is found complete");
+    let store = Store::open(&postgres).await.unwrap();
+    assert_eq!((store.apps().await.unwrap(), store.events_since(0, 100).await.unwrap()), before);
+    let app = &before.0[0];
+    assert_eq!(store.config_vars(app.id).await.unwrap()["SECRET"], "s3cr3t");
+    let mut tx = store.begin_for_app(app.id, UnixMicros(2)).await.unwrap();
+    assert_eq!(tx.event(Some(app.id), "app.update", "{}").await.unwrap(), 4);
+    tx.commit().await.unwrap();
+
+    let refused = copy_to_postgres(file, &url, &sqlite.server, |_| {}).await;
+    assert!(matches!(refused, Err(StoreError::CopyTarget(_))), "{refused:?}");
+}
+
+/// A text that PostgreSQL does not take: nothing of the copy is kept, and it can be done again.
+#[tokio::test]
+async fn a_copy_that_fails_leaves_the_target_empty() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let (database, folder) = (server.database(), TempDir::new().unwrap());
+    let sqlite = on_sqlite(&folder);
+    let store = Store::open(&sqlite).await.unwrap();
+    fill(&store).await;
+    let mut tx = store.begin_platform(UnixMicros(3)).await.unwrap();
+    let refused = tx.event(None, "nul", "a\0b").await;
+    assert!(matches!(refused, Err(StoreError::NulInText)), "{refused:?}");
+    drop(tx);
+    store.close().await;
+    let Database::Sqlite(file) = &sqlite.database else { unreachable!() };
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let sql = "INSERT INTO events (kind, payload, created_at) VALUES ('nul', 'a' || char(0) || 'b', 1)";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let url = DatabaseUrl::new(database.url());
+    let failed = copy_to_postgres(file, &url, &sqlite.server, |_| {}).await.unwrap_err();
+    assert!(matches!(&failed, StoreError::Copy { what, .. } if what == "events"), "{failed:?}");
+    assert_eq!(database.sql("SELECT count(*) FROM accounts").trim(), "0");
+    assert_eq!(database.sql("SELECT generation FROM platform").trim(), "0");
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use paddock_store::{Database, DatabaseUrl};
+use paddock_core::ServerId;
+use paddock_store::{Database, DatabaseUrl, ServerIdentity};
 
 use crate::commands::serve::StartError;
 use crate::paths::Paths;
@@ -86,16 +87,44 @@ pub(crate) fn choose(paths: &Paths, url: Option<DatabaseUrl>) -> Result<Database
     }
 }
 
-/// Remembers that the state is on a PostgreSQL server from now on.
-pub(crate) fn note(paths: &Paths, url: &DatabaseUrl) -> std::io::Result<()> {
-    let file = note_file(paths);
+/// An error where the state is on a PostgreSQL server already: what SQLite has is of the past.
+pub(crate) fn not_moved(paths: &Paths) -> Result<(), StartError> {
+    match std::fs::read_to_string(note_file(paths)) {
+        Ok(url) => Err(format!("the state of {} is in {} already", paths.data.display(), url.trim()).into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Who this data folder is in its database; made at its first start.
+pub(crate) fn identity(paths: &Paths) -> Result<ServerIdentity, StartError> {
+    let file = paths.data.join("server-id");
+    let id = match std::fs::read_to_string(&file) {
+        Ok(text) => text.trim().parse().map_err(|_| format!("{} holds no id of a server", file.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = ServerId::from_uuid(uuid::Uuid::new_v4());
+            keep_file(&file, &format!("{id}\n"))?;
+            id
+        }
+        Err(error) => return Err(format!("could not read {}: {error}", file.display()).into()),
+    };
+    let incarnation = uuid::Uuid::new_v4().to_string();
+    Ok(ServerIdentity { id, incarnation, known: note_file(paths).exists() })
+}
+
+/// A whole file or none, on disk when this answers.
+fn keep_file(file: &Path, text: &str) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let new = file.with_extension("new");
-    std::fs::write(&new, format!("{url}\n"))?;
+    std::fs::write(&new, text)?;
     std::fs::File::open(&new)?.sync_all()?;
-    std::fs::rename(&new, &file)?;
+    std::fs::rename(&new, file)?;
     std::fs::File::open(folder)?.sync_all()
+}
+
+/// Remembers that the state is on a PostgreSQL server from now on.
+pub(crate) fn note(paths: &Paths, url: &DatabaseUrl) -> std::io::Result<()> {
+    keep_file(&note_file(paths), &format!("{url}\n"))
 }
 
 #[cfg(test)]

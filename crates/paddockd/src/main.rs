@@ -38,6 +38,8 @@ enum Command {
     Env(commands::env::EnvArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),
+    /// Move the state of a stopped server from SQLite to PostgreSQL
+    Database(commands::database::DatabaseCommand),
     /// Check what this machine has and say what is missing
     Doctor(commands::doctor::DoctorArgs),
 }
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Env(args) => args.run(),
         Command::Stop(args) => args.run(),
+        Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),
     }
 }

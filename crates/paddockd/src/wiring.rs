@@ -107,7 +107,8 @@ fn linux_config(
 pub(crate) async fn open_store(paths: &Paths, url: Option<DatabaseUrl>) -> Result<Store, StartError> {
     let database = database::choose(paths, url.clone())?;
     let master_key_file = paths.data.join("keys/master");
-    let store = Store::open(&StoreConfig { database, master_key_file }).await?;
+    let store =
+        Store::open(&StoreConfig { database, master_key_file, server: database::identity(paths)? }).await?;
     if let Some(url) = url {
         database::note(paths, &url)?;
     }

@@ -19,12 +19,12 @@ use paddock_control::reconcile::output::OutputReconciler;
 use paddock_control::{Clock, Control, ControlConfig, Parts, jobs};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
-use paddock_core::{SlugId, UnixMicros};
+use paddock_core::{ServerId, SlugId, UnixMicros};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
-use paddock_store::{Database, DatabaseUrl, NewSlug, Store, StoreConfig};
+use paddock_store::{Database, DatabaseUrl, NewSlug, ServerIdentity, Store, StoreConfig};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use serde_json::{Value, json};
@@ -64,6 +64,48 @@ fn on_postgres() -> bool {
     env!("CARGO_CRATE_NAME") == "api_postgres"
 }
 
+/// What stays of a server between two of its processes: its data folder, its database, its containers.
+#[derive(Clone)]
+pub(crate) struct Place {
+    folder: Arc<TempDir>,
+    database: Option<Arc<TestDatabase>>,
+    runtime: FakeRuntime,
+    number: u128,
+}
+
+impl Place {
+    /// A new server; servers of one database have different numbers.
+    pub(crate) fn new(database: Option<Arc<TestDatabase>>, number: u128) -> Self {
+        Self { folder: Arc::new(tempfile::tempdir().unwrap()), database, runtime: FakeRuntime::new(), number }
+    }
+
+    /// A second server on the database of this one, which is given the master key as an operator would.
+    #[allow(dead_code, reason = "several servers share a database on PostgreSQL alone")]
+    pub(crate) fn beside(&self) -> Self {
+        let other = Self::new(self.database.clone(), self.number + 1);
+        std::fs::create_dir(other.folder.path().join("keys")).unwrap();
+        let key = "keys/master";
+        std::fs::copy(self.folder.path().join(key), other.folder.path().join(key)).unwrap();
+        other
+    }
+
+    fn config(&self) -> StoreConfig {
+        let data = self.folder.path();
+        StoreConfig {
+            database: match &self.database {
+                Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
+                None => Database::Sqlite(data.join("db/paddock.sqlite")),
+            },
+            master_key_file: data.join("keys/master"),
+            server: ServerIdentity {
+                id: ServerId::from_uuid(Uuid::from_u128(self.number)),
+                incarnation: Uuid::new_v4().to_string(),
+                known: false,
+            },
+        }
+    }
+}
+
 /// A server with two accounts: the owner, whose token calls carry, and a stranger.
 pub(crate) struct TestPaddock {
     pub(crate) control: Arc<Control>,
@@ -77,8 +119,8 @@ pub(crate) struct TestPaddock {
     rendezvous: PathBuf,
     stop: CancellationToken,
     server: Option<JoinHandle<()>>,
-    _database: Option<TestDatabase>,
-    _folder: TempDir,
+    #[allow(dead_code, reason = "started again on PostgreSQL alone; goes with the server everywhere")]
+    pub(crate) place: Place,
 }
 
 impl Drop for TestPaddock {
@@ -89,36 +131,52 @@ impl Drop for TestPaddock {
 
 impl TestPaddock {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().to_owned();
-        let runtime = FakeRuntime::new();
+        let server = if on_postgres() { PostgresServer::shared() } else { None };
+        let database = server.map(|server| Arc::new(server.database()));
+        Self::start_with_accounts(Place::new(database, 1)).await
+    }
+
+    /// A server on an empty database.
+    pub(crate) async fn start_with_accounts(place: Place) -> Self {
+        let paddock = Self::open(place).await;
+        for email in [OWNER, STRANGER] {
+            paddock.control.create_account(email, None, PASSWORD).await.unwrap();
+        }
+        paddock.with_tokens().await
+    }
+
+    #[allow(dead_code, reason = "several servers share a database on PostgreSQL alone")]
+    /// Another process of a server, or another server of a database that has accounts.
+    pub(crate) async fn start_at(place: Place) -> Self {
+        Self::open(place).await.with_tokens().await
+    }
+
+    async fn with_tokens(mut self) -> Self {
+        self.token = self.log_in(OWNER).await;
+        self.stranger = self.log_in(STRANGER).await;
+        self
+    }
+
+    async fn open(place: Place) -> Self {
+        let data = place.folder.path().to_owned();
         let clock = Arc::new(TestClock::default());
         let outputs = Arc::new(OutputLogs::open(data.join("outputs")).unwrap());
-        let server = if on_postgres() { PostgresServer::shared() } else { None };
-        let database = server.map(|server| server.database());
-        let config = StoreConfig {
-            database: match &database {
-                Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
-                None => Database::Sqlite(data.join("db/paddock.sqlite")),
-            },
-            master_key_file: data.join("keys/master"),
-        };
-        let store = Store::open(&config).await.unwrap();
-        let port: Arc<dyn Runtime> = Arc::new(runtime.clone());
+        let store = Store::open(&place.config()).await.unwrap();
+        let port: Arc<dyn Runtime> = Arc::new(place.runtime.clone());
         let parts = parts(&data, store.clone(), port, outputs.clone(), clock.clone());
         let control = Arc::new(Control::new(parts));
         let (socket, rendezvous) = (data.join("serve.sock"), data.join("rendezvous.sock"));
+        for left in [&socket, &rendezvous] {
+            let _ = std::fs::remove_file(left);
+        }
         let stop = CancellationToken::new();
         let api = Arc::new(Api::new(control.clone()));
         let server = tokio::spawn(serve(UnixListener::bind(&socket).unwrap(), api.clone(), stop.clone()));
         tokio::spawn(serve_rendezvous(UnixListener::bind(&rendezvous).unwrap(), api, stop.clone()));
-        for email in [OWNER, STRANGER] {
-            control.create_account(email, None, PASSWORD).await.unwrap();
-        }
-        let mut paddock = Self {
+        Self {
             control,
             store,
-            runtime,
+            runtime: place.runtime.clone(),
             outputs,
             clock,
             token: String::new(),
@@ -127,25 +185,26 @@ impl TestPaddock {
             rendezvous,
             stop,
             server: Some(server),
-            _database: database,
-            _folder: folder,
-        };
-        paddock.token = paddock.log_in(OWNER).await;
-        paddock.stranger = paddock.log_in(STRANGER).await;
-        paddock
+            place,
+        }
     }
 
     /// As [`Self::start`], with everything that acts by itself: jobs, formation, output; and web dynos that listen.
     pub(crate) async fn start_alive() -> Self {
         let paddock = Self::start().await;
-        let (control, stop) = (paddock.control.clone(), paddock.stop.clone());
+        paddock.act_by_itself();
+        paddock
+    }
+
+    /// Starts jobs, formation, output; and web dynos listen.
+    pub(crate) fn act_by_itself(&self) {
+        let (control, stop) = (self.control.clone(), self.stop.clone());
         let formation = FormationReconciler::new(control.clone());
         tokio::spawn(keep_true(formation, control.wakes.dynos.listen(), stop.clone()));
         let output = OutputReconciler::new(control.clone());
         tokio::spawn(keep_true(output, control.wakes.output.listen(), stop.clone()));
-        tokio::spawn(jobs::run(control.clone(), "test".to_owned(), stop.clone()));
-        tokio::spawn(let_web_dynos_listen(paddock.runtime.clone(), control, stop));
-        paddock
+        tokio::spawn(jobs::run(control.clone(), Uuid::new_v4().to_string(), stop.clone()));
+        tokio::spawn(let_web_dynos_listen(self.runtime.clone(), control, stop));
     }
 
     /// Logs in by password, as the official client does; a new token.

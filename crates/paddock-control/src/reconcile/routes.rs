@@ -118,7 +118,10 @@ impl Control {
             proxy_form: self.proxy_form.route(),
         };
         for domain in self.store.all_domains().await? {
-            table.hosts.insert(domain.hostname, domain.app_id.to_string());
+            // Domains of apps on other servers of this database are theirs to route.
+            if apps.iter().any(|app| app.id == domain.app_id) {
+                table.hosts.insert(domain.hostname, domain.app_id.to_string());
+            }
         }
         for app in apps {
             let formation = self.store.formation(app.id).await?;

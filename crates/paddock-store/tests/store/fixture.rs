@@ -4,10 +4,10 @@ use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoSize, DynoState};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, BuildId, DynoId, ReleaseId, SlugId, UnixMicros};
+use paddock_core::{AccountId, AppId, BuildId, DynoId, ReleaseId, ServerId, SlugId, UnixMicros};
 use paddock_store::{
     App, Database, DatabaseUrl, DesiredDynoState, Dyno, NewAccount, NewApp, NewBuild, NewRelease, NewSlug,
-    Release, SourceKind, Store, StoreConfig,
+    Release, ServerIdentity, SourceKind, Store, StoreConfig,
 };
 use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use tempfile::TempDir;
@@ -99,12 +99,18 @@ impl Fixture {
     }
 }
 
+/// One of the servers that share a database.
+pub(crate) fn server(number: u128) -> ServerIdentity {
+    let incarnation = Uuid::new_v4().to_string();
+    ServerIdentity { id: ServerId::from_uuid(Uuid::from_u128(number)), incarnation, known: false }
+}
+
 fn config(folder: &TempDir, database: Option<&TestDatabase>) -> StoreConfig {
     let database = match database {
         Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
         None => Database::Sqlite(folder.path().join("db/paddock.sqlite")),
     };
-    StoreConfig { database, master_key_file: folder.path().join("keys/master") }
+    StoreConfig { database, master_key_file: folder.path().join("keys/master"), server: server(1) }
 }
 
 /// A piece of a dump: the bytes that it begins with, where they are written as hexadecimal digits, then the rest.

@@ -115,10 +115,11 @@ async fn a_job_that_failed_says_why_until_it_is_purged() {
 }
 
 #[tokio::test]
-async fn leases_of_a_dead_server_pass_at_once() {
+async fn leases_of_a_dead_process_pass_at_once() {
     let t = Fixture::new().await;
-    enqueue(&t, "build", None).await;
-    enqueue(&t, "build", None).await;
+    let app = t.app("first").await;
+    enqueue(&t, "build", Some(app.id)).await;
+    enqueue(&t, "build", Some(app.id)).await;
     t.store.claim_job(None, "dead", NOW, LEASE).await.unwrap().unwrap();
     t.store.claim_job(None, "alive", NOW, LEASE).await.unwrap().unwrap();
     assert_eq!(t.store.expire_leases_of_others("alive").await.unwrap(), 1);

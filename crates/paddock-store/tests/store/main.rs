@@ -13,3 +13,4 @@ mod open;
 mod record;
 mod release;
 mod seal;
+mod server;

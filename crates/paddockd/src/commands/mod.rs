@@ -1,5 +1,6 @@
 //! The commands of `paddockd`, one file each.
 
+pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod serve;

@@ -197,7 +197,7 @@ fn closed_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// One server at a time for a data directory: the kernel lets go of the lock however we end.
-fn take_lock(path: &Path) -> Result<std::fs::File, StartError> {
+pub(crate) fn take_lock(path: &Path) -> Result<std::fs::File, StartError> {
     let mut file =
         std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
     if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {

@@ -1,0 +1,76 @@
+//! The servers that share this database. An app belongs to the one in whose data folder its slugs and dynos are.
+
+use paddock_core::{ServerId, UnixMicros};
+use sqlx::AnyConnection;
+
+use crate::Store;
+use crate::engine::{self, Number, statements, values};
+use crate::error::{Result, StoreError};
+
+/// Which server opens the store.
+#[derive(Debug, Clone)]
+pub struct ServerIdentity {
+    /// The id of its data folder.
+    pub id: ServerId,
+    /// Differs with each start.
+    pub incarnation: String,
+    /// Whether it has used this very database before; then it is an error if the database does not know it.
+    pub known: bool,
+}
+
+statements! {
+    IS_KNOWN = "SELECT COUNT(*) AS number FROM servers WHERE id = $1";
+    REGISTER = "INSERT INTO servers (id, incarnation, started_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (id) DO UPDATE SET incarnation = excluded.incarnation, started_at = excluded.started_at";
+    REGISTER_FIRST = "INSERT INTO servers (id, incarnation, started_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (id) DO NOTHING";
+    ADOPT_APPS = "UPDATE apps SET server_id = $1 WHERE server_id IS NULL";
+    ADOPT_DELETED = "UPDATE deleted_apps SET server_id = $1 WHERE server_id IS NULL";
+    IS_NEWEST = "SELECT COUNT(*) AS number FROM servers WHERE id = $1 AND incarnation = $2";
+}
+
+/// Notes that this server uses the database from now on, and that apps which had no server yet are its own.
+pub(crate) async fn register(
+    connection: &mut AnyConnection,
+    server: &ServerIdentity,
+    now: UnixMicros,
+) -> Result<()> {
+    let known = engine::one::<Number>(connection, IS_KNOWN, values![server.id]).await?;
+    if server.known && known.is_none_or(|Number(count)| count == 0) {
+        return Err(StoreError::UnknownServer(server.id));
+    }
+    let incarnation = server.incarnation.as_str();
+    engine::execute(connection, REGISTER, values![server.id, incarnation, now]).await?;
+    adopt_apps(connection, server).await
+}
+
+/// The same for a database that is only copied: a server that has registered stays as it is.
+pub(crate) async fn adopt(connection: &mut AnyConnection, server: &ServerIdentity) -> Result<()> {
+    let values = values![server.id, server.incarnation.as_str(), UnixMicros(0)];
+    engine::execute(connection, REGISTER_FIRST, values).await?;
+    adopt_apps(connection, server).await
+}
+
+async fn adopt_apps(connection: &mut AnyConnection, server: &ServerIdentity) -> Result<()> {
+    engine::execute(connection, ADOPT_APPS, values![server.id]).await?;
+    engine::execute(connection, ADOPT_DELETED, values![server.id]).await.map(drop)
+}
+
+impl Store {
+    /// The server that opened this store.
+    #[must_use]
+    pub fn server_id(&self) -> ServerId {
+        self.server.id
+    }
+
+    /// Whether no process of the same server has started since: one that was succeeded, because its data folder was
+    /// copied, must end.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn is_newest_incarnation(&self) -> Result<bool> {
+        let values = values![self.server.id, self.server.incarnation.as_str()];
+        let found = engine::one::<Number>(&mut *self.reader().await?, IS_NEWEST, values).await?;
+        Ok(found.is_some_and(|Number(count)| count > 0))
+    }
+}
