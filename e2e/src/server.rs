@@ -26,6 +26,8 @@ pub struct Server {
     listen: Ipv4Addr,
     port: u16,
     arguments: Vec<String>,
+    /// A program with arguments that runs what follows them, such as `env NAME=VALUE`; empty for none.
+    wrapper: Vec<String>,
     child: Option<Child>,
     environment: BTreeMap<String, String>,
     announced: Vec<String>,
@@ -47,7 +49,7 @@ impl Server {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Server {
-        Server::start_on(Ipv4Addr::LOCALHOST, arguments)
+        Server::start_prepared(Ipv4Addr::LOCALHOST, &[], arguments, |_| ())
     }
 
     /// Starts a server that clients on other machines may use as their proxy.
@@ -56,10 +58,52 @@ impl Server {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start_for_other_machines() -> Server {
-        Server::start_on(Ipv4Addr::UNSPECIFIED, &["--proxy-form"])
+        Server::start_prepared(Ipv4Addr::UNSPECIFIED, &[], &["--proxy-form"], |_| ())
     }
 
-    fn start_on(listen: Ipv4Addr, arguments: &[&str]) -> Server {
+    /// Starts a server by another program that becomes it, such as `env` or `setpriv`.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    pub fn start_under(wrapper: &[&str], arguments: &[&str]) -> Server {
+        Server::start_prepared(Ipv4Addr::LOCALHOST, wrapper, arguments, |_| ())
+    }
+
+    /// Starts a server on a data folder that a backup was restored into; the arguments are those of `restore` and of
+    /// `serve` alike.
+    ///
+    /// # Panics
+    /// When it cannot be restored or does not come up.
+    #[must_use]
+    pub fn restored(backup: &Path, arguments: &[&str]) -> Server {
+        Server::start_prepared(Ipv4Addr::LOCALHOST, &[], arguments, |data| {
+            Server::restore(backup, data, arguments).succeeded();
+        })
+    }
+
+    /// The program under test with any arguments, where there is no server.
+    #[must_use]
+    pub fn bare(arguments: &[&str]) -> Command {
+        let mut program = Command::new(paddockd());
+        program.args(arguments);
+        program
+    }
+
+    /// Runs `paddockd restore`.
+    #[must_use]
+    pub fn restore(backup: &Path, data: &Path, arguments: &[&str]) -> crate::Outcome {
+        let mut program = Command::new(paddockd());
+        program.arg("restore").arg("--from").arg(backup).arg("--data").arg(data).args(arguments);
+        run(program, b"", Duration::from_secs(120))
+    }
+
+    fn start_prepared(
+        listen: Ipv4Addr,
+        wrapper: &[&str],
+        arguments: &[&str],
+        prepare: impl FnOnce(&Path),
+    ) -> Server {
         let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
         // Routers and git run as users of their own and must be able to pass.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
@@ -69,10 +113,12 @@ impl Server {
             listen,
             port: free_port(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            wrapper: wrapper.iter().map(|argument| (*argument).to_owned()).collect(),
             child: None,
             environment: BTreeMap::new(),
             announced: Vec::new(),
         };
+        prepare(&server.data());
         server.launch();
         let made = Leftovers::of(&instance_letters(&server.data()), &server.data());
         assert!(
@@ -222,7 +268,14 @@ impl Server {
     /// When the program cannot be started.
     pub fn spawn_serve(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new(&self.program);
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command.arg("serve").arg("--data").arg(self.data());
         command
             .args(["--listen", &format!("{}:{}", self.listen, self.port), "--domain", DOMAIN])

@@ -155,13 +155,13 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     },
     Exclusive {
         name: "tar",
-        owners: &["paddock-build", "paddock-images"],
-        reason: "archives are read by the converter (images) and by the unpacking of sources (build)",
+        owners: &["paddock-build", "paddock-control", "paddock-images"],
+        reason: "archives are read by the converter (images), the unpacking of sources (build) and backups (control)",
     },
     Exclusive {
         name: "flate2",
-        owners: &["paddock-build", "paddock-images"],
-        reason: "archives are read by the converter (images) and by the unpacking of sources (build)",
+        owners: &["paddock-build", "paddock-control", "paddock-images"],
+        reason: "archives are read by the converter (images), the unpacking of sources (build) and backups (control)",
     },
     Exclusive {
         name: "toml",

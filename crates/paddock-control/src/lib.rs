@@ -3,11 +3,13 @@
 //! * one file per noun (`app`, `config_var`, `release` …): what the API does, thin and synchronous;
 //! * [`jobs`]: what ends (builds, release phases), as rows that a crash resumes or fails;
 //! * [`reconcile`]: what must stay so (formations, routes, output, garbage), with pure planners in core;
+//! * [`backup`]: the whole data directory in one file, and back;
 //! * [`router_link`]: the connection to the router; [`certificate_authority`]: the platform's own certificates.
 //!
 //! Control depends on the runtime *port*, never on a backend, and nothing here reads the environment.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use paddock_build::Builder;
@@ -16,7 +18,7 @@ use paddock_core::{ContainerId, UnixMicros};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
-use paddock_store::Store;
+use paddock_store::{Store, StoreError};
 use paddock_telemetry::{LogPlane, OutputLogs};
 
 use crate::router_link::RouterLink;
@@ -26,6 +28,7 @@ pub mod account;
 mod actor;
 pub mod app;
 pub mod authorization;
+pub mod backup;
 mod bootstrap;
 pub mod build;
 pub mod buildpack_installation;
@@ -49,6 +52,7 @@ pub mod jobs;
 mod label;
 mod launch;
 pub mod log_session;
+mod metrics;
 pub mod output;
 mod platform_log;
 pub mod platform_status;
@@ -99,6 +103,15 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What becomes of the key that secrets are sealed with when the master key, which wraps it, is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataKey {
+    /// It stays.
+    Kept,
+    /// Every secret is sealed again with another.
+    Replaced,
+}
+
 /// The control plane. Cheap to share behind an [`Arc`]; every use case takes an [`Actor`] and checks it first.
 pub struct Control {
     pub(crate) config: ControlConfig,
@@ -119,6 +132,9 @@ pub struct Control {
     pub(crate) stopping: Mutex<HashSet<ContainerId>>,
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
+    pub(crate) numbers: metrics::Numbers,
+    /// Held by who removes what nobody can reach any more, and by who needs it to stay.
+    pub(crate) garbage: tokio::sync::Mutex<()>,
     /// Clients of attached one-off dynos.
     pub(crate) clients: clients::Clients,
     pub(crate) proxy_form: proxy_form::Offer,
@@ -148,6 +164,8 @@ impl Control {
             stopping: Default::default(),
             cancels: Default::default(),
             stream_key: Default::default(),
+            numbers: Default::default(),
+            garbage: Default::default(),
             clients: Default::default(),
             proxy_form: Default::default(),
             wakes: Default::default(),
@@ -198,6 +216,32 @@ impl Control {
             let _ = tokio::time::timeout(pause, self.runtime.changed()).await;
         }
         Ok(())
+    }
+
+    /// Makes a new master key, in the place of the old one or in `new_file`, and if asked for a new data key; how many
+    /// values were sealed again. No backup is made meanwhile.
+    ///
+    /// # Errors
+    /// When a key file or the database could not be written; asking again goes on.
+    pub async fn rotate_keys(
+        &self,
+        master_key_file: &Path,
+        new_file: Option<&Path>,
+        data_key: DataKey,
+    ) -> std::result::Result<Option<u64>, StoreError> {
+        if data_key == DataKey::Replaced && self.store.is_shared() {
+            let doing = "replace the data key while servers run";
+            let instead = "Stop every server that uses this database, then ask again with --database-url";
+            return Err(StoreError::OnServer { doing, instead });
+        }
+        let _one_at_a_time = self.garbage.lock().await;
+        self.store.rotate_master_key(master_key_file, new_file).await?;
+        match data_key {
+            DataKey::Kept => Ok(None),
+            DataKey::Replaced => {
+                self.store.rotate_data_key(new_file.unwrap_or(master_key_file)).await.map(Some)
+            }
+        }
     }
 
     /// Closes the store, after everything that uses it has ended.

@@ -15,7 +15,7 @@ statements! {
         ON CONFLICT (app_id) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at";
 }
 
-fn current_place(app_id: AppId) -> String {
+pub(crate) fn current_place(app_id: AppId) -> String {
     format!("config:{app_id}:current")
 }
 

@@ -129,7 +129,7 @@ statements! {
     DELETE = "DELETE FROM dynos WHERE id = $1";
 }
 
-fn env_place(app_id: AppId, id: DynoId) -> String {
+pub(crate) fn env_place(app_id: AppId, id: DynoId) -> String {
     format!("dyno-env:{app_id}:{id}")
 }
 

@@ -91,6 +91,14 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    /// It is not ours to do where the database is on a server of its own.
+    #[error("could not {doing}: the state is on a PostgreSQL server. {instead}")]
+    OnServer {
+        /// What was asked for.
+        doing: &'static str,
+        /// What the operator does instead.
+        instead: &'static str,
+    },
     /// The master key could not be read or made.
     #[error("could not read or make the master key {path}")]
     MasterKey {

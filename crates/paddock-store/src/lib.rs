@@ -16,6 +16,7 @@ mod buildpack;
 mod collaborator;
 mod config;
 mod copy;
+mod count;
 mod database;
 mod domain;
 mod dyno;
@@ -26,6 +27,7 @@ mod favorite;
 mod feature;
 mod formation;
 mod job;
+mod keys;
 mod log_session;
 mod login_failure;
 mod migrate;
@@ -36,7 +38,9 @@ pub mod seal;
 mod server;
 mod setting;
 mod slug;
+mod snapshot;
 mod source;
+mod statistics;
 mod tx;
 
 pub use account::{Account, NewAccount};
@@ -45,6 +49,7 @@ pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use copy::{Copied, CopiedTable, copy_to_postgres};
+pub use count::{Count, Counted, OpenJobs};
 pub use database::{Database, DatabaseUrl};
 pub use domain::{Domain, DomainKind, NewDomain};
 pub use dyno::{DesiredDynoState, Dyno};
@@ -61,7 +66,9 @@ pub use release::{NewRelease, Order, Release, VersionRange};
 pub use seal::Sealer;
 pub use server::ServerIdentity;
 pub use slug::{NewSlug, Slug};
+pub use snapshot::WritesHeld;
 pub use source::{NewSource, Source};
+pub use statistics::Statistics;
 pub use tx::Tx;
 
 /// SHA-256 of a secret: what is stored of tokens and one-purpose URLs.
@@ -78,6 +85,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         buildpack::STATEMENTS,
         collaborator::STATEMENTS,
         config::STATEMENTS,
+        count::STATEMENTS,
         domain::STATEMENTS,
         dyno::STATEMENTS,
         event::STATEMENTS,
@@ -85,6 +93,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         feature::STATEMENTS,
         formation::STATEMENTS,
         job::STATEMENTS,
+        keys::STATEMENTS,
         log_session::STATEMENTS,
         login_failure::STATEMENTS,
         platform::STATEMENTS,

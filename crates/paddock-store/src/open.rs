@@ -15,8 +15,9 @@ use crate::database::{Database, Engine};
 use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
 use crate::server::{self, ServerIdentity};
+use crate::statistics::{Counters, Statistics, Turn};
 use crate::tx::{Owner, Tx};
-use crate::{migrate, platform, seal};
+use crate::{keys, migrate, platform, seal};
 
 const READERS: u32 = 4;
 /// How soon a database that is away is tried again.
@@ -41,6 +42,7 @@ pub struct Store {
     readers: AnyPool,
     sealer: Arc<seal::Sealer>,
     pub(crate) server: Arc<ServerIdentity>,
+    counters: Arc<Counters>,
 }
 
 impl Store {
@@ -61,7 +63,7 @@ impl Store {
         let url = database.driver_url().map_err(|problem| not_opened(database, problem.into()))?;
         let writers = pool(engine, engine.writers(), "").connect(&url).await.map_err(failed)?;
         let readers = pool(engine, READERS, engine.reader_session()).connect(&url).await.map_err(failed)?;
-        Ok(Self { engine, writers, readers, sealer, server: Arc::new(config.server.clone()) })
+        Ok(Self { engine, writers, readers, sealer, server: Arc::new(config.server.clone()), counters: Arc::default() })
     }
 
     /// Closes every connection, after what runs on them has ended.
@@ -105,15 +107,27 @@ impl Store {
     }
 
     async fn begin_with(&self, owner: Owner, now: UnixMicros) -> Result<Tx> {
-        let begin = self.engine.begin();
+        let (begin, asked) = (self.engine.begin(), Instant::now());
         let transaction = self.patiently(|| self.writers.begin_with(begin)).await?;
-        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, owner, now).await
+        let turn = Turn::begin(Arc::clone(&self.counters), asked.into_std());
+        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, owner, now).await
+    }
+
+    /// What was done since it was opened.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.counters.read()
     }
 
     /// Seals secrets for places that have no method here (keys of certificates, credentials).
     #[must_use]
     pub fn sealer(&self) -> &seal::Sealer {
         &self.sealer
+    }
+
+    /// What the database is.
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// A writing connection, for a change that is one statement.
@@ -185,18 +199,14 @@ fn not_opened(database: &Database, source: crate::Cause) -> StoreError {
 }
 
 async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Result<seal::Sealer> {
-    if read_data_key(connection).await?.is_none() {
-        let wrapped = seal::wrap_new_data_key(master_key_file)?;
+    let row = engine::one::<Sealed>(connection, platform::DATA_KEY, values![]).await?;
+    if row.and_then(|Sealed(wrapped)| wrapped).is_none() {
+        let master = seal::Master::read_or_make(master_key_file)?;
+        let wrapped = master.wrap(&seal::new_data_key()?)?;
+        // Another process may be first; what is read then is its key.
         engine::execute(connection, platform::SET_DATA_KEY, values![wrapped]).await?;
     }
-    // Read back: another process may have been first.
-    let wrapped = read_data_key(connection).await?.unwrap_or_default();
-    seal::unwrap_data_key(master_key_file, &wrapped)
-}
-
-async fn read_data_key(connection: &mut AnyConnection) -> Result<Option<Vec<u8>>> {
-    let row = engine::one::<Sealed>(connection, platform::DATA_KEY, values![]).await?;
-    Ok(row.and_then(|Sealed(wrapped)| wrapped))
+    keys::data_keys(connection, master_key_file).await
 }
 
 /// Makes folder and file readable by us alone; the engine gives its log the mode of the database.
@@ -205,6 +215,11 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
         make_private_folder(folder)?;
     }
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+}
+
+/// Makes an empty file that only we can read, where there is none.
+pub(crate) fn make_private_file(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }
 
 /// Makes a folder that only we can enter; one that exists is left as it is.

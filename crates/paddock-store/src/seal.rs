@@ -8,6 +8,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
@@ -18,9 +19,15 @@ const KEY_BYTES: usize = 32;
 const FORMAT: u8 = 1;
 const DATA_KEY_PLACE: &str = "data-key";
 
-/// Seals and unseals under one key.
+/// Seals and unseals under the data key; while that is being replaced, the one before it opens what it sealed.
 pub struct Sealer {
-    key: LessSafeKey,
+    keys: RwLock<Keys>,
+}
+
+#[derive(Clone)]
+struct Keys {
+    current: Arc<LessSafeKey>,
+    previous: Option<Arc<LessSafeKey>>,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -29,10 +36,39 @@ impl std::fmt::Debug for Sealer {
     }
 }
 
+/// What a sealer had before its key was replaced.
+pub(crate) struct Replaced(Keys);
+
 impl Sealer {
-    fn new(key: [u8; KEY_BYTES]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, &key).expect("the key has the cipher's length");
-        Self { key: LessSafeKey::new(key) }
+    pub(crate) fn new(key: [u8; KEY_BYTES]) -> Self {
+        Self { keys: RwLock::new(Keys { current: Arc::new(key_of(key)), previous: None }) }
+    }
+
+    /// From now on this key opens as well.
+    pub(crate) fn also_opens(&self, key: [u8; KEY_BYTES]) {
+        self.write().previous = Some(Arc::new(key_of(key)));
+    }
+
+    /// From now on this key seals, and the one before it still opens.
+    pub(crate) fn replace(&self, key: &[u8; KEY_BYTES]) -> Replaced {
+        let mut keys = self.write();
+        let before = keys.clone();
+        *keys = Keys { current: Arc::new(key_of(*key)), previous: Some(before.current.clone()) };
+        Replaced(before)
+    }
+
+    /// Takes [`Self::replace`] back.
+    pub(crate) fn put_back(&self, before: Replaced) {
+        *self.write() = before.0;
+    }
+
+    /// What the previous key sealed, sealed with the current one; `None` when the current one opens it already.
+    pub(crate) fn reseal(&self, place: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
+        let keys = self.keys();
+        match open(&keys.current, place, sealed) {
+            Ok(_) => Ok(None),
+            Err(_) => self.seal(place, &self.unseal(place, sealed)?).map(Some),
+        }
     }
 
     /// Seals `clear` for `place`: format byte, nonce, ciphertext with tag.
@@ -40,15 +76,7 @@ impl Sealer {
     /// # Errors
     /// `Seal` when the random number generator or the cipher fails.
     pub fn seal(&self, place: &str, clear: &[u8]) -> Result<Vec<u8>> {
-        let failed = |_| StoreError::Seal { place: place.to_owned() };
-        let mut nonce = [0; NONCE_LEN];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(failed)?;
-        let mut text = clear.to_vec();
-        let aad = Aad::from(place.as_bytes());
-        self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
-            .map_err(failed)?;
-        Ok([&[FORMAT][..], &nonce, &text].concat())
+        seal(&self.keys().current, place, clear)
     }
 
     /// The clear bytes of what was sealed for `place`.
@@ -56,37 +84,103 @@ impl Sealer {
     /// # Errors
     /// `Unseal` when it was sealed with another key or for another place, or was changed.
     pub fn unseal(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        let failed = || StoreError::Unseal { place: place.to_owned() };
-        let (format, rest) = sealed.split_first().ok_or_else(failed)?;
-        let (nonce, text) = rest.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
-        if *format != FORMAT {
-            return Err(failed());
+        let keys = self.keys();
+        let opened = open(&keys.current, place, sealed);
+        match keys.previous {
+            Some(previous) if opened.is_err() => open(&previous, place, sealed),
+            _ => opened,
         }
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
-        let mut text = text.to_vec();
-        let aad = Aad::from(place.as_bytes());
-        let clear = self.key.open_in_place(nonce, aad, &mut text).map_err(|_| failed())?;
-        Ok(clear.to_vec())
+    }
+
+    fn keys(&self) -> Keys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The sealer of the data key that `wrapped` holds.
-pub(crate) fn unwrap_data_key(master_key_file: &Path, wrapped: &[u8]) -> Result<Sealer> {
-    let Some(master) = read_master(master_key_file)? else {
-        return Err(StoreError::MasterKeyMissing { path: master_key_file.to_owned() });
-    };
-    let key = Sealer::new(master).unseal(DATA_KEY_PLACE, wrapped)?;
-    let key = key.try_into().map_err(|_| StoreError::Unseal { place: DATA_KEY_PLACE.to_owned() })?;
-    Ok(Sealer::new(key))
+fn key_of(key: [u8; KEY_BYTES]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("the key has the cipher's length"))
 }
 
-/// A new data key, wrapped under the master key, which is made if there is none.
-pub(crate) fn wrap_new_data_key(master_key_file: &Path) -> Result<Vec<u8>> {
-    let master = match read_master(master_key_file)? {
-        Some(master) => master,
-        None => make_master(master_key_file)?,
+fn seal(key: &LessSafeKey, place: &str, clear: &[u8]) -> Result<Vec<u8>> {
+    let failed = |_| StoreError::Seal { place: place.to_owned() };
+    let mut nonce = [0; NONCE_LEN];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(failed)?;
+    let mut text = clear.to_vec();
+    let aad = Aad::from(place.as_bytes());
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text).map_err(failed)?;
+    Ok([&[FORMAT][..], &nonce, &text].concat())
+}
+
+fn open(key: &LessSafeKey, place: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+    let failed = || StoreError::Unseal { place: place.to_owned() };
+    let (format, rest) = sealed.split_first().ok_or_else(failed)?;
+    let (nonce, text) = rest.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
+    if *format != FORMAT {
+        return Err(failed());
+    }
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
+    let mut text = text.to_vec();
+    let aad = Aad::from(place.as_bytes());
+    let clear = key.open_in_place(nonce, aad, &mut text).map_err(|_| failed())?;
+    Ok(clear.to_vec())
+}
+
+/// The master key, which wraps data keys.
+pub(crate) struct Master(LessSafeKey);
+
+impl Master {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let key = read_master(path)?;
+        let key = key.ok_or_else(|| StoreError::MasterKeyMissing { path: path.to_owned() })?;
+        Ok(Self(key_of(key)))
+    }
+
+    /// The key in the file, which is made if there is none.
+    pub(crate) fn read_or_make(path: &Path) -> Result<Self> {
+        match read_master(path)? {
+            Some(master) => Ok(Self(key_of(master))),
+            None => make_master(path).map(|master| Self(key_of(master))),
+        }
+    }
+
+    pub(crate) fn wrap(&self, data_key: &[u8; KEY_BYTES]) -> Result<Vec<u8>> {
+        seal(&self.0, DATA_KEY_PLACE, data_key)
+    }
+
+    pub(crate) fn unwrap(&self, wrapped: &[u8]) -> Result<[u8; KEY_BYTES]> {
+        let key = open(&self.0, DATA_KEY_PLACE, wrapped)?;
+        key.try_into().map_err(|_| StoreError::Unseal { place: DATA_KEY_PLACE.to_owned() })
+    }
+}
+
+/// A data key that never was.
+pub(crate) fn new_data_key() -> Result<[u8; KEY_BYTES]> {
+    random_key(DATA_KEY_PLACE)
+}
+
+/// Gives a master key that waits the place of the one before it; durable when this returns.
+pub(crate) fn move_master(from: &Path, to: &Path) -> Result<()> {
+    let moved = std::fs::rename(from, to).and_then(|()| sync_folder_of(to));
+    moved.map_err(|source| StoreError::MasterKey { path: to.to_owned(), source })
+}
+
+/// Removes a master key file; removing what is gone succeeds.
+pub(crate) fn remove_master(path: &Path) -> Result<()> {
+    let removed = match std::fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder_of(path),
     };
-    Sealer::new(master).seal(DATA_KEY_PLACE, &random_key(DATA_KEY_PLACE)?)
+    removed.map_err(|source| StoreError::MasterKey { path: path.to_owned(), source })
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn random_key(place: &str) -> Result<[u8; KEY_BYTES]> {

@@ -190,3 +190,22 @@ async fn readers_cannot_write(store: &Store) {
     let mut reader = store.reader().await.unwrap();
     assert!(sqlx::query("DELETE FROM settings").execute(&mut *reader).await.is_err());
 }
+
+/// What is stored in bytes is a hash or sealed; what is sealed must be known to the rotation of keys.
+#[tokio::test]
+async fn every_sealed_column_gets_a_new_data_key() {
+    let opened = on_sqlite().await;
+    let mut connection = opened.store.writer().await.unwrap();
+    let columns = sqlx::query(
+        "SELECT t.name || '.' || c.name AS line FROM sqlite_master t JOIN pragma_table_info(t.name) c \
+         WHERE t.type = 'table' AND c.type = 'BLOB' ORDER BY line",
+    );
+    let columns = columns.fetch_all(&mut *connection).await.unwrap();
+    let columns: Vec<String> = columns.iter().map(|row| row.get("line")).collect();
+    let sealed: Vec<_> = columns.iter().filter(|column| !column.ends_with("sha256")).collect();
+    assert_eq!(
+        sealed,
+        ["config.sealed", "dynos.env", "platform.data_key", "releases.config"],
+        "a sealed column that is new goes into keys.rs"
+    );
+}

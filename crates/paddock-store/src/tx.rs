@@ -11,6 +11,7 @@ use crate::engine::{self, Number, Value, values};
 use crate::error::{Result, StoreError};
 use crate::platform;
 use crate::seal::Sealer;
+use crate::statistics::Turn;
 
 /// Whose generation a transaction bumps.
 pub(crate) enum Owner {
@@ -31,6 +32,7 @@ pub struct Tx {
     pub(crate) now: UnixMicros,
     pub(crate) server_id: ServerId,
     generation: i64,
+    turn: Turn,
 }
 
 impl Tx {
@@ -39,10 +41,11 @@ impl Tx {
         inner: Transaction<'static, Any>,
         sealer: Arc<Sealer>,
         server_id: ServerId,
+        turn: Turn,
         owner: Owner,
         now: UnixMicros,
     ) -> Result<Self> {
-        let mut tx = Self { inner, sealer, now, server_id, generation: 0 };
+        let mut tx = Self { inner, sealer, now, server_id, generation: 0, turn };
         let bumped = match owner {
             Owner::App(id) => tx.one::<Number>(app::BUMP_GENERATION, values![id]).await?,
             Owner::ObservedApp(id) => tx.one::<Number>(app::LOCK, values![id]).await?,
@@ -75,11 +78,12 @@ impl Tx {
     ///
     /// # Errors
     /// `Commit`; then nothing was kept. `Unavailable` when a server's answer did not come; then all was kept or nothing.
-    pub async fn commit(self) -> Result<i64> {
+    pub async fn commit(mut self) -> Result<i64> {
         self.inner.commit().await.map_err(|error| match engine::is_away(&error) {
             true => StoreError::Unavailable(error.into()),
             false => StoreError::Commit(error.into()),
         })?;
+        self.turn.committed();
         Ok(self.generation)
     }
 

@@ -169,3 +169,14 @@ async fn a_copy_that_fails_leaves_the_target_empty() {
     assert_eq!(database.sql("SELECT count(*) FROM accounts").trim(), "0");
     assert_eq!(database.sql("SELECT generation FROM platform").trim(), "0");
 }
+
+/// The server's own tools copy it; that is said instead of half a backup.
+#[tokio::test]
+async fn a_backup_of_a_servers_database_is_its_own_tools() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let (database, folder) = (server.database(), TempDir::new().unwrap());
+    let store = Store::open(&config(&folder, database.url())).await.unwrap();
+    let refused = store.snapshot(&folder.path().join("copy")).await.err().unwrap();
+    assert!(refused.to_string().contains("pg_dump"), "{refused}");
+    assert!(!folder.path().join("copy").exists());
+}

@@ -1,23 +1,28 @@
-//! The administrator's socket: `paddockd env` and `paddockd stop` talk to it.
+//! The administrator's socket: the operator's commands talk to it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use paddock_control::Control;
+use paddock_control::backup::{ClearSecrets, Progress, Summary};
+use paddock_control::{Control, DataKey};
 use paddock_ipc::admin::{AdminAnswer, AdminRequest, ProxyClient};
 use paddock_ipc::frame;
 use tokio_util::sync::CancellationToken;
 
 use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
-use crate::wiring;
+use crate::wiring::chain;
 
 /// How long a peer may take to ask.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often who waits for a backup hears of it.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a stop leaves running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,7 @@ pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) paths: Paths,
     pub(crate) proxy_form: ProxyForm,
+    pub(crate) master_key: Mutex<PathBuf>,
     pub(crate) stop: CancellationToken,
     /// What was asked for last; read when `stop` is cancelled.
     pub(crate) stop_kind: Mutex<StopKind>,
@@ -70,7 +76,9 @@ impl Admin {
             let reason = "only the owner of the data directory (or root) may ask this server".to_owned();
             return frame::send(stream.as_fd(), &AdminAnswer::Refused { reason }, &[]);
         }
-        let Some((request, _)) = frame::receive::<AdminRequest>(stream.as_fd())? else { return Ok(()) };
+        let Some((request, descriptors)) = frame::receive::<AdminRequest>(stream.as_fd())? else {
+            return Ok(());
+        };
         match request {
             AdminRequest::Environment { proxy } => {
                 let answer = match runtime.block_on(self.variables(proxy.as_ref())) {
@@ -85,6 +93,84 @@ impl Admin {
                 *lock(&self.stop_kind) = if dynos { StopKind::Everything } else { StopKind::ServerOnly };
                 self.stop.cancel();
                 Ok(())
+            }
+            AdminRequest::Backup { clear_secrets } => {
+                let answer = match descriptors.into_iter().next() {
+                    Some(file) => self.back_up(stream, runtime, file.into(), clear_secrets),
+                    None => AdminAnswer::Refused { reason: "no file came with the request".into() },
+                };
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+            AdminRequest::RotateKeys { data_key, new_master_key_file } => {
+                let answer = runtime.block_on(self.rotate_keys(data_key, new_master_key_file.as_deref()));
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+            AdminRequest::Status => {
+                let problems = runtime.block_on(self.control.troubles());
+                let problems = problems.unwrap_or_else(|error| vec![chain(&error)]);
+                let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
+                frame::send(stream.as_fd(), &AdminAnswer::Status { pid, version, problems }, &[])
+            }
+            AdminRequest::Metrics => {
+                let answer = match runtime.block_on(self.control.metrics()) {
+                    Ok(text) => AdminAnswer::Metrics { text },
+                    Err(error) => AdminAnswer::Refused { reason: chain(&error) },
+                };
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+        }
+    }
+
+    async fn rotate_keys(&self, data_key: bool, new_file: Option<&Path>) -> AdminAnswer {
+        let data_key = if data_key { DataKey::Replaced } else { DataKey::Kept };
+        let master_key = lock(&self.master_key).clone();
+        match self.control.rotate_keys(&master_key, new_file, data_key).await {
+            Ok(resealed) => {
+                tracing::info!(resealed, "the master key was replaced");
+                if let Some(new_file) = new_file {
+                    new_file.clone_into(&mut lock(&self.master_key));
+                }
+                AdminAnswer::KeysRotated { resealed }
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(error = reason, "the keys were not rotated");
+                AdminAnswer::Refused { reason }
+            }
+        }
+    }
+
+    /// Writes a backup into the asker's file, as long as the asker is there.
+    fn back_up(
+        &self,
+        stream: &UnixStream,
+        runtime: &tokio::runtime::Handle,
+        file: File,
+        clear_secrets: bool,
+    ) -> AdminAnswer {
+        let secrets = if clear_secrets { ClearSecrets::Included } else { ClearSecrets::LeftOut };
+        let mut told = Instant::now();
+        let mut progress = |progress: Progress| {
+            if told.elapsed() < PROGRESS_INTERVAL {
+                return true;
+            }
+            told = Instant::now();
+            let Progress { bytes_done, bytes_total } = progress;
+            frame::send(stream.as_fd(), &AdminAnswer::BackupProgress { bytes_done, bytes_total }, &[]).is_ok()
+        };
+        let master_key = lock(&self.master_key).clone();
+        let backup =
+            self.control.back_up(&master_key, env!("CARGO_PKG_VERSION"), secrets, file, &mut progress);
+        match runtime.block_on(backup) {
+            Ok(Summary { apps, files, bytes, writes_held }) => {
+                tracing::info!(files, bytes, "wrote a backup of {apps} apps");
+                let writes_held_milliseconds = u64::try_from(writes_held.as_millis()).unwrap_or(u64::MAX);
+                AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds }
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(error = reason, "a backup was not written");
+                AdminAnswer::Refused { reason }
             }
         }
     }
@@ -101,7 +187,7 @@ impl Admin {
         let mut pairs = match proxy {
             Some(client) => {
                 let variables = self.proxy_form.variables(&self.control, client).await;
-                variables.map_err(|error| wiring::chain(&error))?
+                variables.map_err(|error| chain(&error))?
             }
             None => self.loopback_variables(),
         };

@@ -62,7 +62,7 @@ pub(crate) fn sqlite_file(paths: &Paths) -> PathBuf {
 }
 
 /// Says, where SQLite would lie, that the state of this data folder is on a PostgreSQL server, and which.
-fn note_file(paths: &Paths) -> PathBuf {
+pub(crate) fn note_file(paths: &Paths) -> PathBuf {
     paths.data.join("db/postgres")
 }
 

@@ -10,6 +10,8 @@ mod admin;
 mod commands;
 mod database;
 mod instance;
+mod log_format;
+mod notify;
 mod paths;
 mod proxy_form;
 #[cfg(test)]
@@ -40,8 +42,12 @@ enum Command {
     Stop(commands::stop::StopArgs),
     /// Move the state of a stopped server from SQLite to PostgreSQL
     Database(commands::database::DatabaseCommand),
-    /// Check what this machine has and say what is missing
+    // These say in their own files what they do, at length.
     Doctor(commands::doctor::DoctorArgs),
+    Metrics(commands::metrics::MetricsArgs),
+    Keys(commands::keys::KeysArgs),
+    Backup(commands::backup::BackupArgs),
+    Restore(commands::restore::RestoreArgs),
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
@@ -68,6 +74,10 @@ fn main() -> ExitCode {
         Command::Stop(args) => args.run(),
         Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),
+        Command::Metrics(args) => args.run(),
+        Command::Keys(args) => args.run(),
+        Command::Backup(args) => args.run(),
+        Command::Restore(args) => args.run(),
     }
 }
 

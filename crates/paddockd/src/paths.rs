@@ -20,6 +20,11 @@ impl Paths {
         self.data.join("serve.lock")
     }
 
+    /// The key that secrets are sealed with, unless the operator keeps it elsewhere.
+    pub(crate) fn master_key(&self) -> PathBuf {
+        self.data.join("keys/master")
+    }
+
     /// Sockets.
     pub(crate) fn run(&self) -> PathBuf {
         self.data.join("run")

@@ -201,7 +201,7 @@ fn public(address: SocketAddr) -> Result<(Listener, OwnedFd), BindError> {
 }
 
 /// The process that listens on a TCP port, as far as /proc tells.
-fn holder_of(port: u16) -> Option<String> {
+pub(crate) fn holder_of(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let text = std::fs::read_to_string(table).ok()?;
         text.lines().skip(1).find_map(|line| {

@@ -8,6 +8,8 @@ use paddock_core::dyno::DynoDisk;
 use paddock_store::DatabaseUrl;
 
 use crate::database::DatabaseArgs;
+use crate::log_format::LogFormat;
+use crate::paths::Paths;
 
 /// Variables of the operator's environment that builds are given as well, for networks with a proxy, a private CA
 /// or package mirrors. Source: contract `buildpacks.md`, section 4, "Site environment".
@@ -54,6 +56,12 @@ pub(crate) struct ServeArgs {
     /// E-mail of the first account, made on an empty data folder [default: admin@DOMAIN]
     #[arg(long, value_name = "EMAIL")]
     pub(crate) admin_email: Option<String>,
+    /// How the server's own log is written to standard error; RUST_LOG says what of it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// File with the key that secrets are sealed with, kept off this disk; made at the first start [default: DIR/keys/master]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) master_key_file: Option<PathBuf>,
     /// Network outside the usual ones that dynos and builds may reach; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow_egress: Vec<String>,
@@ -78,6 +86,11 @@ pub(crate) struct ServeArgs {
 pub(crate) struct Problems(Vec<String>);
 
 impl ServeArgs {
+    /// Where the master key lies.
+    pub(crate) fn master_key(&self, paths: &Paths) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| paths.master_key())
+    }
+
     /// Checks what arguments and environment alone can tell; the URL of the database, if there is one.
     pub(crate) fn check(
         &self,

@@ -104,9 +104,13 @@ fn linux_config(
 }
 
 /// Durable state, where this data folder has it.
-pub(crate) async fn open_store(paths: &Paths, url: Option<DatabaseUrl>) -> Result<Store, StartError> {
+pub(crate) async fn open_store(
+    args: &ServeArgs,
+    paths: &Paths,
+    url: Option<DatabaseUrl>,
+) -> Result<Store, StartError> {
     let database = database::choose(paths, url.clone())?;
-    let master_key_file = paths.data.join("keys/master");
+    let master_key_file = args.master_key(paths);
     let store =
         Store::open(&StoreConfig { database, master_key_file, server: database::identity(paths)? }).await?;
     if let Some(url) = url {

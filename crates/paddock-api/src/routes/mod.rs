@@ -33,6 +33,7 @@ mod generation;
 mod git;
 mod hello;
 mod log_session;
+mod metrics;
 mod nothing_attached;
 mod output;
 mod platform_status;
@@ -117,6 +118,7 @@ fn open() -> impl Iterator<Item = Endpoint> {
         git::endpoints(),
         hello::endpoints(),
         log_session::streams(),
+        metrics::endpoints(),
         output::endpoints(),
         platform_status::endpoints(),
         schema::endpoints(),

@@ -14,6 +14,7 @@ mod favorites;
 mod formation;
 mod git;
 mod logs;
+mod metrics;
 mod releases;
 mod rendezvous;
 mod schema;

@@ -200,9 +200,9 @@ impl TestPaddock {
     pub(crate) fn act_by_itself(&self) {
         let (control, stop) = (self.control.clone(), self.stop.clone());
         let formation = FormationReconciler::new(control.clone());
-        tokio::spawn(keep_true(formation, control.wakes.dynos.listen(), stop.clone()));
+        tokio::spawn(keep_true(control.clone(), formation, control.wakes.dynos.listen(), stop.clone()));
         let output = OutputReconciler::new(control.clone());
-        tokio::spawn(keep_true(output, control.wakes.output.listen(), stop.clone()));
+        tokio::spawn(keep_true(control.clone(), output, control.wakes.output.listen(), stop.clone()));
         tokio::spawn(jobs::run(control.clone(), Uuid::new_v4().to_string(), stop.clone()));
         tokio::spawn(let_web_dynos_listen(self.runtime.clone(), control, stop));
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::process::Command;
 
 mod archive;
+mod files;
 pub mod hook;
 mod listener;
 pub mod pkt_line;
@@ -23,6 +24,7 @@ mod repository;
 mod service;
 mod submodule;
 
+pub use files::{RepositoryFiles, is_object_file, lay_out};
 pub use hook::{HOOK_NAME, git_hook_main};
 pub use listener::{HookListener, PushReply, PushRequest, Pusher};
 pub use push::{PushResult, PushVerdict, RefCommand};
@@ -60,6 +62,8 @@ pub struct Repositories {
     config: Arc<GitConfig>,
     pushes: listener::Pushes,
     creating: Arc<tokio::sync::Mutex<()>>,
+    /// Shared by who repacks a repository; taken whole by who needs its files to stay.
+    repacking: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// What went wrong with git.
@@ -159,7 +163,12 @@ impl Repositories {
         link_or_copy(hook_program, &next)
             .and_then(|()| std::fs::rename(&next, &hook))
             .map_err(|error| io(&hook, error))?;
-        Ok(Self { config: Arc::new(config), pushes: listener::Pushes::default(), creating: Arc::default() })
+        Ok(Self {
+            config: Arc::new(config),
+            pushes: listener::Pushes::default(),
+            creating: Arc::default(),
+            repacking: Arc::default(),
+        })
     }
 
     /// Listens for hooks. Once per server.
@@ -168,6 +177,11 @@ impl Repositories {
     /// When the socket cannot be made.
     pub fn listen(&self) -> Result<HookListener, GitError> {
         HookListener::bind(&self.config.hook_socket, self.config.uid, self.pushes.clone())
+    }
+
+    /// Keeps every repository from being repacked until the answer is dropped; waits for who is at it.
+    pub async fn hold_repacking(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        self.repacking.clone().write_owned().await
     }
 
     /// A git command with our environment and nothing else.

@@ -9,7 +9,7 @@ use paddock_core::{AppId, BuildId};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::{GitError, Repositories};
+use super::{GitError, Repositories, files};
 
 /// How long a git command that is not a transfer may take.
 const COMMAND_TIME: Duration = Duration::from_secs(120);
@@ -43,10 +43,9 @@ impl Repositories {
         let init = ["init", "--bare", "--quiet", "--initial-branch=main", "--template="];
         self.output(&next, "init", &init).await?;
         let io = |source| GitError::io(format!("could not make the repository of {app}"), source);
-        // Archives contain what was pushed, whatever the app's own attributes say.
         let info = next.join("info");
         std::fs::create_dir_all(&info).map_err(io)?;
-        std::fs::write(info.join("attributes"), "* -export-ignore -export-subst\n").map_err(io)?;
+        std::fs::write(info.join("attributes"), files::ATTRIBUTES).map_err(io)?;
         std::fs::rename(&next, &path).map_err(io)?;
         Ok(path)
     }
@@ -62,8 +61,10 @@ impl Repositories {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    /// Repacks the app's repository if it has many loose objects or packs. After each push; harmless at any time.
+    /// Repacks the app's repository if it has many loose objects or packs. After each push; harmless at any time, and
+    /// left to the next push while the files are held.
     pub(super) async fn maintain(&self, app: AppId) -> Result<(), GitError> {
+        let Ok(_turn) = self.repacking.try_read() else { return Ok(()) };
         let path = self.path(app);
         let arguments = ["-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
         self.output(&path, "gc", &arguments).await.map(drop)

@@ -179,6 +179,8 @@ impl Reconciler for GarbageReconciler {
 
     async fn pass(&mut self) -> Result<PassReport> {
         let mut report = PassReport::default();
+        // A backup needs all of it to stay; it will still be there a pass later.
+        let Ok(_turn) = self.control.garbage.try_lock() else { return Ok(report) };
         for app in self.control.store.deleted_apps().await? {
             match self.remove_app(&app).await {
                 Ok(true) => report.done += 1,

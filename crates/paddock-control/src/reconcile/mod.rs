@@ -1,11 +1,13 @@
 //! Reconcilers hold things true. A pass takes no input: wake-ups say "look", never "what", so there is one code path
 //! after a crash, on another machine and on an ordinary day.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::Control;
 use crate::error::chain;
 use crate::wake::Listener;
 
@@ -40,9 +42,17 @@ pub trait Reconciler: Send {
 }
 
 /// Runs a reconciler until `stop`: a pass at once, then one for each wake-up and at least one for each interval.
-pub async fn keep_true<R: Reconciler>(mut reconciler: R, mut wake: Listener, stop: CancellationToken) {
+pub async fn keep_true<R: Reconciler>(
+    control: Arc<Control>,
+    mut reconciler: R,
+    mut wake: Listener,
+    stop: CancellationToken,
+) {
     loop {
-        let wait = match reconciler.pass().await {
+        let began = Instant::now();
+        let passed = reconciler.pass().await;
+        control.numbers.pass(R::NAME, began.elapsed(), passed.as_ref());
+        let wait = match passed {
             Ok(report) => {
                 if report.done + report.failed > 0 {
                     tracing::debug!(reconciler = R::NAME, done = report.done, failed = report.failed, "pass");

@@ -119,9 +119,11 @@ async fn collect(control: &Control, container: &DynoContainer) -> Result<()> {
             appended.map_err(|error| Error::internal("keep the output of a release phase", error))?;
         }
         let last = batch.last().map_or(0, |output| output.seq);
+        let oldest = batch.first().map(|output| output.at);
         let lines = batch.into_iter().map(|output| (output.seq, line_of(&container.name, output))).collect();
         let appended = control.logs.append_from(container.app, spool, lines).await;
         appended.map_err(|error| Error::internal("write a dyno's output to its log", error))?;
+        control.numbers.log_lag("dynos", oldest);
         let acked = control.runtime.ack(container.id, last).await;
         acked.map_err(|error| Error::internal("acknowledge a dyno's output", error))?;
     }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
+use crate::metrics::Numbers;
 use crate::router_link::RouterLink;
 use crate::{Control, Result};
 
@@ -105,7 +106,7 @@ impl Reconciler for RouterLines {
         let mut report = PassReport::default();
         let mut over = HashSet::new();
         for spool in &mut self.spools {
-            let carried = spool.carry(&self.control.logs).await?;
+            let carried = spool.carry(&self.control.logs, &self.control.numbers).await?;
             report.done += carried.done;
             report.failed += carried.failed;
             report.again_in = report.again_in.or(carried.again_in);
@@ -178,13 +179,15 @@ impl Carrier {
     }
 
     /// Carries the next records, but for those of apps that are owed earlier ones.
-    async fn carry(&mut self, logs: &LogPlane) -> Result<PassReport> {
+    async fn carry(&mut self, logs: &LogPlane, numbers: &Numbers) -> Result<PassReport> {
         let reader = self.reader.take().unwrap_or_else(|| Reader::new(&self.folder, self.read_up_to));
         let (reader, records) = next_batch(reader).await?;
         self.reader = Some(reader);
         let Some(last) = records.last().map(|record| record.seq) else { return Ok(PassReport::default()) };
         let mut report = PassReport { again_in: Some(Duration::ZERO), ..PassReport::default() };
+        let oldest = records.first().map(|record| record.at);
         for (app, lines) in by_app(records) {
+            lines.iter().for_each(|(_, line)| numbers.request(&line.text));
             if self.owing.contains_key(&app) {
                 continue;
             }
@@ -202,6 +205,7 @@ impl Carrier {
             }
         }
         self.read_up_to = last;
+        numbers.log_lag("router", oldest);
         Ok(report)
     }
 
@@ -319,11 +323,11 @@ mod tests {
         write(&mut spool, well, "well 1");
         let first_owed = write(&mut spool, ill, "ill 1");
         write(&mut spool, well, "well 2");
-        let report = carrier.carry(&logs).await.unwrap();
+        let report = carrier.carry(&logs, &Numbers::default()).await.unwrap();
         assert_eq!((report.done, report.failed), (2, 1));
         write(&mut spool, ill, "ill 2");
         let last = write(&mut spool, well, "well 3");
-        carrier.carry(&logs).await.unwrap();
+        carrier.carry(&logs, &Numbers::default()).await.unwrap();
         assert_eq!(texts(&logs, well).await, ["well 1", "well 2", "well 3"]);
         assert_eq!(carrier.durable_up_to(), first_owed - 1, "what is not written is not acknowledged");
 
@@ -337,7 +341,7 @@ mod tests {
 
         // A control plane that starts again before anything was acknowledged reads everything again.
         let mut again = Carrier::new(None, path);
-        again.carry(&logs).await.unwrap();
+        again.carry(&logs, &Numbers::default()).await.unwrap();
         assert_eq!(texts(&logs, ill).await, ["ill 1", "ill 2"]);
         assert_eq!(texts(&logs, well).await, ["well 1", "well 2", "well 3"]);
         assert_eq!(again.durable_up_to(), last);
@@ -353,7 +357,7 @@ mod tests {
         let tail = logs.tail(app, LogFilter::default(), Default::default()).await.unwrap();
         logs.delete_app(app).await.unwrap();
         let last = write(&mut spool, app, "too late");
-        carrier.carry(&logs).await.unwrap();
+        carrier.carry(&logs, &Numbers::default()).await.unwrap();
         drop(tail);
         assert_eq!(carrier.durable_up_to(), last);
     }

@@ -9,6 +9,7 @@ mod concurrency;
 mod dyno;
 pub(crate) mod fixture;
 mod job;
+mod keys;
 mod open;
 mod record;
 mod release;

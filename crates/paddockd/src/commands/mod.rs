@@ -1,7 +1,12 @@
 //! The commands of `paddockd`, one file each.
 
+pub(crate) mod backup;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod env;
+pub(crate) mod keys;
+pub(crate) mod metrics;
+mod progress;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod stop;

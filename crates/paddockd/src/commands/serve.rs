@@ -17,7 +17,7 @@ use paddock_control::reconcile::output::OutputReconciler;
 use paddock_control::reconcile::router_lines::RouterLines;
 use paddock_control::reconcile::routes::RouteReconciler;
 use paddock_control::router_link::{RouterError, RouterHello, RouterLink};
-use paddock_control::{Control, certificate_authority, jobs, push};
+use paddock_control::{Control, backup, certificate_authority, jobs, push};
 use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
 use paddock_store::DatabaseUrl;
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, StopKind};
 use crate::instance::Instance;
+use crate::notify;
 use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
 use crate::router_process::{self, RouterProcess};
@@ -41,14 +42,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub(crate) type StartError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) fn run(args: ServeArgs) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn")),
-        )
-        .with_writer(io::stderr)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .init();
+    args.log_format.install();
     let url = match args.check(wiring::environment) {
         Ok(url) => url,
         Err(problems) => return crate::complain(&problems.to_string()),
@@ -73,7 +67,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     let _lock = take_lock(&paths.serve_lock())?;
     wiring::check_privileges()?;
     // The state first: without it nothing that runs is known to be anybody's.
-    let store = wiring::open_store(&paths, url).await?;
+    let store = wiring::open_store(&args, &paths, url).await?;
     let instance = Instance::of(&paths.data);
     let program = std::env::current_exe()?;
     let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
@@ -101,6 +95,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     start_listeners(&control, api_socket, rendezvous_socket, &tasks);
     let admin = Arc::new(Admin {
         control: control.clone(),
+        master_key: Mutex::new(args.master_key(&paths)),
         paths: paths.clone(),
         proxy_form,
         stop: tasks.stop.clone(),
@@ -171,6 +166,13 @@ fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
         )
         .into());
     }
+    if backup::is_unfinished(&data) {
+        let data = data.display();
+        return Err(format!(
+            "a restore into {data} was begun and has not ended. Run it again: paddockd restore --from FILE --data {data}"
+        )
+        .into());
+    }
     let paths = Paths::new(data);
     std::fs::set_permissions(&paths.data, PermissionsExt::from_mode(0o711))?;
     for folder in [paths.run(), paths.data.join("sources")] {
@@ -187,7 +189,7 @@ fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
 }
 
 /// The first folder above `data` that users other than its owner may not pass through.
-fn closed_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn closed_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
     for folder in data.ancestors().skip(1) {
         if std::fs::metadata(folder)?.permissions().mode() & 0o001 == 0 {
             return Ok(Some(folder.to_owned()));
@@ -305,17 +307,17 @@ fn start_tasks(
 ) -> Result<(), StartError> {
     let (wakes, stop) = (&control.wakes, &tasks.stop);
     let formation = FormationReconciler::new(control.clone());
-    tasks.spawn("formation", keep_true(formation, wakes.dynos.listen(), stop.clone()));
+    tasks.spawn("formation", keep_true(control.clone(), formation, wakes.dynos.listen(), stop.clone()));
     let routes = RouteReconciler::new(control.clone(), router);
-    tasks.spawn("routes", keep_true(routes, wakes.routes.listen(), stop.clone()));
+    tasks.spawn("routes", keep_true(control.clone(), routes, wakes.routes.listen(), stop.clone()));
     let output = OutputReconciler::new(control.clone());
-    tasks.spawn("output", keep_true(output, wakes.output.listen(), stop.clone()));
+    tasks.spawn("output", keep_true(control.clone(), output, wakes.output.listen(), stop.clone()));
     let lines = RouterLines::new(control.clone(), link.clone(), paths.router());
-    tasks.spawn("router lines", keep_true(lines, wakes.output.listen(), stop.clone()));
+    tasks.spawn("router lines", keep_true(control.clone(), lines, wakes.output.listen(), stop.clone()));
     let garbage = GarbageReconciler::new(control.clone());
-    tasks.spawn("garbage", keep_true(garbage, wakes.garbage.listen(), stop.clone()));
+    tasks.spawn("garbage", keep_true(control.clone(), garbage, wakes.garbage.listen(), stop.clone()));
     let network = NetworkReconciler::new(control.clone());
-    tasks.spawn("network", keep_true(network, wakes.network.listen(), stop.clone()));
+    tasks.spawn("network", keep_true(control.clone(), network, wakes.network.listen(), stop.clone()));
     tasks.spawn("changes", wiring::pass_on_changes(control.clone(), stop.clone()));
     let hooks = control.repositories().listen()?;
     tasks.spawn("pushes", push::receive_pushes(control.clone(), hooks, stop.clone()));
@@ -351,6 +353,7 @@ fn announce(args: &ServeArgs, paths: &Paths) {
     // A terminal that is gone is no reason to end.
     let _ = io::stdout().write_all(text.as_bytes());
     tracing::info!("ready on {}", args.listen);
+    notify::ready();
 }
 
 async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
@@ -361,6 +364,7 @@ async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
         _ = int.recv() => {}
         () = stop.cancelled() => {}
     }
+    notify::stopping();
     tracing::info!("ending; dynos and the router go on unless they were asked to stop");
     stop.cancel();
     Ok(())

@@ -52,6 +52,7 @@ impl StopArgs {
     }
 }
 
-fn not_running(error: &io::Error) -> bool {
+/// Whether the administrator's socket is not there, or nobody listens on it.
+pub(crate) fn not_running(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

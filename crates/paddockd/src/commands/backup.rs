@@ -1,0 +1,188 @@
+//! `paddockd backup`: everything a server keeps, in one file.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use paddock_control::backup::{ClearSecrets, Source, Summary, back_up};
+use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
+use paddock_store::{Store, StoreConfig};
+
+use super::progress::{ProgressLine, megabytes};
+use super::serve::{StartError, take_lock};
+use super::stop::not_running;
+use crate::database::{self, DatabaseArgs};
+use crate::paths::Paths;
+use crate::wiring;
+
+/// The longest between two words of the server: it reads one file in that time.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Writes apps, releases, config, accounts, repositories, slugs and logs into one file.
+///
+/// The server may run: it goes on serving, and the backup is of one moment. The file is readable by its owner alone,
+/// because it holds the master key and so everything needed to read the config vars in it. Keep it as safe as the
+/// server itself, or keep the key elsewhere and say --without-master-key.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Data folder of the server
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The file to write; one that exists is replaced when the new one is complete
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Leave out every secret that lies in clear: master key, first password, command-line token, local CA
+    #[arg(long)]
+    without_master_key: bool,
+    /// The master key, where a server that does not run now keeps it elsewhere [default: DIR/keys/master]
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl BackupArgs {
+    pub(crate) fn run(self) -> ExitCode {
+        match self.write() {
+            Ok(summary) => self.tell(summary),
+            Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+        }
+    }
+
+    /// Writes beside the file, then renames: whoever finds the file finds all of it.
+    fn write(&self) -> Result<Summary, StartError> {
+        let paths = Paths::new(self.data.clone());
+        let mut part = self.to.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let written = match open_new(&part) {
+            Ok(file) => self.write_to(&paths, file),
+            Err(error) => Err(could_not("write", &part, error)),
+        };
+        let renamed = written.and_then(|summary| {
+            std::fs::rename(&part, &self.to).map_err(|error| could_not("write", &self.to, error))?;
+            let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
+            Ok(summary)
+        });
+        if renamed.is_err() {
+            let _ = std::fs::remove_file(&part);
+        }
+        renamed
+    }
+
+    fn write_to(&self, paths: &Paths, file: File) -> Result<Summary, StartError> {
+        let request = AdminRequest::Backup { clear_secrets: !self.without_master_key };
+        match admin::send(&paths.admin_socket(), &request, &[file.as_fd()], SILENCE) {
+            Ok(stream) => receive(&stream),
+            Err(error) if not_running(&error) => self.write_directly(paths, file),
+            Err(error) => Err(format!("could not ask the server: {error}").into()),
+        }
+    }
+
+    /// No server runs, and none starts as long as we have its lock.
+    fn write_directly(&self, paths: &Paths, file: File) -> Result<Summary, StartError> {
+        if !paths.data.join("db").exists() {
+            return Err(format!("{} is no data folder of a server", paths.data.display()).into());
+        }
+        let _lock = take_lock(&paths.serve_lock())?;
+        let master_key_file = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
+        let database = database::choose(paths, self.database.url(wiring::environment)?)?;
+        let config = StoreConfig {
+            database,
+            master_key_file: master_key_file.clone(),
+            server: database::identity(paths)?,
+        };
+        let secrets = if self.without_master_key { ClearSecrets::LeftOut } else { ClearSecrets::Included };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut line = ProgressLine::new("Backing up");
+        let written = runtime.block_on(async {
+            let store = Store::open(&config).await?;
+            let source = Source {
+                data: &paths.data,
+                store: &store,
+                master_key_file: &master_key_file,
+                version: env!("CARGO_PKG_VERSION"),
+            };
+            let mut tell = |progress: paddock_control::backup::Progress| {
+                line.tell(progress.bytes_done, progress.bytes_total);
+                true
+            };
+            let written = back_up(source, secrets, file, &mut tell).await;
+            store.close().await;
+            Ok::<_, StartError>(written?)
+        });
+        line.end();
+        written
+    }
+
+    fn tell(&self, summary: Summary) -> ExitCode {
+        let Summary { apps, files, bytes, writes_held } = summary;
+        let archive_bytes = std::fs::metadata(&self.to).map(|metadata| metadata.len()).unwrap_or_default();
+        if self.json {
+            let json = serde_json::json!({
+                "file": self.to.display().to_string(),
+                "apps": apps,
+                "files": files,
+                "bytes": bytes,
+                "archive_bytes": archive_bytes,
+                "master_key": !self.without_master_key,
+                "writes_held_milliseconds": u64::try_from(writes_held.as_millis()).unwrap_or(u64::MAX),
+            });
+            let _ = writeln!(io::stdout(), "{json}");
+            return ExitCode::SUCCESS;
+        }
+        let key = if self.without_master_key {
+            "The master key is not in it: it cannot be restored without that key, so keep the key as well."
+        } else {
+            "The master key is in it: whoever has this file can read every config var."
+        };
+        crate::say(&format!(
+            "Backed up {apps} apps ({}, {} compressed) to {}.\n{key}",
+            megabytes(bytes),
+            megabytes(archive_bytes),
+            self.to.display()
+        ))
+    }
+}
+
+/// What the running server says until it is done.
+fn receive(stream: &std::os::unix::net::UnixStream) -> Result<Summary, StartError> {
+    let mut line = ProgressLine::new("Backing up");
+    let last = loop {
+        match admin::receive(stream) {
+            Ok(AdminAnswer::BackupProgress { bytes_done, bytes_total }) => line.tell(bytes_done, bytes_total),
+            last => break last,
+        }
+    };
+    line.end();
+    match last {
+        Ok(AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds }) => {
+            Ok(Summary { apps, files, bytes, writes_held: Duration::from_millis(writes_held_milliseconds) })
+        }
+        Ok(AdminAnswer::Refused { reason }) => Err(reason.into()),
+        Ok(other) => Err(format!("the server gave an answer that does not fit: {other:?}").into()),
+        Err(error) => Err(format!("the server ended before the backup was complete: {error}").into()),
+    }
+}
+
+/// A new file that its owner alone reads; one that an earlier attempt left goes first.
+fn open_new(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn could_not(doing: &str, path: &Path, error: io::Error) -> StartError {
+    format!("could not {doing} {}: {error}", path.display()).into()
+}

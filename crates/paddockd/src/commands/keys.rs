@@ -1,0 +1,140 @@
+//! `paddockd keys`: new keys in the place of old ones.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
+use paddock_store::{Store, StoreConfig};
+
+use super::serve::{StartError, take_lock};
+use super::stop::not_running;
+use crate::database::{self, DatabaseArgs};
+use crate::paths::Paths;
+use crate::wiring;
+
+/// Every value is sealed again in that time.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The keys that config vars and other secrets are sealed with
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    Rotate(RotateArgs),
+}
+
+/// Makes a new master key and wraps the data key with it. The server may run, and is not interrupted.
+///
+/// After the old master key and a copy of the database may have been seen by somebody, say --data-key as well: then
+/// every stored secret is sealed again with a new data key. A rotation that is interrupted loses nothing: run it again.
+/// Backups made before need the master key of their time.
+#[derive(Debug, Args)]
+struct RotateArgs {
+    /// Data folder of the server
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Make a new data key, too, and seal every secret again
+    #[arg(long)]
+    data_key: bool,
+    /// Put the new master key there (a key of 32 bytes that is there already is used) and remove the old file
+    #[arg(long, value_name = "FILE")]
+    new_master_key_file: Option<PathBuf>,
+    /// The present master key, where a server that does not run now keeps it elsewhere [default: DIR/keys/master]
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl KeysArgs {
+    pub(crate) fn run(self) -> ExitCode {
+        let KeysCommand::Rotate(args) = self.command;
+        match args.rotate() {
+            Ok(resealed) => args.tell(resealed),
+            Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+        }
+    }
+}
+
+impl RotateArgs {
+    /// How many values were sealed again, if any were to be.
+    fn rotate(&self) -> Result<Option<u64>, StartError> {
+        let paths = Paths::new(self.data.clone());
+        // Relative to where we are, not to where the server is.
+        let new_master_key_file = self.new_master_key_file.as_ref().map(std::path::absolute).transpose()?;
+        let request = AdminRequest::RotateKeys {
+            data_key: self.data_key,
+            new_master_key_file: new_master_key_file.clone(),
+        };
+        match admin::ask(&paths.admin_socket(), &request, PATIENCE) {
+            Ok((AdminAnswer::KeysRotated { resealed }, _)) => Ok(resealed),
+            Ok((AdminAnswer::Refused { reason }, _)) => Err(reason.into()),
+            Ok((other, _)) => Err(format!("the server gave an answer that does not fit: {other:?}").into()),
+            Err(error) if not_running(&error) => self.rotate_directly(&paths, new_master_key_file),
+            Err(error) => Err(format!("could not ask the server: {error}").into()),
+        }
+    }
+
+    /// No server runs, and none starts as long as we have its lock.
+    fn rotate_directly(
+        &self,
+        paths: &Paths,
+        new_master_key_file: Option<PathBuf>,
+    ) -> Result<Option<u64>, StartError> {
+        if !paths.data.join("db").exists() {
+            return Err(format!("{} is no data folder of a server", paths.data.display()).into());
+        }
+        let _lock = take_lock(&paths.serve_lock())?;
+        let master_key_file = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
+        let database = database::choose(paths, self.database.url(wiring::environment)?)?;
+        let config = StoreConfig {
+            database,
+            master_key_file: master_key_file.clone(),
+            server: database::identity(paths)?,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let store = Store::open(&config).await?;
+            store.rotate_master_key(&master_key_file, new_master_key_file.as_deref()).await?;
+            let resealed = if self.data_key {
+                let master_key_file = new_master_key_file.as_deref().unwrap_or(&master_key_file);
+                Some(store.rotate_data_key(master_key_file).await?)
+            } else {
+                None
+            };
+            store.close().await;
+            Ok(resealed)
+        })
+    }
+
+    fn tell(&self, resealed: Option<u64>) -> ExitCode {
+        if self.json {
+            let moved = self.new_master_key_file.as_ref().map(|file| file.display().to_string());
+            let json = serde_json::json!({ "resealed": resealed, "master_key_file": moved });
+            let _ = writeln!(io::stdout(), "{json}");
+            return ExitCode::SUCCESS;
+        }
+        let mut text = String::from("The master key is new; the old one opens nothing any more.");
+        if let Some(resealed) = resealed {
+            text.push_str(&format!(" The data key is new as well: {resealed} values were sealed again."));
+        }
+        if let Some(file) = &self.new_master_key_file {
+            let file = file.display();
+            text.push_str(&format!(
+                "\nIt lies in {file}. From now on start the server with --master-key-file {file}, or it will not start."
+            ));
+        }
+        text.push_str("\nBackups made before need the old key; make a new one: paddockd backup");
+        crate::say(&text)
+    }
+}

@@ -1,0 +1,160 @@
+//! A server is backed up while it works, and comes back elsewhere.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use e2e::{Cli, Repo, Server, may_run, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const APP: &str = "kept";
+
+fn versions(server: &Server) -> Vec<i64> {
+    let releases = server.http().api("GET", &format!("/apps/{APP}/releases")).with_status(200).json();
+    let mut versions: Vec<_> =
+        releases.as_array().unwrap().iter().map(|release| release["version"].as_i64().unwrap()).collect();
+    versions.sort_unstable();
+    versions
+}
+
+/// An app with two deploys, config, two web dynos and a log, its repository, and who made it.
+fn deployed() -> (Server, Cli, Repo) {
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let repo = Repo::of_app("journey");
+    cli.heroku_in(repo.path(), &["create", APP]).succeeded();
+    cli.heroku(&["config:set", "GREETING=hello", "--app", APP]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    repo.write("version.txt", "second\n");
+    repo.commit("Second");
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    cli.heroku(&["ps:scale", "web=2", "--app", APP]).succeeded();
+    server.wait_for_dynos(APP, &["web.1", "web.2"]);
+    server.get(APP, "/before-the-backup").with_status(200);
+    wait_until("the log to have the request", Duration::from_secs(30), || {
+        cli.heroku(&["logs", "--app", APP]).text().contains("seen \"GET /before-the-backup").then_some(())
+    });
+    (server, cli, repo)
+}
+
+/// Backs up while requests come in and config changes; nobody notices.
+fn back_up_under_traffic(server: &Server, file: &Path) -> Value {
+    let (http, host) = (server.http(), server.host(APP));
+    let (over, sent, failures) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let answer = http.app(&host, "/traffic");
+                // Changes of config restart dynos: one that has just ended is H10 to H14 at worst, never a refusal.
+                if answer.status == 0 {
+                    failures.lock().unwrap().push(answer.error);
+                }
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        scope.spawn(|| {
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let change = json!({ "NUMBER": number.to_string() });
+                http.api_json("PATCH", &format!("/apps/{APP}/config-vars"), &change).with_status(200);
+            }
+        });
+        wait_until("traffic", Duration::from_secs(30), || {
+            (sent.load(Ordering::Relaxed) > 5 && versions(server).len() > 6).then_some(())
+        });
+        let outcome = server.paddockd("backup", &["--to", file.to_str().unwrap(), "--json"]);
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(failures.lock().unwrap().as_slice(), [""; 0]);
+        serde_json::from_str(&outcome.succeeded().stdout).unwrap()
+    })
+}
+
+#[test]
+fn a_backup_of_a_working_server_comes_back_elsewhere() {
+    if !may_run("backup and restore") {
+        return;
+    }
+    let (first, cli, repo) = deployed();
+    let folder = TempDir::with_prefix("paddock-backup-").unwrap();
+    let file = folder.path().join("paddock.backup");
+    let told = back_up_under_traffic(&first, &file);
+    assert_eq!((&told["apps"], &told["master_key"]), (&json!(1), &json!(true)), "{told}");
+    let metadata = std::fs::metadata(&file).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "it holds the master key");
+    assert_eq!(told["archive_bytes"], metadata.len());
+    let at_the_end = versions(&first);
+    drop((cli, first));
+
+    let second = Server::restored(&file, &[]);
+    let cli = Cli::new(&second);
+    cli.heroku(&["apps"]).succeeded().saying(APP);
+    let kept = versions(&second);
+    let newest = i64::try_from(kept.len()).unwrap();
+    assert_eq!(kept, (1..=newest).collect::<Vec<_>>(), "a moment of the first server: no release is missing");
+    assert!(kept.len() >= 6 && kept.len() <= at_the_end.len());
+    // One moment of the database: the config is the newest release's.
+    let config: Value =
+        serde_json::from_str(&cli.heroku(&["config", "--json", "--app", APP]).stdout).unwrap();
+    assert_eq!(config["GREETING"], "hello");
+    let release = second.http().api("GET", &format!("/apps/{APP}/releases/{newest}/config-vars"));
+    assert!(release.status == 404 || release.json() == config, "{}", release.body);
+    cli.heroku(&["logs", "--num", "1500", "--app", APP]).succeeded().saying("GET /before-the-backup");
+    second.wait_for_dynos(APP, &["web.1", "web.2"]);
+    assert_eq!(second.answers(APP, "/").json()["version"], "second");
+
+    // It goes on from there: a rollback to the first deploy, and a push on top of the old history.
+    cli.heroku(&["rollback", "v4", "--app", APP]).succeeded();
+    wait_until("the first deploy", Duration::from_secs(60), || {
+        let answer = second.get(APP, "/");
+        (answer.status == 200 && answer.json()["version"] != "second").then_some(())
+    });
+    cli.heroku_in(repo.path(), &["git:remote", "--app", APP]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().saying("Everything up-to-date");
+    repo.write("version.txt", "third\n");
+    repo.commit("Third");
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    wait_until("the third deploy", Duration::from_secs(60), || {
+        let answer = second.get(APP, "/");
+        (answer.status == 200 && answer.json()["version"] == "third").then_some(())
+    });
+}
+
+#[test]
+fn a_stopped_server_is_backed_up_and_the_key_may_stay_apart() {
+    if !may_run("backup of a stopped server") {
+        return;
+    }
+    let folder = TempDir::with_prefix("paddock-backup-").unwrap();
+    let key = folder.path().join("master");
+    let first = Server::start_with(&["--master-key-file", key.to_str().unwrap()]);
+    let cli = Cli::new(&first);
+    cli.heroku(&["create", APP]).succeeded();
+    cli.heroku(&["config:set", "GREETING=hello", "--app", APP]).succeeded();
+    first.paddockd("stop", &[]).succeeded();
+    assert!(!first.data().join("keys").exists(), "the key is where it was said to be");
+
+    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
+    let to = |file: &Path| file.to_str().unwrap().to_owned();
+    let key_option = ["--master-key-file", key.to_str().unwrap()];
+    first.paddockd("backup", &["--to", &to(&with)]).failed_saying("master");
+    assert!(!with.exists() && !folder.path().join("with.part").exists(), "nothing half made stays");
+    first
+        .paddockd("backup", &["--to", &to(&without), "--without-master-key", key_option[0], key_option[1]])
+        .succeeded()
+        .saying("The master key is not in it");
+    drop(first);
+
+    let refused = Server::restore(&without, &folder.path().join("nowhere"), &[]);
+    refused.failed_saying("--master-key-file");
+    let second = Server::restored(&without, &key_option);
+    let cli = Cli::new(&second);
+    cli.heroku(&["config:get", "GREETING", "--app", APP]).succeeded().saying("hello");
+    let refused = Server::restore(&without, &second.data(), &key_option);
+    refused.failed_saying("another server");
+}

@@ -1,0 +1,246 @@
+//! What an operator does with a running server: the service's unit, metrics, new keys, the doctor, the log.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::{Cli, Repo, Server, may_run, run, wait_until};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const APP: &str = "operated";
+const SECRET: &str = "s3cr3t-4f1a77c0";
+
+/// The unit that is shipped.
+fn unit() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/paddockd.service")).unwrap()
+}
+
+/// What the unit takes away, as arguments of `setpriv`.
+fn bounding_set() -> String {
+    let unit = unit();
+    let line = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=~")).unwrap();
+    let names =
+        line.split_whitespace().map(|name| format!("-{}", name.trim_start_matches("CAP_").to_lowercase()));
+    names.collect::<Vec<_>>().join(",")
+}
+
+fn told(socket: &UnixDatagram) -> String {
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+/// A server as the service manager starts it, its socket, and an app with a secret.
+fn served(folder: &Path) -> (Server, UnixDatagram, Cli) {
+    let path = folder.join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let (variable, capabilities) = (format!("NOTIFY_SOCKET={}", path.display()), bounding_set());
+    let wrapper = ["env", &variable, "setpriv", "--bounding-set", &capabilities];
+    let server = Server::start_under(&wrapper, &["--log-format", "json"]);
+    assert!(told(&socket).starts_with("READY=1\n"));
+    let cli = Cli::new(&server);
+    let repo = Repo::of_app("journey");
+    cli.heroku_in(repo.path(), &["create", APP]).succeeded();
+    cli.heroku(&["config:set", &format!("GREETING={SECRET}"), "--app", APP]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    assert_eq!(server.answers(APP, "/").json()["greeting"], SECRET);
+    (server, socket, cli)
+}
+
+fn has_secret(cli: &Cli) {
+    cli.heroku(&["config:get", "GREETING", "--app", APP]).succeeded().saying(SECRET);
+}
+
+fn metrics_are_told(server: &Server) {
+    let value = |text: &str, sample: &str| -> Option<f64> {
+        text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    };
+    let requests = "paddock_router_requests_total{status=\"2xx\"}";
+    let text = wait_until("the request to be counted", Duration::from_secs(30), || {
+        let text = server.paddockd("metrics", &[]).succeeded().stdout;
+        (value(&text, requests)? >= 1.0).then_some(text)
+    });
+    for sample in [
+        "paddock_control_passes_total{reconciler=\"formation\",outcome=\"succeeded\"}",
+        "paddock_control_builds{status=\"succeeded\"}",
+        "paddock_control_dynos{state=\"up\"}",
+        "paddock_store_transactions_total{outcome=\"committed\"}",
+        "paddock_images_layers_bytes",
+    ] {
+        assert!(value(&text, sample).is_some_and(|value| value >= 1.0), "{sample} in:\n{text}");
+    }
+    let http = server.http();
+    let scraped = http.api_with("GET", "/paddock/metrics", &["Accept: text/plain"], None).with_status(200);
+    assert!(value(&scraped.body, requests).is_some());
+    let url = format!("http://localhost:{}/paddock/metrics", server.port());
+    assert_eq!(http.request("GET", &url, &[], None).status, 401);
+}
+
+fn keys_are_rotated(server: &mut Server, cli: &Cli, folder: &Path) {
+    let old = folder.join("old-key");
+    std::fs::copy(server.data().join("keys/master"), &old).unwrap();
+    let rotate = |arguments: &[&str]| {
+        let data = server.data().display().to_string();
+        let all = [&["keys", "rotate", "--data", &data][..], arguments].concat();
+        run(server.program(&all), b"", Duration::from_secs(60)).succeeded()
+    };
+    rotate(&[]).saying("The master key is new");
+    has_secret(cli);
+    let told: Value = serde_json::from_str(&rotate(&["--data-key", "--json"]).stdout).unwrap();
+    assert!(told["resealed"].as_u64().is_some_and(|values| values >= 2), "{told}");
+    has_secret(cli);
+    server.restart();
+    has_secret(cli);
+    assert_eq!(server.answers(APP, "/").json()["greeting"], SECRET);
+
+    server.paddockd("stop", &[]).succeeded();
+    let to = folder.join("backup");
+    let with_old = ["--to", to.to_str().unwrap(), "--master-key-file", old.to_str().unwrap()];
+    server.paddockd("backup", &with_old).failed_saying("wrong master key");
+    let moved = folder.join("moved-key");
+    let data = server.data().display().to_string();
+    let arguments = ["keys", "rotate", "--data", &data, "--new-master-key-file", moved.to_str().unwrap()];
+    run(server.program(&arguments), b"", Duration::from_secs(60)).succeeded().saying("--master-key-file");
+    assert!(!server.data().join("keys/master").exists());
+    // Back to where the harness starts it from.
+    let (present, here) = (moved.to_str().unwrap(), server.data().join("keys/master"));
+    let arguments = [
+        &["keys", "rotate", "--data", &data, "--master-key-file", present][..],
+        &["--new-master-key-file", here.to_str().unwrap()],
+    ];
+    run(server.program(&arguments.concat()), b"", Duration::from_secs(60)).succeeded();
+    server.restart();
+    has_secret(cli);
+}
+
+fn findings(server: &Server) -> Vec<Value> {
+    let listen = format!("127.0.0.1:{}", server.port());
+    let told = server.paddockd("doctor", &["--json", "--listen", &listen]);
+    let findings: Vec<Value> = serde_json::from_str(&told.stdout).unwrap();
+    let is_well = findings.iter().all(|finding| finding["verdict"] != "problem");
+    assert_eq!(told.status == 0, is_well, "{}", told.text());
+    findings
+}
+
+fn the_doctor_finds_and_remedies(server: &Server) {
+    let verdict = |findings: &[Value], name: &str| {
+        let found = findings.iter().find(|finding| finding["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {findings:?}"))["verdict"].clone()
+    };
+    let well = findings(server);
+    for name in ["kernel", "overlay", "cgroups", "nft", "git", "data folder", "modes", "database"] {
+        assert_eq!(verdict(&well, name), "ok", "{name}");
+    }
+    for name in ["master key", "platform certificate", "local authority", "server", "router", "clock"] {
+        assert_eq!(verdict(&well, name), "ok", "{name}");
+    }
+    // Broken, found, and mended by doing what it says.
+    let token = server.data().join("cli-token");
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o644)).unwrap();
+    let sick = findings(server);
+    let found = sick.iter().find(|finding| finding["name"] == "modes").unwrap();
+    assert_eq!(found["verdict"], "problem");
+    let mut remedy = Command::new("sh");
+    remedy.args(["-c", found["remedy"].as_str().unwrap()]);
+    run(remedy, b"", Duration::from_secs(10)).succeeded();
+    assert_eq!(verdict(&findings(server), "modes"), "ok");
+    server.paddockd("doctor", &[]).saying("Instance ").saying("ok   server: process");
+}
+
+fn the_log_is_objects_without_secrets(server: &Server) {
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let request = lines.iter().find(|line| line["route"] == "/apps/{app}/config-vars").unwrap();
+    assert_eq!((&request["level"], &request["status"]), (&"INFO".into(), &200.into()), "{request}");
+    assert!(request["request.id"].as_str().is_some_and(|id| id.len() == 36), "{request}");
+    // Only what is for the person who starts it is no object: two lines at each start.
+    let others: Vec<_> = log.lines().filter(|line| !line.starts_with('{')).collect();
+    assert!(
+        others.iter().all(|line| line.contains("Paddock is ready") || line.contains("eval")),
+        "{others:?}"
+    );
+    let token = &server.environment()["HEROKU_API_KEY"];
+    assert!(!log.contains(SECRET) && !log.contains(token.as_str()), "secrets are not logged");
+}
+
+#[test]
+fn an_operator_sees_and_mends_a_running_server() {
+    if !may_run("operation") {
+        return;
+    }
+    let folder = TempDir::with_prefix("paddock-operation-").unwrap();
+    let (mut server, socket, cli) = served(folder.path());
+    server.announce("adopt");
+    server.announce("router");
+    metrics_are_told(&server);
+    the_doctor_finds_and_remedies(&server);
+    the_log_is_objects_without_secrets(&server);
+    keys_are_rotated(&mut server, &cli, folder.path());
+    server.paddockd("stop", &[]).succeeded();
+    wait_until("the service manager to hear of the end", Duration::from_secs(60), || {
+        told(&socket).starts_with("STOPPING=1\n").then_some(())
+    });
+}
+
+#[test]
+fn the_unit_is_one_that_the_service_manager_takes() {
+    let folder = TempDir::with_prefix("paddock-unit-").unwrap();
+    let file = folder.path().join("paddockd.service");
+    // Where the program will be nothing is yet.
+    std::fs::write(&file, unit().replace("/usr/local/bin/paddockd", "/bin/true")).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify").arg(&file);
+    let outcome = run(verify, b"", Duration::from_secs(60)).succeeded();
+    assert_eq!(outcome.text(), "", "no complaint");
+    for needed in ["KillMode=process", "Delegate=yes", "Type=notify"] {
+        assert!(unit().contains(needed), "{needed}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_a_machine_lacks() {
+    if !may_run("doctor") {
+        return;
+    }
+    let folder = TempDir::with_prefix("paddock-doctor-").unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
+    let problem = |told: &e2e::Outcome, name: &str| -> String {
+        assert_eq!(told.status, 1, "{}", told.text());
+        let findings: Vec<Value> = serde_json::from_str(&told.stdout).unwrap();
+        let found = findings.iter().find(|finding| finding["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("no {name} in {findings:?}"));
+        assert_eq!(found["verdict"], "problem", "{found}");
+        found["remedy"].as_str().unwrap().to_owned()
+    };
+    // Programs that are not where programs are looked for.
+    let mut without_path = Server::bare(&["doctor", "--json"]);
+    without_path.env("PATH", "/nowhere");
+    let told = run(without_path, b"", Duration::from_secs(60));
+    assert!(problem(&told, "nft").contains("nftables"));
+    assert!(problem(&told, "ip").contains("iproute2"));
+
+    // A disk of one megabyte with a hundred inodes, in a mount namespace that goes with the command.
+    let doctor = Server::bare(&["doctor", "--json", "--data", folder.path().to_str().unwrap()]);
+    let mut on_small_disk = Command::new("unshare");
+    on_small_disk.args(["--mount", "sh", "-c"]);
+    on_small_disk.arg("mount -t tmpfs -o size=1m,nr_inodes=100,mode=711 none \"$1\" && shift && exec \"$@\"");
+    on_small_disk.arg("sh").arg(folder.path()).arg(doctor.get_program()).args(doctor.get_args());
+    let told = run(on_small_disk, b"", Duration::from_secs(60));
+    assert!(problem(&told, "disk").contains("larger disk"));
+    assert!(problem(&told, "inodes").contains("more inodes"));
+
+    // A port that somebody else has.
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = holder.local_addr().unwrap().to_string();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let doctor = Server::bare(&["doctor", "--json", "--data", data.to_str().unwrap(), "--listen", &listen]);
+    let told = run(doctor, b"", Duration::from_secs(60));
+    assert!(problem(&told, "port").contains("--listen"));
+    assert!(told.stdout.contains(&format!("process {}", std::process::id())), "{}", told.stdout);
+}
