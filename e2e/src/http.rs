@@ -61,6 +61,22 @@ impl Http {
         Http { port, token }
     }
 
+    /// The same as the account of another token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Http {
+        Http { port: self.port, token: token.to_owned() }
+    }
+
+    /// Logs in with `EMAIL:PASSWORD`.
+    #[must_use]
+    pub fn password_login(&self, user: &str) -> Answer {
+        let mut command = self.curl("POST");
+        command.args(["--header", "Accept: application/vnd.heroku+json; version=3", "--config", "-"]);
+        command.arg(format!("http://localhost:{}/oauth/authorizations", self.port));
+        let outcome = run(command, format!("user = \"{user}\"\n").as_bytes(), Duration::from_secs(70));
+        parse(&outcome.stdout, outcome.stderr)
+    }
+
     /// The API: `GET /apps/x` as the account of the server's own token.
     #[must_use]
     pub fn api(&self, method: &str, path: &str) -> Answer {

@@ -21,7 +21,7 @@ pub use cli::{Cli, Following};
 pub use http::{Answer, Http};
 pub use leftovers::{Leftovers, instance_letters};
 pub use machine::Machine;
-pub use outcome::{Outcome, run};
+pub use outcome::{Outcome, answer, run};
 pub use quickstart::Quickstart;
 pub use redaction::redact;
 pub use repo::Repo;

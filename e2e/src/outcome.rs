@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,57 @@ pub fn run(mut command: Command, input: &[u8], within: Duration) -> Outcome {
     };
     drop(writer.join());
     Outcome { command: shown, status: code(status), stdout: ended(stdout), stderr: ended(stderr) }
+}
+
+/// Runs a program that asks questions: each answer is given when its question has been read, as by a person.
+///
+/// # Panics
+/// When it cannot be started, a question does not come, or it does not end in time; it is killed then.
+pub fn answer(mut command: Command, answers: &[(&str, &str)], within: Duration) -> Outcome {
+    let shown = shown(&command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("could not start {shown}: {error}"));
+    let mut stdin = child.stdin.take().expect("the input is piped");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let readers = [
+        collect(child.stdout.take().expect("the output is piped"), said.clone()),
+        collect(child.stderr.take().expect("the errors are piped"), said.clone()),
+    ];
+    let text = || String::from_utf8_lossy(&said.lock().unwrap()).into_owned();
+    let deadline = Instant::now() + within;
+    let mut questions = answers.iter();
+    let mut next = questions.next();
+    let status = loop {
+        if let Some((question, answer)) = next
+            && text().contains(question)
+        {
+            writeln!(stdin, "{answer}").unwrap();
+            next = questions.next();
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            let group = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            let _ = child.wait();
+            panic!("{shown} did not end within {} s:\n{}", within.as_secs(), text());
+        }
+        pause(Duration::from_millis(10));
+    };
+    drop(stdin);
+    readers.into_iter().for_each(|reader| drop(reader.join()));
+    Outcome { command: shown, status: code(status), stdout: text(), stderr: String::new() }
+}
+
+/// Reads a stream to its end, showing what has come.
+fn collect(mut stream: impl Read + Send + 'static, said: Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut piece) {
+            said.lock().unwrap().extend_from_slice(&piece[..length]);
+        }
+    })
 }
 
 /// A command as one would type it, without its folder.

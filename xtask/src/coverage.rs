@@ -29,6 +29,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("create", "apps:create"),
     ("destroy", "apps:destroy"),
     ("info", "apps:info"),
+    ("login", "auth:login"),
+    ("logout", "auth:logout"),
     ("open", "apps:open"),
     ("rename", "apps:rename"),
     ("restart", "ps:restart"),

@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{ACCEPT, AUTHORIZATION, VARY};
+use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 use paddock_core::ErrorId;
@@ -23,7 +23,7 @@ use crate::authentication::{Credentials, credentials};
 use crate::client::Client;
 use crate::problem::{Cause, Problem};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 /// The client resets its own list at 7 kB; beyond this it is not sent back.
 const REQUEST_IDS_BYTES_MAX: usize = 8 * 1024;
@@ -108,23 +108,30 @@ pub(crate) async fn authenticate(State(api): State<Arc<Api>>, mut request: Reque
         Ok(actor) => actor,
         Err(error) => return Problem::from(error).into_response(),
     };
-    let account = actor.account_id();
     // Asking what is left costs nothing.
-    let now = Instant::now();
-    let remaining = match request.uri().path() {
-        "/account/rate-limits" => Some(api.rate_limits.remaining(account, now)),
-        _ => api.rate_limits.take(account, now),
+    let is_free = request.uri().path() == "/account/rate-limits";
+    let counted = match is_free {
+        true => api.control.requests_left(&actor).await.map(Some),
+        false => api.control.count_request(&actor).await,
+    };
+    let left = match counted {
+        Ok(left) => left,
+        Err(error) => return Problem::from(error).into_response(),
     };
     request.extensions_mut().insert(actor);
-    let mut response = match remaining {
+    let mut response = match left {
         Some(_) => next.run(request).await,
-        None => {
-            let text =
-                "Your account reached the API rate limit: 4500 requests an hour. Please wait a minute.";
-            Problem::new(ErrorId::RateLimit, text).into_response()
-        }
+        None => out_of_requests(),
     };
-    response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining.unwrap_or(0)));
+    response.headers_mut().insert(RATE_LIMIT_REMAINING, HeaderValue::from(left.unwrap_or(0)));
     response.headers_mut().insert(VARY, HeaderValue::from_name(AUTHORIZATION));
+    response
+}
+
+fn out_of_requests() -> Response {
+    let text = "Your account reached the API rate limit: 4500 requests an hour. Please wait a minute.";
+    let mut response = Problem::new(ErrorId::RateLimit, text).into_response();
+    // One request comes back each 800 ms; who waits a minute can do something with it.
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
     response
 }

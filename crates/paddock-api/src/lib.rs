@@ -17,9 +17,9 @@ mod conditional;
 mod cors;
 mod layers;
 mod not_built;
+mod once;
 mod problem;
 mod proxy_header;
-mod rate_limit;
 mod rendezvous;
 mod routes;
 mod server;
@@ -34,11 +34,10 @@ pub use rendezvous::serve_rendezvous;
 pub use routes::{Access, Route, routes};
 pub use server::serve;
 
-/// What every handler has: the use cases, and the counters of the rate limit.
+/// What every handler has.
 pub struct Api {
     /// The use cases.
     pub control: Arc<Control>,
-    rate_limits: rate_limit::RateLimits,
     /// The server is ending: streams without an end of their own end now, so that nobody waits for them.
     stopping: CancellationToken,
 }
@@ -47,6 +46,6 @@ impl Api {
     /// An API in front of `control`.
     #[must_use]
     pub fn new(control: Arc<Control>) -> Self {
-        Self { control, rate_limits: rate_limit::RateLimits::default(), stopping: CancellationToken::new() }
+        Self { control, stopping: CancellationToken::new() }
     }
 }

@@ -14,6 +14,6 @@ pub mod runner;
 pub mod source;
 
 pub use host::{
-    BuildFailure, BuildLog, BuildOutcome, BuildRequest, Builder, BuilderConfig, FailureKind, Source,
-    SourceArchive,
+    BuildFailure, BuildLog, BuildOutcome, BuildRequest, Builder, BuilderConfig, FailureKind, SlugLayer,
+    Source, SourceArchive,
 };

@@ -82,6 +82,7 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy
         | StoreError::NameTaken(_)
         | StoreError::EmailTaken(_)
         | StoreError::HostnameTaken(_)
+        | StoreError::KeyTaken(_)
         | StoreError::AlreadyCollaborator(_)
         | StoreError::NulInText
         | StoreError::BuildRunning { .. } => error.into(),

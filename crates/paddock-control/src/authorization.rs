@@ -25,7 +25,7 @@ const FAILURES_OF_EMAIL_MAX: i64 = 100;
 const USED_AT_PRECISION: Duration = Duration::from_secs(60 * 60);
 const DESCRIPTION_BYTES_MAX: usize = 1024;
 /// Longer ones are refused before they cost anything.
-const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Hashing takes 19 MB and tens of milliseconds: only two at a time, and a guess waits for its turn before the
 /// failures are counted.
@@ -86,7 +86,8 @@ impl Control {
         let valid = found.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         let row = valid.ok_or_else(invalid_credentials)?;
         let account = self.store.account(row.account_id).await.map_err(doing)?;
-        let account = account.ok_or_else(invalid_credentials)?;
+        let account =
+            account.filter(|account| account.deleted_at.is_none()).ok_or_else(invalid_credentials)?;
         if row.used_at.is_none_or(|used_at| now.since(used_at) > USED_AT_PRECISION) {
             let mut tx = self.store.begin_record(now).await.map_err(doing)?;
             tx.touch_authorization(row.id).await.map_err(doing)?;

@@ -25,13 +25,24 @@ pub struct BuildpackInstallation {
 pub struct Builtin {
     /// Its name with namespace, `heroku/python`.
     pub name: &'static str,
+    /// What it builds: `Python`.
+    pub language: &'static str,
 }
 
 impl Builtin {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        BuiltinBuildpack::DETECTION_ORDER.into_iter().map(Self::of)
+    }
+
+    fn of(builtin: BuiltinBuildpack) -> Self {
+        Self { name: builtin.name(), language: builtin.language() }
+    }
+
     /// The built-in buildpack of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        BuiltinBuildpack::from_name(name).map(|builtin| Self { name: builtin.name() })
+        BuiltinBuildpack::from_name(name).map(Self::of)
     }
 }
 

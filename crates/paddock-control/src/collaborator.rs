@@ -1,8 +1,10 @@
 //! Collaborators: who works on an app.
 
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, UnixMicros};
+use paddock_store::CollaboratorRole;
+use uuid::Uuid;
 
-use crate::access::{Emails, failed};
+use crate::access::{Emails, Permission, failed};
 use crate::{Actor, Control, Error, Result};
 
 /// A collaborator of an app; the owner is one.
@@ -64,4 +66,65 @@ impl Control {
         };
         collaborators.into_iter().find(named).ok_or_else(|| Error::not_found("collaborator"))
     }
+
+    /// Lets another account of this server work on an app; nobody is sent mail. Only the owner may.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden`; `invalid_params` for an account that is not there or works on it already.
+    pub async fn create_collaborator(&self, actor: &Actor, app: &str, user: &str) -> Result<Collaborator> {
+        let app = self.permitted_app(actor, app, Permission::Manage).await?;
+        let doing = failed("add a collaborator");
+        let account = match user.parse::<AccountId>() {
+            Ok(id) => self.store.account(id).await.map_err(doing)?,
+            Err(_) => self.store.account_by_email(user).await.map_err(doing)?,
+        };
+        let account = account.filter(|account| account.deleted_at.is_none()).ok_or_else(|| {
+            Error::invalid(format!(
+                "{user} has no account on this server. Its operator makes one with: paddockd account create {user}"
+            ))
+        })?;
+        let id = CollaboratorId::from_uuid(Uuid::now_v7());
+        let role = CollaboratorRole::Collaborator;
+        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        tx.create_collaborator(id, app.id, account.id, role).await.map_err(doing)?;
+        tx.event(Some(app.id), "collaborator.create", &payload(actor, account.id)).await.map_err(doing)?;
+        tx.commit().await.map_err(doing)?;
+        let text = format!("Add {} as collaborator by user {}", account.email, actor.email);
+        self.log_api(app.id, text).await;
+        self.collaborator(actor, &app.id.to_string(), &id.to_string()).await
+    }
+
+    /// Ends somebody's work on an app: the owner ends anybody's, everybody their own.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` for another's as a collaborator; `invalid_params` for the owner.
+    pub async fn delete_collaborator(
+        &self,
+        actor: &Actor,
+        app: &str,
+        identity: &str,
+    ) -> Result<Collaborator> {
+        let collaborator = self.collaborator(actor, app, identity).await?;
+        if collaborator.role == CollaboratorRole::Owner.as_str() {
+            return Err(Error::invalid("The owner of an app cannot be removed from it."));
+        }
+        if collaborator.account_id != actor.account_id {
+            self.permitted_app(actor, app, Permission::Manage).await?;
+        }
+        let doing = failed("remove a collaborator");
+        let app = collaborator.app_id;
+        let mut tx = self.store.begin_for_app(app, self.now()).await.map_err(doing)?;
+        tx.delete_collaborator(app, collaborator.account_id).await.map_err(doing)?;
+        let payload = payload(actor, collaborator.account_id);
+        tx.event(Some(app), "collaborator.destroy", &payload).await.map_err(doing)?;
+        tx.commit().await.map_err(doing)?;
+        let text = format!("Remove {} as collaborator by user {}", collaborator.email, actor.email);
+        self.log_api(app, text).await;
+        Ok(collaborator)
+    }
+}
+
+fn payload(actor: &Actor, account: AccountId) -> String {
+    serde_json::json!({ "collaborator": account.to_string(), "account": actor.account_id.to_string() })
+        .to_string()
 }

@@ -217,24 +217,6 @@ impl Control {
         Ok(Started { dyno: view(&app, row), attach_secret })
     }
 
-    /// A second program inside a running dyno: not built yet.
-    ///
-    /// # Errors
-    /// `not_found`, always.
-    pub async fn run_inside_dyno(
-        &self,
-        actor: &Actor,
-        app: &str,
-        dyno: &str,
-        _: DynoOrder,
-    ) -> Result<Started> {
-        self.dyno(actor, app, dyno).await?;
-        Err(Error::new(
-            ErrorId::NotFound,
-            "Running inside a dyno is not built on this server yet. Use heroku run.",
-        ))
-    }
-
     /// Connects the client that shows this secret to its one-off dyno, once that runs. Another client that comes
     /// later takes over.
     ///

@@ -94,6 +94,9 @@ impl From<StoreError> for Error {
                 Self::invalid(format!("Domain {name} is currently in use by another app"))
             }
             StoreError::NulInText => Self::invalid("A text cannot hold the character NUL (\\u0000)."),
+            StoreError::KeyTaken(fingerprint) => {
+                Self::invalid(format!("Key {fingerprint} is already taken: it belongs to an account"))
+            }
             StoreError::AlreadyCollaborator(_) => Self::invalid("User is already a collaborator on this app"),
             StoreError::BuildRunning { id } => Self::new(
                 ErrorId::Conflict,

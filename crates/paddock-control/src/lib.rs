@@ -39,6 +39,7 @@ pub mod clock;
 pub mod collaborator;
 mod config;
 mod config_var;
+mod conversions;
 pub mod domain;
 pub mod dyno;
 mod dyno_steps;
@@ -49,6 +50,7 @@ mod fixed;
 pub mod formation;
 pub mod git;
 pub mod jobs;
+pub mod key;
 mod label;
 mod launch;
 pub mod log_session;
@@ -58,9 +60,11 @@ mod platform_log;
 pub mod platform_status;
 pub mod proxy_form;
 pub mod push;
+mod rate_limit;
 pub mod reconcile;
 pub mod release;
 mod release_steps;
+pub mod request_outcome;
 pub mod router_link;
 mod secret;
 pub mod slug;
@@ -138,6 +142,10 @@ pub struct Control {
     /// Clients of attached one-off dynos.
     pub(crate) clients: clients::Clients,
     pub(crate) proxy_form: proxy_form::Offer,
+    pub(crate) conversions: conversions::Conversions,
+    pub(crate) rate_limits: rate_limit::RateLimits,
+    /// Names this run of the server among all that used the store.
+    pub(crate) run_id: String,
     /// Wake-ups of reconcilers, jobs and waiters.
     pub wakes: wake::Wakes,
 }
@@ -168,6 +176,9 @@ impl Control {
             garbage: Default::default(),
             clients: Default::default(),
             proxy_form: Default::default(),
+            conversions: Default::default(),
+            rate_limits: Default::default(),
+            run_id: uuid::Uuid::new_v4().to_string(),
             wakes: Default::default(),
         }
     }
@@ -246,6 +257,9 @@ impl Control {
 
     /// Closes the store, after everything that uses it has ended.
     pub async fn close(&self) {
+        if let Err(error) = self.write_rate_limits().await {
+            tracing::warn!(error = error::chain(&error), "the last seconds of rate limits are forgotten");
+        }
         self.store.close().await;
     }
 }

@@ -159,6 +159,10 @@ impl Control {
         let id: SlugId = slug.parse().map_err(|_| missing())?;
         let slug = tx.slug(id).await.map_err(doing)?;
         let slug = slug.filter(|slug| slug.app_id == Some(app.id)).ok_or_else(missing)?;
+        if slug.layer.is_empty() {
+            let text = "The slug has not been uploaded: put its archive to its blob's url first.";
+            return Err(Error::invalid(text));
+        }
         let commit = slug.commit_id.as_deref().unwrap_or("slug");
         let described = description.filter(|text| !text.trim().is_empty());
         Ok(ReleaseDraft {

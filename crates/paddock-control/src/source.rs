@@ -112,7 +112,7 @@ impl Control {
 }
 
 /// Writes a body to a new file, synced; its length and SHA-256.
-async fn write_all(mut body: Upload, path: &PathBuf) -> Result<(u64, [u8; 32])> {
+pub(crate) async fn write_all(mut body: Upload, path: &PathBuf) -> Result<(u64, [u8; 32])> {
     let disk = |error: std::io::Error| Error::internal("write a source archive", error);
     let mut file = File::create_new(path).await.map_err(disk)?;
     let (mut size_bytes, mut digest) = (0_u64, Sha256::new());

@@ -56,6 +56,8 @@ pub struct Wakes {
     pub output: Wake,
     /// The containers' network.
     pub network: Wake,
+    /// Numbers in memory that are to be on disk: the rate limit reconciler looks.
+    pub rate_limits: Wake,
     /// Things to throw away.
     pub garbage: Wake,
     /// Somebody waits for a build, release or dyno to change in the store.

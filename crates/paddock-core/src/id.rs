@@ -80,6 +80,8 @@ id! {
     CollaboratorId;
     /// A server: a data folder, whichever process serves it.
     ServerId;
+    /// An SSH key of an account.
+    KeyId;
     /// A job: work that ends.
     JobId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod process;
 pub mod procfile;
 pub mod proxy_form;
+pub mod rate_limit;
 pub mod release;
 pub mod stack;
 pub mod time;

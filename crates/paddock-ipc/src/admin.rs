@@ -23,6 +23,18 @@ pub enum AdminRequest {
         #[serde(default)]
         proxy: Option<ProxyClient>,
     },
+    /// Make an account with a random password.
+    CreateAccount {
+        /// Its address.
+        email: String,
+        /// Its full name, if given.
+        name: Option<String>,
+    },
+    /// Give an account a random password.
+    ResetPassword {
+        /// Its address.
+        email: String,
+    },
     /// End the server; with `dynos`, the dynos and the router as well.
     Stop {
         /// Whether dynos and the router end too.
@@ -63,6 +75,11 @@ pub enum AdminAnswer {
     Environment {
         /// Name and value.
         variables: Vec<(String, String)>,
+    },
+    /// The account has this password now; it is told this once.
+    Password {
+        /// The password.
+        password: String,
     },
     /// The server is ending; the connection closes when it has.
     Stopping {

@@ -21,9 +21,11 @@ pub struct Account {
     pub created_at: UnixMicros,
     /// When it was last changed.
     pub updated_at: UnixMicros,
+    /// When it was deleted. What is left is who made releases and builds of other people's apps.
+    pub deleted_at: Option<UnixMicros>,
 }
 
-row!(Account { id, email, created_at, updated_at } optional { name, password_hash });
+row!(Account { id, email, created_at, updated_at } optional { name, password_hash, deleted_at });
 
 /// What a new account is made of.
 #[derive(Debug, Clone)]
@@ -41,11 +43,22 @@ pub struct NewAccount {
 statements! {
     BY_ID = "SELECT * FROM accounts WHERE id = $1";
     BY_EMAIL = "SELECT * FROM accounts WHERE email_key = $1";
-    ALL = "SELECT * FROM accounts ORDER BY created_at, id";
+    ALL = "SELECT * FROM accounts WHERE deleted_at IS NULL ORDER BY created_at, id";
     CREATE = "INSERT INTO accounts (id, email, email_key, name, password_hash, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $6)";
     SET_EMAIL = "UPDATE accounts SET email = $2, email_key = $3, updated_at = $4 WHERE id = $1";
     SET_NAME = "UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1";
+    SET_PASSWORD = "UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    /// The address is free again: what made it unique is now something that no address is.
+    DELETE = "UPDATE accounts SET email_key = 'deleted ' || id, name = NULL, password_hash = NULL, \
+        deleted_at = $2, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+    DELETE_AUTHORIZATIONS = "DELETE FROM authorizations WHERE account_id = $1";
+    DELETE_COLLABORATIONS = "DELETE FROM collaborators WHERE account_id = $1";
+    DELETE_FAVORITES = "DELETE FROM favorites WHERE account_id = $1";
+    DELETE_FEATURES = "DELETE FROM account_features WHERE account_id = $1";
+    DELETE_KEYS = "DELETE FROM keys WHERE account_id = $1";
+    DELETE_RATE_LIMIT = "DELETE FROM rate_limits WHERE account_id = $1";
+    DELETE_REQUEST_OUTCOMES = "DELETE FROM request_outcomes WHERE account_id = $1";
 }
 
 /// The form of an address that makes it unique.
@@ -54,11 +67,11 @@ pub(crate) fn email_key(email: &str) -> String {
 }
 
 reads! {
-    /// The account with this id.
+    /// The account with this id, also when it was deleted.
     account(id: AccountId) -> one Account: BY_ID [id];
     /// The account with this address, in any case.
     account_by_email(email: &str) -> one Account: BY_EMAIL [email_key(email)];
-    /// Every account, oldest first.
+    /// Every account that was not deleted, oldest first.
     accounts() -> all Account: ALL [];
 }
 
@@ -93,5 +106,36 @@ impl Tx {
     pub async fn set_account_name(&mut self, id: AccountId, name: Option<&str>) -> Result<()> {
         let values = values![id, name, self.now];
         self.change("account", id, SET_NAME, values).await
+    }
+
+    /// Changes the password's hash.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such account.
+    pub async fn set_account_password(&mut self, id: AccountId, password_hash: &str) -> Result<()> {
+        let values = values![id, password_hash, self.now];
+        self.change("account", id, SET_PASSWORD, values).await
+    }
+
+    /// Deletes an account with all that lets somebody in or is its own. Its row stays, without name and password, for
+    /// what it did on other people's apps; another account may have the address.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such account.
+    pub async fn delete_account(&mut self, id: AccountId) -> Result<()> {
+        let values = values![id, self.now];
+        self.change("account", id, DELETE, values).await?;
+        for statement in [
+            DELETE_AUTHORIZATIONS,
+            DELETE_COLLABORATIONS,
+            DELETE_FAVORITES,
+            DELETE_FEATURES,
+            DELETE_KEYS,
+            DELETE_RATE_LIMIT,
+            DELETE_REQUEST_OUTCOMES,
+        ] {
+            self.execute(statement, values![id]).await?;
+        }
+        Ok(())
     }
 }

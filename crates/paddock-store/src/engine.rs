@@ -12,7 +12,7 @@ use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{
     AccountId, AppId, AppName, AuthorizationId, BuildId, CollaboratorId, ContainerId, DomainId, DynoId,
-    FavoriteId, FormationId, JobId, LogSessionId, ProcessType, ReleaseId, ServerId, SlugId, SourceId,
+    FavoriteId, FormationId, JobId, KeyId, LogSessionId, ProcessType, ReleaseId, ServerId, SlugId, SourceId,
     UnixMicros,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
@@ -144,6 +144,7 @@ parsed_columns!(
     FormationId,
     IpAddr,
     JobId,
+    KeyId,
     LogSessionId,
     ProcessType,
     ReleaseId,

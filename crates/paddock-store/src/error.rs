@@ -33,6 +33,9 @@ pub enum StoreError {
     /// Some app has the domain already.
     #[error("hostname {0} is taken")]
     HostnameTaken(String),
+    /// Some account has the key already.
+    #[error("key {0} is taken")]
+    KeyTaken(String),
     /// The account is a collaborator of the app already.
     #[error("the account is already a collaborator of app {0}")]
     AlreadyCollaborator(AppId),

@@ -17,6 +17,7 @@ mod collaborator;
 mod config;
 mod copy;
 mod count;
+mod data_key;
 mod database;
 mod domain;
 mod dyno;
@@ -27,13 +28,15 @@ mod favorite;
 mod feature;
 mod formation;
 mod job;
-mod keys;
+mod key;
 mod log_session;
 mod login_failure;
 mod migrate;
 mod open;
 mod platform;
+mod rate_limit;
 mod release;
+mod request_outcome;
 pub mod seal;
 mod server;
 mod setting;
@@ -59,10 +62,13 @@ pub use favorite::Favorite;
 pub use feature::Feature;
 pub use formation::{Formation, ProcessDefinition};
 pub use job::{Job, JobLease, JobState, NewJob};
+pub use key::{Key, NewKey};
 pub use log_session::{LogSession, NewLogSession};
 pub use login_failure::LoginFailures;
 pub use open::{Store, StoreConfig};
+pub use rate_limit::RateLimit;
 pub use release::{NewRelease, Order, Release, VersionRange};
+pub use request_outcome::RequestOutcome;
 pub use seal::Sealer;
 pub use server::ServerIdentity;
 pub use slug::{NewSlug, Slug};
@@ -93,11 +99,14 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         feature::STATEMENTS,
         formation::STATEMENTS,
         job::STATEMENTS,
-        keys::STATEMENTS,
+        key::STATEMENTS,
+        data_key::STATEMENTS,
         log_session::STATEMENTS,
         login_failure::STATEMENTS,
         platform::STATEMENTS,
+        rate_limit::STATEMENTS,
         release::STATEMENTS,
+        request_outcome::STATEMENTS,
         server::STATEMENTS,
         setting::STATEMENTS,
         slug::STATEMENTS,

@@ -41,6 +41,8 @@ const MIGRATIONS: &[Migration] = migrations! {
     1 "foundation": "0001_foundation.sql";
     2 "favorites": "0002_favorites.sql";
     3 "servers": "0003_servers.sql";
+    4 "accounts and requests": "0004_accounts_and_requests.sql";
+    5 "uploaded slugs": "0005_uploaded_slugs.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

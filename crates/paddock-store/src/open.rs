@@ -17,7 +17,7 @@ use crate::error::{Result, StoreError};
 use crate::server::{self, ServerIdentity};
 use crate::statistics::{Counters, Statistics, Turn};
 use crate::tx::{Owner, Tx};
-use crate::{keys, migrate, platform, seal};
+use crate::{data_key, migrate, platform, seal};
 
 const READERS: u32 = 4;
 /// How soon a database that is away is tried again.
@@ -63,7 +63,14 @@ impl Store {
         let url = database.driver_url().map_err(|problem| not_opened(database, problem.into()))?;
         let writers = pool(engine, engine.writers(), "").connect(&url).await.map_err(failed)?;
         let readers = pool(engine, READERS, engine.reader_session()).connect(&url).await.map_err(failed)?;
-        Ok(Self { engine, writers, readers, sealer, server: Arc::new(config.server.clone()), counters: Arc::default() })
+        Ok(Self {
+            engine,
+            writers,
+            readers,
+            sealer,
+            server: Arc::new(config.server.clone()),
+            counters: Arc::default(),
+        })
     }
 
     /// Closes every connection, after what runs on them has ended.
@@ -206,7 +213,7 @@ async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Res
         // Another process may be first; what is read then is its key.
         engine::execute(connection, platform::SET_DATA_KEY, values![wrapped]).await?;
     }
-    keys::data_keys(connection, master_key_file).await
+    data_key::data_keys(connection, master_key_file).await
 }
 
 /// Makes folder and file readable by us alone; the engine gives its log the mode of the database.

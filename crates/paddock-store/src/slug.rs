@@ -7,7 +7,7 @@ use paddock_core::{AppId, ProcessType, SlugId, UnixMicros};
 
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::Result;
-use crate::{Store, Tx};
+use crate::{SecretSha256, Store, Tx};
 
 /// A slug as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Slug {
     pub id: SlugId,
     /// The app it was built for; `None` when that is deleted and another app's release uses the slug.
     pub app_id: Option<AppId>,
-    /// Content digest of its layer.
+    /// Content digest of its layer; empty until a client has uploaded it.
     pub layer: String,
     /// Size in bytes.
     pub size_bytes: i64,
@@ -48,8 +48,10 @@ pub struct NewSlug {
     pub id: SlugId,
     /// The app it is built for.
     pub app_id: AppId,
-    /// Content digest of its layer.
+    /// Content digest of its layer; empty for one that a client will upload.
     pub layer: String,
+    /// SHA-256 of the secret that opens the upload.
+    pub put_secret_sha256: Option<SecretSha256>,
     /// Size in bytes.
     pub size_bytes: i64,
     /// Checksum as the API says it.
@@ -78,10 +80,13 @@ impl FromRow for Layer {
 
 statements! {
     BY_ID = "SELECT * FROM slugs WHERE id = $1";
-    LAYERS = "SELECT DISTINCT layer FROM slugs ORDER BY layer";
+    BY_PUT_SECRET = "SELECT * FROM slugs WHERE put_secret_sha256 = $1";
+    LAYERS = "SELECT DISTINCT layer FROM slugs WHERE layer <> '' ORDER BY layer";
     CREATE = "INSERT INTO slugs (id, app_id, layer, size_bytes, checksum, commit_id, commit_description, \
-        process_types, buildpack_description, stack, stack_version, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        process_types, buildpack_description, stack, stack_version, put_secret_sha256, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    /// What was uploaded once is never replaced: releases may run it.
+    UPLOADED = "UPDATE slugs SET layer = $2, size_bytes = $3, checksum = $4 WHERE id = $1 AND layer = ''";
     PURGE_ORPHANS = "DELETE FROM slugs WHERE app_id IS NULL \
         AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.slug_id = slugs.id)";
 }
@@ -89,6 +94,8 @@ statements! {
 reads! {
     /// The slug with this id.
     slug(id: SlugId) -> one Slug: BY_ID [id];
+    /// The slug whose upload the secret with this SHA-256 opens.
+    slug_by_put_secret(sha256: &SecretSha256) -> one Slug: BY_PUT_SECRET [*sha256];
 }
 
 impl Store {
@@ -121,9 +128,24 @@ impl Tx {
             new.buildpack_description,
             new.stack,
             new.stack_version,
+            new.put_secret_sha256,
             self.now
         ];
         self.execute(CREATE, values).await.map(drop)
+    }
+
+    /// Gives a slug the layer that was made of its upload. Whether it had none.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn set_slug_uploaded(
+        &mut self,
+        id: SlugId,
+        layer: &str,
+        size_bytes: i64,
+        checksum: &str,
+    ) -> Result<bool> {
+        Ok(self.execute(UPLOADED, values![id, layer, size_bytes, checksum]).await? > 0)
     }
 
     /// Deletes slugs of deleted apps that no release uses. How many.

@@ -1,7 +1,8 @@
 //! Accounts: who is asking.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::lenient;
 use crate::time::Time;
 
 /// An account. Fields without meaning here carry the neutral value of the published schema.
@@ -65,4 +66,24 @@ pub struct Account {
     pub default_organization: Option<()>,
     /// Always null until teams are built.
     pub default_team: Option<()>,
+}
+
+/// Body of `PATCH /account`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Update {
+    /// A new name; null for none.
+    #[serde(default, deserialize_with = "lenient::nullable")]
+    pub name: Option<Option<String>>,
+    /// A new address.
+    pub email: Option<String>,
+    /// A new password.
+    pub new_password: Option<String>,
+    /// The password as it is; needed for the two above.
+    pub password: Option<String>,
+    /// Refused unless it is what it is.
+    pub allow_tracking: Option<bool>,
+    /// Refused unless it is what it is.
+    pub beta: Option<bool>,
+    /// Refused unless it is what it is.
+    pub eco_dynos_enabled: Option<bool>,
 }

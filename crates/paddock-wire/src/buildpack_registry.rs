@@ -1,6 +1,8 @@
-//! The buildpack registry: what the client reads before it installs a buildpack by name.
+//! The buildpack registry: what the client reads of buildpacks that are known by name.
 
 use serde::Serialize;
+
+use crate::time::Time;
 
 /// A buildpack of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,19 +17,47 @@ pub struct Buildpack {
     pub description: String,
     /// Always `languages`.
     pub category: String,
+    /// Where to ask.
+    pub support: Support,
+    /// Where it comes from.
+    pub source: Source,
 }
 
-impl Buildpack {
-    /// A built-in buildpack, by its name with namespace.
-    #[must_use]
-    pub fn builtin(full_name: &str) -> Self {
-        let (namespace, name) = full_name.split_once('/').unwrap_or(("heroku", full_name));
-        Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            blob_url: format!("urn:buildpack:{full_name}"),
-            description: format!("Built into this server: {full_name}"),
-            category: "languages".to_owned(),
-        }
-    }
+/// Where to ask about a buildpack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Support {
+    /// `website`: the client prints the address.
+    pub method: String,
+    /// Where.
+    pub address: String,
+}
+
+/// Where a buildpack comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// `builtin`: no repository of its own.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A version of a buildpack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Revision {
+    /// Its number, from 1.
+    pub release: u32,
+    /// When it was published.
+    pub created_at: Time,
+    /// `published`.
+    pub status: String,
+    /// Its licence.
+    pub license: String,
+}
+
+/// What a buildpack says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readme {
+    /// The text in that encoding.
+    pub content: String,
+    /// `utf8`.
+    pub encoding: String,
 }

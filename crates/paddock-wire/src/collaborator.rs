@@ -1,8 +1,8 @@
 //! Collaborators of an app.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::named::NamedRef;
+use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
 /// A collaborator. `permissions` is absent on purpose: the client shows the column as soon as one row has it.
@@ -31,4 +31,11 @@ pub struct User {
     pub federated: bool,
     /// UUID.
     pub id: String,
+}
+
+/// Body of `POST /apps/{app}/collaborators`. `silent` is always so: there is no mail.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Create {
+    /// Address or id of the account.
+    pub user: Identity,
 }

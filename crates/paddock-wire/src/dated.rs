@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::time::Time;
 use crate::{
     Account, App, Authorization, Build, BuildpackInstallation, Collaborator, Domain, Dyno, DynoSize, Empty,
-    Favorite, Feature, Formation, Generation, IdOnly, LogSession, RateLimit, Region, Release, Slug, Source,
-    Stack,
+    Favorite, Feature, Formation, Generation, IdOnly, Key, LogSession, RateLimit, Region, Release, Slug,
+    Source, Stack,
 };
 
 /// What every answered shape says of itself.
@@ -49,6 +49,7 @@ by_updated_at!(
     Feature,
     Formation,
     Generation,
+    Key,
     LogSession,
     Region,
     Release,

@@ -30,6 +30,16 @@ pub fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D:
     de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
+/// A field whose absence and `null` mean different things: `None` and `Some(None)`.
+///
+/// # Errors
+/// For a value of another kind.
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
 /// A value of an environment: text as it is, numbers and booleans as JSON prints them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvValue(pub String);

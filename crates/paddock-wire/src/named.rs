@@ -47,6 +47,11 @@ pub enum Identity {
         /// Name.
         name: String,
     },
+    /// `{"email": ..}`.
+    Email {
+        /// E-mail address.
+        email: String,
+    },
 }
 
 impl Identity {
@@ -54,7 +59,10 @@ impl Identity {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Text(text) | Self::Id { id: text } | Self::Name { name: text } => text,
+            Self::Text(text)
+            | Self::Id { id: text }
+            | Self::Name { name: text }
+            | Self::Email { email: text } => text,
         }
     }
 }

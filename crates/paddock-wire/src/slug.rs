@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::named::NamedRef;
+use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
 /// A slug.
@@ -43,4 +43,21 @@ pub struct Blob {
     pub method: String,
     /// Address.
     pub url: String,
+}
+
+/// Body of `POST /apps/{app}/slugs`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Create {
+    /// Command by process type.
+    pub process_types: BTreeMap<String, String>,
+    /// `SHA256:` and the digest of the archive.
+    pub checksum: Option<String>,
+    /// The commit it was made from.
+    pub commit: Option<String>,
+    /// What is to be said of the commit.
+    pub commit_description: Option<String>,
+    /// What made it calls itself.
+    pub buildpack_provided_description: Option<String>,
+    /// The stack it was made for.
+    pub stack: Option<Identity>,
 }

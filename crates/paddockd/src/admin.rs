@@ -87,6 +87,14 @@ impl Admin {
                 };
                 frame::send(stream.as_fd(), &answer, &[])
             }
+            AdminRequest::CreateAccount { email, name } => {
+                let made = self.control.create_account_with_random_password(&email, name);
+                frame::send(stream.as_fd(), &password(runtime.block_on(made)), &[])
+            }
+            AdminRequest::ResetPassword { email } => {
+                let reset = self.control.reset_password(&email);
+                frame::send(stream.as_fd(), &password(runtime.block_on(reset)), &[])
+            }
             AdminRequest::Stop { dynos } => {
                 frame::send(stream.as_fd(), &AdminAnswer::Stopping { pid: std::process::id() }, &[])?;
                 lock(&self.waiting).push(stream.try_clone()?);
@@ -221,6 +229,13 @@ impl Admin {
             ("NODE_EXTRA_CA_CERTS", ca.join("ca.pem").display().to_string()),
             ("GIT_SSL_CAINFO", ca.join("bundle.pem").display().to_string()),
         ]
+    }
+}
+
+fn password(outcome: paddock_control::Result<String>) -> AdminAnswer {
+    match outcome {
+        Ok(password) => AdminAnswer::Password { password },
+        Err(error) => AdminAnswer::Refused { reason: error.message },
     }
 }
 

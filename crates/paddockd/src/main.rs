@@ -38,6 +38,8 @@ enum Command {
     /// Heroku's host names built in. With --proxy the server is the CLI's proxy and answers for those names itself; this
     /// works from other machines too. Use a shell of its own then: the proxy serves nobody but the Heroku CLI and git.
     Env(commands::env::EnvArgs),
+    /// Make accounts and reset their passwords
+    Account(commands::account::AccountArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),
     /// Move the state of a stopped server from SQLite to PostgreSQL
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => commands::serve::run(args),
         Command::Env(args) => args.run(),
+        Command::Account(args) => args.run(),
         Command::Stop(args) => args.run(),
         Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),

@@ -9,7 +9,7 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, patch, post, region, stack};
+use super::{Access, Endpoint, Segments, delete, get, patch, post, post_once, region, stack};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -24,7 +24,7 @@ const SORTED_BY: [Attribute<wire::App>; 3] = [
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        post(Access::Token, "/apps", create),
+        post_once(Access::Token, "/apps", create),
         get(Access::Token, "/apps", list),
         get(Access::Token, "/users/{user}/apps", list_of_user),
         post(Access::Token, "/filters/apps", filter),

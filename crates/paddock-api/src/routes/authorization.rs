@@ -9,7 +9,7 @@ use paddock_wire::range::{Attribute, Key};
 
 use super::nothing_attached::BY_ID;
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, patch, post};
+use super::{Access, Endpoint, Segments, delete, get, patch, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -21,12 +21,16 @@ const SORTED_BY: [Attribute<wire::Authorization>; 1] =
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const ONE: &str = "/oauth/authorizations/{authorization}";
     vec![
-        post(Access::Token, "/oauth/authorizations", create),
+        post_once(Access::Token, "/oauth/authorizations", create),
         get(Access::Token, "/oauth/authorizations", list),
         get(Access::Token, ONE, info),
         patch(Access::Token, ONE, update),
         delete(Access::Token, ONE, revoke),
-        post(Access::Token, "/oauth/authorizations/{authorization}/actions/regenerate-tokens", regenerate),
+        post_once(
+            Access::Token,
+            "/oauth/authorizations/{authorization}/actions/regenerate-tokens",
+            regenerate,
+        ),
         get(Access::Token, "/oauth/sessions", sessions),
         delete(Access::Token, "/oauth/sessions/{session}", end_session),
     ]

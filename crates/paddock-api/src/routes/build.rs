@@ -8,7 +8,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post};
+use super::{Access, Endpoint, Segments, delete, get, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, accepted, created, ok, page};
 use crate::authentication::By;
@@ -23,7 +23,7 @@ const SORTED_BY: [Attribute<wire::Build>; 2] = [
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(Access::Token, "/apps/{app}/builds", list),
-        post(Access::Token, "/apps/{app}/builds", create),
+        post_once(Access::Token, "/apps/{app}/builds", create),
         get(Access::Token, "/apps/{app}/builds/{build}", info),
         delete(Access::Token, "/apps/{app}/builds/{build}", cancel),
         delete(Access::Token, "/apps/{app}/build-cache", purge_cache),

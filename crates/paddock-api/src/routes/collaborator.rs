@@ -1,4 +1,4 @@
-//! `/apps/{app}/collaborators`: reading only; adding and removing are not built yet.
+//! `/apps/{app}/collaborators`.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get};
+use super::{Access, Endpoint, Segments, delete, get, post_once};
 use crate::Api;
-use crate::answer::{Asked, Reply, ok, page};
+use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
+use crate::body::Json;
 
 const SORTED_BY: [Attribute<wire::Collaborator>; 1] =
     [Attribute { name: "id", key: |collaborator| Key::Text(collaborator.id.clone()) }];
@@ -19,7 +20,9 @@ const SORTED_BY: [Attribute<wire::Collaborator>; 1] =
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(Access::Token, "/apps/{app}/collaborators", list),
+        post_once(Access::Token, "/apps/{app}/collaborators", create),
         get(Access::Token, "/apps/{app}/collaborators/{collaborator}", info),
+        delete(Access::Token, "/apps/{app}/collaborators/{collaborator}", remove),
     ]
 }
 
@@ -39,6 +42,23 @@ async fn info(
     Segments((app, collaborator)): Segments<(String, String)>,
 ) -> Reply<wire::Collaborator> {
     Ok(ok(view(api.control.collaborator(&actor, &app, &collaborator).await?)))
+}
+
+async fn create(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+    Json(body): Json<wire::collaborator::Create>,
+) -> Reply<wire::Collaborator> {
+    Ok(created(view(api.control.create_collaborator(&actor, &app, body.user.as_str()).await?)))
+}
+
+async fn remove(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((app, collaborator)): Segments<(String, String)>,
+) -> Reply<wire::Collaborator> {
+    Ok(ok(view(api.control.delete_collaborator(&actor, &app, &collaborator).await?)))
 }
 
 fn view(collaborator: Collaborator) -> wire::Collaborator {

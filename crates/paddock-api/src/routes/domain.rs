@@ -10,7 +10,7 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, patch, post};
+use super::{Access, Endpoint, Segments, delete, get, patch, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -25,7 +25,7 @@ const SORTED_BY: [Attribute<wire::Domain>; 2] = [
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(Access::Token, "/apps/{app}/domains", list),
-        post(Access::Token, "/apps/{app}/domains", create),
+        post_once(Access::Token, "/apps/{app}/domains", create),
         get(Access::Token, "/apps/{app}/domains/{domain}", info),
         patch(Access::Token, "/apps/{app}/domains/{domain}", update),
         delete(Access::Token, "/apps/{app}/domains/{domain}", remove),

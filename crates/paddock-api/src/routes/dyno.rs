@@ -8,7 +8,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post};
+use super::{Access, Endpoint, Segments, delete, get, post, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, accepted, created, ok, page};
 use crate::authentication::By;
@@ -23,10 +23,9 @@ const SORTED_BY: [Attribute<wire::Dyno>; 2] = [
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(Access::Token, "/apps/{app}/dynos", list),
-        post(Access::Token, "/apps/{app}/dynos", create),
+        post_once(Access::Token, "/apps/{app}/dynos", create),
         delete(Access::Token, "/apps/{app}/dynos", restart_all),
         get(Access::Token, "/apps/{app}/dynos/{dyno}", info),
-        post(Access::Token, "/apps/{app}/dynos/{dyno}", run_inside),
         delete(Access::Token, "/apps/{app}/dynos/{dyno}", restart),
         post(Access::Token, "/apps/{app}/dynos/{dyno}/actions/stop", stop),
         delete(Access::Token, "/apps/{app}/formations/{type}", restart_type),
@@ -60,17 +59,6 @@ async fn create(
     Json(body): Json<wire::dyno::Create>,
 ) -> Reply<wire::Dyno> {
     let started = api.control.run_dyno(&actor, &app, order(body)).await?;
-    Ok(created(view_started(started, &origin)))
-}
-
-async fn run_inside(
-    By(actor): By,
-    origin: Origin,
-    State(api): State<Arc<Api>>,
-    Segments((app, dyno)): Segments<(String, String)>,
-    Json(body): Json<wire::dyno::Create>,
-) -> Reply<wire::Dyno> {
-    let started = api.control.run_inside_dyno(&actor, &app, &dyno, order(body)).await?;
     Ok(created(view_started(started, &origin)))
 }
 

@@ -9,7 +9,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post};
+use super::{Access, Endpoint, Segments, delete, get, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -24,7 +24,7 @@ const SORTED_BY: [Attribute<wire::Favorite>; 2] = [
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(Access::Token, "/favorites", list),
-        post(Access::Token, "/favorites", add),
+        post_once(Access::Token, "/favorites", add),
         delete(Access::Token, "/favorites/{favorite}", remove),
     ]
 }

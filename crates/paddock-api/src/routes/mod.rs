@@ -12,7 +12,7 @@ use paddock_core::ErrorId;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
-use crate::{Api, conditional, cors, layers, not_built};
+use crate::{Api, conditional, cors, layers, not_built, once};
 
 mod account;
 mod app;
@@ -32,6 +32,7 @@ mod formation;
 mod generation;
 mod git;
 mod hello;
+mod key;
 mod log_session;
 mod metrics;
 mod nothing_attached;
@@ -54,6 +55,8 @@ pub struct Route {
     pub path: &'static str,
     /// What lets a client in.
     pub access: Access,
+    /// Whether a repetition under the same request id is answered with what came of the first.
+    pub is_once: bool,
 }
 
 /// What lets a client in.
@@ -98,6 +101,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         feature::endpoints(),
         formation::endpoints(),
         generation::endpoints(),
+        key::endpoints(),
         log_session::endpoints(),
         nothing_attached::endpoints(),
         region::endpoints(),
@@ -122,6 +126,7 @@ fn open() -> impl Iterator<Item = Endpoint> {
         output::endpoints(),
         platform_status::endpoints(),
         schema::endpoints(),
+        slug::uploads(),
         source::uploads(),
     ]
     .into_iter()
@@ -130,7 +135,7 @@ fn open() -> impl Iterator<Item = Endpoint> {
 
 /// The whole server. Layers are named from the inside out; a request passes them from the last to the first.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    let platform = gathered(platform())
+    let platform = gathered(platform(), &api)
         .fallback(not_built::fallback)
         .method_not_allowed_fallback(not_built::fallback)
         // Innermost, so that only what an authenticated client gets is tagged, and 304 still counts as a request.
@@ -140,7 +145,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .layer(from_fn(layers::accept_version))
         // A browser asks ahead of a call without token or version.
         .layer(from_fn(cors::share));
-    gathered(open())
+    gathered(open(), &api)
         // What is public and JSON is tagged like the rest; streams pass untouched.
         .layer(from_fn(conditional::tag))
         .merge(platform)
@@ -153,28 +158,37 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-fn gathered(endpoints: impl Iterator<Item = Endpoint>) -> Router<Arc<Api>> {
-    endpoints.fold(Router::new(), |router, endpoint| router.route(endpoint.route.path, endpoint.handler))
+fn gathered(endpoints: impl Iterator<Item = Endpoint>, api: &Arc<Api>) -> Router<Arc<Api>> {
+    endpoints.fold(Router::new(), |router, Endpoint { route, handler }| {
+        let handler = match route.is_once {
+            true => handler.layer(from_fn_with_state(api.clone(), once::answer)),
+            false => handler,
+        };
+        router.route(route.path, handler)
+    })
 }
 
 macro_rules! methods {
-    ($($name:ident $text:literal;)*) => {$(
+    ($($name:ident $axum:ident $text:literal $is_once:literal;)*) => {$(
         fn $name<H, T>(access: Access, path: &'static str, handler: H) -> Endpoint
         where
             H: Handler<T, Arc<Api>>,
             T: 'static,
         {
-            Endpoint { route: Route { method: $text, path, access }, handler: routing::$name(handler) }
+            let route = Route { method: $text, path, access, is_once: $is_once };
+            Endpoint { route, handler: routing::$axum(handler) }
         }
     )*};
 }
 
 methods! {
-    get "GET";
-    post "POST";
-    put "PUT";
-    patch "PATCH";
-    delete "DELETE";
+    get get "GET" false;
+    post post "POST" false;
+    // For what makes something: clients repeat a POST whose answer they lost.
+    post_once post "POST" true;
+    put put "PUT" false;
+    patch patch "PATCH" false;
+    delete delete "DELETE" false;
 }
 
 /// The segments of a path that stand for something.

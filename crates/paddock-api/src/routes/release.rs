@@ -9,7 +9,7 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, post};
+use super::{Access, Endpoint, Segments, get, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -24,7 +24,7 @@ const SORTED_BY: [Attribute<wire::Release>; 2] = [
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get(Access::Token, "/apps/{app}/releases", list),
-        post(Access::Token, "/apps/{app}/releases", create),
+        post_once(Access::Token, "/apps/{app}/releases", create),
         get(Access::Token, "/apps/{app}/releases/{release}", info),
     ]
 }

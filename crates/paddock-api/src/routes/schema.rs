@@ -39,7 +39,7 @@ fn document() -> HyperSchema {
         kind: vec!["object".to_owned()],
         properties: definitions.keys().map(|noun| (noun.clone(), reference(noun))).collect(),
         definitions,
-        links: vec![link(Route { method: "GET", path: PATH, access: Access::Public })],
+        links: vec![link(Route { method: "GET", path: PATH, access: Access::Public, is_once: false })],
     }
 }
 

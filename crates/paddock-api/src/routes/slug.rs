@@ -1,20 +1,64 @@
-//! `/apps/{app}/slugs`.
+//! `/apps/{app}/slugs`, and the address that the archive of a slug is put to.
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use paddock_control::slug::Slug;
+use axum::extract::{Request, State};
+use futures_util::TryStreamExt;
+use http::StatusCode;
+use paddock_control::slug::{Slug, SlugOrder};
 use paddock_wire as wire;
+use paddock_wire::slug::Blob;
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, stack};
+use super::{Access, Endpoint, Segments, get, post_once, put, stack};
 use crate::Api;
-use crate::answer::{Reply, ok};
+use crate::answer::{Reply, created, ok};
 use crate::authentication::By;
+use crate::body::Json;
 use crate::client::Origin;
+use crate::problem::Problem;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    vec![get(Access::Token, "/apps/{app}/slugs/{slug}", info)]
+    vec![
+        post_once(Access::Token, "/apps/{app}/slugs", create),
+        get(Access::Token, "/apps/{app}/slugs/{slug}", info),
+    ]
+}
+
+/// The address that a slug's archive is put to.
+pub(super) fn uploads() -> Vec<Endpoint> {
+    vec![put(Access::Secret, "/slugs/{secret}", upload)]
+}
+
+async fn create(
+    By(actor): By,
+    origin: Origin,
+    State(api): State<Arc<Api>>,
+    Segments(app): Segments<String>,
+    Json(body): Json<wire::slug::Create>,
+) -> Reply<wire::Slug> {
+    let order = SlugOrder {
+        process_types: body.process_types,
+        checksum: body.checksum,
+        commit: body.commit,
+        commit_description: body.commit_description,
+        buildpack_description: body.buildpack_provided_description,
+        stack: body.stack.map(|stack| stack.as_str().to_owned()),
+    };
+    let (slug, put_secret) = api.control.create_slug(&actor, &app, order).await?;
+    let blob = Blob { method: "put".to_owned(), url: origin.url(&format!("/slugs/{put_secret}")) };
+    Ok(created(wire::Slug { blob, ..view(slug, &origin) }))
+}
+
+/// Answered when the slug can be released.
+async fn upload(
+    State(api): State<Arc<Api>>,
+    Segments(secret): Segments<String>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
+    api.control.upload_slug(&secret, Box::pin(body)).await?;
+    Ok(StatusCode::OK)
 }
 
 async fn info(
@@ -30,7 +74,7 @@ async fn info(
 fn view(slug: Slug, origin: &Origin) -> wire::Slug {
     let url = origin.url(&format!("/apps/{}/slugs/{}/blob", slug.app_id, slug.id));
     wire::Slug {
-        blob: wire::slug::Blob { method: "get".to_owned(), url },
+        blob: Blob { method: "get".to_owned(), url },
         buildpack_provided_description: slug.buildpack_description,
         checksum: slug.checksum,
         commit: slug.commit,
@@ -42,7 +86,7 @@ fn view(slug: Slug, origin: &Origin) -> wire::Slug {
             .into_iter()
             .map(|(name, command)| (name.to_string(), command))
             .collect(),
-        size: Some(slug.size_bytes),
+        size: slug.size_bytes,
         stack: stack::reference(slug.stack),
         updated_at: time(slug.created_at),
         deleted_at: None,

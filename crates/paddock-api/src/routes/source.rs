@@ -11,7 +11,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use paddock_wire as wire;
 use tokio_util::io::ReaderStream;
 
-use super::{Access, Endpoint, Segments, get, post, put};
+use super::{Access, Endpoint, Segments, get, post_once, put};
 use crate::Api;
 use crate::answer::{Reply, created};
 use crate::authentication::By;
@@ -19,7 +19,10 @@ use crate::client::Origin;
 use crate::problem::Problem;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    vec![post(Access::Token, "/sources", create), post(Access::Token, "/apps/{app}/sources", create_for_app)]
+    vec![
+        post_once(Access::Token, "/sources", create),
+        post_once(Access::Token, "/apps/{app}/sources", create_for_app),
+    ]
 }
 
 /// The addresses that a source is made of.

@@ -115,3 +115,108 @@ async fn logging_in_by_browser_is_told_how_else() {
     assert_eq!(answer.refusal(), (404, "not_found"));
     assert!(answer.body["message"].as_str().unwrap().contains("--interactive"), "{}", answer.body);
 }
+
+#[tokio::test]
+async fn an_account_changes_its_name_address_and_password() {
+    let t = TestPaddock::start().await;
+    let change = |body: serde_json::Value| t.patch("/account").json(body).send();
+    assert_eq!(change(json!({ "name": " Tina " })).await.expect(200)["name"], "Tina");
+    assert_eq!(change(json!({ "allow_tracking": true, "beta": false })).await.expect(200)["name"], "Tina");
+    assert_eq!(
+        t.patch("/users/~").json(json!({ "name": null })).send().await.expect(200)["name"],
+        json!(null)
+    );
+    let others = t.patch(&format!("/users/{STRANGER}")).json(json!({ "name": "x" })).send().await;
+    assert_eq!(others.refusal(), (404, "not_found"));
+    for (refused, word) in [
+        (json!({ "allow_tracking": false }), "allow_tracking"),
+        (json!({ "email": "new@example.com" }), "password"),
+        (json!({ "email": "new@example.com", "password": "wrong" }), "wrong"),
+        (json!({ "email": STRANGER, "password": PASSWORD }), "taken"),
+        (json!({ "email": "nobody", "password": PASSWORD }), "invalid"),
+        (json!({ "new_password": "another one" }), "password"),
+        (json!({ "new_password": "short", "password": PASSWORD }), "8 characters"),
+        (json!({ "name": "x".repeat(300) }), "255"),
+        (json!({ "name": "two\nlines" }), "line"),
+    ] {
+        let answer = change(refused.clone()).await;
+        assert_eq!(answer.refusal(), (422, "invalid_params"), "{refused}");
+        assert!(answer.body["message"].as_str().unwrap().contains(word), "{refused}: {}", answer.body);
+    }
+    change(json!({ "email": "New@example.com", "new_password": "another one", "password": PASSWORD }))
+        .await
+        .expect(200);
+    assert_eq!(t.get("/account").send().await.expect(200)["email"], "New@example.com", "tokens stay valid");
+    let log_in = |email: &'static str, password: &'static str| {
+        t.post("/oauth/authorizations").basic(email, password).json(json!({ "scope": ["global"] })).send()
+    };
+    log_in("new@example.com", "another one").await.expect(201);
+    assert_eq!(log_in("new@example.com", PASSWORD).await.refusal(), (401, "unauthorized"));
+    assert_eq!(log_in(OWNER, "another one").await.refusal(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn guessing_the_password_with_a_token_is_stopped_as_well() {
+    let t = TestPaddock::start().await;
+    let guess = |password: &'static str| {
+        t.patch("/account").json(json!({ "new_password": "another one", "password": password })).send()
+    };
+    for _ in 0..10 {
+        assert_eq!(guess("wrong").await.refusal(), (422, "invalid_params"));
+    }
+    assert_eq!(guess(PASSWORD).await.refusal(), (429, "rate_limit"));
+}
+
+#[tokio::test]
+async fn an_account_without_apps_is_deleted_and_leaves_its_name_on_what_it_did() {
+    let t = TestPaddock::start().await;
+    t.app("shared").await;
+    let delete = || t.delete("/account").stranger().send();
+    t.post("/apps/shared/collaborators").json(json!({ "user": STRANGER })).send().await.expect(201);
+    t.patch("/apps/shared/config-vars").stranger().json(json!({ "A": "1" })).send().await.expect(200);
+    t.post("/apps").stranger().json(json!({ "name": "in-the-way" })).send().await.expect(201);
+    let refused = delete().await;
+    assert_eq!(refused.refusal(), (422, "invalid_params"));
+    assert!(refused.body["message"].as_str().unwrap().contains("in-the-way"), "{}", refused.body);
+    t.delete("/apps/in-the-way").stranger().send().await.expect(200);
+    assert_eq!(delete().await.expect(200)["email"], STRANGER);
+
+    assert_eq!(t.get("/account").stranger().send().await.refusal(), (401, "unauthorized"));
+    let log_in = t.post("/oauth/authorizations").basic(STRANGER, PASSWORD).json(json!({})).send().await;
+    assert_eq!(log_in.refusal(), (401, "unauthorized"));
+    let release = t.get("/apps/shared/releases/v3").send().await;
+    assert_eq!(release.expect(200)["user"]["email"], STRANGER, "what was done stays done");
+    assert_eq!(t.get("/apps/shared/collaborators").send().await.body.as_array().unwrap().len(), 1);
+    t.control.create_account(STRANGER, None, PASSWORD).await.unwrap();
+    let again = t.log_in(STRANGER).await;
+    assert_eq!(t.get("/apps/shared").token(&again).send().await.refusal(), (404, "not_found"));
+
+    t.delete("/apps/shared").send().await.expect(200);
+    t.delete("/account").token(&again).send().await.expect(200);
+    let last = t.delete("/users/~").send().await;
+    assert_eq!(last.refusal(), (422, "invalid_params"));
+    assert!(last.body["message"].as_str().unwrap().contains("last account"), "{}", last.body);
+}
+
+#[tokio::test]
+async fn the_operator_makes_accounts_and_resets_passwords() {
+    let t = TestPaddock::start().await;
+    let log_in = |password: String| {
+        let call = t.post("/oauth/authorizations").basic("third@example.com", &password);
+        call.json(json!({ "scope": ["global"] })).send()
+    };
+    let first = t
+        .control
+        .create_account_with_random_password("third@example.com", Some("Third".into()))
+        .await
+        .unwrap();
+    log_in(first.clone()).await.expect(201);
+    let second = t.control.reset_password("THIRD@example.com").await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(log_in(first).await.refusal(), (401, "unauthorized"));
+    log_in(second).await.expect(201);
+    for refused in ["third@example.com", "no address", "a:b@c"] {
+        assert!(t.control.create_account_with_random_password(refused, None).await.is_err(), "{refused}");
+    }
+    assert!(t.control.reset_password("nobody@example.com").await.is_err());
+}

@@ -232,6 +232,47 @@ async fn the_rate_limit_is_told_and_asking_for_it_is_free() {
 }
 
 #[tokio::test]
+async fn who_has_used_up_the_limit_waits_also_after_a_restart() {
+    let mut t = TestPaddock::start().await;
+    let actor = t.control.authenticate_token(&t.token).await.unwrap();
+    while t.control.count_request(&actor).await.unwrap().is_some() {}
+    let refused = t.get("/account").send().await;
+    assert_eq!(refused.refusal(), (429, "rate_limit"));
+    assert_eq!(
+        (refused.header("ratelimit-remaining"), refused.header("retry-after")),
+        (Some("0"), Some("60"))
+    );
+    assert_eq!(t.get("/account/rate-limits").send().await.expect(200)["remaining"], 0);
+    t.get("/account").stranger().send().await.expect(200);
+    t.stop().await;
+    t.control.close().await;
+    let t = t.another_run().await;
+    assert_eq!(t.get("/account").send().await.refusal(), (429, "rate_limit"));
+    t.clock.advance(std::time::Duration::from_secs(60));
+    let left: u32 = t.get("/account").send().await.header("ratelimit-remaining").unwrap().parse().unwrap();
+    assert!((60..=75).contains(&left), "75 a minute come back, not {left}");
+}
+
+/// Killed, a server forgives what was asked since the limits were last written.
+#[tokio::test]
+async fn the_limit_is_written_while_the_server_runs() {
+    let t = TestPaddock::start_alive().await;
+    let actor = t.control.authenticate_token(&t.token).await.unwrap();
+    for _ in 0..1000 {
+        t.control.count_request(&actor).await.unwrap();
+    }
+    t.eventually("the limit on disk", async || {
+        t.control.wakes.rate_limits.wake();
+        let written = t.store.rate_limit(actor.account_id()).await.unwrap();
+        written.is_some_and(|written| written.left_requests < 3600).then_some(())
+    })
+    .await;
+    let t = t.another_run().await;
+    let left: u32 = t.get("/account").send().await.header("ratelimit-remaining").unwrap().parse().unwrap();
+    assert!(left < 3700, "{left}");
+}
+
+#[tokio::test]
 async fn the_front_page_tells_how_to_begin() {
     let t = TestPaddock::start().await;
     let text = t.get("/").anonymous().without_header("accept").send().await;

@@ -6,6 +6,7 @@
 mod accounts;
 mod apps;
 mod bad_input;
+mod collaborators;
 mod config_vars;
 mod conventions;
 mod domains;
@@ -13,8 +14,10 @@ mod dynos;
 mod favorites;
 mod formation;
 mod git;
+mod keys;
 mod logs;
 mod metrics;
+mod once;
 mod releases;
 mod rendezvous;
 mod schema;

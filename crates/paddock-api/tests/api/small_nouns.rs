@@ -53,7 +53,23 @@ async fn the_buildpack_registry_knows_what_is_built_in() {
     let t = TestPaddock::start().await;
     let found = t.get("/buildpacks/heroku%2Fpython").anonymous().send().await;
     assert_eq!(found.expect(200)["blob_url"], "urn:buildpack:heroku/python");
+    for of_it in ["revisions", "readme"] {
+        t.get(&format!("/buildpacks/heroku%2Fpython/{of_it}")).anonymous().send().await.expect(200);
+        let none = t.get(&format!("/buildpacks/heroku%2Fcobol/{of_it}")).anonymous().send().await;
+        assert_eq!(none.refusal(), (404, "not_found"));
+    }
     assert_eq!(t.get("/buildpacks/heroku%2Fcobol").anonymous().send().await.refusal(), (404, "not_found"));
+    for (asked, count) in [
+        ("", 3),
+        ("?in[namespace][]=heroku", 3),
+        ("?in[name][]=python&in[name][]=nodejs", 2),
+        ("?in[name][]=python&in[namespace][]=other", 0),
+        ("?like[description]=node.JS", 1),
+        ("?like[description]=cobol", 0),
+    ] {
+        let found = t.get(&format!("/buildpacks{asked}")).anonymous().send().await;
+        assert_eq!(found.expect(200).as_array().unwrap().len(), count, "{asked}");
+    }
 }
 
 #[tokio::test]
@@ -107,4 +123,39 @@ async fn a_slug_tells_what_it_runs() {
     assert_eq!(info.expect(200)["process_types"], json!({ "web": "serve" }));
     t.app("other").await;
     assert_eq!(t.get(&format!("/apps/other/slugs/{slug}")).send().await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_slug_is_released_only_after_its_upload() {
+    let t = TestPaddock::start().await;
+    t.app("packed").await;
+    let create = |order: Value| t.post("/apps/packed/slugs").json(order).send();
+    let digest = format!("sha256:{}", "AB".repeat(32));
+    let made =
+        create(json!({ "process_types": { "web": "serve" }, "checksum": digest, "commit": "abc" })).await;
+    let slug = made.expect(201).clone();
+    assert_eq!((&slug["size"], &slug["blob"]["method"]), (&json!(null), &json!("put")));
+    assert_eq!(slug["checksum"], format!("SHA256:{}", "ab".repeat(32)));
+    let released = t.post("/apps/packed/releases").json(json!({ "slug": slug["id"] })).send().await;
+    assert_eq!(released.refusal(), (422, "invalid_params"));
+    assert!(released.body["message"].as_str().unwrap().contains("not been uploaded"), "{}", released.body);
+    let put = slug["blob"]["url"].as_str().unwrap().strip_prefix("http://localhost:5000").unwrap().to_owned();
+    let other = t.put(&put).anonymous().body("x").send().await;
+    assert_eq!(other.refusal(), (422, "invalid_params"));
+    assert!(other.body["message"].as_str().unwrap().contains("checksum"), "{}", other.body);
+    assert_eq!(t.put("/slugs/nonsense").anonymous().body("x").send().await.refusal(), (404, "not_found"));
+    for bad in [
+        json!({}),
+        json!({ "process_types": {} }),
+        json!({ "process_types": { "a b": "x" } }),
+        json!({ "process_types": { "web": "x" }, "checksum": "MD5:0" }),
+        json!({ "process_types": { "web": "x" }, "stack": "cedar" }),
+        json!({ "process_types": { "web": "x" }, "commit": "x".repeat(2000) }),
+    ] {
+        assert_eq!(create(bad.clone()).await.refusal(), (422, "invalid_params"), "{bad}");
+    }
+    let any = create(json!({ "process_types": { "web": "serve" } })).await.expect(201).clone();
+    let put = any["blob"]["url"].as_str().unwrap().strip_prefix("http://localhost:5000").unwrap().to_owned();
+    let nonsense = t.put(&put).anonymous().body("x").send().await;
+    assert!(nonsense.body["message"].as_str().unwrap().contains("no whole tar"), "{}", nonsense.body);
 }

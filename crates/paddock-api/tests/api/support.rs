@@ -16,6 +16,7 @@ use paddock_build::{Builder, BuilderConfig};
 use paddock_control::reconcile::formation::FormationReconciler;
 use paddock_control::reconcile::keep_true;
 use paddock_control::reconcile::output::OutputReconciler;
+use paddock_control::reconcile::rate_limits::RateLimitReconciler;
 use paddock_control::{Clock, Control, ControlConfig, Parts, jobs};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
@@ -138,7 +139,7 @@ impl TestPaddock {
 
     /// A server on an empty database.
     pub(crate) async fn start_with_accounts(place: Place) -> Self {
-        let paddock = Self::open(place).await;
+        let paddock = Self::open(place, Arc::new(TestClock::default())).await;
         for email in [OWNER, STRANGER] {
             paddock.control.create_account(email, None, PASSWORD).await.unwrap();
         }
@@ -148,7 +149,7 @@ impl TestPaddock {
     #[allow(dead_code, reason = "several servers share a database on PostgreSQL alone")]
     /// Another process of a server, or another server of a database that has accounts.
     pub(crate) async fn start_at(place: Place) -> Self {
-        Self::open(place).await.with_tokens().await
+        Self::open(place, Arc::new(TestClock::default())).await.with_tokens().await
     }
 
     async fn with_tokens(mut self) -> Self {
@@ -157,9 +158,17 @@ impl TestPaddock {
         self
     }
 
-    async fn open(place: Place) -> Self {
+    /// Another run of the server on what this one left on disk, with the same tokens. To end this one in an orderly
+    /// way is the caller's choice.
+    pub(crate) async fn another_run(&self) -> Self {
+        let mut paddock = Self::open(self.place.clone(), self.clock.clone()).await;
+        paddock.token = self.token.clone();
+        paddock.stranger = self.stranger.clone();
+        paddock
+    }
+
+    async fn open(place: Place, clock: Arc<TestClock>) -> Self {
         let data = place.folder.path().to_owned();
-        let clock = Arc::new(TestClock::default());
         let outputs = Arc::new(OutputLogs::open(data.join("outputs")).unwrap());
         let store = Store::open(&place.config()).await.unwrap();
         let port: Arc<dyn Runtime> = Arc::new(place.runtime.clone());
@@ -201,6 +210,13 @@ impl TestPaddock {
         let (control, stop) = (self.control.clone(), self.stop.clone());
         let formation = FormationReconciler::new(control.clone());
         tokio::spawn(keep_true(control.clone(), formation, control.wakes.dynos.listen(), stop.clone()));
+        let rate_limits = RateLimitReconciler::new(control.clone());
+        tokio::spawn(keep_true(
+            control.clone(),
+            rate_limits,
+            control.wakes.rate_limits.listen(),
+            stop.clone(),
+        ));
         let output = OutputReconciler::new(control.clone());
         tokio::spawn(keep_true(control.clone(), output, control.wakes.output.listen(), stop.clone()));
         tokio::spawn(jobs::run(control.clone(), Uuid::new_v4().to_string(), stop.clone()));
@@ -243,6 +259,7 @@ impl TestPaddock {
             id,
             app_id: app.id,
             layer: format!("sha256:{}", "0".repeat(64)),
+            put_secret_sha256: None,
             size_bytes: 2048,
             checksum: Some(format!("SHA256:{}", "0".repeat(64))),
             commit_id: Some("1234567890abcdef".to_owned()),
@@ -287,6 +304,17 @@ impl TestPaddock {
         let call =
             Call { paddock: self, method, path: path.to_owned(), headers, body: Bytes::new(), tls: false };
         call.token(&self.token.clone())
+    }
+
+    /// The files that hold the database, if it is in files of ours.
+    pub(crate) fn database_files(&self) -> Vec<PathBuf> {
+        match self.place.database {
+            Some(_) => Vec::new(),
+            None => {
+                let folder = std::fs::read_dir(self.place.folder.path().join("db")).unwrap();
+                folder.map(|entry| entry.unwrap().path()).collect()
+            }
+        }
     }
 
     /// Ends the server and waits for its end.

@@ -11,6 +11,7 @@ async fn filled(t: &TestPaddock, route: &Route) -> String {
     let slug = release["slug"]["id"].as_str().unwrap().to_owned();
     let authorization =
         t.get("/oauth/authorizations").send().await.body[0]["id"].as_str().unwrap().to_owned();
+    let key = t.get("/account/keys").send().await.body[0]["id"].as_str().unwrap().to_owned();
     let build = t.get("/apps/walked/builds").send().await.body[0]["id"].as_str().unwrap().to_owned();
     let order = json!({ "resource_id": "walked", "type": "app" });
     let favorite = t.post("/favorites").json(order).send().await.body["id"].as_str().unwrap().to_owned();
@@ -24,6 +25,7 @@ async fn filled(t: &TestPaddock, route: &Route) -> String {
         "{feature}" => "preboot".to_owned(),
         "{formation}" | "{type}" => "web".to_owned(),
         "{generation}" => "cedar".to_owned(),
+        "{key}" => key.clone(),
         "{region}" => "us".to_owned(),
         "{release}" => "v3".to_owned(),
         "{session}" => "~".to_owned(),
@@ -46,10 +48,13 @@ fn body_for(route: &Route) -> Value {
     match (route.method, route.path) {
         ("PATCH", "/apps/{app}/formation") => json!({ "updates": [] }),
         ("PUT", "/apps/{app}/buildpack-installations") => json!({ "updates": [] }),
-        ("POST", "/apps/{app}/dynos" | "/apps/{app}/dynos/{dyno}") => json!({ "command": "ls" }),
+        ("POST", "/apps/{app}/dynos") => json!({ "command": "ls" }),
         ("PATCH", "/apps/{app}/domains/{domain}") => json!({ "sni_endpoint": null }),
         ("POST", "/apps/{app}/domains") => json!({ "hostname": "walk.example.org", "sni_endpoint": null }),
         ("POST", "/apps/{app}/builds") => json!({ "source_blob": { "url": "x" } }),
+        ("POST", "/apps/{app}/slugs") => json!({ "process_types": { "web": "serve" } }),
+        ("POST", "/account/keys") => json!({ "public_key": "ssh-ed25519 x" }),
+        ("POST", "/apps/{app}/collaborators") => json!({ "user": crate::support::STRANGER }),
         ("PATCH", path) if path.contains("/features/") => json!({ "enabled": true }),
         _ => json!({}),
     }
@@ -63,6 +68,8 @@ async fn walked_app() -> TestPaddock {
     t.put(&put).anonymous().body("x").send().await;
     let order = json!({ "source_blob": { "url": source["get_url"] } });
     t.post("/apps/walked/builds").json(order).send().await.expect(201);
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    t.post("/account/keys").json(json!({ "public_key": key })).send().await.expect(201);
     t
 }
 
@@ -76,7 +83,11 @@ async fn without_a_token_nothing_is_answered() {
         let expected = match route.access {
             Access::Token | Access::Challenge => 401,
             Access::Secret => 404,
-            Access::Public if ["/", "/schema", "/api/v4/current-status"].contains(&route.path) => 200,
+            Access::Public
+                if ["/", "/buildpacks", "/schema", "/api/v4/current-status"].contains(&route.path) =>
+            {
+                200
+            }
             Access::Public => 404,
         };
         assert_eq!(answer.status.as_u16(), expected, "{} {}", route.method, route.path);

@@ -1,4 +1,4 @@
-//! The two containers of a build: the one that builds and the one that packs.
+//! The containers of a build: the one that builds, or unpacks what was built elsewhere, and the one that packs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,31 @@ pub(super) fn build(
         // The builder stops it in time; this is for a builder that is gone.
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
         ..base(request, "build", mounts, command)
+    }
+}
+
+/// Read by bash inside the container: the archive and where its `app` is to be are arguments.
+const UNPACK: &str = r#"
+set -e
+mkdir /tmp/unpacked
+tar --extract --file "$1" --directory /tmp/unpacked --no-same-owner
+if [ -L /tmp/unpacked/app ] || [ ! -d /tmp/unpacked/app ]; then
+  echo "there is no folder ./app in the archive: the files of a slug lie below it"
+  exit 1
+fi
+mv /tmp/unpacked/app "$2"
+"#;
+
+/// Unpacks a slug that was uploaded to where a build would leave its tree.
+pub(super) fn unpack(request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
+    let mounts =
+        vec![read_only(workspace.source_file(), plan::SOURCE_FILE), writable(workspace.tmp(), "/tmp")];
+    let tree = workspace.tree_inside();
+    let command = ["bash", "-c", UNPACK, "bash", plan::SOURCE_FILE, &tree].map(str::to_owned).to_vec();
+    ContainerSpec {
+        env: vec![("PATH".to_owned(), b"/usr/bin:/bin".to_vec())],
+        time_limit: Some(request.time_limit + Duration::from_secs(60)),
+        ..base(request, "unpack", mounts, command)
     }
 }
 

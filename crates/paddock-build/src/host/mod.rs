@@ -7,6 +7,7 @@ mod cache;
 mod container;
 mod disk;
 mod run;
+mod upload;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::git::Submodule;
+
+pub use upload::SlugLayer;
 
 /// Takes the output of a build as it comes: bytes in order, lines cut anywhere. When it is full the build waits.
 pub type BuildLog = mpsc::Sender<Bytes>;

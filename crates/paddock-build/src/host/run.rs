@@ -136,7 +136,7 @@ impl Builder {
     }
 
     /// Runs a container to its end, with its output on the screen.
-    async fn watch(
+    pub(super) async fn watch(
         &self,
         spec: ContainerSpec,
         request: &BuildRequest,
@@ -196,7 +196,7 @@ impl Builder {
     }
 
     /// Packs the tree and takes the layer in.
-    async fn pack(
+    pub(super) async fn pack(
         &self,
         request: &BuildRequest,
         workspace: &Workspace,
@@ -259,7 +259,7 @@ impl Builder {
     }
 }
 
-fn platform(doing: &'static str, source: io::Error) -> BuildFailure {
+pub(super) fn platform(doing: &'static str, source: io::Error) -> BuildFailure {
     BuildFailure::platform(RuntimeError::host(doing, source))
 }
 
@@ -301,7 +301,7 @@ async fn over_disk(workspace: &Workspace, limit: u64) {
 }
 
 /// An uploaded archive is checked before anything unpacks it.
-async fn check_upload(request: &BuildRequest, screen: &mut Screen) -> Result<(), BuildFailure> {
+pub(super) async fn check_upload(request: &BuildRequest, screen: &mut Screen) -> Result<(), BuildFailure> {
     let SourceArchive::Uploaded { checksum } = &request.source.archive else { return Ok(()) };
     let (file, checksum) = (request.source.file.clone(), checksum.clone());
     let checked = tokio::task::spawn_blocking(move || -> Result<Option<String>, ArchiveError> {

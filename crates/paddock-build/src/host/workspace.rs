@@ -116,6 +116,11 @@ impl Workspace {
         self.root.join("tmp")
     }
 
+    /// Where the tree lies for the container.
+    pub(super) fn tree_inside(&self) -> String {
+        format!("/tmp/build_{}", self.build_name)
+    }
+
     /// The finished tree, if it is a folder and not a link that the build has put there.
     pub(super) fn tree(&self) -> io::Result<PathBuf> {
         let tree = self.tmp().join(format!("build_{}", self.build_name));

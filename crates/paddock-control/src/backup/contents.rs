@@ -127,7 +127,8 @@ impl Contents {
         let id = format!("{}\n", source.store.server_id()).into_bytes();
         let (name, bytes) = (SERVER_ID.to_owned(), id.len() as u64);
         contents.files.push(Planned { name, bytes, origin: Origin::Bytes(id) });
-        let config = super::store_config(&snapshot.database, source.master_key_file, source.store.server_id());
+        let config =
+            super::store_config(&snapshot.database, source.master_key_file, source.store.server_id());
         let copy = Store::open(&config).await?;
         let listed = contents.list(source.data, &copy, snapshot).await;
         copy.close().await;

@@ -49,7 +49,13 @@ impl Kind {
 /// What a member of an archive is; `None` for a name that no backup has.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
     match name {
-        DATABASE | MASTER_KEY | SERVER_ID | "ca/ca.key" | "ca/proxy-form/ca.key" | "admin-password" | "cli-token" => {
+        DATABASE
+        | MASTER_KEY
+        | SERVER_ID
+        | "ca/ca.key"
+        | "ca/proxy-form/ca.key"
+        | "admin-password"
+        | "cli-token" => {
             return Some(Kind::Private);
         }
         name if CLEAR_SECRETS.contains(&name) => return Some(Kind::Public),

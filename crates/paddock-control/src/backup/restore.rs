@@ -275,7 +275,8 @@ async fn check(restore: Restore<'_>, staging: &Path, whole: &Whole) -> Result<()
 
 fn server_id(staging: &Path) -> Result<ServerId, RestoreError> {
     let text = std::fs::read_to_string(staging.join(SERVER_ID)).unwrap_or_default();
-    let refused = |_| ArchiveError::Refused { name: SERVER_ID.to_owned(), reason: "does not hold a server's id" };
+    let refused =
+        |_| ArchiveError::Refused { name: SERVER_ID.to_owned(), reason: "does not hold a server's id" };
     Ok(text.trim().parse().map_err(refused)?)
 }
 

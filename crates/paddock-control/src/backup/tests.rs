@@ -92,6 +92,7 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
         buildpack_description: None,
         stack: Stack::Host,
         stack_version: "1".into(),
+        put_secret_sha256: None,
     };
     tx.create_slug(&new).await.unwrap();
     let new = NewRelease {

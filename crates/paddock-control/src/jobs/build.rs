@@ -42,7 +42,7 @@ const RELEASING: &str = "releasing";
 const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// A build's share of the machine: less than any dyno under contention. Memory: what Node's buildpack assumes.
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     memory_bytes: 2560 * 1024 * 1024,
     cpu_millicores: 100_000,
     cpu_weight: 50,
@@ -252,6 +252,7 @@ async fn record_outcome(
         app_id: app.id,
         checksum: Some(outcome.layer.replacen("sha256:", "SHA256:", 1)),
         layer: outcome.layer,
+        put_secret_sha256: None,
         size_bytes,
         commit_id: version_of(build),
         commit_description: subject,

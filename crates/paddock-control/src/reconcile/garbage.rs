@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
+use crate::request_outcome::REMEMBERED_FOR;
 use crate::{Control, Result, label};
 
 /// Layers younger than this are spared: one is added before the row that names it.
@@ -73,6 +74,7 @@ impl GarbageReconciler {
         tx.purge_log_sessions(now).await?;
         tx.purge_login_failures(now - LOGIN_FAILURES).await?;
         tx.purge_authorizations(now - HISTORY).await?;
+        tx.purge_request_outcomes(now - REMEMBERED_FOR).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -108,7 +110,7 @@ impl GarbageReconciler {
         let pending: HashSet<_> =
             control.store.pending_releases().await?.into_iter().map(|release| release.id.uuid()).collect();
         for build in observed.iter().filter_map(label::build_of) {
-            if !running.contains(&build) {
+            if !running.contains(&build) && !control.conversions.is_running(build) {
                 crate::jobs::build::clean_up(control, build).await?;
             }
         }

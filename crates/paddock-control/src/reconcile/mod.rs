@@ -15,6 +15,7 @@ pub mod formation;
 pub mod garbage;
 pub mod network;
 pub mod output;
+pub mod rate_limits;
 pub mod router_lines;
 pub mod routes;
 

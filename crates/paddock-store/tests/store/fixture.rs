@@ -133,6 +133,7 @@ pub(crate) fn new_slug(id: SlugId, app_id: AppId, layer: &str) -> NewSlug {
         id,
         app_id,
         layer: layer.into(),
+        put_secret_sha256: None,
         size_bytes: 4096,
         checksum: Some("SHA256:00".into()),
         commit_id: Some("1a2b3c4d".into()),

@@ -1,5 +1,6 @@
 //! The commands of `paddockd`, one file each.
 
+pub(crate) mod account;
 pub(crate) mod backup;
 pub(crate) mod database;
 pub(crate) mod doctor;

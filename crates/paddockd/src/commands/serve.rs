@@ -14,6 +14,7 @@ use paddock_control::reconcile::garbage::GarbageReconciler;
 use paddock_control::reconcile::keep_true;
 use paddock_control::reconcile::network::NetworkReconciler;
 use paddock_control::reconcile::output::OutputReconciler;
+use paddock_control::reconcile::rate_limits::RateLimitReconciler;
 use paddock_control::reconcile::router_lines::RouterLines;
 use paddock_control::reconcile::routes::RouteReconciler;
 use paddock_control::router_link::{RouterError, RouterHello, RouterLink};
@@ -318,6 +319,9 @@ fn start_tasks(
     tasks.spawn("garbage", keep_true(control.clone(), garbage, wakes.garbage.listen(), stop.clone()));
     let network = NetworkReconciler::new(control.clone());
     tasks.spawn("network", keep_true(control.clone(), network, wakes.network.listen(), stop.clone()));
+    let rate_limits = RateLimitReconciler::new(control.clone());
+    let limits_looked_at = wakes.rate_limits.listen();
+    tasks.spawn("rate limits", keep_true(control.clone(), rate_limits, limits_looked_at, stop.clone()));
     tasks.spawn("changes", wiring::pass_on_changes(control.clone(), stop.clone()));
     let hooks = control.repositories().listen()?;
     tasks.spawn("pushes", push::receive_pushes(control.clone(), hooks, stop.clone()));

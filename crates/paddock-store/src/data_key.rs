@@ -18,7 +18,7 @@ use crate::database::Engine;
 use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::{self, Sealer};
-use crate::{Store, config, dyno, platform};
+use crate::{Store, config, dyno, platform, request_outcome};
 
 /// Where the data key before this one is, wrapped, while values are sealed again.
 const PREVIOUS: &str = "previous-data-key";
@@ -37,6 +37,8 @@ statements! {
     SET_RELEASE = "UPDATE releases SET config = $2 WHERE id = $1 AND config = $3";
     DYNOS = "SELECT app_id, id, env AS sealed FROM dynos WHERE env IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
     SET_DYNO = "UPDATE dynos SET env = $2 WHERE id = $1 AND env = $3";
+    OUTCOMES = "SELECT request_sha256, body FROM request_outcomes WHERE body IS NOT NULL";
+    SET_OUTCOME = "UPDATE request_outcomes SET body = $2 WHERE request_sha256 = $1 AND body = $3";
     SETTINGS = "SELECT key, value FROM settings WHERE key > $1 ORDER BY key LIMIT $2";
     SET_SETTING = "UPDATE settings SET value = $2 WHERE key = $1 AND value = $3";
 }
@@ -71,6 +73,17 @@ struct SealedRow {
 impl FromRow for SealedRow {
     fn from_row(row: &Row) -> Result<Self> {
         Ok(Self { app_id: row.get("app_id")?, id: row.get("id")?, sealed: row.get("sealed")? })
+    }
+}
+
+struct OutcomeRow {
+    request_sha256: [u8; 32],
+    body: Vec<u8>,
+}
+
+impl FromRow for OutcomeRow {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { request_sha256: row.get("request_sha256")?, body: row.get("body")? })
     }
 }
 
@@ -137,7 +150,8 @@ impl Store {
         let mut resealed = 0;
         // Again until nothing is found: what was sealed with the old key may have been committed meanwhile.
         loop {
-            let found = self.reseal_settings().await? + self.reseal_tables().await?;
+            let found =
+                self.reseal_settings().await? + self.reseal_tables().await? + self.reseal_outcomes().await?;
             resealed += found;
             if found == 0 {
                 break;
@@ -209,6 +223,19 @@ impl Store {
                 }
                 transaction.commit().await.map_err(|error| StoreError::Commit(error.into()))?;
             }
+        }
+        Ok(resealed)
+    }
+
+    /// What came of the requests of the last minutes.
+    async fn reseal_outcomes(&self) -> Result<u64> {
+        let mut writer = self.writer().await?;
+        let mut resealed = 0;
+        for row in engine::all::<OutcomeRow>(&mut writer, OUTCOMES, values![]).await? {
+            let place = request_outcome::place(&row.request_sha256);
+            let Some(new) = self.sealer().reseal(&place, &row.body)? else { continue };
+            let values = values![row.request_sha256, new, row.body];
+            resealed += engine::execute(&mut writer, SET_OUTCOME, values).await?;
         }
         Ok(resealed)
     }

@@ -1,0 +1,57 @@
+//! A slug that somebody packed themselves: the same layer as after a build, without buildpacks.
+
+use tokio_util::sync::CancellationToken;
+
+use super::workspace::Workspace;
+use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, container, disk, run};
+
+/// A slug's layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlugLayer {
+    /// Its digest, `sha256:…`.
+    pub layer: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+impl Builder {
+    /// Makes a layer of an uploaded slug, whose files lie below `./app`. It is unpacked in a container of the app, and
+    /// packed by another that sees the finished tree alone, as after a build. What is wrong with it goes to `log`.
+    ///
+    /// # Errors
+    /// When the archive is not usable or too large, or the platform could not run the conversion.
+    pub async fn convert_slug(
+        &self,
+        request: BuildRequest,
+        log: BuildLog,
+    ) -> Result<SlugLayer, BuildFailure> {
+        let mut screen = run::Screen::new(log);
+        let result = self.convert(&request, &mut screen).await;
+        if let Err(error) = self.abandon(request.build).await {
+            tracing::warn!(error = error.as_ref() as &dyn std::error::Error, build.id = %request.build, "could not clean up after a conversion");
+        }
+        result
+    }
+
+    async fn convert(
+        &self,
+        request: &BuildRequest,
+        screen: &mut run::Screen,
+    ) -> Result<SlugLayer, BuildFailure> {
+        run::check_upload(request, screen).await?;
+        let workspace = Workspace::of(&self.config, request);
+        let (place, config, wanted) = (workspace.clone(), self.config.clone(), request.clone());
+        disk::blocking(move || place.make(&config, &wanted, false))
+            .await
+            .map_err(|error| run::platform("could not make the folders of a conversion", error))?;
+        let spec = container::unpack(request, &workspace);
+        // Nobody cancels it: it is a matter of seconds, and of the request's time limit.
+        let never = CancellationToken::new();
+        let exit = self.watch(spec, request, &workspace, screen, &never).await?;
+        if exit.status != 0 {
+            return Err(BuildFailure::of(FailureKind::Source));
+        }
+        let (layer, size_bytes) = self.pack(request, &workspace, screen, &never).await?;
+        Ok(SlugLayer { layer, size_bytes })
+    }
+}
