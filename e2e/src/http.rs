@@ -131,6 +131,20 @@ impl Http {
         parse(&outcome.stdout, outcome.stderr)
     }
 
+    /// Makes an authorization with an account's address and password, as `heroku login` does.
+    #[must_use]
+    pub fn log_in(&self, email: &str, password: &str) -> Answer {
+        let mut command = self.curl("POST");
+        command.args(["--config", "-", "--data-binary", "{\"description\":\"login\"}"]);
+        command.args(["--header", "Accept: application/vnd.heroku+json; version=3"]);
+        command.args(["--header", "Content-Type: application/json"]);
+        command.arg(format!("http://localhost:{}/oauth/authorizations", self.port));
+        // By standard input: a password is never on a command line.
+        let user = format!("user = \"{email}:{password}\"\n");
+        let outcome = run(command, user.as_bytes(), Duration::from_secs(70));
+        parse(&outcome.stdout, outcome.stderr)
+    }
+
     /// curl with what every request needs.
     fn curl(&self, method: &str) -> Command {
         let mut command = Command::new("curl");

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness ends the test where it stands")]
 
 mod cli;
+mod fail_points;
 mod http;
 mod leftovers;
 mod machine;
@@ -18,6 +19,7 @@ mod transcript;
 mod wait;
 
 pub use cli::{Cli, Following};
+pub use fail_points::{FailPoints, durable_steps};
 pub use http::{Answer, Http};
 pub use leftovers::{Leftovers, instance_letters};
 pub use machine::Machine;

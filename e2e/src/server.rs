@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::fail_points::{self, FailPoints};
 use crate::http::{Answer, Http};
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::run;
@@ -23,6 +24,7 @@ const DOMAIN: &str = "paddock.localhost";
 pub struct Server {
     folder: TempDir,
     program: PathBuf,
+    fail_points: Option<PathBuf>,
     listen: Ipv4Addr,
     port: u16,
     arguments: Vec<String>,
@@ -49,7 +51,7 @@ impl Server {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Server {
-        Server::start_prepared(Ipv4Addr::LOCALHOST, &[], arguments, |_| ())
+        Server::prepare(Ipv4Addr::LOCALHOST, &[], arguments).started(|_| ())
     }
 
     /// Starts a server that clients on other machines may use as their proxy.
@@ -58,7 +60,7 @@ impl Server {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start_for_other_machines() -> Server {
-        Server::start_prepared(Ipv4Addr::UNSPECIFIED, &[], &["--proxy-form"], |_| ())
+        Server::prepare(Ipv4Addr::UNSPECIFIED, &[], &["--proxy-form"]).started(|_| ())
     }
 
     /// Starts a server by another program that becomes it, such as `env` or `setpriv`.
@@ -67,7 +69,7 @@ impl Server {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start_under(wrapper: &[&str], arguments: &[&str]) -> Server {
-        Server::start_prepared(Ipv4Addr::LOCALHOST, wrapper, arguments, |_| ())
+        Server::prepare(Ipv4Addr::LOCALHOST, wrapper, arguments).started(|_| ())
     }
 
     /// Starts a server on a data folder that a backup was restored into; the arguments are those of `restore` and of
@@ -77,7 +79,7 @@ impl Server {
     /// When it cannot be restored or does not come up.
     #[must_use]
     pub fn restored(backup: &Path, arguments: &[&str]) -> Server {
-        Server::start_prepared(Ipv4Addr::LOCALHOST, &[], arguments, |data| {
+        Server::prepare(Ipv4Addr::LOCALHOST, &[], arguments).started(|data| {
             Server::restore(backup, data, arguments).succeeded();
         })
     }
@@ -98,26 +100,8 @@ impl Server {
         run(program, b"", Duration::from_secs(120))
     }
 
-    fn start_prepared(
-        listen: Ipv4Addr,
-        wrapper: &[&str],
-        arguments: &[&str],
-        prepare: impl FnOnce(&Path),
-    ) -> Server {
-        let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
-        // Routers and git run as users of their own and must be able to pass.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let mut server = Server {
-            folder,
-            program: paddockd(),
-            listen,
-            port: free_port(),
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-            wrapper: wrapper.iter().map(|argument| (*argument).to_owned()).collect(),
-            child: None,
-            environment: BTreeMap::new(),
-            announced: Vec::new(),
-        };
+    fn started(self, prepare: impl FnOnce(&Path)) -> Server {
+        let mut server = self;
         prepare(&server.data());
         server.launch();
         let made = Leftovers::of(&instance_letters(&server.data()), &server.data());
@@ -126,6 +110,36 @@ impl Server {
             "a running server has a table in nftables: the check for leftovers is blind"
         );
         server
+    }
+
+    /// A server that a test can end at a durable step, on an empty data folder. It is not started yet.
+    ///
+    /// # Panics
+    /// When the program with fail points is not built.
+    #[must_use]
+    pub fn with_fail_points(points: &FailPoints, arguments: &[&str]) -> Server {
+        let mut server = Server::prepare(Ipv4Addr::LOCALHOST, &[], arguments);
+        server.program = fail_points::program();
+        server.fail_points = Some(points.folder().to_owned());
+        server
+    }
+
+    fn prepare(listen: Ipv4Addr, wrapper: &[&str], arguments: &[&str]) -> Server {
+        let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
+        // Routers and git run as users of their own and must be able to pass.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        Server {
+            folder,
+            program: paddockd(),
+            fail_points: None,
+            listen,
+            port: free_port(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            wrapper: wrapper.iter().map(|argument| (*argument).to_owned()).collect(),
+            child: None,
+            environment: BTreeMap::new(),
+            announced: Vec::new(),
+        }
     }
 
     /// The data folder.
@@ -235,6 +249,18 @@ impl Server {
         let _ = child.wait();
     }
 
+    /// Whether `serve` has ended by itself. It can be started again then.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn has_died(&mut self) -> bool {
+        let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
     /// Starts `serve` again on the same data folder and port, and waits until it answers.
     ///
     /// # Panics
@@ -276,6 +302,7 @@ impl Server {
             }
             None => Command::new(&self.program),
         };
+        command.envs(self.fail_points.iter().map(|folder| ("PADDOCK_FAIL_POINTS", folder)));
         command.arg("serve").arg("--data").arg(self.data());
         command
             .args(["--listen", &format!("{}:{}", self.listen, self.port), "--domain", DOMAIN])

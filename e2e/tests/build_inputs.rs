@@ -1,5 +1,4 @@
 //! What a build takes in beside the pushed tree: submodules of this server, and what a buildpack's `bin/release` asks for.
-#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -6,8 +6,12 @@ use std::process::Command;
 /// Runs the crash journeys with bigger numbers; whether they pass.
 pub(crate) fn soak(root: &Path, name: Option<&str>) -> Result<bool, String> {
     build(root)?;
+    build_fail_points(root)?;
+    let filter = name.map(|name| if name == "crash-points" { "every_verb_survives" } else { name });
     let mut command = cargo(root);
-    command.args(["test", "--package", "e2e", "--test", "crash", "--"]).args(name).args(["--test-threads=1"]);
+    command.args(["test", "--package", "e2e", "--test", "crash", "--test", "crash_points", "--"]);
+    command.args(filter).args(["--test-threads=1", "--nocapture"]);
+    command.env("PADDOCK_SOAK_POINTS", given("PADDOCK_SOAK_POINTS", "1"));
     command.env("PADDOCK_SOAK_KILLS", given("PADDOCK_SOAK_KILLS", "30"));
     command.env("PADDOCK_SOAK_LINES", given("PADDOCK_SOAK_LINES", "1000000"));
     status(command)
@@ -26,6 +30,14 @@ fn build(root: &Path) -> Result<(), String> {
     let mut command = cargo(root);
     command.args(["build", "--package", "paddockd"]);
     if status(command)? { Ok(()) } else { Err("paddockd does not build".to_owned()) }
+}
+
+/// Builds the program that can be ended at a durable step.
+fn build_fail_points(root: &Path) -> Result<(), String> {
+    let mut command = cargo(root);
+    command.args(["build", "--package", "paddockd", "--features", "fail-points"]);
+    command.args(["--bin", "paddockd-fail-points"]);
+    if status(command)? { Ok(()) } else { Err("paddockd-fail-points does not build".to_owned()) }
 }
 
 fn cargo(root: &Path) -> Command {

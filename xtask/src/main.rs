@@ -11,6 +11,7 @@ mod check_arch;
 mod check_sql;
 mod coverage;
 mod docs;
+mod durable_steps;
 mod long;
 mod source;
 
@@ -21,7 +22,7 @@ use coverage::Mode;
 
 const USAGE: &str = "usage: cargo xtask TASK
 
-  check-arch          which crate may use which, and the rules on source files
+  check-arch          which crate may use which, the rules on source files, and a name for each durable step
   check-sql           every statement and both engines' migrations, prepared and compared on SQLite and PostgreSQL
   coverage            what is built of the published API, and which commands of the official CLI pass
   coverage --write    the same, written to docs/reference
@@ -29,7 +30,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   docs [FOLDER]       the documentation as a site of plain files (default: target/docs)
   docs --write        the page of commands, from the server's own definition of them
   docs --check        whether its links lead somewhere and every page is in the index
-  soak [NAME]         the crash journeys with thirty kills and a million lines (as root)
+  soak [NAME]         the crash journeys with thirty kills and a million lines; crash-points: every verb at every
+                      point (as root)
   bench deploy        git push to the first 200, beside the same steps by hand (as root)";
 
 fn main() -> ExitCode {

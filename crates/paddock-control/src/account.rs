@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use paddock_core::durable;
 use paddock_core::{AccountId, ErrorId, UnixMicros};
 use paddock_store::NewAccount;
 use uuid::Uuid;
@@ -176,7 +177,7 @@ impl Control {
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
         tx.create_account(&new).await.map_err(doing)?;
         tx.event(None, "account.create", &payload(id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("account.made", tx.commit().await).map_err(doing)?;
         Ok(id)
     }
 

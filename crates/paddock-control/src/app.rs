@@ -2,6 +2,7 @@
 
 use paddock_core::app::generated_name;
 use paddock_core::config::ConfigVars;
+use paddock_core::durable;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicros};
 use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
@@ -149,7 +150,7 @@ impl Control {
         }
         tx.event(Some(row.id), "app.create", &payload(actor, &row)).await.map_err(doing)?;
         let made = tx.app(row.id).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("app.made", tx.commit().await).map_err(doing)?;
         made.ok_or_else(|| Error::not_found("app"))
     }
 
@@ -209,7 +210,7 @@ impl Control {
         }
         tx.event(Some(row.id), "app.update", &payload(actor, &row)).await.map_err(doing)?;
         let changed = tx.app(row.id).await.map_err(doing)?.ok_or_else(|| Error::not_found("app"))?;
-        tx.commit().await.map_err(doing)?;
+        durable!("app.changed", tx.commit().await).map_err(doing)?;
         self.publish_routes().await;
         self.wakes.changes.wake();
         if change.maintenance.is_some_and(|maintenance| maintenance != row.maintenance) {
@@ -244,7 +245,7 @@ impl Control {
         let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
         tx.delete_app(row.id).await.map_err(doing)?;
         tx.event(Some(row.id), "app.destroy", &payload(actor, &row)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("app.destroyed", tx.commit().await).map_err(doing)?;
         self.publish_routes().await;
         self.wakes.dynos.wake();
         self.wakes.jobs.wake();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use paddock_core::durable;
 use paddock_core::{AccountId, AuthorizationId, ErrorId, UnixMicros};
 use paddock_store::{Authorization as Row, NewAuthorization};
 use tokio::sync::Semaphore;
@@ -91,7 +92,7 @@ impl Control {
         if row.used_at.is_none_or(|used_at| now.since(used_at) > USED_AT_PRECISION) {
             let mut tx = self.store.begin_record(now).await.map_err(doing)?;
             tx.touch_authorization(row.id).await.map_err(doing)?;
-            tx.commit().await.map_err(doing)?;
+            durable!("authorization.used", tx.commit().await).map_err(doing)?;
         }
         Ok(Actor { account_id: account.id, email: account.email, authorization_id: Some(row.id) })
     }
@@ -122,11 +123,11 @@ impl Control {
         let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
         let Some(account) = account.filter(|_| right && known) else {
             tx.record_login_failure(email, &place).await.map_err(doing)?;
-            tx.commit().await.map_err(doing)?;
+            durable!("login.failed", tx.commit().await).map_err(doing)?;
             return Err(invalid_credentials());
         };
         tx.clear_login_failures(email, &place).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("login.succeeded", tx.commit().await).map_err(doing)?;
         Ok(Actor { account_id: account.id, email: account.email, authorization_id: None })
     }
 
@@ -194,7 +195,7 @@ impl Control {
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
         tx.create_authorization(&new).await.map_err(doing)?;
         tx.event(None, "authorization.create", &payload(actor, id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("authorization.made", tx.commit().await).map_err(doing)?;
         Ok((id, token))
     }
 
@@ -238,7 +239,7 @@ impl Control {
             let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
             tx.set_authorization_description(row.id, &description).await.map_err(doing)?;
             tx.event(None, "authorization.update", &payload(actor, row.id)).await.map_err(doing)?;
-            tx.commit().await.map_err(doing)?;
+            durable!("authorization.changed", tx.commit().await).map_err(doing)?;
         }
         self.shown_authorization(actor, row.id, None).await
     }
@@ -254,7 +255,7 @@ impl Control {
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
         tx.delete_authorization(row.id).await.map_err(doing)?;
         tx.event(None, "authorization.destroy", &payload(actor, row.id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("authorization.revoked", tx.commit().await).map_err(doing)?;
         Ok(shown)
     }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use paddock_core::durable;
 use paddock_core::{AccountId, AuthorizationId};
 use paddock_store::{NewAccount, NewAuthorization};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ impl Control {
             password_hash: Some(hash),
         })
         .await?;
-        tx.commit().await?;
+        durable!("account.first_made", tx.commit().await)?;
         tracing::info!("made the first account, {email}; its password is in {}", password_file.display());
         Ok(())
     }
@@ -65,7 +66,7 @@ impl Control {
             expires_at: None,
         })
         .await?;
-        tx.commit().await?;
+        durable!("authorization.command_line_made", tx.commit().await)?;
         Ok(token)
     }
 }
@@ -77,5 +78,5 @@ fn write_private(path: &Path, content: &str) -> io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&new, path)
+    durable!("bootstrap.secret_written", std::fs::rename(&new, path))
 }

@@ -1,6 +1,7 @@
 //! Buildpack installations: which buildpacks the next build of an app uses.
 
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
+use paddock_core::durable;
 
 use crate::access::failed;
 use crate::config::ControlConfig;
@@ -85,7 +86,7 @@ impl Control {
         tx.event(Some(app.id), "buildpack_installations.update", &payload.to_string())
             .await
             .map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("buildpack.installed", tx.commit().await).map_err(doing)?;
         self.wakes.changes.wake();
         self.list_buildpack_installations(actor, &app.id.to_string()).await
     }

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use paddock_core::durable;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
@@ -137,7 +138,7 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {
             std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        durable!("ca.file_written", std::fs::rename(&temporary, path))
     };
     attempt().map_err(|source| CaError::File { path: path.into(), source })
 }

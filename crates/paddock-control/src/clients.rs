@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use paddock_core::DynoId;
 
-/// How many clients each dyno has.
+/// How many clients each dyno has. One that had some keeps its entry until it is forgotten.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Clients(Arc<Mutex<HashMap<DynoId, usize>>>);
 
@@ -28,7 +28,18 @@ impl Clients {
 
     /// Whether a client of this dyno is there.
     pub(crate) fn has(&self, dyno: DynoId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dyno).is_some_and(|count| *count > 0)
+    }
+
+    /// Whether a client of this dyno was ever there. One that runs without was left by a server that was killed, and its
+    /// client's connection went with that.
+    pub(crate) fn has_had(&self, dyno: DynoId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&dyno)
+    }
+
+    /// The dyno is gone.
+    pub(crate) fn forget(&self, dyno: DynoId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&dyno);
     }
 }
 
@@ -37,9 +48,6 @@ impl Drop for Client {
         let mut clients = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = clients.get_mut(&self.dyno) {
             *count -= 1;
-            if *count == 0 {
-                clients.remove(&self.dyno);
-            }
         }
     }
 }
@@ -55,6 +63,8 @@ mod tests {
         drop(one);
         assert!(clients.has(dyno));
         drop(other);
-        assert!(!clients.has(dyno));
+        assert!(!clients.has(dyno) && clients.has_had(dyno));
+        clients.forget(dyno);
+        assert!(!clients.has_had(dyno));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use paddock_core::config::{self, ConfigVars};
+use paddock_core::durable;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, SlugId};
 use paddock_store::Tx;
@@ -57,7 +58,7 @@ impl Control {
         let keys: Vec<_> = effective.keys().collect();
         let payload = serde_json::json!({ "keys": keys, "release": release.version, "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "config.update", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("config.changed", tx.commit().await).map_err(doing)?;
         self.wake_after_release();
         self.log_api(app.id, format!("{description} by user {}", actor.email)).await;
         self.log_api(app.id, announce(&release, &actor.email)).await;

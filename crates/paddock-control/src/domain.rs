@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use paddock_core::durable;
 use paddock_core::{AppId, AppName, DomainId, UnixMicros};
 use paddock_store::{App, Domain as Row, DomainKind, NewDomain};
 use uuid::Uuid;
@@ -85,7 +86,7 @@ impl Control {
         check_neighbours(&hostname, &app, &all, &apps)?;
         tx.create_domain(&new).await.map_err(doing)?;
         tx.event(Some(app.id), "domain.create", &payload(actor, &hostname)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("domain.added", tx.commit().await).map_err(doing)?;
         self.publish_routes().await;
         self.log_api(app.id, format!("Add {hostname} domain by user {}", actor.email)).await;
         self.domain(actor, &app.id.to_string(), &hostname).await
@@ -106,7 +107,7 @@ impl Control {
         tx.event(Some(domain.app_id), "domain.destroy", &payload(actor, &domain.hostname))
             .await
             .map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("domain.removed", tx.commit().await).map_err(doing)?;
         self.publish_routes().await;
         let text = format!("Remove {} domain by user {}", domain.hostname, actor.email);
         self.log_api(domain.app_id, text).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paddock_core::config::ConfigVars;
+use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::{AppId, AppName, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
 use paddock_runtime::{Attached, Input};
@@ -151,7 +152,7 @@ impl Control {
         }
         let payload = serde_json::json!({ "what": text, "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "dyno.stop", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("dyno.asked_to_end", tx.commit().await).map_err(doing)?;
         self.wakes.dynos.wake();
         self.wakes.changes.wake();
         self.log_api(app.id, format!("{text} by user {}", actor.email)).await;
@@ -209,7 +210,7 @@ impl Control {
         let payload =
             serde_json::json!({ "dyno": name.to_string(), "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "dyno.create", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("dyno.one_off_made", tx.commit().await).map_err(doing)?;
         self.wakes.dynos.wake();
         self.wakes.changes.wake();
         let text = format!("Starting process with command `{}` by user {}", row.command, actor.email);
@@ -271,7 +272,7 @@ impl Control {
             return Ok(());
         }
         tx.set_dyno_desired(id, DesiredDynoState::Stopped).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("dyno.hung_up", tx.commit().await).map_err(doing)?;
         self.log_dyno(app, &dyno, vec!["Client connection closed".into()]).await;
         self.wakes.dynos.wake();
         Ok(())

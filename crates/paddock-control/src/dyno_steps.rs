@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use paddock_core::code::DynoCode;
+use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::plan::backoff;
 use paddock_core::plan::formation::StopReason;
@@ -56,7 +57,7 @@ impl Control {
             tx.delete_dyno(crashed.id).await?;
         }
         tx.put_dyno(&dyno).await?;
-        tx.commit().await?;
+        durable!("dyno.made", tx.commit().await)?;
         self.launch_dyno(app, &dyno).await
     }
 
@@ -72,7 +73,7 @@ impl Control {
         };
         let name = dyno.name.to_string();
         self.log_dyno(app.id, &name, vec![format!("Starting process with command `{}`", dyno.command)]).await;
-        match self.runtime.start(spec).await {
+        match durable!("dyno.started", self.runtime.start(spec).await) {
             Ok(()) => {
                 self.wakes.output.wake();
                 Ok(())
@@ -164,7 +165,7 @@ impl Control {
         let address = sight.container(dyno).and_then(|observed| observed.address);
         let up = Dyno { state: DynoState::Up, address, state_changed_at: tx.now(), ..dyno.clone() };
         tx.put_dyno(&up).await?;
-        tx.commit().await?;
+        durable!("dyno.up", tx.commit().await)?;
         self.log_dyno(app.id, &dyno.name.to_string(), vec!["State changed from starting to up".into()]).await;
         self.wakes.changes.wake();
         self.wakes.dynos.wake();
@@ -206,7 +207,7 @@ impl Control {
         };
         let mut tx = self.store.begin_observation(app.id, now).await?;
         tx.put_dyno(&crashed).await?;
-        tx.commit().await?;
+        durable!("dyno.crashed", tx.commit().await)?;
         self.wakes.changes.wake();
         self.wakes.dynos.wake();
         self.publish_routes().await;
@@ -223,7 +224,7 @@ impl Control {
             "Stopping process with SIGKILL".into(),
         ];
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        let stopped = self.runtime.stop(container, Duration::ZERO).await;
+        let stopped = durable!("dyno.boot_ended", self.runtime.stop(container, Duration::ZERO).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
         self.mark_dyno_crashed(app, dyno, Some(137), sight).await
     }
@@ -235,7 +236,7 @@ impl Control {
 
     /// Sends SIGTERM to every process of a container, once.
     pub(crate) async fn stop_container(&self, container: ContainerId) -> Result<()> {
-        let stopped = self.runtime.stop(container, launch::STOP_GRACE).await;
+        let stopped = durable!("dyno.told_to_end", self.runtime.stop(container, launch::STOP_GRACE).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(container);
         Ok(())
@@ -255,7 +256,7 @@ impl Control {
         if dyno.desired != DesiredDynoState::Stopped {
             let mut tx = self.store.begin_observation(app.id, self.now()).await?;
             tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
-            tx.commit().await?;
+            durable!("dyno.marked_to_end", tx.commit().await)?;
         }
         self.publish_routes().await;
         let mut lines = match reason {
@@ -317,7 +318,8 @@ impl Control {
     async fn delete_dyno_row(&self, app: &App, dyno: &Dyno) -> Result<()> {
         let mut tx = self.store.begin_observation(app.id, self.now()).await?;
         tx.delete_dyno(dyno.id).await?;
-        tx.commit().await?;
+        durable!("dyno.forgotten", tx.commit().await)?;
+        self.clients.forget(dyno.id);
         if let Some(container) = dyno.container_id {
             self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
         }

@@ -1,5 +1,6 @@
 //! Favorites: the apps that an account wants at hand.
 
+use paddock_core::durable;
 use paddock_core::{AppId, AppName, FavoriteId, UnixMicros};
 use paddock_store::Favorite as Row;
 use uuid::Uuid;
@@ -41,7 +42,7 @@ impl Control {
         let id = FavoriteId::from_uuid(Uuid::now_v7());
         tx.create_favorite(id, actor.account_id, app.id).await.map_err(doing)?;
         let favorites = tx.favorites(actor.account_id).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("favorite.made", tx.commit().await).map_err(doing)?;
         let found = favorites.into_iter().find(|favorite| favorite.app_id == app.id);
         found.map(view).ok_or_else(|| Error::not_found("app"))
     }
@@ -57,7 +58,7 @@ impl Control {
         let doing = failed("remove a favorite");
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
         tx.delete_favorite(actor.account_id, favorite.id).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("favorite.removed", tx.commit().await).map_err(doing)?;
         Ok(favorite)
     }
 }

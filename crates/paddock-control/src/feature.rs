@@ -1,6 +1,7 @@
 //! Features: switches of apps and of accounts, from two fixed tables.
 
 use paddock_core::UnixMicros;
+use paddock_core::durable;
 use paddock_store::Feature as Row;
 use uuid::Uuid;
 
@@ -158,7 +159,7 @@ impl Control {
         tx.set_app_feature(app.id, feature.name, enabled).await.map_err(doing)?;
         let payload = serde_json::json!({ "feature": feature.name, "enabled": enabled });
         tx.event(Some(app.id), "app_feature.update", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("feature.of_app_set", tx.commit().await).map_err(doing)?;
         let what = if enabled { "Enable" } else { "Disable" };
         self.log_api(app.id, format!("{what} {} feature by user {}", feature.name, actor.email)).await;
         self.wakes.changes.wake();
@@ -193,7 +194,7 @@ impl Control {
         tx.set_account_feature(actor.account_id, feature.name, enabled).await.map_err(doing)?;
         let payload = serde_json::json!({ "feature": feature.name, "enabled": enabled });
         tx.event(None, "account_feature.update", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("feature.of_account_set", tx.commit().await).map_err(doing)?;
         self.account_feature(actor, feature.name).await
     }
 }

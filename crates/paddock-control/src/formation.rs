@@ -1,5 +1,6 @@
 //! The formation: how many dynos of which size each process type has.
 
+use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoSize};
 use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
 use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
@@ -108,7 +109,7 @@ impl Control {
             tx.event(Some(app.id), "formation.update", &payload.to_string()).await.map_err(doing)?;
         }
         let rows = tx.formation(app.id).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("formation.scaled", tx.commit().await).map_err(doing)?;
         self.wakes.dynos.wake();
         self.wakes.routes.wake();
         self.wakes.changes.wake();

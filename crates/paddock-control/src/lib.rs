@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use paddock_build::Builder;
 use paddock_build::git::Repositories;
+use paddock_core::durable;
 use paddock_core::{ContainerId, UnixMicros};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::Outbound;
@@ -214,7 +215,10 @@ impl Control {
     pub async fn stop_all_dynos(&self) -> Result<()> {
         let listing = |error| Error::internal("list containers", error);
         for observed in self.runtime.observe().await.map_err(listing)? {
-            let stopped = self.runtime.stop(observed.id, launch::STOP_GRACE).await;
+            let stopped = durable!(
+                "dyno.stopped_with_server",
+                self.runtime.stop(observed.id, launch::STOP_GRACE).await
+            );
             stopped.map_err(|error| Error::internal("stop a container", error))?;
         }
         let deadline = tokio::time::Instant::now() + launch::STOP_GRACE + std::time::Duration::from_secs(5);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use paddock_core::durable;
 use paddock_core::log::{LogFilter, LogLine, Source};
 use paddock_core::{LogSessionId, ProcessType, UnixMicros};
 use paddock_store::NewLogSession;
@@ -77,7 +78,7 @@ impl Control {
         let doing = failed("make a log session");
         let mut tx = self.store.begin_record(now).await.map_err(doing)?;
         tx.create_log_session(&new).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("log_session.made", tx.commit().await).map_err(doing)?;
         Ok(NewSession { id, secret, created_at: now })
     }
 

@@ -2,6 +2,7 @@
 
 use paddock_core::log::{LogLine, Source};
 use paddock_core::{AppId, UnixMicros};
+use paddock_telemetry::LogError;
 
 use crate::Control;
 use crate::error::chain;
@@ -32,8 +33,12 @@ impl Control {
                 text,
             })
             .collect();
-        if let Err(error) = self.logs.append(app, lines).await {
-            tracing::error!(app.id = %app, error = chain(&error), "could not write to the log of app {app}");
+        match self.logs.append(app, lines).await {
+            // The app was destroyed meanwhile: nobody can read it.
+            Ok(()) | Err(LogError::Deleted(_)) => {}
+            Err(error) => {
+                tracing::error!(app.id = %app, error = chain(&error), "could not write to the log of app {app}");
+            }
         }
     }
 }

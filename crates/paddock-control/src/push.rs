@@ -6,6 +6,7 @@ use std::sync::Arc;
 use paddock_build::git::push::{DECLINED, plan};
 use paddock_build::git::{HookListener, PushReply, PushRequest, PushResult, PushVerdict, Pusher, RefCommand};
 use paddock_core::build::BuildStatus;
+use paddock_core::durable;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, BuildId, ErrorId, JobId, SourceId};
 use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
@@ -156,7 +157,7 @@ impl Control {
         })
         .await?;
         tx.event(Some(new.app_id), "build.create", &format!("{{\"id\":\"{}\"}}", new.id)).await?;
-        tx.commit().await?;
+        durable!("build.made", tx.commit().await)?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Releases: how every change of slug or config becomes one, and going back to an earlier one.
 
+use paddock_core::durable;
 use paddock_core::release::{ReleaseStatus, rollback_description};
 use paddock_core::{AccountId, AppId, AppName, ReleaseId, SlugId, UnixMicros};
 use paddock_store::{App, Order, Release as Row, Tx, VersionRange};
@@ -114,7 +115,7 @@ impl Control {
             "release": row.version, "rollback_of": rollback_of, "account": actor.account_id.to_string(),
         });
         tx.event(Some(app.id), "release.create", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("release.made", tx.commit().await).map_err(doing)?;
         self.wake_after_release();
         self.log_api(app.id, format!("{what} by user {}", actor.email)).await;
         self.log_api(app.id, announce(&row, &actor.email)).await;

@@ -7,6 +7,7 @@
 //! ```
 
 use paddock_core::config::ConfigVars;
+use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId};
@@ -113,7 +114,7 @@ impl Control {
         dyno.container_id = Some(ContainerId::from_uuid(release.id.uuid()));
         dyno.time_to_live_seconds = Some(RELEASE_PHASE_SECONDS);
         tx.put_dyno(&dyno).await?;
-        tx.commit().await?;
+        durable!("release.phase_begun", tx.commit().await)?;
         self.wakes.dynos.wake();
         Ok(true)
     }
@@ -138,7 +139,7 @@ impl Control {
             } else {
                 tx.set_release_status(release.id, ReleaseStatus::Failed).await?;
             }
-            tx.commit().await?;
+            durable!("release.phase_ended", tx.commit().await)?;
         } else {
             // The only writer is not held over what follows.
             drop(tx);

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use paddock_core::durable;
 use paddock_ipc::frame;
 use paddock_ipc::routes::{FromRouter, Listener, RouteTable, ToRouter};
 use uuid::Uuid;
@@ -175,7 +176,7 @@ impl RouterLink {
         let old = lock(&self.routers).current.take();
         let mut old = old.ok_or_else(|| RouterError::Talk(io::ErrorKind::NotConnected.into()))?;
         old.path = self.path.with_file_name(format!("{ASIDE}{}.sock", old.pid));
-        std::fs::rename(&self.path, &old.path).map_err(RouterError::Talk)?;
+        durable!("router.put_aside", std::fs::rename(&self.path, &old.path)).map_err(RouterError::Talk)?;
         match self.start(starter).await {
             Ok(hello) => {
                 let routers = self.routers.clone();
@@ -187,7 +188,8 @@ impl RouterLink {
                 Ok(hello)
             }
             Err(error) => {
-                std::fs::rename(&old.path, &self.path).map_err(RouterError::Talk)?;
+                durable!("router.put_back", std::fs::rename(&old.path, &self.path))
+                    .map_err(RouterError::Talk)?;
                 old.path.clone_from(&self.path);
                 lock(&self.routers).current = Some(old);
                 Err(error)
@@ -278,7 +280,9 @@ fn find(path: &Path, instance: &str) -> (Result<Greeted, RouterError>, Vec<Conne
     for socket in sockets_aside(path) {
         match greet(&socket, instance) {
             Ok(found) => aside.push(found),
-            Err(RouterError::Away { .. }) => drop(std::fs::remove_file(&socket)),
+            Err(RouterError::Away { .. }) => {
+                drop(durable!("router.dead_socket_removed", std::fs::remove_file(&socket)));
+            }
             Err(error) => tracing::debug!(error = chain(&error), "a router that was replaced does not talk"),
         }
     }
@@ -287,7 +291,7 @@ fn find(path: &Path, instance: &str) -> (Result<Greeted, RouterError>, Vec<Conne
         && let Some(at) = aside.iter().position(|found| !found.retiring)
     {
         let mut found = aside.swap_remove(at);
-        if let Err(error) = std::fs::rename(&found.router.path, path) {
+        if let Err(error) = durable!("router.taken_back", std::fs::rename(&found.router.path, path)) {
             return (Err(RouterError::Talk(error)), Vec::new());
         }
         path.clone_into(&mut found.router.path);
@@ -360,7 +364,7 @@ fn is_there(router: &Connected, message: &ToRouter) -> bool {
     if let Err(error) = &answer {
         tracing::info!(%error, "the router that was replaced (process {}) has ended", router.pid);
         // Found again, and removed again, if this fails.
-        let _ = std::fs::remove_file(&router.path);
+        let _ = durable!("router.socket_removed", std::fs::remove_file(&router.path));
     }
     answer.is_ok()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use paddock_core::durable;
 use paddock_core::{ErrorId, SourceId};
 use paddock_store::{NewSource, Source as Row};
 use sha2::{Digest, Sha256};
@@ -54,7 +55,7 @@ impl Control {
         let doing = failed("make a source");
         let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
         tx.create_source(&new).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("source.made", tx.commit().await).map_err(doing)?;
         Ok(secrets)
     }
 
@@ -73,7 +74,7 @@ impl Control {
         });
         if outcome.is_err() {
             // What is left of a broken upload is of no use; it may not exist.
-            let _ = tokio::fs::remove_file(&part).await;
+            let _ = durable!("source.part_removed", tokio::fs::remove_file(&part).await);
         }
         outcome
     }
@@ -82,14 +83,14 @@ impl Control {
         let disk = |error: std::io::Error| Error::internal("store a source archive", error);
         tokio::fs::create_dir_all(self.config.data_dir.join("sources")).await.map_err(disk)?;
         let (size_bytes, digest) = write_all(body, part).await?;
-        tokio::fs::rename(part, path).await.map_err(disk)?;
+        durable!("source.stored", tokio::fs::rename(part, path).await).map_err(disk)?;
         let folder = File::open(self.config.data_dir.join("sources")).await.map_err(disk)?;
         folder.sync_all().await.map_err(disk)?;
         let doing = failed("note a source archive");
         let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
         let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
         tx.set_source_uploaded(row.id, size_bytes, digest).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("source.uploaded", tx.commit().await).map_err(doing)?;
         Ok(())
     }
 

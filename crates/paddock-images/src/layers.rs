@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use paddock_core::durable;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
@@ -118,7 +119,7 @@ impl Layers {
     }
 
     fn take(&self, file: &File, from: &Path, target: &Path, digest: &LayerDigest) -> Result<(), LayerError> {
-        let moved = seal(file).and_then(|()| std::fs::rename(from, target));
+        let moved = seal(file).and_then(|()| durable!("layer.moved_in", std::fs::rename(from, target)));
         match moved {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 self.copy(file, target, digest).map_err(|source| disk("copy in", from, source))?;
@@ -154,7 +155,7 @@ impl Layers {
             return Err(io::Error::other("it changed while it was copied"));
         }
         seal(&copy)?;
-        std::fs::rename(incoming, target)
+        durable!("layer.copied_in", std::fs::rename(incoming, target))
     }
 
     /// Removes a layer; removing what is gone succeeds. Mounts of it live on.
@@ -272,7 +273,7 @@ fn seal(file: &File) -> io::Result<()> {
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+    match durable!("layer.file_removed", std::fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

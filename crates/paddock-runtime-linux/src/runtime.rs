@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::ContainerId;
+use paddock_core::{ContainerId, durable};
 use paddock_ipc::frame;
 use paddock_runtime::{
     Access, Attached, ContainerSpec, ExecSpec, Layer, Network as Reach, Observed, Output, Owners, Runtime,
@@ -32,6 +32,7 @@ use crate::record::{Folder, LayerRecord, MountRecord, NetworkRecord, SpecRecord,
 
 mod remove;
 mod sockets;
+mod unfinished;
 
 /// How long a shim may take to start a program.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -113,7 +114,8 @@ impl LinuxRuntime {
             .map_err(fail("set the containers' network up"))?;
         let (known, changed) = (Mutex::default(), Arc::default());
         let runtime = Arc::new(Self { config, cgroups, images, templates, network, known, changed });
-        for id in specs.keys() {
+        runtime.forget_unfinished().await?;
+        for id in specs.keys().filter(|id| runtime.folder(**id).0.exists()) {
             runtime.known(*id).listen(runtime.folder(*id), Arc::clone(&runtime.changed));
         }
         runtime.collect_images(false).map_err(fail("unmount images"))?;
@@ -215,7 +217,7 @@ impl LinuxRuntime {
         let _ = std::fs::remove_dir_all(&fresh.0);
         make_private(&fresh.0)?;
         fresh.write_spec(spec)?;
-        std::fs::rename(&fresh.0, &folder.0)
+        durable!("container.recorded", std::fs::rename(&fresh.0, &folder.0))
     }
 
     async fn spec_record(
@@ -258,6 +260,7 @@ impl LinuxRuntime {
     async fn start_shim(&self, folder: &Folder, handover: Handover) -> io::Result<FromShim> {
         let (ours, theirs) = UnixStream::pair()?;
         let log = std::fs::File::options().create(true).append(true).open(folder.log())?;
+        unfinished::mark_watched(&log)?;
         let mut command = tokio::process::Command::new(&self.config.program);
         command
             .arg("shim")
@@ -269,7 +272,7 @@ impl LinuxRuntime {
             .stdout(ProcessStdio::from(log.try_clone()?))
             .stderr(ProcessStdio::from(log))
             .kill_on_drop(false);
-        let mut child = command.spawn()?;
+        let mut child = durable!("container.shim_spawned", command.spawn())?;
         drop(command);
         // Reaped whenever it ends; nobody here waits for that.
         tokio::spawn(async move { child.wait().await });
@@ -277,7 +280,7 @@ impl LinuxRuntime {
         blocking(move || {
             use std::os::fd::AsFd;
             ours.set_read_timeout(Some(START_PATIENCE))?;
-            frame::send(ours.as_fd(), &handover, &[])?;
+            durable!("container.handed_over", frame::send(ours.as_fd(), &handover, &[]))?;
             drop(handover);
             match frame::receive(ours.as_fd())? {
                 Some((answer, _)) => Ok(answer),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use paddock_core::durable;
 use paddock_core::{AppId, JobId, UnixMicros};
 
 use crate::engine::{self, Number, reads, row, statements, values, word_columns};
@@ -161,7 +162,8 @@ impl Store {
         let mut connection = self.writer().await?;
         loop {
             let values = values![kind, owner, now + lease, now, self.server.id];
-            if let Some(job) = engine::one::<Job>(&mut connection, CLAIM, values).await? {
+            let claimed = durable!("job.claimed", engine::one::<Job>(&mut connection, CLAIM, values).await)?;
+            if let Some(job) = claimed {
                 let lease = JobLease { job_id: job.id, owner: owner.to_owned(), attempt: job.attempt };
                 return Ok(Some((job, lease)));
             }
@@ -179,7 +181,11 @@ impl Store {
     /// # Errors
     /// The database could not be written.
     pub async fn expire_leases_of_others(&self, owner: &str) -> Result<u64> {
-        engine::execute(&mut *self.writer().await?, EXPIRE_LEASES, values![owner, self.server.id]).await
+        let values = values![owner, self.server.id];
+        durable!(
+            "job.leases_expired",
+            engine::execute(&mut *self.writer().await?, EXPIRE_LEASES, values).await
+        )
     }
 
     /// Makes a lease pass `lease` from `now`.
@@ -188,7 +194,8 @@ impl Store {
     /// `LeaseLost`: stop working on the job.
     pub async fn renew_job(&self, lease: &JobLease, now: UnixMicros, duration: Duration) -> Result<()> {
         let values = values![lease.job_id, lease.owner, lease.attempt, now + duration, now];
-        let changed = engine::execute(&mut *self.writer().await?, RENEW, values).await?;
+        let changed =
+            durable!("job.renewed", engine::execute(&mut *self.writer().await?, RENEW, values).await)?;
         held(lease, changed)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Expand, move, contract: what the version before this one reads stays until the version after this one.
 
+use paddock_core::durable;
 use sqlx::AnyConnection;
 use sqlx::Connection as _;
 
@@ -90,5 +91,5 @@ async fn apply(connection: &mut AnyConnection, engine: Engine, migration: &Migra
     }
     sqlx::raw_sql(migration.sql(engine)).execute(&mut *transaction).await.map_err(failed)?;
     engine::execute(&mut transaction, RECORD, values![version, migration.name]).await?;
-    transaction.commit().await.map_err(failed)
+    durable!("store.migrated", transaction.commit().await).map_err(failed)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use paddock_core::durable;
 use paddock_core::{AppId, UnixMicros};
 use sqlx::any::{Any, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
@@ -211,7 +212,10 @@ async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Res
         let master = seal::Master::read_or_make(master_key_file)?;
         let wrapped = master.wrap(&seal::new_data_key()?)?;
         // Another process may be first; what is read then is its key.
-        engine::execute(connection, platform::SET_DATA_KEY, values![wrapped]).await?;
+        durable!(
+            "store.data_key_kept",
+            engine::execute(connection, platform::SET_DATA_KEY, values![wrapped]).await
+        )?;
     }
     data_key::data_keys(connection, master_key_file).await
 }

@@ -3,6 +3,7 @@
 use crate::engine::{self, Number, statements, values};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
+use paddock_core::durable;
 
 statements! {
     NEXT_ROUTES_GENERATION = "UPDATE platform SET routes_generation = routes_generation + 1 WHERE id = 1 \
@@ -35,7 +36,10 @@ impl Store {
     /// The database could not be written.
     pub async fn next_routes_generation(&self) -> Result<i64> {
         let mut connection = self.writer().await?;
-        let row = engine::one::<Number>(&mut connection, NEXT_ROUTES_GENERATION, values![]).await?;
+        let row = durable!(
+            "routes.numbered",
+            engine::one::<Number>(&mut connection, NEXT_ROUTES_GENERATION, values![]).await
+        )?;
         number(row)
     }
 }

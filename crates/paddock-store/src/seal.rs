@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use paddock_core::durable;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::{Result, StoreError};
 
@@ -202,7 +204,7 @@ fn read_master(path: &Path) -> Result<Option<[u8; KEY_BYTES]>> {
     Ok(Some(key))
 }
 
-/// Writes beside, syncs, then links into place: a crash leaves no short key, and an existing key is never replaced.
+/// Writes beside, syncs, then moves into place: a crash leaves no short key, and an existing key is never replaced.
 fn make_master(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let key = random_key("master-key")?;
     let make = || -> std::io::Result<()> {
@@ -216,8 +218,7 @@ fn make_master(path: &Path) -> Result<[u8; KEY_BYTES]> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&key)?;
         file.sync_all()?;
-        std::fs::hard_link(&new, path)?;
-        std::fs::remove_file(&new)?;
+        durable!("store.master_key_made", renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE))?;
         std::fs::File::open(folder)?.sync_all()
     };
     make().map_err(|source| StoreError::MasterKey { path: path.to_owned(), source })?;

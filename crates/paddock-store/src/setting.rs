@@ -3,6 +3,7 @@
 use crate::engine::{self, FromRow, Row, statements, values};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
+use paddock_core::durable;
 
 struct Setting(String);
 
@@ -35,7 +36,7 @@ impl Store {
     /// The database could not be written.
     pub async fn get_or_insert_setting(&self, key: &str, value: &str) -> Result<String> {
         let mut connection = self.writer().await?;
-        engine::execute(&mut connection, INSERT, values![key, value]).await?;
+        durable!("setting.kept", engine::execute(&mut connection, INSERT, values![key, value]).await)?;
         let setting = engine::one::<Setting>(&mut connection, GET, values![key]).await?;
         let Setting(value) =
             setting.ok_or_else(|| StoreError::Gone { noun: "setting", id: key.to_owned() })?;

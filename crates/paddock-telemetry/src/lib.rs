@@ -12,7 +12,9 @@ mod render;
 mod segment;
 mod tail;
 
-pub use output::{Follow, OUTPUT_BYTES_MAX, OutputError, OutputLogs, OutputWriter};
+pub use output::{
+    Follow, OUTPUT_BYTES_MAX, OutputError, OutputLogs, OutputSeen, OutputWriter, SpooledOutputWriter,
+};
 pub use plane::{Backlog, LineNumber, LogError, LogPlane, Retention};
 pub use render::{render, sse_event};
 pub use tail::Tail;

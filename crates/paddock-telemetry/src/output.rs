@@ -1,6 +1,7 @@
 //! The output of builds and release phases: one text each, followed while it grows.
 //!
-//! `ID.txt` is the text; `ID.end` says that it is finished. A follower looks for the mark before it reads up to the
+//! `ID.txt` is the text; `ID.end` says that it is finished; `ID.seq` says, for one that comes from a spool, which record
+//! the text has come to. A follower looks for the mark before it reads up to the
 //! end of the text, so it never takes an early end for the last one.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use paddock_core::durable;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -45,6 +47,17 @@ pub enum OutputError {
     },
 }
 
+/// An output as the folder shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputSeen {
+    /// Its id.
+    pub id: Uuid,
+    /// Whether it was finished.
+    pub is_finished: bool,
+    /// When something was last added to it, or it was finished.
+    pub written_at: SystemTime,
+}
+
 /// The outputs in one folder. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct OutputLogs {
@@ -68,23 +81,30 @@ impl OutputLogs {
         Ok(Self { shared: Arc::new(Shared { folder, growing: Mutex::default() }) })
     }
 
-    /// The outputs that nothing was added to, and that were not ended, since `before`.
+    /// Every output.
     ///
     /// # Errors
     /// As the file system has them.
-    pub async fn quiet_since(&self, before: SystemTime) -> Result<Vec<Uuid>, OutputError> {
+    pub async fn list(&self) -> Result<Vec<OutputSeen>, OutputError> {
         let shared = self.shared.clone();
         blocking("list", Uuid::nil(), move || {
-            let mut quiet = BTreeMap::new();
+            let mut seen: BTreeMap<Uuid, OutputSeen> = BTreeMap::new();
             for entry in std::fs::read_dir(&shared.folder)? {
                 let entry = entry?;
                 let name = entry.file_name();
                 let stem = Path::new(&name).file_stem().and_then(|stem| stem.to_str());
                 let Some(id) = stem.and_then(|stem| stem.parse::<Uuid>().ok()) else { continue };
-                let is_quiet = entry.metadata()?.modified()? < before;
-                *quiet.entry(id).or_insert(true) &= is_quiet;
+                let written_at = match entry.metadata() {
+                    Ok(metadata) => metadata.modified()?,
+                    // Deleted since the folder was listed.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
+                let one = seen.entry(id).or_insert(OutputSeen { id, is_finished: false, written_at });
+                one.is_finished |= Path::new(&name).extension().is_some_and(|kind| kind == "end");
+                one.written_at = one.written_at.max(written_at);
             }
-            Ok(quiet.into_iter().filter(|(_, is_quiet)| *is_quiet).map(|(id, _)| id).collect())
+            Ok(seen.into_values().collect())
         })
         .await
     }
@@ -102,6 +122,22 @@ impl OutputLogs {
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         Ok(OutputWriter { shared: self.shared.clone(), id, file: Arc::new(file), bytes })
+    }
+
+    /// Starts an output whose pieces come from a spool, or goes on with it. What a killed process wrote and did not note
+    /// is cut off: it comes again from the spool.
+    ///
+    /// # Errors
+    /// [`OutputError::Finished`], [`OutputError::Disk`].
+    pub fn spooled_writer(&self, id: Uuid) -> Result<SpooledOutputWriter, OutputError> {
+        let failed = |source| OutputError::Disk { doing: "open", id, source };
+        let mut writer = self.writer(id)?;
+        let noted = self.shared.position(id).map_err(failed)?;
+        if writer.bytes > noted.bytes {
+            durable!("release_output.tail_cut", writer.file.set_len(noted.bytes)).map_err(failed)?;
+            writer.bytes = noted.bytes;
+        }
+        Ok(SpooledOutputWriter { writer, last_seq: noted.seq })
     }
 
     /// Finishes an output whose writer is gone. Finishing a finished one succeeds.
@@ -146,6 +182,8 @@ impl OutputLogs {
         blocking("delete", id, move || {
             remove(&shared.text_path(id))?;
             remove(&shared.end_path(id))?;
+            remove(&shared.position_path(id))?;
+            remove(&shared.position_path(id).with_extension("new"))?;
             shared.wake(id).send_replace(());
             Ok(())
         })
@@ -200,6 +238,50 @@ impl OutputWriter {
     }
 }
 
+/// Adds the records of a spool to one output, each once.
+#[derive(Debug)]
+pub struct SpooledOutputWriter {
+    writer: OutputWriter,
+    last_seq: u64,
+}
+
+impl SpooledOutputWriter {
+    /// The record that the output has come to; 0 when it has none.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Adds records, which ascend; those that it has are left out.
+    ///
+    /// # Errors
+    /// [`OutputError::Disk`].
+    pub async fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), OutputError> {
+        let new = records.iter().filter(|(seq, _)| *seq > self.last_seq);
+        let (mut text, mut last_seq) = (Vec::new(), self.last_seq);
+        for (seq, bytes) in new {
+            text.extend_from_slice(bytes);
+            last_seq = *seq;
+        }
+        if last_seq == self.last_seq {
+            return Ok(());
+        }
+        self.writer.append(text).await?;
+        let (shared, id) = (self.writer.shared.clone(), self.writer.id);
+        let position = Position { seq: last_seq, bytes: self.writer.bytes };
+        blocking("note the position of", id, move || shared.note(id, position)).await?;
+        self.last_seq = last_seq;
+        Ok(())
+    }
+}
+
+/// How far an output has come: a record of its spool, and the length of its text then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Position {
+    seq: u64,
+    bytes: u64,
+}
+
 /// Follows one output.
 #[derive(Debug)]
 pub struct Follow {
@@ -241,12 +323,35 @@ impl Shared {
         self.folder.join(format!("{id}.end"))
     }
 
+    fn position_path(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.seq"))
+    }
+
     fn is_finished(&self, id: Uuid) -> bool {
         self.end_path(id).exists()
     }
 
+    fn position(&self, id: Uuid) -> io::Result<Position> {
+        let text = match std::fs::read_to_string(self.position_path(id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Position::default()),
+            text => text?,
+        };
+        let noted =
+            text.split_once(' ').and_then(|(seq, bytes)| Some((seq.parse().ok()?, bytes.parse().ok()?)));
+        let (seq, bytes) = noted.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Position { seq, bytes })
+    }
+
+    /// Replaced whole: what the text has beyond the old one is cut off after a kill.
+    fn note(&self, id: Uuid, Position { seq, bytes }: Position) -> io::Result<()> {
+        let path = self.position_path(id);
+        let new = path.with_extension("new");
+        durable!("release_output.written", std::fs::write(&new, format!("{seq} {bytes}")))?;
+        durable!("release_output.noted", std::fs::rename(&new, &path))
+    }
+
     fn finish(&self, id: Uuid) -> io::Result<()> {
-        File::create(self.end_path(id))?.sync_all()?;
+        durable!("build_output.ended", File::create(self.end_path(id)))?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         self.wake(id).send_replace(());
         Ok(())
@@ -281,7 +386,7 @@ impl Shared {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+    match durable!("build_output.removed", std::fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -3,13 +3,14 @@
 //! Appends to one app queue up while a commit is under way and then share the next one: one write, one fsync. Each
 //! app has its own files, so apps do not wait for each other beyond a bound on commits at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use paddock_core::durable;
 use paddock_core::log::{LogFilter, LogLine};
 use paddock_core::{AppId, UnixMicros};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -95,6 +96,8 @@ struct Shared {
     folder: PathBuf,
     retention: Retention,
     apps: Mutex<HashMap<AppId, Arc<AppLog>>>,
+    /// Apps whose log was deleted by this process.
+    deleted: Mutex<HashSet<AppId>>,
     commits: Semaphore,
 }
 
@@ -109,7 +112,7 @@ impl LogPlane {
         }
         let apps = Mutex::default();
         let commits = Semaphore::new(COMMITS_AT_ONCE);
-        Ok(Self { shared: Arc::new(Shared { folder, retention, apps, commits }) })
+        Ok(Self { shared: Arc::new(Shared { folder, retention, apps, deleted: Mutex::default(), commits }) })
     }
 
     /// Adds lines to an app's log; returns once they are on disk.
@@ -207,12 +210,18 @@ impl LogPlane {
                 Ok(log) => blocking(move || log.retain(Some(now))).await,
                 Err(error) => Err(error),
             };
+            // Deleted since the folder was listed: there is nothing to shorten.
+            let retained = match retained {
+                Err(LogError::Deleted(_)) => Ok(()),
+                retained => retained,
+            };
             outcome = outcome.and(retained);
         }
         outcome
     }
 
-    /// Deletes an app's log. Its tails end. Deleting what is gone succeeds.
+    /// Deletes an app's log. Its tails end, and from now on its lines are refused: one that comes late does not bring the
+    /// log back. Deleting what is gone succeeds.
     ///
     /// # Errors
     /// [`LogError::Disk`]; call it again.
@@ -223,12 +232,13 @@ impl LogPlane {
             // With the writer's lock held no commit is under way, and later ones see that it is deleted.
             let mut writer = lock(&log.writer);
             writer.state = WriterState::Deleted;
-            match std::fs::remove_dir_all(&log.folder) {
+            match durable!("log.deleted", std::fs::remove_dir_all(&log.folder)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(log.failed("delete", error));
                 }
                 _ => {}
             }
+            lock(&shared.deleted).insert(app);
             lock(&shared.apps).remove(&app);
             Ok(())
         })
@@ -237,6 +247,9 @@ impl LogPlane {
 
     /// The app's log, read from disk if this is its first use.
     async fn log(&self, app: AppId) -> Result<Arc<AppLog>, LogError> {
+        if lock(&self.shared.deleted).contains(&app) {
+            return Err(LogError::Deleted(app));
+        }
         let log = self.shared.log(app);
         if !log.is_read.load(Ordering::Acquire) {
             let log = log.clone();

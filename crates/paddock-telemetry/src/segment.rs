@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use paddock_core::durable;
 use paddock_core::log::LogLine;
 use uuid::Uuid;
 
@@ -82,7 +83,7 @@ impl Writer {
                 return Ok(writer);
             }
             // Not even its table was written: the kill came while it was made, and nothing in it was promised.
-            std::fs::remove_file(segment_path(folder, last.first))?;
+            durable!("log.empty_segment_removed", std::fs::remove_file(segment_path(folder, last.first)))?;
             sync_folder(folder)?;
             writer.segments.list.pop();
         }
@@ -109,10 +110,10 @@ impl Writer {
         if used < bytes.len() {
             tracing::info!(path = %segment_path(&self.folder, last.first).display(), cut_bytes = bytes.len() - used,
                 "cut a torn tail off a log segment");
-            file.set_len(used as u64)?;
+            durable!("log.tail_cut", file.set_len(used as u64))?;
         }
         // Lines that were written but not yet fsynced when the process was killed are promised from here on.
-        file.sync_data()?;
+        durable!("log.recovered", file.sync_data())?;
         sync_folder(&self.folder)?;
         if let Some(segment) = self.segments.list.last_mut() {
             segment.bytes = used as u64;
@@ -181,7 +182,10 @@ impl Writer {
         }
         let first = self.segments.next;
         let path = segment_path(&self.folder, first);
-        self.file = Some(OpenOptions::new().create(true).write(true).truncate(true).open(path)?);
+        self.file = Some(durable!(
+            "log.segment_begun",
+            OpenOptions::new().create(true).write(true).truncate(true).open(path)
+        )?);
         sync_folder(&self.folder)?;
         self.segments.list.push(Segment { first, bytes: 0 });
         record::encode_table(&mut self.buffer, &self.spools);
@@ -200,7 +204,7 @@ impl Writer {
         }
         let file = self.file.as_mut().expect("was opened above");
         file.write_all(&self.buffer)?;
-        file.sync_data()?;
+        durable!("log.lines_kept", file.sync_data())?;
         last.bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -227,7 +231,7 @@ impl Writer {
             if self.segments.bytes() <= bytes_max && !surplus {
                 break;
             }
-            std::fs::remove_file(&path)?;
+            durable!("log.segment_retired", std::fs::remove_file(&path))?;
             self.segments.list.remove(0);
         }
         Ok(())

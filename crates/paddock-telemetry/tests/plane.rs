@@ -413,6 +413,8 @@ async fn a_deleted_log_is_gone_and_its_tails_end() {
     plane.delete_app(deleted).await.unwrap();
     let end = tokio::time::timeout(DEADLINE, tail.next()).await.expect("the tail ends").unwrap();
     assert_eq!(end, None);
+    let late = plane.append(deleted, vec![line("web.1", "late")]).await;
+    assert!(matches!(late, Err(LogError::Deleted(_))), "{late:?}");
     assert!(segments(folder.path(), deleted).is_empty());
     assert_eq!(texts(&plane, kept).await, ["text"]);
 }

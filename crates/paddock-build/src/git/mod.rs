@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use paddock_core::durable;
 use tokio::process::Command;
 
 mod archive;
@@ -154,14 +155,14 @@ impl Repositories {
         let home = hooks.join("home");
         std::fs::create_dir_all(&home).map_err(|error| io(&home, error))?;
         let configuration_file = hooks.join("gitconfig");
-        std::fs::write(&configuration_file, configuration(hooks))
+        durable!("repository.git_configured", std::fs::write(&configuration_file, configuration(hooks)))
             .map_err(|error| io(&configuration_file, error))?;
         let hook = hooks.join(HOOK_NAME);
         let next = hooks.join("proc-receive.next");
         // Replaced by a rename, so that a push that is under way finds the old or the new one.
         let _ = std::fs::remove_file(&next);
         link_or_copy(hook_program, &next)
-            .and_then(|()| std::fs::rename(&next, &hook))
+            .and_then(|()| durable!("repository.hook_placed", std::fs::rename(&next, &hook)))
             .map_err(|error| io(&hook, error))?;
         Ok(Self {
             config: Arc::new(config),

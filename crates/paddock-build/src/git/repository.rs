@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use paddock_core::durable;
 use paddock_core::{AppId, BuildId};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -18,11 +19,21 @@ const OUTPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most that is kept of what git says on standard error, in bytes.
 const MESSAGE_BYTES_MAX: u64 = 4 * 1024;
 
+/// Where the commits of builds are pinned.
+const PINS: &str = "refs/paddock/builds/";
+/// How long a commit may be pinned: builds take minutes.
+const PIN_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Repositories {
     /// Where an app's repository lies, whether it exists or not.
     #[must_use]
     pub fn path(&self, app: AppId) -> PathBuf {
         self.config.folder.join(format!("{app}.git"))
+    }
+
+    /// Where it is made before it has its name.
+    fn unfinished(&self, app: AppId) -> PathBuf {
+        self.config.folder.join(format!("{app}.git.next"))
     }
 
     /// Makes the app's repository if it does not exist.
@@ -38,7 +49,7 @@ impl Repositories {
         if path.exists() {
             return Ok(path);
         }
-        let next = self.config.folder.join(format!("{app}.git.next"));
+        let next = self.unfinished(app);
         remove_folder(&next)?;
         let init = ["init", "--bare", "--quiet", "--initial-branch=main", "--template="];
         self.output(&next, "init", &init).await?;
@@ -46,7 +57,7 @@ impl Repositories {
         let info = next.join("info");
         std::fs::create_dir_all(&info).map_err(io)?;
         std::fs::write(info.join("attributes"), files::ATTRIBUTES).map_err(io)?;
-        std::fs::rename(&next, &path).map_err(io)?;
+        durable!("repository.made", std::fs::rename(&next, &path)).map_err(io)?;
         Ok(path)
     }
 
@@ -55,19 +66,21 @@ impl Repositories {
     /// # Errors
     /// When files cannot be removed.
     pub async fn delete(&self, app: AppId) -> Result<(), GitError> {
-        let path = self.path(app);
-        tokio::task::spawn_blocking(move || remove_folder(&path))
+        let (path, next) = (self.path(app), self.unfinished(app));
+        tokio::task::spawn_blocking(move || remove_folder(&next).and_then(|()| remove_folder(&path)))
             .await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    /// Repacks the app's repository if it has many loose objects or packs. After each push; harmless at any time, and
-    /// left to the next push while the files are held.
+    /// Repacks the app's repository if it has many loose objects or packs, and lets go of commits that a server which
+    /// was killed pinned for builds it did not come to make. After each push; harmless at any time, and left to the next
+    /// push while the files are held.
     pub(super) async fn maintain(&self, app: AppId) -> Result<(), GitError> {
         let Ok(_turn) = self.repacking.try_read() else { return Ok(()) };
         let path = self.path(app);
+        self.unpin_old(app, &path).await?;
         let arguments = ["-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
-        self.output(&path, "gc", &arguments).await.map(drop)
+        durable!("repository.repacked", self.output(&path, "gc", &arguments).await).map(drop)
     }
 
     /// The bytes that the app's objects take on disk.
@@ -114,8 +127,11 @@ impl Repositories {
             checked(text)?;
         }
         let path = self.create(app).await?;
-        let arguments = ["update-ref", "--no-deref", name, new, expected_old];
-        match self.output(&path, "update-ref", &arguments).await {
+        let moved = durable!(
+            "repository.branch_moved",
+            self.output(&path, "update-ref", &["update-ref", "--no-deref", name, new, expected_old]).await
+        );
+        match moved {
             Err(GitError::Failed { message, .. }) if message.contains("cannot lock ref") => {
                 Err(GitError::RefMoved(name.to_owned()))
             }
@@ -130,8 +146,12 @@ impl Repositories {
     pub async fn pin(&self, app: AppId, build: BuildId, commit: &str) -> Result<(), GitError> {
         checked(commit)?;
         let path = self.create(app).await?;
-        let name = format!("refs/paddock/builds/{build}");
-        self.output(&path, "update-ref", &["update-ref", &name, commit]).await.map(drop)
+        let name = format!("{PINS}{build}");
+        durable!(
+            "repository.commit_pinned",
+            self.output(&path, "update-ref", &["update-ref", &name, commit]).await
+        )
+        .map(drop)
     }
 
     /// Lets a build's commit go; succeeds when it was not pinned.
@@ -140,8 +160,26 @@ impl Repositories {
     /// When git fails.
     pub async fn unpin(&self, app: AppId, build: BuildId) -> Result<(), GitError> {
         let path = self.create(app).await?;
-        let name = format!("refs/paddock/builds/{build}");
-        self.output(&path, "update-ref", &["update-ref", "-d", &name]).await.map(drop)
+        let name = format!("{PINS}{build}");
+        durable!(
+            "repository.commit_unpinned",
+            self.output(&path, "update-ref", &["update-ref", "-d", &name]).await
+        )
+        .map(drop)
+    }
+
+    /// Lets go of what was pinned longer ago than any build takes.
+    async fn unpin_old(&self, app: AppId, path: &Path) -> Result<(), GitError> {
+        let refs = self.text(path, "for-each-ref", &["for-each-ref", "--format=%(refname)", PINS]).await?;
+        for build in refs.lines().filter_map(|name| name.strip_prefix(PINS)?.parse::<BuildId>().ok()) {
+            // The id has the time in it.
+            let pinned_at = build.uuid().get_timestamp().map(|at| Duration::from_secs(at.to_unix().0));
+            let age = SystemTime::now().duration_since(UNIX_EPOCH + pinned_at.unwrap_or_default());
+            if age.is_ok_and(|age| age > PIN_TIME) {
+                self.unpin(app, build).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The first line of a commit's message.
@@ -208,7 +246,7 @@ async fn read_all(reader: Option<impl tokio::io::AsyncRead + Unpin>, limit: u64)
 }
 
 fn remove_folder(path: &Path) -> Result<(), GitError> {
-    match std::fs::remove_dir_all(path) {
+    match durable!("repository.removed", std::fs::remove_dir_all(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(GitError::io(format!("could not remove {}", path.display()), error))
         }

@@ -5,11 +5,14 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use paddock_core::AppId;
+use paddock_core::durable;
 use paddock_core::stack::Stack;
-use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
+use rustix::io::Errno;
 
 use super::disk::{open_below, remove_tree, used_bytes};
 use crate::plan::KEPT_FOLDER;
@@ -21,19 +24,21 @@ pub(super) fn folder(caches: &Path, app: AppId, stack: Stack) -> PathBuf {
 
 /// Moves what a successful build kept from its `/tmp` into the place of the cache. Keeping nothing empties it.
 pub(super) fn replace(tmp: &Path, cache: &Path) -> io::Result<()> {
-    let aside = cache.with_extension("old");
-    remove_tree(&aside)?;
     fs::create_dir_all(cache.parent().expect("a cache lies in its app's folder"))?;
     // The build may have put a link anywhere on this path: none is followed.
     let (parents, name) = KEPT_FOLDER.rsplit_once('/').expect("what is kept lies in a folder");
     let parent = open_below(tmp, parents)?;
     openat(&parent, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    match fs::rename(cache, &aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    durable!("build.cache_swapped", swap(&parent, name, cache))
+}
+
+/// Puts the folder `name` in the place of the cache. The old one, if there is one, comes into the build's folder and goes
+/// with it: at no moment is there none.
+fn swap(parent: &OwnedFd, name: &str, cache: &Path) -> io::Result<()> {
+    match renameat_with(parent, name, CWD, cache, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT) => Ok(renameat(parent, name, CWD, cache)?),
+        swapped => Ok(swapped?),
     }
-    renameat(&parent, name, CWD, cache)?;
-    remove_tree(&aside)
 }
 
 /// Removes the caches of apps whose last build is the longest ago, until all together have `bytes_max` at most.

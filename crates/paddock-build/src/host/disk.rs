@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use paddock_core::durable;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 
 /// What the names of folders begin with that are being deleted.
@@ -24,10 +25,22 @@ pub(super) async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
+/// The ids that entries of a folder are named by; none when there is no such folder.
+pub(super) fn ids_in<T: std::str::FromStr>(folder: &Path) -> io::Result<Vec<T>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name()));
+    let names: io::Result<Vec<_>> = names.collect();
+    Ok(names?.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+}
+
 /// Puts a folder aside, out of the way at once, and deletes it in the background with what earlier times left so.
 /// Succeeds when it is gone.
 pub(super) fn discard(parent: &Path, name: &str) -> io::Result<()> {
-    match std::fs::rename(parent.join(name), parent.join(format!("{DISCARDED}{name}"))) {
+    let aside = parent.join(format!("{DISCARDED}{name}"));
+    match durable!("build.files_put_aside", std::fs::rename(parent.join(name), aside)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -40,7 +53,8 @@ pub(super) fn discard(parent: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_discarded(parent: &Path) -> io::Result<()> {
+/// Deletes what was put aside.
+pub(super) fn remove_discarded(parent: &Path) -> io::Result<()> {
     // One at a time: two would take entries away from each other.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,7 +165,7 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
         }
         unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
     }
-    std::fs::remove_dir(path)
+    durable!("tree.removed", std::fs::remove_dir(path))
 }
 
 /// A name that nothing has at the top.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
+use paddock_core::durable;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BuildId, ProcessType};
 use paddock_images::Layers;
@@ -232,9 +233,22 @@ impl Builder {
     /// When the runtime fails or a folder cannot be put aside.
     pub async fn abandon(&self, build: BuildId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         for id in [container::build_id(build), container::pack_id(build)] {
-            self.runtime.remove(id).await?;
+            durable!("build.container_cleared", self.runtime.remove(id).await)?;
         }
         Ok(disk::discard(&self.config.folder, &build.to_string())?)
+    }
+
+    /// Builds that have files here, running or left by a crash; what an earlier process was deleting is deleted.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn with_files(&self) -> std::io::Result<Vec<BuildId>> {
+        let folder = self.config.folder.clone();
+        disk::blocking(move || {
+            disk::remove_discarded(&folder)?;
+            disk::ids_in(&folder)
+        })
+        .await
     }
 
     /// Empties the build cache of an app (`builds:cache:purge`, destroyed app, changed stack).

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use paddock_core::ContainerId;
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
+use paddock_core::durable;
 use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError};
 use sha2::{Digest, Sha256};
@@ -145,7 +146,8 @@ impl Builder {
         cancel: &CancellationToken,
     ) -> Result<Exit, BuildFailure> {
         let id = spec.id;
-        self.runtime.start(spec).await.map_err(BuildFailure::platform)?;
+        durable!("build.container_started", self.runtime.start(spec).await)
+            .map_err(BuildFailure::platform)?;
         let mut output = self.runtime.output(id, 0).await.map_err(BuildFailure::platform)?;
         let stopped = {
             let reading = self.read(id, &mut output, screen);
@@ -157,14 +159,15 @@ impl Builder {
             }
         };
         if let Some(kind) = stopped {
-            self.runtime.stop(id, GRACE).await.map_err(BuildFailure::platform)?;
+            durable!("build.told_to_end", self.runtime.stop(id, GRACE).await)
+                .map_err(BuildFailure::platform)?;
             // Its last words are still shown.
             let _ = tokio::time::timeout(GRACE + END_TIME, self.read(id, &mut output, screen)).await;
             return Err(BuildFailure::of(kind));
         }
         let exit = self.exit(id).await?;
         // The process namespace is gone with this, and only then is what the build wrote touched.
-        self.runtime.remove(id).await.map_err(BuildFailure::platform)?;
+        durable!("build.container_removed", self.runtime.remove(id).await).map_err(BuildFailure::platform)?;
         Ok(exit)
     }
 
@@ -173,7 +176,7 @@ impl Builder {
             let seq = piece.seq;
             screen.piece(piece).await;
             if seq.is_multiple_of(ACK_INTERVAL)
-                && let Err(error) = self.runtime.ack(id, seq).await
+                && let Err(error) = durable!("build.output_acknowledged", self.runtime.ack(id, seq).await)
             {
                 tracing::debug!(%error, "could not acknowledge the output of a build");
             }

@@ -17,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use paddock_core::BuildId;
+use paddock_core::durable;
 use rustix::fs::OFlags;
 
 use super::disk::remove_tree;
@@ -60,8 +61,10 @@ impl Workspace {
         self.write(&self.plan_file(), &serde_json::to_vec(&self.plan(config, request, has_cache))?)?;
         let source = self.source_file();
         match request.source.archive {
-            SourceArchive::Git { .. } => fs::rename(&request.source.file, &source)
-                .or_else(|_| fs::copy(&request.source.file, &source).map(drop))?,
+            SourceArchive::Git { .. } => {
+                let moved = durable!("build.source_moved", fs::rename(&request.source.file, &source));
+                moved.or_else(|_| fs::copy(&request.source.file, &source).map(drop))?;
+            }
             SourceArchive::Uploaded { .. } => fs::copy(&request.source.file, &source).map(drop)?,
         }
         self.give(&source, 0o400)

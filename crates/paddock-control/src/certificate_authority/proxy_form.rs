@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
+use paddock_core::durable;
 use paddock_core::proxy_form;
 use rcgen::{
     CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, Issuer, KeyPair, SanType,
@@ -64,7 +65,7 @@ pub fn prepare(folder: &Path, platform_ca: &Path, asked: &[IpAddr]) -> Result<Pr
     if is_new || !folder.join(KEY).exists() || !folder.join(CERTIFICATE).exists() {
         let key = KeyPair::generate()?;
         let ca = ca_params(&all)?.self_signed(&key)?;
-        let _ = std::fs::remove_file(folder.join(ADDRESSES));
+        let _ = durable!("ca.addresses_removed", std::fs::remove_file(folder.join(ADDRESSES)));
         write(&folder.join(KEY), key.serialize_pem().as_bytes(), 0o600)?;
         write(&folder.join(CERTIFICATE), ca.pem().as_bytes(), 0o644)?;
     }

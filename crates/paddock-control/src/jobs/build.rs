@@ -15,6 +15,7 @@ use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureK
 use paddock_core::build::BuildStatus;
 use paddock_core::buildpack::BuildpackRef;
 use paddock_core::config::ConfigVars;
+use paddock_core::durable;
 use paddock_core::release::{ReleaseStatus, deploy_description};
 use paddock_core::{AccountId, AppId, BuildId, ErrorId, SlugId, SourceId, config};
 use paddock_runtime::{Layer, Limits};
@@ -80,13 +81,15 @@ pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Resul
 async fn abandon(control: &Control, id: BuildId) -> Result<()> {
     clean_up(control, id).await?;
     finish_output(control, id).await;
+    // Who followed it has seen its end.
+    control.wakes.garbage.wake();
     Ok(())
 }
 
 /// Removes what a build that does not run left on the machine.
 pub(crate) async fn clean_up(control: &Control, id: BuildId) -> Result<()> {
     control.builder.abandon(id).await.map_err(|error| Error::internal("clean up after a build", error))?;
-    let _ = tokio::fs::remove_file(source_file(control, id)).await;
+    let _ = durable!("build.source_removed", tokio::fs::remove_file(source_file(control, id)).await);
     control.cancels.end(id);
     Ok(())
 }
@@ -107,7 +110,7 @@ async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: 
     let cancel = control.cancels.begin(build.id);
     let mut tx = control.store.begin_observation(app.id, control.now()).await?;
     tx.set_job_phase(lease, BUILDING).await?;
-    tx.commit().await?;
+    durable!("build.begun", tx.commit().await)?;
     let by = user_of(control, build.account_id).await;
     control.log_api(app.id, format!("Build started by user {by}")).await;
     let output = control
@@ -115,7 +118,7 @@ async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: 
         .writer(build.id.uuid())
         .map_err(|error| Error::internal("open a build's output", error))?;
     let built = build_source(control, app, build, job, output, cancel).await;
-    let _ = tokio::fs::remove_file(source_file(control, build.id)).await;
+    let _ = durable!("build.source_dropped", tokio::fs::remove_file(source_file(control, build.id)).await);
     control.cancels.end(build.id);
     match built {
         Ok(outcome) => {
@@ -203,7 +206,7 @@ async fn request_of(
 
 async fn git_source(control: &Control, app: &App, build: &Build, log: &BuildLog) -> Result<Source> {
     let file = source_file(control, build.id);
-    let _ = tokio::fs::remove_file(&file).await;
+    let _ = durable!("build.source_made_anew", tokio::fs::remove_file(&file).await);
     let commit = &build.source;
     let repositories = &control.repositories;
     repositories
@@ -287,7 +290,7 @@ async fn record_outcome(
     tx.set_build_release(build.id, release.id).await?;
     tx.set_job_phase(lease, RELEASING).await?;
     tx.event(Some(app.id), "release.create", &format!("{{\"version\":{}}}", release.version)).await?;
-    tx.commit().await?;
+    durable!("build.released", tx.commit().await)?;
     control.wakes.dynos.wake();
     control.wakes.changes.wake();
     // Before the pusher hears of it: a request that comes right after the push waits for the dyno.
@@ -371,7 +374,7 @@ async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease)
         &format!("{{\"id\":\"{}\",\"status\":\"{}\"}}", build.id, BuildStatus::Succeeded.as_str()),
     )
     .await?;
-    tx.commit().await?;
+    durable!("build.succeeded", tx.commit().await)?;
     finish_output(control, build.id).await;
     control.wakes.changes.wake();
     Ok(())
@@ -414,7 +417,7 @@ async fn fail(control: &Control, app: &App, build: &Build, lease: &JobLease, why
     tx.fail_job(lease, why).await?;
     tx.event(Some(app.id), "build.update", &format!("{{\"id\":\"{}\",\"status\":\"failed\"}}", build.id))
         .await?;
-    tx.commit().await?;
+    durable!("build.failed", tx.commit().await)?;
     if build.source_kind == SourceKind::Git
         && let Err(error) = control.repositories.unpin(app.id, build.id).await
     {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paddock_core::JobId;
+use paddock_core::durable;
 use paddock_store::{Job, JobLease, StoreError};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -113,7 +114,7 @@ async fn keep(control: &Control, job: &Job, lease: &JobLease) {
 async fn fail_unknown(control: &Control, job: &Job, lease: &JobLease, kind: &str) -> Result<()> {
     let mut tx = control.store.begin_record(control.now()).await?;
     tx.fail_job(lease, &format!("no such kind of job: {kind}")).await?;
-    tx.commit().await?;
+    durable!("job.refused", tx.commit().await)?;
     tracing::error!(job.id = %job.id, job.kind = kind, "a job of a kind that this version does not know");
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::code::DynoCode;
+use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
@@ -113,7 +114,8 @@ impl FormationReconciler {
             let drained = self.control.drained.contains(container.id);
             let result = match (ended, drained) {
                 (true, true) => {
-                    let removed = self.control.runtime.remove(container.id).await;
+                    let removed =
+                        durable!("dyno.container_removed", self.control.runtime.remove(container.id).await);
                     removed.map_err(|error| Error::internal("remove a container", error))
                 }
                 (true, false) => continue,
@@ -254,6 +256,7 @@ async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Re
         ending: dyno.desired == DesiredDynoState::Stopped,
         seen: sight.of(control, dyno).await?,
         ends_at: Some(dyno.created_at + life_of(dyno)),
+        client_is_gone: dyno.attach_secret_sha256.is_some() && !control.clients.has_had(dyno.id),
     };
     match one_off::plan(&seen, control.now()) {
         None => Ok(false),

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use paddock_core::{BuildId, ReleaseId};
+use paddock_core::build::BuildStatus;
+use paddock_core::{AppId, BuildId, ReleaseId, durable};
 use paddock_images::LayerDigest;
 use paddock_store::DeletedApp;
+use paddock_telemetry::OutputSeen;
 use uuid::Uuid;
 
 use super::{PassReport, Reconciler};
@@ -20,6 +22,11 @@ use crate::{Control, Result, label};
 
 /// Layers younger than this are spared: one is added before the row that names it.
 const LAYER_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long a destroyed app is remembered. Until then what comes late is removed as well: lines that the router still
+/// had, the repository of a push that was under way.
+const DESTROYED: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is looked after often.
+const LATE: Duration = Duration::from_secs(60);
 /// All build caches together; the oldest go first. Source: contract `buildpacks.md`, section 12.
 const CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
 /// Failures that no limit looks back at any more.
@@ -34,20 +41,22 @@ const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Removes what nobody can reach any more.
 pub struct GarbageReconciler {
     control: Arc<Control>,
+    /// What was written before belongs to a process that is gone: one server uses a data directory.
+    begun_at: SystemTime,
 }
 
 impl GarbageReconciler {
     /// For this control plane.
     #[must_use]
     pub fn new(control: Arc<Control>) -> Self {
-        Self { control }
+        Self { control, begun_at: SystemTime::now() }
     }
 
-    async fn remove_app(&self, app: &DeletedApp) -> Result<bool> {
+    /// Removes the files of a destroyed app, again and again until nothing can come late any more. False while containers
+    /// of it (`running`) have still to end.
+    async fn remove_app(&self, app: &DeletedApp, running: &HashSet<AppId>) -> Result<bool> {
         let control = &self.control;
-        let observed =
-            control.runtime.observe().await.map_err(|error| Error::internal("list containers", error))?;
-        if observed.iter().filter_map(label::app_of).any(|owner| owner == app.app_id) {
+        if running.contains(&app.app_id) {
             // Its dynos and builds end first; the formation reconciler and the sweep below see to that.
             control.wakes.dynos.wake();
             return Ok(false);
@@ -58,11 +67,20 @@ impl GarbageReconciler {
         purged.map_err(|error| Error::internal("remove a destroyed app's build cache", error))?;
         let deleted = control.logs.delete_app(app.app_id).await;
         deleted.map_err(|error| Error::internal("remove a destroyed app's log", error))?;
-        let mut tx = control.store.begin_platform(control.now()).await?;
-        tx.forget_deleted_app(app.app_id).await?;
-        tx.commit().await?;
-        tracing::info!(app.name = %app.name, "removed what was left of the destroyed app {}", app.name);
+        if control.now().since(app.deleted_at) > DESTROYED {
+            let mut tx = control.store.begin_platform(control.now()).await?;
+            tx.forget_deleted_app(app.app_id).await?;
+            durable!("app.forgotten", tx.commit().await)?;
+            tracing::info!(app.name = %app.name, "the destroyed app {} is forgotten", app.name);
+        }
         Ok(true)
+    }
+
+    /// Apps that have containers.
+    async fn running_apps(&self) -> Result<HashSet<AppId>> {
+        let observed = self.control.runtime.observe().await;
+        let observed = observed.map_err(|error| Error::internal("list containers", error))?;
+        Ok(observed.iter().filter_map(label::app_of).collect())
     }
 
     async fn purge_rows(&self) -> Result<()> {
@@ -75,7 +93,7 @@ impl GarbageReconciler {
         tx.purge_login_failures(now - LOGIN_FAILURES).await?;
         tx.purge_authorizations(now - HISTORY).await?;
         tx.purge_request_outcomes(now - REMEMBERED_FOR).await?;
-        tx.commit().await?;
+        durable!("garbage.rows_purged", tx.commit().await)?;
         Ok(())
     }
 
@@ -83,10 +101,13 @@ impl GarbageReconciler {
     async fn remove_sources(&self) -> Result<()> {
         let now = self.control.now();
         for source in self.control.store.expired_sources(now).await? {
-            let _ = tokio::fs::remove_file(self.control.source_blob_path(source.id)).await;
+            let _ = durable!(
+                "source.removed",
+                tokio::fs::remove_file(self.control.source_blob_path(source.id)).await
+            );
             let mut tx = self.control.store.begin_record(now).await?;
             tx.delete_source(source.id).await?;
-            tx.commit().await?;
+            durable!("source.forgotten", tx.commit().await)?;
         }
         let folder = self.control.config.data_dir.join("sources");
         let removed = tokio::task::spawn_blocking(move || remove_old_files(&folder, SOURCE_FILES)).await;
@@ -100,33 +121,51 @@ impl GarbageReconciler {
         let control = &self.control;
         let observed =
             control.runtime.observe().await.map_err(|error| Error::internal("list containers", error))?;
-        // An output is begun before the row that it belongs to: young ones are spared.
-        let before = SystemTime::now().checked_sub(QUIET).unwrap_or(SystemTime::UNIX_EPOCH);
-        let outputs = control.outputs.quiet_since(before).await;
+        let outputs = control.outputs.list().await;
         let outputs = outputs.map_err(|error| Error::internal("list outputs", error))?;
+        let files = control.builder.with_files().await;
+        let files = files.map_err(|error| Error::internal("list the folders of builds", error))?;
         // Rows after containers: whatever begins meanwhile has its row first.
         let running: HashSet<_> =
             control.store.running_builds().await?.into_iter().map(|build| build.id).collect();
         let pending: HashSet<_> =
             control.store.pending_releases().await?.into_iter().map(|release| release.id.uuid()).collect();
-        for build in observed.iter().filter_map(label::build_of) {
+        for build in observed.iter().filter_map(label::build_of).chain(files) {
             if !running.contains(&build) && !control.conversions.is_running(build) {
                 crate::jobs::build::clean_up(control, build).await?;
             }
         }
-        for id in outputs {
-            let build = BuildId::from_uuid(id);
-            if running.contains(&build) || pending.contains(&id) {
-                continue;
+        for output in outputs {
+            let build = BuildId::from_uuid(output.id);
+            if !running.contains(&build) && !pending.contains(&output.id) {
+                self.sweep_output(output).await?;
             }
-            if !control.outputs.is_finished(id) {
-                let ended = control.outputs.abandon(id).await;
-                ended.map_err(|error| Error::internal("end an output that nobody writes", error))?;
-            }
-            if control.store.build_by_id(build).await?.is_none() && !self.is_release(id).await? {
-                let deleted = control.outputs.delete(id).await;
-                deleted.map_err(|error| Error::internal("delete an output", error))?;
-            }
+        }
+        Ok(())
+    }
+
+    /// An output that no build and no release writes to any more: it ends, and goes with what it belongs to.
+    async fn sweep_output(&self, output: OutputSeen) -> Result<()> {
+        let control = &self.control;
+        let build = control.store.build_by_id(BuildId::from_uuid(output.id)).await?;
+        if build.as_ref().is_some_and(|build| build.status == BuildStatus::Pending) {
+            // Its row was made after we looked.
+            return Ok(());
+        }
+        let has_owner = build.is_some() || self.is_release(output.id).await?;
+        // An output is begun before the row that it belongs to: one that this process may have begun just now is spared.
+        let quiet_for = SystemTime::now().duration_since(output.written_at).unwrap_or_default();
+        let is_young = quiet_for < QUIET && output.written_at >= self.begun_at;
+        if !has_owner && !output.is_finished && is_young {
+            return Ok(());
+        }
+        if !output.is_finished {
+            let ended = control.outputs.abandon(output.id).await;
+            ended.map_err(|error| Error::internal("end an output that nobody writes", error))?;
+        }
+        if !has_owner {
+            let deleted = control.outputs.delete(output.id).await;
+            deleted.map_err(|error| Error::internal("delete an output", error))?;
         }
         Ok(())
     }
@@ -168,7 +207,7 @@ fn remove_old_files(folder: &Path, age: Duration) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|written| written < before) {
-            std::fs::remove_file(entry.path())?;
+            durable!("source.old_file_removed", std::fs::remove_file(entry.path()))?;
         }
     }
     Ok(())
@@ -183,9 +222,16 @@ impl Reconciler for GarbageReconciler {
         let mut report = PassReport::default();
         // A backup needs all of it to stay; it will still be there a pass later.
         let Ok(_turn) = self.control.garbage.try_lock() else { return Ok(report) };
-        for app in self.control.store.deleted_apps().await? {
-            match self.remove_app(&app).await {
-                Ok(true) => report.done += 1,
+        // Rows before containers: none of an app that is deleted can begin any more.
+        let deleted = self.control.store.deleted_apps().await?;
+        let running = self.running_apps().await?;
+        for app in deleted {
+            match self.remove_app(&app, &running).await {
+                // What comes late mostly comes at once.
+                Ok(true) if self.control.now().since(app.deleted_at) < LATE => {
+                    report.again_in = Some(Duration::from_secs(5));
+                }
+                Ok(true) => {}
                 Ok(false) => report.again_in = Some(Duration::from_secs(1)),
                 Err(error) => {
                     report.failed += 1;

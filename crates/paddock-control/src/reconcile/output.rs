@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::ContainerId;
+use bytes::Bytes;
 use paddock_core::log::{LogLine, Source};
+use paddock_core::{ContainerId, durable};
 use paddock_runtime::{Output, Stream};
-use paddock_telemetry::{OutputError, OutputWriter};
+use paddock_telemetry::{OutputError, SpooledOutputWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -106,16 +107,18 @@ async fn collect(control: &Control, container: &DynoContainer) -> Result<()> {
     let spool = container.id.uuid();
     let after = control.logs.last_seq(container.app, spool).await;
     let after = after.map_err(|error| Error::internal("find the last line of a dyno", error))?;
+    let mut release_output = release_output(control, container)?;
+    // From the earlier of the two on: each leaves out what it has.
+    let after = release_output.as_ref().map_or(after, |output| after.min(output.last_seq()));
     let mut output = match control.runtime.output(container.id, after).await {
         Ok(output) => output,
         // Removed in the meantime: nothing more can come.
         Err(paddock_runtime::RuntimeError::NoSuchContainer(_)) => return Ok(()),
         Err(error) => return Err(Error::internal("read a dyno's output", error)),
     };
-    let mut release_output = release_output(control, container)?;
     while let Some(batch) = gather(&mut output).await {
         if let Some(writer) = &mut release_output {
-            let appended = writer.append(text_of(&batch)).await;
+            let appended = writer.append(&texts_of(&batch)).await;
             appended.map_err(|error| Error::internal("keep the output of a release phase", error))?;
         }
         let last = batch.last().map_or(0, |output| output.seq);
@@ -124,7 +127,7 @@ async fn collect(control: &Control, container: &DynoContainer) -> Result<()> {
         let appended = control.logs.append_from(container.app, spool, lines).await;
         appended.map_err(|error| Error::internal("write a dyno's output to its log", error))?;
         control.numbers.log_lag("dynos", oldest);
-        let acked = control.runtime.ack(container.id, last).await;
+        let acked = durable!("output.acknowledged", control.runtime.ack(container.id, last).await);
         acked.map_err(|error| Error::internal("acknowledge a dyno's output", error))?;
     }
     control.drained.insert(container.id);
@@ -133,26 +136,23 @@ async fn collect(control: &Control, container: &DynoContainer) -> Result<()> {
 }
 
 /// A release dyno's output is also the release's `output_stream_url`. Its container has the release's own id.
-fn release_output(control: &Control, container: &DynoContainer) -> Result<Option<OutputWriter>> {
+fn release_output(control: &Control, container: &DynoContainer) -> Result<Option<SpooledOutputWriter>> {
     if !container.name.starts_with("release.") {
         return Ok(None);
     }
-    match control.outputs.writer(container.id.uuid()) {
+    match control.outputs.spooled_writer(container.id.uuid()) {
         Ok(writer) => Ok(Some(writer)),
         Err(OutputError::Finished(_)) => Ok(None),
         Err(error) => Err(Error::internal("keep the output of a release phase", error)),
     }
 }
 
-fn text_of(batch: &[Output]) -> Vec<u8> {
-    let mut text = Vec::new();
-    for output in batch {
-        text.extend_from_slice(&output.bytes);
-        if output.ends_line {
-            text.push(b'\n');
-        }
-    }
-    text
+fn texts_of(batch: &[Output]) -> Vec<(u64, Bytes)> {
+    let text = |output: &Output| match output.ends_line {
+        true => [&output.bytes[..], b"\n"].concat().into(),
+        false => output.bytes.clone(),
+    };
+    batch.iter().map(|output| (output.seq, text(output))).collect()
 }
 
 /// The next lines, as many as come within a moment; `None` at the end.

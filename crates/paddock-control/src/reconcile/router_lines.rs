@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use paddock_core::AppId;
 use paddock_core::log::{LogLine, Source};
+use paddock_core::{AppId, durable};
 use paddock_ipc::spool::{self, Reader, Record};
 use paddock_telemetry::{LogError, LogPlane};
 use uuid::Uuid;
@@ -80,7 +80,9 @@ impl RouterLines {
         for spool in &mut self.spools {
             let durable = spool.durable_up_to();
             if durable > spool.acknowledged {
-                match self.link.ack(spool.name, durable).await {
+                let acknowledged =
+                    durable!("router_lines.acknowledged", self.link.ack(spool.name, durable).await);
+                match acknowledged {
                     Ok(()) => spool.acknowledged = durable,
                     Err(error) => {
                         tracing::debug!(error = chain(&error), "router lines are acknowledged later");
@@ -127,7 +129,10 @@ impl Reconciler for RouterLines {
 }
 
 async fn remove(folder: PathBuf) -> Result<()> {
-    let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+    let removed = tokio::task::spawn_blocking(move || {
+        durable!("router_lines.spool_removed", std::fs::remove_dir_all(folder))
+    })
+    .await;
     removed
         .map_err(|error| Error::internal("remove the spool of a router that has ended", error))?
         .map_err(|error| Error::internal("remove the spool of a router that has ended", error))

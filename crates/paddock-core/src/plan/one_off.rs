@@ -15,6 +15,8 @@ pub struct OneOffSeen {
     pub seen: Seen,
     /// When it must end (its time to live), if it must.
     pub ends_at: Option<UnixMicros>,
+    /// Whether it is for a client that attaches, and no client was connected to this server yet.
+    pub client_is_gone: bool,
 }
 
 /// The one thing to do next.
@@ -46,7 +48,8 @@ pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
         }
         (DynoState::Starting, Seen::Absent) if over => Some(Step::Finish { status: None }),
         (DynoState::Starting, Seen::Absent) => Some(Step::Launch),
-        (_, Seen::Running { .. }) if over => Some(Step::Stop),
+        // A client comes before its dyno is started: the connection went with a server that was killed.
+        (_, Seen::Running { .. }) if over || dyno.client_is_gone => Some(Step::Stop),
         (DynoState::Starting, Seen::Running { .. }) => Some(Step::MarkUp),
         (_, Seen::Running { .. }) => None,
     }
@@ -57,7 +60,7 @@ mod tests {
     use super::*;
 
     fn dyno(state: DynoState, seen: Seen) -> OneOffSeen {
-        OneOffSeen { state, ending: false, seen, ends_at: None }
+        OneOffSeen { state, ending: false, seen, ends_at: None, client_is_gone: false }
     }
 
     #[test]
@@ -73,6 +76,17 @@ mod tests {
         ];
         for (state, seen, step) in cases {
             assert_eq!(plan(&dyno(state, seen), UnixMicros(0)), step, "{state:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn it_ends_with_its_client() {
+        for state in [DynoState::Starting, DynoState::Up] {
+            let mut dyno = dyno(state, Seen::Running { listening: false });
+            dyno.client_is_gone = true;
+            assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Stop));
+            dyno.seen = Seen::Absent;
+            assert_ne!(plan(&dyno, UnixMicros(0)), Some(Step::Stop), "there is nothing to stop");
         }
     }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use paddock_core::durable;
 use sha2::{Digest, Sha256};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Tree {
         }
         let root = File::open(unfinished).map_err(at(unfinished))?;
         rustix::fs::syncfs(&root).map_err(|error| (unfinished.into(), error.into()))?;
-        std::fs::rename(unfinished, folder).map_err(at(folder))?;
+        durable!("stack.made", std::fs::rename(unfinished, folder)).map_err(at(folder))?;
         File::open(stacks).and_then(|stacks| stacks.sync_all()).map_err(at(stacks))
     }
 }
@@ -93,7 +94,7 @@ pub(super) fn remove(base: &Path) -> io::Result<()> {
             ));
         }
     }
-    match std::fs::remove_dir_all(base) {
+    match durable!("stack.removed", std::fs::remove_dir_all(base)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use paddock_core::ContainerId;
+use paddock_core::{ContainerId, durable};
 use paddock_runtime::RuntimeError;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -28,11 +28,12 @@ impl LinuxRuntime {
     pub(super) async fn forget(&self, id: ContainerId, folder: &Folder) -> Result<(), RuntimeError> {
         let fail = move |error: io::Error| RuntimeError::host(format!("remove container {id}"), error);
         let (cgroups, existing) = (self.cgroups.clone(), folder.clone());
-        blocking(move || end(&existing, &cgroups, &id.to_string())).await.map_err(fail)?;
+        durable!("container.ended", blocking(move || end(&existing, &cgroups, &id.to_string())).await)
+            .map_err(fail)?;
         self.network.release(id).await;
         // Renamed at once and deleted in the background: a tenant's files may be many.
         let gone = folder.0.with_file_name(format!("{GONE}{}", uuid::Uuid::new_v4()));
-        match std::fs::rename(&folder.0, &gone) {
+        match durable!("container.put_aside", std::fs::rename(&folder.0, &gone)) {
             Ok(()) => {
                 tokio::task::spawn_blocking(move || delete(&gone));
             }
@@ -61,7 +62,7 @@ pub(super) fn finish_removals(run_dir: &Path) -> io::Result<()> {
 }
 
 fn delete(folder: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(folder) {
+    if let Err(error) = durable!("container.folder_deleted", std::fs::remove_dir_all(folder)) {
         tracing::warn!(folder = %folder.display(), %error, "could not delete the folder of a removed container");
     }
 }

@@ -1,0 +1,62 @@
+//! Ends the server at a named durable step, as kill -9 would: `PADDOCK_FAIL_POINTS` names the folder of the test that
+//! asks for it.
+//!
+//! * `armed`: one line, `NAME:before` or `NAME:after`, perhaps with `@3` for the third time. It is taken away before the
+//!   server dies, so that the next start is an ordinary one.
+//! * `reached`: while it exists, a line is added for every point that is passed.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use paddock_core::fail_point;
+
+/// The folder of the test.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+/// What was armed when last looked, and how often it was reached since.
+static COUNTED: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
+
+/// Listens to the points from now on, if a test asks for it.
+#[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
+pub(crate) fn arm() {
+    if let Some(folder) = std::env::var_os("PADDOCK_FAIL_POINTS")
+        && FOLDER.set(folder.into()).is_ok()
+    {
+        fail_point::on_reached(reached);
+    }
+}
+
+fn reached(point: &'static str) {
+    let Some(folder) = FOLDER.get() else { return };
+    if let Ok(mut file) = File::options().append(true).open(folder.join("reached")) {
+        // One write: lines of several threads do not mix.
+        let _ = file.write_all(format!("{point}\n").as_bytes());
+    }
+    let Ok(armed) = fs::read_to_string(folder.join("armed")) else { return };
+    let armed = armed.trim();
+    let (name, time) =
+        armed.split_once('@').map_or((armed, 1), |(name, time)| (name, time.parse().unwrap_or(1)));
+    if name == point && is_time(armed, time) && fs::rename(folder.join("armed"), folder.join("died")).is_ok()
+    {
+        die();
+    }
+}
+
+/// Counts this time; whether it is the one that was asked for.
+fn is_time(armed: &str, time: u32) -> bool {
+    let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if counted.0 != armed {
+        *counted = (armed.to_owned(), 0);
+    }
+    counted.1 += 1;
+    counted.1 == time
+}
+
+/// No destructor runs and no buffer is flushed.
+fn die() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    loop {
+        std::thread::park();
+    }
+}

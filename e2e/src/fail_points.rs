@@ -1,0 +1,143 @@
+//! The server's fail points: ends it, as kill -9 would, before or after a named durable step.
+//!
+//! Only `paddockd-fail-points` has them (`cargo build -p paddockd --features fail-points --bin paddockd-fail-points`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// The folder through which a test and a server speak of points.
+#[derive(Debug)]
+pub struct FailPoints {
+    folder: TempDir,
+}
+
+impl FailPoints {
+    /// Nothing is armed.
+    ///
+    /// # Panics
+    /// When no folder can be made.
+    #[must_use]
+    pub fn new() -> FailPoints {
+        FailPoints { folder: TempDir::with_prefix("paddock-points-").unwrap() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The server dies when it next comes to this point (`NAME:before`, `NAME:after`, perhaps `@3`).
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn arm(&self, point: &str) {
+        fs::write(self.folder().join("armed.new"), point).unwrap();
+        fs::rename(self.folder().join("armed.new"), self.folder().join("armed")).unwrap();
+    }
+
+    /// Nothing is armed any more.
+    pub fn disarm(&self) {
+        drop(fs::remove_file(self.folder().join("armed")));
+    }
+
+    /// Notes from now on which points are passed.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn record(&self) {
+        fs::write(self.folder().join("reached"), "").unwrap();
+    }
+
+    /// Whether points are noted and none was passed for this long.
+    #[must_use]
+    pub fn is_quiet_for(&self, length: Duration) -> bool {
+        let written = fs::metadata(self.folder().join("reached")).and_then(|reached| reached.modified());
+        written.is_ok_and(|at| at.elapsed().is_ok_and(|quiet| quiet >= length))
+    }
+
+    /// The points that were passed since [`Self::record`], each once, in order.
+    ///
+    /// # Panics
+    /// When nothing was recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<String> {
+        let mut times = self.recorded_times();
+        times.retain(|point| !point.contains('@'));
+        times
+    }
+
+    /// The same with each time that a point was passed: `NAME:before`, `NAME:before@2` …
+    ///
+    /// # Panics
+    /// When nothing was recorded.
+    #[must_use]
+    pub fn recorded_times(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder().join("reached")).unwrap();
+        fs::remove_file(self.folder().join("reached")).unwrap();
+        let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut named = |point| {
+            let time = times.entry(point).or_default();
+            *time += 1;
+            if *time == 1 { point.to_owned() } else { format!("{point}@{time}") }
+        };
+        text.lines().map(&mut named).collect()
+    }
+}
+
+impl Default for FailPoints {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The names of all durable steps, read from the sources: one that no test reaches is noticed.
+///
+/// # Panics
+/// When the sources are not there.
+#[must_use]
+pub fn durable_steps() -> BTreeSet<String> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(crates).unwrap() {
+        let folder = entry.unwrap().path();
+        if !folder.ends_with("paddock-core") {
+            names_in(&folder.join("src"), &mut names);
+        }
+    }
+    assert!(!names.is_empty(), "no durable step has a name: this looks in the wrong place");
+    names
+}
+
+fn names_in(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names_in(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for (at, opening) in text.match_indices("durable!(") {
+                let rest = text[at + opening.len()..].trim_start();
+                names.extend(
+                    rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).map(str::to_owned),
+                );
+            }
+        }
+    }
+}
+
+/// The program with fail points: `$PADDOCKD_FAIL_POINTS`, or the one built beside the tests.
+pub(crate) fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("PADDOCKD_FAIL_POINTS") {
+        return PathBuf::from(program);
+    }
+    let program = crate::server::paddockd().with_file_name("paddockd-fail-points");
+    assert!(
+        program.exists(),
+        "{} is not built: cargo build -p paddockd --features fail-points --bin paddockd-fail-points (bin/test does)",
+        program.display()
+    );
+    program
+}

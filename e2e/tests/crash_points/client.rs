@@ -1,0 +1,153 @@
+//! The clients of the walk: HTTP, plain git, and one deployed app that everything is done to.
+
+use std::time::Duration;
+
+use e2e::{Answer, Cli, Http, Outcome, Repo, Server, wait_until};
+use serde_json::{Value, json};
+
+/// The app that verbs are performed on.
+pub(crate) const APP: &str = "walker";
+/// Lines that the app prints in each round.
+const LINES: usize = 40;
+
+/// What a client was told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// It is done.
+    Yes,
+    /// Anything else, with what was said instead.
+    No(String),
+}
+
+impl Told {
+    /// By the status of an answer.
+    pub(crate) fn by(answer: &Answer) -> Self {
+        match answer.status {
+            200..300 => Self::Yes,
+            status => Self::No(format!("{status} {}{}", answer.body, answer.error)),
+        }
+    }
+
+    /// By the end of a program.
+    pub(crate) fn by_exit(outcome: &Outcome) -> Self {
+        if outcome.status == 0 { Self::Yes } else { Self::No(outcome.text()) }
+    }
+}
+
+/// Clients of one server.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) http: Http,
+    pub(crate) cli: Cli,
+    pub(crate) repo: Repo,
+    pub(crate) email: String,
+    pub(crate) password: String,
+    /// The folder of buildpacks that builds see.
+    pub(crate) buildpacks: String,
+    host: String,
+    domain: &'static str,
+    port: u16,
+}
+
+impl Client {
+    /// Makes the app, pushes it, and waits for its page.
+    pub(crate) fn deploy(server: &Server, buildpacks: &std::path::Path) -> Self {
+        let client = Self {
+            http: server.http(),
+            cli: Cli::new(server),
+            repo: Repo::of_app("journey"),
+            buildpacks: buildpacks.display().to_string(),
+            email: format!("admin@{}", server.domain()),
+            password: std::fs::read_to_string(server.data().join("admin-password"))
+                .unwrap()
+                .trim()
+                .to_owned(),
+            host: server.host(APP),
+            domain: server.domain(),
+            port: server.port(),
+        };
+        // Quicker for git than asking the official CLI at each push.
+        let netrc =
+            format!("machine localhost login heroku password {}\n", server.environment()["HEROKU_API_KEY"]);
+        std::fs::write(client.cli.home().join(".netrc"), netrc).unwrap();
+        client.http.api_json("POST", "/apps", &json!({ "name": APP })).with_status(201);
+        client.push(APP, &client.repo).succeeded();
+        server.wait_for_dynos(APP, &["web.1"]);
+        client
+    }
+
+    /// A `GET` of the API that must succeed.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.http.api("GET", path).with_status(200).json()
+    }
+
+    /// The rows of a list.
+    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
+        self.get(path).as_array().cloned().unwrap_or_default()
+    }
+
+    /// `git push` of a repository's `main` to an app.
+    pub(crate) fn push(&self, app: &str, repo: &Repo) -> Outcome {
+        self.cli.git(repo.path(), &["push", "--force", &self.git_url(app), "main"])
+    }
+
+    /// The address of an app's repository.
+    pub(crate) fn git_url(&self, app: &str) -> String {
+        format!("http://localhost:{}/{app}.git", self.port)
+    }
+
+    /// The commit of an app's deploy branch; nothing where there is none.
+    pub(crate) fn head(&self, app: &str) -> String {
+        let heads = self.cli.git(self.repo.path(), &["ls-remote", &self.git_url(app), "refs/heads/main"]);
+        heads.succeeded().stdout.split('\t').next().unwrap_or_default().to_owned()
+    }
+
+    /// Has the walk's app end itself.
+    pub(crate) fn exit_app(&self) {
+        let _ = self.http.app(&self.host, "/exit");
+    }
+
+    /// The app's page; waits for a 200.
+    pub(crate) fn page(&self, app: &str) -> Value {
+        self.page_at(&format!("{app}.{}", self.domain))
+    }
+
+    /// The page at a host; waits for a 200.
+    pub(crate) fn page_at(&self, host: &str) -> Value {
+        wait_until(&format!("{host} to answer 200"), Duration::from_secs(60), || {
+            let answer = self.http.app(host, "/");
+            (answer.status == 200).then(|| answer.json())
+        })
+    }
+
+    /// Has the app print numbered lines.
+    pub(crate) fn print_lines(&self, label: &str) {
+        self.http.app(&self.host, &format!("/numbers?label={label}&count={LINES}")).with_status(200);
+    }
+
+    /// Those lines are in the app's log, each once and in order.
+    pub(crate) fn assert_lines(&self, label: &str) {
+        let expected: Vec<String> = (1..=LINES).map(|number| format!("{label} {number}")).collect();
+        wait_until(&format!("the last line of {label}"), Duration::from_secs(30), || {
+            self.log(APP).contains(&expected[LINES - 1]).then_some(())
+        });
+        let found = self.lines(APP, &format!("{label} "));
+        assert_eq!(found, expected, "invariant: each line of an app arrives once and in order");
+    }
+
+    /// What the lines of an app's log say that begin so, oldest first.
+    pub(crate) fn lines(&self, app: &str, beginning: &str) -> Vec<String> {
+        let log = self.log(app);
+        let said = log.lines().filter_map(|line| line.split_once("]: ")).map(|(_, text)| text.trim_end());
+        said.filter(|text| text.starts_with(beginning)).map(str::to_owned).collect()
+    }
+
+    /// The last lines of an app's log.
+    pub(crate) fn log(&self, app: &str) -> String {
+        let wanted = json!({ "lines": 1500, "tail": false });
+        let session =
+            self.http.api_json("POST", &format!("/apps/{app}/log-sessions"), &wanted).with_status(201).json();
+        let url = session["logplex_url"].as_str().unwrap_or_default();
+        self.http.request("GET", url, &[], None).with_status(200).body
+    }
+}

@@ -1,0 +1,73 @@
+//! A server is ended at each durable step of its first start, on an empty data folder each time.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use e2e::{FailPoints, Server, pause};
+use serde_json::json;
+
+/// Walks all points of a first start; gives those that the server died at.
+pub(crate) fn walk() -> BTreeSet<String> {
+    let points = FailPoints::new();
+    points.record();
+    let mut server = Server::with_fail_points(&points, &[]);
+    server.restart();
+    // What follows is the test's own doing.
+    let passed = points.recorded_times();
+    is_complete(&server);
+    drop(server);
+    let mut died_at = BTreeSet::new();
+    for (number, point) in passed.iter().enumerate() {
+        eprintln!("first start: point {} of {}: {point}", number + 1, passed.len());
+        if dies_at(point) {
+            died_at.insert(point.split('@').next().unwrap_or(point).to_owned());
+        }
+    }
+    died_at
+}
+
+/// Starts a server that dies at this point, and another on what it left. False when it did not come to the point.
+fn dies_at(point: &str) -> bool {
+    let points = FailPoints::new();
+    points.arm(point);
+    let mut server = Server::with_fail_points(&points, &[]);
+    server.announce("adopt");
+    server.spawn_serve();
+    let died = std::thread::scope(|scope| {
+        // What `paddockd env` does counts as well; it waits for a server that starts again.
+        let mut asks = server.program(&["env", "--data"]);
+        asks.arg(server.data());
+        let env = scope.spawn(|| e2e::run(asks, b"", std::time::Duration::from_secs(45)));
+        while !env.is_finished() {
+            if server.has_died() {
+                server.spawn_serve();
+                return true;
+            }
+            pause(std::time::Duration::from_millis(5));
+        }
+        server.has_died() && {
+            server.spawn_serve();
+            true
+        }
+    });
+    server.wait_ready();
+    is_complete(&server);
+    died
+}
+
+/// The first account can log in, the command line has its token, an app can be made, and nothing half written is left.
+fn is_complete(server: &Server) {
+    let http = server.http();
+    http.api("GET", "/account").with_status(200);
+    http.api_json("POST", "/apps", &json!({ "name": "first" })).with_status(201);
+    http.api("GET", "/apps/first/builds").with_status(200);
+    let password = fs::read_to_string(server.data().join("admin-password")).unwrap();
+    let login = http.log_in(&format!("admin@{}", server.domain()), password.trim());
+    login.with_status(201);
+    for folder in ["", "keys", "ca", "db"] {
+        for entry in fs::read_dir(server.data().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+            assert!(!name.ends_with(".new"), "invariant: nothing half written is left: {folder}/{name}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What must be so after a kill at any point: the sentences of `ARCHITECTURE.md`, "After a kill", one function each.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::{Leftovers, Server, instance_letters, wait_until};
+use serde_json::Value;
+
+use crate::client::Client;
+
+const SOON: Duration = Duration::from_secs(90);
+
+/// No job runs for ever: builds and releases end by themselves.
+pub(crate) fn no_work_is_left(client: &Client) {
+    wait_until("invariant: no build and no release is pending for ever", SOON, || {
+        let ended = |path: &str| client.list(path).iter().all(|row| row["status"] != "pending");
+        let apps = client.list("/apps");
+        let names: Vec<_> = apps.iter().filter_map(|app| app["name"].as_str()).collect();
+        names
+            .iter()
+            .all(|app| ended(&format!("/apps/{app}/builds")) && ended(&format!("/apps/{app}/releases")))
+            .then_some(())
+    });
+}
+
+/// All that is asked of the outside after a restart.
+pub(crate) fn hold(server: &Server, client: &Client) {
+    let apps = client.list("/apps");
+    let names: Vec<_> = apps.iter().filter_map(|app| app["name"].as_str()).collect();
+    for app in &names {
+        releases_have_no_gap(client, app);
+        the_branch_is_the_newest_build(client, app);
+        the_dynos_are_those_of_the_release(client, app);
+        routes_answer(client, app);
+    }
+    nothing_runs_that_is_not_wanted(server, client, &names);
+    nothing_is_kept_of_what_is_gone(server, client, &apps);
+}
+
+/// Version numbers have no gap, one release is current, and it has succeeded.
+fn releases_have_no_gap(client: &Client, app: &str) {
+    let releases = client.list(&format!("/apps/{app}/releases"));
+    let versions: Vec<_> = releases.iter().filter_map(|release| release["version"].as_u64()).collect();
+    let expected: Vec<_> = (1..=versions.len() as u64).collect();
+    assert_eq!(versions, expected, "invariant: version numbers have no gap ({app})");
+    let current: Vec<_> = releases.iter().filter(|release| release["current"] == true).collect();
+    assert_eq!(current.len(), 1, "invariant: one release is current ({app}: {releases:?})");
+    assert_eq!(current[0]["status"], "succeeded", "invariant: the current release has succeeded ({app})");
+}
+
+/// The deploy branch names the commit of the newest successful build.
+fn the_branch_is_the_newest_build(client: &Client, app: &str) {
+    let builds = client.list(&format!("/apps/{app}/builds"));
+    let built = builds.iter().rfind(|build| {
+        build["status"] == "succeeded"
+            && build["source_blob"]["url"].as_str().is_some_and(|url| url.starts_with("git:"))
+    });
+    let commit = built.and_then(|build| build["source_blob"]["version"].as_str()).unwrap_or_default();
+    assert_eq!(
+        client.head(app),
+        commit,
+        "invariant: the branch names the newest successful build ({app}: {builds:?})"
+    );
+}
+
+/// Exactly the formation's dynos run, all of the current release.
+fn the_dynos_are_those_of_the_release(client: &Client, app: &str) {
+    let mut seen = String::new();
+    let wanted = wanted_dynos(client, app);
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_until("invariant: the dynos are the formation's, of the current release", SOON, || {
+            let dynos = client.list(&format!("/apps/{app}/dynos"));
+            seen = format!("{dynos:?}");
+            let mut found = BTreeMap::new();
+            for dyno in &dynos {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let state = (text(&dyno["state"]), dyno["release"]["version"].as_u64());
+                found.insert(text(&dyno["name"]), state);
+            }
+            (found.len() == dynos.len() && found == wanted).then_some(())
+        });
+    }));
+    assert!(found.is_ok(), "{app} should have {wanted:?} and has {seen}");
+}
+
+fn wanted_dynos(client: &Client, app: &str) -> BTreeMap<String, (String, Option<u64>)> {
+    let releases = client.list(&format!("/apps/{app}/releases"));
+    let current = releases.iter().find(|release| release["current"] == true);
+    let version = current.filter(|release| release["slug"].is_object()).and_then(|r| r["version"].as_u64());
+    let mut wanted = BTreeMap::new();
+    if version.is_none() {
+        return wanted;
+    }
+    for row in client.list(&format!("/apps/{app}/formation")) {
+        for index in 1..=row["quantity"].as_u64().unwrap_or(0) {
+            let name = format!("{}.{index}", row["type"].as_str().unwrap_or_default());
+            wanted.insert(name, ("up".to_owned(), version));
+        }
+    }
+    wanted.retain(|name, _| !name.starts_with("release."));
+    wanted
+}
+
+/// An app that has a web dyno answers.
+fn routes_answer(client: &Client, app: &str) {
+    if wanted_dynos(client, app).contains_key("web.1") {
+        client.page(app);
+    }
+}
+
+/// Containers, control groups, interfaces: one of each for each dyno, and none besides.
+fn nothing_runs_that_is_not_wanted(server: &Server, client: &Client, apps: &[&str]) {
+    let mut wanted: Vec<String> = Vec::new();
+    for app in apps {
+        let dynos = client.list(&format!("/apps/{app}/dynos"));
+        wanted.extend(
+            dynos.iter().filter_map(|dyno| dyno["name"].as_str()).map(|name| format!("{app} {name}")),
+        );
+    }
+    wanted.sort();
+    let names: BTreeMap<String, String> = client
+        .list("/apps")
+        .iter()
+        .filter_map(|app| Some((app["id"].as_str()?.to_owned(), app["name"].as_str()?.to_owned())))
+        .collect();
+    let mut seen = Vec::new();
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_until("invariant: one container for each dyno", SOON, || {
+            seen = containers(&server.data(), &names);
+            let letters = instance_letters(&server.data());
+            let left = Leftovers::of(&letters, &server.data());
+            // One of the links is the bridge, which carries the letters alone.
+            let links = left.links.len() - 1;
+            (seen == wanted && links == wanted.len()).then_some(())
+        });
+    }));
+    let left = Leftovers::of(&instance_letters(&server.data()), &server.data());
+    assert!(found.is_ok(), "dynos {wanted:?}, containers {seen:?}, in the kernel {left:#?}");
+}
+
+/// `APP DYNO` of every container's folder.
+fn containers(data: &Path, names: &BTreeMap<String, String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data.join("run/containers")).into_iter().flatten().flatten() {
+        let Ok(text) = fs::read_to_string(entry.path().join("spec.json")) else {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+            continue;
+        };
+        let labels = serde_json::from_str::<Value>(&text).unwrap_or_default()["labels"].clone();
+        let app = labels["app"].as_str().unwrap_or_default();
+        let app = names.get(app).map_or(app, String::as_str);
+        found.push(format!("{app} {}", labels["dyno"].as_str().unwrap_or("(none)")));
+    }
+    found.sort();
+    found
+}
+
+/// What carries an id on disk belongs to something that is there.
+fn nothing_is_kept_of_what_is_gone(server: &Server, client: &Client, apps: &[Value]) {
+    let mut ids: Vec<String> = Vec::new();
+    for app in apps {
+        let name = app["name"].as_str().unwrap_or_default();
+        ids.extend(app["id"].as_str().map(str::to_owned));
+        for path in [format!("/apps/{name}/builds"), format!("/apps/{name}/releases")] {
+            ids.extend(client.list(&path).iter().filter_map(|row| row["id"].as_str()).map(str::to_owned));
+        }
+    }
+    let mut left = Vec::new();
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_until("invariant: nothing is kept of what is gone", SOON, || {
+            left = leavings(&server.data(), &ids);
+            left.is_empty().then_some(())
+        });
+    }));
+    assert!(found.is_ok(), "left on disk: {left:?}");
+}
+
+fn leavings(data: &Path, ids: &[String]) -> Vec<String> {
+    let mut left = Vec::new();
+    for folder in ["git", "caches", "logs", "outputs", "builds"] {
+        for entry in fs::read_dir(data.join(folder)).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_known = ids.iter().any(|id| name.starts_with(id.as_str()));
+            if !is_known || folder == "builds" {
+                left.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    left
+}

@@ -1,0 +1,149 @@
+//! Builds with a buildpack of the test's own: one that says much and keeps a cache, one that fails, one that is cancelled.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::{Repo, run, wait_until};
+use serde_json::json;
+
+use super::Verb;
+use crate::client::{Client, Told};
+
+const SOON: Duration = Duration::from_secs(60);
+/// The app that is built with it.
+const BUILT: &str = "walker-built";
+
+/// What the app's file `mode` tells the buildpack to do. Many lines: output is acknowledged after 256 pieces.
+const COMPILE: &str = "#!/bin/bash
+case $(cat $1/mode) in
+  keep) for n in $(seq 600); do echo step $n; done; date >> $2/kept ;;
+  fail) echo this one fails; exit 1 ;;
+  wait) echo this one waits; sleep 1000 ;;
+esac
+";
+
+/// Writes the buildpack as an archive into a folder that builds see.
+pub(crate) fn prepare(folder: &Path) {
+    let files = [
+        ("bin/detect", "#!/bin/bash\necho Walk\n"),
+        ("bin/compile", COMPILE),
+        ("bin/release", "#!/bin/bash\necho '--- {}'\n"),
+    ];
+    let repo = Repo::of_files(&files);
+    let archive = format!("--output={}/walk.tgz", folder.display());
+    let mut git = Command::new("git");
+    git.current_dir(repo.path()).args(["archive", "--format=tar.gz", &archive, "HEAD"]);
+    run(git, b"", SOON).succeeded();
+}
+
+pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+    let repo = || Repo::of_app("journey");
+    vec![
+        Box::new(Build { name: "push with a buildpack", mode: "keep", repo: repo() }),
+        Box::new(Build { name: "failing push", mode: "fail", repo: repo() }),
+        Box::new(Cancel { repo: repo() }),
+    ]
+}
+
+fn set_up(client: &Client, repo: &Repo, mode: &str, number: usize) {
+    if client.http.api("GET", &format!("/apps/{BUILT}")).status == 404 {
+        client.http.api_json("POST", "/apps", &json!({ "name": BUILT })).with_status(201);
+        let url = format!("file://{}/walk.tgz", client.buildpacks);
+        let updates = json!({ "updates": [{ "buildpack": url }] });
+        client
+            .http
+            .api_json("PUT", &format!("/apps/{BUILT}/buildpack-installations"), &updates)
+            .with_status(200);
+    }
+    repo.write("mode", mode);
+    repo.write("version.txt", &format!("{mode} {number}\n"));
+    repo.commit("Next");
+}
+
+/// `git push`, which succeeds or is rejected by the build.
+struct Build {
+    name: &'static str,
+    mode: &'static str,
+    repo: Repo,
+}
+
+impl Verb for Build {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn prepare(&mut self, client: &Client, number: usize) {
+        set_up(client, &self.repo, self.mode, number);
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        let pushed = client.push(BUILT, &self.repo);
+        if self.mode == "fail" && pushed.text().contains("this one fails") && pushed.status != 0 {
+            return Told::Yes;
+        }
+        Told::by_exit(&pushed)
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        let is_there = client.head(BUILT) == self.repo.head();
+        assert_eq!(
+            is_there,
+            self.mode == "keep",
+            "the branch moves with a build that succeeds, and with no other"
+        );
+        if is_there {
+            wait_until("the pushed version", SOON, || {
+                (client.page(BUILT)["version"] == format!("keep {number}")).then_some(())
+            });
+        }
+    }
+}
+
+/// `heroku builds:cancel`.
+struct Cancel {
+    repo: Repo,
+}
+
+impl Verb for Cancel {
+    fn name(&self) -> &'static str {
+        "cancel"
+    }
+
+    fn prepare(&mut self, client: &Client, number: usize) {
+        set_up(client, &self.repo, "wait", number);
+    }
+
+    /// The push is begun and cancelled while it waits. What counts as told is that the push was rejected.
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| client.push(BUILT, &self.repo));
+            let builds = format!("/apps/{BUILT}/builds");
+            while !pushing.is_finished() {
+                let list = client.http.api("GET", &builds);
+                let running = (list.status == 200).then(|| list.json()).and_then(|list| {
+                    let pending = list.as_array()?.iter().find(|build| build["status"] == "pending")?.clone();
+                    pending["id"].as_str().map(str::to_owned)
+                });
+                if let Some(id) = running {
+                    let _ = client.http.api("DELETE", &format!("{builds}/{id}"));
+                }
+                e2e::pause(Duration::from_millis(100));
+            }
+            let pushed = pushing.join().unwrap();
+            match pushed.status {
+                0 => Told::No("a push that waits for ever went through".into()),
+                _ if pushed.text().contains("canceled") => Told::Yes,
+                _ => Told::No(pushed.text()),
+            }
+        })
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        assert_ne!(
+            client.head(BUILT),
+            self.repo.head(),
+            "the branch does not move with a build that was cancelled"
+        );
+    }
+}

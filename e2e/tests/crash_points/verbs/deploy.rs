@@ -1,0 +1,238 @@
+//! New releases: pushed, built from an archive, with a release phase, rolled back.
+
+use std::time::Duration;
+
+use e2e::{Repo, wait_until};
+use serde_json::json;
+
+use super::Verb;
+use crate::client::{APP, Client, Told};
+
+const SOON: Duration = Duration::from_secs(60);
+/// An app that is not of the walk's own, for pushes with a release phase.
+const RELEASED: &str = "walker-released";
+/// Lines that its release phase prints.
+const LINES: usize = 30;
+
+pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+    vec![
+        Box::new(Push { repo: Repo::of_app("journey") }),
+        Box::new(PushSame { repo: Repo::of_app("journey") }),
+        Box::new(FirstPush { repo: Repo::of_app("journey") }),
+        Box::new(Rollback),
+        Box::new(Archive { repo: Repo::of_app("journey") }),
+        Box::new(ReleasePhase { repo: Repo::of_app("journey") }),
+    ]
+}
+
+/// `git push`.
+struct Push {
+    repo: Repo,
+}
+
+impl Verb for Push {
+    fn name(&self) -> &'static str {
+        "push"
+    }
+
+    fn prepare(&mut self, _: &Client, number: usize) {
+        self.repo.write("version.txt", &format!("version {number}\n"));
+        self.repo.commit("Next");
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        Told::by_exit(&client.push(APP, &self.repo))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        wait_until("the pushed version", SOON, || {
+            (client.page(APP)["version"] == format!("version {number}")).then_some(())
+        });
+        assert_eq!(client.head(APP), self.repo.head(), "the branch is what was pushed");
+    }
+}
+
+/// `git push` of a commit with the same files: its slug is there already.
+struct PushSame {
+    repo: Repo,
+}
+
+impl Verb for PushSame {
+    fn name(&self) -> &'static str {
+        "push of the same files"
+    }
+
+    fn prepare(&mut self, client: &Client, number: usize) {
+        // Once with the files, so that their slug is there.
+        if number > 0 && client.page(APP)["version"] != "same" {
+            self.repo.write("version.txt", "same\n");
+            self.repo.commit("Same");
+            client.push(APP, &self.repo).succeeded();
+        }
+        self.repo.commit(&format!("Same {number}"));
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        Told::by_exit(&client.push(APP, &self.repo))
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        assert_eq!(client.head(APP), self.repo.head(), "the branch is what was pushed");
+        wait_until("the pushed version", SOON, || (client.page(APP)["version"] == "same").then_some(()));
+    }
+}
+
+/// `git push` to a new app.
+struct FirstPush {
+    repo: Repo,
+}
+
+/// The app of a round.
+fn fresh(number: usize) -> String {
+    format!("fresh-{number}")
+}
+
+impl Verb for FirstPush {
+    fn name(&self) -> &'static str {
+        "first push"
+    }
+
+    fn prepare(&mut self, client: &Client, number: usize) {
+        for app in client.list("/apps") {
+            let name = app["name"].as_str().unwrap_or_default();
+            if name.starts_with("fresh-") {
+                client.http.api("DELETE", &format!("/apps/{name}")).with_status(200);
+            }
+        }
+        client.http.api_json("POST", "/apps", &json!({ "name": fresh(number) })).with_status(201);
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        Told::by_exit(&client.push(&fresh(number), &self.repo))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        client.page(&fresh(number));
+        assert_eq!(client.head(&fresh(number)), self.repo.head(), "the branch is what was pushed");
+    }
+}
+
+/// `heroku rollback` to the release before.
+struct Rollback;
+
+impl Verb for Rollback {
+    fn name(&self) -> &'static str {
+        "rollback"
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        let releases = client.http.api("GET", &format!("/apps/{APP}/releases"));
+        if releases.status != 200 {
+            return Told::by(&releases);
+        }
+        let releases = releases.json();
+        let version = releases.as_array().and_then(|rows| rows.iter().rev().nth(1)?["version"].as_u64());
+        let order = json!({ "release": version.unwrap_or_default().to_string() });
+        Told::by(&client.http.api_json("POST", &format!("/apps/{APP}/releases"), &order))
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        let releases = client.list(&format!("/apps/{APP}/releases"));
+        let newest = releases.last().cloned().unwrap_or_default();
+        assert!(
+            newest["description"].as_str().is_some_and(|text| text.starts_with("Rollback to v")),
+            "{newest}"
+        );
+        assert_eq!(newest["current"], true);
+    }
+}
+
+/// An archive that is uploaded and built.
+struct Archive {
+    repo: Repo,
+}
+
+impl Archive {
+    fn send(&self, client: &Client) -> Option<serde_json::Value> {
+        let source = client.http.api("POST", "/sources");
+        let source = (source.status == 201).then(|| source.json())?;
+        let file = self.repo.path().join(".git/source.tgz").display().to_string();
+        let uploaded = client.http.upload(source["source_blob"]["put_url"].as_str()?, &file);
+        (uploaded.status == 200).then_some(())?;
+        let order =
+            json!({ "source_blob": { "url": source["source_blob"]["get_url"], "version": "archive" } });
+        let build = client.http.api_json("POST", &format!("/apps/{APP}/builds"), &order);
+        (build.status == 201).then(|| build.json())
+    }
+}
+
+impl Verb for Archive {
+    fn name(&self) -> &'static str {
+        "archive build"
+    }
+
+    fn prepare(&mut self, _: &Client, number: usize) {
+        self.repo.write("version.txt", &format!("archive {number}\n"));
+        self.repo.commit("Next");
+        self.repo.git(&["archive", "--format=tar.gz", "--output=.git/source.tgz", "HEAD"]);
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        let Some(build) = self.send(client) else { return Told::No("cut off".into()) };
+        let path = format!("/apps/{APP}/builds/{}", build["id"].as_str().unwrap_or_default());
+        let ended = wait_until("the build's end", SOON, || {
+            let build = client.http.api("GET", &path);
+            (build.status == 200).then(|| build.json()).filter(|build| build["status"] != "pending")
+        });
+        match ended["status"].as_str() {
+            Some("succeeded") => Told::Yes,
+            // What was accepted is known, and an interruption fails it.
+            status => Told::No(format!("{status:?}")),
+        }
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        wait_until("the uploaded version", SOON, || {
+            (client.page(APP)["version"] == format!("archive {number}")).then_some(())
+        });
+    }
+}
+
+/// `git push` of an app with a release command.
+struct ReleasePhase {
+    repo: Repo,
+}
+
+impl Verb for ReleasePhase {
+    fn name(&self) -> &'static str {
+        "release phase"
+    }
+
+    fn prepare(&mut self, client: &Client, number: usize) {
+        if client.http.api("GET", &format!("/apps/{RELEASED}")).status == 404 {
+            client.http.api_json("POST", "/apps", &json!({ "name": RELEASED })).with_status(201);
+            let command = format!("for n in $(seq {LINES}); do echo phase $n; done");
+            self.repo.write("Procfile", &format!("web: python3 web.py\nrelease: {command}\n"));
+        }
+        self.repo.write("version.txt", &format!("released {number}\n"));
+        self.repo.commit("Next");
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        Told::by_exit(&client.push(RELEASED, &self.repo))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        wait_until("the released version", SOON, || {
+            (client.page(RELEASED)["version"] == format!("released {number}")).then_some(())
+        });
+        let releases = client.list(&format!("/apps/{RELEASED}/releases"));
+        for release in releases.iter().filter(|release| release["output_stream_url"].is_string()) {
+            let url = release["output_stream_url"].as_str().unwrap_or_default();
+            let said = client.http.request("GET", url, &[], None).with_status(200).body;
+            let lines: Vec<_> = said.lines().filter(|line| line.starts_with("phase ")).collect();
+            let expected: Vec<_> = (1..=LINES).map(|n| format!("phase {n}")).collect();
+            assert_eq!(lines, expected, "invariant: each line of a release phase arrives once and in order");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Dynos: scaled, restarted, crashed, run once.
+
+use std::time::Duration;
+
+use e2e::wait_until;
+use serde_json::json;
+
+use super::Verb;
+use crate::client::{APP, Client, Told};
+
+const SOON: Duration = Duration::from_secs(60);
+
+pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+    vec![
+        Box::new(Scale),
+        Box::new(Restart { before: String::new() }),
+        Box::new(Crash { before: String::new() }),
+        Box::new(RunDetached),
+        Box::new(RunAttached),
+    ]
+}
+
+/// `heroku ps:scale`, up and down in turns.
+struct Scale;
+
+impl Verb for Scale {
+    fn name(&self) -> &'static str {
+        "scale"
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        let (web, worker) = (1 + number % 2, (number + 1) % 2);
+        let updates = json!({ "updates": [{ "type": "web", "quantity": web }, { "type": "worker", "quantity": worker }] });
+        Told::by(&client.http.api_json("PATCH", &format!("/apps/{APP}/formation"), &updates))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        let formation = client.list(&format!("/apps/{APP}/formation"));
+        let quantity = |name: &str| {
+            formation
+                .iter()
+                .find(|row| row["type"] == name)
+                .map(|row| row["quantity"].clone())
+                .unwrap_or_default()
+        };
+        assert_eq!((quantity("web"), quantity("worker")), (json!(1 + number % 2), json!((number + 1) % 2)));
+    }
+}
+
+/// The id of the web dyno.
+fn web(client: &Client) -> String {
+    let dynos = client.list(&format!("/apps/{APP}/dynos"));
+    let web = dynos.iter().find(|dyno| dyno["name"] == "web.1");
+    web.and_then(|dyno| dyno["id"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// `heroku ps:restart`.
+struct Restart {
+    before: String,
+}
+
+impl Verb for Restart {
+    fn name(&self) -> &'static str {
+        "restart"
+    }
+
+    fn prepare(&mut self, client: &Client, _: usize) {
+        let one =
+            json!({ "updates": [{ "type": "web", "quantity": 1 }, { "type": "worker", "quantity": 0 }] });
+        client.http.api_json("PATCH", &format!("/apps/{APP}/formation"), &one).with_status(200);
+        self.before = web(client);
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        Told::by(&client.http.api("DELETE", &format!("/apps/{APP}/dynos/web.1")))
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        wait_until("another dyno", SOON, || (web(client) != self.before).then_some(()));
+    }
+}
+
+/// The app's program ends by itself.
+struct Crash {
+    before: String,
+}
+
+impl Verb for Crash {
+    fn name(&self) -> &'static str {
+        "crash"
+    }
+
+    fn prepare(&mut self, client: &Client, _: usize) {
+        // A restart forgets earlier crashes, and with them the longer waits.
+        client.http.api("DELETE", &format!("/apps/{APP}/dynos")).with_status(202);
+        let before = std::mem::take(&mut self.before);
+        self.before = wait_until("a new dyno", SOON, || {
+            let dynos = client.list(&format!("/apps/{APP}/dynos"));
+            let is_up = dynos.len() == 1 && dynos[0]["state"] == "up";
+            Some(web(client)).filter(|id| is_up && *id != before && !id.is_empty())
+        });
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        // The program dies before or after its answer.
+        client.exit_app();
+        Told::Yes
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        wait_until("another dyno", SOON, || (web(client) != self.before).then_some(()));
+    }
+}
+
+/// `heroku run:detached`.
+struct RunDetached;
+
+impl RunDetached {
+    fn run(client: &Client, says: &str) -> Told {
+        let order = json!({ "command": format!("echo {says}"), "attach": false });
+        Told::by(&client.http.api_json("POST", &format!("/apps/{APP}/dynos"), &order))
+    }
+
+    fn times(client: &Client, says: &str) -> usize {
+        client.lines(APP, says).iter().filter(|line| *line == says).count()
+    }
+}
+
+impl Verb for RunDetached {
+    fn name(&self) -> &'static str {
+        "run detached"
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        Self::run(client, &format!("ran-{number}"))
+    }
+
+    fn again(&self, client: &Client, number: usize) -> Told {
+        Self::run(client, &format!("ran-again-{number}"))
+    }
+
+    fn check(&self, client: &Client, number: usize, told: &Told) {
+        let (first, second) = (format!("ran-{number}"), format!("ran-again-{number}"));
+        let promised = if matches!(told, Told::Yes) { &first } else { &second };
+        wait_until("the one-off dyno's line", SOON, || client.log(APP).contains(promised).then_some(()));
+        assert_eq!(Self::times(client, promised), 1, "invariant: a one-off dyno runs once");
+        assert!(Self::times(client, &first) <= 1, "invariant: a one-off dyno runs once");
+    }
+}
+
+/// `heroku run` of a program that waits; its client goes away.
+struct RunAttached;
+
+impl Verb for RunAttached {
+    fn name(&self) -> &'static str {
+        "run attached"
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        let command = format!("echo attached-{number}; exec sleep 1000");
+        let session = client.cli.follow(&["run", "--app", APP, "--", &command]);
+        let greeting = format!("attached-{number}\n");
+        // Cut off, it says why and ends, and never greets.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            session.wait_for(&greeting, Duration::from_secs(25));
+        }));
+        if ended.is_ok() { Told::Yes } else { Told::No(session.text()) }
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        wait_until("invariant: a one-off dyno ends with its client", SOON, || {
+            let dynos = client.list(&format!("/apps/{APP}/dynos"));
+            dynos.iter().all(|dyno| dyno["type"] != "run").then_some(())
+        });
+    }
+}

@@ -1,0 +1,241 @@
+//! Verbs that are one call: the change is stored or it is not.
+
+use std::time::Duration;
+
+use e2e::{Answer, wait_until};
+use serde_json::{Value, json};
+
+use super::Verb;
+use crate::client::{APP, Client, Told};
+
+pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+    let calls = [
+        call("config change", nothing_first, set_config, has_config),
+        call("domain added", nothing_first, add_domain, has_domain),
+        call("domain removed", have_domain, remove_domain, lacks_domain),
+        call("app feature", nothing_first, set_app_feature, has_app_feature),
+        call("maintenance", nothing_first, set_maintenance, has_maintenance),
+        call("buildpacks", nothing_first, set_buildpacks, has_buildpacks),
+        call("authorization made", nothing_first, authorize, is_authorized),
+        call("authorization revoked", have_authorization, revoke, is_revoked),
+        call("log session", nothing_first, open_log, nothing_more),
+        call("authorization renamed", have_authorization, rename_authorization, is_renamed),
+        call("authorization used", nothing_first, use_authorization, nothing_more),
+        call("login", nothing_first, log_in, nothing_more),
+        call("login refused", nothing_first, log_in_badly, nothing_more),
+    ];
+    calls.into_iter().map(|call| Box::new(call) as Box<dyn Verb>).collect()
+}
+
+/// One call of the API, what must be there for it, and what is so afterwards.
+struct Call {
+    name: &'static str,
+    prepare: fn(&Client, usize),
+    call: fn(&Client, usize) -> Answer,
+    check: fn(&Client, usize),
+}
+
+fn call(
+    name: &'static str,
+    prepare: fn(&Client, usize),
+    call: fn(&Client, usize) -> Answer,
+    check: fn(&Client, usize),
+) -> Call {
+    Call { name, prepare, call, check }
+}
+
+fn nothing_first(_: &Client, _: usize) {}
+
+impl Verb for Call {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn prepare(&mut self, client: &Client, number: usize) {
+        (self.prepare)(client, number);
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        Told::by(&(self.call)(client, number))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        (self.check)(client, number);
+    }
+}
+
+fn set_config(client: &Client, number: usize) -> Answer {
+    let vars = json!({ "GREETING": number.to_string() });
+    client.http.api_json("PATCH", &format!("/apps/{APP}/config-vars"), &vars)
+}
+
+fn has_config(client: &Client, number: usize) {
+    assert_eq!(client.get(&format!("/apps/{APP}/config-vars"))["GREETING"], number.to_string());
+    let wanted = json!(number.to_string());
+    wait_until("the new config in the app", Duration::from_secs(60), || {
+        (client.page(APP)["greeting"] == wanted).then_some(())
+    });
+}
+
+const DOMAIN: &str = "walker.example.com";
+
+fn domains(client: &Client) -> Vec<Value> {
+    let mut domains = client.list(&format!("/apps/{APP}/domains"));
+    domains.retain(|domain| domain["kind"] == "custom");
+    domains
+}
+
+/// A name of its own in each round; one that a client was cut off with is there or is made.
+fn add_domain(client: &Client, number: usize) -> Answer {
+    let name = format!("{number}.{DOMAIN}");
+    let there = client.http.api("GET", &format!("/apps/{APP}/domains/{name}"));
+    if there.status == 200 {
+        return there;
+    }
+    let wanted = json!({ "hostname": name, "sni_endpoint": null });
+    client.http.api_json("POST", &format!("/apps/{APP}/domains"), &wanted)
+}
+
+fn has_domain(client: &Client, number: usize) {
+    let page = client.page_at(&format!("{number}.{DOMAIN}"));
+    assert_eq!(page["dyno"], "web.1");
+    if number.is_multiple_of(8) {
+        for domain in domains(client) {
+            let id = domain["id"].as_str().unwrap_or_default();
+            client.http.api("DELETE", &format!("/apps/{APP}/domains/{id}")).with_status(200);
+        }
+    }
+}
+
+fn have_domain(client: &Client, number: usize) {
+    add_domain(client, number).with_status(201);
+}
+
+/// One that a client was cut off with is there or is gone.
+fn remove_domain(client: &Client, number: usize) -> Answer {
+    gone(client.http.api("DELETE", &format!("/apps/{APP}/domains/{number}.{DOMAIN}")))
+}
+
+/// What is not there any more was removed.
+fn gone(mut answer: Answer) -> Answer {
+    if answer.status == 404 {
+        answer.status = 200;
+    }
+    answer
+}
+
+fn lacks_domain(client: &Client, number: usize) {
+    let name = format!("{number}.{DOMAIN}");
+    assert!(domains(client).iter().all(|domain| domain["hostname"] != name.as_str()));
+}
+
+fn set_app_feature(client: &Client, number: usize) -> Answer {
+    let wanted = json!({ "enabled": number.is_multiple_of(2) });
+    client.http.api_json("PATCH", &format!("/apps/{APP}/features/runtime-dyno-metadata"), &wanted)
+}
+
+fn has_app_feature(client: &Client, number: usize) {
+    let feature = client.get(&format!("/apps/{APP}/features/runtime-dyno-metadata"));
+    assert_eq!(feature["enabled"], number.is_multiple_of(2));
+}
+
+/// On, and off again by the check: an app in maintenance has no page.
+fn set_maintenance(client: &Client, _: usize) -> Answer {
+    client.http.api_json("PATCH", &format!("/apps/{APP}"), &json!({ "maintenance": true }))
+}
+
+fn has_maintenance(client: &Client, _: usize) {
+    let path = format!("/apps/{APP}");
+    assert_eq!(client.get(&path)["maintenance"], true);
+    client.http.api_json("PATCH", &path, &json!({ "maintenance": false })).with_status(200);
+}
+
+fn set_buildpacks(client: &Client, _: usize) -> Answer {
+    let updates = json!({ "updates": [{ "buildpack": "heroku/procfile" }] });
+    client.http.api_json("PUT", &format!("/apps/{APP}/buildpack-installations"), &updates)
+}
+
+fn has_buildpacks(client: &Client, _: usize) {
+    assert_eq!(client.list(&format!("/apps/{APP}/buildpack-installations")).len(), 1);
+}
+
+fn authorize(client: &Client, number: usize) -> Answer {
+    client.http.api_json("POST", "/oauth/authorizations", &json!({ "description": format!("walk {number}") }))
+}
+
+fn authorizations(client: &Client) -> Vec<Value> {
+    let answer = client.http.api("GET", "/oauth/authorizations");
+    // Asked within an attempt, too, when the server may be gone.
+    let mut found =
+        if answer.status == 200 { answer.json().as_array().cloned().unwrap_or_default() } else { Vec::new() };
+    found.retain(|row| row["description"].as_str().is_some_and(|text| text.starts_with("walk ")));
+    found
+}
+
+fn is_authorized(client: &Client, number: usize) {
+    let wanted = format!("walk {number}");
+    assert!(authorizations(client).iter().any(|row| row["description"] == wanted.as_str()));
+}
+
+fn have_authorization(client: &Client, number: usize) {
+    authorize(client, number).with_status(201);
+}
+
+/// The path of this round's authorization; of none when it is gone.
+fn authorization(client: &Client, number: usize) -> String {
+    let wanted = format!("walk {number}");
+    let found = authorizations(client).into_iter().find(|row| row["description"] == wanted.as_str());
+    let id = found.as_ref().and_then(|row| row["id"].as_str()).unwrap_or("none");
+    format!("/oauth/authorizations/{id}")
+}
+
+fn revoke(client: &Client, number: usize) -> Answer {
+    gone(client.http.api("DELETE", &authorization(client, number)))
+}
+
+fn is_revoked(client: &Client, number: usize) {
+    assert!(authorization(client, number).ends_with("/none"));
+}
+
+fn rename_authorization(client: &Client, number: usize) -> Answer {
+    let path = authorization(client, number);
+    let renamed = json!({ "description": format!("walk renamed {number}") });
+    gone(client.http.api_json("PATCH", &path, &renamed))
+}
+
+fn is_renamed(client: &Client, number: usize) {
+    let wanted = format!("walk renamed {number}");
+    assert!(authorizations(client).iter().any(|row| row["description"] == wanted.as_str()));
+}
+
+/// When a token was last used is kept.
+fn use_authorization(client: &Client, number: usize) -> Answer {
+    let made = authorize(client, number);
+    if made.status != 201 {
+        return made;
+    }
+    let token = made.json()["access_token"]["token"].as_str().unwrap_or_default().to_owned();
+    let url = format!("http://localhost:{}/account", client.http.port());
+    let headers =
+        ["Accept: application/vnd.heroku+json; version=3", &format!("Authorization: Bearer {token}")];
+    client.http.request("GET", &url, &headers, None)
+}
+
+fn log_in(client: &Client, _: usize) -> Answer {
+    client.http.log_in(&client.email, &client.password)
+}
+
+fn open_log(client: &Client, _: usize) -> Answer {
+    client.http.api_json("POST", &format!("/apps/{APP}/log-sessions"), &json!({ "lines": 1 }))
+}
+
+/// A password that is wrong is refused; that it was tried is kept.
+fn log_in_badly(client: &Client, number: usize) -> Answer {
+    let mut answer = client.http.log_in(&format!("walker-{number}@example.com"), "wrong");
+    if answer.status == 401 || answer.status == 429 {
+        answer.status = 200;
+    }
+    answer
+}
+
+fn nothing_more(_: &Client, _: usize) {}
