@@ -75,17 +75,6 @@ const UNNAMED: &[(&str, &str, &str)] = &[
         "fs::remove_dir_all(",
         "what a restore that was cut off left is removed by the next one; no server runs there yet",
     ),
-    ("paddock-control/src/account.rs", "tx.commit()", "not walked yet: one transaction"),
-    ("paddock-control/src/collaborator.rs", "tx.commit()", "not walked yet: one transaction"),
-    ("paddock-control/src/key.rs", "tx.commit()", "not walked yet: one transaction"),
-    ("paddock-control/src/rate_limit.rs", "tx.commit()", "not walked yet: one transaction"),
-    ("paddock-control/src/request_outcome.rs", "tx.commit()", "not walked yet: one transaction"),
-    ("paddock-control/src/slug.rs", "tx.commit()", "not walked yet: one transaction"),
-    (
-        "paddock-control/src/slug.rs",
-        "fs::remove_file(&file)",
-        "an uploaded slug that is converted anew when it is not gone",
-    ),
     (
         "paddock-store/src/copy.rs",
         "transaction.commit()",

@@ -112,7 +112,7 @@ impl Control {
             tx.set_account_password(actor.account_id, &hash).await.map_err(doing)?;
         }
         tx.event(None, "account.update", &payload(actor.account_id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("account.changed", tx.commit().await).map_err(doing)?;
         self.whoami(actor).await
     }
 
@@ -154,7 +154,7 @@ impl Control {
         }
         tx.delete_account(actor.account_id).await.map_err(doing)?;
         tx.event(None, "account.destroy", &payload(actor.account_id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("account.deleted", tx.commit().await).map_err(doing)?;
         Ok(shown)
     }
 
@@ -208,7 +208,7 @@ impl Control {
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
         tx.set_account_password(account.id, &hash).await.map_err(doing)?;
         tx.event(None, "account.reset_password", &payload(account.id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("account.password_reset", tx.commit().await).map_err(doing)?;
         Ok(password)
     }
 }

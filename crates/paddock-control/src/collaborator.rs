@@ -1,5 +1,6 @@
 //! Collaborators: who works on an app.
 
+use paddock_core::durable;
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, UnixMicros};
 use paddock_store::CollaboratorRole;
 use uuid::Uuid;
@@ -88,7 +89,7 @@ impl Control {
         let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
         tx.create_collaborator(id, app.id, account.id, role).await.map_err(doing)?;
         tx.event(Some(app.id), "collaborator.create", &payload(actor, account.id)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("collaborator.added", tx.commit().await).map_err(doing)?;
         let text = format!("Add {} as collaborator by user {}", account.email, actor.email);
         self.log_api(app.id, text).await;
         self.collaborator(actor, &app.id.to_string(), &id.to_string()).await
@@ -117,7 +118,7 @@ impl Control {
         tx.delete_collaborator(app, collaborator.account_id).await.map_err(doing)?;
         let payload = payload(actor, collaborator.account_id);
         tx.event(Some(app), "collaborator.destroy", &payload).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("collaborator.removed", tx.commit().await).map_err(doing)?;
         let text = format!("Remove {} as collaborator by user {}", collaborator.email, actor.email);
         self.log_api(app, text).await;
         Ok(collaborator)

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use paddock_core::durable;
 use paddock_core::{KeyId, UnixMicros};
 use paddock_store::{Key as Row, NewKey};
 use sha2::{Digest, Sha256};
@@ -76,7 +77,7 @@ impl Control {
         };
         tx.create_key(&new).await.map_err(doing)?;
         tx.event(None, "key.create", &payload(actor, &new.fingerprint)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("key.added", tx.commit().await).map_err(doing)?;
         self.key(actor, &id.to_string()).await
     }
 
@@ -90,7 +91,7 @@ impl Control {
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
         tx.delete_key(key.id).await.map_err(doing)?;
         tx.event(None, "key.destroy", &payload(actor, &key.fingerprint)).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("key.removed", tx.commit().await).map_err(doing)?;
         Ok(key)
     }
 }

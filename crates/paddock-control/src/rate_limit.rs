@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use paddock_core::AccountId;
+use paddock_core::durable;
 use paddock_core::rate_limit::RequestPool;
 
 use crate::access::failed;
@@ -84,7 +85,7 @@ impl Control {
         for (account, left) in &changed {
             tx.set_rate_limit(*account, *left).await.map_err(doing)?;
         }
-        tx.commit().await.map_err(doing)?;
+        durable!("rate_limit.written", tx.commit().await).map_err(doing)?;
         let mut pools = self.pools();
         for (account, left) in &changed {
             if let Some(counted) = pools.get_mut(account) {

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use paddock_core::ErrorId;
+use paddock_core::durable;
 use sha2::{Digest, Sha256};
 
 use crate::access::failed;
@@ -82,7 +83,7 @@ impl Control {
                 let mut tx = self.store.begin_record(now).await.map_err(doing)?;
                 let ours =
                     tx.claim_request(&key.0, actor.account_id, &self.run_id, since).await.map_err(doing)?;
-                tx.commit().await.map_err(doing)?;
+                durable!("request.claimed", tx.commit().await).map_err(doing)?;
                 match ours {
                     true => return Ok(Turn::First),
                     false => continue,
@@ -109,7 +110,7 @@ impl Control {
                 400..=499 => tx.forget_request(&key.0).await?,
                 _ => tx.finish_request(&key.0, status, body).await?,
             }
-            tx.commit().await
+            durable!("request.answered", tx.commit().await)
         };
         if let Err(error) = result.await {
             tracing::warn!(error = chain(&error), "could not write down what came of a request");

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paddock_build::{BuildFailure, BuildRequest, FailureKind, Source, SourceArchive};
+use paddock_core::durable;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
 use paddock_runtime::Layer;
@@ -101,7 +102,7 @@ impl Control {
         tx.create_slug(&new).await.map_err(doing)?;
         let payload = serde_json::json!({ "slug": id.to_string(), "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "slug.create", &payload.to_string()).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("slug.made", tx.commit().await).map_err(doing)?;
         Ok((self.slug(actor, &app.id.to_string(), &id.to_string()).await?, put_secret))
     }
 
@@ -124,7 +125,7 @@ impl Control {
             self.config.data_dir.join("sources").join(format!("slug-{}.part", Uuid::new_v4().simple()));
         let outcome = self.store_slug(&app, &row, body, &file).await;
         // A copy was taken; after a failure it is of no use.
-        let _ = tokio::fs::remove_file(&file).await;
+        let _ = durable!("slug.archive_removed", tokio::fs::remove_file(&file).await);
         outcome
     }
 
@@ -141,7 +142,7 @@ impl Control {
         let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
         let is_first =
             tx.set_slug_uploaded(row.id, &made.layer, size_bytes, &checksum).await.map_err(doing)?;
-        tx.commit().await.map_err(doing)?;
+        durable!("slug.uploaded", tx.commit().await).map_err(doing)?;
         if is_first { Ok(()) } else { Err(uploaded_before()) }
     }
 

@@ -1,12 +1,16 @@
 //! The clients of the walk: HTTP, plain git, and one deployed app that everything is done to.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Answer, Cli, Http, Outcome, Repo, Server, wait_until};
+use e2e::{Answer, Cli, Http, Outcome, Repo, Server, run, wait_until};
 use serde_json::{Value, json};
 
 /// The app that verbs are performed on.
 pub(crate) const APP: &str = "walker";
+/// Whom the app is shared with.
+const COLLEAGUE: &str = "colleague@example.com";
 /// Lines that the app prints in each round.
 const LINES: usize = 40;
 
@@ -42,6 +46,12 @@ pub(crate) struct Client {
     pub(crate) repo: Repo,
     pub(crate) email: String,
     pub(crate) password: String,
+    /// Another account of this server.
+    pub(crate) colleague: &'static str,
+    /// A public key of OpenSSH.
+    pub(crate) public_key: String,
+    /// An archive with a folder `app`.
+    pub(crate) slug_archive: String,
     /// The folder of buildpacks that builds see.
     pub(crate) buildpacks: String,
     host: String,
@@ -51,11 +61,14 @@ pub(crate) struct Client {
 
 impl Client {
     /// Makes the app, pushes it, and waits for its page.
-    pub(crate) fn deploy(server: &Server, buildpacks: &std::path::Path) -> Self {
+    pub(crate) fn deploy(server: &Server, buildpacks: &Path) -> Self {
         let client = Self {
             http: server.http(),
             cli: Cli::new(server),
             repo: Repo::of_app("journey"),
+            colleague: COLLEAGUE,
+            public_key: public_key(buildpacks),
+            slug_archive: slug_archive(buildpacks),
             buildpacks: buildpacks.display().to_string(),
             email: format!("admin@{}", server.domain()),
             password: std::fs::read_to_string(server.data().join("admin-password"))
@@ -66,6 +79,9 @@ impl Client {
             domain: server.domain(),
             port: server.port(),
         };
+        let data = server.data().display().to_string();
+        let account = server.program(&["account", "create", COLLEAGUE, "--data", &data]);
+        run(account, b"", Duration::from_secs(60)).succeeded();
         // Quicker for git than asking the official CLI at each push.
         let netrc =
             format!("machine localhost login heroku password {}\n", server.environment()["HEROKU_API_KEY"]);
@@ -150,4 +166,20 @@ impl Client {
         let url = session["logplex_url"].as_str().unwrap_or_default();
         self.http.request("GET", url, &[], None).with_status(200).body
     }
+}
+
+fn public_key(folder: &Path) -> String {
+    let file = folder.join("id_ed25519");
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "walker@example.com", "-f"]).arg(&file);
+    run(keygen, b"", Duration::from_secs(30)).succeeded();
+    std::fs::read_to_string(file.with_extension("pub")).unwrap()
+}
+
+fn slug_archive(folder: &Path) -> String {
+    let repo = Repo::of_app("journey");
+    let archive = folder.join("slug.tgz").display().to_string();
+    let output = format!("--output={archive}");
+    repo.git(&["archive", "--format=tar.gz", "--prefix=app/", &output, "HEAD"]);
+    archive
 }

@@ -32,6 +32,9 @@ const QUIET: Duration = Duration::from_millis(1200);
 
 /// Durable steps that no verb of a client comes to, with who looks after them.
 const NOT_WALKED: &[(&str, &str)] = &[
+    ("account.deleted", "an account that deletes itself: the walk needs its own; one transaction"),
+    ("account.password_reset", "asked for on the machine; one transaction"),
+    ("rate_limit.written", "comes every ten seconds, and a kill forgives that much"),
     ("favorite.made", "asked for through the proxy form alone; one transaction"),
     ("favorite.removed", "asked for through the proxy form alone; one transaction"),
     (
@@ -45,7 +48,7 @@ const NOT_WALKED: &[(&str, &str)] = &[
     ("router.taken_back", "a router that was replaced: the journeys of upgrades"),
     ("router_lines.spool_removed", "a router that was replaced: the journeys of upgrades"),
     ("app.forgotten", "comes a day after an app was destroyed"),
-    ("account.made", "nothing calls it yet: the first start has a step of its own"),
+    ("account.made", "asked for on the machine; one transaction"),
     (
         "build.source_removed",
         "cleaning up after an interrupted build: the second half of every kill within a build",

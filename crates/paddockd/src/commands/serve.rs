@@ -39,6 +39,11 @@ use crate::wiring;
 /// How long tasks may take to end.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How long the lock of a server that was killed may still be held: by a process that it was just about to start.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is tried meanwhile.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
+
 /// Anything that keeps the server from starting, in words for the operator.
 pub(crate) type StartError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -200,10 +205,16 @@ pub(crate) fn closed_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// One server at a time for a data directory: the kernel lets go of the lock however we end.
+#[expect(clippy::disallowed_methods, reason = "the kernel has no lock that waits for a while")]
 pub(crate) fn take_lock(path: &Path) -> Result<std::fs::File, StartError> {
     let mut file =
         std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+    let until = std::time::Instant::now() + LOCK_PATIENCE;
+    while rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        if std::time::Instant::now() < until {
+            std::thread::sleep(LOCK_LOOK);
+            continue;
+        }
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
         let data = path.parent().unwrap_or(path).display();

@@ -18,6 +18,13 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
         call("buildpacks", nothing_first, set_buildpacks, has_buildpacks),
         call("authorization made", nothing_first, authorize, is_authorized),
         call("authorization revoked", have_authorization, revoke, is_revoked),
+        call("account change", nothing_first, rename_account, has_account_name),
+        call("key added", have_no_key, add_key, has_key),
+        call("key removed", have_key, remove_key, has_no_key),
+        call("collaborator added", have_no_collaborator, add_collaborator, has_collaborator),
+        call("collaborator removed", have_collaborator, remove_collaborator, has_no_collaborator),
+        call("request sent twice", nothing_first, make_once, is_made_once),
+        call("slug packed elsewhere", nothing_first, pack_slug, nothing_more),
         call("log session", nothing_first, open_log, nothing_more),
         call("authorization renamed", have_authorization, rename_authorization, is_renamed),
         call("authorization used", nothing_first, use_authorization, nothing_more),
@@ -223,6 +230,118 @@ fn use_authorization(client: &Client, number: usize) -> Answer {
 
 fn log_in(client: &Client, _: usize) -> Answer {
     client.http.log_in(&client.email, &client.password)
+}
+
+fn rename_account(client: &Client, number: usize) -> Answer {
+    client.http.api_json("PATCH", "/account", &json!({ "name": format!("Ada {number}") }))
+}
+
+fn has_account_name(client: &Client, number: usize) {
+    assert_eq!(client.get("/account")["name"], format!("Ada {number}"));
+}
+
+fn have_no_key(client: &Client, _: usize) {
+    for key in client.list("/account/keys") {
+        let id = key["id"].as_str().unwrap_or_default();
+        client.http.api("DELETE", &format!("/account/keys/{id}")).with_status(200);
+    }
+}
+
+fn have_key(client: &Client, number: usize) {
+    have_no_key(client, number);
+    add_key(client, number).with_status(201);
+}
+
+/// One that a client was cut off with is there or is made.
+fn add_key(client: &Client, _: usize) -> Answer {
+    let there = client.http.api("GET", "/account/keys");
+    if there.status == 200 && there.json().as_array().is_some_and(|keys| !keys.is_empty()) {
+        return there;
+    }
+    client.http.api_json("POST", "/account/keys", &json!({ "public_key": client.public_key }))
+}
+
+fn has_key(client: &Client, _: usize) {
+    assert_eq!(client.list("/account/keys").len(), 1);
+}
+
+fn remove_key(client: &Client, _: usize) -> Answer {
+    let there = client.http.api("GET", "/account/keys");
+    if there.status != 200 {
+        return there;
+    }
+    match there.json()[0]["id"].as_str() {
+        Some(id) => gone(client.http.api("DELETE", &format!("/account/keys/{id}"))),
+        None => there,
+    }
+}
+
+fn has_no_key(client: &Client, _: usize) {
+    assert_eq!(client.list("/account/keys"), Vec::<Value>::new());
+}
+
+fn collaborators(client: &Client) -> usize {
+    client.list(&format!("/apps/{APP}/collaborators")).len()
+}
+
+fn have_no_collaborator(client: &Client, number: usize) {
+    remove_collaborator(client, number).with_status(200);
+}
+
+fn have_collaborator(client: &Client, number: usize) {
+    have_no_collaborator(client, number);
+    add_collaborator(client, number).with_status(201);
+}
+
+fn add_collaborator(client: &Client, _: usize) -> Answer {
+    let there = client.http.api("GET", &format!("/apps/{APP}/collaborators/{}", client.colleague));
+    if there.status == 200 {
+        return there;
+    }
+    let wanted = json!({ "user": client.colleague });
+    client.http.api_json("POST", &format!("/apps/{APP}/collaborators"), &wanted)
+}
+
+fn has_collaborator(client: &Client, _: usize) {
+    assert_eq!(collaborators(client), 2);
+}
+
+fn remove_collaborator(client: &Client, _: usize) -> Answer {
+    gone(client.http.api("DELETE", &format!("/apps/{APP}/collaborators/{}", client.colleague)))
+}
+
+fn has_no_collaborator(client: &Client, _: usize) {
+    assert_eq!(collaborators(client), 1);
+}
+
+/// A creation with a Request-Id, sent again with the same one by a client that was cut off. It is made, or the client
+/// hears that nobody knows, and looks; never is it made twice.
+fn make_once(client: &Client, number: usize) -> Answer {
+    let headers = ["Content-Type: application/json".to_owned(), format!("Request-Id: walk-{number}")];
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let body = json!({ "description": format!("walk once {number}") }).to_string();
+    let mut answer = client.http.api_with("POST", "/oauth/authorizations", &headers, Some(&body));
+    if answer.status == 409 {
+        answer.status = 200;
+    }
+    answer
+}
+
+fn is_made_once(client: &Client, number: usize) {
+    let wanted = format!("walk once {number}");
+    let made = authorizations(client).iter().filter(|row| row["description"] == wanted.as_str()).count();
+    assert!(made <= 1, "invariant: a request that is sent again is not carried out twice");
+}
+
+/// A slug that the client packs: made, and its archive put.
+fn pack_slug(client: &Client, _: usize) -> Answer {
+    let order = json!({ "process_types": { "web": "python3 web.py" } });
+    let slug = client.http.api_json("POST", &format!("/apps/{APP}/slugs"), &order);
+    if slug.status != 201 {
+        return slug;
+    }
+    let slug = slug.json();
+    client.http.upload(slug["blob"]["url"].as_str().unwrap_or_default(), &client.slug_archive)
 }
 
 fn open_log(client: &Client, _: usize) -> Answer {
