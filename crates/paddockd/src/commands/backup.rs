@@ -11,12 +11,13 @@ use std::time::Duration;
 use clap::Args;
 use paddock_control::backup::{ClearSecrets, Source, Summary, back_up};
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
-use paddock_store::{Store, StoreConfig};
+use paddock_store::Store;
 
 use super::progress::{ProgressLine, megabytes};
-use super::serve::{StartError, take_lock};
+use super::serve::StartError;
 use super::stop::not_running;
-use crate::database::{self, DatabaseArgs};
+use super::stopped::StoppedServer;
+use crate::database::DatabaseArgs;
 use crate::paths::Paths;
 use crate::wiring;
 
@@ -90,26 +91,18 @@ impl BackupArgs {
 
     /// No server runs, and none starts as long as we have its lock.
     fn write_directly(&self, paths: &Paths, file: File) -> Result<Summary, StartError> {
-        if !paths.data.join("db").exists() {
-            return Err(format!("{} is no data folder of a server", paths.data.display()).into());
-        }
-        let _lock = take_lock(&paths.serve_lock())?;
-        let master_key_file = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
-        let database = database::choose(paths, self.database.url(wiring::environment)?)?;
-        let config = StoreConfig {
-            database,
-            master_key_file: master_key_file.clone(),
-            server: database::identity(paths)?,
-        };
+        let url = self.database.url(wiring::environment)?;
+        let server = StoppedServer::lock(paths, self.master_key_file.as_deref(), url)?;
+        let master_key_file = &server.store.master_key_file;
         let secrets = if self.without_master_key { ClearSecrets::LeftOut } else { ClearSecrets::Included };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let mut line = ProgressLine::new("Backing up");
         let written = runtime.block_on(async {
-            let store = Store::open(&config).await?;
+            let store = Store::open(&server.store).await?;
             let source = Source {
                 data: &paths.data,
                 store: &store,
-                master_key_file: &master_key_file,
+                master_key_file,
                 version: env!("CARGO_PKG_VERSION"),
             };
             let mut tell = |progress: paddock_control::backup::Progress| {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
-use paddock_store::{Store, StoreConfig};
+use paddock_store::Store;
 
-use super::serve::{StartError, take_lock};
+use super::serve::StartError;
 use super::stop::not_running;
-use crate::database::{self, DatabaseArgs};
+use super::stopped::StoppedServer;
+use crate::database::DatabaseArgs;
 use crate::paths::Paths;
 use crate::wiring;
 
@@ -91,23 +92,15 @@ impl RotateArgs {
         paths: &Paths,
         new_master_key_file: Option<PathBuf>,
     ) -> Result<Option<u64>, StartError> {
-        if !paths.data.join("db").exists() {
-            return Err(format!("{} is no data folder of a server", paths.data.display()).into());
-        }
-        let _lock = take_lock(&paths.serve_lock())?;
-        let master_key_file = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
-        let database = database::choose(paths, self.database.url(wiring::environment)?)?;
-        let config = StoreConfig {
-            database,
-            master_key_file: master_key_file.clone(),
-            server: database::identity(paths)?,
-        };
+        let url = self.database.url(wiring::environment)?;
+        let server = StoppedServer::lock(paths, self.master_key_file.as_deref(), url)?;
+        let master_key_file = &server.store.master_key_file;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let store = Store::open(&config).await?;
-            store.rotate_master_key(&master_key_file, new_master_key_file.as_deref()).await?;
+            let store = Store::open(&server.store).await?;
+            store.rotate_master_key(master_key_file, new_master_key_file.as_deref()).await?;
             let resealed = if self.data_key {
-                let master_key_file = new_master_key_file.as_deref().unwrap_or(&master_key_file);
+                let master_key_file = new_master_key_file.as_deref().unwrap_or(master_key_file);
                 Some(store.rotate_data_key(master_key_file).await?)
             } else {
                 None

@@ -11,3 +11,4 @@ mod progress;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod stop;
+mod stopped;
