@@ -186,38 +186,3 @@ fn a_disk_that_is_too_small_is_refused_before_anything_is_made() {
         },
     );
 }
-
-/// Not a limit but a figure: `cargo test -p paddock-runtime-linux --test disk -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn start_time() {
-    with(
-        |_| {},
-        |f| async move {
-            for round in 0..2 {
-                for (name, disk) in [("without", None), ("with a disk of 2 GB", Some(2 << 30))] {
-                    let mut times = Vec::new();
-                    for _ in 0..30 {
-                        let mut spec = f.spec("echo hi");
-                        spec.limits.disk_bytes = disk;
-                        spec.network = paddock_runtime::Network::Outbound;
-                        let id = spec.id;
-                        let begun = std::time::Instant::now();
-                        f.runtime.start(spec).await.unwrap();
-                        times.push(begun.elapsed());
-                        f.exit(id).await;
-                        f.runtime.remove(id).await.unwrap();
-                    }
-                    times.sort();
-                    println!("{round} {name}: median {:?}, 90 % {:?}", times[15], times[27]);
-                }
-            }
-            for disk in [None, Some(2 << 30)] {
-                let mut spec = f.spec("for i in 1 2 3; do dd if=/dev/zero of=/app/x bs=1M count=800 conv=fdatasync 2>&1 | tail -1; done");
-                spec.limits.disk_bytes = disk;
-                let (_, text) = f.run(spec).await;
-                println!("{disk:?}: {text}");
-            }
-        },
-    );
-}
