@@ -1,4 +1,4 @@
-//! From SQLite to PostgreSQL: every row of every table in one transaction, then read back and compared.
+//! From one engine to the other: every row of every table in one transaction, then read back and compared.
 //!
 //! What there is to copy is read from the schema, so a new table needs no line here.
 
@@ -67,21 +67,48 @@ pub async fn copy_to_postgres(
             None => Err(StoreError::CopyTarget(to.to_string())),
         };
     }
-    sqlx::raw_sql("DELETE FROM platform").execute(&mut *transaction).await.map_err(&whole)?;
+    let copied = copy_tables(&mut source, &mut transaction, &tables, &mut done).await?;
+    continue_numbers_on_postgres(&mut source, &mut transaction).await?;
+    transaction.commit().await.map_err(&whole)?;
+    Ok(Copied::Now(copied))
+}
+
+/// Copies what a transaction on PostgreSQL sees into a new file of SQLite. Nothing else has that file open.
+pub(crate) async fn copy_to_sqlite(source: &mut AnyConnection, to: &Path) -> Result<()> {
+    let mut target = open::connect(&Database::Sqlite(to.to_owned())).await?;
+    migrate::migrate(&mut target, Engine::Sqlite).await?;
+    let tables = tables(&mut target).await?;
+    let whole = StoreError::copying("the database");
+    let mut transaction = target.begin().await.map_err(&whole)?;
+    // Rows of one table may refer to each other, and come in no order.
+    sqlx::raw_sql("PRAGMA defer_foreign_keys = ON").execute(&mut *transaction).await.map_err(&whole)?;
+    copy_tables(source, &mut transaction, &tables, &mut |_| ()).await?;
+    continue_numbers_on_sqlite(source, &mut transaction).await?;
+    transaction.commit().await.map_err(&whole)?;
+    target.close().await.map_err(&whole)
+}
+
+/// Copies every table into a database that has what the migrations made, and compares what came back.
+async fn copy_tables(
+    source: &mut AnyConnection,
+    target: &mut AnyConnection,
+    tables: &[Table],
+    done: &mut impl FnMut(&CopiedTable),
+) -> Result<Vec<CopiedTable>> {
+    let empty = sqlx::raw_sql("DELETE FROM platform").execute(&mut *target).await;
+    empty.map_err(StoreError::copying("platform"))?;
     let mut copied = Vec::new();
     for table in tables.iter().filter(|table| table.name != "schema_migrations") {
-        copy_table(&mut source, &mut transaction, table).await?;
-        let there = table.sum(&mut transaction).await?;
-        if there != table.sum(&mut source).await? {
+        copy_table(source, target, table).await?;
+        let there = table.sum(target).await?;
+        if there != table.sum(source).await? {
             let differs: Cause = "the rows that came back differ from those that were sent".into();
             return Err(StoreError::Copy { what: table.name.clone(), source: differs });
         }
         done(&there);
         copied.push(there);
     }
-    continue_numbers(&mut source, &mut transaction).await?;
-    transaction.commit().await.map_err(&whole)?;
-    Ok(Copied::Now(copied))
+    Ok(copied)
 }
 
 /// A table and its columns with their types.
@@ -153,7 +180,7 @@ fn row_checksum(values: &[Value]) -> u128 {
     u128::from_be_bytes(*first)
 }
 
-/// Every table, those that others refer to before them.
+/// Every table, those that others refer to before them: as SQLite has them, on whichever side it is.
 async fn tables(source: &mut AnyConnection) -> Result<Vec<Table>> {
     let failed = StoreError::copying("the list of tables");
     let names =
@@ -246,7 +273,7 @@ async fn copy_table(source: &mut AnyConnection, target: &mut AnyConnection, tabl
 }
 
 /// Events go on with the next number, also where the newest are deleted already.
-async fn continue_numbers(source: &mut AnyConnection, target: &mut AnyConnection) -> Result<()> {
+async fn continue_numbers_on_postgres(source: &mut AnyConnection, target: &mut AnyConnection) -> Result<()> {
     let failed = StoreError::copying("the number of the next event");
     let newest = "SELECT seq AS number FROM sqlite_sequence WHERE name = 'events'";
     let newest = sqlx::query(newest).fetch_optional(source).await.map_err(&failed)?;
@@ -254,6 +281,21 @@ async fn continue_numbers(source: &mut AnyConnection, target: &mut AnyConnection
         let number: i64 = row.try_get("number").map_err(&failed)?;
         let set = "SELECT setval(pg_get_serial_sequence('events', 'sequence'), $1)";
         sqlx::query(set).bind(number).execute(target).await.map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// The same the other way round. A sequence that was never asked is at 1 and says so.
+async fn continue_numbers_on_sqlite(source: &mut AnyConnection, target: &mut AnyConnection) -> Result<()> {
+    let failed = StoreError::copying("the number of the next event");
+    let newest = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS number FROM events_sequence_seq";
+    let row = sqlx::query(newest).fetch_one(source).await.map_err(&failed)?;
+    let number: i64 = row.try_get("number").map_err(&failed)?;
+    let update = "UPDATE sqlite_sequence SET seq = $1 WHERE name = 'events'";
+    let updated = sqlx::query(update).bind(number).execute(&mut *target).await.map_err(&failed)?;
+    if updated.rows_affected() == 0 {
+        let insert = "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', $1)";
+        sqlx::query(insert).bind(number).execute(target).await.map_err(&failed)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use paddock_core::durable;
 use paddock_core::{AppId, UnixMicros};
 use sqlx::any::{Any, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{AnyConnection, AnyPool, Connection as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Transaction};
 use tokio::time::Instant;
 
 use crate::database::{Database, Engine};
@@ -115,10 +115,21 @@ impl Store {
     }
 
     async fn begin_with(&self, owner: Owner, now: UnixMicros) -> Result<Tx> {
-        let (begin, asked) = (self.engine.begin(), Instant::now());
-        let transaction = self.patiently(|| self.writers.begin_with(begin)).await?;
+        let asked = Instant::now();
+        let transaction = self.begin_write().await?;
         let turn = Turn::begin(Arc::clone(&self.counters), asked.into_std());
         Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, owner, now).await
+    }
+
+    /// A transaction that writes and has taken no lock of its own yet.
+    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>> {
+        let begin = self.engine.begin();
+        self.patiently(|| self.writers.begin_with(begin)).await
+    }
+
+    /// A transaction that reads, begun by this statement.
+    pub(crate) async fn begin_read(&self, begin: &'static str) -> Result<Transaction<'static, Any>> {
+        self.patiently(|| self.readers.begin_with(begin)).await
     }
 
     /// What was done since it was opened.

@@ -170,13 +170,50 @@ async fn a_copy_that_fails_leaves_the_target_empty() {
     assert_eq!(database.sql("SELECT generation FROM platform").trim(), "0");
 }
 
-/// The server's own tools copy it; that is said instead of half a backup.
-#[tokio::test]
-async fn a_backup_of_a_servers_database_is_its_own_tools() {
+/// A backup is the same on both engines: the copy is a file of SQLite with everything, and numbers go on in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_a_file_that_goes_on_where_the_server_was() {
     let Some(server) = PostgresServer::shared() else { return };
     let (database, folder) = (server.database(), TempDir::new().unwrap());
     let store = Store::open(&config(&folder, database.url())).await.unwrap();
+    fill(&store).await;
+    database.sql("DELETE FROM events WHERE sequence = 3");
+    let before = (store.apps().await.unwrap(), store.events_since(0, 100).await.unwrap());
+    let app = &before.0[0];
+
+    let to = folder.path().join("db/paddock.sqlite");
+    std::fs::create_dir(folder.path().join("db")).unwrap();
+    let held = store.snapshot(&to).await.unwrap();
+    let moment = std::time::Duration::from_millis(200);
+    let write = tokio::time::timeout(moment, store.begin_for_app(app.id, UnixMicros(5))).await;
+    assert!(write.is_err(), "nobody changes an app meanwhile");
+    assert_eq!(store.apps().await.unwrap().len(), 1, "reads go on");
+    held.release().await.unwrap();
+    let mut tx = store.begin_for_app(app.id, UnixMicros(6)).await.unwrap();
+    tx.event(Some(app.id), "app.update", "{}").await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+
+    let copy = Store::open(&on_sqlite(&folder)).await.unwrap();
+    assert_eq!((copy.apps().await.unwrap(), copy.events_since(0, 100).await.unwrap()), before);
+    assert_eq!(copy.config_vars(app.id).await.unwrap()["SECRET"], "s3cr3t");
+    let mut tx = copy.begin_for_app(app.id, UnixMicros(7)).await.unwrap();
+    assert_eq!(tx.event(Some(app.id), "app.update", "{}").await.unwrap(), 4, "number 3 was given already");
+    tx.commit().await.unwrap();
+    copy.close().await;
+}
+
+/// What belongs to another server lies in that server's data folder: half a backup is none.
+#[tokio::test]
+async fn one_of_several_servers_is_not_backed_up_alone() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let (database, folder) = (server.database(), TempDir::new().unwrap());
+    let store = Store::open(&config(&folder, database.url())).await.unwrap();
+    let mut second = config(&folder, database.url());
+    second.server.id = ServerId::from_uuid(Uuid::from_u128(2));
+    Store::open(&second).await.unwrap().close().await;
     let refused = store.snapshot(&folder.path().join("copy")).await.err().unwrap();
     assert!(refused.to_string().contains("pg_dump"), "{refused}");
     assert!(!folder.path().join("copy").exists());
+    store.begin_platform(UnixMicros(1)).await.unwrap().commit().await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use paddock_build::git::RepositoryFiles;
 use paddock_core::AppId;
@@ -34,7 +34,6 @@ impl Snapshot {
         remove_copies(&folder).map_err(|error| read_failed(&folder, error))?;
         let database = folder.join(format!("{COPY_PREFIX}{}.sqlite", Uuid::new_v4()));
         let mut snapshot = Self { database, refs: BTreeMap::new(), writes_held: Duration::ZERO };
-        let began = Instant::now();
         let held = source.store.snapshot(&snapshot.database).await?;
         // A build whose branch is moved and whose row does not say so yet is what a crash leaves too: it is resumed.
         for app in source.store.apps().await? {
@@ -46,8 +45,7 @@ impl Snapshot {
                 snapshot.refs.insert(app.id, refs);
             }
         }
-        drop(held);
-        snapshot.writes_held = began.elapsed();
+        snapshot.writes_held = held.release().await?;
         Ok(snapshot)
     }
 }
