@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use paddock_build::git::pkt_line::write as write_pkt_line;
 use paddock_build::git::push::{DECLINED, plan};
-use paddock_build::git::{GitRequest, PushRequest, PushResult, PushVerdict, Pusher, Service};
+use paddock_build::git::{GitError, GitRequest, PushRequest, PushResult, PushVerdict, Pusher, Service};
 use paddock_core::{AccountId, BuildId};
 use support::git::{GitServer, Work};
 
@@ -169,6 +169,29 @@ async fn trees_come_out_whole_whatever_the_attributes_say() {
     assert!(server.repositories.size_bytes(server.app).await.unwrap() > 0);
     server.repositories.delete(server.app).await.unwrap();
     assert!(!server.repositories.path(server.app).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_pack_of_many_names_for_one_file_is_no_large_source() {
+    let server = GitServer::start().await;
+    let zeros = "\0".repeat(64 << 10);
+    let names: Vec<String> = (0..40).map(|number| format!("copy-{number}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), zeros.as_str())).collect();
+    let work = Work::with_commit(&files);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:main"]);
+    let push = next_push(&server).await;
+    let results = verdict(&push, PushVerdict::Done);
+    push.reply.finish(results).await;
+    assert!(pushing.end().success);
+    assert!(server.repositories.size_bytes(server.app).await.unwrap() < 100_000);
+
+    let tar = server.path("source.tar");
+    let refused = server.repositories.archive(server.app, &work.head(), &tar).await;
+    assert!(
+        matches!(&refused, Err(GitError::ArchiveTooLarge { limit, .. }) if *limit == 1 << 20),
+        "{refused:?}"
+    );
+    assert!(std::fs::metadata(&tar).unwrap().len() <= 1 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,10 @@ fn service_named(name: &str) -> Result<Service> {
 fn failed(error: GitError) -> Error {
     match error {
         GitError::TooLarge { .. } => Error::new(ErrorId::PayloadTooLarge, format!("The {error}.")),
+        GitError::Busy => Error::new(
+            ErrorId::ServiceUnavailable,
+            "Too many git transfers are going on. Try again in a moment.",
+        ),
         error => Error::internal("serve git", error),
     }
 }

@@ -20,6 +20,7 @@ pub mod rate_limit;
 pub mod release;
 pub mod stack;
 pub mod time;
+pub mod turns;
 
 pub use app::AppName;
 pub use error::ErrorId;

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use paddock_build::git::{GitConfig, Repositories};
+use paddock_build::git::{GitConfig, Group, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 use paddock_control::clock::SystemClock;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
 pub(crate) use paddock_core::error::chain;
-use paddock_images::{HostStack, Layers};
+use paddock_images::{ArchiveLimits, HostStack, Layers};
 use paddock_outbound::{Network, Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime_linux::host_process::Confinement;
@@ -33,7 +33,9 @@ use crate::settings::{self, ServeArgs};
 const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;
 /// Largest repository. Design, section 7.
 const REPOSITORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// Limits of one git process.
+/// The most that a commit's files may have, as an uploaded archive's.
+const CHECKOUT_BYTES_MAX: u64 = ArchiveLimits::SOURCE.bytes;
+/// Limits of all git processes of clients together, and once more of the server's own.
 const GIT_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 const GIT_PIDS: u32 = 256;
 /// An app's log on disk.
@@ -201,14 +203,15 @@ fn outbound(args: &ServeArgs) -> Result<Outbound, StartError> {
 }
 
 fn git_config(paths: &Paths, instance: &Instance, program: &Path) -> Result<GitConfig, StartError> {
-    let confinement = Confinement {
+    let held_in = |group: &str| Confinement {
         program: program.to_owned(),
         instance: instance.letters.clone(),
         uid: instance.git_uid(),
-        group: "git".into(),
+        group: group.to_owned(),
         memory_bytes: GIT_MEMORY_BYTES,
         pids: GIT_PIDS,
     };
+    let (transfers, own) = (held_in("git"), held_in("git-own"));
     Ok(GitConfig {
         folder: paths.data.join("git"),
         hooks: paths.data.join("git-hooks"),
@@ -217,8 +220,12 @@ fn git_config(paths: &Paths, instance: &Instance, program: &Path) -> Result<GitC
         hook_program: program.to_owned(),
         hook_socket: paths.git_hook_socket(),
         repository_bytes_max: REPOSITORY_BYTES_MAX,
-        confine: Arc::new(move |program: &Path| {
-            let mut command = confinement.command(program);
+        archive_bytes_max: CHECKOUT_BYTES_MAX,
+        confine: Arc::new(move |program: &Path, group| {
+            let mut command = match group {
+                Group::Transfers => transfers.command(program),
+                Group::Own => own.command(program),
+            };
             command.env_clear();
             command
         }),

@@ -378,7 +378,8 @@ fn parts(
         hook_program: program,
         hook_socket: data.join("hook.sock"),
         repository_bytes_max: 1 << 30,
-        confine: Arc::new(|program| tokio::process::Command::new(program)),
+        archive_bytes_max: 1 << 30,
+        confine: Arc::new(|program, _| tokio::process::Command::new(program)),
     };
     Parts {
         config: ControlConfig {

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
-use std::process::Stdio;
 
 use paddock_core::AppId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::repository::{checked, run};
-use super::{GitError, Repositories};
+use super::repository::{checked, run_with};
+use super::{GitError, Group, Repositories};
 
 /// Tar's unit: headers and contents are padded to it.
 const BLOCK_BYTES: u64 = 512;
@@ -17,16 +17,17 @@ impl Repositories {
     /// Writes the tree of a commit as a tar to a new file `to`, which belongs to this process's user.
     ///
     /// # Errors
-    /// When the commit does not exist, the file exists or cannot be written.
+    /// `ArchiveTooLarge`; when the commit does not exist, the file exists or cannot be written.
     pub async fn archive(&self, app: AppId, commit: &str, to: &Path) -> Result<(), GitError> {
-        self.write_tar(app, commit, &[], to).await
+        self.write_tar(app, commit, &[], to, self.config.archive_bytes_max).await
     }
 
     /// Adds the tree of a commit, of whatever app, to a tar that [`Repositories::archive`] has written, in the folder
     /// `folder`.
     ///
     /// # Errors
-    /// When the commit does not exist or a file cannot be written; the tar is then as it was.
+    /// `ArchiveTooLarge` for all of it together; when the commit does not exist or a file cannot be written. The tar is
+    /// then as it was.
     pub async fn add_to_archive(
         &self,
         app: AppId,
@@ -37,7 +38,9 @@ impl Repositories {
         let more = tar.with_extension("submodule.tar");
         // Of a try that was killed.
         let _ = std::fs::remove_file(&more);
-        let written = self.write_tar(app, commit, &[&format!("--prefix={folder}/")], &more).await;
+        let used = tokio::fs::metadata(tar).await.map_or(0, |metadata| metadata.len());
+        let left = self.config.archive_bytes_max.saturating_sub(used);
+        let written = self.write_tar(app, commit, &[&format!("--prefix={folder}/")], &more, left).await;
         let joined = match written {
             Ok(()) => {
                 let (tar, more) = (tar.to_owned(), more.clone());
@@ -51,18 +54,36 @@ impl Repositories {
         joined
     }
 
-    async fn write_tar(&self, app: AppId, commit: &str, options: &[&str], to: &Path) -> Result<(), GitError> {
+    async fn write_tar(
+        &self,
+        app: AppId,
+        commit: &str,
+        options: &[&str],
+        to: &Path,
+        bytes_max: u64,
+    ) -> Result<(), GitError> {
         checked(commit)?;
         let path = self.create(app).await?;
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(to)
+        let mut file = tokio::fs::File::create_new(to)
+            .await
             .map_err(|source| GitError::io(format!("could not write {}", to.display()), source))?;
         let arguments = [&["archive", "--format=tar"], options, &[commit]].concat();
-        let mut command = self.command(&path, &arguments);
-        command.stdout(Stdio::from(file));
-        run(command, "archive").await.map(drop)
+        let command = self.command(Group::Own, &path, &arguments);
+        let written = run_with(command, "archive", async |mut stdout| {
+            let written = tokio::io::copy(&mut (&mut stdout).take(bytes_max), &mut file).await?;
+            file.flush().await?;
+            match stdout.read(&mut [0]).await? {
+                0 => Ok(written),
+                _ => Err(io::ErrorKind::FileTooLarge.into()),
+            }
+        });
+        match written.await {
+            Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge => {
+                let (commit, limit) = (commit.to_owned(), self.config.archive_bytes_max);
+                Err(GitError::ArchiveTooLarge { commit, limit })
+            }
+            written => written.map(drop),
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use paddock_core::durable;
+use paddock_core::turns::Turns;
+use paddock_core::{AppId, durable};
 use tokio::process::Command;
 
 mod archive;
@@ -32,9 +33,23 @@ pub use push::{PushResult, PushVerdict, RefCommand};
 pub use service::{GitReply, GitRequest, Service};
 pub use submodule::Submodule;
 
-/// Makes the command that runs a program as the git user, confined: own cgroup with limits, no privileges.
+/// Transfers of one app at once: a pipeline that clones in several jobs fits.
+const TRANSFERS_OF_AN_APP: usize = 8;
+/// Transfers in all: each has up to five processes in their group.
+const TRANSFERS: usize = 32;
+
+/// Makes the command that runs a program as the git user, confined: a group's cgroup with limits, no privileges.
 /// It must not pass on the environment of this process; it is cleared again here.
-pub type Confine = Arc<dyn Fn(&Path) -> Command + Send + Sync>;
+pub type Confine = Arc<dyn Fn(&Path, Group) -> Command + Send + Sync>;
+
+/// Which git processes share their limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Those that clients start: what they use up is not missing for builds.
+    Transfers,
+    /// The server's own.
+    Own,
+}
 
 /// How git is run.
 #[derive(Clone)]
@@ -53,6 +68,8 @@ pub struct GitConfig {
     pub hook_socket: PathBuf,
     /// The most bytes a repository may have before pushes to it are refused.
     pub repository_bytes_max: u64,
+    /// The most bytes of a commit's files as a tar, submodules included: a small pack may name one file many times.
+    pub archive_bytes_max: u64,
     /// Runs a program confined.
     pub confine: Confine,
 }
@@ -62,6 +79,8 @@ pub struct GitConfig {
 pub struct Repositories {
     config: Arc<GitConfig>,
     pushes: listener::Pushes,
+    /// Transfers of clients, by app.
+    transfers: Turns<AppId>,
     creating: Arc<tokio::sync::Mutex<()>>,
     /// Shared by who repacks a repository; taken whole by who needs its files to stay.
     repacking: Arc<tokio::sync::RwLock<()>>,
@@ -106,6 +125,17 @@ pub enum GitError {
         /// What is allowed.
         limit: u64,
     },
+    /// The files of a commit are more than a build takes.
+    #[error("the files of commit {commit} have more than {limit} bytes")]
+    ArchiveTooLarge {
+        /// The commit.
+        commit: String,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// As many transfers go on as are allowed.
+    #[error("too many git transfers are going on; try again in a moment")]
+    Busy,
 }
 
 impl GitError {
@@ -167,6 +197,7 @@ impl Repositories {
         Ok(Self {
             config: Arc::new(config),
             pushes: listener::Pushes::default(),
+            transfers: Turns::new(TRANSFERS_OF_AN_APP, TRANSFERS),
             creating: Arc::default(),
             repacking: Arc::default(),
         })
@@ -186,8 +217,8 @@ impl Repositories {
     }
 
     /// A git command with our environment and nothing else.
-    fn command(&self, git_dir: &Path, arguments: &[&str]) -> Command {
-        let mut command = (self.config.confine)(&self.config.program);
+    fn command(&self, group: Group, git_dir: &Path, arguments: &[&str]) -> Command {
+        let mut command = (self.config.confine)(&self.config.program, group);
         command
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")

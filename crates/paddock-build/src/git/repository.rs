@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use paddock_core::durable;
 use paddock_core::{AppId, BuildId};
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
 
-use super::{GitError, Repositories, files};
+use super::{GitError, Group, Repositories, files};
 
 /// How long a git command that is not a transfer may take.
 const COMMAND_TIME: Duration = Duration::from_secs(120);
@@ -208,40 +208,44 @@ impl Repositories {
         name: &'static str,
         arguments: &[&str],
     ) -> Result<Vec<u8>, GitError> {
-        let mut command = self.command(git_dir, arguments);
-        command.stdout(Stdio::piped());
-        run(command, name).await
+        run(self.command(Group::Own, git_dir, arguments), name).await
     }
 }
 
-/// Runs a git command to its end and returns what was piped of its output.
-pub(super) async fn run(mut command: Command, name: &'static str) -> Result<Vec<u8>, GitError> {
+/// Runs a git command to its end and returns its output.
+async fn run(command: Command, name: &'static str) -> Result<Vec<u8>, GitError> {
+    run_with(command, name, |stdout| read_all(stdout, OUTPUT_BYTES_MAX)).await
+}
+
+/// Runs a git command and hands its output to `take`. When that fails the command is ended.
+pub(super) async fn run_with<T, F: Future<Output = io::Result<T>>>(
+    mut command: Command,
+    name: &'static str,
+    take: impl FnOnce(ChildStdout) -> F,
+) -> Result<T, GitError> {
     let io = |source: io::Error| GitError::io(format!("could not run git {name}"), source);
-    let mut child =
-        command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(io)?;
-    let stdout = child.stdout.take();
-    let stderr = child.stderr.take();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(io)?;
+    let stdout = child.stdout.take().expect("standard output is piped");
+    let stderr = child.stderr.take().expect("standard error is piped");
     let work = async {
-        let (output, message) =
-            tokio::join!(read_all(stdout, OUTPUT_BYTES_MAX), read_all(stderr, MESSAGE_BYTES_MAX));
-        Ok::<_, io::Error>((output?, message?, child.wait().await?))
+        let (taken, message) = tokio::try_join!(take(stdout), read_all(stderr, MESSAGE_BYTES_MAX))?;
+        Ok::<_, io::Error>((taken, message, child.wait().await?))
     };
-    let (output, message, status) =
+    let (taken, message, status) =
         tokio::time::timeout(COMMAND_TIME, work).await.map_err(|_| GitError::Timeout(name))?.map_err(io)?;
     if status.success() {
-        return Ok(output);
+        return Ok(taken);
     }
     let message = String::from_utf8_lossy(&message).trim().to_owned();
     Err(GitError::Failed { command: name, status, message })
 }
 
 /// Reads to the end, keeping at most `limit` bytes: a process whose output is not read would hang.
-async fn read_all(reader: Option<impl tokio::io::AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+async fn read_all(mut reader: impl tokio::io::AsyncRead + Unpin, limit: u64) -> io::Result<Vec<u8>> {
     let mut kept = Vec::new();
-    if let Some(mut reader) = reader {
-        (&mut reader).take(limit).read_to_end(&mut kept).await?;
-        tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?;
-    }
+    (&mut reader).take(limit).read_to_end(&mut kept).await?;
+    tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?;
     Ok(kept)
 }
 

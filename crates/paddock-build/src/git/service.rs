@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::hook::{SOCKET_VARIABLE, TOKEN_VARIABLE};
 use super::listener::Pusher;
-use super::{GitError, Repositories, pkt_line};
+use super::{GitError, Group, Repositories, pkt_line};
 
 /// The longest life of a transfer. A push waits for its build, so it is longer than any build.
 const SERVICE_TIME: Duration = Duration::from_secs(2 * 60 * 60);
@@ -100,13 +100,14 @@ impl Repositories {
     /// The answer to `GET /APP.git/info/refs?service=…`; its type is [`Service::advertisement_type`].
     ///
     /// # Errors
-    /// When git fails, or the repository is too large for another push.
+    /// `Busy`; when git fails, or the repository is too large for another push.
     pub async fn advertise(
         &self,
         app: AppId,
         service: Service,
         git_protocol: Option<&str>,
     ) -> Result<Vec<u8>, GitError> {
+        let _turn = self.transfers.begin(app).ok_or(GitError::Busy)?;
         let path = self.create(app).await?;
         self.check_size(app, service).await?;
         let arguments = [service.command(), "--stateless-rpc", "--advertise-refs", "."];
@@ -140,7 +141,7 @@ impl Repositories {
     /// The answer to `POST /APP.git/git-…-pack`. `pusher` goes to [`super::PushRequest`] of a push.
     ///
     /// # Errors
-    /// When git cannot be started, or the repository is too large for another push.
+    /// `Busy`; when git cannot be started, or the repository is too large for another push.
     pub async fn serve<R>(
         &self,
         app: AppId,
@@ -151,6 +152,7 @@ impl Repositories {
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
+        let turn = self.transfers.begin(app).ok_or(GitError::Busy)?;
         let path = self.create(app).await?;
         self.check_size(app, service).await?;
         let token = (service == Service::ReceivePack).then(|| self.pushes.admit(app, pusher));
@@ -167,6 +169,7 @@ impl Repositories {
         let (sender, body) = mpsc::channel(64);
         let repositories = self.clone();
         tokio::spawn(async move {
+            let _turn = turn;
             if tokio::time::timeout(SERVICE_TIME, transfer(child, service, request, sender)).await.is_err() {
                 tracing::warn!(app.id = %app, service = service.name(), "a git transfer did not end in time");
             }
@@ -198,7 +201,7 @@ impl Repositories {
         git_protocol: Option<&str>,
         token: Option<&str>,
     ) -> Result<Child, GitError> {
-        let mut command = self.command(git_dir, arguments);
+        let mut command = self.command(Group::Transfers, git_dir, arguments);
         // The service takes its repository as an argument.
         command.env_remove("GIT_DIR").current_dir(git_dir);
         if let Some(protocol) = git_protocol.filter(|protocol| is_protocol(protocol)) {

@@ -37,7 +37,8 @@ impl GitServer {
             hook_program: super::programs(),
             hook_socket: folder.path().join("hook.sock"),
             repository_bytes_max: 1 << 30,
-            confine: Arc::new(|program| {
+            archive_bytes_max: 1 << 20,
+            confine: Arc::new(|program, _| {
                 let mut command = tokio::process::Command::new(program);
                 command.uid(GIT_UID).gid(GIT_UID);
                 command

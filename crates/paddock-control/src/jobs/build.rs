@@ -212,12 +212,24 @@ async fn git_source(control: &Control, app: &App, build: &Build, log: &BuildLog)
     repositories
         .archive(app.id, commit, &file)
         .await
-        .map_err(|error| Error::internal("read the pushed commit", error))?;
+        .map_err(|error| unreadable("read the pushed commit", error))?;
     let submodules = repositories.submodules(app.id, commit).await;
     let submodules =
         submodules.map_err(|error| Error::internal("read the submodules of the pushed commit", error))?;
     let submodules = own_submodules::add(control, app, build, submodules, &file, log).await?;
     Ok(Source { file, archive: SourceArchive::Git { submodules }, version: commit.clone() })
+}
+
+/// What is too large is the pusher's to mend.
+pub(super) fn unreadable(doing: &'static str, error: GitError) -> Error {
+    match error {
+        GitError::ArchiveTooLarge { limit, .. } => Error::invalid(format!(
+            "The files of this commit, with its submodules, have more than {} MB. Take large files out of the repository: a slug \
+             holds at most 500 MB",
+            limit >> 20
+        )),
+        error => Error::internal(doing, error),
+    }
 }
 
 /// An uploaded source, when `source` is the id of one of our own `/sources`; else one to be fetched from elsewhere.

@@ -9,6 +9,7 @@ use paddock_build::git::{GitError, Submodule};
 use paddock_core::ErrorId;
 use paddock_store::{App, Build};
 
+use super::build::unreadable;
 use crate::{Control, Error, Result};
 
 /// Adds them to the source in `tar`, and returns the other ones, which the build fetches by itself.
@@ -76,7 +77,7 @@ async fn add_one(
     match control.repositories.add_to_archive(other.id, commit, path, tar).await {
         Ok(()) => Ok(()),
         Err(error @ GitError::Failed { .. }) => Err(Error::internal("read the commit of a submodule", error)),
-        Err(error) => Err(Error::internal("add a submodule to the source", error)),
+        Err(error) => Err(unreadable("add a submodule to the source", error)),
     }
 }
 
