@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::access::{Emails, failed};
 use crate::buildpack_installation::parse_buildpack;
 use crate::stream_secret::Stream;
-use crate::{Actor, Control, Error, Result, jobs, secret};
+use crate::{Actor, Control, Error, Result, checked, jobs, secret};
 
 /// How long a cancelled build gets to end before the answer is that it has not yet.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
@@ -101,7 +101,7 @@ impl Control {
     ///
     /// # Errors
     /// `not_found`; `conflict` while another build of the app runs; `invalid_params` for an address that is neither an
-    /// uploaded source of the actor's nor one that could be fetched, a bad checksum or buildpack.
+    /// uploaded source of the actor's nor one that could be fetched, a bad checksum, version or buildpack.
     pub async fn create_build(&self, actor: &Actor, app: &str, order: BuildOrder) -> Result<Build> {
         let app = self.visible_app(actor, app).await?;
         let id = BuildId::from_uuid(Uuid::now_v7());
@@ -109,7 +109,7 @@ impl Control {
             Some(source) => (source.to_string(), jobs::build::NO_PAYLOAD.to_owned()),
             None => self.source_elsewhere(id, &order.url)?,
         };
-        let checksum = order.checksum.map(checked_checksum).transpose()?;
+        let checksum = order.checksum.map(|text| checked::checksum(&text)).transpose()?;
         let buildpacks = match order.buildpacks {
             Some(given) => given.iter().map(|text| self.parsed(text)).collect::<Result<Vec<_>>>()?,
             None => self.buildpacks_for_build(&app).await?,
@@ -119,8 +119,8 @@ impl Control {
             app_id: app.id,
             source_kind: SourceKind::Archive,
             source,
-            source_version: order.version,
-            source_description: order.version_description,
+            source_version: checked::text("version", order.version)?,
+            source_description: checked::text("version_description", order.version_description)?,
             source_checksum: checksum,
             account_id: actor.account_id,
             buildpacks,
@@ -238,26 +238,5 @@ impl Control {
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
-    }
-}
-
-fn checked_checksum(text: String) -> Result<String> {
-    let digest = text.strip_prefix("SHA256:").or_else(|| text.strip_prefix("sha256:"));
-    match digest {
-        Some(hex) if hex.len() == 64 && hex.bytes().all(|c| c.is_ascii_hexdigit()) => Ok(text),
-        _ => Err(Error::invalid("The source's checksum must be SHA256: and 64 hexadecimal digits.")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::checked_checksum;
-
-    #[test]
-    fn checksums_have_one_form() {
-        assert!(checked_checksum(format!("SHA256:{}", "0a".repeat(32))).is_ok());
-        for bad in ["", "SHA256:", "MD5:00", &"0".repeat(64), &format!("SHA256:{}", "z".repeat(64))] {
-            assert!(checked_checksum(bad.to_owned()).is_err(), "{bad}");
-        }
     }
 }

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 use paddock_build::Builder;
 use paddock_build::git::Repositories;
 use paddock_core::durable;
-use paddock_core::{ContainerId, UnixMicros};
+use paddock_core::turns::Turns;
+use paddock_core::{AccountId, ContainerId, UnixMicros};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
@@ -35,6 +36,7 @@ pub mod build;
 pub mod buildpack_installation;
 mod cancel;
 pub mod certificate_authority;
+mod checked;
 mod clients;
 pub mod clock;
 pub mod collaborator;
@@ -145,6 +147,8 @@ pub struct Control {
     pub(crate) proxy_form: proxy_form::Offer,
     pub(crate) conversions: conversions::Conversions,
     pub(crate) rate_limits: rate_limit::RateLimits,
+    /// Uploads of sources and slugs, by account.
+    pub(crate) uploads: Turns<AccountId>,
     /// Names this run of the server among all that used the store.
     pub(crate) run_id: String,
     /// Wake-ups of reconcilers, jobs and waiters.
@@ -179,6 +183,7 @@ impl Control {
             proxy_form: Default::default(),
             conversions: Default::default(),
             rate_limits: Default::default(),
+            uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
             run_id: uuid::Uuid::new_v4().to_string(),
             wakes: Default::default(),
         }

@@ -19,12 +19,11 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use crate::access::failed;
-use crate::source::{Upload, write_all};
-use crate::{Actor, Control, Error, Result, jobs, secret, stack};
+use crate::source::{Upload, in_time, write_all};
+use crate::{Actor, Control, Error, Result, checked, jobs, secret, stack};
 
 const PROCESS_TYPES_MAX: usize = 500;
 const COMMAND_BYTES_MAX: usize = 32 * 1024;
-const TEXT_BYTES_MAX: usize = 1024;
 /// Unpacking and packing together.
 const CONVERSION_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 /// One conversion at a time leaves the machine to dynos and builds.
@@ -86,11 +85,11 @@ impl Control {
             layer: String::new(),
             put_secret_sha256: Some(secret::sha256(&put_secret)),
             size_bytes: 0,
-            checksum: order.checksum.map(|checksum| checked_checksum(&checksum)).transpose()?,
-            commit_id: checked_text("commit", order.commit)?,
-            commit_description: checked_text("commit_description", order.commit_description)?,
+            checksum: order.checksum.map(|checksum| checked::checksum(&checksum)).transpose()?,
+            commit_id: checked::text("commit", order.commit)?,
+            commit_description: checked::text("commit_description", order.commit_description)?,
             process_types: checked_process_types(order.process_types)?,
-            buildpack_description: checked_text(
+            buildpack_description: checked::text(
                 "buildpack_provided_description",
                 order.buildpack_description,
             )?,
@@ -110,7 +109,8 @@ impl Control {
     ///
     /// # Errors
     /// `not_found` for a secret that opens nothing; `conflict` when it was uploaded before; `invalid_params` for an
-    /// archive that is none, has no `./app`, or is not the one of the checksum; `payload_too_large`.
+    /// archive that is none, has no `./app`, or is not the one of the checksum; `payload_too_large`;
+    /// `service_unavailable` while as many uploads go on as are allowed.
     pub async fn upload_slug(&self, put_secret: &str, body: Upload) -> Result<()> {
         let doing = failed("take a slug's archive");
         let found = self.store.slug_by_put_secret(&secret::sha256(put_secret)).await.map_err(doing)?;
@@ -121,6 +121,7 @@ impl Control {
         if !row.layer.is_empty() {
             return Err(uploaded_before());
         }
+        let _turn = self.turn_to_upload(app.owner_id)?;
         let file =
             self.config.data_dir.join("sources").join(format!("slug-{}.part", Uuid::new_v4().simple()));
         let outcome = self.store_slug(&app, &row, body, &file).await;
@@ -132,7 +133,7 @@ impl Control {
     async fn store_slug(&self, app: &App, row: &Row, body: Upload, file: &Path) -> Result<()> {
         let disk = |error: std::io::Error| Error::internal("store a slug's archive", error);
         tokio::fs::create_dir_all(self.config.data_dir.join("sources")).await.map_err(disk)?;
-        let (_, digest) = write_all(body, &file.to_owned()).await?;
+        let (_, digest) = in_time(write_all(body, &file.to_owned())).await?;
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let _turn = CONVERSIONS.acquire().await.map_err(|error| Error::internal("convert a slug", error))?;
         let made = self.convert_slug(app, row, file).await?;
@@ -242,40 +243,9 @@ fn checked_process_types(given: BTreeMap<String, String>) -> Result<BTreeMap<Pro
     Ok(process_types)
 }
 
-fn checked_checksum(text: &str) -> Result<String> {
-    let digits = text.strip_prefix("SHA256:").or_else(|| text.strip_prefix("sha256:"));
-    match digits.filter(|digits| digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-    {
-        Some(digits) => Ok(format!("SHA256:{}", digits.to_ascii_lowercase())),
-        None => Err(Error::invalid("A checksum is SHA256: and 64 hexadecimal digits.")),
-    }
-}
-
-fn checked_text(name: &'static str, text: Option<String>) -> Result<Option<String>> {
-    match &text {
-        Some(text) if text.len() > TEXT_BYTES_MAX => {
-            Err(Error::invalid(format!("{name} is too long: at most {TEXT_BYTES_MAX} bytes.")))
-        }
-        _ => Ok(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_whole_checksums_are_taken() {
-        let digits = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
-        assert_eq!(digits.len(), 64);
-        let read = checked_checksum(&format!("sha256:{digits}")).unwrap();
-        assert_eq!(read, format!("SHA256:{}", digits.to_ascii_lowercase()));
-        for bad in
-            ["", "SHA256:", digits, "SHA256:0123", &format!("MD5:{digits}"), &format!("SHA256:{digits}0")]
-        {
-            assert!(checked_checksum(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn process_types_are_checked() {

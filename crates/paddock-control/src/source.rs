@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use paddock_core::durable;
-use paddock_core::{ErrorId, SourceId};
+use paddock_core::turns::Turn;
+use paddock_core::{AccountId, ErrorId, SourceId};
 use paddock_store::{NewSource, Source as Row};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
@@ -19,6 +20,11 @@ use crate::{Actor, Control, Error, Result, secret};
 
 /// Most bytes of a source archive.
 const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of an account's sources from which on it uploads no more.
+const SOURCES_BYTES_MAX: i64 = 5 * 1024 * 1024 * 1024;
+/// Uploads at once, of one account and in all.
+pub(crate) const UPLOADS_OF_AN_ACCOUNT: usize = 4;
+pub(crate) const UPLOADS: usize = 16;
 /// How long an upload may pause.
 const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long an upload may take, pauses or not.
@@ -62,21 +68,42 @@ impl Control {
     /// Stores an archive; on disk when this answers. A second upload replaces the first, whole or not at all.
     ///
     /// # Errors
-    /// `not_found` for a secret that opens nothing; `payload_too_large`; `bad_request` when the body breaks off.
+    /// `not_found` for a secret that opens nothing; `payload_too_large`; `bad_request` when the body breaks off;
+    /// `service_unavailable` while as many uploads go on as are allowed; `invalid_params` when the account has no room.
     pub async fn upload_source(&self, put_secret: &str, body: Upload) -> Result<()> {
         let found = self.store.source_by_put_secret(&secret::sha256(put_secret)).await;
         let row = self.unexpired(found.map_err(failed("read a source"))?)?;
+        let _turn = self.turn_to_upload(row.account_id)?;
+        self.room_for_sources(row.account_id).await?;
         let path = self.source_blob_path(row.id);
         let part = path.with_extension(format!("{}.part", Uuid::new_v4().simple()));
         let stored = self.store_upload(&row, body, &part, &path);
-        let outcome = tokio::time::timeout(UPLOAD_TIME_MAX, stored).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorId::BadRequest, "The upload took more than an hour: it was given up."))
-        });
+        let outcome = in_time(stored).await;
         if outcome.is_err() {
             // What is left of a broken upload is of no use; it may not exist.
             let _ = durable!("source.part_removed", tokio::fs::remove_file(&part).await);
         }
         outcome
+    }
+
+    /// One more upload for this account, until the answer is dropped.
+    pub(crate) fn turn_to_upload(&self, account: AccountId) -> Result<Turn<AccountId>> {
+        self.uploads.begin(account).ok_or_else(|| {
+            let text = "Too many uploads are going on. Try again when one of them has ended.";
+            Error::new(ErrorId::ServiceUnavailable, text)
+        })
+    }
+
+    /// An error when the account's sources take all the room that they may.
+    async fn room_for_sources(&self, account: AccountId) -> Result<()> {
+        let bytes = self.store.source_bytes_of(account, self.now()).await;
+        match bytes.map_err(failed("look at an account's sources"))? {
+            bytes if bytes < SOURCES_BYTES_MAX => Ok(()),
+            bytes => Err(Error::invalid(format!(
+                "Your uploaded sources take {} MB, which is all that they may. Each is kept for a day after it was made.",
+                bytes >> 20
+            ))),
+        }
     }
 
     async fn store_upload(&self, row: &Row, body: Upload, part: &PathBuf, path: &PathBuf) -> Result<()> {
@@ -110,6 +137,13 @@ impl Control {
     fn unexpired(&self, row: Option<Row>) -> Result<Row> {
         row.filter(|row| row.expires_at > self.now()).ok_or_else(|| Error::not_found("source"))
     }
+}
+
+/// An upload that does not end is given up.
+pub(crate) async fn in_time<T>(upload: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(UPLOAD_TIME_MAX, upload).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorId::BadRequest, "The upload took more than an hour: it was given up."))
+    })
 }
 
 /// Writes a body to a new file, synced; its length and SHA-256.

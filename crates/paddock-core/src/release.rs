@@ -47,11 +47,24 @@ impl ReleaseStatus {
 /// Description of a release made by a build: `Deploy 1a2b3c4d`. Source: `platform-behaviour.md`, section 7.
 #[must_use]
 pub fn deploy_description(commit: &str) -> String {
-    format!("Deploy {}", commit.get(..8).unwrap_or(commit))
+    // A client's own version may be any text.
+    format!("Deploy {}", commit.get(..commit.floor_char_boundary(8)).unwrap_or(commit))
 }
 
 /// Description of a release made by a rollback.
 #[must_use]
 pub fn rollback_description(version: i64) -> String {
     format!("Rollback to v{version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deploy_description;
+
+    #[test]
+    fn a_commit_is_shortened_and_any_text_is_cut_at_a_character() {
+        assert_eq!(deploy_description("0123456789abcdef"), "Deploy 01234567");
+        assert_eq!(deploy_description("v1"), "Deploy v1");
+        assert_eq!(deploy_description("sevensy\u{fc}nchronous"), "Deploy sevensy");
+    }
 }

@@ -2,9 +2,9 @@
 
 use paddock_core::{AccountId, SourceId, UnixMicros};
 
-use crate::engine::{reads, row, statements, values};
+use crate::engine::{self, Number, reads, row, statements, values};
 use crate::error::Result;
-use crate::{SecretSha256, Tx};
+use crate::{SecretSha256, Store, Tx};
 
 /// A source as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ statements! {
     EXPIRED = "SELECT * FROM sources WHERE expires_at < $1 ORDER BY expires_at, id";
     CREATE = "INSERT INTO sources (id, account_id, put_secret_sha256, get_secret_sha256, created_at, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6)";
+    BYTES_OF = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS number FROM sources \
+        WHERE account_id = $1 AND expires_at > $2";
     UPLOADED = "UPDATE sources SET size_bytes = $2, sha256 = $3 WHERE id = $1";
     DELETE = "DELETE FROM sources WHERE id = $1";
 }
@@ -65,6 +67,17 @@ reads! {
     source_by_get_secret(sha256: &SecretSha256) -> one Source: BY_GET_SECRET [*sha256];
     /// Sources that expired before `now`: delete the file, then the row.
     expired_sources(now: UnixMicros) -> all Source: EXPIRED [now];
+}
+
+impl Store {
+    /// The bytes of all sources of this account that have not expired.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn source_bytes_of(&self, account: AccountId, now: UnixMicros) -> Result<i64> {
+        let sum = engine::one::<Number>(&mut *self.reader().await?, BYTES_OF, values![account, now]).await?;
+        Ok(sum.map_or(0, |Number(bytes)| bytes))
+    }
 }
 
 impl Tx {

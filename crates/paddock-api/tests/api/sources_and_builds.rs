@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::support::TestPaddock;
@@ -37,6 +38,40 @@ async fn an_archive_is_put_and_got_by_secrets_alone() {
     );
     t.clock.advance(Duration::from_secs(25 * 60 * 60));
     assert_eq!(t.get(&get).anonymous().send().await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn an_account_has_room_for_so_many_bytes_of_sources() {
+    let t = TestPaddock::start().await;
+    let first = t.post("/sources").send().await.expect(201)["source_blob"].clone();
+    let put_secret = path(&first["put_url"]).rsplit('/').next().unwrap().to_owned();
+    let stored = t.store.source_by_put_secret(&Sha256::digest(put_secret).into()).await.unwrap().unwrap();
+    let mut tx = t.store.begin_record(stored.created_at).await.unwrap();
+    tx.set_source_uploaded(stored.id, 5 << 30, [0; 32]).await.unwrap();
+    tx.commit().await.unwrap();
+    let second = t.post("/sources").send().await.expect(201)["source_blob"].clone();
+    let put = || t.put(&path(&second["put_url"])).anonymous().body("x").send();
+    let refused = put().await;
+    assert_eq!(refused.refusal(), (422, "invalid_params"));
+    assert!(refused.body["message"].as_str().unwrap().contains("5120 MB"), "{}", refused.body);
+    let foreign = t.post("/sources").stranger().send().await.expect(201)["source_blob"].clone();
+    assert_eq!(t.put(&path(&foreign["put_url"])).anonymous().body("x").send().await.status, 200);
+    t.clock.advance(Duration::from_secs(25 * 60 * 60));
+    assert_eq!(put().await.refusal(), (404, "not_found"), "it has expired with the first");
+    uploaded(&t, b"there is room again").await;
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_source_is_short() {
+    let t = TestPaddock::start().await;
+    t.app("said").await;
+    let source = uploaded(&t, b"archive").await;
+    for (name, text) in [("version", "v".repeat(1025)), ("version_description", "d".repeat(1025))] {
+        let order = json!({ "source_blob": { "url": source["get_url"], name: text } });
+        let refused = t.post("/apps/said/builds").json(order).send().await;
+        assert_eq!(refused.refusal(), (422, "invalid_params"), "{name}");
+        assert!(refused.body["message"].as_str().unwrap().contains(name), "{}", refused.body);
+    }
 }
 
 #[tokio::test]

@@ -86,6 +86,8 @@ async fn a_source_is_found_by_either_secret_until_it_is_deleted() {
     let source = t.store.source_by_get_secret(&[2; 32]).await.unwrap().unwrap();
     assert_eq!((source.size_bytes, source.sha256), (Some(9), Some([7; 32])));
     assert_eq!(t.store.source(id).await.unwrap(), Some(source));
+    assert_eq!(t.store.source_bytes_of(account_id, NOW).await.unwrap(), 9);
+    assert_eq!(t.store.source_bytes_of(account_id, expires_at).await.unwrap(), 0, "what expired is no more");
 
     assert_eq!(t.store.expired_sources(expires_at).await.unwrap(), []);
     assert_eq!(t.store.expired_sources(expires_at + Duration::from_micros(1)).await.unwrap().len(), 1);
