@@ -3,9 +3,22 @@
 use std::sync::Arc;
 
 use paddock_core::{AccountId, AppId, ErrorId};
-use paddock_store::{App, StoreError};
+use paddock_store::{App, Store, StoreError};
 
 use crate::{Actor, Control, Error, Result};
+
+/// Whether this account may still operate the app: for what goes on after it was asked for.
+pub(crate) async fn may_operate(
+    store: &Store,
+    account: AccountId,
+    app: AppId,
+) -> std::result::Result<bool, StoreError> {
+    match store.app(app).await? {
+        None => Ok(false),
+        Some(app) if app.owner_id == account => Ok(true),
+        Some(app) => Ok(store.collaborator(app.id, account).await?.is_some()),
+    }
+}
 
 /// What somebody wants to do with an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

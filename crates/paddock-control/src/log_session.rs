@@ -1,22 +1,24 @@
 //! Log sessions: a secret opens an app's log to one reader for a while.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use paddock_core::durable;
 use paddock_core::log::{LogFilter, LogLine, Source};
-use paddock_core::{LogSessionId, ProcessType, UnixMicros};
-use paddock_store::NewLogSession;
+use paddock_core::{AccountId, AppId, LogSessionId, ProcessType, UnixMicros};
+use paddock_store::{NewLogSession, Store, StoreError};
 use paddock_telemetry::{LineNumber, Tail, render, sse_event};
 use uuid::Uuid;
 
-use crate::access::failed;
+use crate::access::{failed, may_operate};
 use crate::error::chain;
 use crate::{Actor, Control, Error, Result, secret};
 
 /// How long a session can be opened and re-opened.
 const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long somebody who may not see the app any more may still be shown new lines.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LINES_DEFAULT: i64 = 100;
 /// As many as are kept at least.
 const LINES_MAX: i64 = 1500;
@@ -68,6 +70,7 @@ impl Control {
             id,
             secret_sha256: secret::sha256(&secret),
             app_id: app.id,
+            account_id: actor.account_id,
             dyno,
             source,
             process_type: process_type.map_err(|error| Error::invalid(format!("{error}.")))?,
@@ -85,12 +88,24 @@ impl Control {
     /// Opens a session: from its beginning, or after the line with this number.
     ///
     /// # Errors
-    /// `not_found` for a secret that opens nothing, or no longer.
+    /// `not_found` for a secret that opens nothing, or no longer, or was given to somebody who may not see the app any
+    /// more.
     pub async fn read_log_session(&self, session_secret: &str, after: Option<u64>) -> Result<LogReader> {
         let doing = failed("read a log session");
         let found = self.store.log_session_by_secret(&secret::sha256(session_secret)).await.map_err(doing)?;
         let alive = found.filter(|session| session.expires_at > self.now());
         let session = alive.ok_or_else(|| Error::not_found("log_session"))?;
+        let reader = session.account_id.map(|account| Reader {
+            store: self.store.clone(),
+            account,
+            app: session.app_id,
+            looked_at: Instant::now(),
+        });
+        if let Some(reader) = &reader
+            && !reader.may_read().await.map_err(doing)?
+        {
+            return Err(Error::not_found("log_session"));
+        }
         let filter = LogFilter {
             source: session.source.as_deref().and_then(Source::from_name),
             dyno: session.dyno,
@@ -109,7 +124,38 @@ impl Control {
         let resumed = after.filter(|_| tail.is_some()).is_some();
         let seen = after.map_or(0, |after| after);
         let lines = backlog.lines.into_iter().filter(|(number, _)| number.0 > seen);
-        Ok(LogReader { ready: if resumed { VecDeque::new() } else { lines.collect() }, tail })
+        Ok(LogReader { ready: if resumed { VecDeque::new() } else { lines.collect() }, tail, reader })
+    }
+}
+
+/// Who reads.
+#[derive(Debug)]
+struct Reader {
+    store: Store,
+    account: AccountId,
+    app: AppId,
+    looked_at: Instant,
+}
+
+impl Reader {
+    async fn may_read(&self) -> std::result::Result<bool, StoreError> {
+        may_operate(&self.store, self.account, self.app).await
+    }
+
+    /// Looks again, if the last look was a while ago.
+    async fn may_still_read(&mut self) -> bool {
+        if self.looked_at.elapsed() < LOOK_AGAIN {
+            return true;
+        }
+        self.looked_at = Instant::now();
+        match self.may_read().await {
+            Ok(may) => may,
+            Err(error) => {
+                // A database that restarts ends nobody's tail; the next look tells.
+                tracing::warn!(error = chain(&error), "could not look whether a log may still be read");
+                true
+            }
+        }
     }
 }
 
@@ -130,6 +176,7 @@ fn filters(source: Option<String>, dyno: Option<String>) -> Result<(Option<Strin
 pub struct LogReader {
     ready: VecDeque<(LineNumber, LogLine)>,
     tail: Option<Tail>,
+    reader: Option<Reader>,
 }
 
 impl LogReader {
@@ -140,7 +187,14 @@ impl LogReader {
                 return Some(sse_event(number, &render(&line)));
             }
             match self.tail.as_mut()?.next().await {
-                Ok(Some(lines)) => self.ready = lines.into(),
+                Ok(Some(lines)) => {
+                    self.ready = lines.into();
+                    if let Some(reader) = &mut self.reader
+                        && !reader.may_still_read().await
+                    {
+                        return None;
+                    }
+                }
                 Ok(None) => return None,
                 Err(error) => {
                     tracing::error!(error = chain(&error), "could not go on reading a log");

@@ -1,6 +1,6 @@
 //! Log sessions: one-purpose URLs to read an app's log.
 
-use paddock_core::{AppId, LogSessionId, ProcessType, UnixMicros};
+use paddock_core::{AccountId, AppId, LogSessionId, ProcessType, UnixMicros};
 
 use crate::engine::{reads, row, statements, values};
 use crate::error::Result;
@@ -15,6 +15,8 @@ pub struct LogSession {
     pub secret_sha256: SecretSha256,
     /// Of which app.
     pub app_id: AppId,
+    /// Who asked for it; `None` for one of a version that did not note it.
+    pub account_id: Option<AccountId>,
     /// Only this dyno (or process name).
     pub dyno: Option<String>,
     /// Only this source.
@@ -32,7 +34,7 @@ pub struct LogSession {
 }
 
 row!(LogSession { id, secret_sha256, app_id, lines, tail, created_at, expires_at }
-    optional { dyno, source, process_type });
+    optional { account_id, dyno, source, process_type });
 
 /// What a new log session is made of; fields as in [`LogSession`].
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct NewLogSession {
     pub secret_sha256: SecretSha256,
     /// Of which app.
     pub app_id: AppId,
+    /// Who asks for it.
+    pub account_id: AccountId,
     /// Only this dyno.
     pub dyno: Option<String>,
     /// Only this source.
@@ -59,8 +63,8 @@ pub struct NewLogSession {
 
 statements! {
     BY_SECRET = "SELECT * FROM log_sessions WHERE secret_sha256 = $1";
-    CREATE = "INSERT INTO log_sessions (id, secret_sha256, app_id, dyno, source, process_type, lines, tail, \
-        created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    CREATE = "INSERT INTO log_sessions (id, secret_sha256, app_id, account_id, dyno, source, process_type, lines, \
+        tail, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     PURGE = "DELETE FROM log_sessions WHERE expires_at < $1";
 }
 
@@ -79,6 +83,7 @@ impl Tx {
             new.id,
             new.secret_sha256,
             new.app_id,
+            new.account_id,
             new.dyno,
             new.source,
             new.process_type,

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use paddock_core::AppId;
 use serde_json::json;
 
-use crate::support::{PATIENCE, TestPaddock};
+use crate::support::{PATIENCE, STRANGER, TestPaddock};
 
 async fn session(t: &TestPaddock, app: &str, order: serde_json::Value) -> String {
     let made = t.post(&format!("/apps/{app}/log-sessions")).json(order).send().await;
@@ -97,6 +97,33 @@ async fn a_tail_goes_on_and_resumes_after_the_last_event() {
     let mut body = t.get(&path).anonymous().header("last-event-id", &last).open().await.into_body();
     say(&t, "tailed", "after").await;
     assert_eq!(texts(&read_events(&mut body, 2).await), ["missed", "after"], "no gap, no repeat");
+}
+
+#[tokio::test]
+async fn who_is_no_collaborator_any_more_reads_no_further() {
+    let t = TestPaddock::start().await;
+    t.app("left").await;
+    t.post("/apps/left/collaborators").json(json!({ "user": STRANGER })).send().await.expect(201);
+    let order = json!({ "lines": 0, "tail": true });
+    let made = t.post("/apps/left/log-sessions").stranger().json(order).send().await;
+    let url = made.expect(201)["logplex_url"].as_str().unwrap().to_owned();
+    let path = url.strip_prefix("http://localhost:5000").unwrap();
+    let mut body = t.get(path).anonymous().open().await.into_body();
+    say(&t, "left", "seen").await;
+    assert_eq!(texts(&read_events(&mut body, 1).await), ["seen"]);
+    t.delete(&format!("/apps/left/collaborators/{STRANGER}")).send().await.expect(200);
+    let ended = async {
+        loop {
+            say(&t, "left", "not for everybody").await;
+            match tokio::time::timeout(Duration::from_millis(100), body.frame()).await {
+                Ok(None) => return,
+                Ok(Some(frame)) => drop(frame.unwrap()),
+                Err(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the tail ends");
+    assert_eq!(t.get(path).anonymous().send().await.refusal(), (404, "not_found"));
 }
 
 #[tokio::test]

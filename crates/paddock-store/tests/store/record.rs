@@ -70,6 +70,7 @@ async fn a_log_session_is_found_by_its_secret_until_it_is_purged() {
         id: LogSessionId::from_uuid(Uuid::now_v7()),
         secret_sha256: [5; 32],
         app_id: app.id,
+        account_id: app.owner_id,
         dyno: Some("web.1".into()),
         source: None,
         process_type: Some("web".parse().unwrap()),
@@ -82,6 +83,7 @@ async fn a_log_session_is_found_by_its_secret_until_it_is_purged() {
     tx.commit().await.unwrap();
     let found = t.store.log_session_by_secret(&[5; 32]).await.unwrap().unwrap();
     assert_eq!((found.id, found.dyno, found.source), (new.id, new.dyno, None));
+    assert_eq!(found.account_id, Some(app.owner_id));
     assert_eq!((found.lines, found.tail, found.process_type), (100, true, new.process_type));
     let mut tx = t.store.begin_record(NOW).await.unwrap();
     assert_eq!(tx.purge_log_sessions(new.expires_at).await.unwrap(), 0);
