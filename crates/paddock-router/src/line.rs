@@ -49,7 +49,7 @@ impl Line<'_> {
         line.push_str(" request_id=");
         word(&mut line, self.request_id);
         line.push_str(" fwd=");
-        quoted(&mut line, self.fwd, FWD_BYTES_MAX);
+        quoted_end(&mut line, self.fwd, FWD_BYTES_MAX);
         line.push_str(" dyno=");
         word(&mut line, self.dyno.unwrap_or_default().as_bytes());
         self.write_numbers(&mut line);
@@ -103,17 +103,39 @@ fn quoted(line: &mut String, bytes: &[u8], max: usize) {
     line.push('"');
     let end = line.len() + max;
     for byte in bytes {
+        if line.len() + escaped_bytes(*byte) > end {
+            break;
+        }
         match byte {
             b'"' => line.push_str("\\\""),
             b'\\' => line.push_str("\\\\"),
             b' '..=b'~' => line.push(char::from(*byte)),
             _ => append(line, format_args!("\\x{byte:02x}")),
         }
-        if line.len() + 4 > end {
-            break;
-        }
     }
     line.push('"');
+}
+
+/// As [`quoted`], cut at the beginning: of a list of addresses only the last is known to be true.
+fn quoted_end(line: &mut String, bytes: &[u8], max: usize) {
+    let mut left = max;
+    let fits = |byte: &&u8| match left.checked_sub(escaped_bytes(**byte)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let kept = bytes.iter().rev().take_while(fits).count();
+    quoted(line, &bytes[bytes.len() - kept..], max);
+}
+
+fn escaped_bytes(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' => 2,
+        b' '..=b'~' => 1,
+        _ => 4,
+    }
 }
 
 /// A field without quotes: only bytes that cannot end a word stay as they are, the others become `%XX`.
@@ -231,12 +253,15 @@ mod tests {
             host in any::<Vec<u8>>(),
             request_id in any::<Vec<u8>>(),
             fwd in any::<Vec<u8>>(),
+            fwd_repeat in 1usize..200,
             repeat in 1usize..200,
         ) {
             let hostile = path.repeat(repeat);
+            let fwd = [&fwd.repeat(fwd_repeat)[..], b", 10.1.2.3"].concat();
             let text = Line {
                 method: &method, path: &hostile, host: &host, request_id: &request_id, fwd: &fwd, ..line()
             }.text();
+            prop_assert!(text.contains(", 10.1.2.3\" dyno="), "the peer is always in it");
             prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
             prop_assert!(text.len() < 8000);
             let names: Vec<_> = fields(&text).unwrap().into_iter().map(|(name, _)| name).collect();
