@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +23,8 @@ rm -rf "$2"
 /// A killed server loses nothing that a test looks at: the machine goes on. Many tests share one server.
 const SETTINGS: &str = "fsync = off\nfull_page_writes = off\nautovacuum = off\njit = off\nshared_buffers = 32MB\n\
                         max_connections = 300\nwal_level = minimal\nmax_wal_senders = 0\n";
+/// Over TCP by TLS and with a password alone; the tests' own psql comes by the socket.
+const SECURED: &str = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
 /// Somebody else may take a port between our look and the server's.
 const PORTS_TRIED: usize = 5;
 
@@ -56,7 +58,7 @@ impl PostgresServer {
             Some(port) => Self { programs, folder, port, shared: true },
             None => {
                 let _ = std::fs::remove_dir_all(&folder);
-                let server = Self::begin(programs, folder, runner, true);
+                let server = Self::begin(programs, folder, runner, true, None);
                 std::fs::write(server.folder.join("port"), server.port.to_string())
                     .expect("the folder is ours");
                 server
@@ -72,12 +74,32 @@ impl PostgresServer {
     /// When PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same, taking connections over TCP by TLS and with a password alone, as a server elsewhere does. The
+    /// certificate's chain and its key are PEM.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn start_secured(chain: &str, key: &str) -> Option<Self> {
+        Self::start_with(Some((chain, key)))
+    }
+
+    fn start_with(certificate: Option<(&str, &str)>) -> Option<Self> {
         let folder = std::env::temp_dir().join(format!("paddock-test-postgres-{}", Uuid::new_v4().simple()));
-        Some(Self::begin(programs()?, folder, std::process::id(), false))
+        Some(Self::begin(programs()?, folder, std::process::id(), false, certificate))
     }
 
     #[expect(clippy::zombie_processes, reason = "the guard outlives this process on purpose")]
-    fn begin(programs: PathBuf, folder: PathBuf, runner: u32, shared: bool) -> Self {
+    fn begin(
+        programs: PathBuf,
+        folder: PathBuf,
+        runner: u32,
+        shared: bool,
+        certificate: Option<(&str, &str)>,
+    ) -> Self {
         std::fs::DirBuilder::new().mode(0o755).create(&folder).expect("the folder is new");
         if let Some((uid, gid)) = user() {
             chown(&folder, Some(uid), Some(gid)).expect("root may give a folder away");
@@ -103,6 +125,12 @@ impl PostgresServer {
         let mut settings =
             OpenOptions::new().append(true).open(data.join("postgresql.conf")).expect("initdb wrote it");
         settings.write_all(SETTINGS.as_bytes()).expect("the folder is writable");
+        if let Some((chain, key)) = certificate {
+            settings.write_all(b"ssl = on\n").expect("the folder is writable");
+            for (name, text) in [("server.crt", chain), ("server.key", key), ("pg_hba.conf", SECURED)] {
+                write_private(&data.join(name), text);
+            }
+        }
         for _ in 0..PORTS_TRIED {
             let socket = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
             server.port = socket.local_addr().expect("it is bound").port();
@@ -319,6 +347,17 @@ fn started_at(process: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
     after_name.split_whitespace().nth(19).unwrap_or_default().to_owned()
+}
+
+/// A file that the server alone reads.
+fn write_private(path: &Path, text: &str) {
+    let _ = std::fs::remove_file(path);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the folder is writable");
+    if let Some((uid, gid)) = user() {
+        chown(path, Some(uid), Some(gid)).expect("root may give a file away");
+    }
 }
 
 fn text(path: &Path) -> &str {
