@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness ends the test where it stands")]
 
 mod cli;
+mod database;
 mod fail_points;
 mod http;
 mod leftovers;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::database::StateIn;
 use crate::fail_points::{self, FailPoints};
 use crate::http::{Answer, Http};
 use crate::leftovers::{Leftovers, instance_letters};
@@ -33,6 +34,7 @@ pub struct Server {
     child: Option<Child>,
     environment: BTreeMap<String, String>,
     announced: Vec<String>,
+    state_in: StateIn,
 }
 
 impl Server {
@@ -43,6 +45,15 @@ impl Server {
     #[must_use]
     pub fn start() -> Server {
         Server::start_with(&[])
+    }
+
+    /// Starts a server whose state is in SQLite, whatever the journeys run on.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    pub fn start_on_sqlite() -> Server {
+        Server::prepare(Ipv4Addr::LOCALHOST, &[], &[]).on_sqlite().started(|_| ())
     }
 
     /// Starts a server with more arguments for `serve`.
@@ -79,7 +90,8 @@ impl Server {
     /// When it cannot be restored or does not come up.
     #[must_use]
     pub fn restored(backup: &Path, arguments: &[&str]) -> Server {
-        Server::prepare(Ipv4Addr::LOCALHOST, &[], arguments).started(|data| {
+        // What is restored has its state in SQLite.
+        Server::prepare(Ipv4Addr::LOCALHOST, &[], arguments).on_sqlite().started(|data| {
             Server::restore(backup, data, arguments).succeeded();
         })
     }
@@ -139,7 +151,19 @@ impl Server {
             child: None,
             environment: BTreeMap::new(),
             announced: Vec::new(),
+            state_in: StateIn::as_the_tester_says(),
         }
+    }
+
+    fn on_sqlite(mut self) -> Server {
+        self.state_in = StateIn::Sqlite;
+        self
+    }
+
+    /// Whether its state is in SQLite.
+    #[must_use]
+    pub fn is_on_sqlite(&self) -> bool {
+        matches!(self.state_in, StateIn::Sqlite)
     }
 
     /// The data folder.
@@ -303,6 +327,7 @@ impl Server {
             None => Command::new(&self.program),
         };
         command.envs(self.fail_points.iter().map(|folder| ("PADDOCK_FAIL_POINTS", folder)));
+        command.envs(self.state_in.variables());
         command.arg("serve").arg("--data").arg(self.data());
         command
             .args(["--listen", &format!("{}:{}", self.listen, self.port), "--domain", DOMAIN])
@@ -342,7 +367,7 @@ impl Server {
     #[must_use]
     pub fn program(&self, arguments: &[&str]) -> Command {
         let mut program = Command::new(&self.program);
-        program.args(arguments);
+        program.args(arguments).envs(self.state_in.variables());
         program
     }
 
@@ -350,7 +375,7 @@ impl Server {
     #[must_use]
     pub fn paddockd(&self, command: &str, arguments: &[&str]) -> crate::Outcome {
         let mut program = Command::new(&self.program);
-        program.arg(command).arg("--data").arg(self.data()).args(arguments);
+        program.arg(command).arg("--data").arg(self.data()).args(arguments).envs(self.state_in.variables());
         run(program, b"", Duration::from_secs(120))
     }
 

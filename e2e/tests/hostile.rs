@@ -188,7 +188,8 @@ fn what_runs_and_what_lies_around_is_closed_to_others() {
     for folder in ["builds", "caches", "db", "git", "keys", "layers", "logs", "outputs", "router"] {
         assert_eq!(mode(folder), 0o700, "{folder}");
     }
-    for file in ["admin-password", "cli-token", "keys/master", "ca/ca.key", "db/paddock.sqlite"] {
+    let state = if server.is_on_sqlite() { "db/paddock.sqlite" } else { "db/postgres" };
+    for file in ["admin-password", "cli-token", "keys/master", "ca/ca.key", state] {
         assert_eq!(mode(file), 0o600, "{file}");
     }
     for socket in ["serve", "rendezvous", "router", "git-hook"] {

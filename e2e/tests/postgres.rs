@@ -16,7 +16,7 @@ fn a_server_moves_to_postgresql_and_outlives_its_restart() {
     }
     let Some(postgres) = PostgresServer::start() else { return };
     let database = postgres.database();
-    let mut server = Server::start();
+    let mut server = Server::start_on_sqlite();
     for words in ["adopt", "interrupted", "router", "database", "could not look for jobs"] {
         server.announce(words);
     }
@@ -68,8 +68,24 @@ fn a_server_moves_to_postgresql_and_outlives_its_restart() {
         cli.heroku(&["releases", "--json", "-a", APP]).succeeded().stdout.matches("\"version\"").count();
     assert_eq!(count.trim(), listed.to_string());
 
+    let kept = look();
+    let backup = tempfile::TempDir::with_prefix("paddock-backup-").unwrap();
+    let to = backup.path().join("paddock.backup");
+    server.paddockd("backup", &["--to", to.to_str().unwrap()]).succeeded();
+
     assert!(!server.log().contains(PASSWORD));
     let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid().unwrap())).unwrap();
     assert!(arguments.contains("database-url") && !arguments.contains(PASSWORD));
     assert!(!std::fs::read_to_string(server.data().join("db/postgres")).unwrap().contains(PASSWORD));
+
+    drop((cli, server));
+    let restored = Server::restored(&to, &[]);
+    let cli = Cli::new(&restored);
+    let said = |arguments: &[&str]| cli.heroku(arguments).succeeded().stdout;
+    assert_eq!(
+        (said(&["releases", "--json", "-a", APP]), said(&["config", "--json", "-a", APP])),
+        kept,
+        "what was on PostgreSQL is all there in SQLite"
+    );
+    restored.answers(APP, "/");
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask check-arch`: the workspace keeps to the table in `arch.rs`, or each breach is printed with its remedy.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ pub(crate) fn run(root: &Path) -> Result<bool, String> {
         breaches.extend(check_dependencies(package));
         breaches.extend(check_sources(root, package)?);
     }
+    breaches.extend(check_workspace_versions(root, &packages));
     breaches.extend(check_tree(root)?);
     breaches.extend(durable_steps::check(root)?);
     for breach in &breaches {
@@ -68,7 +70,33 @@ fn check_dependencies(package: &Value) -> Vec<Breach> {
         };
         breaches.extend(breach);
     }
+    let uses = |name: &str| dependencies.iter().any(|dependency| dependency["name"].as_str() == Some(name));
+    for allowed in row.may_use.iter().filter(|allowed| !uses(allowed)) {
+        let what = format!("is allowed {allowed} and does not use it");
+        breaches.push(Breach::new(name, what, "take it out of its row"));
+    }
     breaches
+}
+
+/// Versions that the workspace names for nobody.
+fn check_workspace_versions(root: &Path, packages: &[Value]) -> Vec<Breach> {
+    let text = fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    let section = text.split_once("[workspace.dependencies]").map_or("", |(_, rest)| rest);
+    let section = section.split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split_once(['=', '.'])).map(|(name, _)| name.trim());
+    let used: BTreeSet<_> = packages
+        .iter()
+        .filter_map(|package| package["dependencies"].as_array())
+        .flatten()
+        .filter_map(|dependency| dependency["name"].as_str())
+        .collect();
+    names
+        .filter(|name| !name.is_empty() && !name.starts_with('#') && !used.contains(name))
+        .map(|name| {
+            let what = format!("has a version of {name}, which no crate uses");
+            Breach::new("Cargo.toml", what, "take the line out")
+        })
+        .collect()
 }
 
 fn check_layout(package: &Value, name: &str) -> Vec<Breach> {
@@ -88,7 +116,7 @@ fn check_layout(package: &Value, name: &str) -> Vec<Breach> {
 }
 
 fn check_arrow(row: &arch::Row, used: &str) -> Option<Breach> {
-    if arch::DEV_ONLY.contains(&used) {
+    if arch::DEV_ONLY.contains(&used) && !row.may_use.contains(&used) {
         return Some(Breach::new(
             row.name,
             format!("uses {used}"),
