@@ -1,6 +1,6 @@
 //! Settings of `paddockd serve`: read once, from arguments and the environment; all problems are reported together.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -62,7 +62,7 @@ pub(crate) struct ServeArgs {
     /// File with the key that secrets are sealed with, kept off this disk; made at the first start [default: DIR/keys/master]
     #[arg(long, value_name = "FILE")]
     pub(crate) master_key_file: Option<PathBuf>,
-    /// Network outside the usual ones that dynos and builds may reach; may be given several times
+    /// IPv4 network outside the usual ones that dynos, builds and the fetching of sources may reach; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow_egress: Vec<String>,
     /// Most builds at a time, of different apps
@@ -113,7 +113,8 @@ impl ServeArgs {
         }
         for cidr in &self.allow_egress {
             if !is_cidr(cidr) {
-                problems.push(format!("--allow-egress {cidr:?} is not a network, such as 192.0.2.0/24"));
+                problems
+                    .push(format!("--allow-egress {cidr:?} is not an IPv4 network, such as 192.0.2.0/24"));
             }
         }
         if problems.is_empty() { Ok(url) } else { Err(Problems(problems)) }
@@ -130,13 +131,10 @@ fn is_domain(name: &str) -> bool {
     name.len() <= 200 && name.split('.').all(label)
 }
 
+/// A network that dynos and builds can reach: they have IPv4 alone.
 fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
-    match (address.parse::<std::net::IpAddr>(), bits.parse::<u8>()) {
-        (Ok(std::net::IpAddr::V4(_)), Ok(bits)) => bits <= 32,
-        (Ok(std::net::IpAddr::V6(_)), Ok(bits)) => bits <= 128,
-        _ => false,
-    }
+    address.parse::<Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
 }
 
 fn dyno_disk(text: &str) -> Result<DynoDisk, String> {
@@ -181,10 +179,18 @@ mod tests {
         assert!(is_domain("paddock.localhost") && is_domain("a") && !is_domain("A.b") && !is_domain("a..b"));
         assert!(
             is_cidr("192.0.2.0/24")
-                && is_cidr("2001:db8::/32")
+                && !is_cidr("2001:db8::/32")
                 && !is_cidr("192.0.2.0")
                 && !is_cidr("1.2.3.4/33")
         );
+    }
+
+    #[test]
+    fn every_variable_for_builds_is_documented() {
+        let page = include_str!("../../../docs/operation.md");
+        for name in SITE_VARIABLES {
+            assert!(page.contains(&format!("`{name}`")), "{name} is missing in docs/operation.md");
+        }
     }
 
     #[test]
