@@ -17,7 +17,7 @@ use paddock_core::plan::backoff;
 use paddock_core::plan::formation::StopReason;
 use paddock_core::{ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
-use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug};
+use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug, Tx};
 use uuid::Uuid;
 
 use crate::error::{Error, chain};
@@ -36,19 +36,24 @@ impl Control {
         Ok(release.filter(|release| release.slug_id.is_some()))
     }
 
-    /// Makes the row of a formation dyno, then starts it.
-    pub(crate) async fn create_formation_dyno(&self, app: &App, name: &DynoName) -> Result<()> {
+    /// Makes the row of a formation dyno, which is to be started; `None` where nothing is to run any more.
+    pub(crate) async fn create_formation_dyno(&self, app: &App, name: &DynoName) -> Result<Option<Dyno>> {
         self.put_formation_dyno(app, name, None).await
     }
 
     /// Puts a new dyno in the place of a crashed one. It remembers how often it crashed in a row.
-    pub(crate) async fn retry_dyno(&self, app: &App, crashed: &Dyno) -> Result<()> {
+    pub(crate) async fn retry_dyno(&self, app: &App, crashed: &Dyno) -> Result<Option<Dyno>> {
         self.put_formation_dyno(app, &crashed.name, Some(crashed)).await
     }
 
-    async fn put_formation_dyno(&self, app: &App, name: &DynoName, crashed: Option<&Dyno>) -> Result<()> {
-        let Some(release) = self.current_dyno_release(app).await? else { return Ok(()) };
-        let Some(row) = self.store.formation_of(app.id, &name.process_type).await? else { return Ok(()) };
+    async fn put_formation_dyno(
+        &self,
+        app: &App,
+        name: &DynoName,
+        crashed: Option<&Dyno>,
+    ) -> Result<Option<Dyno>> {
+        let Some(release) = self.current_dyno_release(app).await? else { return Ok(None) };
+        let Some(row) = self.store.formation_of(app.id, &name.process_type).await? else { return Ok(None) };
         let mut tx = self.store.begin_observation(app.id, self.now()).await?;
         let mut dyno = new_dyno(&release, name, DynoKind::Formation, row.command, row.size, tx.now());
         dyno.generation = tx.generation();
@@ -58,7 +63,7 @@ impl Control {
         }
         tx.put_dyno(&dyno).await?;
         durable!("dyno.made", tx.commit().await)?;
-        self.launch_dyno(app, &dyno).await
+        Ok(Some(dyno))
     }
 
     /// Starts the container of a dyno that has a row.
@@ -161,10 +166,9 @@ impl Control {
 
     /// The dyno runs, or listens: it is up.
     pub(crate) async fn mark_dyno_up(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
-        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
         let address = sight.container(dyno).and_then(|observed| observed.address);
-        let up = Dyno { state: DynoState::Up, address, state_changed_at: tx.now(), ..dyno.clone() };
-        tx.put_dyno(&up).await?;
+        let up = |dyno| Dyno { address, ..dyno };
+        let Some(tx) = self.put_state(app, dyno, DynoState::Up, up).await? else { return Ok(()) };
         durable!("dyno.up", tx.commit().await)?;
         self.log_dyno(app.id, &dyno.name.to_string(), vec!["State changed from starting to up".into()]).await;
         self.wakes.changes.wake();
@@ -179,9 +183,9 @@ impl Control {
         app: &App,
         dyno: &Dyno,
         status: Option<i32>,
-        sight: &Sight,
+        observed: Option<&Observed>,
     ) -> Result<()> {
-        let mut lines = exit_lines(sight.container(dyno));
+        let mut lines = exit_lines(observed);
         if let Some(status) = status {
             lines.push(format!("Process exited with status {status}"));
         }
@@ -193,20 +197,15 @@ impl Control {
 
     async fn record_crash(&self, app: &App, dyno: &Dyno, status: Option<i32>) -> Result<()> {
         let now = self.now();
-        let ran_for =
-            if dyno.state == DynoState::Up { now.since(dyno.state_changed_at) } else { Duration::ZERO };
-        let in_a_row =
-            backoff::crashes_in_a_row(u32::try_from(dyno.crash_count).unwrap_or(u32::MAX), ran_for);
-        let crashed = Dyno {
-            state: DynoState::Crashed,
-            exit_status: status,
-            crash_count: i64::from(in_a_row),
-            retry_at: Some(backoff::retry_at(in_a_row, now)),
-            state_changed_at: now,
-            ..dyno.clone()
+        let crashed = |dyno: Dyno| {
+            let ran_for =
+                if dyno.state == DynoState::Up { now.since(dyno.state_changed_at) } else { Duration::ZERO };
+            let before = u32::try_from(dyno.crash_count).unwrap_or(u32::MAX);
+            let in_a_row = backoff::crashes_in_a_row(before, ran_for);
+            let retry_at = Some(backoff::retry_at(in_a_row, now));
+            Dyno { exit_status: status, crash_count: i64::from(in_a_row), retry_at, ..dyno }
         };
-        let mut tx = self.store.begin_observation(app.id, now).await?;
-        tx.put_dyno(&crashed).await?;
+        let Some(tx) = self.put_state(app, dyno, DynoState::Crashed, crashed).await? else { return Ok(()) };
         durable!("dyno.crashed", tx.commit().await)?;
         self.wakes.changes.wake();
         self.wakes.dynos.wake();
@@ -214,8 +213,29 @@ impl Control {
         Ok(())
     }
 
+    /// Writes what became of a dyno over what the store has of it now: the news of a start may be minutes old. The
+    /// transaction is to be committed; `None` when the dyno is gone.
+    async fn put_state(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        next: DynoState,
+        change: impl FnOnce(Dyno) -> Dyno,
+    ) -> Result<Option<Tx>> {
+        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let Some(now) = tx.dyno(dyno.id).await? else { return Ok(None) };
+        if !now.state.may_become(next) {
+            let (name, state, next) = (&now.name, now.state.as_str(), next.as_str());
+            let refused = format!("{name} is {state}, which {next} cannot follow");
+            return Err(Error::internal("change the state of a dyno", refused));
+        }
+        let changed = Dyno { state: next, state_changed_at: tx.now(), ..change(now) };
+        tx.put_dyno(&changed).await?;
+        Ok(Some(tx))
+    }
+
     /// R10: it did not listen in time. Says which ports it did bind, which is the commonest mistake.
-    pub(crate) async fn end_boot(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
+    pub(crate) async fn end_boot(&self, app: &App, dyno: &Dyno) -> Result<()> {
         let Some(container) = dyno.container_id else { return Ok(()) };
         let listening = self.runtime.listening(container).await.unwrap_or_default();
         let lines = vec![
@@ -226,7 +246,7 @@ impl Control {
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         let stopped = durable!("dyno.boot_ended", self.runtime.stop(container, Duration::ZERO).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
-        self.mark_dyno_crashed(app, dyno, Some(137), sight).await
+        self.mark_dyno_crashed(app, dyno, Some(137), None).await
     }
 
     /// Whether this process has sent SIGTERM to the container.
@@ -234,7 +254,7 @@ impl Control {
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner).contains(&container)
     }
 
-    /// Sends SIGTERM to every process of a container, once.
+    /// Sends SIGTERM to every process of a container.
     pub(crate) async fn stop_container(&self, container: ContainerId) -> Result<()> {
         let stopped = durable!("dyno.told_to_end", self.runtime.stop(container, launch::STOP_GRACE).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
@@ -242,17 +262,18 @@ impl Control {
         Ok(())
     }
 
-    /// Takes a dyno off the routes, then sends SIGTERM, once; SIGKILL follows after the grace.
-    pub(crate) async fn stop_dyno_container(
-        &self,
-        app: &App,
-        dyno: &Dyno,
-        reason: StopReason,
-    ) -> Result<bool> {
-        let Some(container) = dyno.container_id else { return Ok(false) };
-        if self.is_stopping(container) {
-            return Ok(false);
-        }
+    /// Forgets a container that has ended and whose output is in the log.
+    pub(crate) async fn remove_container(&self, container: ContainerId) -> Result<()> {
+        let removed = durable!("dyno.container_removed", self.runtime.remove(container).await);
+        removed.map_err(|error| Error::internal("remove a container", error))?;
+        self.drained.forget(container);
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+        Ok(())
+    }
+
+    /// Takes a dyno off the routes, then sends SIGTERM; SIGKILL follows after the grace.
+    pub(crate) async fn stop_dyno_container(&self, app: &App, dyno: &Dyno, reason: StopReason) -> Result<()> {
+        let Some(container) = dyno.container_id else { return Ok(()) };
         if dyno.desired != DesiredDynoState::Stopped {
             let mut tx = self.store.begin_observation(app.id, self.now()).await?;
             tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
@@ -273,8 +294,7 @@ impl Control {
         };
         lines.push("Stopping all processes with SIGTERM".into());
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        self.stop_container(container).await?;
-        Ok(true)
+        self.stop_container(container).await
     }
 
     /// A dyno that was to end has ended, or a crashed one makes room for its successor.

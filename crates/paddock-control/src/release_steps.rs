@@ -128,16 +128,15 @@ impl Control {
     ) -> Result<()> {
         let mut tx = self.store.begin_for_app(app.id, self.now()).await?;
         let Some(release) = tx.release(app.id, dyno.release_id).await? else { return Ok(()) };
-        if release.status == ReleaseStatus::Pending {
-            if status == Some(0) {
-                tx.set_release_status(release.id, ReleaseStatus::Succeeded).await?;
+        let ended = if status == Some(0) { ReleaseStatus::Succeeded } else { ReleaseStatus::Failed };
+        if release.status.may_become(ended) {
+            tx.set_release_status(release.id, ended).await?;
+            if ended == ReleaseStatus::Succeeded {
                 // A newer one may have become current meanwhile (a rollback to a slug without release phase).
                 let current = tx.current_release(app.id).await?;
                 if current.is_none_or(|current| current.version < release.version) {
                     make_current(&mut tx, &release).await?;
                 }
-            } else {
-                tx.set_release_status(release.id, ReleaseStatus::Failed).await?;
             }
             durable!("release.phase_ended", tx.commit().await)?;
         } else {

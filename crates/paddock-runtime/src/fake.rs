@@ -30,7 +30,17 @@ pub struct FakeRuntime(Arc<Shared>);
 struct Shared {
     containers: Mutex<BTreeMap<ContainerId, Container>>,
     next_failure: Mutex<Option<RuntimeError>>,
+    held: watch::Sender<Held>,
     changed: Notify,
+}
+
+/// Starts that a test holds up.
+#[derive(Debug, Default)]
+struct Held {
+    /// What has this among the words of its command is held.
+    word: Option<String>,
+    /// What was asked to start since, each as often as it was asked.
+    asked: Vec<ContainerId>,
 }
 
 #[derive(Debug)]
@@ -59,6 +69,34 @@ impl FakeRuntime {
     /// Makes the next start fail with this error.
     pub fn fail_next_start(&self, error: RuntimeError) {
         *self.0.next_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// From now on, what has `word` among the words of its command hangs while it starts.
+    pub fn hold_starts(&self, word: &str) {
+        self.0.held.send_replace(Held { word: Some(word.to_owned()), asked: Vec::new() });
+    }
+
+    /// What hangs while it starts, each as often as it was asked to start.
+    #[must_use]
+    pub fn held_starts(&self) -> Vec<ContainerId> {
+        self.0.held.borrow().asked.clone()
+    }
+
+    /// Lets what hangs start.
+    pub fn release_starts(&self) {
+        self.0.held.send_modify(|held| held.word = None);
+    }
+
+    /// Whether this start hangs now. It is noted then.
+    fn is_held(&self, id: ContainerId, command: &[String]) -> bool {
+        let is_held = |held: &mut Held| {
+            let is_held = held.word.as_ref().is_some_and(|word| command.contains(word));
+            if is_held {
+                held.asked.push(id);
+            }
+            is_held
+        };
+        self.0.held.send_if_modified(is_held)
     }
 
     /// What a container was started with.
@@ -185,6 +223,7 @@ impl Runtime for FakeRuntime {
             return Err(RuntimeError::Program { program, reason: "command not found".to_owned() });
         }
         let time_limit = spec.time_limit;
+        let is_held = self.is_held(id, &command);
         {
             let mut containers = self.containers();
             let host = u8::try_from(2 + containers.len() % 250).unwrap_or(2);
@@ -194,7 +233,7 @@ impl Runtime for FakeRuntime {
             };
             let container = Container {
                 spec,
-                state: ContainerState::Running,
+                state: if is_held { ContainerState::Unknown } else { ContainerState::Running },
                 started_at: now(),
                 address,
                 output: Vec::new(),
@@ -205,6 +244,12 @@ impl Runtime for FakeRuntime {
                 stopping: false,
             };
             containers.insert(id, container);
+        }
+        if is_held {
+            let _ = self.0.held.subscribe().wait_for(|held| held.word.is_none()).await;
+            self.change(id, |container| {
+                (container.state, container.started_at) = (ContainerState::Running, now())
+            });
         }
         self.change(id, |_| {});
         self.play(id, &command);

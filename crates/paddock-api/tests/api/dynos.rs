@@ -151,3 +151,48 @@ async fn another_size_means_other_dynos() {
     until_up(&t, "sized", &["web.1"]).await;
     assert_eq!(id_of(&t, "sized", "web.1").await, after, "the same size changes nothing");
 }
+
+async fn scale(t: &TestPaddock, app: &str, quantity: u32) {
+    let body = json!({ "updates": [{ "type": "web", "quantity": quantity }] });
+    t.patch(&format!("/apps/{app}/formation")).json(body).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_start_that_hangs_delays_no_other_app_and_is_begun_once() {
+    let t = TestPaddock::start_alive().await;
+    t.runtime.hold_starts("hang");
+    t.deployed_app("stuck", &[("web", "hang")]).await;
+    scale(&t, "stuck", 5).await;
+    let held = async || (t.runtime.held_starts().len() == 2).then_some(());
+    t.eventually("as many starts as an app may have at a time", held).await;
+    t.deployed_app("other", &[("web", "serve")]).await;
+    until_up(&t, "other", &["web.1"]).await;
+    scale(&t, "other", 4).await;
+    until_up(&t, "other", &["web.1", "web.2", "web.3", "web.4"]).await;
+    scale(&t, "other", 1).await;
+    until_up(&t, "other", &["web.1"]).await;
+    // All those passes saw the two half started, and left them alone.
+    let mut asked = t.runtime.held_starts();
+    asked.dedup();
+    assert_eq!(asked.len(), 2);
+    assert!(dynos(&t, "stuck").await.iter().all(|(_, state)| state == "starting"));
+    t.runtime.release_starts();
+    until_up(&t, "stuck", &["web.1", "web.2", "web.3", "web.4", "web.5"]).await;
+    assert_eq!(t.runtime.held_starts(), asked, "none is started a second time");
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_any_more_once_it_has_started_ends() {
+    let t = TestPaddock::start_alive().await;
+    t.runtime.hold_starts("hang");
+    for app in ["shrunk", "destroyed"] {
+        t.deployed_app(app, &[("web", "hang")]).await;
+    }
+    let held = async || (t.runtime.held_starts().len() == 2).then_some(());
+    t.eventually("both hang", held).await;
+    scale(&t, "shrunk", 0).await;
+    t.delete("/apps/destroyed").send().await.expect(200);
+    t.runtime.release_starts();
+    t.eventually("no container", async || t.runtime.specs().is_empty().then_some(())).await;
+    t.eventually("no dyno", async || dynos(&t, "shrunk").await.is_empty().then_some(())).await;
+}

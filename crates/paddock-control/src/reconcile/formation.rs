@@ -2,15 +2,16 @@
 //!
 //! Five steps for each app: load what is wanted, observe containers (known or unknown), plan (pure, in core), act,
 //! record. The row of a dyno is written before its container is started, so a crash between leaves a dyno in
-//! `starting` without container, which the next pass launches.
+//! `starting` without container, which the next pass launches. Containers are started and ended beside the pass
+//! ([`errands`](super::errands)), and a dyno whose container is being started or ended is left alone meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use paddock_core::code::DynoCode;
-use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
@@ -19,6 +20,7 @@ use paddock_runtime::{ContainerState, Observed};
 use paddock_store::{App, DesiredDynoState, Dyno, Release};
 use tokio::task::JoinSet;
 
+use super::errands::{Errand, ErrandKind, Errands};
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
 use crate::launch::ONE_OFF_LIFE;
@@ -30,6 +32,7 @@ const BOOTING_LOOK: Duration = Duration::from_millis(30);
 /// Keeps dynos as wanted.
 pub struct FormationReconciler {
     control: Arc<Control>,
+    errands: Errands,
 }
 
 /// How long an attached one-off dyno waits for its client (R13 then).
@@ -38,13 +41,16 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
 /// What one pass sees of the runtime.
 pub(crate) struct Sight {
     containers: HashMap<ContainerId, Observed>,
+    /// Being started or ended by an errand of ours: what is seen of it is half done.
+    under_way: HashSet<ContainerId>,
 }
 
 impl FormationReconciler {
     /// For this control plane.
     #[must_use]
     pub fn new(control: Arc<Control>) -> Self {
-        Self { control }
+        let wakes = control.clone();
+        Self { control, errands: Errands::new(move || wakes.wakes.dynos.wake()) }
     }
 }
 
@@ -54,11 +60,14 @@ impl Reconciler for FormationReconciler {
     const INTERVAL: Duration = Duration::from_secs(2);
 
     async fn pass(&mut self) -> Result<PassReport> {
-        // Containers first: one that is seen without a row was then surely not made in between.
+        let mut report = PassReport { failed: self.errands.failed(), ..PassReport::default() };
+        // What is under way first: what ends after this wakes the next pass. Containers before rows: one that is seen
+        // without a row was then surely not made in between.
+        let under_way = self.errands.under_way().into_keys().collect();
         let observed = self.control.runtime.observe().await;
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
-        let sight =
-            Arc::new(Sight { containers: observed.into_iter().map(|seen| (seen.id, seen)).collect() });
+        let containers = observed.into_iter().map(|seen| (seen.id, seen)).collect();
+        let sight = Arc::new(Sight { containers, under_way });
         let store = &self.control.store;
         let apps = store.apps().await?;
         let dynos = store.all_dynos().await?;
@@ -69,7 +78,7 @@ impl Reconciler for FormationReconciler {
             rows.extend(dyno.container_id.map(|container| (container, dyno.state)));
             by_app.entry(dyno.app_id).or_default().push(dyno);
         }
-        let mut report = PassReport::default();
+        let mut wanted = self.strays(&sight, &rows);
         let mut passes = JoinSet::new();
         for app in apps {
             let dynos = by_app.remove(&app.id).unwrap_or_default();
@@ -78,7 +87,10 @@ impl Reconciler for FormationReconciler {
         }
         while let Some(result) = passes.join_next().await {
             match result {
-                Ok(part) => merge(&mut report, part),
+                Ok((part, errands)) => {
+                    merge(&mut report, part);
+                    wanted.extend(errands);
+                }
                 // One app's trouble is not the others'.
                 Err(error) => {
                     report.failed += 1;
@@ -86,8 +98,12 @@ impl Reconciler for FormationReconciler {
                 }
             }
         }
-        report.done += self.remove_strays(&sight, &rows).await;
+        report.done += self.errands.begin(wanted);
         Ok(report)
+    }
+
+    async fn end(&mut self) {
+        self.errands.end().await;
     }
 }
 
@@ -101,79 +117,85 @@ fn merge(report: &mut PassReport, part: PassReport) {
 }
 
 impl FormationReconciler {
-    /// Removes dyno containers that no row wants any more, once their output is in the log.
-    async fn remove_strays(&self, sight: &Sight, rows: &HashMap<ContainerId, DynoState>) -> usize {
-        let mut done = 0;
+    /// Dyno containers that no row wants any more are ended, then removed once their output is in the log.
+    fn strays(&self, sight: &Sight, rows: &HashMap<ContainerId, DynoState>) -> Vec<Errand> {
+        let mut errands = Vec::new();
         for observed in sight.containers.values() {
             let Some(container) = label::dyno_of(observed) else { continue };
             let wanted = rows.get(&container.id).is_some_and(|state| *state != DynoState::Crashed);
-            if wanted {
+            if wanted || sight.under_way.contains(&container.id) {
                 continue;
             }
-            let ended = !matches!(observed.state, ContainerState::Running);
-            let drained = self.control.drained.contains(container.id);
-            let result = match (ended, drained) {
-                (true, true) => {
-                    let removed =
-                        durable!("dyno.container_removed", self.control.runtime.remove(container.id).await);
-                    removed.map_err(|error| Error::internal("remove a container", error))
+            let (control, id) = (self.control.clone(), container.id);
+            let work = match observed.state {
+                ContainerState::Running => {
+                    if rows.contains_key(&id) || control.is_stopping(id) {
+                        continue;
+                    }
+                    async move { control.stop_container(id).await }.boxed()
                 }
-                (true, false) => continue,
-                (false, _) if rows.contains_key(&container.id) => continue,
-                (false, _) if self.control.is_stopping(container.id) => continue,
-                (false, _) => self.control.stop_container(container.id).await,
+                _ if control.drained.contains(id) => {
+                    async move { control.remove_container(id).await }.boxed()
+                }
+                _ => continue,
             };
-            match result {
-                Ok(()) if ended => {
-                    self.control.drained.forget(container.id);
-                    done += 1;
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::warn!(dyno.name = container.name, error = chain(&error), "could not remove");
-                }
-            }
+            let (app, name) = (container.app, container.name);
+            errands.push(Errand { container: id, app, name, kind: ErrandKind::End, work });
         }
-        done
+        errands
     }
 }
 
 /// One app's part of a pass. What fails is logged and tried again.
 async fn pass_app(
-    control: &Control,
+    control: &Arc<Control>,
     app: &App,
     dynos: Vec<Dyno>,
     pending: &[Release],
     sight: &Sight,
-) -> PassReport {
+) -> (PassReport, Vec<Errand>) {
     let mut report = PassReport::default();
+    let mut errands = Vec::new();
+    let mut count = |report: &mut PassReport, result| match result {
+        Ok(Outcome::Done) => report.done += 1,
+        Ok(Outcome::Nothing) => {}
+        Ok(Outcome::Errand(errand)) => errands.push(errand),
+        Err(error) => {
+            report.failed += 1;
+            tracing::warn!(app.name = %app.name, error = chain(&error), "a step failed, will be tried again");
+        }
+    };
     let begun = control.begin_release_phases(app, pending, &dynos).await;
-    count(&mut report, app, begun);
+    count(&mut report, begun.map(Outcome::from));
     match formation_steps(control, app, &dynos, sight).await {
         Ok((steps, again_in)) => {
             report.again_in = again_in;
             for step in steps {
                 let result = carry_out(control, app, &dynos, sight, &step).await;
-                count(&mut report, app, result);
+                count(&mut report, result);
             }
         }
-        Err(error) => count(&mut report, app, Err(error)),
+        Err(error) => count(&mut report, Err(error)),
     }
     for dyno in dynos.iter().filter(|dyno| dyno.kind != DynoKind::Formation) {
         let result = one_off(control, app, dyno, sight).await;
-        count(&mut report, app, result);
+        count(&mut report, result);
     }
-    report
+    (report, errands)
 }
 
-fn count(report: &mut PassReport, app: &App, result: Result<bool>) {
-    match result {
-        Ok(true) => report.done += 1,
-        Ok(false) => {}
-        Err(error) => {
-            report.failed += 1;
-            tracing::warn!(app.name = %app.name, error = chain(&error), "a step failed, will be tried again");
-        }
+/// What became of a step.
+enum Outcome {
+    /// There was nothing to do after all.
+    Nothing,
+    Done,
+    /// It takes a while, and is done beside the pass.
+    Errand(Errand),
+}
+
+impl From<bool> for Outcome {
+    fn from(done: bool) -> Self {
+        if done { Self::Done } else { Self::Nothing }
     }
 }
 
@@ -207,7 +229,9 @@ async fn formation_steps(
             state: dyno.state,
             ending: dyno.desired == DesiredDynoState::Stopped,
             seen: seen_now,
-            state_changed_at: dyno.state_changed_at,
+            booting_since: sight
+                .container(dyno)
+                .map_or(dyno.state_changed_at, |container| container.started_at.max(dyno.state_changed_at)),
             retry_at: dyno.retry_at,
         });
     }
@@ -217,6 +241,9 @@ async fn formation_steps(
 impl Sight {
     /// What is seen of a dyno's container. Ports are asked for only while a web dyno boots.
     async fn of(&self, control: &Control, dyno: &Dyno) -> Result<Seen> {
+        if dyno.container_id.is_some_and(|container| self.under_way.contains(&container)) {
+            return Ok(Seen::UnderWay);
+        }
         let Some(observed) = self.container(dyno) else { return Ok(Seen::Absent) };
         Ok(match observed.state {
             ContainerState::Unknown => Seen::Unknown,
@@ -232,25 +259,68 @@ impl Sight {
     }
 }
 
-/// Carries out one step of the plan; false when there was nothing to do after all.
-async fn carry_out(control: &Control, app: &App, dynos: &[Dyno], sight: &Sight, step: &Step) -> Result<bool> {
+/// Carries out one step of the plan.
+async fn carry_out(
+    control: &Arc<Control>,
+    app: &App,
+    dynos: &[Dyno],
+    sight: &Sight,
+    step: &Step,
+) -> Result<Outcome> {
     let dyno = |id| dynos.iter().find(|dyno| dyno.id == id).ok_or_else(|| Error::not_found("dyno"));
     match step {
-        Step::Create(name) => control.create_formation_dyno(app, name).await.map(|()| true),
-        Step::Launch(id) => control.launch_dyno(app, dyno(*id)?).await.map(|()| true),
-        Step::MarkUp(id) => control.mark_dyno_up(app, dyno(*id)?, sight).await.map(|()| true),
-        Step::Crash { dyno: id, status } => {
-            control.mark_dyno_crashed(app, dyno(*id)?, *status, sight).await.map(|()| true)
+        Step::Create(name) => {
+            let made = control.create_formation_dyno(app, name).await?;
+            Ok(made.map_or(Outcome::Nothing, |made| start(control, app, &made)))
         }
-        Step::BootTimeout(id) => control.end_boot(app, dyno(*id)?, sight).await.map(|()| true),
-        Step::Stop { dyno: id, reason } => control.stop_dyno_container(app, dyno(*id)?, *reason).await,
-        Step::Forget(id) => control.forget_dyno(app, dyno(*id)?, sight).await.map(|()| true),
-        Step::Retry(id) => control.retry_dyno(app, dyno(*id)?).await.map(|()| true),
+        Step::Launch(id) => Ok(start(control, app, dyno(*id)?)),
+        Step::MarkUp(id) => control.mark_dyno_up(app, dyno(*id)?, sight).await.map(|()| Outcome::Done),
+        Step::Crash { dyno: id, status } => {
+            let dyno = dyno(*id)?;
+            let crashed = control.mark_dyno_crashed(app, dyno, *status, sight.container(dyno)).await;
+            crashed.map(|()| Outcome::Done)
+        }
+        Step::BootTimeout(id) => Ok(end_boot(control, app, dyno(*id)?)),
+        Step::Stop { dyno: id, reason } => Ok(stop(control, app, dyno(*id)?, *reason)),
+        Step::Forget(id) => control.forget_dyno(app, dyno(*id)?, sight).await.map(|()| Outcome::Done),
+        Step::Retry(id) => {
+            let made = control.retry_dyno(app, dyno(*id)?).await?;
+            Ok(made.map_or(Outcome::Nothing, |made| start(control, app, &made)))
+        }
     }
 }
 
+fn start(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
+    let (control, app, launched) = (control.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::Start, async move { control.launch_dyno(&app, &launched).await })
+}
+
+fn stop(control: &Arc<Control>, app: &App, dyno: &Dyno, reason: StopReason) -> Outcome {
+    if dyno.container_id.is_some_and(|container| control.is_stopping(container)) {
+        return Outcome::Nothing;
+    }
+    let (control, app, stopped) = (control.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::End, async move { control.stop_dyno_container(&app, &stopped, reason).await })
+}
+
+fn end_boot(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
+    let (control, app, ended) = (control.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::End, async move { control.end_boot(&app, &ended).await })
+}
+
+fn errand(dyno: &Dyno, kind: ErrandKind, work: impl Future<Output = Result<()>> + Send + 'static) -> Outcome {
+    let Some(container) = dyno.container_id else { return Outcome::Nothing };
+    Outcome::Errand(Errand {
+        container,
+        app: dyno.app_id,
+        name: dyno.name.to_string(),
+        kind,
+        work: work.boxed(),
+    })
+}
+
 /// Looks after a one-off dyno or a release phase's dyno.
-async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Result<bool> {
+async fn one_off(control: &Arc<Control>, app: &App, dyno: &Dyno, sight: &Sight) -> Result<Outcome> {
     let seen = OneOffSeen {
         state: dyno.state,
         ending: dyno.desired == DesiredDynoState::Stopped,
@@ -259,21 +329,23 @@ async fn one_off(control: &Control, app: &App, dyno: &Dyno, sight: &Sight) -> Re
         client_is_gone: dyno.attach_secret_sha256.is_some() && !control.clients.has_had(dyno.id),
     };
     match one_off::plan(&seen, control.now()) {
-        None => Ok(false),
+        None => Ok(Outcome::Nothing),
         Some(step) if dyno.attach_secret_sha256.is_some() && waits_for_client(control, dyno, step) => {
-            Ok(false)
+            Ok(Outcome::Nothing)
         }
         Some(one_off::Step::Launch)
             if dyno.attach_secret_sha256.is_some() && !control.clients.has(dyno.id) =>
         {
             let name = dyno.name.to_string();
             control.log_dyno(app.id, &name, vec![DynoCode::R13.line()]).await;
-            control.finish_one_off(app, dyno, None, sight).await
+            control.finish_one_off(app, dyno, None, sight).await.map(Outcome::from)
         }
-        Some(one_off::Step::Launch) => control.launch_dyno(app, dyno).await.map(|()| true),
-        Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| true),
-        Some(one_off::Step::Stop) => control.stop_dyno_container(app, dyno, StopReason::Requested).await,
-        Some(one_off::Step::Finish { status }) => control.finish_one_off(app, dyno, status, sight).await,
+        Some(one_off::Step::Launch) => Ok(start(control, app, dyno)),
+        Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| Outcome::Done),
+        Some(one_off::Step::Stop) => Ok(stop(control, app, dyno, StopReason::Requested)),
+        Some(one_off::Step::Finish { status }) => {
+            control.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::Control;
 use crate::error::chain;
 use crate::wake::Listener;
 
+mod errands;
 pub mod formation;
 pub mod garbage;
 pub mod network;
@@ -18,6 +19,8 @@ pub mod output;
 pub mod rate_limits;
 pub mod router_lines;
 pub mod routes;
+#[cfg(test)]
+mod tests;
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,9 +43,13 @@ pub trait Reconciler: Send {
 
     /// Looks, plans, acts, records.
     async fn pass(&mut self) -> crate::Result<PassReport>;
+
+    /// Waits for what its passes have begun and that goes on beside them. No pass follows.
+    async fn end(&mut self) {}
 }
 
-/// Runs a reconciler until `stop`: a pass at once, then one for each wake-up and at least one for each interval.
+/// Runs a reconciler until `stop`: a pass at once, then one for each wake-up and at least one for each interval. What
+/// the passes began is waited for.
 pub async fn keep_true<R: Reconciler>(
     control: Arc<Control>,
     mut reconciler: R,
@@ -70,8 +77,9 @@ pub async fn keep_true<R: Reconciler>(
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = wake.heard(wait) => {}
         }
     }
+    reconciler.end().await;
 }

@@ -38,8 +38,8 @@ pub struct DynoSeen {
     pub ending: bool,
     /// What the runtime says of the container.
     pub seen: Seen,
-    /// When its state last changed.
-    pub state_changed_at: UnixMicros,
+    /// Since when it boots, if it does: since its container was started, which may be long after it was made.
+    pub booting_since: UnixMicros,
     /// When a crashed dyno may be tried again.
     pub retry_at: Option<UnixMicros>,
 }
@@ -51,6 +51,8 @@ pub enum Seen {
     Absent,
     /// Half started, or nobody watches over it.
     Unknown,
+    /// It is being started or ended right now: what becomes of it is seen when that is over.
+    UnderWay,
     /// Its program runs; `listening` says whether the dyno's port is bound.
     Running {
         /// Whether something listens on the dyno's port.
@@ -144,11 +146,13 @@ fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMic
         return match dyno.seen {
             // Gone, or nobody watches over it: there is nothing to wait for.
             Seen::Absent | Seen::Exited { .. } | Seen::Unknown => Some(Step::Forget(dyno.id)),
+            Seen::UnderWay => None,
             Seen::Running { .. } if reason == StopReason::NewRelease && bridges(desired, dynos, dyno) => None,
             Seen::Running { .. } => Some(Step::Stop { dyno: dyno.id, reason }),
         };
     }
     match (dyno.state, dyno.seen) {
+        (_, Seen::UnderWay) => None,
         (DynoState::Starting, Seen::Absent) => Some(Step::Launch(dyno.id)),
         (DynoState::Starting | DynoState::Up, Seen::Exited { status }) => {
             Some(Step::Crash { dyno: dyno.id, status: Some(status) })
@@ -159,7 +163,7 @@ fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMic
         (DynoState::Starting, Seen::Running { listening }) => {
             if listening || !dyno.name.process_type.is_web() {
                 Some(Step::MarkUp(dyno.id))
-            } else if now.since(dyno.state_changed_at) >= BOOT_TIMEOUT {
+            } else if now.since(dyno.booting_since) >= BOOT_TIMEOUT {
                 Some(Step::BootTimeout(dyno.id))
             } else {
                 None
@@ -250,7 +254,7 @@ mod tests {
                 state: DynoState::Starting,
                 ending: false,
                 seen: Seen::Running { listening: false },
-                state_changed_at: self.now,
+                booting_since: self.now,
                 retry_at: None,
             });
         }
@@ -315,6 +319,22 @@ mod tests {
         world.now = world.now + Duration::from_secs(600);
         world.settle(&desired(1, 1));
         assert_eq!(world.names(), ["web.1 Up"]);
+    }
+
+    #[test]
+    fn what_is_under_way_is_left_alone_and_holds_its_name() {
+        let mut world = World::new();
+        world.settle(&desired(1, 2));
+        for state in DynoState::ALL {
+            let dyno = &mut world.dynos[0];
+            (dyno.state, dyno.seen, dyno.retry_at) = (state, Seen::UnderWay, Some(UnixMicros(0)));
+            assert_eq!(world.carry_out(&desired(1, 2)), 0, "{state:?}");
+        }
+        world.carry_out(&desired(1, 0));
+        assert_eq!(world.dynos[0].seen, Seen::UnderWay, "a start that is not wanted any more ends first");
+        world.dynos[0].seen = Seen::Running { listening: false };
+        world.settle(&desired(1, 0));
+        assert!(world.names().is_empty());
     }
 
     #[test]

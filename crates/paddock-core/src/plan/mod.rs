@@ -1,5 +1,6 @@
 //! Pure planners: what to do next, from what is wanted, what is seen, and what time it is.
 
 pub mod backoff;
+pub mod errands;
 pub mod formation;
 pub mod one_off;

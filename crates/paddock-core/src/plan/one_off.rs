@@ -40,6 +40,7 @@ pub enum Step {
 pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
     let over = dyno.ending || dyno.ends_at.is_some_and(|at| at <= now);
     match (dyno.state, dyno.seen) {
+        (_, Seen::UnderWay) => None,
         (_, Seen::Exited { status }) => Some(Step::Finish { status: Some(status) }),
         // A container that was surely started and is not there any more, or that nobody watches over.
         (_, Seen::Unknown)
@@ -73,6 +74,8 @@ mod tests {
             (DynoState::Up, Seen::Exited { status: 7 }, Some(Step::Finish { status: Some(7) })),
             (DynoState::Up, Seen::Absent, Some(Step::Finish { status: None })),
             (DynoState::Starting, Seen::Unknown, Some(Step::Finish { status: None })),
+            (DynoState::Starting, Seen::UnderWay, None),
+            (DynoState::Up, Seen::UnderWay, None),
         ];
         for (state, seen, step) in cases {
             assert_eq!(plan(&dyno(state, seen), UnixMicros(0)), step, "{state:?} {seen:?}");
