@@ -210,6 +210,8 @@ impl Control {
         for (outcome, number) in [("committed", done.committed), ("rolled_back", done.rolled_back)] {
             text.sample("paddock_store_transactions_total", &[("outcome", outcome)], number as f64);
         }
+        text.counter("paddock_store_reads_total", "Reads outside of transactions.");
+        text.sample("paddock_store_reads_total", &[], done.reads as f64);
         text.counter("paddock_store_wait_seconds_total", "Time that transactions waited for their turn.");
         text.sample("paddock_store_wait_seconds_total", &[], done.waited.as_secs_f64());
         text.counter(

@@ -1,5 +1,7 @@
 //! Builds: from source to slug. An app has at most one that is pending; a unique index holds that too.
 
+use std::collections::HashMap;
+
 use paddock_core::build::BuildStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, BuildId, ReleaseId, SlugId, UnixMicros};
@@ -85,6 +87,13 @@ row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, st
     optional { source_version, source_description, source_checksum, slug_id, release_id, branch, old_head,
         failure, output_secret_sha256, finished_at });
 
+struct StatusRow {
+    id: BuildId,
+    status: BuildStatus,
+}
+
+row!(StatusRow { id, status } optional {});
+
 /// What a new build is made of; fields as in [`Build`].
 #[derive(Debug, Clone)]
 pub struct NewBuild {
@@ -121,8 +130,7 @@ statements! {
     ANY_BY_ID = "SELECT * FROM builds WHERE id = $1";
     OF_APP = "SELECT * FROM builds WHERE app_id = $1 ORDER BY created_at, id";
     RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
-    RUNNING = "SELECT * FROM builds WHERE status = 'pending' \
-        AND app_id IN (SELECT id FROM apps WHERE server_id = $1) ORDER BY created_at, id";
+    STATUSES = "SELECT id, status FROM builds WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
     CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
         source_checksum, account_id, buildpacks, stack, branch, old_head, output_secret_sha256, created_at, \
         updated_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
@@ -146,12 +154,13 @@ reads! {
 }
 
 impl Store {
-    /// The pending builds of all apps of this server, oldest first.
+    /// Every build of the apps of this server, and its status.
     ///
     /// # Errors
     /// The database could not be read.
-    pub async fn running_builds(&self) -> Result<Vec<Build>> {
-        engine::all(&mut *self.reader().await?, RUNNING, values![self.server.id]).await
+    pub async fn build_statuses(&self) -> Result<HashMap<BuildId, BuildStatus>> {
+        let rows = engine::all(&mut *self.reader().await?, STATUSES, values![self.server.id]).await?;
+        Ok(rows.into_iter().map(|StatusRow { id, status }| (id, status)).collect())
     }
 }
 

@@ -1,19 +1,31 @@
 //! Config vars, sealed as one map: the current ones of an app and the snapshot of each release.
 
+use std::collections::HashMap;
+
 use paddock_core::config::ConfigVars;
 use paddock_core::{AppId, ReleaseId};
 
-use crate::engine::{self, Sealed, statements, values};
+use crate::engine::{self, Sealed, row, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::Sealer;
 use crate::{Store, Tx};
 
 statements! {
     CURRENT = "SELECT sealed FROM config WHERE app_id = $1";
+    ALL_CURRENT = "SELECT app_id, sealed FROM config \
+        WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
     OF_RELEASE = "SELECT config AS sealed FROM releases WHERE app_id = $1 AND id = $2";
     SET = "INSERT INTO config (app_id, sealed, updated_at) VALUES ($1, $2, $3) \
         ON CONFLICT (app_id) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at";
 }
+
+/// The config vars of one app among those of all.
+struct SealedOfApp {
+    app_id: AppId,
+    sealed: Vec<u8>,
+}
+
+row!(SealedOfApp { app_id, sealed } optional {});
 
 pub(crate) fn current_place(app_id: AppId) -> String {
     format!("config:{app_id}:current")
@@ -44,6 +56,18 @@ impl Store {
     pub async fn config_vars(&self, app_id: AppId) -> Result<ConfigVars> {
         let row = engine::one(&mut *self.reader().await?, CURRENT, values![app_id]).await?;
         open(self.sealer(), &current_place(app_id), row).map(Option::unwrap_or_default)
+    }
+
+    /// The current config vars of every app of this server that ever set some.
+    ///
+    /// # Errors
+    /// `Unseal`, or the database could not be read.
+    pub async fn all_config_vars(&self) -> Result<HashMap<AppId, ConfigVars>> {
+        let rows = engine::all(&mut *self.reader().await?, ALL_CURRENT, values![self.server.id]).await?;
+        let vars = rows.into_iter().map(|SealedOfApp { app_id, sealed }| {
+            Ok((app_id, unseal_vars(self.sealer(), &current_place(app_id), &sealed)?))
+        });
+        vars.collect()
     }
 
     /// The config vars that a release was made with.

@@ -4,9 +4,9 @@ use paddock_core::dyno::DynoSize;
 use paddock_core::{AppId, FormationId, ProcessType, UnixMicros};
 use uuid::Uuid;
 
-use crate::Tx;
-use crate::engine::{reads, row, statements, values};
+use crate::engine::{self, reads, row, statements, values};
 use crate::error::Result;
+use crate::{Store, Tx};
 
 /// One process type of an app's formation, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct ProcessDefinition {
 
 statements! {
     OF_APP = "SELECT * FROM formation WHERE app_id = $1 ORDER BY process_type";
+    ALL = "SELECT * FROM formation WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1) \
+        ORDER BY app_id, process_type";
     ONE = "SELECT * FROM formation WHERE app_id = $1 AND process_type = $2";
     SCALE = "UPDATE formation SET quantity = $3, size = $4, updated_at = $5 \
         WHERE app_id = $1 AND process_type = $2";
@@ -61,6 +63,16 @@ reads! {
     formation(app_id: AppId) -> all Formation: OF_APP [app_id];
     /// One process type of an app's formation.
     formation_of(app_id: AppId, process_type: &ProcessType) -> one Formation: ONE [app_id, *process_type];
+}
+
+impl Store {
+    /// The formations of all apps of this server, in one list.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn formations(&self) -> Result<Vec<Formation>> {
+        engine::all(&mut *self.reader().await?, ALL, values![self.server.id]).await
+    }
 }
 
 impl Tx {

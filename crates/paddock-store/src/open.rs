@@ -155,6 +155,7 @@ impl Store {
     }
 
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
+        self.counters.count_read();
         self.patiently(|| self.readers.acquire()).await
     }
 

@@ -1,5 +1,7 @@
 //! Releases: numbered from 1 without gaps for each app; a slug with a sealed snapshot of config vars.
 
+use std::collections::HashMap;
+
 use paddock_core::config::ConfigVars;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
@@ -40,6 +42,13 @@ pub struct Release {
 
 row!(Release { id, app_id, version, description, account_id, status, created_at, updated_at }
     optional { slug_id, rollback_of, release_command, output });
+
+struct StatusRow {
+    id: ReleaseId,
+    status: ReleaseStatus,
+}
+
+row!(StatusRow { id, status } optional {});
 
 /// What a new release is made of; fields as in [`Release`].
 #[derive(Debug, Clone)]
@@ -94,6 +103,9 @@ statements! {
     NEWEST = "SELECT * FROM releases WHERE app_id = $1 ORDER BY version DESC LIMIT 1";
     CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
         WHERE apps.id = $1 AND releases.app_id = $1";
+    ALL_CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
+        WHERE apps.server_id = $1 AND releases.app_id = apps.id";
+    STATUSES = "SELECT id, status FROM releases WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
     PENDING = "SELECT * FROM releases WHERE status = 'pending' \
         AND app_id IN (SELECT id FROM apps WHERE server_id = $1) ORDER BY created_at, id";
     ASCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
@@ -130,6 +142,23 @@ impl Store {
     /// The database could not be read.
     pub async fn pending_releases(&self) -> Result<Vec<Release>> {
         engine::all(&mut *self.reader().await?, PENDING, values![self.server.id]).await
+    }
+
+    /// The current release of each app of this server that has one.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn current_releases(&self) -> Result<Vec<Release>> {
+        engine::all(&mut *self.reader().await?, ALL_CURRENT, values![self.server.id]).await
+    }
+
+    /// Every release of the apps of this server, and its status.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn release_statuses(&self) -> Result<HashMap<ReleaseId, ReleaseStatus>> {
+        let rows = engine::all(&mut *self.reader().await?, STATUSES, values![self.server.id]).await?;
+        Ok(rows.into_iter().map(|StatusRow { id, status }| (id, status)).collect())
     }
 
     /// Part of an app's releases, by version.

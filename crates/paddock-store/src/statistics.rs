@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 /// Numbers since the store was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
+    /// Times that a connection was taken to read: mostly one statement each.
+    pub reads: u64,
     /// Transactions that were committed.
     pub committed: u64,
     /// Transactions that were given up.
@@ -19,6 +21,7 @@ pub struct Statistics {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    reads: AtomicU64,
     committed: AtomicU64,
     rolled_back: AtomicU64,
     waited_micros: AtomicU64,
@@ -26,9 +29,14 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    pub(crate) fn count_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Statistics {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Statistics {
+            reads: get(&self.reads),
             committed: get(&self.committed),
             rolled_back: get(&self.rolled_back),
             waited: Duration::from_micros(get(&self.waited_micros)),

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use paddock_core::ContainerId;
 use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
-use paddock_core::{AppId, ContainerId};
 use paddock_runtime::{ContainerState, Observed};
 use paddock_store::{App, DesiredDynoState, Dyno, Release};
 use tokio::task::JoinSet;
 
 use super::errands::{Errand, ErrandKind, Errands};
-use super::{PassReport, Reconciler};
+use super::{PassReport, Reconciler, by_app};
 use crate::error::{Error, chain};
 use crate::launch::ONE_OFF_LIFE;
 use crate::{Control, Result, label};
@@ -68,22 +68,13 @@ impl Reconciler for FormationReconciler {
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
         let containers = observed.into_iter().map(|seen| (seen.id, seen)).collect();
         let sight = Arc::new(Sight { containers, under_way });
-        let store = &self.control.store;
-        let apps = store.apps().await?;
-        let dynos = store.all_dynos().await?;
-        let pending = Arc::new(store.pending_releases().await?);
-        let mut by_app: HashMap<AppId, Vec<Dyno>> = HashMap::new();
-        let mut rows: HashMap<ContainerId, DynoState> = HashMap::new();
-        for dyno in dynos {
-            rows.extend(dyno.container_id.map(|container| (container, dyno.state)));
-            by_app.entry(dyno.app_id).or_default().push(dyno);
-        }
+        let (apps, rows) = self.load().await?;
+        let pending = Arc::new(self.control.store.pending_releases().await?);
         let mut wanted = self.strays(&sight, &rows);
         let mut passes = JoinSet::new();
-        for app in apps {
-            let dynos = by_app.remove(&app.id).unwrap_or_default();
+        for rows in apps {
             let (control, sight, pending) = (self.control.clone(), sight.clone(), pending.clone());
-            passes.spawn(async move { pass_app(&control, &app, dynos, &pending, &sight).await });
+            passes.spawn(async move { pass_app(&control, &rows, &pending, &sight).await });
         }
         while let Some(result) = passes.join_next().await {
             match result {
@@ -117,6 +108,27 @@ fn merge(report: &mut PassReport, part: PassReport) {
 }
 
 impl FormationReconciler {
+    /// Reads all apps at once; also the state of every dyno that has a container.
+    async fn load(&self) -> Result<(Vec<AppRows>, HashMap<ContainerId, DynoState>)> {
+        let store = &self.control.store;
+        let apps = store.apps().await?;
+        let dynos = store.all_dynos().await?;
+        let states = dynos.iter().filter_map(|dyno| Some((dyno.container_id?, dyno.state))).collect();
+        let mut dynos = by_app(dynos, |dyno| dyno.app_id);
+        let mut formations = by_app(store.formations().await?, |row| row.app_id);
+        // A release without a slug has nothing to run.
+        let releases =
+            store.current_releases().await?.into_iter().filter(|release| release.slug_id.is_some());
+        let releases: HashMap<_, _> = releases.map(|release| (release.app_id, release.id)).collect();
+        let rows = apps.into_iter().map(|app| {
+            let formation = formations.remove(&app.id).unwrap_or_default();
+            let quantities = formation.into_iter().map(|row| (row.process_type, row.quantity)).collect();
+            let desired = Desired { release: releases.get(&app.id).copied(), quantities };
+            AppRows { dynos: dynos.remove(&app.id).unwrap_or_default(), desired, app }
+        });
+        Ok((rows.collect(), states))
+    }
+
     /// Dyno containers that no row wants any more are ended, then removed once their output is in the log.
     fn strays(&self, sight: &Sight, rows: &HashMap<ContainerId, DynoState>) -> Vec<Errand> {
         let mut errands = Vec::new();
@@ -146,11 +158,17 @@ impl FormationReconciler {
     }
 }
 
+/// What the store has of one app.
+struct AppRows {
+    app: App,
+    dynos: Vec<Dyno>,
+    desired: Desired,
+}
+
 /// One app's part of a pass. What fails is logged and tried again.
 async fn pass_app(
     control: &Arc<Control>,
-    app: &App,
-    dynos: Vec<Dyno>,
+    AppRows { app, dynos, desired }: &AppRows,
     pending: &[Release],
     sight: &Sight,
 ) -> (PassReport, Vec<Errand>) {
@@ -165,13 +183,13 @@ async fn pass_app(
             tracing::warn!(app.name = %app.name, error = chain(&error), "a step failed, will be tried again");
         }
     };
-    let begun = control.begin_release_phases(app, pending, &dynos).await;
+    let begun = control.begin_release_phases(app, pending, dynos).await;
     count(&mut report, begun.map(Outcome::from));
-    match formation_steps(control, app, &dynos, sight).await {
+    match formation_steps(control, desired, dynos, sight).await {
         Ok((steps, again_in)) => {
             report.again_in = again_in;
             for step in steps {
-                let result = carry_out(control, app, &dynos, sight, &step).await;
+                let result = carry_out(control, app, dynos, sight, &step).await;
                 count(&mut report, result);
             }
         }
@@ -202,14 +220,10 @@ impl From<bool> for Outcome {
 /// Plans one app's formation; also how soon to look again.
 async fn formation_steps(
     control: &Control,
-    app: &App,
+    desired: &Desired,
     dynos: &[Dyno],
     sight: &Sight,
 ) -> Result<(Vec<Step>, Option<Duration>)> {
-    let formation = control.store.formation(app.id).await?;
-    let quantities = formation.into_iter().map(|row| (row.process_type, row.quantity)).collect();
-    let release = control.current_dyno_release(app).await?;
-    let desired = Desired { release: release.map(|release| release.id), quantities };
     let mut seen = Vec::new();
     let mut again_in = None;
     let now = control.now();
@@ -235,7 +249,7 @@ async fn formation_steps(
             retry_at: dyno.retry_at,
         });
     }
-    Ok((formation::plan(&desired, &seen, now), again_in))
+    Ok((formation::plan(desired, &seen, now), again_in))
 }
 
 impl Sight {

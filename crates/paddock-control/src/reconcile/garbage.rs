@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use paddock_core::build::BuildStatus;
+use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, BuildId, ReleaseId, durable};
 use paddock_images::LayerDigest;
 use paddock_store::DeletedApp;
 use paddock_telemetry::OutputSeen;
-use uuid::Uuid;
 
 use super::{PassReport, Reconciler};
 use crate::error::{Error, chain};
@@ -126,33 +126,28 @@ impl GarbageReconciler {
         let files = control.builder.with_files().await;
         let files = files.map_err(|error| Error::internal("list the folders of builds", error))?;
         // Rows after containers: whatever begins meanwhile has its row first.
-        let running: HashSet<_> =
-            control.store.running_builds().await?.into_iter().map(|build| build.id).collect();
-        let pending: HashSet<_> =
-            control.store.pending_releases().await?.into_iter().map(|release| release.id.uuid()).collect();
+        let builds = control.store.build_statuses().await?;
+        let releases = control.store.release_statuses().await?;
+        let is_running = |build| builds.get(&build) == Some(&BuildStatus::Pending);
         for build in observed.iter().filter_map(label::build_of).chain(files) {
-            if !running.contains(&build) && !control.conversions.is_running(build) {
+            if !is_running(build) && !control.conversions.is_running(build) {
                 crate::jobs::build::clean_up(control, build).await?;
             }
         }
         for output in outputs {
-            let build = BuildId::from_uuid(output.id);
-            if !running.contains(&build) && !pending.contains(&output.id) {
-                self.sweep_output(output).await?;
+            let (build, release) = (BuildId::from_uuid(output.id), ReleaseId::from_uuid(output.id));
+            if is_running(build) || releases.get(&release) == Some(&ReleaseStatus::Pending) {
+                continue;
             }
+            let has_owner = builds.contains_key(&build) || releases.contains_key(&release);
+            self.sweep_output(output, has_owner).await?;
         }
         Ok(())
     }
 
     /// An output that no build and no release writes to any more: it ends, and goes with what it belongs to.
-    async fn sweep_output(&self, output: OutputSeen) -> Result<()> {
+    async fn sweep_output(&self, output: OutputSeen, has_owner: bool) -> Result<()> {
         let control = &self.control;
-        let build = control.store.build_by_id(BuildId::from_uuid(output.id)).await?;
-        if build.as_ref().is_some_and(|build| build.status == BuildStatus::Pending) {
-            // Its row was made after we looked.
-            return Ok(());
-        }
-        let has_owner = build.is_some() || self.is_release(output.id).await?;
         // An output is begun before the row that it belongs to: one that this process may have begun just now is spared.
         let quiet_for = SystemTime::now().duration_since(output.written_at).unwrap_or_default();
         let is_young = quiet_for < QUIET && output.written_at >= self.begun_at;
@@ -168,15 +163,6 @@ impl GarbageReconciler {
             deleted.map_err(|error| Error::internal("delete an output", error))?;
         }
         Ok(())
-    }
-
-    async fn is_release(&self, id: Uuid) -> Result<bool> {
-        for app in self.control.store.apps().await? {
-            if self.control.store.release(app.id, ReleaseId::from_uuid(id)).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     async fn evict_caches(&self) -> Result<()> {

@@ -1,10 +1,12 @@
 //! Reconcilers hold things true. A pass takes no input: wake-ups say "look", never "what", so there is one code path
 //! after a crash, on another machine and on an ordinary day.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use paddock_core::AppId;
 use tokio_util::sync::CancellationToken;
 
 use crate::Control;
@@ -82,4 +84,13 @@ pub async fn keep_true<R: Reconciler>(
         }
     }
     reconciler.end().await;
+}
+
+/// What was read of all apps, app by app.
+fn by_app<T>(rows: Vec<T>, app_of: impl Fn(&T) -> AppId) -> HashMap<AppId, Vec<T>> {
+    let mut apps: HashMap<_, Vec<T>> = HashMap::new();
+    for row in rows {
+        apps.entry(app_of(&row)).or_default().push(row);
+    }
+    apps
 }

@@ -3,18 +3,19 @@
 //! The whole table is sent with a generation that grows across restarts; the router refuses smaller ones. A table
 //! that is equal to the last one acknowledged is not sent again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::ReleaseId;
+use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_ipc::routes::{AppRoute, DynoRoute, RouteTable, Web};
 use paddock_store::{App, DesiredDynoState, Dyno, Formation};
 
-use super::{PassReport, Reconciler};
+use super::{PassReport, Reconciler, by_app};
 use crate::error::{Error, chain};
 use crate::router_link::{RouterError, RouterLink, RouterStarter};
 use crate::{Control, Result};
@@ -103,12 +104,17 @@ impl Control {
         Ok(true)
     }
 
-    async fn route_table(&self) -> Result<RouteTable> {
+    /// Reads of all apps at once: this is asked for at every change of any dyno.
+    pub(super) async fn route_table(&self) -> Result<RouteTable> {
         let apps = self.store.apps().await?;
-        let mut dynos: BTreeMap<_, Vec<Dyno>> = BTreeMap::new();
-        for dyno in self.store.all_dynos().await? {
-            dynos.entry(dyno.app_id).or_default().push(dyno);
-        }
+        let mut dynos = by_app(self.store.all_dynos().await?, |dyno| dyno.app_id);
+        let mut formations = by_app(self.store.formations().await?, |row| row.app_id);
+        let releases = self.store.current_releases().await?;
+        let releases: HashMap<_, _> = releases
+            .into_iter()
+            .filter_map(|release| Some((release.app_id, release.slug_id.map(|_| release.id)?)))
+            .collect();
+        let config = self.store.all_config_vars().await?;
         let mut table = RouteTable {
             generation: 0,
             domain: self.config.domain.clone(),
@@ -117,28 +123,28 @@ impl Control {
             apps: BTreeMap::new(),
             proxy_form: self.proxy_form.route(),
         };
+        let ours: HashSet<_> = apps.iter().map(|app| app.id).collect();
         for domain in self.store.all_domains().await? {
             // Domains of apps on other servers of this database are theirs to route.
-            if apps.iter().any(|app| app.id == domain.app_id) {
+            if ours.contains(&domain.app_id) {
                 table.hosts.insert(domain.hostname, domain.app_id.to_string());
             }
         }
         for app in apps {
-            let formation = self.store.formation(app.id).await?;
-            let release = self.current_dyno_release(&app).await?.map(|release| release.id);
             table.hosts.insert(format!("{}.{}", app.name, self.config.domain), app.id.to_string());
+            let release = releases.get(&app.id).copied();
+            let formation = formations.remove(&app.id).unwrap_or_default();
             let web = web_of(release, &formation, dynos.remove(&app.id).unwrap_or_default());
-            let pages = self.error_pages(&app).await?;
+            let pages = error_pages(config.get(&app.id));
             table.apps.insert(app.id.to_string(), route_of(&app, web, pages));
         }
         Ok(table)
     }
+}
 
-    /// The addresses of an app's own error and maintenance pages.
-    async fn error_pages(&self, app: &App) -> Result<[Option<String>; 2]> {
-        let config = self.store.config_vars(app.id).await?;
-        Ok(["ERROR_PAGE_URL", "MAINTENANCE_PAGE_URL"].map(|key| config.get(key).cloned()))
-    }
+/// The addresses of an app's own error and maintenance pages.
+fn error_pages(config: Option<&ConfigVars>) -> [Option<String>; 2] {
+    ["ERROR_PAGE_URL", "MAINTENANCE_PAGE_URL"].map(|key| config?.get(key).cloned())
 }
 
 fn route_of(app: &App, web: Web, [error_page_url, maintenance_page_url]: [Option<String>; 2]) -> AppRoute {

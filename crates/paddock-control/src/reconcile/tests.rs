@@ -9,7 +9,7 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, ServerId, SlugId};
+use paddock_core::{AccountId, ServerId, SlugId};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::fake::FakeRuntime;
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::formation::FormationReconciler;
+use super::garbage::GarbageReconciler;
 use super::*;
 use crate::clock::SystemClock;
 use crate::release_steps::{ReleaseDraft, add_release};
@@ -72,6 +73,13 @@ impl Still {
             Ok::<_, StoreError>(release)
         };
         made.await.unwrap()
+    }
+
+    /// How often the store is read by `work`.
+    async fn reads<T>(&self, work: impl Future<Output = Result<T, crate::Error>>) -> u64 {
+        let before = self.control.store.statistics().reads;
+        work.await.unwrap();
+        self.control.store.statistics().reads - before
     }
 
     /// How many containers run.
@@ -152,6 +160,30 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         router: None,
         clock: Arc::new(SystemClock),
     }
+}
+
+#[tokio::test]
+async fn a_pass_reads_as_often_for_many_apps_as_for_one() {
+    let t = Still::new().await;
+    let mut formation = FormationReconciler::new(t.control.clone());
+    let mut garbage = GarbageReconciler::new(t.control.clone());
+    let mut counts = Vec::new();
+    for (begun, apps) in [(0, 1), (1, 12)] {
+        for number in begun..apps {
+            let release = t.deployed_app(&format!("app-{number}"), "worker", "work").await;
+            // One that the sweep ends and keeps, and one of nobody.
+            for id in [release.id.uuid(), Uuid::now_v7()] {
+                t.control.outputs.writer(id).unwrap();
+            }
+        }
+        let routes = t.reads(t.control.route_table()).await;
+        counts.push([routes, t.reads(formation.pass()).await, t.reads(garbage.pass()).await]);
+        let outputs = t.control.outputs.list().await.unwrap();
+        assert_eq!(outputs.len(), 2 * apps);
+        assert_eq!(outputs.iter().filter(|output| output.is_finished).count(), apps);
+    }
+    assert_eq!(counts[0], counts[1], "routes, formation, garbage");
+    assert_eq!(t.control.route_table().await.unwrap().apps.len(), 12);
 }
 
 #[tokio::test]

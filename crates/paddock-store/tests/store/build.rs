@@ -25,7 +25,8 @@ async fn an_app_builds_one_thing_at_a_time() {
     let mut tx = t.store.begin_for_app(other.id, NOW).await.unwrap();
     tx.create_build(&new_build(&other)).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(t.store.running_builds().await.unwrap().len(), 2);
+    let statuses = t.store.build_statuses().await.unwrap();
+    assert_eq!(statuses.into_values().collect::<Vec<_>>(), [BuildStatus::Pending; 2]);
 
     let mut tx = t.store.begin_for_app(app.id, NOW + Duration::from_secs(1)).await.unwrap();
     tx.fail_build(build.id, "No matching buildpack").await.unwrap();

@@ -5,6 +5,7 @@
 mod account;
 mod app;
 mod build;
+mod bulk;
 mod concurrency;
 mod dyno;
 pub(crate) mod fixture;
