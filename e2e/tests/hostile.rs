@@ -177,6 +177,71 @@ fn a_dyno_that_fills_its_disk_takes_nobody_elses() {
     assert_eq!(server.dynos("greedy").len(), 1, "it goes on running");
 }
 
+/// Fills whatever a build may write to, and fails as a tool does that can write no more.
+const FILL: &str = r"
+import sys
+for place in ['.', '/app', '/tmp', '/var/tmp', '/build/result']:
+    try:
+        with open(place + '/big', 'wb') as big:
+            for _ in range(400):
+                big.write(bytes(1 << 20))
+    except OSError as error:
+        print(place, error, flush=True)
+sys.exit(1)
+";
+
+#[test]
+fn a_build_that_fills_its_disk_takes_no_more_and_is_told_the_limit() {
+    if !may_run("full disks of builds") {
+        return;
+    }
+    let server = Server::start_with(&["--build-disk", "256M"]);
+    let cli = Cli::new(&server);
+    let repo = Repo::of_files(&[("Procfile", PROCFILE), ("here", "yes"), ("fill.py", FILL)]);
+    cli.heroku_in(repo.path(), &["create", APP]).succeeded();
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    server.answers(APP, "/here");
+    let package =
+        json!({ "name": "greedy", "version": "1.0.0", "scripts": { "heroku-postbuild": "python3 fill.py" } });
+    let lock = json!({ "name": "greedy", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
+        "packages": { "": { "name": "greedy", "version": "1.0.0" } } });
+    repo.write("package.json", &package.to_string());
+    repo.write("package-lock.json", &lock.to_string());
+    repo.commit("More than fits");
+    let free = || {
+        let found = rustix::fs::statvfs(server.data()).unwrap();
+        found.f_bavail * found.f_frsize
+    };
+    let before = free();
+    let (pushed, least) = std::thread::scope(|scope| {
+        let push = scope.spawn(|| cli.git(repo.path(), &["push", "heroku", "main"]));
+        let mut least = before;
+        e2e::wait_until("the end of the push", Duration::from_secs(120), || {
+            least = least.min(free());
+            push.is_finished().then_some(())
+        });
+        (push.join().unwrap(), least)
+    });
+    pushed
+        .failed_saying("Build ran out of disk: it may write 256 MB")
+        .saying("--build-disk")
+        .saying("Push failed");
+    // 2 GB were to be written. The rest is for the tests beside this one.
+    assert!(before.saturating_sub(least) < (256 << 20) + (200 << 20), "{before} and {least}");
+    server.answers(APP, "/here");
+    e2e::wait_until("the disk of the failed build to go", Duration::from_secs(30), || {
+        let gone = |folder: &str| fs::read_dir(server.data().join(folder)).unwrap().next().is_none();
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let volumes = server.data().join("run/volumes").display().to_string();
+        (gone("builds") && gone("run/volumes") && !mounts.contains(&volumes)).then_some(())
+    });
+    repo.git(&["rm", "--quiet", "package.json", "package-lock.json"]);
+    repo.write("here", "again");
+    repo.commit("Less");
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    assert!(server.answers(APP, "/here").body.contains("again"));
+}
+
 #[test]
 fn what_runs_and_what_lies_around_is_closed_to_others() {
     if !may_run("modes and users") {
@@ -185,7 +250,9 @@ fn what_runs_and_what_lies_around_is_closed_to_others() {
     let (server, _cli, _repo) = deployed();
     let data = server.data();
     let mode = |name: &str| fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
-    for folder in ["builds", "caches", "db", "git", "keys", "layers", "logs", "outputs", "router"] {
+    for folder in
+        ["builds", "caches", "db", "git", "keys", "layers", "logs", "outputs", "router", "run/volumes"]
+    {
         assert_eq!(mode(folder), 0o700, "{folder}");
     }
     let state = if server.is_on_sqlite() { "db/paddock.sqlite" } else { "db/postgres" };

@@ -38,7 +38,9 @@ const STEPS: &[&str] = &[
     "renameat_with(",
     "link.ack(",
     "runtime.ack(",
+    "runtime.make_volume(",
     "runtime.remove(",
+    "runtime.remove_volume(",
     "runtime.start(",
     "runtime.stop(",
 ];

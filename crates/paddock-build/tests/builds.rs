@@ -122,3 +122,42 @@ async fn an_uploaded_archive_is_checked_first() {
     })
     .await;
 }
+
+/// A buildpack that writes to every place a build may write to, keeps the cache it found, and fails when one refuses.
+const FILLER: &str = "#!/bin/bash\n\
+    for place in \"$1\" \"$2\" \"$HOME\" /tmp /var/tmp; do\n\
+      head -c \"$(cat \"$1/each\")\" /dev/zero > \"$place/written\" || failed=yes\n\
+      rm -f \"$place/written\"\n\
+    done\n\
+    echo \"kept: $(cat \"$2/kept\" 2>/dev/null)\"\n\
+    cp \"$1/each\" \"$2/kept\"\n\
+    [ -z \"$failed\" ]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fills_its_disk_ends_with_the_limit_and_the_next_is_as_if_it_had_not_been() {
+    with_farm(|farm| async move {
+        let detect = "#!/bin/sh\necho Filler\n";
+        let url = farm.buildpack("filler", &[("bin/detect*", detect), ("bin/compile*", FILLER)]);
+        let mut app = App::with_buildpacks(&[&url]);
+        app.disk_bytes = Some(128 << 20);
+        farm.build(&app, &[("each", "1M")]).await.says("kept: \n").outcome();
+        let filling = FILLER.replace("rm -f \"$place/written\"", "sleep 2");
+        let full = farm.buildpack("full", &[("bin/detect*", detect), ("bin/compile*", &filling)]);
+        app.buildpacks = vec![full];
+        farm.build(&app, &[("each", "200M")])
+            .await
+            .failed(FailureKind::OutOfDisk)
+            .says(" !     Build ran out of disk: it may write 128 MB, its slug and its cache included.\n")
+            .ends_with(" !     server for more (--build-disk).\n\n !     Push failed\n");
+        app.buildpacks = vec![url];
+        farm.build(&app, &[("each", "2M")]).await.says("kept: 1M\n").outcome();
+        // Without a limit everything is on one file system, and moved rather than copied.
+        app.disk_bytes = None;
+        let unlimited = farm.build(&app, &[("each", "3M")]).await;
+        unlimited.says("kept: 2M\n");
+        assert_eq!(farm.slug_files(&unlimited), ["app/each"]);
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        assert!(!mounts.contains(&farm.path("run/volumes").display().to_string()), "{mounts}");
+    })
+    .await;
+}

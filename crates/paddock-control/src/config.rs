@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use paddock_core::build::BuildDisk;
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 
@@ -23,6 +24,8 @@ pub struct ControlConfig {
     pub resolvers: Vec<SocketAddr>,
     /// Most builds at a time, of different apps.
     pub concurrent_builds: usize,
+    /// How much a build may write to its disk.
+    pub build_disk: BuildDisk,
     /// How much dynos may write to their disks.
     pub dyno_disk: DynoDisk,
     /// Which buildpack URLs are accepted from tenants.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoDisk, DynoName, DynoSize};
-use paddock_runtime::Limits;
+use paddock_runtime::{Disk, Limits};
 use paddock_store::{App, Dyno, Release, Slug};
 
 /// The longest life of a one-off dyno that did not say how long it lives: a day.
@@ -81,14 +81,18 @@ pub(crate) fn dyno_metadata(
     .collect()
 }
 
+/// The disk of a dyno of this size.
+pub(crate) fn dyno_disk(size: DynoSize, disk: DynoDisk) -> Disk {
+    disk.bytes(size).map_or(Disk::Unlimited, Disk::Limited)
+}
+
 /// The limits of a dyno of this size.
-pub(crate) fn dyno_limits(size: DynoSize, disk: DynoDisk) -> Limits {
+pub(crate) fn dyno_limits(size: DynoSize) -> Limits {
     Limits {
         memory_bytes: size.memory_bytes(),
         cpu_millicores: size.cpu_millicores(),
         cpu_weight: size.cpu_weight(),
         pids: size.pids(),
-        disk_bytes: disk.bytes(size),
     }
 }
 

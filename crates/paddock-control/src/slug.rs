@@ -163,6 +163,7 @@ impl Control {
             stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
             request_id: row.id.to_string(),
             limits: jobs::build::LIMITS,
+            disk_bytes: self.config.build_disk.bytes(),
             time_limit: CONVERSION_TIME_MAX,
         };
         let (log, mut said) = mpsc::channel::<Bytes>(16);

@@ -1,5 +1,25 @@
 //! Builds: from source to slug.
 
+/// How much a build may write to its disk, its slug and its cache included: the operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildDisk {
+    /// So many bytes.
+    Limited(u64),
+    /// Until the machine's disk is full.
+    Unlimited,
+}
+
+impl BuildDisk {
+    /// The limit in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Limited(bytes) => Some(bytes),
+            Self::Unlimited => None,
+        }
+    }
+}
+
 /// The status of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BuildStatus {

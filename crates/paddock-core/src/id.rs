@@ -86,6 +86,8 @@ id! {
     JobId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.
     ContainerId;
+    /// A volume of the runtime: a disk that several containers use, one after the other.
+    VolumeId;
 }
 
 #[cfg(test)]

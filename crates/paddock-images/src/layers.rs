@@ -105,57 +105,62 @@ impl Layers {
             .open(tmp_file);
         let mut file = open.map_err(|source| disk("open", tmp_file, source))?;
         check(&mut file, tmp_file)?;
-        let hash = hash(&mut file, &mut io::sink()).map_err(|source| disk("read", tmp_file, source))?;
-        let digest = LayerDigest::of(hash);
-        let target = self.path_of(&digest);
-        if let Ok(existing) = File::open(&target) {
-            // As new for the collector.
-            existing.set_modified(SystemTime::now()).map_err(|source| disk("touch", &target, source))?;
+        if self.is_elsewhere(&file).map_err(|source| disk("look at", tmp_file, source))? {
+            let digest = self.copy_in(&mut file).map_err(|source| disk("copy in", tmp_file, source))?;
             remove_file(tmp_file).map_err(|source| disk("remove", tmp_file, source))?;
             return Ok(digest);
         }
-        self.take(&file, tmp_file, &target, &digest)?;
+        let hash = hash(&mut file, &mut io::sink()).map_err(|source| disk("read", tmp_file, source))?;
+        let digest = LayerDigest::of(hash);
+        let target = self.path_of(&digest);
+        if is_there(&target).map_err(|source| disk("touch", &target, source))? {
+            remove_file(tmp_file).map_err(|source| disk("remove", tmp_file, source))?;
+            return Ok(digest);
+        }
+        self.take(&file, tmp_file, &target)?;
         Ok(digest)
     }
 
-    fn take(&self, file: &File, from: &Path, target: &Path, digest: &LayerDigest) -> Result<(), LayerError> {
-        let moved = seal(file).and_then(|()| durable!("layer.moved_in", std::fs::rename(from, target)));
-        match moved {
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                self.copy(file, target, digest).map_err(|source| disk("copy in", from, source))?;
-                remove_file(from).map_err(|source| disk("remove", from, source))?;
-            }
-            Err(source) => return Err(disk("move in", from, source)),
-            Ok(()) => {
-                // What was moved must be what was read, whatever happened to the name meanwhile.
-                let same = (file.metadata().and_then(|read| {
-                    let named = std::fs::symlink_metadata(target)?;
-                    Ok((read.dev(), read.ino()) == (named.dev(), named.ino()))
-                }))
-                .map_err(|source| disk("check", target, source))?;
-                if !same {
-                    remove_file(target).map_err(|source| disk("remove", target, source))?;
-                    return Err(LayerError::NotALayer {
-                        path: from.into(),
-                        reason: "it was replaced while it was read",
-                    });
-                }
-            }
+    fn take(&self, file: &File, from: &Path, target: &Path) -> Result<(), LayerError> {
+        seal(file)
+            .and_then(|()| durable!("layer.moved_in", std::fs::rename(from, target)))
+            .map_err(|source| disk("move in", from, source))?;
+        // What was moved must be what was read, whatever happened to the name meanwhile.
+        let same = (file.metadata().and_then(|read| {
+            let named = std::fs::symlink_metadata(target)?;
+            Ok((read.dev(), read.ino()) == (named.dev(), named.ino()))
+        }))
+        .map_err(|source| disk("check", target, source))?;
+        if !same {
+            remove_file(target).map_err(|source| disk("remove", target, source))?;
+            return Err(LayerError::NotALayer {
+                path: from.into(),
+                reason: "it was replaced while it was read",
+            });
         }
         sync_folder(&self.folder).map_err(|source| disk("sync", &self.folder, source))
     }
 
-    fn copy(&self, mut file: &File, target: &Path, digest: &LayerDigest) -> io::Result<()> {
+    /// Whether a file lies on another file system, such as the disk of a build.
+    fn is_elsewhere(&self, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.dev() != std::fs::metadata(&self.folder)?.dev())
+    }
+
+    /// Copies a file in, reading it once: what is kept is what was hashed.
+    fn copy_in(&self, file: &mut File) -> io::Result<LayerDigest> {
         let incoming = self.folder.join(INCOMING);
         remove_file(&incoming)?;
         let mut copy = OpenOptions::new().write(true).create_new(true).open(&incoming)?;
-        let hash = hash(&mut file, &mut copy)?;
-        if LayerDigest::of(hash) != *digest {
+        let digest = LayerDigest::of(hash(file, &mut copy)?);
+        let target = self.path_of(&digest);
+        if is_there(&target)? {
             remove_file(&incoming)?;
-            return Err(io::Error::other("it changed while it was copied"));
+            return Ok(digest);
         }
         seal(&copy)?;
-        durable!("layer.copied_in", std::fs::rename(incoming, target))
+        durable!("layer.copied_in", std::fs::rename(incoming, target))?;
+        sync_folder(&self.folder)?;
+        Ok(digest)
     }
 
     /// Removes a layer; removing what is gone succeeds. Mounts of it live on.
@@ -245,6 +250,14 @@ fn check(file: &mut File, path: &Path) -> Result<(), LayerError> {
         Ok(()) if magic == EROFS_MAGIC => Ok(()),
         Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => Err(disk("read", path, source)),
         _ => refuse("it has no EROFS superblock"),
+    }
+}
+
+/// Whether a layer is here already; it is as new for the collector then.
+fn is_there(layer: &Path) -> io::Result<bool> {
+    match File::open(layer) {
+        Ok(existing) => existing.set_modified(SystemTime::now()).map(|()| true),
+        Err(_) => Ok(false),
     }
 }
 

@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits =
-        Limits { memory_bytes: 512 << 20, cpu_millicores: 250, cpu_weight: 100, pids: 256, disk_bytes: None };
+        Limits { memory_bytes: 512 << 20, cpu_millicores: 250, cpu_weight: 100, pids: 256 };
 
     fn written(files: &[&str], limit: impl FnOnce(&Path)) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();

@@ -134,7 +134,6 @@ impl Orders {
                 .unwrap_or(u32::MAX),
             cpu_weight: 100,
             pids: self.pids,
-            disk_bytes: None,
         };
         cgroups.prepare()?;
         cgroups.create(&self.group, &limits)?;

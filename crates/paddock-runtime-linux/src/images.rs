@@ -84,7 +84,7 @@ impl Images {
 }
 
 /// Whether something is mounted at a folder; a missing one is none.
-fn is_mount_point(path: &Path) -> io::Result<bool> {
+pub(crate) fn is_mount_point(path: &Path) -> io::Result<bool> {
     let device = |path: &Path| match std::fs::metadata(path) {
         Ok(found) => Ok(Some(found.dev())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -29,9 +29,9 @@ pub(crate) struct SpecRecord {
     pub(crate) command: Vec<String>,
     pub(crate) working_dir: String,
     pub(crate) limits: LimitsRecord,
-    /// The empty file system that the container's disk is a copy of; none where it has no limit.
+    /// Read by the shim alone, which is of the build that wrote it; folders of other builds have other fields.
     #[serde(default)]
-    pub(crate) disk_template: Option<PathBuf>,
+    pub(crate) disk: DiskRecord,
     pub(crate) network: Option<NetworkRecord>,
     pub(crate) stdio: StdioRecord,
     pub(crate) time_limit_ms: Option<u64>,
@@ -54,6 +54,19 @@ pub(crate) struct MountRecord {
     pub(crate) idmapped: bool,
 }
 
+/// Where the container writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum DiskRecord {
+    /// A folder of the container's own, without a limit.
+    #[default]
+    Unlimited,
+    /// A copy of an empty file system.
+    Image { template: PathBuf, limit_bytes: u64 },
+    /// A folder of a volume.
+    Folder { folder: PathBuf },
+}
+
 /// Limits of the container's cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LimitsRecord {
@@ -61,20 +74,19 @@ pub(crate) struct LimitsRecord {
     pub(crate) cpu_millicores: u32,
     pub(crate) cpu_weight: u32,
     pub(crate) pids: u32,
-    pub(crate) disk_bytes: Option<u64>,
 }
 
 impl From<paddock_runtime::Limits> for LimitsRecord {
     fn from(limits: paddock_runtime::Limits) -> Self {
-        let paddock_runtime::Limits { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes } = limits;
-        Self { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes }
+        let paddock_runtime::Limits { memory_bytes, cpu_millicores, cpu_weight, pids } = limits;
+        Self { memory_bytes, cpu_millicores, cpu_weight, pids }
     }
 }
 
 impl From<LimitsRecord> for paddock_runtime::Limits {
     fn from(limits: LimitsRecord) -> Self {
-        let LimitsRecord { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes } = limits;
-        Self { memory_bytes, cpu_millicores, cpu_weight, pids, disk_bytes }
+        let LimitsRecord { memory_bytes, cpu_millicores, cpu_weight, pids } = limits;
+        Self { memory_bytes, cpu_millicores, cpu_weight, pids }
     }
 }
 

@@ -3,20 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio as ProcessStdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::{ContainerId, durable};
-use paddock_ipc::frame;
+use paddock_core::{ContainerId, VolumeId};
 use paddock_runtime::{
-    Access, Attached, ContainerSpec, ExecSpec, Layer, Network as Reach, Observed, Output, Owners, Runtime,
-    RuntimeError, Stdio,
+    Attached, ContainerSpec, ExecSpec, Network as Reach, Observed, Output, Runtime, RuntimeError, Stdio,
 };
 use tokio::sync::mpsc;
 
@@ -28,14 +23,17 @@ use crate::host_process::Confinement;
 use crate::images::Images;
 use crate::net::Network;
 use crate::protocol::{FromShim, Handover, ToShim};
-use crate::record::{Folder, LayerRecord, MountRecord, NetworkRecord, SpecRecord, now};
+use crate::record::{Folder, SpecRecord};
 
 mod remove;
 mod sockets;
+mod start;
 mod unfinished;
+mod volumes;
 
-/// How long a shim may take to start a program.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+use self::start::check;
+use self::volumes::Volumes;
+
 /// How long a shim may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// Memory of mkfs.
@@ -70,6 +68,7 @@ pub struct LinuxRuntime {
     cgroups: Cgroups,
     images: Images,
     templates: Templates,
+    volumes: Volumes,
     network: Network,
     known: Mutex<HashMap<ContainerId, Arc<Known>>>,
     changed: Arc<Changed>,
@@ -104,6 +103,8 @@ impl LinuxRuntime {
             .map_err(fail("make the folder for images"))?;
         let templates = Templates::open(config.run_dir.with_file_name("disks"), mkfs(&config), HOST_PATH)
             .map_err(fail("make the folder for disks"))?;
+        let volumes = Volumes::open(config.run_dir.with_file_name("volumes"))
+            .map_err(fail("make the folder for volumes"))?;
         remove::finish_removals(&config.run_dir).map_err(fail("finish earlier removals"))?;
         let specs = specs(&config.run_dir).map_err(fail("list containers"))?;
         let places = specs.iter().filter_map(|(id, spec)| Some((*id, spec.network.clone()?))).collect();
@@ -113,7 +114,7 @@ impl LinuxRuntime {
             .await
             .map_err(fail("set the containers' network up"))?;
         let (known, changed) = (Mutex::default(), Arc::default());
-        let runtime = Arc::new(Self { config, cgroups, images, templates, network, known, changed });
+        let runtime = Arc::new(Self { config, cgroups, images, templates, volumes, network, known, changed });
         runtime.forget_unfinished().await?;
         for id in specs.keys().filter(|id| runtime.folder(**id).0.exists()) {
             runtime.known(*id).listen(runtime.folder(*id), Arc::clone(&runtime.changed));
@@ -150,6 +151,9 @@ impl LinuxRuntime {
         for observed in self.observe().await? {
             self.remove(observed.id).await?;
         }
+        let volumes = self.volumes.clone();
+        let removed = blocking(move || volumes.remove_all()).await;
+        removed.map_err(|error| RuntimeError::host("remove the volumes", error))?;
         self.network.destroy().await.map_err(|error| RuntimeError::host("remove the network", error))?;
         self.collect_images(true).map_err(|error| RuntimeError::host("unmount images", error))?;
         let cgroups = self.cgroups.clone();
@@ -209,85 +213,6 @@ impl LinuxRuntime {
             blocking(move || client::open(&folder, &request, ANSWER_PATIENCE)).await.map_err(fail)?;
         started(answer, fail)?;
         client::attached(socket).map_err(fail)
-    }
-
-    /// Writes a new container's folder; it appears whole.
-    fn write_folder(&self, spec: &SpecRecord, folder: &Folder) -> io::Result<()> {
-        let fresh = Folder(self.config.run_dir.join(format!(".new-{}", spec.id)));
-        let _ = std::fs::remove_dir_all(&fresh.0);
-        make_private(&fresh.0)?;
-        fresh.write_spec(spec)?;
-        durable!("container.recorded", std::fs::rename(&fresh.0, &folder.0))
-    }
-
-    async fn spec_record(
-        &self,
-        spec: &ContainerSpec,
-        network: Option<NetworkRecord>,
-    ) -> io::Result<SpecRecord> {
-        let disk_template = match spec.limits.disk_bytes {
-            Some(bytes) => Some(self.templates.of(bytes).await?),
-            None => None,
-        };
-        let layer = |layer: &Layer| {
-            let (path, host_usr) = match layer {
-                Layer::Image(path) => (path, false),
-                Layer::HostStack(path) => (path, true),
-            };
-            let named = |error| io::Error::other(format!("layer {}: {error}", path.display()));
-            Ok(LayerRecord { folder: self.images.folder_of(path).map_err(named)?, host_usr })
-        };
-        Ok(SpecRecord {
-            id: spec.id.to_string(),
-            instance: self.config.instance.clone(),
-            labels: spec.labels.clone(),
-            hostname: spec.hostname.clone(),
-            id_base: spec.id_base,
-            layers: spec.layers.iter().map(layer).collect::<io::Result<_>>()?,
-            mounts: spec.mounts.iter().map(mount_record).collect(),
-            command: spec.command.clone(),
-            working_dir: spec.working_dir.clone(),
-            limits: spec.limits.into(),
-            disk_template,
-            network,
-            stdio: spec.stdio.into(),
-            time_limit_ms: spec.time_limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-            created_at: now().0,
-        })
-    }
-
-    /// Starts the shim of a folder and waits until the program was executed.
-    async fn start_shim(&self, folder: &Folder, handover: Handover) -> io::Result<FromShim> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let log = std::fs::File::options().create(true).append(true).open(folder.log())?;
-        unfinished::mark_watched(&log)?;
-        let mut command = tokio::process::Command::new(&self.config.program);
-        command
-            .arg("shim")
-            .arg(&folder.0)
-            .env_clear()
-            .env("PATH", HOST_PATH)
-            .current_dir("/")
-            .stdin(ProcessStdio::from(OwnedFd::from(theirs)))
-            .stdout(ProcessStdio::from(log.try_clone()?))
-            .stderr(ProcessStdio::from(log))
-            .kill_on_drop(false);
-        let mut child = durable!("container.shim_spawned", command.spawn())?;
-        drop(command);
-        // Reaped whenever it ends; nobody here waits for that.
-        tokio::spawn(async move { child.wait().await });
-        let folder = folder.clone();
-        blocking(move || {
-            use std::os::fd::AsFd;
-            ours.set_read_timeout(Some(START_PATIENCE))?;
-            durable!("container.handed_over", frame::send(ours.as_fd(), &handover, &[]))?;
-            drop(handover);
-            match frame::receive(ours.as_fd())? {
-                Some((answer, _)) => Ok(answer),
-                None => Err(io::Error::other(format!("the shim ended: {}", last_words(&folder)))),
-            }
-        })
-        .await
     }
 }
 
@@ -395,6 +320,23 @@ impl Runtime for LinuxRuntime {
             .map_err(|error| RuntimeError::host(format!("read the sockets of container {id}"), error))
     }
 
+    async fn make_volume(&self, id: VolumeId, limit_bytes: u64) -> Result<PathBuf, RuntimeError> {
+        let (volumes, template) = (self.volumes.clone(), self.templates.of(limit_bytes).await);
+        let made = blocking(move || volumes.make(id, &template?)).await;
+        made.map_err(|error| RuntimeError::host(format!("make volume {id}"), error))
+    }
+
+    async fn volume_is_full(&self, id: VolumeId) -> Result<bool, RuntimeError> {
+        let found = self.volumes.is_full(id);
+        found.map_err(|error| RuntimeError::host(format!("look at volume {id}"), error))
+    }
+
+    async fn remove_volume(&self, id: VolumeId) -> Result<(), RuntimeError> {
+        let volumes = self.volumes.clone();
+        let removed = blocking(move || volumes.remove(id)).await;
+        removed.map_err(|error| RuntimeError::host(format!("remove volume {id}"), error))
+    }
+
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {
         self.network.reconcile().await.map_err(|error| RuntimeError::host("restore the network", error))
     }
@@ -427,40 +369,6 @@ fn started(answer: FromShim, fail: impl Fn(io::Error) -> RuntimeError) -> Result
     }
 }
 
-/// What cannot be run is refused before anything is made.
-fn check(spec: &ContainerSpec) -> io::Result<()> {
-    let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-    let is_label = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 64
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-    };
-    if spec.id_base < 65_536 {
-        return refuse(format!("ids from {} are the host's own", spec.id_base));
-    }
-    if spec.layers.is_empty() {
-        return refuse("there is no layer".to_owned());
-    }
-    if !is_label(&spec.hostname) {
-        return refuse(format!("{:?} is no host name", spec.hostname));
-    }
-    for mount in &spec.mounts {
-        if !mount.target.starts_with('/') || mount.target.split('/').any(|name| name == "..") {
-            return refuse(format!("{:?} is no absolute path", mount.target));
-        }
-    }
-    Ok(())
-}
-
-fn mount_record(mount: &paddock_runtime::Mount) -> MountRecord {
-    MountRecord {
-        source: mount.source.clone(),
-        target: mount.target.clone(),
-        read_only: mount.access == Access::ReadOnly,
-        idmapped: mount.owners == Owners::Plain,
-    }
-}
-
 /// Makes a folder that only root looks into.
 fn make_private(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
@@ -480,12 +388,6 @@ fn folders(run_dir: &Path) -> io::Result<Vec<(ContainerId, Folder)>> {
 fn specs(run_dir: &Path) -> io::Result<BTreeMap<ContainerId, SpecRecord>> {
     let folders = folders(run_dir)?;
     Ok(folders.into_iter().filter_map(|(id, folder)| Some((id, folder.spec().ok()?))).collect())
-}
-
-/// The end of a shim's log.
-fn last_words(folder: &Folder) -> String {
-    let log = std::fs::read_to_string(folder.log()).unwrap_or_default();
-    log.lines().last().unwrap_or("it left no word").to_owned()
 }
 
 /// Whether a container's shim lives; used before it is told to quit.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use paddock_core::ContainerId;
 use paddock_runtime::contract::{self, Act, Bench};
-use paddock_runtime::{ContainerSpec, Runtime, Stdio};
+use paddock_runtime::{ContainerSpec, Disk, Runtime, Stdio};
 use support::{Fixture, with};
 
 /// With the form of disk that its containers have.
-struct Linux(Arc<Fixture>, Option<u64>);
+struct Linux(Arc<Fixture>, Disk);
 
 impl Bench for Linux {
     fn runtime(&self) -> &dyn Runtime {
@@ -36,7 +36,7 @@ impl Bench for Linux {
             Act::Missing => vec!["no-such-program".to_owned()],
         };
         let mut spec = self.0.spec("");
-        spec.limits.disk_bytes = self.1;
+        spec.disk = self.1.clone();
         ContainerSpec { id, command, stdio, ..spec }
     }
 }
@@ -51,10 +51,10 @@ fn python(script: &str) -> Vec<String> {
 
 #[test]
 fn linux_keeps_the_contract() {
-    with(|_| {}, |f| async move { contract::all(&Linux(f, Some(64 << 20))).await });
+    with(|_| {}, |f| async move { contract::all(&Linux(f, Disk::Limited(64 << 20))).await });
 }
 
 #[test]
 fn linux_keeps_the_contract_without_a_limit_of_disk() {
-    with(|_| {}, |f| async move { contract::all(&Linux(f, None)).await });
+    with(|_| {}, |f| async move { contract::all(&Linux(f, Disk::Unlimited)).await });
 }

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use paddock_runtime::{ContainerSpec, ContainerState, Runtime, RuntimeError, Stream};
+use paddock_runtime::{ContainerSpec, ContainerState, Disk, Runtime, RuntimeError, Stream};
 use rustix::mount::UnmountFlags;
 use support::{Fixture, PATIENCE, collect, loop_device_of, may_run, with};
 
@@ -54,7 +54,7 @@ fn free_bytes(folder: &Path) -> u64 {
 
 fn limited(f: &Fixture, script: &str) -> ContainerSpec {
     let mut spec = f.spec(script);
-    spec.limits.disk_bytes = Some(LIMIT);
+    spec.disk = Disk::Limited(LIMIT);
     spec
 }
 
@@ -178,7 +178,7 @@ fn a_disk_that_is_too_small_is_refused_before_anything_is_made() {
         |_| {},
         |f| async move {
             let mut spec = f.spec("true");
-            spec.limits.disk_bytes = Some(1 << 20);
+            spec.disk = Disk::Limited(1 << 20);
             let id = spec.id;
             let refused = f.runtime.start(spec).await;
             assert!(matches!(refused, Err(RuntimeError::Host { .. })), "{refused:?}");

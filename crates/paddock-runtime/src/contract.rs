@@ -8,11 +8,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use paddock_core::ContainerId;
+use paddock_core::{ContainerId, VolumeId};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{ContainerSpec, ContainerState, Exit, Input, Observed, Output, Runtime, RuntimeError, Stream};
+use crate::{
+    ContainerSpec, ContainerState, Disk, Exit, Input, Observed, Output, Runtime, RuntimeError, Stream,
+};
 
 /// How long a test waits for a state.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,6 +63,7 @@ pub async fn all(bench: &dyn Bench) {
     a_second_client_takes_over(bench).await;
     listening_sockets_are_seen(bench).await;
     a_change_wakes(bench).await;
+    a_volume_outlives_containers(bench).await;
 }
 
 fn new_id() -> ContainerId {
@@ -303,4 +306,25 @@ pub async fn a_change_wakes(bench: &dyn Bench) {
     })
     .await;
     remove(bench, id).await;
+}
+
+/// What is in a volume stays until the volume goes; making it again takes nothing away, removing it twice succeeds.
+pub async fn a_volume_outlives_containers(bench: &dyn Bench) {
+    let (runtime, id) = (bench.runtime(), VolumeId::from_uuid(Uuid::now_v7()));
+    runtime.remove_volume(id).await.unwrap();
+    let folder = runtime.make_volume(id, 64 << 20).await.unwrap();
+    std::fs::write(folder.join("note"), "kept").unwrap();
+    let container = new_id();
+    let spec =
+        ContainerSpec { disk: Disk::Folder(folder.join("disk")), ..bench.spec(container, Act::Exit(0)) };
+    runtime.start(spec).await.unwrap();
+    ended(bench, container).await;
+    remove(bench, container).await;
+    assert_eq!(runtime.make_volume(id, 64 << 20).await.unwrap(), folder);
+    assert_eq!(std::fs::read_to_string(folder.join("note")).unwrap(), "kept");
+    assert!(!runtime.volume_is_full(id).await.unwrap());
+    runtime.remove_volume(id).await.unwrap();
+    assert!(!folder.exists());
+    runtime.remove_volume(id).await.unwrap();
+    assert!(!runtime.volume_is_full(id).await.unwrap(), "one that is gone is not full");
 }

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use paddock_core::{ContainerId, UnixMicros};
+use paddock_core::{ContainerId, UnixMicros, VolumeId};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
@@ -389,7 +390,31 @@ impl Runtime for FakeRuntime {
         self.with(id, |container| container.listening.clone())
     }
 
+    /// A folder that is as large as the machine's disk, whatever the limit.
+    async fn make_volume(&self, id: VolumeId, _limit_bytes: u64) -> Result<PathBuf, RuntimeError> {
+        let folder = volume(id);
+        std::fs::create_dir_all(&folder).map_err(|error| RuntimeError::host("make a volume", error))?;
+        Ok(folder)
+    }
+
+    async fn volume_is_full(&self, _id: VolumeId) -> Result<bool, RuntimeError> {
+        Ok(false)
+    }
+
+    async fn remove_volume(&self, id: VolumeId) -> Result<(), RuntimeError> {
+        match std::fs::remove_dir_all(volume(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RuntimeError::host("remove a volume", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {
         Ok(())
     }
+}
+
+fn volume(id: VolumeId) -> PathBuf {
+    std::env::temp_dir().join(format!("paddock-fake-volume-{id}"))
 }

@@ -2,7 +2,8 @@
 //!
 //! A container runs one dyno, one build step or one conversion. It is named by a [`ContainerId`] chosen by the
 //! caller *before* the start, so every call can be repeated after a crash: starting what runs is a no-op, stopping
-//! or removing what is gone succeeds. Backends: `paddock-runtime-linux`; a fake in [`fake`].
+//! or removing what is gone succeeds. So it is with volumes: disks that outlive the containers which write to them.
+//! Backends: `paddock-runtime-linux`; a fake in [`fake`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use paddock_core::{ContainerId, UnixMicros};
+use paddock_core::{ContainerId, UnixMicros, VolumeId};
 use tokio::sync::mpsc;
 
 #[cfg(feature = "contract")]
@@ -40,6 +41,8 @@ pub struct ContainerSpec {
     pub working_dir: String,
     /// Limits of the container's cgroup.
     pub limits: Limits,
+    /// Where it writes.
+    pub disk: Disk,
     /// What it may reach.
     pub network: Network,
     /// Standard input and the kind of output.
@@ -99,8 +102,18 @@ pub struct Limits {
     pub cpu_weight: u32,
     /// Processes and threads.
     pub pids: u32,
-    /// Bytes that the container may write to its disk: beyond, a write fails with ENOSPC. `None` for no limit.
-    pub disk_bytes: Option<u64>,
+}
+
+/// Where a container writes what is on none of its mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disk {
+    /// A disk of its own that ends with it, as large as the machine's.
+    Unlimited,
+    /// A disk of its own that ends with it, of so many bytes: beyond, a write fails with ENOSPC.
+    Limited(u64),
+    /// A folder of a volume, made if it is missing: it shares the volume's limit and outlives the container. No other
+    /// container has the same.
+    Folder(PathBuf),
 }
 
 /// What a container may reach. Design, section 7, "Dyno and build network".
@@ -306,6 +319,17 @@ pub trait Runtime: Send + Sync {
 
     /// The TCP ports that processes inside listen on, with the address each is bound to.
     async fn listening(&self, id: ContainerId) -> Result<Vec<std::net::SocketAddr>, RuntimeError>;
+
+    /// Makes an empty volume and returns its folder, which belongs to the host's root: the caller puts folders into it,
+    /// mounts them into containers, and reads there when those have ended. Whatever lies in it takes `limit_bytes` of
+    /// the machine's disk at most: beyond, a write fails with ENOSPC. One that is there already is left as it is.
+    async fn make_volume(&self, id: VolumeId, limit_bytes: u64) -> Result<PathBuf, RuntimeError>;
+
+    /// Whether next to nothing more fits into a volume; false for one that is gone.
+    async fn volume_is_full(&self, id: VolumeId) -> Result<bool, RuntimeError>;
+
+    /// Removes a volume with everything in it. The containers that had parts of it are removed before.
+    async fn remove_volume(&self, id: VolumeId) -> Result<(), RuntimeError>;
 
     /// Brings network rules, addresses and forwarding back to what they must be; safe to call at any time.
     async fn reconcile_network(&self) -> Result<(), RuntimeError>;

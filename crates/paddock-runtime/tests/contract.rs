@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use paddock_core::ContainerId;
 use paddock_runtime::contract::{self, Act, Bench};
 use paddock_runtime::fake::FakeRuntime;
-use paddock_runtime::{ContainerSpec, Limits, Network, Runtime, Stdio};
+use paddock_runtime::{ContainerSpec, Disk, Limits, Network, Runtime, Stdio};
 
 struct Fake(FakeRuntime);
 
@@ -37,7 +37,8 @@ impl Bench for Fake {
             command,
             env: vec![],
             working_dir: "/app".to_owned(),
-            limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1, disk_bytes: None },
+            limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1 },
+            disk: Disk::Unlimited,
             network: Network::None,
             time_limit: None,
         }

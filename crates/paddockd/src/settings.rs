@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use paddock_core::build::BuildDisk;
 use paddock_core::dyno::DynoDisk;
 use paddock_store::DatabaseUrl;
 
@@ -68,6 +69,10 @@ pub(crate) struct ServeArgs {
     /// Most builds at a time, of different apps
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) concurrent_builds: usize,
+    /// Most that a build may write to its disk, its slug and what it keeps for the next build included, such as 500M or 4G;
+    /// "none": as much as the machine has
+    #[arg(long, value_name = "BYTES", default_value = "10G", value_parser = build_disk)]
+    pub(crate) build_disk: BuildDisk,
     /// Most that a dyno may write to its disk, such as 500M or 4G; "size": by its size, 2G for Eco, Basic and
     /// Standard-1X, 4G for Standard-2X, 8G for Performance-M, 16G for Performance-L; "none": as much as the machine has
     #[arg(long, value_name = "BYTES", default_value = "size", value_parser = dyno_disk)]
@@ -137,6 +142,13 @@ fn is_cidr(text: &str) -> bool {
     address.parse::<Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
 }
 
+fn build_disk(text: &str) -> Result<BuildDisk, String> {
+    match text {
+        "none" => Ok(BuildDisk::Unlimited),
+        bytes => disk_bytes(bytes).map(BuildDisk::Limited),
+    }
+}
+
 fn dyno_disk(text: &str) -> Result<DynoDisk, String> {
     match text {
         "size" => Ok(DynoDisk::BySize),
@@ -199,6 +211,9 @@ mod tests {
         assert_eq!(dyno_disk("none"), Ok(DynoDisk::Unlimited));
         assert_eq!(dyno_disk("500M"), Ok(DynoDisk::Same(500 << 20)));
         assert_eq!(dyno_disk("4g"), Ok(DynoDisk::Same(4 << 30)));
+        assert_eq!(build_disk("none"), Ok(BuildDisk::Unlimited));
+        assert_eq!(build_disk("10G"), Ok(BuildDisk::Limited(10 << 30)));
+        assert!(build_disk("size").is_err(), "builds have no sizes");
         for bad in ["", "4", "G", "1M", "-1G", "99999999999G", "4GB", "4\u{e4}"] {
             assert!(dyno_disk(bad).is_err(), "{bad}");
         }

@@ -161,6 +161,7 @@ pub(crate) async fn open_control(
         id_ranges: instance.app_ranges(),
         resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         concurrent_builds: args.concurrent_builds,
+        build_disk: args.build_disk,
         dyno_disk: args.dyno_disk,
         buildpack_urls,
     };

@@ -179,11 +179,11 @@ fn nothing_is_kept_of_what_is_gone(server: &Server, client: &Client, apps: &[Val
 
 fn leavings(data: &Path, ids: &[String]) -> Vec<String> {
     let mut left = Vec::new();
-    for folder in ["git", "caches", "logs", "outputs", "builds"] {
+    for folder in ["git", "caches", "logs", "outputs", "builds", "run/volumes"] {
         for entry in fs::read_dir(data.join(folder)).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_known = ids.iter().any(|id| name.starts_with(id.as_str()));
-            if !is_known || folder == "builds" {
+            if !is_known || matches!(folder, "builds" | "run/volumes") {
                 left.push(format!("{folder}/{name}"));
             }
         }

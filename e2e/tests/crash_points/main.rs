@@ -58,7 +58,7 @@ const NOT_WALKED: &[(&str, &str)] = &[
     ("feature.of_account_set", "no feature of accounts is built yet"),
     ("job.refused", "a job of a kind that no version makes"),
     ("job.renewed", "comes after ten seconds of a build; one statement"),
-    ("layer.copied_in", "data folders on two file systems"),
+    ("layer.moved_in", "builds whose disk has no limit; one rename"),
     ("log.empty_segment_removed", "a start after a kill at log.segment_begun, which is walked"),
     ("log.segment_retired", "comes after megabytes of lines; tests of the crate cut logs there"),
     ("log.tail_cut", "a torn tail: tests of the crate tear it"),

@@ -390,6 +390,7 @@ fn parts(
             id_ranges: 100,
             resolvers: Vec::new(),
             concurrent_builds: 2,
+            build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: paddock_core::dyno::DynoDisk::BySize,
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },

@@ -1,11 +1,11 @@
 //! What builds of an app leave for the next: `DIR/caches/APP/STACK/`.
 //!
-//! A build works on a copy that it makes itself; on success the copy takes the old one's place by a rename, so a
-//! failed or cancelled build leaves the cache as it was. Source: contract `buildpacks.md`, section 12.
+//! A build works on a copy that it makes itself, on its own disk. On success what it kept is taken off that disk and
+//! takes the old cache's place by a rename, so a failed or cancelled build leaves the cache as it was.
+//! Source: contract `buildpacks.md`, section 12.
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use paddock_core::AppId;
@@ -14,6 +14,7 @@ use paddock_core::stack::Stack;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
 use rustix::io::Errno;
 
+use super::copy::copy_tree;
 use super::disk::{open_below, remove_tree, used_bytes};
 use crate::plan::KEPT_FOLDER;
 
@@ -22,21 +23,29 @@ pub(super) fn folder(caches: &Path, app: AppId, stack: Stack) -> PathBuf {
     caches.join(app.to_string()).join(stack.as_str())
 }
 
-/// Moves what a successful build kept from its `/tmp` into the place of the cache. Keeping nothing empties it.
-pub(super) fn replace(tmp: &Path, cache: &Path) -> io::Result<()> {
-    fs::create_dir_all(cache.parent().expect("a cache lies in its app's folder"))?;
+/// Takes what a successful build kept out of its `/tmp`: afterwards it is `ready`, on the file system of the caches.
+pub(super) fn take_out(tmp: &Path, ready: &Path) -> io::Result<()> {
     // The build may have put a link anywhere on this path: none is followed.
     let (parents, name) = KEPT_FOLDER.rsplit_once('/').expect("what is kept lies in a folder");
     let parent = open_below(tmp, parents)?;
-    openat(&parent, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    durable!("build.cache_swapped", swap(&parent, name, cache))
+    let kept = openat(&parent, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    match durable!("build.cache_moved_out", renameat(&parent, name, CWD, ready)) {
+        // From a disk of its own.
+        Err(Errno::XDEV) => durable!("build.cache_copied_out", copy_tree(&kept, ready)),
+        moved => Ok(moved?),
+    }
 }
 
-/// Puts the folder `name` in the place of the cache. The old one, if there is one, comes into the build's folder and goes
-/// with it: at no moment is there none.
-fn swap(parent: &OwnedFd, name: &str, cache: &Path) -> io::Result<()> {
-    match renameat_with(parent, name, CWD, cache, RenameFlags::EXCHANGE) {
-        Err(Errno::NOENT) => Ok(renameat(parent, name, CWD, cache)?),
+/// Puts `ready` in the place of the cache; keeping nothing empties it. The old one, if there is one, comes to where `ready`
+/// was, in the build's folder, and goes with it: at no moment is there none.
+pub(super) fn replace(ready: &Path, cache: &Path) -> io::Result<()> {
+    fs::create_dir_all(cache.parent().expect("a cache lies in its app's folder"))?;
+    durable!("build.cache_swapped", swap(ready, cache))
+}
+
+fn swap(ready: &Path, cache: &Path) -> io::Result<()> {
+    match renameat_with(CWD, ready, CWD, cache, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT) => Ok(renameat(CWD, ready, CWD, cache)?),
         swapped => Ok(swapped?),
     }
 }
@@ -78,6 +87,13 @@ mod tests {
 
     use super::*;
 
+    /// As a build does it.
+    fn keep(tmp: &Path, cache: &Path) -> io::Result<()> {
+        let ready = tmp.join("ready");
+        take_out(tmp, &ready)?;
+        replace(&ready, cache)
+    }
+
     fn kept(root: &Path, content: &str) -> PathBuf {
         let tmp = root.join(content);
         fs::create_dir_all(tmp.join(KEPT_FOLDER)).unwrap();
@@ -91,7 +107,7 @@ mod tests {
         let app = AppId::from_uuid(Uuid::now_v7());
         let cache = folder(root.path(), app, Stack::Host);
         for content in ["one", "two"] {
-            replace(&kept(root.path(), content), &cache).unwrap();
+            keep(&kept(root.path(), content), &cache).unwrap();
             assert_eq!(fs::read_to_string(cache.join("file")).unwrap(), content);
         }
         purge(root.path(), app).unwrap();
@@ -106,7 +122,7 @@ mod tests {
         let mut folders = Vec::new();
         for (content, seconds) in [("old", 1_000), ("new", 2_000)] {
             let cache = folder(&caches, AppId::from_uuid(Uuid::now_v7()), Stack::Host);
-            replace(&kept(root.path(), content), &cache).unwrap();
+            keep(&kept(root.path(), content), &cache).unwrap();
             let app = fs::File::open(cache.parent().unwrap()).unwrap();
             app.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
             folders.push(cache);
@@ -121,14 +137,14 @@ mod tests {
     fn a_link_in_the_place_of_the_cache_is_not_followed() {
         let root = tempfile::tempdir().unwrap();
         let cache = folder(root.path(), AppId::from_uuid(Uuid::now_v7()), Stack::Host);
-        replace(&kept(root.path(), "good"), &cache).unwrap();
+        keep(&kept(root.path(), "good"), &cache).unwrap();
         fs::create_dir_all(root.path().join("secret/tmp")).unwrap();
         for (link, target) in [("codon", "secret"), ("codon/tmp", "secret/tmp")] {
             let tmp = tempfile::tempdir_in(root.path()).unwrap();
             let link = tmp.path().join(link);
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(root.path().join(target), link).unwrap();
-            assert!(replace(tmp.path(), &cache).is_err());
+            assert!(keep(tmp.path(), &cache).is_err());
             assert_eq!(fs::read_to_string(cache.join("file")).unwrap(), "good");
         }
         assert!(root.path().join("secret/tmp").exists());

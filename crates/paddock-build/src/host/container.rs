@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use paddock_core::{BuildId, ContainerId};
+use paddock_core::{BuildId, ContainerId, VolumeId};
 use paddock_images::mkfs_erofs_command;
-use paddock_runtime::{Access, ContainerSpec, Mount, Network, Owners, Stdio};
+use paddock_runtime::{Access, ContainerSpec, Disk, Mount, Network, Owners, Stdio};
 use uuid::Uuid;
 
 use super::workspace::Workspace;
@@ -28,6 +28,11 @@ pub(super) fn pack_id(build: BuildId) -> ContainerId {
     ContainerId::from_uuid(Uuid::from_u128(build.uuid().as_u128() ^ 1))
 }
 
+/// The disk of a build.
+pub(super) fn volume_id(build: BuildId) -> VolumeId {
+    VolumeId::from_uuid(build.uuid())
+}
+
 /// Runs the build runner with everything it may see.
 pub(super) fn build(
     config: &BuilderConfig,
@@ -39,11 +44,8 @@ pub(super) fn build(
         read_only(config.program.clone(), RUNNER),
         read_only(workspace.plan_file(), plan::PLAN_FILE),
         read_only(workspace.source_file(), plan::SOURCE_FILE),
-        writable(workspace.root.join("result"), plan::RESULT_FOLDER),
+        writable(workspace.disk.join("result"), plan::RESULT_FOLDER),
         writable(workspace.tmp(), "/tmp"),
-        writable(workspace.root.join("app"), "/app"),
-        // Or it would be written where the build's use of disk is not counted.
-        writable(workspace.root.join("var-tmp"), "/var/tmp"),
     ];
     if let Some(cache) = cache {
         mounts.push(read_only(cache.to_owned(), plan::SAVED_CACHE));
@@ -62,7 +64,7 @@ pub(super) fn build(
         network: Network::Outbound,
         // The builder stops it in time; this is for a builder that is gone.
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
-        ..base(request, "build", mounts, command)
+        ..base(request, workspace, "build", mounts, command)
     }
 }
 
@@ -87,23 +89,29 @@ pub(super) fn unpack(request: &BuildRequest, workspace: &Workspace) -> Container
     ContainerSpec {
         env: vec![("PATH".to_owned(), b"/usr/bin:/bin".to_vec())],
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
-        ..base(request, "unpack", mounts, command)
+        ..base(request, workspace, "unpack", mounts, command)
     }
 }
 
 /// Turns the finished tree into a layer, seeing nothing else. It runs when the build's processes are gone.
 pub(super) fn pack(request: &BuildRequest, workspace: &Workspace, tree: PathBuf) -> ContainerSpec {
-    let mounts = vec![read_only(tree, "/slug/app"), writable(workspace.root.join("slug"), "/out")];
+    let mounts = vec![read_only(tree, "/slug/app"), writable(workspace.disk.join("slug"), "/out")];
     ContainerSpec {
         id: pack_id(request.build),
         env: vec![("PATH".to_owned(), b"/usr/sbin:/usr/bin:/sbin:/bin".to_vec())],
         network: Network::None,
         time_limit: Some(PACK_TIME),
-        ..base(request, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
+        ..base(request, workspace, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
     }
 }
 
-fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<String>) -> ContainerSpec {
+fn base(
+    request: &BuildRequest,
+    workspace: &Workspace,
+    kind: &str,
+    mounts: Vec<Mount>,
+    command: Vec<String>,
+) -> ContainerSpec {
     let labels =
         [("kind", kind.to_owned()), ("app", request.app.to_string()), ("build", request.build.to_string())];
     ContainerSpec {
@@ -117,6 +125,8 @@ fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<Str
         env: Vec::new(),
         working_dir: "/".to_owned(),
         limits: request.limits,
+        // Whatever it writes where nothing is mounted is on the build's disk as well.
+        disk: Disk::Folder(workspace.disk.join(format!("{kind}-root"))),
         network: Network::None,
         stdio: Stdio::Output,
         time_limit: None,

@@ -72,7 +72,10 @@ pub(super) fn remove_discarded(parent: &Path) -> io::Result<()> {
 }
 
 /// Opens a folder, and nothing else.
-fn open_folder(parent: impl rustix::fd::AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+pub(super) fn open_folder(
+    parent: impl rustix::fd::AsFd,
+    name: impl rustix::path::Arg,
+) -> io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     Ok(openat(parent, name, flags, Mode::empty())?)
 }
@@ -83,7 +86,7 @@ pub(super) fn open_below(root: &Path, below: &str) -> io::Result<OwnedFd> {
 }
 
 /// The names in a folder, and whether each is a folder.
-fn entries(folder: &OwnedFd) -> io::Result<Vec<(CString, bool)>> {
+pub(super) fn entries(folder: &OwnedFd) -> io::Result<Vec<(CString, bool)>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;

@@ -5,6 +5,7 @@
 
 mod cache;
 mod container;
+mod copy;
 mod disk;
 mod run;
 mod upload;
@@ -84,6 +85,8 @@ pub struct BuildRequest {
     pub request_id: String,
     /// Limits of the build's cgroup; the CPU weight is below that of dynos.
     pub limits: Limits,
+    /// Bytes that it may write to its disk, its slug and what it keeps for the next build included; `None` for no limit.
+    pub disk_bytes: Option<u64>,
     /// The longest time for the whole build (15 minutes on Heroku).
     pub time_limit: Duration,
 }
@@ -169,7 +172,7 @@ pub enum FailureKind {
     /// The slug is too large.
     #[error("slug size")]
     TooLarge,
-    /// It used more disk than it may.
+    /// Its disk is full.
     #[error("disk")]
     OutOfDisk,
     /// It used more memory than it may.
@@ -225,7 +228,7 @@ impl Builder {
         result
     }
 
-    /// Removes what an interrupted build left: containers and folders. After a crash, for every build that was
+    /// Removes what an interrupted build left: containers, its disk and folders. After a crash, for every build that was
     /// running; succeeds when nothing is left. Files are put aside at once and deleted in the background: a release
     /// does not wait for thousands of them.
     ///
@@ -235,6 +238,9 @@ impl Builder {
         for id in [container::build_id(build), container::pack_id(build)] {
             durable!("build.container_cleared", self.runtime.remove(id).await)?;
         }
+        // Before the folder that it is found by.
+        let volume = container::volume_id(build);
+        durable!("build.disk_removed", self.runtime.remove_volume(volume).await)?;
         Ok(disk::discard(&self.config.folder, &build.to_string())?)
     }
 

@@ -29,8 +29,9 @@ use crate::plan::{BuildResult, RunnerFailure};
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a stopped build may take to be gone.
 const END_TIME: Duration = Duration::from_secs(30);
-/// How often the disk that a build uses is looked at.
-const DISK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a build's disk is looked at: one that is full ends the build, before a tool that fails for that tidies up and
+/// nobody knows why.
+const DISK_INTERVAL: Duration = Duration::from_secs(1);
 /// After how many pieces of output the runtime may forget them.
 const ACK_INTERVAL: u64 = 256;
 
@@ -89,12 +90,13 @@ impl Screen {
             FailureKind::OutOfMemory => {
                 format!("Build ran out of memory: it may use {} MB", megabytes(request.limits.memory_bytes))
             }
-            FailureKind::OutOfDisk => {
-                format!(
-                    "Build ran out of disk: it may use {} MB",
-                    megabytes(request.limits.disk_bytes.unwrap_or(u64::MAX))
-                )
-            }
+            FailureKind::OutOfDisk => format!(
+                "Build ran out of disk: it may write {} MB, its slug and its cache included.\n\n\
+                 Leave out what the build does not need (.slugignore, development dependencies),\n\
+                 clear the cache with `heroku builds:cache:purge`, or ask the operator of this\n\
+                 server for more (--build-disk).",
+                megabytes(request.disk_bytes.unwrap_or_default())
+            ),
             FailureKind::Platform => {
                 format!(
                     "The platform could not run this build. Try again, or give the operator the build's id: {}",
@@ -115,25 +117,46 @@ impl Builder {
         cancel: &CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
         check_upload(request, screen).await?;
-        let workspace = Workspace::of(&self.config, request);
         let cache = cache::folder(&self.config.caches, request.app, request.stack);
         let has_cache = cache.is_dir();
-        let (place, config, wanted) = (workspace.clone(), self.config.clone(), request.clone());
-        disk::blocking(move || place.make(&config, &wanted, has_cache))
-            .await
-            .map_err(|error| platform("could not make the folders of a build", error))?;
+        let workspace = self.make_workspace(request, has_cache).await?;
         let spec = container::build(&self.config, request, &workspace, has_cache.then_some(cache.as_path()));
-        let exit = self.watch(spec, request, &workspace, screen, cancel).await?;
+        let exit = self.watch(spec, request, screen, cancel).await?;
         let result = conclude(exit, workspace.result())?;
-        let (layer, size_bytes) = self.pack(request, &workspace, screen, cancel).await?;
-        let tmp = workspace.tmp();
-        if result.new_cache
-            && let Err(error) = disk::blocking(move || cache::replace(&tmp, &cache)).await
-        {
+        // Beside the packing: a large cache takes as long as a large slug.
+        let (packed, kept) =
+            tokio::join!(self.pack(request, &workspace, screen, cancel), keep(&workspace, result.new_cache));
+        let (layer, size_bytes) = packed?;
+        let (ready, is_new) = (workspace.kept(), result.new_cache);
+        let replaced = match kept {
+            Ok(()) if is_new => disk::blocking(move || cache::replace(&ready, &cache)).await,
+            kept => kept,
+        };
+        if let Err(error) = replaced {
             // The slug is good; the next build starts from the cache before.
             tracing::warn!(%error, build.id = %request.build, "could not keep the cache of a build");
         }
         outcome(result, layer, size_bytes)
+    }
+
+    /// Makes the folders of a build and its disk.
+    pub(super) async fn make_workspace(
+        &self,
+        request: &BuildRequest,
+        has_cache: bool,
+    ) -> Result<Workspace, BuildFailure> {
+        let failed = |error| platform("could not make the folders of a build", error);
+        let mut workspace = Workspace::of(&self.config, request);
+        let place = workspace.clone();
+        disk::blocking(move || place.make_root()).await.map_err(failed)?;
+        if let Some(limit) = request.disk_bytes {
+            let volume = container::volume_id(request.build);
+            let made = durable!("build.disk_made", self.runtime.make_volume(volume, limit).await);
+            workspace.disk = made.map_err(BuildFailure::platform)?;
+        }
+        let (place, config, wanted) = (workspace.clone(), self.config.clone(), request.clone());
+        disk::blocking(move || place.fill(&config, &wanted, has_cache)).await.map_err(failed)?;
+        Ok(workspace)
     }
 
     /// Runs a container to its end, with its output on the screen.
@@ -141,7 +164,6 @@ impl Builder {
         &self,
         spec: ContainerSpec,
         request: &BuildRequest,
-        workspace: &Workspace,
         screen: &mut Screen,
         cancel: &CancellationToken,
     ) -> Result<Exit, BuildFailure> {
@@ -155,7 +177,7 @@ impl Builder {
                 () = reading => None,
                 () = cancel.cancelled() => Some(FailureKind::Canceled),
                 () = tokio::time::sleep(request.time_limit) => Some(FailureKind::TimedOut),
-                () = over_disk(workspace, request.limits.disk_bytes.unwrap_or(u64::MAX)) => Some(FailureKind::OutOfDisk),
+                () = self.disk_fills(request) => Some(FailureKind::OutOfDisk),
             }
         };
         if let Some(kind) = stopped {
@@ -168,7 +190,28 @@ impl Builder {
         let exit = self.exit(id).await?;
         // The process namespace is gone with this, and only then is what the build wrote touched.
         durable!("build.container_removed", self.runtime.remove(id).await).map_err(BuildFailure::platform)?;
+        if exit.status != 0 && self.disk_is_full(request).await {
+            return Err(BuildFailure::of(FailureKind::OutOfDisk));
+        }
         Ok(exit)
+    }
+
+    /// Ends when the build's disk is full.
+    async fn disk_fills(&self, request: &BuildRequest) {
+        loop {
+            tokio::time::sleep(DISK_INTERVAL).await;
+            if self.disk_is_full(request).await {
+                return;
+            }
+        }
+    }
+
+    async fn disk_is_full(&self, request: &BuildRequest) -> bool {
+        let looked = self.runtime.volume_is_full(container::volume_id(request.build)).await;
+        looked.unwrap_or_else(|error| {
+            tracing::warn!(build.id = %request.build, error = &error as &dyn std::error::Error, "could not look at the disk of a build");
+            false
+        })
     }
 
     async fn read(&self, id: ContainerId, output: &mut mpsc::Receiver<Output>, screen: &mut Screen) {
@@ -213,7 +256,7 @@ impl Builder {
         let packing = async move {
             // Dropped at the end, which ends the listening.
             let mut converter = Screen::new(log);
-            self.watch(spec, request, workspace, &mut converter, cancel).await
+            self.watch(spec, request, &mut converter, cancel).await
         };
         let listening = async {
             let mut last = Bytes::new();
@@ -291,16 +334,13 @@ async fn finished_tree(workspace: &Workspace, screen: &mut Screen) -> Result<Pat
     Err(BuildFailure::of(FailureKind::Compile))
 }
 
-/// Ends when the build uses more than `limit` bytes of disk.
-async fn over_disk(workspace: &Workspace, limit: u64) {
-    loop {
-        tokio::time::sleep(DISK_INTERVAL).await;
-        let root = workspace.root.clone();
-        let used = tokio::task::spawn_blocking(move || disk::used_bytes(&root)).await;
-        if used.is_ok_and(|used| used > limit) {
-            return;
-        }
+/// Takes what a build keeps off its disk.
+async fn keep(workspace: &Workspace, is_new: bool) -> io::Result<()> {
+    if !is_new {
+        return Ok(());
     }
+    let (tmp, ready) = (workspace.tmp(), workspace.kept());
+    disk::blocking(move || cache::take_out(&tmp, &ready)).await
 }
 
 /// An uploaded archive is checked before anything unpacks it.

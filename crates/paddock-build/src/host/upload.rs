@@ -2,8 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::workspace::Workspace;
-use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, container, disk, run};
+use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, container, run};
 
 /// A slug's layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +38,11 @@ impl Builder {
         screen: &mut run::Screen,
     ) -> Result<SlugLayer, BuildFailure> {
         run::check_upload(request, screen).await?;
-        let workspace = Workspace::of(&self.config, request);
-        let (place, config, wanted) = (workspace.clone(), self.config.clone(), request.clone());
-        disk::blocking(move || place.make(&config, &wanted, false))
-            .await
-            .map_err(|error| run::platform("could not make the folders of a conversion", error))?;
+        let workspace = self.make_workspace(request, false).await?;
         let spec = container::unpack(request, &workspace);
         // Nobody cancels it: it is a matter of seconds, and of the request's time limit.
         let never = CancellationToken::new();
-        let exit = self.watch(spec, request, &workspace, screen, &never).await?;
+        let exit = self.watch(spec, request, screen, &never).await?;
         if exit.status != 0 {
             return Err(BuildFailure::of(FailureKind::Source));
         }

@@ -1,15 +1,16 @@
-//! The folders of one build on the host: `DIR/builds/BUILD/`.
+//! The folders of one build on the host: `DIR/builds/BUILD/`, and the build's disk, which has a hard limit.
 //!
 //! ```text
 //! plan.json  source      read-only in the container, readable for the build's user
-//! tmp/                   /tmp: build_XXXXXXXX (BUILD_DIR), codon/tmp/cache (CACHE_DIR), buildpacks
-//! var-tmp/               /var/tmp
-//! app/                   /app: HOME, private to the build
-//! result/                /build/result: what the runner reports
-//! slug/                  the converter's output
+//! cache/                 what it keeps for the next build, before that takes the place of the cache
+//! disk: a volume, or without a limit `disk/` here
+//!   tmp/                 /tmp: build_XXXXXXXX (BUILD_DIR), codon/tmp/cache (CACHE_DIR), buildpacks
+//!   result/              /build/result: what the runner reports
+//!   slug/                the converter's output
+//!   KIND-root/           what else a container writes: /app (HOME, private to the build), /var/tmp
 //! ```
-//! What is in `tmp`, `app` and `result` is the tenant's: it may hold links to anywhere, so it is only opened with
-//! links refused, and only once the build's processes are gone.
+//! What is on the disk is the tenant's: it may hold links to anywhere, so it is only opened with links refused, and
+//! only once the build's processes are gone.
 
 use std::fs;
 use std::io::{self, Read};
@@ -32,31 +33,40 @@ const RESULT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The folders of one build.
 #[derive(Debug, Clone)]
 pub(super) struct Workspace {
-    pub(super) root: PathBuf,
+    root: PathBuf,
+    /// The root of its disk.
+    pub(super) disk: PathBuf,
     build_name: String,
     owner: u32,
 }
 
 impl Workspace {
     pub(super) fn of(config: &BuilderConfig, request: &BuildRequest) -> Self {
+        let root = config.folder.join(request.build.to_string());
         Self {
-            root: config.folder.join(request.build.to_string()),
+            disk: root.join("disk"),
+            root,
             build_name: build_name(request.build),
             owner: request.id_base + BUILD_USER,
         }
     }
 
-    /// Makes the folders and files anew.
-    pub(super) fn make(
+    /// Makes its folder anew, with one for a disk without a limit. There is none with a limit yet: whatever a kill leaves
+    /// of that is found by this folder.
+    pub(super) fn make_root(&self) -> io::Result<()> {
+        remove_tree(&self.root)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.disk)
+    }
+
+    /// Fills it, and makes the folders on its disk.
+    pub(super) fn fill(
         &self,
         config: &BuilderConfig,
         request: &BuildRequest,
         has_cache: bool,
     ) -> io::Result<()> {
-        remove_tree(&self.root)?;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
-        for name in ["tmp", "var-tmp", "app", "result", "slug"] {
-            self.make_folder(&self.root.join(name))?;
+        for name in ["tmp", "result", "slug"] {
+            self.make_folder(&self.disk.join(name))?;
         }
         self.write(&self.plan_file(), &serde_json::to_vec(&self.plan(config, request, has_cache))?)?;
         let source = self.source_file();
@@ -116,7 +126,12 @@ impl Workspace {
     }
 
     pub(super) fn tmp(&self) -> PathBuf {
-        self.root.join("tmp")
+        self.disk.join("tmp")
+    }
+
+    /// Where what is kept for the next build waits, on the file system of the caches.
+    pub(super) fn kept(&self) -> PathBuf {
+        self.root.join("cache")
     }
 
     /// Where the tree lies for the container.
@@ -138,7 +153,7 @@ impl Workspace {
         let file = fs::OpenOptions::new()
             .read(true)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(self.root.join("result").join(plan::RESULT_NAME))?;
+            .open(self.disk.join("result").join(plan::RESULT_NAME))?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the build's result is no file"));
         }
@@ -149,7 +164,7 @@ impl Workspace {
 
     /// Where the converter writes the slug layer.
     pub(super) fn slug_file(&self) -> PathBuf {
-        self.root.join("slug").join("slug.erofs")
+        self.disk.join("slug").join("slug.erofs")
     }
 }
 

@@ -43,6 +43,7 @@ pub struct App {
     pub config_vars: ConfigVars,
     pub buildpacks: Vec<String>,
     pub time_limit: Duration,
+    pub disk_bytes: Option<u64>,
     /// The build is cancelled when it has said this.
     pub cancel_after: Option<&'static str>,
 }
@@ -60,6 +61,7 @@ impl App {
             config_vars: ConfigVars::new(),
             buildpacks: Vec::new(),
             time_limit: Duration::from_secs(300),
+            disk_bytes: Some(10 << 30),
             cancel_after: None,
         }
     }
@@ -182,13 +184,8 @@ impl BuildFarm {
             stack_version: self.host_stack.version.clone(),
             stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
             request_id: "00000000-0000-4000-8000-000000000000".into(),
-            limits: Limits {
-                memory_bytes: 2560 << 20,
-                cpu_millicores: 100_000,
-                cpu_weight: 50,
-                pids: 4096,
-                disk_bytes: Some(10 << 30),
-            },
+            limits: Limits { memory_bytes: 2560 << 20, cpu_millicores: 100_000, cpu_weight: 50, pids: 4096 },
+            disk_bytes: app.disk_bytes,
             time_limit: app.time_limit,
         };
         let build = request.build;

@@ -43,13 +43,8 @@ const RELEASING: &str = "releasing";
 const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// A build's share of the machine: less than any dyno under contention. Memory: what Node's buildpack assumes.
-pub(crate) const LIMITS: Limits = Limits {
-    memory_bytes: 2560 * 1024 * 1024,
-    cpu_millicores: 100_000,
-    cpu_weight: 50,
-    pids: 4096,
-    disk_bytes: Some(10 * 1024 * 1024 * 1024),
-};
+pub(crate) const LIMITS: Limits =
+    Limits { memory_bytes: 2560 * 1024 * 1024, cpu_millicores: 100_000, cpu_weight: 50, pids: 4096 };
 
 /// Runs a build job from wherever it is.
 pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Result<()> {
@@ -200,6 +195,7 @@ async fn request_of(
         stack_layers: vec![Layer::HostStack(control.host_stack.folder.clone())],
         request_id: build.id.to_string(),
         limits: LIMITS,
+        disk_bytes: control.config.build_disk.bytes(),
         time_limit: TIME_LIMIT,
     })
 }

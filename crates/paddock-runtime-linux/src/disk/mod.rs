@@ -5,8 +5,9 @@
 //! file system, but few machines have them switched on: decision 0011.
 //!
 //! * [`Templates`] makes one empty file system of each size, once; a new image is a sparse copy of it.
-//! * [`image::mount`] attaches an image to a loop device and mounts it. The file has no name by then, so image,
-//!   device and mount vanish with the last process that holds the mount, however that ends.
+//! * [`image::mount`] attaches an image to a loop device and mounts it. The file has no name by then, so image, device
+//!   and mount vanish with whatever holds the mount: the shim of a container, however that ends, or for a volume the
+//!   host's own mounts until it is unmounted.
 //!
 //! An image is mounted once and by the kernel that made its content: what a tenant leaves in it is never parsed
 //! again.

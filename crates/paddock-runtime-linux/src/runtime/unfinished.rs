@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use paddock_runtime::RuntimeError;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{LinuxRuntime, START_PATIENCE, blocking, folders};
+use super::start::START_PATIENCE;
+use super::{LinuxRuntime, blocking, folders};
 use crate::cgroup::wait_a_moment;
 use crate::record::Folder;
 

@@ -1,11 +1,12 @@
-//! The container's writable layer: a disk of its own with a hard limit, or a folder without any.
+//! The container's writable layer: a disk of its own with a hard limit, a folder of a volume, or one without any limit.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::disk::image;
 use crate::error::{Doing, StepError};
-use crate::record::{Folder, SpecRecord};
+use crate::record::{DiskRecord, Folder, SpecRecord};
 
 use super::rootfs;
 
@@ -22,7 +23,7 @@ pub(super) struct Disk {
 
 #[derive(Debug)]
 enum Form {
-    /// A folder of the machine's own file system.
+    /// A folder of a file system that others write to as well: nothing is told of it, and it is not ours to end.
     Folder,
     /// A file system of this container alone.
     Image {
@@ -35,14 +36,21 @@ enum Form {
 impl Disk {
     /// Makes it, empty.
     pub(super) fn make(spec: &SpecRecord, folder: &Folder) -> Result<Self, StepError> {
-        let (Some(template), Some(limit_bytes)) = (&spec.disk_template, spec.limits.disk_bytes) else {
-            let plain = folder.0.join("disk");
-            std::fs::create_dir_all(&plain).doing(|| format!("make {}", plain.display()))?;
-            return Ok(Self { mount: rootfs::plain_clone(&plain)?, form: Form::Folder });
-        };
-        let mount =
-            image::mount(template, &folder.0.join("disk.img")).doing(|| "make the disk".to_owned())?;
-        Ok(Self { mount, form: Form::Image { limit_bytes, look_at: Some(Instant::now() + LOOK) } })
+        match &spec.disk {
+            DiskRecord::Unlimited => Self::folder(&folder.0.join("disk")),
+            DiskRecord::Folder { folder } => Self::folder(folder),
+            DiskRecord::Image { template, limit_bytes } => {
+                let name = folder.0.join("disk.img");
+                let mount = image::mount(template, &name).doing(|| "make the disk".to_owned())?;
+                let look_at = Some(Instant::now() + LOOK);
+                Ok(Self { mount, form: Form::Image { limit_bytes: *limit_bytes, look_at } })
+            }
+        }
+    }
+
+    fn folder(folder: &Path) -> Result<Self, StepError> {
+        std::fs::create_dir_all(folder).doing(|| format!("make {}", folder.display()))?;
+        Ok(Self { mount: rootfs::plain_clone(folder)?, form: Form::Folder })
     }
 
     /// When [`Self::look`] wants to be called.

@@ -15,6 +15,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
+use crate::disk::image;
 use crate::error::{Doing, StepError};
 use crate::kernel;
 use crate::record::{Folder, LayerRecord, MountRecord, SpecRecord};
@@ -102,8 +103,7 @@ pub(super) fn new_mount(
 
 /// Attaches a detached mount at a path.
 pub(super) fn attach(mount: BorrowedFd<'_>, path: &Path) -> Result<(), StepError> {
-    move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .doing(|| format!("attach a mount at {}", path.display()))
+    image::attach_at(mount, path).doing(|| format!("attach a mount at {}", path.display()))
 }
 
 /// A detached clone of the mount at a path of the host.
@@ -112,7 +112,7 @@ fn clone_of(path: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, StepError> {
     open_tree(CWD, path, flags).doing(|| format!("clone the mount at {}", path.display()))
 }
 
-/// A detached clone of the mount at a folder, for a container's disk without a limit.
+/// A detached clone of the mount at a folder, for a container's disk that is no file system of its own.
 pub(super) fn plain_clone(folder: &Path) -> Result<OwnedFd, StepError> {
     let clone = clone_of(folder, OpenTreeFlags::empty())?;
     kernel::mount_setattr(clone.as_fd(), PLAIN_FILES, None, false)

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use paddock_core::ContainerId;
 use paddock_runtime::{
-    ContainerSpec, ContainerState, Exit, Layer, Limits, Network, Observed, Output, Runtime, Stdio, Stream,
+    ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Network, Observed, Output, Runtime, Stdio,
+    Stream,
 };
 use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
 use uuid::Uuid;
@@ -122,7 +123,7 @@ fn assert_nothing_left(config: &LinuxConfig) {
 
 /// A loop device with a file of this runtime behind it.
 pub fn loop_device_of(config: &LinuxConfig) -> Option<String> {
-    let folder = config.run_dir.to_str().unwrap();
+    let folder = config.run_dir.parent().unwrap().to_str().unwrap();
     let devices = std::fs::read_dir("/sys/block").unwrap().flatten();
     devices.map(|device| device.path().join("loop/backing_file")).find_map(|file| {
         let backing = std::fs::read_to_string(file).ok()?;
@@ -173,6 +174,7 @@ impl Fixture {
             ],
             working_dir: "/app".to_owned(),
             limits: limits(),
+            disk: Disk::Limited(1 << 30),
             network: Network::None,
             stdio: Stdio::Output,
             time_limit: None,
@@ -263,11 +265,5 @@ pub async fn collect(runtime: &dyn Runtime, id: ContainerId, after: u64) -> Vec<
 }
 
 pub fn limits() -> Limits {
-    Limits {
-        memory_bytes: 256 << 20,
-        cpu_millicores: 1000,
-        cpu_weight: 100,
-        pids: 64,
-        disk_bytes: Some(1 << 30),
-    }
+    Limits { memory_bytes: 256 << 20, cpu_millicores: 1000, cpu_weight: 100, pids: 64 }
 }
