@@ -1,4 +1,5 @@
 //! A server moves from SQLite to PostgreSQL, and the database restarts under it; its users notice nothing.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -26,11 +27,7 @@ fn a_server_moves_to_postgresql_and_outlives_its_restart() {
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
     cli.heroku(&["config:set", "GREETING=hello", "-a", APP]).succeeded();
     server.wait_for_dynos(APP, &["web.1"]);
-    let look = || {
-        let said = |arguments: &[&str]| cli.heroku(arguments).succeeded().stdout;
-        (said(&["releases", "--json", "-a", APP]), said(&["config", "--json", "-a", APP]))
-    };
-    let before = look();
+    let before = look(&cli);
     let process = server.answers(APP, "/").json()["started"].clone();
 
     let file = server.data().join("database-url");
@@ -52,7 +49,7 @@ fn a_server_moves_to_postgresql_and_outlives_its_restart() {
 
     server.set_arguments(&by_file);
     server.restart();
-    assert_eq!(look(), before);
+    assert_eq!(look(&cli), before);
     assert_eq!(server.answers(APP, "/").json()["started"], process, "the same process answers");
 
     postgres.stop();
@@ -68,24 +65,29 @@ fn a_server_moves_to_postgresql_and_outlives_its_restart() {
         cli.heroku(&["releases", "--json", "-a", APP]).succeeded().stdout.matches("\"version\"").count();
     assert_eq!(count.trim(), listed.to_string());
 
-    let kept = look();
+    let kept = look(&cli);
     let backup = tempfile::TempDir::with_prefix("paddock-backup-").unwrap();
     let to = backup.path().join("paddock.backup");
     server.paddockd("backup", &["--to", to.to_str().unwrap()]).succeeded();
 
+    no_secret_shows(&server);
+    drop((cli, server));
+    let restored = Server::restored(&to, &[]);
+    let cli = Cli::new(&restored);
+    assert_eq!(look(&cli), kept, "what was on PostgreSQL is all there in SQLite");
+    restored.answers(APP, "/");
+}
+
+/// The password is in no log, no argument, no note.
+fn no_secret_shows(server: &Server) {
     assert!(!server.log().contains(PASSWORD));
     let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid().unwrap())).unwrap();
     assert!(arguments.contains("database-url") && !arguments.contains(PASSWORD));
     assert!(!std::fs::read_to_string(server.data().join("db/postgres")).unwrap().contains(PASSWORD));
+}
 
-    drop((cli, server));
-    let restored = Server::restored(&to, &[]);
-    let cli = Cli::new(&restored);
+/// What the app's user sees of it.
+fn look(cli: &Cli) -> (String, String) {
     let said = |arguments: &[&str]| cli.heroku(arguments).succeeded().stdout;
-    assert_eq!(
-        (said(&["releases", "--json", "-a", APP]), said(&["config", "--json", "-a", APP])),
-        kept,
-        "what was on PostgreSQL is all there in SQLite"
-    );
-    restored.answers(APP, "/");
+    (said(&["releases", "--json", "-a", APP]), said(&["config", "--json", "-a", APP]))
 }

@@ -133,7 +133,8 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         hook_program: "/bin/true".into(),
         hook_socket: data.join("hook.sock"),
         repository_bytes_max: 1 << 30,
-        confine: Arc::new(|program| tokio::process::Command::new(program)),
+        archive_bytes_max: 1 << 30,
+        confine: Arc::new(|program, _| tokio::process::Command::new(program)),
     };
     let retention = Retention { lines_min: 1500, age_min: Duration::from_secs(60), bytes_max: 1 << 24 };
     Parts {
@@ -145,6 +146,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
             id_ranges: 100,
             resolvers: Vec::new(),
             concurrent_builds: 2,
+            build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: DynoDisk::BySize,
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
