@@ -11,6 +11,7 @@ mod commands;
 mod database;
 #[cfg(feature = "fail-points")]
 mod fail_points;
+mod id_range;
 mod instance;
 mod log_format;
 mod notify;

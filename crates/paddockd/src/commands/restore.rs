@@ -52,18 +52,21 @@ impl RestoreArgs {
             return Err(format!("{closed} may be entered by its owner alone: the server's router and git could not pass. Choose another folder, or: chmod o+x {closed}").into());
         }
         let _lock = take_lock(&paths.serve_lock())?;
+        let instance = Instance::claim(&paths.data)?;
         let restore = Restore {
             file: &self.from,
             data: &paths.data,
             master_key_file: self.master_key_file.as_deref(),
-            git_uid: Instance::of(&paths.data).git_uid(),
+            git_uid: instance.git_uid(),
         };
         let mut line = ProgressLine::new("Restoring");
         let mut tell = |progress: backup::Progress| line.tell(progress.bytes_done, progress.bytes_total);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let restored = runtime.block_on(backup::restore(restore, &mut tell));
         line.end();
-        Ok((paths.clone(), restored?))
+        let restored = restored?;
+        instance.keep_ids(&paths.data)?;
+        Ok((paths.clone(), restored))
     }
 
     fn tell(&self, paths: &Paths, restored: &Restored) -> ExitCode {

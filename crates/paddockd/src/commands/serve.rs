@@ -72,9 +72,10 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     let paths = prepare_data_dir(&args.data)?;
     let _lock = take_lock(&paths.serve_lock())?;
     wiring::check_privileges()?;
+    let instance = Instance::claim(&paths.data)?;
+    instance.keep_ids(&paths.data)?;
     // The state first: without it nothing that runs is known to be anybody's.
     let store = wiring::open_store(&args, &paths, url).await?;
-    let instance = Instance::of(&paths.data);
     let program = std::env::current_exe()?;
     let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
     let front = match Front::open(&args, &paths, &instance, &runtime).await {
