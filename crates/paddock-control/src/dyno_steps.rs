@@ -255,7 +255,7 @@ impl Control {
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner).contains(&container)
     }
 
-    /// Sends SIGTERM to every process of a container.
+    /// Sends SIGTERM to every process of a container; SIGKILL follows after the grace.
     pub(crate) async fn stop_container(&self, container: ContainerId) -> Result<()> {
         let stopped = durable!("dyno.told_to_end", self.runtime.stop(container, launch::STOP_GRACE).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
@@ -272,9 +272,8 @@ impl Control {
         Ok(())
     }
 
-    /// Takes a dyno off the routes, then sends SIGTERM; SIGKILL follows after the grace.
-    pub(crate) async fn stop_dyno_container(&self, app: &App, dyno: &Dyno, reason: StopReason) -> Result<()> {
-        let Some(container) = dyno.container_id else { return Ok(()) };
+    /// Takes a dyno off the routes and tells its log, before SIGTERM is sent.
+    pub(crate) async fn announce_stop(&self, app: &App, dyno: &Dyno, reason: StopReason) -> Result<()> {
         if dyno.desired != DesiredDynoState::Stopped {
             let mut tx = self.store.begin_observation(app.id, self.now()).await?;
             tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
@@ -295,7 +294,7 @@ impl Control {
         };
         lines.push("Stopping all processes with SIGTERM".into());
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        self.stop_container(container).await
+        Ok(())
     }
 
     /// A dyno that was to end has ended, or a crashed one makes room for its successor.

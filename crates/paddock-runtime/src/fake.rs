@@ -249,7 +249,8 @@ impl Runtime for FakeRuntime {
         if is_held {
             let _ = self.0.held.subscribe().wait_for(|held| held.word.is_none()).await;
             self.change(id, |container| {
-                (container.state, container.started_at) = (ContainerState::Running, now());
+                container.state = ContainerState::Running;
+                container.started_at = now();
             });
         }
         self.change(id, |_| {});

@@ -33,6 +33,8 @@ pub(crate) struct Errand {
     /// Of the dyno, for the log.
     pub(crate) name: String,
     pub(crate) kind: ErrandKind,
+    /// What the pass itself does once the errand has a place: rows and lines that others wait for or read in order.
+    pub(crate) announce: Option<BoxFuture<'static, Result<()>>>,
     pub(crate) work: BoxFuture<'static, Result<()>>,
 }
 
@@ -56,13 +58,29 @@ impl Errands {
         lock(&self.under_way).clone()
     }
 
-    /// Begins what has a place; the rest is dropped and must be asked for again. How many began.
-    pub(crate) fn begin(&mut self, wanted: Vec<Errand>) -> usize {
-        let (starts, ends) = wanted.into_iter().partition(|errand| errand.kind == ErrandKind::Start);
-        self.begin_kind(ErrandKind::Start, starts) + self.begin_kind(ErrandKind::End, ends)
+    /// Begins what has a place; the rest is dropped and must be asked for again. How many began, and how many could not.
+    pub(crate) async fn begin(&mut self, wanted: Vec<Errand>) -> (usize, usize) {
+        let (ends, starts) = wanted.into_iter().partition(|errand| errand.kind == ErrandKind::End);
+        // Ends first: a restart tells that the old dyno is stopped before it tells that the new one starts.
+        let mut picked = self.pick(ErrandKind::End, ends);
+        picked.extend(self.pick(ErrandKind::Start, starts));
+        let (mut begun, mut failed) = (0, 0);
+        for mut errand in picked {
+            let announced = match errand.announce.take() {
+                Some(announce) => announce.await,
+                None => Ok(()),
+            };
+            if told(&errand, announced) {
+                self.spawn(errand);
+                begun += 1;
+            } else {
+                failed += 1;
+            }
+        }
+        (begun, failed)
     }
 
-    fn begin_kind(&mut self, kind: ErrandKind, mut wanted: Vec<Errand>) -> usize {
+    fn pick(&self, kind: ErrandKind, mut wanted: Vec<Errand>) -> Vec<Errand> {
         let under_way = self.under_way();
         wanted.retain(|errand| !under_way.contains_key(&errand.container));
         // The time of its making is the first part of an id.
@@ -71,34 +89,23 @@ impl Errands {
         let busy: Vec<_> = of_kind.map(|(app, _)| *app).collect();
         let waiting: Vec<_> = wanted.iter().map(|errand| errand.app).collect();
         let picked = errands::pick(&waiting, &busy);
-        for (position, errand) in wanted.into_iter().enumerate() {
-            if picked.contains(&position) {
-                self.spawn(errand);
-            }
-        }
-        picked.len()
+        let with_place = wanted.into_iter().enumerate().filter(|(position, _)| picked.contains(position));
+        with_place.map(|(_, errand)| errand).collect()
     }
 
-    fn spawn(&mut self, errand: Errand) {
+    fn spawn(&mut self, mut errand: Errand) {
         lock(&self.under_way).insert(errand.container, (errand.app, errand.kind));
         let place = Place { under_way: self.under_way.clone(), container: errand.container };
         let wake = self.wake.clone();
         self.tasks.spawn(async move {
-            let result = errand.work.await;
+            let result = (&mut errand.work).await;
             drop(place);
-            match result {
-                Ok(()) => wake(),
-                // The app was destroyed meanwhile.
-                Err(error) if error.id == ErrorId::NotFound => wake(),
-                // Not woken: what has just failed is tried again a while later.
-                Err(error) => {
-                    let (app, name) = (errand.app, errand.name);
-                    let doing = if errand.kind == ErrandKind::Start { "start" } else { "end" };
-                    tracing::warn!(app.id = %app, dyno.name = name, error = chain(&error), "could not {doing} {name}, will be tried again");
-                    return false;
-                }
+            let succeeded = told(&errand, result);
+            // Not where it failed: what has just failed is tried again a while later.
+            if succeeded {
+                wake();
             }
-            true
+            succeeded
         });
     }
 
@@ -117,6 +124,19 @@ impl Errands {
             succeeded(result);
         }
     }
+}
+
+/// Whether an errand went well; else the operator is told. That its app was destroyed meanwhile is no failure.
+fn told(errand: &Errand, result: Result<()>) -> bool {
+    let Err(error) = result else { return true };
+    if error.id == ErrorId::NotFound {
+        return true;
+    }
+    let Errand { app, name, kind, .. } = errand;
+    let doing = if *kind == ErrandKind::Start { "start" } else { "end" };
+    let error = chain(&error);
+    tracing::warn!(app.id = %app, dyno.name = name, error, "could not {doing} {name}, will be tried again");
+    false
 }
 
 fn succeeded(result: std::result::Result<bool, tokio::task::JoinError>) -> bool {
@@ -164,6 +184,7 @@ mod tests {
             app: AppId::from_uuid(Uuid::from_u128(app)),
             name: format!("web.{container}"),
             kind: ErrandKind::Start,
+            announce: None,
             work: work.boxed(),
         }
     }
@@ -189,7 +210,7 @@ mod tests {
             let _ = done.send(());
             Ok(())
         };
-        assert_eq!(errands.begin(vec![start(1, 1, pending()), start(2, 2, other)]), 2);
+        assert_eq!(errands.begin(vec![start(1, 1, pending()), start(2, 2, other)]).await, (2, 0));
         tokio::time::timeout(PATIENCE, is_done).await.expect("the other is done").unwrap();
         tokio::time::timeout(PATIENCE, listener.heard(PATIENCE)).await.unwrap();
         assert_eq!(
@@ -197,7 +218,7 @@ mod tests {
             [id(1)],
             "not under way when it is told"
         );
-        assert_eq!(errands.begin(vec![start(1, 1, async { panic!("begun twice") })]), 0);
+        assert_eq!(errands.begin(vec![start(1, 1, async { panic!("begun twice") })]).await, (0, 0));
         assert_eq!(errands.failed(), 0);
     }
 
@@ -205,9 +226,34 @@ mod tests {
     async fn starts_that_hang_leave_the_places_of_ends() {
         let (mut errands, _) = errands();
         let hanging = (1..=4).map(|number| start(number, number, pending())).collect();
-        assert_eq!(errands.begin(hanging), 4);
-        assert_eq!(errands.begin(vec![start(5, 5, ready(Ok(())))]), 0, "it has to wait");
-        assert_eq!(errands.begin(vec![end(5, 6, ready(Ok(())))]), 1);
+        assert_eq!(errands.begin(hanging).await, (4, 0));
+        assert_eq!(errands.begin(vec![start(5, 5, ready(Ok(())))]).await, (0, 0), "it has to wait");
+        assert_eq!(errands.begin(vec![end(5, 6, ready(Ok(())))]).await, (1, 0));
+    }
+
+    #[tokio::test]
+    async fn an_end_is_announced_before_a_start_begins_and_only_with_a_place() {
+        let (mut errands, _) = errands();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let say = |word: &'static str| {
+            let said = said.clone();
+            async move {
+                said.lock().unwrap().push(word);
+                Ok(())
+            }
+        };
+        let mut stop = end(1, 1, ready(Ok(())));
+        stop.announce = Some(say("stops").boxed());
+        assert_eq!(errands.begin(vec![start(1, 2, say("starts")), stop]).await, (2, 0));
+        errands.end().await;
+        assert_eq!(*said.lock().unwrap(), ["stops", "starts"]);
+
+        let hanging = (1..=4).map(|number| end(number, number, pending())).collect();
+        errands.begin(hanging).await;
+        let mut waits = end(5, 5, ready(Ok(())));
+        waits.announce = Some(say("too early").boxed());
+        assert_eq!(errands.begin(vec![waits]).await, (0, 0));
+        assert_eq!(said.lock().unwrap().len(), 2);
     }
 
     #[tokio::test]
@@ -215,11 +261,12 @@ mod tests {
         let (mut errands, _) = errands();
         let fails = async { Err(Error::internal("play", "it fails on purpose")) };
         let gone = async { Err(Error::not_found("app")) };
-        errands.begin(vec![
+        let begun = errands.begin(vec![
             start(1, 1, fails),
             start(2, 2, gone),
             start(3, 3, async { panic!("on purpose") }),
         ]);
+        begun.await;
         let mut failed = 0;
         while failed < 2 {
             tokio::task::yield_now().await;
@@ -241,7 +288,7 @@ mod tests {
             by_work.store(true, std::sync::atomic::Ordering::SeqCst);
             Ok(())
         };
-        errands.begin(vec![start(1, 1, work)]);
+        errands.begin(vec![start(1, 1, work)]).await;
         let ((), ()) = tokio::join!(errands.end(), async move { go.send(()).unwrap() });
         assert!(done.load(std::sync::atomic::Ordering::SeqCst));
     }

