@@ -205,7 +205,7 @@ fn location(text: &str, urls: BuildpackUrls) -> Result<BuildpackLocation, Invali
     }
     let hosted = scheme == "file" || !authority.is_empty();
     let path = path.split('?').next().unwrap_or_default();
-    if !hosted || authority.starts_with('-') || path.is_empty() {
+    if !hosted || !is_authority(authority) || path.is_empty() {
         return Err(InvalidBuildpack::Shape);
     }
     let url = url.to_owned();
@@ -214,6 +214,12 @@ fn location(text: &str, urls: BuildpackUrls) -> Result<BuildpackLocation, Invali
     }
     let reference = fragment.filter(|fragment| !fragment.is_empty()).map(checked_reference).transpose()?;
     Ok(BuildpackLocation::Git { url, reference })
+}
+
+/// Whether every client finds the same host and port in it. Some read `\` as a slash, end it at a `?`, or decode `%40`.
+fn is_authority(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b':' | b'[' | b']');
+    !text.starts_with('-') && text.bytes().all(plain)
 }
 
 /// The rules of `git check-ref-format` that matter when a name becomes an argument of git.
@@ -266,6 +272,7 @@ mod tests {
         assert_eq!(parse("https://h/x/y"), git("https://h/x/y", None));
         assert_eq!(parse("https://h/x.git#v1.2/a"), git("https://h/x.git", Some("v1.2/a")));
         assert_eq!(parse("https://h/x#"), git("https://h/x", None));
+        assert_eq!(parse("https://[2001:db8::1]:8443/x"), git("https://[2001:db8::1]:8443/x", None));
     }
 
     #[test]
@@ -276,6 +283,11 @@ mod tests {
             ("--upload-pack=x", InvalidBuildpack::Shape),
             ("https://h", InvalidBuildpack::Shape),
             ("https:///x", InvalidBuildpack::Shape),
+            ("https://?.example/x", InvalidBuildpack::Shape),
+            ("https://h?x/y", InvalidBuildpack::Shape),
+            (r"https://\/u:p@h/x", InvalidBuildpack::Shape),
+            ("https://u%40h/x", InvalidBuildpack::Shape),
+            ("https://ｈ/x", InvalidBuildpack::Shape),
             ("github.com/x", InvalidBuildpack::Shape),
             ("a b/c", InvalidBuildpack::Shape),
             ("http://h/x", InvalidBuildpack::Scheme),

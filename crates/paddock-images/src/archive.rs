@@ -150,11 +150,21 @@ fn check_tar(
     check.summary(is_gzip)
 }
 
-/// What an extended header says of the entry after it.
-#[derive(Debug, Default)]
+/// What extended headers say of the entry after them.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Extension {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+    /// There was a header of pax.
+    is_pax: bool,
+}
+
+/// Names something that has no name yet: of two, one unpacker takes the first and another the last.
+fn name(place: &mut Option<Vec<u8>>, text: Vec<u8>) -> Result<(), Refused> {
+    match place.replace(text) {
+        None => Ok(()),
+        Some(_) => Err(Refused::BadExtension),
+    }
 }
 
 struct Check {
@@ -198,15 +208,26 @@ impl Check {
                 return Err(ArchiveError::TooLarge(self.limits.bytes));
             }
             match entry.header().entry_type() {
-                EntryType::GNULongName => self.next.path = Some(self.text(&mut entry)?),
-                EntryType::GNULongLink => self.next.link = Some(self.text(&mut entry)?),
+                EntryType::GNULongName => {
+                    let path = self.text(&mut entry)?;
+                    name(&mut self.next.path, path).map_err(|reason| self.refuse(reason))?;
+                }
+                EntryType::GNULongLink => {
+                    let link = self.text(&mut entry)?;
+                    name(&mut self.next.link, link).map_err(|reason| self.refuse(reason))?;
+                }
                 EntryType::XHeader => self.extended(&mut entry)?,
                 // Comments for all entries, as git writes them; its size is counted, its content never used.
                 EntryType::XGlobalHeader => self.global(&mut entry)?,
                 _ => self.entry(&entry)?,
             }
         }
-        Ok(())
+        self.nothing_is_announced()
+    }
+
+    /// No extended header waits for its entry.
+    fn nothing_is_announced(&self) -> Result<(), ArchiveError> {
+        if self.next == Extension::default() { Ok(()) } else { Err(self.refuse(Refused::BadExtension)) }
     }
 
     /// Reads on to the end of the stream: its checksum is verified there, and what an unpacker that ignores the mark
@@ -230,7 +251,7 @@ impl Check {
         if self.entries > self.limits.entries {
             return Err(ArchiveError::TooManyEntries(self.limits.entries));
         }
-        let Extension { path, link } = std::mem::take(&mut self.next);
+        let Extension { path, link, .. } = std::mem::take(&mut self.next);
         let path = path.unwrap_or_else(|| entry.header().path_bytes().into_owned());
         self.last = String::from_utf8_lossy(&path[..path.len().min(self.limits.path_bytes)]).into_owned();
         let kind = entry.header().entry_type();
@@ -322,22 +343,29 @@ impl Check {
 
     fn extended<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), ArchiveError> {
         let content = self.content(entry, 16 * 1024 + 2 * self.limits.path_bytes)?;
+        if std::mem::replace(&mut self.next.is_pax, true) {
+            return Err(self.refuse(Refused::BadExtension));
+        }
         for record in tar::PaxExtensions::new(&content) {
             let Ok(record) = record else { return Err(self.refuse(Refused::BadExtension)) };
-            match record.key_bytes() {
-                b"path" => self.next.path = Some(record.value_bytes().to_owned()),
-                b"linkpath" => self.next.link = Some(record.value_bytes().to_owned()),
+            let value = record.value_bytes().to_owned();
+            let named = match record.key_bytes() {
+                b"path" => name(&mut self.next.path, value),
+                b"linkpath" => name(&mut self.next.link, value),
                 // Only for files beyond 8 GB, and the way to make two readers see two different archives.
-                b"size" => return Err(self.refuse(Refused::BadExtension)),
-                key if key.starts_with(b"GNU.sparse") => return Err(self.refuse(Refused::UnknownKind)),
-                _ => {}
-            }
+                b"size" => Err(Refused::BadExtension),
+                key if key.starts_with(b"GNU.sparse") => Err(Refused::UnknownKind),
+                _ => Ok(()),
+            };
+            named.map_err(|reason| self.refuse(reason))?;
         }
         Ok(())
     }
 
     fn global<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), ArchiveError> {
         let content = self.content(entry, 16 * 1024)?;
+        // Between an extended header and its entry some take it for that entry.
+        self.nothing_is_announced()?;
         for record in tar::PaxExtensions::new(&content) {
             let harmless = record.is_ok_and(|record| {
                 let key = record.key_bytes();
@@ -355,8 +383,11 @@ impl Check {
         entry: &mut tar::Entry<'_, R>,
         bytes_max: usize,
     ) -> Result<Vec<u8>, ArchiveError> {
-        self.last = String::from_utf8_lossy(&entry.header().path_bytes()).into_owned();
-        if entry.size() > bytes_max as u64 {
+        let header = entry.header();
+        self.last = String::from_utf8_lossy(&header.path_bytes()).into_owned();
+        // Without the mark of a format that has extensions some take it for an entry of its own.
+        let is_extended = header.as_ustar().is_some() || header.as_gnu().is_some();
+        if !is_extended || entry.size() > bytes_max as u64 {
             return Err(self.refuse(Refused::BadExtension));
         }
         let mut content = Vec::new();

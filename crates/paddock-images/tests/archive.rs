@@ -214,6 +214,32 @@ fn strange_kinds_are_refused() {
     assert_refused(large, "././@LongLink", Refused::BadExtension);
 }
 
+/// Found by the fuzz target `archive`: what the tar crate or another unpacker refuses, or reads in another way.
+#[test]
+fn an_extended_header_says_one_thing_of_one_entry() {
+    let bad = |tar: Tar, entry: &str| assert_refused(tar, entry, Refused::BadExtension);
+    let long = |tar: Tar| tar.entry(EntryType::GNULongName, b"././@LongLink", b"", b"long");
+    let comment =
+        |tar: Tar| tar.entry(EntryType::XGlobalHeader, b"pax_global_header", b"", b"13 comment=x\n");
+    bad(Tar::default().file("a").pax("mtime", "1"), "PaxHeaders/x");
+    bad(long(Tar::default().file("a")), "././@LongLink");
+    bad(Tar::default().pax("path", "b").pax("path", "c").file("a"), "PaxHeaders/x");
+    bad(long(long(Tar::default())).file("a"), "././@LongLink");
+    bad(long(Tar::default()).pax("path", "c").file("a"), "PaxHeaders/x");
+    bad(comment(Tar::default().pax("path", "c")).file("a"), "pax_global_header");
+    let twice = Tar::default().entry(EntryType::XHeader, b"PaxHeaders/x", b"", b"10 path=b\n10 path=c\n");
+    bad(twice.file("a"), "PaxHeaders/x");
+    let mut unmarked = Tar::default().pax("path", "b").file("a");
+    unmarked.0[257..265].fill(0);
+    let mut header = Header::new_old();
+    header.as_mut_bytes().copy_from_slice(&unmarked.0[..512]);
+    header.set_cksum();
+    unmarked.0[..512].copy_from_slice(header.as_bytes());
+    bad(unmarked, "PaxHeaders/x");
+    assert!(comment(Tar::default()).pax("path", "c").file("a").check().is_ok());
+    assert!(long(Tar::default()).pax("mtime", "1").file("a").check().is_ok());
+}
+
 #[test]
 fn limits_hold() {
     let many = (0..101).fold(Tar::default(), |tar, n| tar.file(&n.to_string()));

@@ -337,8 +337,11 @@ fn parse(buffer: &[u8]) -> Option<(Record, usize)> {
     if crc32fast::hash(payload) != checksum {
         return None;
     }
+    let seq = u64::from_le_bytes(*payload.first_chunk()?);
+    // No writer of ours comes so far, and there must be a number after it.
+    i64::try_from(seq).ok()?;
     let record = Record {
-        seq: u64::from_le_bytes(*payload.first_chunk()?),
+        seq,
         at: UnixMicros(i64::from_le_bytes(*payload[8..].first_chunk()?)),
         tag: payload[16],
         flags: payload[17],
@@ -471,6 +474,19 @@ mod tests {
         assert!(hold_new(parent.path(), one).is_err(), "the name was used");
         drop(later);
         assert!(find(&parent.path().join("none")).unwrap().is_empty());
+    }
+
+    /// Found by the fuzz target `spool`.
+    #[test]
+    fn a_record_with_a_number_beyond_all_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(folder.path(), 64 * 1024).unwrap();
+        append(&mut writer, 1);
+        writer.next_seq = u64::MAX - 1;
+        append(&mut writer, 1);
+        drop(writer);
+        assert_eq!(read_all(&mut Reader::new(folder.path(), 0)), [1]);
+        assert_eq!(Writer::open(folder.path(), 64 * 1024).unwrap().next_seq(), 2);
     }
 
     #[test]
