@@ -43,21 +43,38 @@ pub(crate) const VERSION_3: &str = "application/vnd.heroku+json; version=3";
 /// How long a test waits for a state before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The machine's clock, which a test can move on.
+/// The machine's clock, which a test can move on, or hold where it is.
 #[derive(Debug, Default)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    moved_on: AtomicI64,
+    /// Microseconds; 0 while it runs.
+    held_at: AtomicI64,
+}
 
 impl TestClock {
     pub(crate) fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+        self.moved_on.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// From now on it stands still but for [`TestClock::advance`].
+    pub(crate) fn hold(&self) {
+        self.held_at.store(machine_time(), Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> UnixMicros {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        UnixMicros(i64::try_from(since.as_micros()).unwrap() + self.0.load(Ordering::SeqCst))
+        let now = match self.held_at.load(Ordering::SeqCst) {
+            0 => machine_time(),
+            held_at => held_at,
+        };
+        UnixMicros(now + self.moved_on.load(Ordering::SeqCst))
     }
+}
+
+fn machine_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_micros()).unwrap()
 }
 
 /// Whether this is the suite's program for PostgreSQL (`tests/api_postgres.rs`).
