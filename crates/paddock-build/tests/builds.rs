@@ -129,6 +129,7 @@ const FILLER: &str = "#!/bin/bash\n\
       head -c \"$(cat \"$1/each\")\" /dev/zero > \"$place/written\" || failed=yes\n\
       rm -f \"$place/written\"\n\
     done\n\
+    echo \"disks: $(stat -f -c %b \"$1\" \"$HOME\" /tmp /var/tmp /build/result | sort -u | wc -l)\"\n\
     echo \"kept: $(cat \"$2/kept\" 2>/dev/null)\"\n\
     cp \"$1/each\" \"$2/kept\"\n\
     [ -z \"$failed\" ]\n";
@@ -140,7 +141,8 @@ async fn a_build_that_fills_its_disk_ends_with_the_limit_and_the_next_is_as_if_i
         let url = farm.buildpack("filler", &[("bin/detect*", detect), ("bin/compile*", FILLER)]);
         let mut app = App::with_buildpacks(&[&url]);
         app.disk_bytes = Some(128 << 20);
-        farm.build(&app, &[("each", "1M")]).await.says("kept: \n").outcome();
+        let first = farm.build(&app, &[("each", "1M")]).await;
+        first.says("disks: 1\n").says("kept: \n").outcome();
         let filling = FILLER.replace("rm -f \"$place/written\"", "sleep 2");
         let full = farm.buildpack("full", &[("bin/detect*", detect), ("bin/compile*", &filling)]);
         app.buildpacks = vec![full];
