@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::{Outcome, run};
-use crate::server::free_port;
+use crate::server::{free_port, paddockd};
 use crate::wait::wait_until;
 
 /// Dropped, it is taken down, and nothing may be left.
@@ -28,7 +29,9 @@ impl Quickstart {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a folder and a port are taken")]
     pub fn new() -> Quickstart {
-        let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
+        killed_runs::end_killed_runs_once(&paddockd());
+        let folder = TempDir::with_prefix(killed_runs::FOLDER_PREFIX).unwrap();
+        killed_runs::claim(folder.path());
         // Routers and git run as users of their own and must be able to pass.
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
         Quickstart { folder, port: free_port() }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::database::StateIn;
 use crate::fail_points::{self, FailPoints};
 use crate::http::{Answer, Http};
+use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::run;
 use crate::wait::{wait_for, wait_until};
@@ -137,7 +138,9 @@ impl Server {
     }
 
     fn prepare(listen: Ipv4Addr, wrapper: &[&str], arguments: &[&str]) -> Server {
-        let folder = TempDir::with_prefix("paddock-e2e-").unwrap();
+        killed_runs::end_killed_runs_once(&paddockd());
+        let folder = TempDir::with_prefix(killed_runs::FOLDER_PREFIX).unwrap();
+        killed_runs::claim(folder.path());
         // Routers and git run as users of their own and must be able to pass.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         Server {
@@ -407,6 +410,15 @@ impl Server {
         let loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
         let known = |line: &str| self.announced.iter().any(|words| line.contains(words.as_str()));
         self.log().lines().filter(loud).filter(|line| !known(line)).map(str::to_owned).collect()
+    }
+
+    /// Leaves everything as a test run does that is killed; the folder that the next run finds.
+    #[must_use]
+    pub fn leave_as_killed(self) -> PathBuf {
+        killed_runs::disown(self.folder.path());
+        let folder = self.folder.path().to_owned();
+        std::mem::forget(self);
+        folder
     }
 
     fn stop_and_check(&mut self) -> Result<(), String> {
