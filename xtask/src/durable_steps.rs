@@ -38,6 +38,7 @@ const STEPS: &[&str] = &[
     "renameat_with(",
     "link.ack(",
     "runtime.ack(",
+    "runtime.hang_up(",
     "runtime.make_volume(",
     "runtime.remove(",
     "runtime.remove_volume(",

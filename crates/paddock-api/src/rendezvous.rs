@@ -13,6 +13,7 @@ use paddock_control::dyno::{DynoInput, DynoSession};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,10 +31,13 @@ const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 const END_OF_TRANSMISSION: u8 = 4;
 /// After so long that character is taken for the end, rather than for a byte of the input.
 const NOTHING_FOLLOWS: Duration = Duration::from_millis(200);
+/// How long a pipe's program may go on after a client has ended its side without that character: the client may only have
+/// said all, and wait for the answer, or be gone.
+const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
 /// How long a client may take to hang up after the end: closing first could lose what it has not read.
 const HANG_UP_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Serves rendezvous clients until `shutdown`. Sessions that run then are cut; their dynos are not.
+/// Serves rendezvous clients until `shutdown`. Sessions that run then are cut, and the next server hangs up on their dynos.
 pub async fn serve_rendezvous(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
     let sessions = TaskTracker::new();
     loop {
@@ -107,6 +111,7 @@ async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Re
     let (reader, mut writer) = stream.into_split();
     let moved = Arc::new(Notify::new());
     let mut typing = tokio::spawn(forward(reader, input, !session.has_terminal(), moved.clone()));
+    let mut left_at = None;
     let outcome = loop {
         tokio::select! {
             bytes = session.next_output() => match bytes {
@@ -117,26 +122,54 @@ async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Re
                     }
                 }
             },
-            // At a terminal the client stays until our end comes: this one is gone. Into a pipe it may have said all.
-            _ = &mut typing, if session.has_terminal() => return api.control.hang_up(session).await.map_err(io::Error::other),
+            ended = &mut typing, if left_at.is_none() => {
+                let is_half_closed = !session.has_terminal() && ended.is_ok_and(|ended| ended == Typing::BrokeOff);
+                let rest = if is_half_closed { HALF_CLOSED_MAX } else { Duration::ZERO };
+                left_at = Some(Instant::now() + rest);
+            }
+            () = left(left_at) => break Ok(()),
             // The client's bytes count as movement, too.
             () = moved.notified() => {}
             () = tokio::time::sleep(IDLE_MAX) => break Ok(()),
         }
     };
-    // All that the program said was passed on: the dyno may be forgotten.
+    // All that the program said was passed on, and the dyno may be forgotten; or nobody is there for it any more.
     drop(session);
     api.control.wakes.dynos.wake();
     // The end of our side first; then the client hangs up when it has read everything.
     let _ = writer.shutdown().await;
-    let _ = tokio::time::timeout(HANG_UP_TIME_MAX, typing).await;
+    if left_at.is_none() {
+        let _ = tokio::time::timeout(HANG_UP_TIME_MAX, typing).await;
+    }
     outcome
 }
 
-/// Copies what the client types. Its end ends the program's input.
-async fn forward(reader: impl AsyncRead + Unpin, input: DynoInput, is_pipe: bool, moved: Arc<Notify>) {
+/// Waits until a client that ended its side is taken for gone.
+async fn left(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How a client ended its side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typing {
+    /// It had said that its input is over, and stayed for the rest.
+    WasOver,
+    /// In the middle.
+    BrokeOff,
+}
+
+/// Copies what the client types, until it hangs up. Its end ends the program's input.
+async fn forward(
+    reader: impl AsyncRead + Unpin,
+    input: DynoInput,
+    is_pipe: bool,
+    moved: Arc<Notify>,
+) -> Typing {
     let mut typed = Typed { reader, is_pipe, held_end: false };
-    let mut takes_more = true;
+    let (mut takes_more, mut end) = (true, Typing::BrokeOff);
     while let Some(piece) = typed.next().await {
         moved.notify_one();
         match piece {
@@ -144,11 +177,12 @@ async fn forward(reader: impl AsyncRead + Unpin, input: DynoInput, is_pipe: bool
             Piece::Bytes(bytes) => takes_more = takes_more && input.write(bytes).await,
             Piece::End => {
                 input.end().await;
-                takes_more = false;
+                (takes_more, end) = (false, Typing::WasOver);
             }
         }
     }
     input.end().await;
+    end
 }
 
 /// What a client sends.

@@ -3,12 +3,13 @@
 //! An attached dyno starts when its client has come and is not forgotten while the client is there: a program that
 //! ends at once would otherwise be gone, with its output, before anybody could read it.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use paddock_core::DynoId;
 
-/// How many clients each dyno has. One that had some keeps its entry until it is forgotten.
+/// How many clients each dyno has that has some.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Clients(Arc<Mutex<HashMap<DynoId, usize>>>);
 
@@ -28,26 +29,23 @@ impl Clients {
 
     /// Whether a client of this dyno is there.
     pub(crate) fn has(&self, dyno: DynoId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dyno).is_some_and(|count| *count > 0)
-    }
-
-    /// Whether a client of this dyno was ever there. One that runs without was left by a server that was killed, and its
-    /// client's connection went with that.
-    pub(crate) fn has_had(&self, dyno: DynoId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&dyno)
     }
 
-    /// The dyno is gone.
-    pub(crate) fn forget(&self, dyno: DynoId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&dyno);
+    /// The dynos that have a client now.
+    pub(crate) fn present(&self) -> HashSet<DynoId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
         let mut clients = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = clients.get_mut(&self.dyno) {
-            *count -= 1;
+        if let Entry::Occupied(mut count) = clients.entry(self.dyno) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }
@@ -61,10 +59,8 @@ mod tests {
         let (clients, dyno) = (Clients::default(), DynoId::from_uuid(uuid::Uuid::now_v7()));
         let (one, other) = (clients.enter(dyno), clients.enter(dyno));
         drop(one);
-        assert!(clients.has(dyno));
+        assert!(clients.has(dyno) && clients.present().contains(&dyno));
         drop(other);
-        assert!(!clients.has(dyno) && clients.has_had(dyno));
-        clients.forget(dyno);
-        assert!(!clients.has_had(dyno));
+        assert!(!clients.has(dyno) && clients.present().is_empty());
     }
 }

@@ -248,8 +248,6 @@ impl Control {
                         attached,
                         dyno: row.name.to_string(),
                         has_terminal,
-                        id: row.id,
-                        app: row.app_id,
                         _client: client,
                     });
                 }
@@ -258,36 +256,16 @@ impl Control {
         }
         Err(Error::new(ErrorId::ServiceUnavailable, "The dyno did not start in time."))
     }
-
-    /// The client of a session is gone while its program runs: the program is asked to end. Heroku sends SIGHUP
-    /// (R16, `platform-behaviour.md`, section 2); here it is SIGTERM, and SIGKILL after the grace.
-    ///
-    /// # Errors
-    /// As the store has them.
-    pub async fn hang_up(&self, session: DynoSession) -> Result<()> {
-        let DynoSession { dyno, id, app, .. } = session;
-        let doing = failed("end a dyno whose client is gone");
-        let mut tx = self.store.begin_observation(app, self.now()).await.map_err(doing)?;
-        if tx.dyno(id).await.map_err(doing)?.is_none() {
-            return Ok(());
-        }
-        tx.set_dyno_desired(id, DesiredDynoState::Stopped).await.map_err(doing)?;
-        durable!("dyno.hung_up", tx.commit().await).map_err(doing)?;
-        self.log_dyno(app, &dyno, vec!["Client connection closed".into()]).await;
-        self.wakes.dynos.wake();
-        Ok(())
-    }
 }
 
-/// A client's connection to a one-off dyno.
+/// A client's connection to a one-off dyno. Dropped while the program runs, it is the end of the client: the dyno is hung
+/// up on.
 #[derive(Debug)]
 pub struct DynoSession {
     attached: Attached,
     dyno: String,
     has_terminal: bool,
-    id: DynoId,
-    app: AppId,
-    /// Keeps the dyno from being forgotten before its end was read.
+    /// Keeps the dyno from being forgotten before its end was read, and from being hung up on.
     _client: Option<Client>,
 }
 

@@ -339,7 +339,6 @@ impl Control {
         let mut tx = self.store.begin_observation(app.id, self.now()).await?;
         tx.delete_dyno(dyno.id).await?;
         durable!("dyno.forgotten", tx.commit().await)?;
-        self.clients.forget(dyno.id);
         if let Some(container) = dyno.container_id {
             self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
         }
@@ -386,6 +385,8 @@ pub(crate) fn new_dyno(
         updated_at: now,
         retry_at: None,
         boot_deadline_at: None,
+        hang_ups: 0,
+        hung_up_at: None,
     }
 }
 

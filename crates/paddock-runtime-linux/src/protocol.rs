@@ -23,6 +23,8 @@ pub(crate) struct Handover {
 pub(crate) enum ToShim {
     /// SIGTERM now, SIGKILL after the grace.
     Stop { grace_ms: u64 },
+    /// SIGHUP now. Shims of earlier builds do not know it.
+    HangUp,
     /// Forget output up to this number.
     Ack { seq: u64 },
     /// Send wake-ups on this connection.

@@ -13,6 +13,7 @@ use paddock_core::{ContainerId, VolumeId};
 use paddock_runtime::{
     Attached, ContainerSpec, ExecSpec, Network as Reach, Observed, Output, Runtime, RuntimeError, Stdio,
 };
+use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use crate::cgroup::Cgroups;
@@ -283,6 +284,18 @@ impl Runtime for LinuxRuntime {
                 Ok(())
             }
             other => other.map(|_| ()),
+        }
+    }
+
+    async fn hang_up(&self, id: ContainerId) -> Result<(), RuntimeError> {
+        match self.ask(id, ToShim::HangUp).await {
+            // Without a shim there is no program either.
+            Err(RuntimeError::NoSuchContainer(_)) | Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::debug!(container = %id, %error, "a shim of an earlier build: its processes are told without it");
+                self.cgroups.signal(&id.to_string(), Signal::HUP);
+                Ok(())
+            }
         }
     }
 

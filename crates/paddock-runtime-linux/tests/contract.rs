@@ -29,6 +29,10 @@ impl Bench for Linux {
                 sh(&format!("trap 'exit {status}' TERM; echo ready; while :; do sleep 1000 & wait; done"))
             }
             Act::IgnoreTerm => sh("trap '' TERM; echo ready; while :; do sleep 1000; done"),
+            Act::EndOnHangUp(status) => {
+                sh(&format!("trap 'exit {status}' HUP; echo ready; while :; do sleep 1000 & wait; done"))
+            }
+            Act::IgnoreHangUp => sh("trap '' HUP; echo ready; exec sleep 1000"),
             Act::Echo => vec!["cat".to_owned()],
             Act::Listen(port) => python(&format!(
                 "import socket, time\ns = socket.socket()\ns.bind(('0.0.0.0', {port}))\ns.listen()\ntime.sleep(1000)"

@@ -32,6 +32,10 @@ pub enum Act {
     EndOnTerm(i32),
     /// Prints `ready`; does not end on SIGTERM.
     IgnoreTerm,
+    /// Prints `ready`; on SIGHUP ends with this status.
+    EndOnHangUp(i32),
+    /// Prints `ready`; does not end on SIGHUP.
+    IgnoreHangUp,
     /// Copies its input to its output until the input ends, then ends with 0. Its standard streams are pipes.
     Echo,
     /// Listens on this port of every address.
@@ -56,6 +60,7 @@ pub async fn all(bench: &dyn Bench) {
     output_is_live(bench).await;
     a_program_may_end_itself_on_term(bench).await;
     grace_ends_and_can_be_shortened(bench).await;
+    a_program_is_hung_up_on(bench).await;
     a_time_limit_stops(bench).await;
     removing_forgets(bench).await;
     a_missing_program_is_told_and_leaves_nothing(bench).await;
@@ -327,4 +332,26 @@ pub async fn a_volume_outlives_containers(bench: &dyn Bench) {
     assert!(!folder.exists());
     runtime.remove_volume(id).await.unwrap();
     assert!(!runtime.volume_is_full(id).await.unwrap(), "one that is gone is not full");
+}
+
+/// SIGHUP reaches a program, which ends or goes on; nothing else becomes of it. What is gone is hung up on already.
+pub async fn a_program_is_hung_up_on(bench: &dyn Bench) {
+    let id = start(bench, Act::EndOnHangUp(5)).await;
+    wait_ready(bench, id).await;
+    bench.runtime().hang_up(id).await.unwrap();
+    let exit = ended(bench, id).await;
+    assert_eq!((exit.status, exit.killed_after_grace), (5, false));
+    bench.runtime().hang_up(id).await.unwrap();
+    remove(bench, id).await;
+    bench.runtime().hang_up(id).await.unwrap();
+
+    let id = start(bench, Act::IgnoreHangUp).await;
+    wait_ready(bench, id).await;
+    bench.runtime().hang_up(id).await.unwrap();
+    bench.runtime().hang_up(id).await.unwrap();
+    let seen = find(bench, id).await.unwrap();
+    assert_eq!(seen.state, ContainerState::Running);
+    bench.runtime().stop(id, Duration::from_secs(20)).await.unwrap();
+    assert!(!ended(bench, id).await.killed_after_grace, "it can still be stopped");
+    remove(bench, id).await;
 }

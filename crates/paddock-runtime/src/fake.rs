@@ -175,7 +175,9 @@ impl FakeRuntime {
                 self.exit(id, ended(0));
             }
             "fake-print-then-run" => lines.iter().for_each(|line| self.print(id, Stream::Stdout, line)),
-            "fake-end-on-term" | "fake-ignore-term" => self.print(id, Stream::Stdout, "ready"),
+            "fake-end-on-term" | "fake-ignore-term" | "fake-end-on-hang-up" | "fake-ignore-hang-up" => {
+                self.print(id, Stream::Stdout, "ready");
+            }
             "fake-listen" => {
                 let port = command.get(1).and_then(|word| word.parse().ok()).unwrap_or(0);
                 self.listen(id, vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))]);
@@ -187,13 +189,16 @@ impl FakeRuntime {
     /// Acts on SIGTERM as the command does.
     fn terminate(&self, id: ContainerId, command: &[String]) {
         match command.first().map_or("", String::as_str) {
-            "fake-end-on-term" => {
-                self.exit(id, ended(command.get(1).and_then(|word| word.parse().ok()).unwrap_or(0)));
-            }
+            "fake-end-on-term" => self.exit(id, ended(wanted_status(command))),
             "fake-ignore-term" => {}
             _ => self.exit(id, ended(143)),
         }
     }
+}
+
+/// The status that a command which ends on a signal was told to end with.
+fn wanted_status(command: &[String]) -> i32 {
+    command.get(1).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 fn ended(status: i32) -> Exit {
@@ -208,7 +213,7 @@ fn now() -> UnixMicros {
 #[async_trait]
 impl Runtime for FakeRuntime {
     /// `fake-exit N`, `fake-print LINE…`, `fake-print-then-run LINE`, `fake-end-on-term N`, `fake-ignore-term`,
-    /// `fake-echo`, `fake-listen PORT` act by themselves, `fake-missing` cannot be started; any other command runs
+    /// `fake-end-on-hang-up N`, `fake-ignore-hang-up`, `fake-echo`, `fake-listen PORT` act by themselves, `fake-missing` cannot be started; any other command runs
     /// until the test ends it.
     async fn start(&self, spec: ContainerSpec) -> Result<(), RuntimeError> {
         let (id, command) = (spec.id, spec.command.clone());
@@ -295,6 +300,16 @@ impl Runtime for FakeRuntime {
             tokio::time::sleep(grace).await;
             this.exit(id, Exit { status: 137, out_of_memory: false, killed_after_grace: true });
         });
+        Ok(())
+    }
+
+    async fn hang_up(&self, id: ContainerId) -> Result<(), RuntimeError> {
+        let Ok(command) = self.with(id, |container| container.spec.command.clone()) else { return Ok(()) };
+        match command.first().map_or("", String::as_str) {
+            "fake-end-on-hang-up" => self.exit(id, ended(wanted_status(&command))),
+            "fake-ignore-hang-up" => {}
+            _ => self.exit(id, ended(129)),
+        }
         Ok(())
     }
 

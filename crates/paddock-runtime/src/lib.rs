@@ -300,6 +300,9 @@ pub trait Runtime: Send + Sync {
     /// the end is observed. A later call with a shorter grace shortens it.
     async fn stop(&self, id: ContainerId, grace: Duration) -> Result<(), RuntimeError>;
 
+    /// Sends SIGHUP to every process, each time it is called; what they make of it is observed.
+    async fn hang_up(&self, id: ContainerId) -> Result<(), RuntimeError>;
+
     /// Kills what is left, waits for its end and forgets the container with its output, acknowledged or not.
     async fn remove(&self, id: ContainerId) -> Result<(), RuntimeError>;
 

@@ -22,6 +22,8 @@ impl Bench for Fake {
             Act::PrintThenRun(line) => words("fake-print-then-run", vec![line]),
             Act::EndOnTerm(status) => words("fake-end-on-term", vec![status.to_string()]),
             Act::IgnoreTerm => words("fake-ignore-term", vec![]),
+            Act::EndOnHangUp(status) => words("fake-end-on-hang-up", vec![status.to_string()]),
+            Act::IgnoreHangUp => words("fake-ignore-hang-up", vec![]),
             Act::Echo => words("fake-echo", vec![]),
             Act::Listen(port) => words("fake-listen", vec![port.to_string()]),
             Act::Missing => words("fake-missing", vec![]),

@@ -96,12 +96,16 @@ pub struct Dyno {
     pub retry_at: Option<UnixMicros>,
     /// By when a web dyno must listen.
     pub boot_deadline_at: Option<UnixMicros>,
+    /// How often it was hung up on since its client left, R16 included; changed by [`Tx::count_hang_up`] alone.
+    pub hang_ups: i64,
+    /// When last.
+    pub hung_up_at: Option<UnixMicros>,
 }
 
 row!(Dyno { id, app_id, name, process_type, kind, command, size, release_id, release_version, generation, state,
-        desired, crash_count, created_at, state_changed_at, updated_at }
+        desired, crash_count, created_at, state_changed_at, updated_at, hang_ups }
     optional { container_id, address, port, attach_secret_sha256, terminal_rows, terminal_columns,
-        time_to_live_seconds, exit_status, retry_at, boot_deadline_at });
+        time_to_live_seconds, exit_status, retry_at, boot_deadline_at, hung_up_at });
 
 statements! {
     BY_ID = "SELECT * FROM dynos WHERE id = $1";
@@ -124,6 +128,7 @@ statements! {
         state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at, \
         retry_at = excluded.retry_at, boot_deadline_at = excluded.boot_deadline_at";
     SET_DESIRED = "UPDATE dynos SET desired = $2, updated_at = $3 WHERE id = $1";
+    COUNT_HANG_UP = "UPDATE dynos SET hang_ups = hang_ups + 1, hung_up_at = $2, updated_at = $3 WHERE id = $1";
     ENV = "SELECT env AS sealed FROM dynos WHERE app_id = $1 AND id = $2";
     SET_ENV = "UPDATE dynos SET env = $2, updated_at = $3 WHERE id = $1";
     DELETE = "DELETE FROM dynos WHERE id = $1";
@@ -168,7 +173,7 @@ impl Store {
 impl Tx {
     /// Makes or changes a dyno's row. What a dyno is made with (app, name, kind, command, size, release, time to
     /// live, time of creation) never changes. What is wanted of it is stored when the row is made and then changed by
-    /// [`Tx::set_dyno_desired`] alone. The rest becomes as given, `updated_at` now.
+    /// [`Tx::set_dyno_desired`] alone; a row is made with no hang-ups. The rest becomes as given, `updated_at` now.
     ///
     /// # Errors
     /// The database could not be written.
@@ -221,6 +226,15 @@ impl Tx {
     pub async fn set_dyno_desired(&mut self, id: DynoId, desired: DesiredDynoState) -> Result<()> {
         let values = values![id, desired, self.now];
         self.change("dyno", id, SET_DESIRED, values).await
+    }
+
+    /// It was hung up on once more, now.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such dyno.
+    pub async fn count_hang_up(&mut self, id: DynoId) -> Result<()> {
+        let values = values![id, self.now, self.now];
+        self.change("dyno", id, COUNT_HANG_UP, values).await
     }
 
     /// Deletes a dyno's row. Whether there was one.

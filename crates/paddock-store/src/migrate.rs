@@ -44,7 +44,8 @@ const MIGRATIONS: &[Migration] = migrations! {
     3 "servers": "0003_servers.sql";
     4 "accounts and requests": "0004_accounts_and_requests.sql";
     5 "uploaded slugs": "0005_uploaded_slugs.sql";
-    6 "readers of logs": "0006_readers_of_logs.sql";
+    6 "hang-ups": "0006_hang_ups.sql";
+    7 "readers of logs": "0007_readers_of_logs.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

@@ -12,11 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use paddock_core::ContainerId;
 use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
+use paddock_core::{ContainerId, DynoId};
 use paddock_runtime::{ContainerState, Observed};
 use paddock_store::{App, DesiredDynoState, Dyno, Release};
 use tokio::task::JoinSet;
@@ -39,11 +39,14 @@ pub struct FormationReconciler {
 /// How long an attached one-off dyno waits for its client (R13 then).
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// What one pass sees of the runtime.
+/// What one pass sees of the runtime, and of the clients of one-off dynos.
 pub(crate) struct Sight {
     containers: HashMap<ContainerId, Observed>,
     /// Being started or ended by an errand of ours: what is seen of it is half done.
     under_way: HashSet<ContainerId>,
+    /// Who had a client before that. A client stays until its program's end was seen: so one that is seen running and had
+    /// none has lost it.
+    had_client: HashSet<DynoId>,
 }
 
 impl FormationReconciler {
@@ -65,10 +68,11 @@ impl Reconciler for FormationReconciler {
         // What is under way first: what ends after this wakes the next pass. Containers before rows: one that is seen
         // without a row was then surely not made in between.
         let under_way = self.errands.under_way().into_keys().collect();
+        let had_client = self.control.clients.present();
         let observed = self.control.runtime.observe().await;
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
         let containers = observed.into_iter().map(|seen| (seen.id, seen)).collect();
-        let sight = Arc::new(Sight { containers, under_way });
+        let sight = Arc::new(Sight { containers, under_way, had_client });
         let (apps, rows) = self.load().await?;
         let pending = Arc::new(self.control.store.pending_releases().await?);
         let mut wanted = self.strays(&sight, &rows);
@@ -103,7 +107,12 @@ impl Reconciler for FormationReconciler {
 fn merge(report: &mut PassReport, part: PassReport) {
     report.done += part.done;
     report.failed += part.failed;
-    report.again_in = match (report.again_in, part.again_in) {
+    look_again(report, part.again_in);
+}
+
+/// Has the next pass come in time for this as well.
+fn look_again(report: &mut PassReport, again_in: Option<Duration>) {
+    report.again_in = match (report.again_in, again_in) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
@@ -198,8 +207,15 @@ async fn pass_app(
         Err(error) => count(&mut report, Err(error)),
     }
     for dyno in dynos.iter().filter(|dyno| dyno.kind != DynoKind::Formation) {
-        let result = one_off(control, app, dyno, sight).await;
-        count(&mut report, result);
+        match one_off_seen(control, dyno, sight).await {
+            Ok(seen) => {
+                let result = one_off(control, app, dyno, &seen, sight).await;
+                count(&mut report, result);
+                let again_at = one_off::next_hang_up_at(&seen).filter(|at| *at > control.now());
+                look_again(&mut report, again_at.map(|at| at.since(control.now())));
+            }
+            Err(error) => count(&mut report, Err(error)),
+        }
     }
     (report, errands)
 }
@@ -344,16 +360,28 @@ fn errand(
     })
 }
 
-/// Looks after a one-off dyno or a release phase's dyno.
-async fn one_off(control: &Arc<Control>, app: &App, dyno: &Dyno, sight: &Sight) -> Result<Outcome> {
-    let seen = OneOffSeen {
+async fn one_off_seen(control: &Control, dyno: &Dyno, sight: &Sight) -> Result<OneOffSeen> {
+    let has_client = sight.had_client.contains(&dyno.id) || control.clients.has(dyno.id);
+    Ok(OneOffSeen {
         state: dyno.state,
         ending: dyno.desired == DesiredDynoState::Stopped,
         seen: sight.of(control, dyno).await?,
         ends_at: Some(dyno.created_at + life_of(dyno)),
-        client_is_gone: dyno.attach_secret_sha256.is_some() && !control.clients.has_had(dyno.id),
-    };
-    match one_off::plan(&seen, control.now()) {
+        client_is_gone: dyno.attach_secret_sha256.is_some() && !has_client,
+        hang_ups: u32::try_from(dyno.hang_ups).unwrap_or(u32::MAX),
+        hung_up_at: dyno.hung_up_at,
+    })
+}
+
+/// Looks after a one-off dyno or a release phase's dyno.
+async fn one_off(
+    control: &Arc<Control>,
+    app: &App,
+    dyno: &Dyno,
+    seen: &OneOffSeen,
+    sight: &Sight,
+) -> Result<Outcome> {
+    match one_off::plan(seen, control.now()) {
         None => Ok(Outcome::Nothing),
         Some(step) if dyno.attach_secret_sha256.is_some() && waits_for_client(control, dyno, step) => {
             Ok(Outcome::Nothing)
@@ -368,6 +396,8 @@ async fn one_off(control: &Arc<Control>, app: &App, dyno: &Dyno, sight: &Sight) 
         Some(one_off::Step::Launch) => Ok(start(control, app, dyno)),
         Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| Outcome::Done),
         Some(one_off::Step::Stop) => Ok(stop(control, app, dyno, StopReason::Requested)),
+        Some(one_off::Step::HangUp) => control.hang_up(app, dyno).await.map(Outcome::from),
+        Some(one_off::Step::TellDetached) => control.tell_detached(app, dyno).await.map(Outcome::from),
         Some(one_off::Step::Finish { status }) => {
             control.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
         }
@@ -380,7 +410,9 @@ fn waits_for_client(control: &Control, dyno: &Dyno, step: one_off::Step) -> bool
     match step {
         one_off::Step::Launch => !is_there && control.now() < dyno.created_at + CLIENT_TIME_MAX,
         one_off::Step::Finish { .. } => is_there && !ending,
-        one_off::Step::MarkUp | one_off::Step::Stop => false,
+        one_off::Step::MarkUp | one_off::Step::Stop | one_off::Step::HangUp | one_off::Step::TellDetached => {
+            false
+        }
     }
 }
 

@@ -1,8 +1,18 @@
 //! What to do with a one-off dyno: it runs once, is never restarted, and is forgotten when it has ended.
+//!
+//! One that was made for a client is hung up on when that is gone. A program that does not care goes on, as on Heroku: the
+//! log says so, once, and it lives until somebody stops it or its time is over.
+
+use std::time::Duration;
 
 use crate::dyno::DynoState;
 use crate::plan::formation::Seen;
 use crate::time::UnixMicros;
+
+/// Between two SIGHUPs, and before R16. Source: contract `platform-behaviour.md`, section 2.
+pub const HANG_UP_INTERVAL: Duration = Duration::from_secs(5);
+/// So many SIGHUPs without an end, and the next word is R16. Heroku names no number.
+const HANG_UPS: u32 = 3;
 
 /// A one-off dyno as the store and the runtime know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +25,12 @@ pub struct OneOffSeen {
     pub seen: Seen,
     /// When it must end (its time to live), if it must.
     pub ends_at: Option<UnixMicros>,
-    /// Whether it is for a client that attaches, and no client was connected to this server yet.
+    /// Whether it is for a client that attaches, and none is there.
     pub client_is_gone: bool,
+    /// How often it was hung up on, R16 included.
+    pub hang_ups: u32,
+    /// When last.
+    pub hung_up_at: Option<UnixMicros>,
 }
 
 /// The one thing to do next.
@@ -28,6 +42,10 @@ pub enum Step {
     MarkUp,
     /// Send SIGTERM, and SIGKILL after the grace.
     Stop,
+    /// Its client is gone: send SIGHUP.
+    HangUp,
+    /// It does not care: say so (R16), and leave it alone.
+    TellDetached,
     /// Its program ended (`None`: nobody knows how): say so and forget it.
     Finish {
         /// Exit status.
@@ -49,11 +67,22 @@ pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
         }
         (DynoState::Starting, Seen::Absent) if over => Some(Step::Finish { status: None }),
         (DynoState::Starting, Seen::Absent) => Some(Step::Launch),
-        // A client comes before its dyno is started: the connection went with a server that was killed.
-        (_, Seen::Running { .. }) if over || dyno.client_is_gone => Some(Step::Stop),
+        (_, Seen::Running { .. }) if over => Some(Step::Stop),
         (DynoState::Starting, Seen::Running { .. }) => Some(Step::MarkUp),
+        // A client comes before its dyno is started: this one has left, or went with a server that was killed.
+        (_, Seen::Running { .. }) if dyno.client_is_gone => {
+            let is_due = next_hang_up_at(dyno).is_some_and(|at| at <= now);
+            is_due.then_some(if dyno.hang_ups < HANG_UPS { Step::HangUp } else { Step::TellDetached })
+        }
         (_, Seen::Running { .. }) => None,
     }
+}
+
+/// When a running dyno whose client is gone hears of that (again); `None` when everything was said.
+#[must_use]
+pub fn next_hang_up_at(dyno: &OneOffSeen) -> Option<UnixMicros> {
+    let is_told = !dyno.client_is_gone || dyno.hang_ups > HANG_UPS;
+    (!is_told).then(|| dyno.hung_up_at.map_or(UnixMicros(0), |at| at + HANG_UP_INTERVAL))
 }
 
 #[cfg(test)]
@@ -61,7 +90,15 @@ mod tests {
     use super::*;
 
     fn dyno(state: DynoState, seen: Seen) -> OneOffSeen {
-        OneOffSeen { state, ending: false, seen, ends_at: None, client_is_gone: false }
+        OneOffSeen {
+            state,
+            ending: false,
+            seen,
+            ends_at: None,
+            client_is_gone: false,
+            hang_ups: 0,
+            hung_up_at: None,
+        }
     }
 
     #[test]
@@ -82,15 +119,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn it_ends_with_its_client() {
-        for state in [DynoState::Starting, DynoState::Up] {
-            let mut dyno = dyno(state, Seen::Running { listening: false });
-            dyno.client_is_gone = true;
-            assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Stop));
-            dyno.seen = Seen::Absent;
-            assert_ne!(plan(&dyno, UnixMicros(0)), Some(Step::Stop), "there is nothing to stop");
+    /// Every step of a dyno whose client is gone, with the second in which it comes.
+    fn steps(dyno: &mut OneOffSeen) -> Vec<(i64, Step)> {
+        let mut steps = Vec::new();
+        for second in 0..60 {
+            let now = UnixMicros(second * 1_000_000);
+            while let Some(step) = plan(dyno, now) {
+                steps.push((second, step));
+                match step {
+                    Step::MarkUp => dyno.state = DynoState::Up,
+                    Step::HangUp | Step::TellDetached => {
+                        (dyno.hang_ups, dyno.hung_up_at) = (dyno.hang_ups + 1, Some(now));
+                    }
+                    Step::Launch | Step::Stop | Step::Finish { .. } => return steps,
+                }
+            }
         }
+        steps
+    }
+
+    #[test]
+    fn a_program_that_ignores_the_end_of_its_client_is_told_thrice_and_r16_comes_once() {
+        let mut dyno = dyno(DynoState::Starting, Seen::Running { listening: false });
+        assert_eq!(steps(&mut dyno), [(0, Step::MarkUp)], "its client is there");
+        dyno.client_is_gone = true;
+        let wanted = [(0, Step::HangUp), (5, Step::HangUp), (10, Step::HangUp), (15, Step::TellDetached)];
+        assert_eq!(steps(&mut dyno), wanted);
+        assert_eq!(next_hang_up_at(&dyno), None);
+        dyno.ending = true;
+        assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Stop), "it can still be stopped");
+    }
+
+    #[test]
+    fn what_has_ended_is_not_hung_up_on() {
+        let mut dyno = dyno(DynoState::Up, Seen::Exited { status: 129 });
+        dyno.client_is_gone = true;
+        assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Finish { status: Some(129) }));
+        (dyno.state, dyno.seen) = (DynoState::Starting, Seen::Absent);
+        assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Launch));
     }
 
     #[test]

@@ -173,6 +173,10 @@ impl Connection {
                 shim.stop(Duration::from_millis(grace_ms));
                 reply(&socket, &FromShim::Done);
             }
+            ToShim::HangUp => {
+                shim.hang_up();
+                reply(&socket, &FromShim::Done);
+            }
             ToShim::Ack { seq } => {
                 let acked = shim.spooler.as_mut().map_or(Ok(()), |spooler| spooler.ack(seq));
                 reply(&socket, &acked.map_or_else(host_failed, |()| FromShim::Done));

@@ -244,6 +244,13 @@ impl<'a> Supervisor<'a> {
         self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
     }
 
+    /// SIGHUP to every process.
+    pub(super) fn hang_up(&self) {
+        if self.exit.is_none() {
+            self.container.cgroups.signal(&self.container.spec.id, Signal::HUP);
+        }
+    }
+
     /// Pid 1 has ended, and everything inside with it: keeps its status once all output is in the spool.
     fn end(&mut self) {
         let waited = rustix::process::waitpid(Some(self.init.pid), WaitOptions::NOHANG);

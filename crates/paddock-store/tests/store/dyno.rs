@@ -50,6 +50,9 @@ async fn a_dyno_is_wanted_until_it_is_not_and_stored_until_it_is_deleted() {
     tx.put_dyno(&old).await.unwrap();
     tx.set_dyno_desired(old.id, DesiredDynoState::Stopped).await.unwrap();
     tx.put_dyno(&new).await.unwrap();
+    tx.count_hang_up(new.id).await.unwrap();
+    tx.put_dyno(&new).await.unwrap();
+    tx.count_hang_up(new.id).await.unwrap();
     let nobody = DynoId::from_uuid(Uuid::now_v7());
     let gone = tx.set_dyno_desired(nobody, DesiredDynoState::Stopped).await;
     assert!(matches!(gone, Err(StoreError::Gone { .. })));
@@ -57,6 +60,8 @@ async fn a_dyno_is_wanted_until_it_is_not_and_stored_until_it_is_deleted() {
     let desired = async |id| t.store.dyno(id).await.unwrap().unwrap().desired;
     assert_eq!(desired(old.id).await, DesiredDynoState::Stopped);
     assert_eq!(desired(new.id).await, DesiredDynoState::Running);
+    let new = t.store.dyno(new.id).await.unwrap().unwrap();
+    assert_eq!((new.hang_ups, new.hung_up_at), (2, Some(NOW)), "what is put again keeps its count");
 
     let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
     assert!(tx.delete_dyno(old.id).await.unwrap());

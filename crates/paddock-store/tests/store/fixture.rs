@@ -207,5 +207,7 @@ pub(crate) fn dyno(app_id: AppId, name: &str, release: &Release) -> Dyno {
         updated_at: NOW,
         retry_at: None,
         boot_deadline_at: None,
+        hang_ups: 0,
+        hung_up_at: None,
     }
 }
