@@ -140,6 +140,11 @@ const UNNAMED: &[(&str, &str, &str)] = &[
         "in a repository that has not its name yet",
     ),
     (
+        "paddock-runtime-linux/src/runtime/start.rs",
+        "fs::remove_dir_all(&fresh.0)",
+        "what a start that was cut off left, under a name of its own",
+    ),
+    (
         "paddock-build/src/host/cache.rs",
         "match renameat_with(",
         "one of the two ways of the swap, which has a name",

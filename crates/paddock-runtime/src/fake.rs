@@ -432,5 +432,5 @@ impl Runtime for FakeRuntime {
 }
 
 fn volume(id: VolumeId) -> PathBuf {
-    std::env::temp_dir().join(format!("paddock-fake-volume-{id}"))
+    PathBuf::from(format!("/tmp/paddock-fake-volume-{id}"))
 }
