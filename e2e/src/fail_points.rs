@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -34,6 +35,7 @@ impl FailPoints {
     /// # Panics
     /// When the disk refuses.
     pub fn arm(&self, point: &str) {
+        drop(fs::remove_file(self.folder().join("died")));
         fs::write(self.folder().join("armed.new"), point).unwrap();
         fs::rename(self.folder().join("armed.new"), self.folder().join("armed")).unwrap();
     }
@@ -43,11 +45,35 @@ impl FailPoints {
         drop(fs::remove_file(self.folder().join("armed")));
     }
 
+    /// Whether a server has died at the point that was armed last.
+    #[must_use]
+    pub fn has_struck(&self) -> bool {
+        self.folder().join("died").exists()
+    }
+
+    /// The program with fail points, with any arguments; it dies at these points wherever it runs.
+    ///
+    /// # Panics
+    /// When it is not built.
+    #[must_use]
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.env("PADDOCK_FAIL_POINTS", self.folder()).args(arguments);
+        command
+    }
+
+    /// The clock of the server.
+    #[must_use]
+    pub fn clock(&self) -> ServerClock {
+        ServerClock { ahead: self.folder().join("ahead") }
+    }
+
     /// Notes from now on which points are passed.
     ///
     /// # Panics
     /// When the disk refuses.
     pub fn record(&self) {
+        drop(fs::remove_file(self.folder().join("died")));
         fs::write(self.folder().join("reached"), "").unwrap();
     }
 
@@ -90,6 +116,25 @@ impl FailPoints {
 impl Default for FailPoints {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The clock of a server with fail points, which is the machine's until a test sets it ahead.
+#[derive(Debug, Clone)]
+pub struct ServerClock {
+    ahead: PathBuf,
+}
+
+impl ServerClock {
+    /// Sets it ahead by so much more, also for a server that is not started yet. It never goes back.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn advance(&self, by: Duration) {
+        let ahead = fs::read_to_string(&self.ahead).map_or(0, |text| text.parse().unwrap());
+        let new = self.ahead.with_extension("new");
+        fs::write(&new, (ahead + by.as_secs()).to_string()).unwrap();
+        fs::rename(new, &self.ahead).unwrap();
     }
 }
 

@@ -21,7 +21,7 @@ mod transcript;
 mod wait;
 
 pub use cli::{Cli, Following};
-pub use fail_points::{FailPoints, durable_steps};
+pub use fail_points::{FailPoints, ServerClock, durable_steps};
 pub use http::{Answer, Http};
 pub use killed_runs::end_killed_runs;
 pub use leftovers::{Leftovers, instance_letters};

@@ -59,49 +59,14 @@ const UNNAMED: &[(&str, &str, &str)] = &[
         "a copy for a backup that is being written: nothing of the server's own",
     ),
     (
-        "paddock-control/src/backup/restore.rs",
-        "fs::remove_file(",
-        "what a restore that was cut off left is removed by the next one; no server runs there yet",
-    ),
-    (
-        "paddock-control/src/backup/restore.rs",
-        "fs::rename(",
-        "what a restore that was cut off left is removed by the next one; no server runs there yet",
-    ),
-    (
-        "paddock-control/src/backup/restore.rs",
-        "fs::remove_dir(staging)",
-        "what a restore that was cut off left is removed by the next one; no server runs there yet",
-    ),
-    (
-        "paddock-control/src/backup/restore.rs",
-        "fs::remove_dir_all(",
-        "what a restore that was cut off left is removed by the next one; no server runs there yet",
-    ),
-    (
         "paddock-store/src/copy.rs",
         "transaction.commit()",
         "one transaction into an empty database, compared before it ends",
     ),
     (
         "paddock-store/src/data_key.rs",
-        "self.writer().await",
-        "keys are rotated under twenty-five kills by the store's own test",
-    ),
-    (
-        "paddock-store/src/data_key.rs",
-        "transaction.commit()",
-        "keys are rotated under twenty-five kills by the store's own test",
-    ),
-    (
-        "paddock-store/src/seal.rs",
-        "fs::rename(from, to)",
-        "keys are rotated under twenty-five kills by the store's own test",
-    ),
-    (
-        "paddock-store/src/seal.rs",
-        "fs::remove_file(path)",
-        "keys are rotated under twenty-five kills by the store's own test",
+        "= self.writer().await",
+        "the connection of the statement that is named below it",
     ),
     ("paddock-store/src/snapshot.rs", "self.writer().await", "holds writes back, writes nothing itself"),
     (

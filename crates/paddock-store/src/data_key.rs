@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use paddock_core::durable;
 use sqlx::{AnyConnection, Connection as _};
 
 use crate::database::Engine;
@@ -133,7 +134,8 @@ impl Store {
             let rewrapped = STANDARD.encode(new.wrap(&old.unwrap(&wrapped)?)?);
             engine::execute(&mut transaction, KEEP_PREVIOUS, values![PREVIOUS, rewrapped]).await?;
         }
-        transaction.commit().await.map_err(|error| StoreError::Commit(error.into()))?;
+        durable!("master_key.rewrapped", transaction.commit().await)
+            .map_err(|error| StoreError::Commit(error.into()))?;
         match new_file {
             None => seal::move_master(&next, master_key_file),
             Some(_) => seal::remove_master(master_key_file),
@@ -157,7 +159,10 @@ impl Store {
                 break;
             }
         }
-        engine::execute(&mut *self.writer().await?, FORGET_PREVIOUS, values![PREVIOUS]).await?;
+        durable!(
+            "data_key.old_forgotten",
+            engine::execute(&mut *self.writer().await?, FORGET_PREVIOUS, values![PREVIOUS]).await
+        )?;
         Ok(resealed)
     }
 
@@ -195,7 +200,7 @@ impl Store {
         // Before the commit, while nobody else writes: whatever is written after it is sealed with the new key, and
         // what was sealed before still opens.
         let old = self.sealer().replace(&new);
-        transaction.commit().await.map_err(|error| {
+        durable!("data_key.replaced", transaction.commit().await).map_err(|error| {
             self.sealer().put_back(old);
             StoreError::Commit(error.into())
         })
@@ -221,7 +226,8 @@ impl Store {
                         engine::execute(&mut transaction, table.write, values![row.id, new, row.sealed])
                             .await?;
                 }
-                transaction.commit().await.map_err(|error| StoreError::Commit(error.into()))?;
+                durable!("data_key.rows_resealed", transaction.commit().await)
+                    .map_err(|error| StoreError::Commit(error.into()))?;
             }
         }
         Ok(resealed)
@@ -235,7 +241,10 @@ impl Store {
             let place = request_outcome::place(&row.request_sha256);
             let Some(new) = self.sealer().reseal(&place, &row.body)? else { continue };
             let values = values![row.request_sha256, new, row.body];
-            resealed += engine::execute(&mut writer, SET_OUTCOME, values).await?;
+            resealed += durable!(
+                "data_key.outcome_resealed",
+                engine::execute(&mut writer, SET_OUTCOME, values).await
+            )?;
         }
         Ok(resealed)
     }
@@ -252,7 +261,10 @@ impl Store {
                 let Ok(sealed) = STANDARD.decode(&row.value) else { continue };
                 let Ok(Some(new)) = self.sealer().reseal(&row.key, &sealed) else { continue };
                 let values = values![row.key, STANDARD.encode(new), row.value];
-                resealed += engine::execute(&mut writer, SET_SETTING, values).await?;
+                resealed += durable!(
+                    "data_key.setting_resealed",
+                    engine::execute(&mut writer, SET_SETTING, values).await
+                )?;
             }
         }
     }

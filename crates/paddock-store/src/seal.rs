@@ -166,13 +166,13 @@ pub(crate) fn new_data_key() -> Result<[u8; KEY_BYTES]> {
 
 /// Gives a master key that waits the place of the one before it; durable when this returns.
 pub(crate) fn move_master(from: &Path, to: &Path) -> Result<()> {
-    let moved = std::fs::rename(from, to).and_then(|()| sync_folder_of(to));
+    let moved = durable!("master_key.moved", std::fs::rename(from, to)).and_then(|()| sync_folder_of(to));
     moved.map_err(|source| StoreError::MasterKey { path: to.to_owned(), source })
 }
 
 /// Removes a master key file; removing what is gone succeeds.
 pub(crate) fn remove_master(path: &Path) -> Result<()> {
-    let removed = match std::fs::remove_file(path) {
+    let removed = match durable!("master_key.removed", std::fs::remove_file(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(()) => sync_folder_of(path),

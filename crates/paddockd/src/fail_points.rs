@@ -4,13 +4,16 @@
 //! * `armed`: one line, `NAME:before` or `NAME:after`, perhaps with `@3` for the third time. It is taken away before the
 //!   server dies, so that the next start is an ordinary one.
 //! * `reached`: while it exists, a line is added for every point that is passed.
+//! * `ahead`: by how many seconds the server's clock is ahead of the machine's, so that no test waits for a day.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use paddock_core::fail_point;
+use paddock_control::clock::{Clock, SystemClock};
+use paddock_core::{UnixMicros, fail_point};
 
 /// The folder of the test.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -40,6 +43,17 @@ fn reached(point: &'static str) {
     if name == point && is_time(armed, time) && fs::rename(folder.join("armed"), folder.join("died")).is_ok()
     {
         die();
+    }
+}
+
+/// The machine's clock, or ahead of it when the test says so.
+pub(crate) struct ServerClock;
+
+impl Clock for ServerClock {
+    fn now(&self) -> UnixMicros {
+        let ahead = FOLDER.get().and_then(|folder| fs::read_to_string(folder.join("ahead")).ok());
+        let seconds = ahead.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(0);
+        SystemClock.now() + Duration::from_secs(seconds)
     }
 }
 

@@ -75,12 +75,11 @@ pub fn main() -> ExitCode {
         Some("router") => return paddock_router::main(),
         _ => {}
     }
-    match Cli::parse().command {
-        Command::Serve(args) => {
-            #[cfg(feature = "fail-points")]
-            fail_points::arm();
-            commands::serve::run(args)
-        }
+    let command = Cli::parse().command;
+    #[cfg(feature = "fail-points")]
+    fail_points::arm();
+    match command {
+        Command::Serve(args) => commands::serve::run(args),
         Command::Env(args) => args.run(),
         Command::Account(args) => args.run(),
         Command::Stop(args) => args.run(),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use paddock_build::git::{GitConfig, Group, Repositories};
 use paddock_build::{Builder, BuilderConfig};
-use paddock_control::clock::SystemClock;
+#[cfg(not(feature = "fail-points"))]
+use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::serve::StartError;
 use crate::database;
+#[cfg(feature = "fail-points")]
+use crate::fail_points::ServerClock;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::settings::{self, ServeArgs};
@@ -177,7 +180,7 @@ pub(crate) async fn open_control(
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
         outbound: outbound(args)?,
         router: Some(link),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(ServerClock),
     })))
 }
 

@@ -1,10 +1,10 @@
 //! The clients of the walk: HTTP, plain git, and one deployed app that everything is done to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Answer, Cli, Http, Outcome, Repo, Server, run, wait_until};
+use e2e::{Answer, Cli, Http, Outcome, Repo, Server, ServerClock, run, wait_until};
 use serde_json::{Value, json};
 
 /// The app that verbs are performed on.
@@ -13,6 +13,8 @@ pub(crate) const APP: &str = "walker";
 const COLLEAGUE: &str = "colleague@example.com";
 /// Lines that the app prints in each round.
 const LINES: usize = 40;
+/// Lines that a log has at least before old ones go, and that one can ask for.
+const LINES_KEPT: usize = 1500;
 
 /// What a client was told.
 #[derive(Debug)]
@@ -54,6 +56,11 @@ pub(crate) struct Client {
     pub(crate) slug_archive: String,
     /// The folder of buildpacks that builds see.
     pub(crate) buildpacks: String,
+    /// The server's clock.
+    pub(crate) clock: ServerClock,
+    /// The server's program, for what its operator asks for.
+    program: PathBuf,
+    pub(crate) data: PathBuf,
     host: String,
     domain: &'static str,
     port: u16,
@@ -61,7 +68,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Makes the app, pushes it, and waits for its page.
-    pub(crate) fn deploy(server: &Server, buildpacks: &Path) -> Self {
+    pub(crate) fn deploy(server: &Server, clock: ServerClock, buildpacks: &Path) -> Self {
         let client = Self {
             http: server.http(),
             cli: Cli::new(server),
@@ -70,6 +77,9 @@ impl Client {
             public_key: public_key(buildpacks),
             slug_archive: slug_archive(buildpacks),
             buildpacks: buildpacks.display().to_string(),
+            clock,
+            program: server.program(&[]).get_program().into(),
+            data: server.data(),
             email: format!("admin@{}", server.domain()),
             password: std::fs::read_to_string(server.data().join("admin-password"))
                 .unwrap()
@@ -79,9 +89,7 @@ impl Client {
             domain: server.domain(),
             port: server.port(),
         };
-        let data = server.data().display().to_string();
-        let account = server.program(&["account", "create", COLLEAGUE, "--data", &data]);
-        run(account, b"", Duration::from_secs(60)).succeeded();
+        client.operator(&["account", "create", COLLEAGUE]).succeeded();
         // Quicker for git than asking the official CLI at each push.
         let netrc =
             format!("machine localhost login heroku password {}\n", server.environment()["HEROKU_API_KEY"]);
@@ -100,6 +108,18 @@ impl Client {
     /// The rows of a list.
     pub(crate) fn list(&self, path: &str) -> Vec<Value> {
         self.get(path).as_array().cloned().unwrap_or_default()
+    }
+
+    /// Runs a command of the server's operator, who is on its machine.
+    pub(crate) fn operator(&self, arguments: &[&str]) -> Outcome {
+        let mut program = Command::new(&self.program);
+        program.args(arguments).arg("--data").arg(&self.data);
+        run(program, b"", Duration::from_secs(60))
+    }
+
+    /// The id of an app.
+    pub(crate) fn id(&self, app: &str) -> String {
+        self.get(&format!("/apps/{app}"))["id"].as_str().unwrap_or_default().to_owned()
     }
 
     /// `git push` of a repository's `main` to an app.
@@ -123,6 +143,22 @@ impl Client {
         let _ = self.http.app(&self.host, "/exit");
     }
 
+    /// Has something happen that every part of the server hears of: a request, a line, another route table. It may be
+    /// away or go away; [`Self::calm`] makes good what was left half done.
+    pub(crate) fn stir(&self) {
+        let _ = self.http.app(&self.host, "/");
+        for maintenance in [true, false] {
+            let wanted = json!({ "maintenance": maintenance });
+            let _ = self.http.api_json("PATCH", &format!("/apps/{APP}"), &wanted);
+        }
+    }
+
+    /// The app is as before [`Self::stir`].
+    pub(crate) fn calm(&self) {
+        let wanted = json!({ "maintenance": false });
+        self.http.api_json("PATCH", &format!("/apps/{APP}"), &wanted).with_status(200);
+    }
+
     /// The app's page; waits for a 200.
     pub(crate) fn page(&self, app: &str) -> Value {
         self.page_at(&format!("{app}.{}", self.domain))
@@ -134,6 +170,16 @@ impl Client {
             let answer = self.http.app(host, "/");
             (answer.status == 200).then(|| answer.json())
         })
+    }
+
+    /// Sees to it that the app's log has as many lines as are kept of an old one.
+    pub(crate) fn fill_log(&self) {
+        let is_full = || self.lines(APP, "").len() >= LINES_KEPT;
+        if !is_full() {
+            let path = format!("/numbers?label=filling&count={LINES_KEPT}");
+            self.http.app(&self.host, &path).with_status(200);
+        }
+        wait_until("a long log", Duration::from_secs(30), || is_full().then_some(()));
     }
 
     /// Has the app print numbered lines.
@@ -160,7 +206,7 @@ impl Client {
 
     /// The last lines of an app's log.
     pub(crate) fn log(&self, app: &str) -> String {
-        let wanted = json!({ "lines": 1500, "tail": false });
+        let wanted = json!({ "lines": LINES_KEPT, "tail": false });
         let session =
             self.http.api_json("POST", &format!("/apps/{app}/log-sessions"), &wanted).with_status(201).json();
         let url = session["logplex_url"].as_str().unwrap_or_default();

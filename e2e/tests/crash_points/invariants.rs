@@ -136,8 +136,10 @@ fn nothing_runs_that_is_not_wanted(server: &Server, client: &Client, apps: &[&st
             (seen == wanted && links == wanted.len()).then_some(())
         });
     }));
-    let left = Leftovers::of(&instance_letters(&server.data()), &server.data());
-    assert!(found.is_ok(), "dynos {wanted:?}, containers {seen:?}, in the kernel {left:#?}");
+    if found.is_err() {
+        let left = Leftovers::of(&instance_letters(&server.data()), &server.data());
+        panic!("dynos {wanted:?}, containers {seen:?}, in the kernel {left:#?}");
+    }
 }
 
 /// `APP DYNO` of every container's folder.

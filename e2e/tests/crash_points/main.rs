@@ -2,7 +2,8 @@
 //!
 //! A verb is performed once to see which points it passes. Then, for each of them: the point is armed, the verb is
 //! performed, the server dies as by kill -9, an ordinary start follows, and every invariant of `ARCHITECTURE.md` is
-//! asserted (`invariants.rs`). One point again: `PADDOCK_CRASH_POINT='VERB NAME:before'`.
+//! asserted (`invariants.rs`). So it goes with starts (`starts.rs`), with what comes at a moment of its own (`moments.rs`)
+//! and with restores. Some of them, or one point, again: `PADDOCK_CRASH_POINT='VERB,VERB NAME:before'`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -12,6 +13,9 @@
 mod client;
 mod first_start;
 mod invariants;
+mod moments;
+mod restores;
+mod starts;
 mod verbs;
 
 use std::collections::BTreeSet;
@@ -30,44 +34,15 @@ const LATE: Duration = Duration::from_secs(5);
 /// How long no point is passed when a verb is over.
 const QUIET: Duration = Duration::from_millis(1200);
 
-/// Durable steps that no verb of a client comes to, with who looks after them.
+/// Durable steps that the walk does not come to, with who looks after them.
 const NOT_WALKED: &[(&str, &str)] = &[
-    ("account.deleted", "an account that deletes itself: the walk needs its own; one transaction"),
-    ("account.password_reset", "asked for on the machine; one transaction"),
-    ("rate_limit.written", "comes every ten seconds, and a kill forgives that much"),
-    ("favorite.made", "asked for through the proxy form alone; one transaction"),
-    ("favorite.removed", "asked for through the proxy form alone; one transaction"),
-    (
-        "ca.addresses_removed",
-        "a proxy form that is called by other names from now on: made anew at the start",
-    ),
-    ("router.dead_socket_removed", "a router that was replaced: the journeys of upgrades"),
-    ("router.put_aside", "a router that is replaced: the journeys of upgrades"),
-    ("router.put_back", "a router that is replaced: the journeys of upgrades"),
-    ("router.socket_removed", "a router that was replaced: the journeys of upgrades"),
-    ("router.taken_back", "a router that was replaced: the journeys of upgrades"),
-    ("router_lines.spool_removed", "a router that was replaced: the journeys of upgrades"),
-    ("app.forgotten", "comes a day after an app was destroyed"),
-    ("account.made", "asked for on the machine; one transaction"),
-    (
-        "build.source_removed",
-        "cleaning up after an interrupted build: the second half of every kill within a build",
-    ),
-    ("dyno.boot_ended", "comes after a minute of a dyno that does not listen"),
-    ("dyno.stopped_with_server", "paddockd stop --stop-dynos: whoever was cut off asks again"),
     ("feature.of_account_set", "no feature of accounts is built yet"),
     ("job.refused", "a job of a kind that no version makes"),
-    ("job.renewed", "comes after ten seconds of a build; one statement"),
     ("layer.moved_in", "builds whose disk has no limit; one rename"),
-    ("log.empty_segment_removed", "a start after a kill at log.segment_begun, which is walked"),
-    ("log.segment_retired", "comes after megabytes of lines; tests of the crate cut logs there"),
-    ("log.tail_cut", "a torn tail: tests of the crate tear it"),
-    ("release_output.tail_cut", "a start after a kill at release_output.written, which is walked"),
-    ("setting.kept", "one statement, the first to come wins"),
-    ("source.forgotten", "comes after the hours that a source is kept"),
-    ("source.old_file_removed", "comes after a day"),
-    ("source.part_removed", "an upload that breaks off"),
-    ("source.removed", "comes after the hours that a source is kept"),
+    (
+        "router.put_back",
+        "a router that does not start: router_link's where_the_new_one_does_not_start_the_old_one_goes_on",
+    ),
 ];
 
 #[test]
@@ -85,8 +60,10 @@ fn every_verb_survives_a_kill_at_each_of_its_points() {
             walk.server.restart();
         }
     }
-    assert!(failed.is_empty(), "these verbs do not survive every kill: {failed:?}");
-    walk.starts();
+    failed.extend(walk.moments());
+    failed.extend(walk.starts());
+    walk.restores();
+    assert!(failed.is_empty(), "these do not survive every kill: {failed:?}");
     walk.end();
 }
 
@@ -117,7 +94,7 @@ impl Walk {
         for words in ["adopt", "interrupted", "router"] {
             server.announce(words);
         }
-        let client = Client::deploy(&server, buildpacks.path());
+        let client = Client::deploy(&server, points.clock(), buildpacks.path());
         let begun = Instant::now();
         Self {
             points,
@@ -133,27 +110,28 @@ impl Walk {
 
     /// Walks a verb's points: all of them when asked, else those that no verb before has died at.
     fn verb(&mut self, verb: &mut dyn Verb) {
-        let (only_verb, only_point) = only();
-        if only_verb.as_deref().is_some_and(|only| only != verb.name()) {
-            return;
-        }
+        let Some(asked) = asked(verb.name()) else { return };
         let Performed { passed, .. } = self.perform(verb, None);
-        let every = e2e::rounds("PADDOCK_SOAK_POINTS", 0) > 0;
-        let wanted = |point: &String| match &only_point {
-            Some(only) => only == point,
-            None => every || !self.died_at.contains(point),
-        };
-        let points: Vec<_> = passed.into_iter().filter(wanted).collect();
+        let points = self.wanted(passed, &asked);
         for (number, point) in points.iter().enumerate() {
-            eprintln!(
-                "[{:4} s] {}: point {} of {}: {point}",
-                self.begun.elapsed().as_secs(),
-                verb.name(),
-                number + 1,
-                points.len()
-            );
+            self.say(verb.name(), number, points.len(), point);
             self.point(verb, point);
         }
+    }
+
+    /// Those of the points passed that are to be died at.
+    fn wanted(&self, passed: Vec<String>, asked: &Asked) -> Vec<String> {
+        let every = e2e::rounds("PADDOCK_SOAK_POINTS", 0) > 0;
+        let wanted = |point: &String| match asked {
+            Asked::Points(points) => points.contains(point),
+            Asked::All => every || !self.died_at.contains(point),
+        };
+        passed.into_iter().filter(wanted).collect()
+    }
+
+    fn say(&self, name: &str, number: usize, count: usize, point: &str) {
+        let elapsed = self.begun.elapsed().as_secs();
+        eprintln!("[{elapsed:4} s] {name}: point {} of {count}: {point}", number + 1);
     }
 
     fn point(&mut self, verb: &mut dyn Verb, point: &str) {
@@ -223,45 +201,10 @@ impl Walk {
         })
     }
 
-    /// Walks the points of a start on a full data folder: killed, the server is killed again while it comes up.
-    fn starts(&mut self) {
-        if only().0.is_some_and(|only| only != "start") {
-            return;
-        }
-        self.points.record();
-        self.server.restart();
-        invariants::hold(&self.server, &self.client);
-        let passed = self.points.recorded();
-        let every = e2e::rounds("PADDOCK_SOAK_POINTS", 0) > 0;
-        let points: Vec<_> =
-            passed.into_iter().filter(|point| every || !self.died_at.contains(point)).collect();
-        for (number, point) in points.iter().enumerate() {
-            let elapsed = self.begun.elapsed().as_secs();
-            eprintln!("[{elapsed:4} s] start: point {} of {}: {point}", number + 1, points.len());
-            let guard = Place(format!("start {point}"));
-            self.points.arm(point);
-            self.server.kill9_serve();
-            self.server.spawn_serve();
-            let deadline = Instant::now() + LATE;
-            let mut died = false;
-            while !died && Instant::now() < deadline {
-                died = self.server.has_died();
-                pause(Duration::from_millis(5));
-            }
-            self.points.disarm();
-            if died {
-                self.died_at.insert(point.clone());
-            }
-            self.server.restart();
-            invariants::hold(&self.server, &self.client);
-            drop(guard);
-        }
-    }
-
     /// Every step was died at, by a verb or at a first start, or is looked after elsewhere.
     fn end(mut self) {
         eprintln!("died at {} points in {} s", self.died_at.len(), self.begun.elapsed().as_secs());
-        if only().0.is_some() {
+        if wanted_places().is_some() {
             return;
         }
         self.died_at.extend(first_start::walk());
@@ -303,12 +246,34 @@ impl Drop for Place {
     }
 }
 
-/// `PADDOCK_CRASH_POINT`: a verb, or a verb and a point.
-fn only() -> (Option<String>, Option<String>) {
-    let Some(place) = std::env::var_os("PADDOCK_CRASH_POINT") else { return (None, None) };
-    let place = place.to_string_lossy().into_owned();
-    match place.rsplit_once(' ') {
-        Some((verb, point)) if point.contains(':') => (Some(verb.to_owned()), Some(point.to_owned())),
-        _ => (Some(place), None),
+/// What is asked for of a verb, a start or a moment.
+enum Asked {
+    /// All its points that nothing died at before.
+    All,
+    /// Some points.
+    Points(Vec<String>),
+}
+
+/// Whether something is asked for: everything, unless `PADDOCK_CRASH_POINT` has a list of names, separated by commas,
+/// each perhaps with a point.
+fn asked(name: &str) -> Option<Asked> {
+    let Some(list) = wanted_places() else { return Some(Asked::All) };
+    let mut points = Vec::new();
+    for rest in list.split(',').filter_map(|place| place.trim().strip_prefix(name)) {
+        match rest.strip_prefix(' ') {
+            None if rest.is_empty() => return Some(Asked::All),
+            Some(point) if is_point(point) => points.push(point.to_owned()),
+            _ => {}
+        }
     }
+    (!points.is_empty()).then_some(Asked::Points(points))
+}
+
+/// `NAME:before` or `NAME:after`; the rest of a longer name is none.
+fn is_point(text: &str) -> bool {
+    text.contains(':') && !text.contains(' ')
+}
+
+fn wanted_places() -> Option<String> {
+    std::env::var_os("PADDOCK_CRASH_POINT").map(|list| list.to_string_lossy().into_owned())
 }

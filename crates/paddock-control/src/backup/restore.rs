@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use paddock_build::git::lay_out;
-use paddock_core::ServerId;
+use paddock_core::{ServerId, durable};
 use paddock_images::LayerDigest;
 use paddock_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
@@ -268,7 +268,7 @@ async fn check(restore: Restore<'_>, staging: &Path, whole: &Whole) -> Result<()
     checked?;
     if restore.master_key_file.is_some() {
         // It stays where it is: the operator keeps it apart.
-        let _ = std::fs::remove_file(staging.join(MASTER_KEY));
+        let _ = durable!("restore.key_removed", std::fs::remove_file(staging.join(MASTER_KEY)));
     }
     Ok(())
 }
@@ -301,13 +301,13 @@ fn settle(data: &Path, staging: &Path) -> io::Result<()> {
     let folder = File::open(data)?;
     rustix::fs::syncfs(&folder)?;
     for name in TOP {
-        match std::fs::rename(staging.join(name), data.join(name)) {
+        match durable!("restore.moved_in", std::fs::rename(staging.join(name), data.join(name))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
     folder.sync_all()?;
-    std::fs::remove_dir(staging)?;
+    durable!("restore.ended", std::fs::remove_dir(staging))?;
     folder.sync_all()
 }
 
@@ -318,8 +318,10 @@ fn remove_leftovers(data: &Path) -> Result<(), RestoreError> {
         return Ok(());
     }
     for path in TOP.iter().map(|name| data.join(name)).chain([staging]) {
-        let removed =
-            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        let removed = durable!(
+            "restore.leftover_removed",
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
+        );
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, error)),
             _ => {}

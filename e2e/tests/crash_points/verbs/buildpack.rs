@@ -12,7 +12,7 @@ use crate::client::{Client, Told};
 
 const SOON: Duration = Duration::from_secs(60);
 /// The app that is built with it.
-const BUILT: &str = "walker-built";
+pub(crate) const BUILT: &str = "walker-built";
 
 /// What the app's file `mode` tells the buildpack to do. Many lines: output is acknowledged after 256 pieces.
 const COMPILE: &str = "#!/bin/bash
@@ -46,7 +46,8 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
     ]
 }
 
-fn set_up(client: &Client, repo: &Repo, mode: &str, number: usize) {
+/// The next push runs the buildpack in this mode.
+pub(crate) fn set_up(client: &Client, repo: &Repo, mode: &str, number: usize) {
     if client.http.api("GET", &format!("/apps/{BUILT}")).status == 404 {
         client.http.api_json("POST", "/apps", &json!({ "name": BUILT })).with_status(201);
         let url = format!("file://{}/walk.tgz", client.buildpacks);

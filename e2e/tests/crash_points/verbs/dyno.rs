@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::wait_until;
-use serde_json::json;
+use e2e::{Answer, Repo, wait_until};
+use serde_json::{Value, json};
 
 use super::Verb;
 use crate::client::{APP, Client, Told};
@@ -17,6 +17,7 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
         Box::new(Crash { before: String::new() }),
         Box::new(RunDetached),
         Box::new(RunAttached),
+        Box::new(BootTimeout { repo: Repo::of_app("journey") }),
     ]
 }
 
@@ -172,5 +173,68 @@ impl Verb for RunAttached {
             let dynos = client.list(&format!("/apps/{APP}/dynos"));
             dynos.iter().all(|dyno| dyno["type"] != "run").then_some(())
         });
+    }
+}
+
+/// A web dyno that does not listen within its minute, which the clock lets pass.
+struct BootTimeout {
+    repo: Repo,
+}
+
+/// The app that does not listen.
+const DEAF: &str = "walker-deaf";
+
+impl BootTimeout {
+    fn scale(client: &Client, quantity: u32) -> Answer {
+        let updates = json!({ "updates": [{ "type": "web", "quantity": quantity }] });
+        client.http.api_json("PATCH", &format!("/apps/{DEAF}/formation"), &updates)
+    }
+
+    /// Its dyno, while it has one and the server is there.
+    fn dyno(client: &Client) -> Option<Value> {
+        let dynos = client.http.api("GET", &format!("/apps/{DEAF}/dynos"));
+        if dynos.status == 200 { dynos.json().as_array()?.first().cloned() } else { None }
+    }
+
+    fn rest(client: &Client) {
+        Self::scale(client, 0).with_status(200);
+        wait_until("no dyno", SOON, || client.list(&format!("/apps/{DEAF}/dynos")).is_empty().then_some(()));
+    }
+}
+
+impl Verb for BootTimeout {
+    fn name(&self) -> &'static str {
+        "boot timeout"
+    }
+
+    fn prepare(&mut self, client: &Client, _: usize) {
+        if client.http.api("GET", &format!("/apps/{DEAF}")).status == 404 {
+            client.http.api_json("POST", "/apps", &json!({ "name": DEAF })).with_status(201);
+            self.repo.write("Procfile", "web: sleep 1000\n");
+            self.repo.commit("Deaf");
+            client.push(DEAF, &self.repo).succeeded();
+        }
+        Self::rest(client);
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        let scaled = Self::scale(client, 1);
+        if scaled.status != 200 {
+            return Told::by(&scaled);
+        }
+        let booting = wait_until("a dyno that boots", SOON, || {
+            Self::dyno(client).filter(|dyno| dyno["state"] == "starting")
+        });
+        client.clock.advance(Duration::from_secs(61));
+        wait_until("the end of its boot", SOON, || {
+            let dyno = Self::dyno(client)?;
+            (dyno["state"] == "crashed" || dyno["id"] != booting["id"]).then_some(())
+        });
+        Told::Yes
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        // No formation is true while its dyno does not boot.
+        Self::rest(client);
     }
 }

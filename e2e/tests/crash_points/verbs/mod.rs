@@ -1,5 +1,6 @@
 //! The verbs that are walked: each is done as a client does it, and its effect is looked at.
 
+mod account;
 mod app;
 pub(crate) mod buildpack;
 mod deploy;
@@ -35,5 +36,6 @@ pub(crate) fn all() -> Vec<Box<dyn Verb>> {
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
+    verbs.extend(account::verbs());
     verbs
 }

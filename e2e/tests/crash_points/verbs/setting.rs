@@ -1,5 +1,8 @@
 //! Verbs that are one call: the change is stored or it is not.
 
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use e2e::{Answer, wait_until};
@@ -26,6 +29,9 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
         call("request sent twice", nothing_first, make_once, is_made_once),
         call("slug packed elsewhere", nothing_first, pack_slug, nothing_more),
         call("log session", nothing_first, open_log, nothing_more),
+        call("favorite made", have_no_favorite, add_favorite, has_favorite),
+        call("favorite removed", have_favorite, remove_favorite, has_no_favorite),
+        call("upload that breaks off", nothing_first, break_off, nothing_more),
         call("authorization renamed", have_authorization, rename_authorization, is_renamed),
         call("authorization used", nothing_first, use_authorization, nothing_more),
         call("login", nothing_first, log_in, nothing_more),
@@ -312,6 +318,61 @@ fn remove_collaborator(client: &Client, _: usize) -> Answer {
 
 fn has_no_collaborator(client: &Client, _: usize) {
     assert_eq!(collaborators(client), 1);
+}
+
+/// The dashboard's links; clients know them by the proxy form, but they are the server's at any name.
+fn favorites(client: &Client) -> Vec<Value> {
+    client.list("/favorites?type=app")
+}
+
+fn have_no_favorite(client: &Client, number: usize) {
+    remove_favorite(client, number).with_status(200);
+}
+
+fn have_favorite(client: &Client, number: usize) {
+    add_favorite(client, number).with_status(201);
+}
+
+fn add_favorite(client: &Client, _: usize) -> Answer {
+    client.http.api_json("POST", "/favorites", &json!({ "resource_id": APP, "type": "app" }))
+}
+
+fn has_favorite(client: &Client, _: usize) {
+    assert_eq!(favorites(client).len(), 1);
+}
+
+/// One that a client was cut off with is there or is gone.
+fn remove_favorite(client: &Client, _: usize) -> Answer {
+    let there = client.http.api("GET", "/favorites?type=app");
+    if there.status != 200 {
+        return there;
+    }
+    match there.json()[0]["id"].as_str() {
+        Some(id) => gone(client.http.api("DELETE", &format!("/favorites/{id}"))),
+        None => there,
+    }
+}
+
+fn has_no_favorite(client: &Client, _: usize) {
+    assert_eq!(favorites(client), Vec::<Value>::new());
+}
+
+/// The archive of a source, of which the client sends half and goes. What came is removed, or is after a day.
+fn break_off(client: &Client, _: usize) -> Answer {
+    let source = client.http.api("POST", "/sources");
+    if source.status != 201 {
+        return source;
+    }
+    let url = source.json()["source_blob"]["put_url"].as_str().unwrap_or_default().to_owned();
+    let (_, path) = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap_or_default();
+    let mut stream = TcpStream::connect(("127.0.0.1", client.http.port())).unwrap();
+    let head = format!("PUT /{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nhalf");
+    stream.write_all(head.as_bytes()).unwrap();
+    wait_until("what came", Duration::from_secs(10), || {
+        let files = fs::read_dir(client.data.join("sources")).ok()?;
+        files.flatten().any(|file| file.path().extension().is_some_and(|part| part == "part")).then_some(())
+    });
+    source
 }
 
 /// A creation with a Request-Id, sent again with the same one by a client that was cut off. It is made, or the client

@@ -1,0 +1,232 @@
+//! The points of a start: killed, the server is killed again while it comes up, on whatever it finds.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use e2e::{Repo, Server, pause, wait_until};
+use serde_json::json;
+
+use crate::client::{APP, Client};
+use crate::verbs::buildpack;
+use crate::{LATE, Place, QUIET, Walk, asked, invariants};
+
+const SOON: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a start finds.
+struct Start {
+    name: &'static str,
+    /// Makes it so, and ends the server.
+    prepare: fn(&mut Server, &Client),
+    /// What is so afterwards, besides the invariants.
+    check: fn(&Client),
+}
+
+const STARTS: [Start; 7] = [
+    Start { name: "start", prepare: nothing_first, check: nothing_more },
+    Start { name: "start of another build", prepare: another_build, check: nothing_more },
+    Start { name: "start beside replaced routers", prepare: replaced_routers, check: nothing_more },
+    Start { name: "start on torn logs", prepare: torn_logs, check: nothing_more },
+    Start { name: "start after half a build", prepare: half_a_build, check: nothing_more },
+    Start { name: "start a day later", prepare: a_day_later, check: no_source_is_left },
+    Start { name: "start after half a release", prepare: half_a_release, check: release_is_told_once },
+];
+
+impl Walk {
+    /// Walks each start that is asked for; gives the names of those that failed.
+    pub(crate) fn starts(&mut self) -> Vec<&'static str> {
+        let mut failed = Vec::new();
+        for start in &STARTS {
+            if std::panic::catch_unwind(AssertUnwindSafe(|| self.start(start))).is_err() {
+                failed.push(start.name);
+                self.points.disarm();
+                self.server.restart();
+            }
+        }
+        failed
+    }
+
+    fn start(&mut self, start: &Start) {
+        let Some(asked) = asked(start.name) else { return };
+        let passed = self.come_up(start, None);
+        let points = self.wanted(passed, &asked);
+        for (number, point) in points.iter().enumerate() {
+            self.say(start.name, number, points.len(), point);
+            let place = format!("{} {point}", start.name);
+            let guard = Place(place.clone());
+            self.come_up(start, Some(point));
+            if self.points.has_struck() {
+                self.died_at.insert(point.clone());
+            } else {
+                self.missed.push(place);
+            }
+            drop(guard);
+        }
+    }
+
+    /// Starts the server on what it is to find, with a death at `point`, or noting the points that it passes; asserts
+    /// what must be so afterwards.
+    fn come_up(&mut self, start: &Start, point: Option<&str>) -> Vec<String> {
+        (start.prepare)(&mut self.server, &self.client);
+        match point {
+            Some(point) => self.points.arm(point),
+            None => self.points.record(),
+        }
+        self.server.spawn_serve();
+        let passed = self.stirred(point.is_none());
+        self.server.wait_ready();
+        self.client.calm();
+        invariants::no_work_is_left(&self.client);
+        invariants::hold(&self.server, &self.client);
+        (start.check)(&self.client);
+        passed
+    }
+
+    /// Waits for the death of a server that comes up, or until it has come to rest; the points that it passed, where
+    /// they are noted.
+    fn stirred(&mut self, is_noted: bool) -> Vec<String> {
+        let (server, points, client) = (&mut self.server, &self.points, &self.client);
+        std::thread::scope(|scope| {
+            let stirring = scope.spawn(|| client.stir());
+            let (mut stirred, mut died) = (None, false);
+            while !died
+                && stirred.is_none_or(|at: Instant| at.elapsed() < LATE && !points.is_quiet_for(QUIET))
+            {
+                died = server.has_died();
+                if stirred.is_none() && stirring.is_finished() {
+                    stirred = Some(Instant::now());
+                }
+                pause(Duration::from_millis(5));
+            }
+            points.disarm();
+            // What follows is the test's own doing.
+            let passed = if is_noted { points.recorded() } else { Vec::new() };
+            if died || server.has_died() {
+                server.spawn_serve();
+            }
+            passed
+        })
+    }
+}
+
+fn nothing_first(server: &mut Server, _: &Client) {
+    server.kill9_serve();
+}
+
+fn nothing_more(_: &Client) {}
+
+/// The router of the build before is replaced.
+fn another_build(server: &mut Server, _: &Client) {
+    server.upgrade_program();
+    server.kill9_serve();
+}
+
+/// As a server leaves it that is killed in the middle of a replacement, and one whose replaced router ended meanwhile.
+fn replaced_routers(server: &mut Server, _: &Client) {
+    server.kill9_serve();
+    let run = server.data().join("run");
+    fs::rename(run.join("router.sock"), run.join("router-1.sock")).unwrap();
+    drop(UnixListener::bind(run.join("router-2.sock")).unwrap());
+}
+
+/// A segment that ends in the middle of a record, one in which nothing was written yet, and one that is past its time.
+fn torn_logs(server: &mut Server, client: &Client) {
+    client.fill_log();
+    let folder = server.data().join("logs").join(client.id(APP));
+    server.kill9_serve();
+    let newest = segments(&folder).into_iter().max().unwrap();
+    let mut torn = OpenOptions::new().append(true).open(segment(&folder, newest)).unwrap();
+    torn.write_all(b"torn").unwrap();
+    File::create(segment(&folder, newest + 1_000_000)).unwrap();
+    let old = File::create(segment(&folder, 0)).unwrap();
+    old.set_modified(SystemTime::now() - 30 * DAY).unwrap();
+}
+
+fn segment(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("{first:020}.seg"))
+}
+
+/// The first numbers of the segments in an app's folder of logs.
+fn segments(folder: &Path) -> Vec<u64> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter_map(|name| name.to_str()?.strip_suffix(".seg")?.parse().ok()).collect()
+}
+
+/// A build is interrupted while it compiles.
+fn half_a_build(server: &mut Server, client: &Client) {
+    let repo = Repo::of_app("journey");
+    buildpack::set_up(client, &repo, "wait", 0);
+    let builds = server.data().join("builds");
+    std::thread::scope(|scope| {
+        scope.spawn(|| client.push(buildpack::BUILT, &repo));
+        wait_until("a build", SOON, || {
+            fs::read_dir(&builds).is_ok_and(|mut all| all.next().is_some()).then_some(())
+        });
+        server.kill9_serve();
+    });
+}
+
+/// The app of [`half_a_release`].
+const RELEASED: &str = "walker-half-released";
+const RELEASE: &str = "web: python3 web.py\nrelease: echo begun; sleep 2; echo ended\n";
+
+/// A release phase is left alone after its first line, of which more was written than noted.
+fn half_a_release(server: &mut Server, client: &Client) {
+    let app = format!("/apps/{RELEASED}");
+    if client.http.api("GET", &app).status == 404 {
+        client.http.api_json("POST", "/apps", &json!({ "name": RELEASED })).with_status(201);
+    }
+    let repo = Repo::of_app("journey");
+    let releases = format!("{app}/releases");
+    repo.write("Procfile", RELEASE);
+    repo.write("version.txt", &format!("after {} releases\n", client.list(&releases).len()));
+    repo.commit("Next");
+    let outputs = server.data().join("outputs");
+    std::thread::scope(|scope| {
+        scope.spawn(|| client.push(RELEASED, &repo));
+        let text = wait_until("the first line of a release phase", SOON, || {
+            let newest = client.list(&releases).pop()?;
+            let text = outputs.join(format!("{}.txt", newest["id"].as_str()?));
+            (newest["status"] == "pending"
+                && fs::read_to_string(&text).is_ok_and(|said| said.contains("begun\n")))
+            .then_some(text)
+        });
+        server.kill9_serve();
+        OpenOptions::new().append(true).open(text).unwrap().write_all(b"torn").unwrap();
+    });
+}
+
+fn release_is_told_once(client: &Client) {
+    for release in client.list(&format!("/apps/{RELEASED}/releases")) {
+        if let Some(url) = release["output_stream_url"].as_str() {
+            let said = client.http.request("GET", url, &[], None).with_status(200).body;
+            let mut lines: Vec<_> = said.lines().collect();
+            lines.retain(|line| ["begun", "ended"].contains(line) || line.contains("torn"));
+            let once = ["begun", "ended"];
+            assert_eq!(lines, once, "invariant: each line of a release phase arrives once and in order");
+        }
+    }
+}
+
+/// A source, and files of others, are past their time; an app was destroyed the day before.
+fn a_day_later(server: &mut Server, client: &Client) {
+    let source = client.http.api("POST", "/sources").with_status(201).json();
+    let url = source["source_blob"]["put_url"].as_str().unwrap_or_default();
+    client.http.upload(url, &client.slug_archive).with_status(200);
+    let old = File::create(server.data().join("sources/broken-off.part")).unwrap();
+    old.set_modified(SystemTime::now() - 2 * DAY).unwrap();
+    client.http.api_json("POST", "/apps", &json!({ "name": "forgotten" })).with_status(201);
+    client.http.api("DELETE", "/apps/forgotten").with_status(200);
+    server.kill9_serve();
+    client.clock.advance(DAY + Duration::from_secs(60 * 60));
+}
+
+fn no_source_is_left(client: &Client) {
+    wait_until("invariant: nothing is kept of what is gone (sources)", SOON, || {
+        fs::read_dir(client.data.join("sources")).is_ok_and(|mut files| files.next().is_none()).then_some(())
+    });
+}
