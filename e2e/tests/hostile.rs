@@ -240,7 +240,10 @@ fn a_build_that_fills_its_disk_takes_no_more_and_is_told_the_limit() {
     repo.write("here", "again");
     repo.commit("Less");
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
-    assert!(server.answers(APP, "/here").body.contains("again"));
+    // The old dyno answers until the new one is up.
+    e2e::wait_until("the next deploy", Duration::from_secs(60), || {
+        server.get(APP, "/here").body.contains("again").then_some(())
+    });
 }
 
 #[test]
