@@ -79,7 +79,8 @@ impl Walk {
     }
 }
 
-/// A stop counts as a crash of each dyno, and after several in a row there are longer waits: a restart forgets them.
+/// A stop that is cut off leaves dynos that have exited, which the next start takes for crashed: after several in a row there
+/// are longer waits. A restart forgets them.
 fn fresh_dynos(server: &Server, client: &Client) {
     for app in client.list("/apps") {
         let name = app["name"].as_str().unwrap_or_default();

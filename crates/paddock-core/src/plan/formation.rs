@@ -157,9 +157,12 @@ fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMic
         (DynoState::Starting | DynoState::Up, Seen::Exited { status }) => {
             Some(Step::Crash { dyno: dyno.id, status: Some(status) })
         }
-        (DynoState::Starting | DynoState::Up, Seen::Unknown) | (DynoState::Up, Seen::Absent) => {
+        (DynoState::Starting | DynoState::Up, Seen::Unknown) => {
             Some(Step::Crash { dyno: dyno.id, status: None })
         }
+        // Nothing is left of it, as after the machine was started anew or all was ended with the server: no crash of the app,
+        // and its successor waits for nothing.
+        (DynoState::Up, Seen::Absent) => Some(Step::Forget(dyno.id)),
         (DynoState::Starting, Seen::Running { listening }) => {
             if listening || !dyno.name.process_type.is_web() {
                 Some(Step::MarkUp(dyno.id))
@@ -335,6 +338,19 @@ mod tests {
         world.dynos[0].seen = Seen::Running { listening: false };
         world.settle(&desired(1, 0));
         assert!(world.names().is_empty());
+    }
+
+    #[test]
+    fn after_a_start_of_the_machine_all_begin_anew_and_none_has_crashed() {
+        let mut world = World::new();
+        world.settle(&desired(1, 2));
+        let before: Vec<_> = world.dynos.iter().map(|dyno| dyno.id).collect();
+        for dyno in &mut world.dynos {
+            dyno.seen = Seen::Absent;
+        }
+        world.settle(&desired(1, 2));
+        assert_eq!(world.names(), ["web.1 Up", "web.2 Up"]);
+        assert!(world.dynos.iter().all(|dyno| !before.contains(&dyno.id)));
     }
 
     #[test]
