@@ -18,6 +18,8 @@ pub struct Machine {
     link: String,
     /// This machine's end of the cable.
     here: Ipv4Addr,
+    /// The other end.
+    there: Ipv4Addr,
 }
 
 impl Machine {
@@ -31,7 +33,7 @@ impl Machine {
         let (pid, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let (here, there) = free_cable(pid);
         let (name, link) = (format!("paddock-test-{pid}-{number}"), format!("pt{pid:x}{number}"));
-        let machine = Machine { name, link, here };
+        let machine = Machine { name, link, here, there };
         let (name, link) = (machine.name.as_str(), machine.link.as_str());
         let (here, there) = (format!("{here}/30"), format!("{there}/30"));
         ip(&["netns", "add", name]);
@@ -48,6 +50,12 @@ impl Machine {
     #[must_use]
     pub fn address_here(&self) -> Ipv4Addr {
         self.here
+    }
+
+    /// The address of the other machine.
+    #[must_use]
+    pub fn address_there(&self) -> Ipv4Addr {
+        self.there
     }
 
     /// Does something on the other machine: sockets and programs begun in it are there.

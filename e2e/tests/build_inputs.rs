@@ -1,10 +1,16 @@
 //! What a build takes in beside the pushed tree: submodules of this server, and what a buildpack's `bin/release` asks for.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, may_run};
+use e2e::{Cli, Machine, Repo, Server, may_run, run};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 const PROCFILE: &str = "web: python3 -m http.server $PORT\n";
 
@@ -59,6 +65,145 @@ fn a_relative_submodule_is_an_app_of_this_server_that_the_pusher_may_see() {
     let builds = http.api("GET", "/apps/composed/builds").with_status(200).json();
     assert_eq!(builds.as_array().unwrap().iter().filter(|build| build["status"] == "succeeded").count(), 1);
     server.answers("composed", "/vendor/lib/words");
+}
+
+/// A server of git repositories by https, as plain files: prints its port. Its folder has `cert.pem` and `key.pem`.
+const REPOSITORIES: &str = r#"
+import functools, http.server, ssl, sys
+folder, address = sys.argv[1:]
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words): pass
+server = http.server.ThreadingHTTPServer((address, 0), functools.partial(Handler, directory=folder))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"#;
+
+/// Repositories on another machine, whose certificate no machine trusts by itself.
+struct Repositories {
+    program: Child,
+    machine: Machine,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Repositories {
+    fn start() -> Repositories {
+        let (machine, folder) =
+            (Machine::connected(), TempDir::with_prefix("paddock-repositories-").unwrap());
+        // Builds read the certificate as users of their own.
+        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let address = machine.address_there();
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(folder.path()).args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]);
+        openssl.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=repositories"]);
+        openssl.args([
+            "-addext",
+            &format!("subjectAltName=IP:{address}"),
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ]);
+        run(openssl, b"", Duration::from_secs(30)).succeeded();
+        let (mut program, line) = machine.there(|| {
+            let mut python = Command::new("python3");
+            python.args(["-c", REPOSITORIES]).arg(folder.path()).arg(address.to_string());
+            let mut program = python.stdout(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            (program, line)
+        });
+        let Ok(port) = line.trim().parse() else {
+            let _ = program.kill();
+            panic!("the repositories' server does not start")
+        };
+        Repositories { program, machine, folder, port }
+    }
+
+    /// The certificate that builds are to trust.
+    fn certificate(&self) -> String {
+        self.folder.path().join("cert.pem").display().to_string()
+    }
+
+    /// Puts a repository there; its address.
+    fn add(&self, name: &str, repo: &Path) -> String {
+        let bare = self.folder.path().join(name);
+        for arguments in [&["clone", "--quiet", "--bare", "."][..], &["update-server-info"]] {
+            let mut git = Command::new("git");
+            if arguments[0] == "clone" {
+                git.current_dir(repo).args(arguments).arg(&bare);
+            } else {
+                git.current_dir(&bare).args(arguments);
+            }
+            run(git, b"", Duration::from_secs(30)).succeeded();
+        }
+        format!("https://{}:{}/{name}", self.machine.address_there(), self.port)
+    }
+}
+
+impl Drop for Repositories {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+#[test]
+fn an_https_submodule_is_fetched_by_the_build_where_builds_may_go() {
+    if !may_run("submodules by https") {
+        return;
+    }
+    let repositories = Repositories::start();
+    let inner = Repo::of_files(&[("words", "from the library's own submodule\n")]);
+    let inner_url = repositories.add("inner.git", inner.path());
+    let library = Repo::of_files(&[("words", "from the library\n")]);
+    with_submodule(&library, &inner_url, &inner.head());
+    let url = repositories.add("library.git", library.path());
+
+    let (certificate, folder) =
+        (repositories.certificate(), repositories.folder.path().display().to_string());
+    let address = repositories.machine.address_there();
+    let network = format!("{address}/32");
+    let trusted = format!("GIT_SSL_CAINFO={certificate}");
+    let direct = ["NO_PROXY", "no_proxy"].map(|name| format!("{name}={address}"));
+    let trusting = ["env", &trusted, &direct[0], &direct[1]];
+    // The folder shows the certificate to builds.
+    let mut server = Server::start_under(
+        &trusting,
+        &["--allow-egress", &network, "--allow-insecure-buildpack-urls", "--buildpack-folder", &folder],
+    );
+    let cli = Cli::new(&server);
+    let repo = Repo::of_files(&[("Procfile", PROCFILE), ("own", "of the app\n")]);
+    cli.heroku_in(repo.path(), &["create", "composed"]).succeeded();
+    // What may be secret in the address is told to nobody.
+    with_submodule(&repo, &url.replace("https://", "https://user:sesame@"), &library.head());
+    let pushed = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().text();
+    assert!(pushed.contains("Fetching submodules") && pushed.contains("vendor/lib"), "{pushed}");
+    assert!(!(pushed + &server.log()).contains("sesame"));
+    assert!(server.answers("composed", "/vendor/lib/words").body.contains("from the library"));
+    let nested = server.answers("composed", "/vendor/lib/vendor/lib/words").body;
+    assert!(nested.contains("from the library's own submodule"), "{nested}");
+    for left in ["/.gitmodules", "/vendor/lib/.git", "/vendor/lib/vendor/lib/.git"] {
+        let _ = server.get("composed", left).with_status(404);
+    }
+
+    let good = repo.head();
+    let refused = |url: &str, commit: &str| {
+        with_submodule(&repo, url, commit);
+        let pushed = cli.git(repo.path(), &["push", "heroku", "main"]);
+        pushed.failed_saying("Submodule vendor/lib could not be fetched at").saying("Push failed");
+        repo.git(&["reset", "--quiet", "--hard", &good]);
+    };
+    // Another commit, a repository that is not there, and an address that builds may not go to.
+    refused(&url, "1111111111111111111111111111111111111111");
+    refused(&url.replace("library", "nobodys"), &library.head());
+    server.set_arguments(&["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder]);
+    server.restart();
+    refused(&url, &library.head());
+    assert!(server.answers("composed", "/vendor/lib/words").body.contains("from the library"));
 }
 
 #[test]
