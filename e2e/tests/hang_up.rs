@@ -21,7 +21,8 @@ fn deployed() -> (Server, Cli, Repo) {
 /// Runs a command until it says `ready`, and kills its client.
 fn run_and_leave(cli: &Cli, command: &str) {
     let session = cli.follow(&["run", "--app", APP, "--", command]);
-    session.wait_for("ready", Duration::from_secs(30));
+    // With its newline: the client repeats the command before it is attached.
+    session.wait_for("ready\n", Duration::from_secs(30));
 }
 
 fn log(cli: &Cli, repo: &Repo) -> String {

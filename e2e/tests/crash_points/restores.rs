@@ -71,7 +71,7 @@ fn differing(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>)
 }
 
 /// What lies below a folder, by path; of a database only that it is there, for it was opened, and nothing of the lock,
-/// which says who had it.
+/// which says who had it, and of the range of ids, which each folder has for itself.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut left = vec![folder.to_owned()];
@@ -81,7 +81,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = path.strip_prefix(folder).unwrap().display().to_string();
             if path.is_dir() {
                 left.push(path);
-            } else if name != "serve.lock" {
+            } else if name != "serve.lock" && name != "id-range" {
                 let content = if name.starts_with("db/") { Vec::new() } else { fs::read(&path).unwrap() };
                 found.insert(name, content);
             }

@@ -217,11 +217,16 @@ fn a_day_later(server: &mut Server, client: &Client) {
     let source = client.http.api("POST", "/sources").with_status(201).json();
     let url = source["source_blob"]["put_url"].as_str().unwrap_or_default();
     client.http.upload(url, &client.slug_archive).with_status(200);
-    let old = File::create(server.data().join("sources/broken-off.part")).unwrap();
-    old.set_modified(SystemTime::now() - 2 * DAY).unwrap();
+    let sources = server.data().join("sources");
+    File::create(sources.join("broken-off.part")).unwrap();
     client.http.api_json("POST", "/apps", &json!({ "name": "forgotten" })).with_status(201);
     client.http.api("DELETE", "/apps/forgotten").with_status(200);
     server.kill9_serve();
+    // Also what earlier kills in the middle of an upload have left.
+    for file in fs::read_dir(sources).unwrap() {
+        let file = File::options().append(true).open(file.unwrap().path()).unwrap();
+        file.set_modified(SystemTime::now() - 2 * DAY).unwrap();
+    }
     client.clock.advance(DAY + Duration::from_secs(60 * 60));
 }
 
