@@ -66,7 +66,7 @@ fn the_branch_is_the_newest_build(client: &Client, app: &str) {
 }
 
 /// Exactly the formation's dynos run, all of the current release.
-fn the_dynos_are_those_of_the_release(client: &Client, app: &str) {
+pub(crate) fn the_dynos_are_those_of_the_release(client: &Client, app: &str) {
     let mut seen = String::new();
     let wanted = wanted_dynos(client, app);
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Verb;
 use crate::client::{APP, Client, Told};
+use crate::invariants;
 
 const SOON: Duration = Duration::from_secs(60);
 /// An app that is not of the walk's own, for pushes with a release phase.
@@ -68,6 +69,9 @@ impl Verb for PushSame {
             self.repo.write("version.txt", "same\n");
             self.repo.commit("Same");
             client.push(APP, &self.repo).succeeded();
+            // Who asks meanwhile may meet the old dyno on its way out.
+            wait_until("the same version", SOON, || (client.page(APP)["version"] == "same").then_some(()));
+            invariants::the_dynos_are_those_of_the_release(client, APP);
         }
         self.repo.commit(&format!("Same {number}"));
     }
