@@ -40,6 +40,10 @@ const NOT_WALKED: &[(&str, &str)] = &[
     ("job.refused", "a job of a kind that no version makes"),
     ("layer.moved_in", "builds whose disk has no limit; one rename"),
     (
+        "setting.kept",
+        "once in a process, at whichever verb is first: one statement, and the first to come wins",
+    ),
+    (
         "router.put_back",
         "a router that does not start: router_link's where_the_new_one_does_not_start_the_old_one_goes_on",
     ),
