@@ -90,10 +90,7 @@ fn end(program: &Path, folder: &Path) {
 
 /// A process that cannot be mistaken for a later one with its number: the number, when it began, in which boot.
 fn owner_text(pid: u32) -> io::Result<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything; what follows the last one is numbers: state is field 3, start 22.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let began = fields.split(' ').nth(19).ok_or(io::ErrorKind::InvalidData)?;
+    let began = paddock_testkit::process::began(pid)?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Ok(format!("{pid} {began} {}", boot.trim()))
 }

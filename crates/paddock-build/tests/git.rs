@@ -8,7 +8,7 @@ use bytes::Bytes;
 use paddock_build::git::pkt_line::write as write_pkt_line;
 use paddock_build::git::push::{DECLINED, plan};
 use paddock_build::git::{GitError, GitRequest, PushRequest, PushResult, PushVerdict, Pusher, Service};
-use paddock_core::{AccountId, BuildId};
+use paddock_core::{AccountId, AppId, BuildId};
 use support::git::{GitServer, Work};
 
 fn verdict(request: &PushRequest, verdict: PushVerdict) -> Vec<PushResult> {
@@ -289,4 +289,38 @@ async fn a_push_of_very_many_refs_is_refused_with_a_sentence() {
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains("a push can change 10,000 refs at most"), "{}", &said[..said.len().min(2000)]);
     assert_eq!(server.repositories.resolve(server.app, "refs/tags/t0").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_transfers_of_an_app_leave_turns_for_others() {
+    let server = GitServer::start().await;
+    let repositories = &server.repositories;
+    // Git waits for a client that says nothing, until that goes away.
+    let begin = |app| async move {
+        let (client, body) = tokio::io::duplex(64);
+        let request = GitRequest { body, gzip: false, git_protocol: None };
+        let pusher = Pusher { account: AccountId::from_uuid(uuid::Uuid::nil()), request_id: "r".into() };
+        let reply = repositories.serve(app, Service::UploadPack, request, pusher).await;
+        reply.map(|reply| (client, reply))
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        match begin(server.app).await {
+            Ok(transfer) => held.push(transfer),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, GitError::Busy), "{refused:?}");
+    assert_eq!(held.len(), 8);
+    let ask = || repositories.advertise(server.app, Service::UploadPack, None);
+    assert!(matches!(ask().await, Err(GitError::Busy)));
+    begin(AppId::from_uuid(uuid::Uuid::now_v7())).await.expect("another app has turns of its own");
+
+    drop(held);
+    let freed = async {
+        while matches!(ask().await, Err(GitError::Busy)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.expect("a turn ends with its transfer");
 }

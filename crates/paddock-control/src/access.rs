@@ -15,9 +15,21 @@ pub(crate) async fn may_operate(
 ) -> std::result::Result<bool, StoreError> {
     match store.app(app).await? {
         None => Ok(false),
-        Some(app) if app.owner_id == account => Ok(true),
-        Some(app) => Ok(store.collaborator(app.id, account).await?.is_some()),
+        Some(app) => Ok(most_permitted(store, account, &app).await?.is_some()),
     }
+}
+
+/// The most that an account may do with an app; nothing for a stranger.
+async fn most_permitted(
+    store: &Store,
+    account: AccountId,
+    app: &App,
+) -> std::result::Result<Option<Permission>, StoreError> {
+    if app.owner_id == account {
+        return Ok(Some(Permission::Manage));
+    }
+    let collaboration = store.collaborator(app.id, account).await?;
+    Ok(collaboration.map(|_| Permission::Operate))
 }
 
 /// What somebody wants to do with an app.
@@ -53,16 +65,13 @@ impl Control {
     }
 
     async fn permitted(&self, account: AccountId, app: App, permission: Permission) -> Result<App> {
-        if app.owner_id == account {
-            return self.here(app);
-        }
-        let collaboration = self.store.collaborator(app.id, account).await;
-        match (collaboration.map_err(failed("look up a collaborator"))?, permission) {
+        let most = most_permitted(&self.store, account, &app).await;
+        match (most.map_err(failed("look up a collaborator"))?, permission) {
             (None, _) => Err(Error::not_found("app")),
-            (Some(_), Permission::Operate) => self.here(app),
-            (Some(_), Permission::Manage) => {
+            (Some(Permission::Operate), Permission::Manage) => {
                 Err(Error::new(ErrorId::Forbidden, "Only the owner of the app may do that."))
             }
+            (Some(_), _) => self.here(app),
         }
     }
 

@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 use rustix::fs::FlockOperation;
 use uuid::Uuid;
 
+use crate::process;
+
 /// Ends the server in folder $2 and removes the folder once the process $1 is gone.
 const GUARD: &str = r#"
 while [ -d "/proc/$1" ]; do sleep 0.2; done
@@ -47,7 +49,7 @@ impl PostgresServer {
     pub fn shared() -> Option<Self> {
         let programs = programs()?;
         let runner = runner();
-        let name = format!("paddock-tests-postgres-{runner}-{}", started_at(runner));
+        let name = format!("paddock-tests-postgres-{runner}-{}", process::began(runner).unwrap_or_default());
         let folder = std::env::temp_dir().join(name);
         // Held until it runs: the other tests of this run wait for the first.
         let lock =
@@ -340,13 +342,6 @@ fn runner() -> u32 {
     let parent = std::os::unix::process::parent_id();
     let name = std::fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
     if name.starts_with("cargo") { parent } else { std::process::id() }
-}
-
-/// When a process began, by the kernel's count: a number that another of the same id does not have.
-fn started_at(process: u32) -> String {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-    after_name.split_whitespace().nth(19).unwrap_or_default().to_owned()
 }
 
 /// A file that the server alone reads.

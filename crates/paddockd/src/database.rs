@@ -1,12 +1,13 @@
 //! Which database a server uses: SQLite in its data folder, or the PostgreSQL server that the operator names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use paddock_core::ServerId;
 use paddock_store::{Database, DatabaseUrl, ServerIdentity};
 
 use crate::commands::serve::StartError;
+use crate::kept_file::keep_file;
 use crate::paths::Paths;
 
 /// Names the variable; it keeps a password out of the process list.
@@ -111,17 +112,6 @@ pub(crate) fn identity(paths: &Paths) -> Result<ServerIdentity, StartError> {
     Ok(ServerIdentity { id, incarnation, known: note_file(paths).exists() })
 }
 
-/// A whole file or none, on disk when this answers.
-fn keep_file(file: &Path, text: &str) -> std::io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let new = file.with_extension("new");
-    std::fs::write(&new, text)?;
-    std::fs::File::open(&new)?.sync_all()?;
-    std::fs::rename(&new, file)?;
-    std::fs::File::open(folder)?.sync_all()
-}
-
 /// Remembers that the state is on a PostgreSQL server from now on.
 pub(crate) fn note(paths: &Paths, url: &DatabaseUrl) -> std::io::Result<()> {
     keep_file(&note_file(paths), &format!("{url}\n"))
@@ -129,6 +119,8 @@ pub(crate) fn note(paths: &Paths, url: &DatabaseUrl) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn args(url: Option<&str>, file: Option<&Path>) -> DatabaseArgs {

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
+
+use crate::kept_file::keep_file;
 
 /// How many ranges there are.
 pub(crate) const RANGES: u32 = 15;
@@ -37,7 +39,7 @@ pub(crate) fn kept(data: &Path) -> Option<u32> {
 /// Keeps a range in a data directory; on disk when this answers.
 pub(crate) fn keep(data: &Path, range: u32) -> io::Result<()> {
     if kept(data) != Some(range) {
-        replace(&data.join(KEPT), &format!("{range}\n"))?;
+        keep_file(&data.join(KEPT), &format!("{range}\n"))?;
     }
     Ok(())
 }
@@ -65,17 +67,8 @@ fn claim_in(file: &Path, data: &Path, preferred: u32) -> io::Result<Claim> {
     let range = kept(data).or(claimed).or(from_before).unwrap_or_else(free);
     let shared_with = claims.get(&range).cloned();
     claims.entry(range).or_insert_with(|| data.to_owned());
-    replace(file, &serde_json::to_string(&claims)?)?;
+    keep_file(file, &serde_json::to_string(&claims)?)?;
     Ok(Claim { range, shared_with })
-}
-
-/// All of the new content or all of the old.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension("new");
-    let mut written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    written.write_all(text.as_bytes())?;
-    written.sync_all()?;
-    std::fs::rename(&new, file)
 }
 
 #[cfg(test)]

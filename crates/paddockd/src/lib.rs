@@ -13,6 +13,7 @@ mod database;
 mod fail_points;
 mod id_range;
 mod instance;
+mod kept_file;
 mod log_format;
 mod notify;
 mod paths;

@@ -138,6 +138,17 @@ impl Client {
         heads.succeeded().stdout.split('\t').next().unwrap_or_default().to_owned()
     }
 
+    /// Destroys all apps but [`APP`], if there are any.
+    pub(crate) fn destroy_others(&self) -> bool {
+        let mut others = self.list("/apps");
+        others.retain(|app| app["name"] != APP);
+        for app in &others {
+            let id = app["id"].as_str().unwrap_or_default();
+            self.http.api("DELETE", &format!("/apps/{id}")).with_status(200);
+        }
+        !others.is_empty()
+    }
+
     /// Has the walk's app end itself.
     pub(crate) fn exit_app(&self) {
         let _ = self.http.app(&self.host, "/exit");

@@ -1,13 +1,14 @@
 //! A server is ended at each durable step of its first start, on an empty data folder each time.
 
-use std::collections::BTreeSet;
 use std::fs;
 
 use e2e::{FailPoints, Server, pause};
 use serde_json::json;
 
-/// Walks all points of a first start; gives those that the server died at.
-pub(crate) fn walk() -> BTreeSet<String> {
+use crate::book::Book;
+
+/// Walks all points of a first start, each time that it passes them.
+pub(crate) fn walk(book: &Book) {
     let points = FailPoints::new();
     points.record();
     let mut server = Server::with_fail_points(&points, &[]);
@@ -16,14 +17,11 @@ pub(crate) fn walk() -> BTreeSet<String> {
     let passed = points.recorded_times();
     is_complete(&server);
     drop(server);
-    let mut died_at = BTreeSet::new();
     for (number, point) in passed.iter().enumerate() {
         eprintln!("first start: point {} of {}: {point}", number + 1, passed.len());
-        if dies_at(point) {
-            died_at.insert(point.split('@').next().unwrap_or(point).to_owned());
-        }
+        let died = dies_at(point);
+        book.walked(&format!("first start {point}"), point.split('@').next().unwrap_or(point), died);
     }
-    died_at
 }
 
 /// Starts a server that dies at this point, and another on what it left. False when it did not come to the point.

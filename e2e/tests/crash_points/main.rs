@@ -3,13 +3,15 @@
 //! A verb is performed once to see which points it passes. Then, for each of them: the point is armed, the verb is
 //! performed, the server dies as by kill -9, an ordinary start follows, and every invariant of `ARCHITECTURE.md` is
 //! asserted (`invariants.rs`). So it goes with starts (`starts.rs`), with what comes at a moment of its own (`moments.rs`)
-//! and with restores. Some of them, or one point, again: `PADDOCK_CRASH_POINT='VERB,VERB NAME:before'`.
+//! and with restores. Much of it is waiting, so two servers are walked side by side; what they came to is in one book
+//! (`book.rs`). Some of it, or one point, again: `PADDOCK_CRASH_POINT='VERB,VERB NAME:before'`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "a walk ends where it stands, and says where it is"
 )]
 
+mod book;
 mod client;
 mod first_start;
 mod invariants;
@@ -18,13 +20,13 @@ mod restores;
 mod starts;
 mod verbs;
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use book::Book;
 use client::{Client, Told};
-use e2e::{FailPoints, Server, durable_steps, may_run, pause};
+use e2e::{FailPoints, Server, may_run, pause};
 use tempfile::TempDir;
 use verbs::Verb;
 
@@ -34,59 +36,34 @@ const LATE: Duration = Duration::from_secs(5);
 /// How long no point is passed when a verb is over.
 const QUIET: Duration = Duration::from_millis(1200);
 
-/// Durable steps that the walk does not come to, with who looks after them.
-const NOT_WALKED: &[(&str, &str)] = &[
-    ("feature.of_account_set", "no feature of accounts is built yet"),
-    ("job.refused", "a job of a kind that no version makes"),
-    ("layer.moved_in", "builds whose disk has no limit; one rename"),
-    (
-        "setting.kept",
-        "once in a process, at whichever verb is first: one statement, and the first to come wins",
-    ),
-    (
-        "router.put_back",
-        "a router that does not start: router_link's where_the_new_one_does_not_start_the_old_one_goes_on",
-    ),
-];
-
 #[test]
 fn every_verb_survives_a_kill_at_each_of_its_points() {
     if !may_run("a kill at every durable step") {
         return;
     }
-    let mut walk = Walk::begin();
-    let mut failed = Vec::new();
-    for mut verb in verbs::all() {
-        // One verb's fault does not hide the others'.
-        if std::panic::catch_unwind(AssertUnwindSafe(|| walk.verb(verb.as_mut()))).is_err() {
-            failed.push(verb.name());
-            walk.points.disarm();
-            walk.server.restart();
-        }
-    }
-    failed.extend(walk.moments());
-    failed.extend(walk.starts());
-    walk.restores();
-    assert!(failed.is_empty(), "these do not survive every kill: {failed:?}");
-    walk.end();
+    let book = Book::default();
+    let mut walk = Walk::begin(&book);
+    std::thread::scope(|scope| {
+        // It begins when the other has begun: so it is always the same one that comes first to what both pass.
+        scope.spawn(|| Walk::begin(&book).what_runs());
+        walk.what_is_kept();
+    });
+    drop(walk);
+    book.close();
 }
 
-/// Where the walk is.
-struct Walk {
+/// One server, and how far it was walked.
+struct Walk<'a> {
     points: FailPoints,
     server: Server,
     client: Client,
     _buildpacks: TempDir,
     round: usize,
-    begun: Instant,
-    /// Points at which the server has died.
-    died_at: BTreeSet<String>,
-    /// Points that were passed when recorded and did not come again.
-    missed: Vec<String>,
+    book: &'a Book,
 }
 
-impl Walk {
-    fn begin() -> Self {
+impl<'a> Walk<'a> {
+    fn begin(book: &'a Book) -> Self {
         let points = FailPoints::new();
         let buildpacks = TempDir::with_prefix("paddock-buildpacks-").unwrap();
         std::fs::set_permissions(buildpacks.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -99,16 +76,54 @@ impl Walk {
             server.announce(words);
         }
         let client = Client::deploy(&server, points.clock(), buildpacks.path());
-        let begun = Instant::now();
-        Self {
-            points,
-            server,
-            client,
-            _buildpacks: buildpacks,
-            round: 0,
-            begun,
-            died_at: BTreeSet::new(),
-            missed: Vec::new(),
+        Self { points, server, client, _buildpacks: buildpacks, round: 0, book }
+    }
+
+    /// The verbs that change what is kept, and first starts.
+    fn what_is_kept(&mut self) {
+        self.verbs(verbs::of_what_is_kept());
+        if wanted_places().is_none() {
+            self.part("first start", |walk| first_start::walk(walk.book));
+        }
+    }
+
+    /// The verbs of dynos and builds, what comes at moments of its own, starts and restores.
+    fn what_runs(&mut self) {
+        self.verbs(verbs::of_what_runs());
+        self.moments();
+        self.starts();
+        self.part(restores::NAME, Self::restores);
+    }
+
+    fn verbs(&mut self, verbs: Vec<Box<dyn Verb>>) {
+        for mut verb in verbs {
+            self.part(verb.name(), |walk| walk.verb(verb.as_mut()));
+        }
+    }
+
+    /// Walks a part. Its fault does not hide the others', and what it made is not in their way.
+    fn part(&mut self, name: &'static str, walk: impl FnOnce(&mut Self)) {
+        let whole = || {
+            walk(self);
+            self.clear();
+        };
+        if std::panic::catch_unwind(AssertUnwindSafe(whole)).is_err() {
+            self.book.failed(name);
+            self.points.disarm();
+            self.server.restart();
+        }
+    }
+
+    /// Destroys all apps but the walk's own, and waits until nothing of them goes on.
+    fn clear(&self) {
+        if self.client.destroy_others() {
+            self.points.record();
+            let since = Instant::now();
+            while !is_over(&self.points, since) {
+                pause(Duration::from_millis(5));
+            }
+            drop(self.points.recorded());
+            invariants::hold(&self.server, &self.client);
         }
     }
 
@@ -128,24 +143,22 @@ impl Walk {
         let every = e2e::rounds("PADDOCK_SOAK_POINTS", 0) > 0;
         let wanted = |point: &String| match asked {
             Asked::Points(points) => points.contains(point),
-            Asked::All => every || !self.died_at.contains(point),
+            Asked::All => every || self.book.claims(point),
         };
         passed.into_iter().filter(wanted).collect()
     }
 
     fn say(&self, name: &str, number: usize, count: usize, point: &str) {
-        let elapsed = self.begun.elapsed().as_secs();
+        let elapsed = self.book.elapsed().as_secs();
         eprintln!("[{elapsed:4} s] {name}: point {} of {count}: {point}", number + 1);
     }
 
     fn point(&mut self, verb: &mut dyn Verb, point: &str) {
         let place = format!("{} {point}", verb.name());
         let guard = Place(place.clone());
-        if self.perform(verb, Some(point)).died {
-            self.died_at.insert(point.to_owned());
-        } else {
-            self.missed.push(place);
-        }
+        // What comes beside the verb may not come each time.
+        let died = self.perform(verb, Some(point)).died || self.perform(verb, Some(point)).died;
+        self.book.walked(&place, point, died);
         drop(guard);
     }
 
@@ -184,7 +197,7 @@ impl Walk {
             let attempt = scope.spawn(|| verb.attempt(client, number));
             let mut answered = None;
             let mut died = false;
-            while answered.is_none_or(|at: Instant| at.elapsed() < LATE && !points.is_quiet_for(QUIET)) {
+            while !answered.is_some_and(|at| is_over(points, at)) {
                 if server.has_died() {
                     died = true;
                     server.restart();
@@ -204,29 +217,11 @@ impl Walk {
             (told, died)
         })
     }
+}
 
-    /// Every step was died at, by a verb or at a first start, or is looked after elsewhere.
-    fn end(mut self) {
-        eprintln!("died at {} points in {} s", self.died_at.len(), self.begun.elapsed().as_secs());
-        if wanted_places().is_some() {
-            return;
-        }
-        self.died_at.extend(first_start::walk());
-        for place in &self.missed {
-            eprintln!("passed once and not again: {place}");
-        }
-        let mut unwalked: Vec<String> = Vec::new();
-        for step in durable_steps() {
-            let excused = NOT_WALKED.iter().any(|(name, _)| *name == step);
-            for side in ["before", "after"] {
-                let point = format!("{step}:{side}");
-                if !excused && !self.died_at.contains(&point) {
-                    unwalked.push(point);
-                }
-            }
-        }
-        assert!(unwalked.is_empty(), "no verb died at these points: {unwalked:#?}");
-    }
+/// Whether what followed from something is over: no point is passed any more.
+fn is_over(points: &FailPoints, since: Instant) -> bool {
+    since.elapsed() >= LATE || points.is_quiet_for(QUIET)
 }
 
 /// What came of a verb.

@@ -1,6 +1,5 @@
 //! Points that come neither with a verb of a client nor with a start: on the way down, and while a build goes on.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use e2e::{Repo, Server, wait_until};
@@ -43,18 +42,12 @@ const MOMENTS: [Moment; 3] = [
     },
 ];
 
-impl Walk {
-    /// Walks each moment that is asked for; gives the names of those that failed.
-    pub(crate) fn moments(&mut self) -> Vec<&'static str> {
-        let mut failed = Vec::new();
+impl Walk<'_> {
+    /// Walks each moment that is asked for.
+    pub(crate) fn moments(&mut self) {
         for moment in &MOMENTS {
-            if std::panic::catch_unwind(AssertUnwindSafe(|| self.moment(moment))).is_err() {
-                failed.push(moment.name);
-                self.points.disarm();
-                self.server.restart();
-            }
+            self.part(moment.name, |walk| walk.moment(moment));
         }
-        failed
     }
 
     fn moment(&mut self, moment: &Moment) {
@@ -62,16 +55,15 @@ impl Walk {
         let points = self.wanted(moment.points.map(str::to_owned).to_vec(), &asked);
         for (number, point) in points.iter().enumerate() {
             self.say(moment.name, number, points.len(), point);
-            let guard = Place(format!("{} {point}", moment.name));
+            let place = format!("{} {point}", moment.name);
+            let guard = Place(place.clone());
             (moment.prepare)(&self.server, &self.client);
             // Something is to be written down: that a request was made.
             self.client.get("/account");
             self.points.arm(point);
             (moment.come)(&mut self.server, &self.client);
             self.points.disarm();
-            if self.points.has_struck() {
-                self.died_at.insert(point.clone());
-            }
+            self.book.walked(&place, point, self.points.has_struck());
             invariants::no_work_is_left(&self.client);
             invariants::hold(&self.server, &self.client);
             drop(guard);

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use crate::{Place, Walk, asked};
 
-const NAME: &str = "restore";
+pub(crate) const NAME: &str = "restore";
 /// In the middle of a restore: the next one has something to clear away.
 const HALF: &str = "restore.moved_in:after@3";
 
-impl Walk {
+impl Walk<'_> {
     /// Walks them on a backup of the walk's server, if that is asked for.
     pub(crate) fn restores(&mut self) {
         let Some(asked) = asked(NAME) else { return };
@@ -34,16 +34,15 @@ impl Walk {
         let points = self.wanted(passed, &asked);
         for (number, point) in points.iter().enumerate() {
             self.say(NAME, number, points.len(), point);
-            let guard = Place(format!("{NAME} {point}"));
+            let place = format!("{NAME} {point}");
+            let guard = Place(place.clone());
             let again = folder.path().join(number.to_string());
             self.points.arm(HALF);
             self.restore(&backup, &again);
             self.points.arm(point);
             self.restore(&backup, &again);
             self.points.disarm();
-            if self.points.has_struck() {
-                self.died_at.insert(point.clone());
-            }
+            self.book.walked(&place, point, self.points.has_struck());
             // One that came to its end is not begun again.
             if again.join(".restoring").exists() || !again.join("server-id").exists() {
                 self.restore(&backup, &again).succeeded();

@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::net::UnixListener;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use crate::client::{APP, Client};
 use crate::verbs::buildpack;
-use crate::{LATE, Place, QUIET, Walk, asked, invariants};
+use crate::{Place, Walk, asked, invariants, is_over};
 
 const SOON: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -36,18 +35,12 @@ const STARTS: [Start; 7] = [
     Start { name: "start after half a release", prepare: half_a_release, check: release_is_told_once },
 ];
 
-impl Walk {
-    /// Walks each start that is asked for; gives the names of those that failed.
-    pub(crate) fn starts(&mut self) -> Vec<&'static str> {
-        let mut failed = Vec::new();
+impl Walk<'_> {
+    /// Walks each start that is asked for.
+    pub(crate) fn starts(&mut self) {
         for start in &STARTS {
-            if std::panic::catch_unwind(AssertUnwindSafe(|| self.start(start))).is_err() {
-                failed.push(start.name);
-                self.points.disarm();
-                self.server.restart();
-            }
+            self.part(start.name, |walk| walk.start(start));
         }
-        failed
     }
 
     fn start(&mut self, start: &Start) {
@@ -59,11 +52,7 @@ impl Walk {
             let place = format!("{} {point}", start.name);
             let guard = Place(place.clone());
             self.come_up(start, Some(point));
-            if self.points.has_struck() {
-                self.died_at.insert(point.clone());
-            } else {
-                self.missed.push(place);
-            }
+            self.book.walked(&place, point, self.points.has_struck());
             drop(guard);
         }
     }
@@ -93,9 +82,7 @@ impl Walk {
         std::thread::scope(|scope| {
             let stirring = scope.spawn(|| client.stir());
             let (mut stirred, mut died) = (None, false);
-            while !died
-                && stirred.is_none_or(|at: Instant| at.elapsed() < LATE && !points.is_quiet_for(QUIET))
-            {
+            while !died && !stirred.is_some_and(|at| is_over(points, at)) {
                 died = server.has_died();
                 if stirred.is_none() && stirring.is_finished() {
                     stirred = Some(Instant::now());

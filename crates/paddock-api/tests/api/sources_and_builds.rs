@@ -1,9 +1,13 @@
 //! Sources, builds and their output.
 
+use std::future::pending;
 use std::time::Duration;
 
+use futures_util::stream;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::support::TestPaddock;
@@ -59,6 +63,31 @@ async fn an_account_has_room_for_so_many_bytes_of_sources() {
     t.clock.advance(Duration::from_secs(25 * 60 * 60));
     assert_eq!(put().await.refusal(), (404, "not_found"), "it has expired with the first");
     uploaded(&t, b"there is room again").await;
+}
+
+#[tokio::test]
+async fn the_uploads_of_an_account_leave_turns_for_others() {
+    let t = TestPaddock::start().await;
+    let mut held = JoinSet::new();
+    for _ in 0..4 {
+        let source = t.post("/sources").send().await.expect(201)["source_blob"].clone();
+        let put_secret = path(&source["put_url"]).rsplit('/').next().unwrap().to_owned();
+        let (asked, is_asked) = oneshot::channel();
+        let never_ends = stream::once(async move {
+            let _ = asked.send(());
+            pending().await
+        });
+        let control = t.control.clone();
+        held.spawn(async move { control.upload_source(&put_secret, Box::pin(never_ends)).await });
+        is_asked.await.unwrap();
+    }
+    let source = t.post("/sources").send().await.expect(201)["source_blob"].clone();
+    let put = || t.put(&path(&source["put_url"])).anonymous().body("x").send();
+    assert_eq!(put().await.refusal(), (503, "service_unavailable"));
+    let foreign = t.post("/sources").stranger().send().await.expect(201)["source_blob"].clone();
+    assert_eq!(t.put(&path(&foreign["put_url"])).anonymous().body("x").send().await.status, 200);
+    held.shutdown().await;
+    assert_eq!(put().await.status, 200, "a turn ends with its upload");
 }
 
 #[tokio::test]

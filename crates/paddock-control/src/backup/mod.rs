@@ -6,8 +6,8 @@
 //! meanwhile ([`Control::back_up`] holds garbage collection and repacking), so what is copied later is complete.
 //! What a file has beyond the database's moment (a newer log line, an object that no ref names yet) does no harm.
 //!
-//! Not in a backup, because it is made again: the range of user ids, the base of the `host` stack (the machine's own `/usr`), the router's
-//! table and certificates, build caches, sources that wait for their build.
+//! Not in a backup, because it is made again: the range of user ids, the base of the `host` stack (the machine's own
+//! `/usr`), the router's table and certificates, build caches, sources that wait for their build.
 //!
 //! * [`archive`]: the file: a compressed tar that begins with a header and ends with a sealed list of checksums;
 //! * [`member`]: the names that may occur in it, and where they go;

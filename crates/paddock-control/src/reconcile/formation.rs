@@ -343,6 +343,12 @@ fn end_boot(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
     errand(dyno, ErrandKind::End, None, async move { control.end_boot(&app, &ended).await })
 }
 
+/// A part of its end, though a program may go on: its shim may take as long to answer.
+fn hang_up(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
+    let (control, app, left) = (control.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::End, None, async move { control.hang_up(&app, &left).await })
+}
+
 fn errand(
     dyno: &Dyno,
     kind: ErrandKind,
@@ -396,8 +402,8 @@ async fn one_off(
         Some(one_off::Step::Launch) => Ok(start(control, app, dyno)),
         Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| Outcome::Done),
         Some(one_off::Step::Stop) => Ok(stop(control, app, dyno, StopReason::Requested)),
-        Some(one_off::Step::HangUp) => control.hang_up(app, dyno).await.map(Outcome::from),
-        Some(one_off::Step::TellDetached) => control.tell_detached(app, dyno).await.map(Outcome::from),
+        Some(one_off::Step::HangUp) => Ok(hang_up(control, app, dyno)),
+        Some(one_off::Step::TellDetached) => control.tell_detached(app, dyno).await.map(|()| Outcome::Done),
         Some(one_off::Step::Finish { status }) => {
             control.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
         }

@@ -126,7 +126,11 @@ impl Verb for Cancel {
                     let pending = list.as_array()?.iter().find(|build| build["status"] == "pending")?.clone();
                     pending["id"].as_str().map(str::to_owned)
                 });
-                if let Some(id) = running {
+                // Before its container runs there is nothing to be told.
+                let said =
+                    |id: &String| std::fs::read_to_string(client.data.join(format!("outputs/{id}.txt")));
+                let waits = |id: &String| said(id).is_ok_and(|said| said.contains("this one waits"));
+                if let Some(id) = running.filter(waits) {
                     let _ = client.http.api("DELETE", &format!("{builds}/{id}"));
                 }
                 e2e::pause(Duration::from_millis(100));

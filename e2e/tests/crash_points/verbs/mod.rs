@@ -29,13 +29,18 @@ pub(crate) trait Verb: Sync {
     fn check(&self, client: &Client, number: usize, told: &Told);
 }
 
-/// All of them. A point is walked with the first verb that passes it: the short ones come first.
-pub(crate) fn all() -> Vec<Box<dyn Verb>> {
+/// Those that change what is kept, of apps and of accounts; the short ones first.
+pub(crate) fn of_what_is_kept() -> Vec<Box<dyn Verb>> {
     let mut verbs = setting::verbs();
     verbs.extend(app::verbs());
-    verbs.extend(dyno::verbs());
+    verbs.extend(account::verbs());
+    verbs
+}
+
+/// Those of dynos and builds.
+pub(crate) fn of_what_runs() -> Vec<Box<dyn Verb>> {
+    let mut verbs = dyno::verbs();
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
-    verbs.extend(account::verbs());
     verbs
 }

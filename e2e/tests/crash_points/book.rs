@@ -1,0 +1,108 @@
+//! What the walks of all servers have come to, and what they had to.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use e2e::durable_steps;
+
+use crate::wanted_places;
+
+/// Durable steps that the walk does not come to, with who looks after them.
+const NOT_WALKED: &[(&str, &str)] = &[
+    ("feature.of_account_set", "no feature of accounts is built yet"),
+    ("job.refused", "a job of a kind that no version makes"),
+    ("layer.moved_in", "builds whose disk has no limit; one rename"),
+    (
+        "setting.kept",
+        "once in a process, at whichever verb is first: one statement, and the first to come wins",
+    ),
+    (
+        "router.put_back",
+        "a router that does not start: router_link's where_the_new_one_does_not_start_the_old_one_goes_on",
+    ),
+];
+
+/// The book of a walk.
+pub(crate) struct Book {
+    begun: Instant,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+struct Pages {
+    /// Points that somebody walks or has walked.
+    claimed: BTreeSet<String>,
+    /// Points at which a server has died.
+    died_at: BTreeSet<String>,
+    /// Where a point was passed when recorded, and did not come again.
+    missed: Vec<String>,
+    /// Parts that do not survive every kill.
+    failed: Vec<&'static str>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { begun: Instant::now(), pages: Mutex::default() }
+    }
+}
+
+impl Book {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since the walk was begun.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Whether this point is for the one who asks: a point is walked once, by whoever passes it first.
+    pub(crate) fn claims(&self, point: &str) -> bool {
+        !is_excused(point) && self.pages().claimed.insert(point.to_owned())
+    }
+
+    /// A point was walked, and a server died there or it did not come. What did not come is for others to claim.
+    pub(crate) fn walked(&self, place: &str, point: &str, died: bool) {
+        let mut pages = self.pages();
+        if died {
+            pages.died_at.insert(point.to_owned());
+        } else {
+            pages.claimed.remove(point);
+            pages.missed.push(place.to_owned());
+        }
+    }
+
+    /// A part does not survive every kill.
+    pub(crate) fn failed(&self, name: &'static str) {
+        self.pages().failed.push(name);
+    }
+
+    /// Every part survives every kill, and every step was died at or is looked after elsewhere.
+    pub(crate) fn close(self) {
+        let pages = self.pages();
+        eprintln!("died at {} points in {} s", pages.died_at.len(), self.begun.elapsed().as_secs());
+        for place in &pages.missed {
+            eprintln!("passed once and not again: {place}");
+        }
+        assert!(pages.failed.is_empty(), "these do not survive every kill: {:?}", pages.failed);
+        if wanted_places().is_some() {
+            return;
+        }
+        let mut unwalked: Vec<String> = Vec::new();
+        for step in durable_steps() {
+            for side in ["before", "after"] {
+                let point = format!("{step}:{side}");
+                if !is_excused(&point) && !pages.died_at.contains(&point) {
+                    unwalked.push(point);
+                }
+            }
+        }
+        assert!(unwalked.is_empty(), "no verb died at these points: {unwalked:#?}");
+    }
+}
+
+/// Whether a point is of a step that is looked after elsewhere.
+fn is_excused(point: &str) -> bool {
+    NOT_WALKED.iter().any(|(step, _)| point.strip_prefix(step).is_some_and(|side| side.starts_with(':')))
+}
