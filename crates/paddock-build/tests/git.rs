@@ -207,7 +207,11 @@ async fn refs_move_only_from_where_they_were() {
     let repositories = &server.repositories;
     repositories.update_ref(server.app, "refs/heads/main", &head, &zero).await.unwrap();
     let again = repositories.update_ref(server.app, "refs/heads/main", &head, &zero).await;
-    assert!(matches!(again, Err(paddock_build::git::GitError::RefMoved(_))), "{again:?}");
+    assert!(matches!(again, Err(GitError::RefMoved(_))), "{again:?}");
+    let from_elsewhere = repositories.update_ref(server.app, "refs/heads/main", &head, &"1".repeat(40)).await;
+    assert!(matches!(from_elsewhere, Err(GitError::RefMoved(_))), "{from_elsewhere:?}");
+    let from_nothing = repositories.update_ref(server.app, "refs/heads/gone", &head, &head).await;
+    assert!(matches!(from_nothing, Err(GitError::RefMoved(_))), "{from_nothing:?}");
     for bad in ["--all", "", "a..b", "HEAD~1"] {
         assert!(repositories.resolve(server.app, bad).await.is_err(), "{bad:?}");
     }
@@ -323,4 +327,26 @@ async fn the_transfers_of_an_app_leave_turns_for_others() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), freed).await.expect("a turn ends with its transfer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_respected_until_nobody_can_hold_it() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/topic"]);
+    let push = next_push(&server).await;
+    push.reply.clone().finish(plan(&push.commands).others).await;
+    drop(push);
+    assert!(pushing.end().success);
+    let (zero, head) = ("0".repeat(40), work.head());
+    let lock = server.repositories.path(server.app).join("refs/heads/main.lock");
+    let file = std::fs::File::create(&lock).unwrap();
+    let update = || server.repositories.update_ref(server.app, "refs/heads/main", &head, &zero);
+    let held = update().await;
+    assert!(matches!(held, Err(GitError::Failed { .. })), "not moved by anybody: {held:?}");
+    assert!(lock.exists());
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(600)).unwrap();
+    update().await.expect("what a killed git has left is removed");
+    let main = server.repositories.resolve(server.app, "refs/heads/main").await.unwrap();
+    assert_eq!(main, Some(head.clone()));
 }

@@ -231,7 +231,9 @@ impl Control {
         let mut client = None;
         while Instant::now() < deadline {
             let row = self.store.dyno_by_attach_secret(&sha256).await.map_err(failed("attach to a dyno"))?;
-            let row = row.filter(|row| row.state != DynoState::Down).ok_or_else(|| match client {
+            // One that could not be started is kept, as crashed, for as long as its client is here.
+            let is_over = |state| matches!(state, DynoState::Down | DynoState::Crashed);
+            let row = row.filter(|row| !is_over(row.state)).ok_or_else(|| match client {
                 None => Error::not_found("dyno"),
                 Some(_) => Error::new(ErrorId::NotFound, "The dyno could not be started. See: heroku logs"),
             })?;
@@ -241,7 +243,7 @@ impl Control {
                 self.wakes.dynos.wake();
             }
             if let Some(container) = row.container_id {
-                // Not started yet is the ordinary case here; what is worse shows as the row's end.
+                // Not started yet is the ordinary case here; what is worse shows in the row.
                 if let Ok(attached) = self.runtime.attach(container).await {
                     let has_terminal = row.terminal_rows.is_some();
                     return Ok(DynoSession {

@@ -1,7 +1,7 @@
 //! The steps of a dyno's life, carried out for the formation reconciler. Each may be repeated after a crash.
 //!
 //! ```text
-//! (row) starting ──launch──▶ starting ──listens──▶ up ──asked to end──▶ stopping ──exit──▶ (no row)
+//! (row) starting ──launch──▶ starting ──listens──▶ up ──asked to end──▶ SIGTERM ──exit──▶ (no row)
 //!           │                   │ R10, exit         │ exit
 //!           └───────────────────┴──────▶ crashed ◀──┘ ──retry time──▶ (no row; a new dyno of that name is made)
 //! ```

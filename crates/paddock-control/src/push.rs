@@ -13,6 +13,7 @@ use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::access::{failed, may_operate};
 use crate::error::{Error, chain};
 use crate::jobs::build;
 use crate::{Control, Result};
@@ -35,6 +36,20 @@ pub async fn receive_pushes(control: Arc<Control>, listener: HookListener, stop:
 
 async fn handle(control: Arc<Control>, request: PushRequest) {
     let PushRequest { app, pusher, commands, reply } = request;
+    // A transfer may take hours: whoever was removed from the app meanwhile pushes nothing.
+    let refused = match may_operate(&control.store, pusher.account, app).await {
+        Ok(true) => None,
+        Ok(false) => Some(Error::not_found("app")),
+        Err(error) => Some(failed("look at who may push")(error)),
+    };
+    if let Some(error) = refused {
+        tell_rejected(&error, &pusher, &reply);
+        let refuse = |command: RefCommand| PushResult {
+            name: command.name,
+            verdict: PushVerdict::Refuse(DECLINED.into()),
+        };
+        return reply.finish(commands.into_iter().map(refuse).collect()).await;
+    }
     let plan = plan(&commands);
     for notice in &plan.notices {
         reply.line(notice);
@@ -44,16 +59,20 @@ async fn handle(control: Arc<Control>, request: PushRequest) {
         let verdict = match control.deploy(app, &pusher, &command, &reply).await {
             Ok(verdict) => verdict,
             Err(error) => {
-                if error.id == ErrorId::InternalServerError {
-                    tracing::error!(request.id = pusher.request_id, error = chain(&error), "a push failed");
-                }
-                reply.line(&format!("!\tPush rejected: {}", error.message));
+                tell_rejected(&error, &pusher, &reply);
                 PushVerdict::Refuse(DECLINED.into())
             }
         };
         results.push(PushResult { name: command.name, verdict });
     }
     reply.finish(results).await;
+}
+
+fn tell_rejected(error: &Error, pusher: &Pusher, reply: &PushReply) {
+    if error.id == ErrorId::InternalServerError {
+        tracing::error!(request.id = pusher.request_id, error = chain(error), "a push failed");
+    }
+    reply.line(&format!("!\tPush rejected: {}", error.message));
 }
 
 impl Control {

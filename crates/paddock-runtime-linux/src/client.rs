@@ -36,9 +36,10 @@ pub(crate) fn connect(folder: &Folder) -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-/// Whether somebody listens, if only with so many waiting that no more are let in.
+/// Whether somebody listens, if only with so many waiting that no more are let in. Where it cannot be asked, for want of
+/// descriptors say, somebody does: a container that runs is not given up for that.
 pub(crate) fn is_answered(folder: &Folder) -> bool {
-    connect(folder).map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true)
+    connect(folder).map_or_else(|error| !is_nobody(&error), |_| true)
 }
 
 /// Whether an error says that nobody listens.

@@ -30,15 +30,23 @@ pub(crate) struct Claim {
     pub(crate) shared_with: Option<PathBuf>,
 }
 
-/// The range that a data directory keeps, if it does.
-pub(crate) fn kept(data: &Path) -> Option<u32> {
-    let text = std::fs::read_to_string(data.join(KEPT)).ok()?;
-    text.trim().parse().ok().filter(|range| *range < RANGES)
+/// The range that a data directory keeps, if it does. What cannot be read is an error: files in it belong to some range.
+pub(crate) fn kept(data: &Path) -> io::Result<Option<u32>> {
+    let file = data.join(KEPT);
+    let text = match std::fs::read_to_string(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text?,
+    };
+    let range = text.trim().parse().ok().filter(|range| *range < RANGES);
+    range.map(Some).ok_or_else(|| {
+        let what = format!("{} holds no range of user ids, a number below {RANGES}", file.display());
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })
 }
 
 /// Keeps a range in a data directory; on disk when this answers.
 pub(crate) fn keep(data: &Path, range: u32) -> io::Result<()> {
-    if kept(data) != Some(range) {
+    if kept(data)? != Some(range) {
         keep_file(&data.join(KEPT), &format!("{range}\n"))?;
     }
     Ok(())
@@ -64,7 +72,7 @@ fn claim_in(file: &Path, data: &Path, preferred: u32) -> io::Result<Claim> {
         let mut ranges = (0..RANGES).map(|step| (preferred + step) % RANGES);
         ranges.find(|range| !claims.contains_key(range)).unwrap_or(preferred)
     };
-    let range = kept(data).or(claimed).or(from_before).unwrap_or_else(free);
+    let range = kept(data)?.or(claimed).or(from_before).unwrap_or_else(free);
     let shared_with = claims.get(&range).cloned();
     claims.entry(range).or_insert_with(|| data.to_owned());
     keep_file(file, &serde_json::to_string(&claims)?)?;
@@ -113,6 +121,16 @@ mod tests {
         std::fs::create_dir(old.path().join("db")).unwrap();
         let claim = claim_in(&file, old.path(), 7).unwrap();
         assert_eq!(claim, Claim { range: 7, shared_with: Some(other.path().to_owned()) });
+    }
+
+    #[test]
+    fn a_range_that_cannot_be_read_is_not_replaced() {
+        let (machine, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        std::fs::write(data.path().join(KEPT), "fifteen\n").unwrap();
+        let refused = claim_in(&machine.path().join("claims"), data.path(), 1).unwrap_err().to_string();
+        assert!(refused.contains("holds no range") && refused.contains(KEPT), "{refused}");
+        assert!(keep(data.path(), 1).is_err());
+        assert_eq!(std::fs::read_to_string(data.path().join(KEPT)).unwrap(), "fifteen\n");
     }
 
     #[test]

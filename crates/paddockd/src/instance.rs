@@ -29,7 +29,8 @@ impl Instance {
     /// The instance of a data directory, given as a canonical path.
     #[must_use]
     pub(crate) fn of(data_dir: &Path) -> Self {
-        Self::with_ids(data_dir, id_range::kept(data_dir).unwrap_or_else(|| preferred(data_dir)))
+        let kept = id_range::kept(data_dir).ok().flatten();
+        Self::with_ids(data_dir, kept.unwrap_or_else(|| preferred(data_dir)))
     }
 
     /// The same for a server that begins to use its ids: nobody else on this machine gets them from now on. Warns where

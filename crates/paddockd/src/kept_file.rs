@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use paddock_core::durable;
+
 /// Puts a text where an older one may be: all of the new or all of the old, on disk when this answers. Its folder is made
 /// where it is missing; only the server's own user can read it.
 pub(crate) fn keep_file(file: &Path, text: &str) -> io::Result<()> {
@@ -14,6 +16,6 @@ pub(crate) fn keep_file(file: &Path, text: &str) -> io::Result<()> {
     let mut written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     written.write_all(text.as_bytes())?;
     written.sync_all()?;
-    std::fs::rename(&new, file)?;
+    durable!("file.kept", std::fs::rename(&new, file))?;
     File::open(folder)?.sync_all()
 }

@@ -12,7 +12,6 @@ use crate::wanted_places;
 const NOT_WALKED: &[(&str, &str)] = &[
     ("feature.of_account_set", "no feature of accounts is built yet"),
     ("job.refused", "a job of a kind that no version makes"),
-    ("layer.moved_in", "builds whose disk has no limit; one rename"),
     (
         "setting.kept",
         "once in a process, at whichever verb is first: one statement, and the first to come wins",

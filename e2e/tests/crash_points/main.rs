@@ -42,10 +42,10 @@ fn every_verb_survives_a_kill_at_each_of_its_points() {
         return;
     }
     let book = Book::default();
-    let mut walk = Walk::begin(&book);
+    let mut walk = Walk::begin(&book, &[]);
     std::thread::scope(|scope| {
         // It begins when the other has begun: so it is always the same one that comes first to what both pass.
-        scope.spawn(|| Walk::begin(&book).what_runs());
+        scope.spawn(|| Walk::begin(&book, &[]).what_runs());
         walk.what_is_kept();
     });
     drop(walk);
@@ -63,14 +63,15 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn begin(book: &'a Book) -> Self {
+    /// A server with these arguments besides the walk's own, on which one app is deployed.
+    fn begin(book: &'a Book, arguments: &[&str]) -> Self {
         let points = FailPoints::new();
         let buildpacks = TempDir::with_prefix("paddock-buildpacks-").unwrap();
         std::fs::set_permissions(buildpacks.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         verbs::buildpack::prepare(buildpacks.path());
         let folder = buildpacks.path().display().to_string();
-        let arguments = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
-        let mut server = Server::with_fail_points(&points, &arguments);
+        let own = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
+        let mut server = Server::with_fail_points(&points, &[&own, arguments].concat());
         server.restart();
         for words in ["adopt", "interrupted", "router"] {
             server.announce(words);
@@ -79,11 +80,15 @@ impl<'a> Walk<'a> {
         Self { points, server, client, _buildpacks: buildpacks, round: 0, book }
     }
 
-    /// The verbs that change what is kept, and first starts.
+    /// The verbs that change what is kept, first starts, and builds whose disk has no limit.
     fn what_is_kept(&mut self) {
         self.verbs(verbs::of_what_is_kept());
         if wanted_places().is_none() {
             self.part("first start", |walk| first_start::walk(walk.book));
+        }
+        if asked(verbs::deploy::PUSH_WITHOUT_LIMIT).is_some() {
+            let mut unlimited = Walk::begin(self.book, &["--build-disk", "none"]);
+            unlimited.verbs(vec![verbs::deploy::push_without_limit()]);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Run sessions over the raw rendezvous socket.
 
+use paddock_runtime::RuntimeError;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -106,4 +107,25 @@ async fn an_attached_dyno_waits_for_its_client_and_gives_up_after_a_minute() {
         .to_owned();
     let log = String::from_utf8(t.get(&path).anonymous().send().await.bytes.to_vec()).unwrap();
     assert!(log.contains(&format!("heroku[{name}]: Error R13 (Attach error)")), "{log}");
+}
+
+#[tokio::test]
+async fn a_client_whose_dyno_does_not_start_hears_of_it_at_once() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("broken", &[("worker", "work")]).await;
+    let program = RuntimeError::Program { program: "/init".into(), reason: "on purpose".into() };
+    t.runtime.fail_next_start(program);
+    let made = t.post("/apps/broken/dynos").json(json!({ "command": "bash", "attach": true })).send().await;
+    let secret = made.expect(201)["attach_url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let mut client = t.rendezvous().await;
+    client.write_all(format!("{secret}\r\n").as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    tokio::time::timeout(PATIENCE, client.read_to_end(&mut all)).await.expect("an answer in time").unwrap();
+    let text = String::from_utf8(all).unwrap();
+    assert!(text.contains("could not be started") && text.contains("heroku logs"), "{text}");
+    t.eventually("the dyno to be forgotten", async || {
+        let dynos = t.get("/apps/broken/dynos").send().await;
+        dynos.expect(200).as_array().unwrap().is_empty().then_some(())
+    })
+    .await;
 }

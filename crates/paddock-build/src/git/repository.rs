@@ -1,7 +1,7 @@
 //! One app's bare repository: making it, moving and reading its refs.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,11 @@ const COMMAND_TIME: Duration = Duration::from_secs(120);
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most that is kept of what git says on standard error, in bytes.
 const MESSAGE_BYTES_MAX: u64 = 4 * 1024;
+
+/// Refs are locked for moments: a lock that is older was left by a git that was killed, or by a power cut.
+const LOCK_TIME: Duration = Duration::from_secs(5 * 60);
+/// What git says of a ref that is not where it was expected, and of nothing else that keeps it from locking one.
+const MOVED: [&str; 3] = ["but expected", "reference already exists", "unable to resolve reference"];
 
 /// Where the commits of builds are pinned.
 const PINS: &str = "refs/paddock/builds/";
@@ -132,7 +137,7 @@ impl Repositories {
             self.output(&path, "update-ref", &["update-ref", "--no-deref", name, new, expected_old]).await
         );
         match moved {
-            Err(GitError::Failed { message, .. }) if message.contains("cannot lock ref") => {
+            Err(GitError::Failed { message, .. }) if MOVED.iter().any(|words| message.contains(words)) => {
                 Err(GitError::RefMoved(name.to_owned()))
             }
             other => other.map(drop),
@@ -208,8 +213,31 @@ impl Repositories {
         name: &'static str,
         arguments: &[&str],
     ) -> Result<Vec<u8>, GitError> {
-        run(self.command(Group::Own, git_dir, arguments), name).await
+        let result = run(self.command(Group::Own, git_dir, arguments), name).await;
+        match &result {
+            Err(GitError::Failed { message, .. }) if remove_old_lock(git_dir, message)? => {
+                run(self.command(Group::Own, git_dir, arguments), name).await
+            }
+            _ => result,
+        }
     }
+}
+
+/// Removes the lock that git complains of, if nobody holds it any more; whether it did.
+fn remove_old_lock(git_dir: &Path, message: &str) -> Result<bool, GitError> {
+    let named = message.split_once("Unable to create '").map(|(_, rest)| rest);
+    let Some((lock, _)) = named.and_then(|rest| rest.split_once("': File exists")) else { return Ok(false) };
+    let lock = git_dir.join(lock);
+    let is_inside = lock.starts_with(git_dir) && !lock.components().any(|part| part == Component::ParentDir);
+    let age = std::fs::symlink_metadata(&lock).and_then(|lock| lock.modified()).map(|at| at.elapsed());
+    let is_old = matches!(age, Ok(Ok(age)) if age > LOCK_TIME);
+    if !is_inside || !is_old || lock.extension() != Some("lock".as_ref()) {
+        return Ok(false);
+    }
+    tracing::warn!(lock = %lock.display(), "removing a lock that a git which was killed has left");
+    durable!("repository.old_lock_removed", std::fs::remove_file(&lock))
+        .map_err(|source| GitError::io(format!("could not remove {}", lock.display()), source))?;
+    Ok(true)
 }
 
 /// Runs a git command to its end and returns its output.

@@ -250,7 +250,8 @@ async fn formation_steps(
         if dyno.state == DynoState::Starting && matches!(seen_now, Seen::Running { listening: false }) {
             again_in = Some(BOOTING_LOOK);
         }
-        if let Some(retry_at) = dyno.retry_at.filter(|_| dyno.state == DynoState::Crashed) {
+        let waits = dyno.state == DynoState::Crashed && seen_now != Seen::UnderWay;
+        if let Some(retry_at) = dyno.retry_at.filter(|_| waits) {
             let wait = retry_at.since(now);
             again_in = Some(again_in.map_or(wait, |again: Duration| again.min(wait)));
         }

@@ -22,6 +22,7 @@ use paddock_control::{Control, backup, certificate_authority, jobs, push};
 use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
 use paddock_store::DatabaseUrl;
+use rustix::process::{Resource, Rlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,7 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
 }
 
 async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartError> {
+    raise_descriptor_limit();
     let paths = prepare_data_dir(&args.data)?;
     let _lock = take_lock(&paths.serve_lock())?;
     wiring::check_privileges()?;
@@ -126,6 +128,15 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
         Err("a part of the server broke, see its log".into())
     } else {
         Ok(())
+    }
+}
+
+/// Dynos, builds, clients and their log tails are descriptors here, and a shell gives 1024. Dynos have a limit of their own.
+fn raise_descriptor_limit() {
+    let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })
+    {
+        tracing::warn!(%error, "could not raise the limit of open descriptors");
     }
 }
 

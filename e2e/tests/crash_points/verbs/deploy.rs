@@ -1,6 +1,7 @@
 //! New releases: pushed, built from an archive, with a release phase, rolled back.
 
-use std::time::Duration;
+use std::fs::File;
+use std::time::{Duration, SystemTime};
 
 use e2e::{Repo, wait_until};
 use serde_json::json;
@@ -17,7 +18,8 @@ const LINES: usize = 30;
 
 pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
     vec![
-        Box::new(Push { repo: Repo::of_app("journey") }),
+        Box::new(Push { name: "push", first: |_| (), repo: Repo::of_app("journey") }),
+        Box::new(Push { name: "push past an old lock", first: leave_lock, repo: Repo::of_app("journey") }),
         Box::new(PushSame { repo: Repo::of_app("journey") }),
         Box::new(FirstPush { repo: Repo::of_app("journey") }),
         Box::new(Rollback),
@@ -26,17 +28,36 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
     ]
 }
 
+/// `git push` to a server whose builds have a disk without a limit.
+pub(crate) const PUSH_WITHOUT_LIMIT: &str = "push without a limit";
+
+/// The verb of that name.
+pub(crate) fn push_without_limit() -> Box<dyn Verb> {
+    Box::new(Push { name: PUSH_WITHOUT_LIMIT, first: |_| (), repo: Repo::of_app("journey") })
+}
+
+/// As a git leaves it that is killed while it moves the deploy branch.
+fn leave_lock(client: &Client) {
+    let lock = client.data.join(format!("git/{}.git/refs/heads/main.lock", client.id(APP)));
+    let lock = File::create(lock).unwrap();
+    lock.set_modified(SystemTime::now() - Duration::from_secs(60 * 60)).unwrap();
+}
+
 /// `git push`.
 struct Push {
+    name: &'static str,
+    /// What it finds.
+    first: fn(&Client),
     repo: Repo,
 }
 
 impl Verb for Push {
     fn name(&self) -> &'static str {
-        "push"
+        self.name
     }
 
-    fn prepare(&mut self, _: &Client, number: usize) {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        (self.first)(client);
         self.repo.write("version.txt", &format!("version {number}\n"));
         self.repo.commit("Next");
     }

@@ -3,7 +3,7 @@
 mod account;
 mod app;
 pub(crate) mod buildpack;
-mod deploy;
+pub(crate) mod deploy;
 mod dyno;
 mod setting;
 
