@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         let own = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
         let mut server = Server::with_fail_points(&points, &[&own, arguments].concat());
         server.restart();
-        for words in ["adopt", "interrupted", "router"] {
+        for words in ["adopt", "interrupted", "router", "a git which was killed"] {
             server.announce(words);
         }
         let client = Client::deploy(&server, points.clock(), buildpacks.path());
