@@ -24,6 +24,15 @@ async fn next_push(server: &GitServer) -> PushRequest {
         .expect("the socket works")
 }
 
+/// Pushes to a branch that nothing is built from: the commit is there, and `main` is not.
+async fn push_beside_main(server: &GitServer, work: &Work) {
+    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/topic"]);
+    let push = next_push(server).await;
+    push.reply.clone().finish(plan(&push.commands).others).await;
+    drop(push);
+    assert!(pushing.end().success);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_streams_its_build_and_the_branch_moves_with_it() {
     let server = GitServer::start().await;
@@ -198,11 +207,7 @@ async fn a_small_pack_of_many_names_for_one_file_is_no_large_source() {
 async fn refs_move_only_from_where_they_were() {
     let server = GitServer::start().await;
     let work = Work::with_commit(&[("a", "a")]);
-    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/topic"]);
-    let push = next_push(&server).await;
-    push.reply.clone().finish(plan(&push.commands).others).await;
-    drop(push);
-    assert!(pushing.end().success);
+    push_beside_main(&server, &work).await;
     let (zero, head) = ("0".repeat(40), work.head());
     let repositories = &server.repositories;
     repositories.update_ref(server.app, "refs/heads/main", &head, &zero).await.unwrap();
@@ -333,11 +338,7 @@ async fn the_transfers_of_an_app_leave_turns_for_others() {
 async fn a_lock_is_respected_until_nobody_can_hold_it() {
     let server = GitServer::start().await;
     let work = Work::with_commit(&[("a", "a")]);
-    let pushing = work.start_git(&["push", &server.url(), "HEAD:refs/heads/topic"]);
-    let push = next_push(&server).await;
-    push.reply.clone().finish(plan(&push.commands).others).await;
-    drop(push);
-    assert!(pushing.end().success);
+    push_beside_main(&server, &work).await;
     let (zero, head) = ("0".repeat(40), work.head());
     let lock = server.repositories.path(server.app).join("refs/heads/main.lock");
     let file = std::fs::File::create(&lock).unwrap();

@@ -1,4 +1,4 @@
-//! What tests of several crates share. A dev-dependency only.
+//! What tests of several crates share. No program is built with it.
 
 pub mod postgres;
 pub mod process;

@@ -8,7 +8,7 @@ use std::path::Path;
 use paddock_core::durable;
 
 /// Puts a text where an older one may be: all of the new or all of the old, on disk when this answers. Its folder is made
-/// where it is missing; only the server's own user can read it.
+/// where it is missing (its name there is not synced); only the server's own user can read it.
 pub(crate) fn keep_file(file: &Path, text: &str) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;

@@ -21,7 +21,8 @@ const MESSAGE_BYTES_MAX: u64 = 4 * 1024;
 
 /// Refs are locked for moments: a lock that is older was left by a git that was killed, or by a power cut.
 const LOCK_TIME: Duration = Duration::from_secs(5 * 60);
-/// What git says of a ref that is not where it was expected, and of nothing else that keeps it from locking one.
+/// What git says of a ref that is not where it was expected (the last also of one that is broken on disk). A lock that
+/// somebody holds is not among it.
 const MOVED: [&str; 3] = ["but expected", "reference already exists", "unable to resolve reference"];
 
 /// Where the commits of builds are pinned.
