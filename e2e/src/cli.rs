@@ -15,7 +15,6 @@ use crate::machine::Machine;
 use crate::outcome::{Outcome, run};
 use crate::server::Server;
 use crate::tools::heroku_bin;
-use crate::wait::wait_until;
 
 /// Longest that one command may take; a first push with dependencies is the longest.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -196,15 +195,6 @@ impl Following {
             said.borrow().contains(words).then_some(())
         });
         assert!(found.is_some(), "waited {} s for {words:?} in:\n{}", within.as_secs(), said.borrow());
-    }
-
-    /// Waits until it ends by itself and gives its exit status.
-    ///
-    /// # Panics
-    /// When it does not end in time.
-    pub fn wait_end(&mut self, within: Duration) -> i32 {
-        let status = wait_until("the command's end", within, || self.child.try_wait().unwrap());
-        status.code().unwrap_or(-1)
     }
 }
 

@@ -127,7 +127,6 @@ impl Control {
             stack: app.stack,
             branch: None,
             old_head: None,
-            output_secret_sha256: None,
         };
         self.enqueue_build(&new, payload).await?;
         let row = self.build_row(&app, &new.id.to_string()).await?;

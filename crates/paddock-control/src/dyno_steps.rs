@@ -29,13 +29,6 @@ use crate::{Control, Result, feature, label};
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 impl Control {
-    /// The release whose dynos should run: the current one, if it has a slug.
-    pub(crate) async fn current_dyno_release(&self, app: &App) -> Result<Option<Release>> {
-        let Some(id) = app.current_release_id else { return Ok(None) };
-        let release = self.store.release(app.id, id).await?;
-        Ok(release.filter(|release| release.slug_id.is_some()))
-    }
-
     /// Makes the row of a formation dyno, which is to be started; `None` where nothing is to run any more.
     pub(crate) async fn create_formation_dyno(&self, app: &App, name: &DynoName) -> Result<Option<Dyno>> {
         self.put_formation_dyno(app, name, None).await
@@ -52,9 +45,11 @@ impl Control {
         name: &DynoName,
         crashed: Option<&Dyno>,
     ) -> Result<Option<Dyno>> {
-        let Some(release) = self.current_dyno_release(app).await? else { return Ok(None) };
-        let Some(row) = self.store.formation_of(app.id, &name.process_type).await? else { return Ok(None) };
         let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        // Slug and command of one release, whatever was committed since the pass read the app.
+        let release = tx.current_release(app.id).await?.filter(|release| release.slug_id.is_some());
+        let Some(release) = release else { return Ok(None) };
+        let Some(row) = tx.formation_of(app.id, &name.process_type).await? else { return Ok(None) };
         let mut dyno = new_dyno(&release, name, DynoKind::Formation, row.command, row.size, tx.now());
         dyno.generation = tx.generation();
         dyno.crash_count = crashed.map_or(0, |crashed| crashed.crash_count);
@@ -384,7 +379,6 @@ pub(crate) fn new_dyno(
         state_changed_at: now,
         updated_at: now,
         retry_at: None,
-        boot_deadline_at: None,
         hang_ups: 0,
         hung_up_at: None,
     }

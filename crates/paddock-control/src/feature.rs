@@ -1,4 +1,4 @@
-//! Features: switches of apps and of accounts, from two fixed tables.
+//! Features: switches of apps, from a fixed table. Accounts have none yet.
 
 use paddock_core::UnixMicros;
 use paddock_core::durable;
@@ -114,9 +114,6 @@ const OF_APPS: [Definition; 8] = [
     ),
 ];
 
-/// Features of accounts: there are none yet. The client asks here first and goes on to the app at 404.
-const OF_ACCOUNTS: [Definition; 0] = [];
-
 impl Control {
     /// The features of an app, by name.
     ///
@@ -166,36 +163,18 @@ impl Control {
         self.app_feature(actor, &app.id.to_string(), feature.name).await
     }
 
-    /// The features of the account that asks.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn list_account_features(&self, actor: &Actor) -> Result<Vec<Feature>> {
-        let rows = self.store.account_features(actor.account_id).await.map_err(failed("read features"))?;
-        Ok(OF_ACCOUNTS.iter().map(|definition| view(definition, &rows)).collect())
+    /// The features of the account that asks: none is built yet.
+    #[must_use]
+    pub fn list_account_features(&self, _: &Actor) -> Vec<Feature> {
+        Vec::new()
     }
 
     /// One feature of the account that asks, by name or id.
     ///
     /// # Errors
     /// `not_found`, exactly: the client then looks at the app's features.
-    pub async fn account_feature(&self, actor: &Actor, identity: &str) -> Result<Feature> {
-        one_of(self.list_account_features(actor).await?, identity)
-    }
-
-    /// Switches a feature of the account that asks.
-    ///
-    /// # Errors
-    /// `not_found`.
-    pub async fn set_account_feature(&self, actor: &Actor, identity: &str, enabled: bool) -> Result<Feature> {
-        let feature = self.account_feature(actor, identity).await?;
-        let doing = failed("switch a feature");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
-        tx.set_account_feature(actor.account_id, feature.name, enabled).await.map_err(doing)?;
-        let payload = serde_json::json!({ "feature": feature.name, "enabled": enabled });
-        tx.event(None, "account_feature.update", &payload.to_string()).await.map_err(doing)?;
-        durable!("feature.of_account_set", tx.commit().await).map_err(doing)?;
-        self.account_feature(actor, feature.name).await
+    pub fn account_feature(&self, actor: &Actor, identity: &str) -> Result<Feature> {
+        one_of(self.list_account_features(actor), identity)
     }
 }
 

@@ -134,7 +134,6 @@ impl Control {
             stack: app.stack,
             branch: Some(command.name.clone()),
             old_head: Some(command.old.clone()),
-            output_secret_sha256: None,
         };
         let made = self.enqueue_build(&new, build::NO_PAYLOAD.to_owned()).await;
         if made.is_err() {

@@ -245,14 +245,6 @@ impl DynoCode {
         }
     }
 
-    /// The line of R10 for an app whose boot time limit is not the usual 60 s.
-    #[must_use]
-    pub fn boot_timeout_line(seconds: u64) -> String {
-        format!(
-            "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} seconds of launch"
-        )
-    }
-
     const fn row(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::R10 => {
@@ -377,7 +369,10 @@ mod tests {
 
     #[test]
     fn lines_read_as_published() {
-        assert_eq!(DynoCode::R10.line(), DynoCode::boot_timeout_line(60));
+        assert_eq!(
+            DynoCode::R10.line(),
+            "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
+        );
         assert_eq!(DynoCode::R14.line(), "Error R14 (Memory quota exceeded)");
         assert_eq!(
             DynoCode::R12.line(),

@@ -122,11 +122,6 @@ impl FakeRuntime {
         });
     }
 
-    /// Lets what watches over a container be gone.
-    pub fn lose(&self, id: ContainerId) {
-        self.change(id, |container| container.state = ContainerState::Unknown);
-    }
-
     /// Lets a container print a line.
     pub fn print(&self, id: ContainerId, stream: Stream, line: &str) {
         let bytes = Bytes::copy_from_slice(line.as_bytes());

@@ -55,7 +55,6 @@ statements! {
     DELETE_AUTHORIZATIONS = "DELETE FROM authorizations WHERE account_id = $1";
     DELETE_COLLABORATIONS = "DELETE FROM collaborators WHERE account_id = $1";
     DELETE_FAVORITES = "DELETE FROM favorites WHERE account_id = $1";
-    DELETE_FEATURES = "DELETE FROM account_features WHERE account_id = $1";
     DELETE_KEYS = "DELETE FROM keys WHERE account_id = $1";
     DELETE_RATE_LIMIT = "DELETE FROM rate_limits WHERE account_id = $1";
     DELETE_REQUEST_OUTCOMES = "DELETE FROM request_outcomes WHERE account_id = $1";
@@ -129,7 +128,6 @@ impl Tx {
             DELETE_AUTHORIZATIONS,
             DELETE_COLLABORATIONS,
             DELETE_FAVORITES,
-            DELETE_FEATURES,
             DELETE_KEYS,
             DELETE_RATE_LIMIT,
             DELETE_REQUEST_OUTCOMES,

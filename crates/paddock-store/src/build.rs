@@ -8,7 +8,7 @@ use paddock_core::{AccountId, AppId, BuildId, ReleaseId, SlugId, UnixMicros};
 
 use crate::engine::{self, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
-use crate::{SecretSha256, Store, Tx};
+use crate::{Store, Tx};
 
 /// Where the source of a build comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,8 +73,6 @@ pub struct Build {
     pub old_head: Option<String>,
     /// Why it failed, for the user.
     pub failure: Option<String>,
-    /// SHA-256 of the secret in its output URL.
-    pub output_secret_sha256: Option<SecretSha256>,
     /// When it was accepted.
     pub created_at: UnixMicros,
     /// When it was last changed.
@@ -85,7 +83,7 @@ pub struct Build {
 
 row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, stack, created_at, updated_at }
     optional { source_version, source_description, source_checksum, slug_id, release_id, branch, old_head,
-        failure, output_secret_sha256, finished_at });
+        failure, finished_at });
 
 struct StatusRow {
     id: BuildId,
@@ -121,8 +119,6 @@ pub struct NewBuild {
     pub branch: Option<String>,
     /// The commit the branch named when the push came.
     pub old_head: Option<String>,
-    /// SHA-256 of the secret in its output URL.
-    pub output_secret_sha256: Option<SecretSha256>,
 }
 
 statements! {
@@ -132,8 +128,8 @@ statements! {
     RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
     STATUSES = "SELECT id, status FROM builds WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
     CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
-        source_checksum, account_id, buildpacks, stack, branch, old_head, output_secret_sha256, created_at, \
-        updated_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
+        source_checksum, account_id, buildpacks, stack, branch, old_head, created_at, updated_at) \
+        VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)";
     SET_SLUG = "UPDATE builds SET slug_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_RELEASE = "UPDATE builds SET release_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SUCCEED = "UPDATE builds SET status = 'succeeded', updated_at = $2, finished_at = $2 \
@@ -186,7 +182,6 @@ impl Tx {
             new.stack,
             new.branch,
             new.old_head,
-            new.output_secret_sha256,
             self.now
         ];
         self.execute(CREATE, values).await?;

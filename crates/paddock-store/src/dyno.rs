@@ -94,8 +94,6 @@ pub struct Dyno {
     pub updated_at: UnixMicros,
     /// When a crashed one is tried again.
     pub retry_at: Option<UnixMicros>,
-    /// By when a web dyno must listen.
-    pub boot_deadline_at: Option<UnixMicros>,
     /// How often it was hung up on since its client left, R16 included; changed by [`Tx::count_hang_up`] alone.
     pub hang_ups: i64,
     /// When last.
@@ -105,7 +103,7 @@ pub struct Dyno {
 row!(Dyno { id, app_id, name, process_type, kind, command, size, release_id, release_version, generation, state,
         desired, crash_count, created_at, state_changed_at, updated_at, hang_ups }
     optional { container_id, address, port, attach_secret_sha256, terminal_rows, terminal_columns,
-        time_to_live_seconds, exit_status, retry_at, boot_deadline_at, hung_up_at });
+        time_to_live_seconds, exit_status, retry_at, hung_up_at });
 
 statements! {
     BY_ID = "SELECT * FROM dynos WHERE id = $1";
@@ -117,16 +115,16 @@ statements! {
     PUT = "INSERT INTO dynos (id, app_id, name, process_type, kind, command, size, release_id, release_version, \
         generation, state, desired, container_id, address, port, attach_secret_sha256, terminal_rows, \
         terminal_columns, time_to_live_seconds, crash_count, exit_status, created_at, state_changed_at, \
-        updated_at, retry_at, boot_deadline_at) \
+        updated_at, retry_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-        $22, $23, $24, $25, $26) \
+        $22, $23, $24, $25) \
         ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, state = excluded.state, \
         container_id = excluded.container_id, address = excluded.address, port = excluded.port, \
         attach_secret_sha256 = excluded.attach_secret_sha256, \
         terminal_rows = excluded.terminal_rows, terminal_columns = excluded.terminal_columns, \
         crash_count = excluded.crash_count, exit_status = excluded.exit_status, \
         state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at, \
-        retry_at = excluded.retry_at, boot_deadline_at = excluded.boot_deadline_at";
+        retry_at = excluded.retry_at";
     SET_DESIRED = "UPDATE dynos SET desired = $2, updated_at = $3 WHERE id = $1";
     COUNT_HANG_UP = "UPDATE dynos SET hang_ups = hang_ups + 1, hung_up_at = $2, updated_at = $3 WHERE id = $1";
     ENV = "SELECT env AS sealed FROM dynos WHERE app_id = $1 AND id = $2";
@@ -203,8 +201,7 @@ impl Tx {
             dyno.created_at,
             dyno.state_changed_at,
             self.now,
-            dyno.retry_at,
-            dyno.boot_deadline_at
+            dyno.retry_at
         ];
         self.execute(PUT, values).await.map(drop)
     }

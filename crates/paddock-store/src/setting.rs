@@ -1,8 +1,8 @@
 //! Settings: single values that the server itself keeps, such as its instance id.
 
+use crate::Store;
 use crate::engine::{self, FromRow, Row, statements, values};
 use crate::error::{Result, StoreError};
-use crate::{Store, Tx};
 use paddock_core::durable;
 
 struct Setting(String);
@@ -16,8 +16,6 @@ impl FromRow for Setting {
 statements! {
     GET = "SELECT value FROM settings WHERE key = $1";
     INSERT = "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
-    PUT = "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    DELETE = "DELETE FROM settings WHERE key = $1";
 }
 
 impl Store {
@@ -41,23 +39,5 @@ impl Store {
         let Setting(value) =
             setting.ok_or_else(|| StoreError::Gone { noun: "setting", id: key.to_owned() })?;
         Ok(value)
-    }
-}
-
-impl Tx {
-    /// Sets a setting.
-    ///
-    /// # Errors
-    /// The database could not be written.
-    pub async fn set_setting(&mut self, key: &str, value: &str) -> Result<()> {
-        self.execute(PUT, values![key, value]).await.map(drop)
-    }
-
-    /// Removes a setting.
-    ///
-    /// # Errors
-    /// The database could not be written.
-    pub async fn delete_setting(&mut self, key: &str) -> Result<()> {
-        self.execute(DELETE, values![key]).await.map(drop)
     }
 }

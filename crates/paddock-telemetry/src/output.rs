@@ -167,12 +167,6 @@ impl OutputLogs {
         }
     }
 
-    /// Whether the output is finished; false also for one that was never started.
-    #[must_use]
-    pub fn is_finished(&self, id: Uuid) -> bool {
-        self.shared.is_finished(id)
-    }
-
     /// Deletes an output; its followers end. Deleting what is gone succeeds.
     ///
     /// # Errors

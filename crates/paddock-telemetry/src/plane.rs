@@ -150,21 +150,6 @@ impl LogPlane {
         blocking(move || log.with_writer("read", |writer| Ok(writer.last_seq(spool)))).await
     }
 
-    /// Stops remembering a spool that is gone, so that its position is not carried on for ever.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn forget_spool(&self, app: AppId, spool: Uuid) -> Result<(), LogError> {
-        let log = self.log(app).await?;
-        blocking(move || {
-            log.with_writer("read", |writer| {
-                writer.forget(spool);
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// The last `backlog_lines` lines that match.
     ///
     /// # Errors

@@ -130,10 +130,6 @@ impl Writer {
         self.spools.get(&spool).map_or(0, |position| position.seq)
     }
 
-    pub(crate) fn forget(&mut self, spool: Uuid) {
-        self.spools.remove(&spool);
-    }
-
     fn remember(&mut self, spool: Uuid, seq: u64, number: u64) {
         if spool.is_nil() {
             return;

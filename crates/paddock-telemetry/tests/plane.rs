@@ -132,19 +132,16 @@ async fn repeats_of_a_spool_are_dropped_also_after_a_restart() {
 #[tokio::test]
 async fn positions_of_spools_outlive_the_segments_that_had_their_lines() {
     let folder = TempDir::new().unwrap();
-    let (app, silent, gone) = (app(), Uuid::now_v7(), Uuid::now_v7());
+    let (app, silent) = (app(), Uuid::now_v7());
     let small = Retention { lines_min: 10, age_min: WEEK, bytes_max: 32 * 1024 };
     let plane = open(folder.path(), small);
     plane.append_from(app, silent, spooled(1..=9)).await.unwrap();
-    plane.append_from(app, gone, spooled(1..=4)).await.unwrap();
-    plane.forget_spool(app, gone).await.unwrap();
     for _ in 0..30 {
         plane.append(app, vec![line("web.1", "x".repeat(4000)); 3]).await.unwrap();
     }
     assert!(texts(&plane, app).await.iter().all(|text| !text.starts_with("record")));
     let plane = open(folder.path(), small);
     assert_eq!(plane.last_seq(app, silent).await.unwrap(), 9);
-    assert_eq!(plane.last_seq(app, gone).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -192,12 +192,6 @@ impl PostgresServer {
         }
     }
 
-    /// The folder with the server's Unix socket.
-    #[must_use]
-    pub fn socket_folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// The server's port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {

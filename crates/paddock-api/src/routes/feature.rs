@@ -26,7 +26,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         patch(Access::Token, "/apps/{app}/features/{feature}", update),
         get(Access::Token, "/account/features", list_of_account),
         get(Access::Token, "/account/features/{feature}", info_of_account),
-        patch(Access::Token, "/account/features/{feature}", update_of_account),
+        // Accounts have no feature that could be switched: the answer is the same as to who only asks.
+        patch(Access::Token, "/account/features/{feature}", info_of_account),
     ]
 }
 
@@ -62,7 +63,7 @@ async fn list_of_account(
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
 ) -> Reply<Vec<wire::Feature>> {
-    let features = api.control.list_account_features(&actor).await?;
+    let features = api.control.list_account_features(&actor);
     page(features.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -71,16 +72,7 @@ async fn info_of_account(
     State(api): State<Arc<Api>>,
     Segments(feature): Segments<String>,
 ) -> Reply<wire::Feature> {
-    Ok(ok(view(api.control.account_feature(&actor, &feature).await?)))
-}
-
-async fn update_of_account(
-    By(actor): By,
-    State(api): State<Arc<Api>>,
-    Segments(feature): Segments<String>,
-    Json(body): Json<wire::feature::Update>,
-) -> Reply<wire::Feature> {
-    Ok(ok(view(api.control.set_account_feature(&actor, &feature, body.enabled).await?)))
+    Ok(ok(view(api.control.account_feature(&actor, &feature)?)))
 }
 
 fn view(feature: Feature) -> wire::Feature {

@@ -7,16 +7,14 @@ use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::config::ConfigVars;
-use paddock_core::dyno::DynoDisk;
+use paddock_core::dyno::{DynoDisk, DynoName};
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, ServerId, SlugId};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::fake::FakeRuntime;
 use paddock_runtime::{ContainerState, Runtime};
-use paddock_store::{
-    Database, NewAccount, NewApp, NewSlug, Release, ServerIdentity, Store, StoreConfig, StoreError,
-};
+use paddock_store::{Database, NewAccount, NewApp, NewSlug, Release, ServerIdentity, Store, StoreConfig, Tx};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -53,26 +51,28 @@ impl Still {
 
     /// Makes an app and releases a slug with one process type.
     async fn deployed_app(&self, name: &str, process_type: &str, command: &str) -> Release {
-        let made = async {
-            let mut tx = self.control.store.begin_platform(self.control.now()).await?;
-            let id = AppId::from_uuid(Uuid::now_v7());
-            let new = NewApp { id, name: name.parse().unwrap(), owner_id: self.owner, stack: Stack::Host };
-            tx.create_app(&new).await?;
-            let slug = slug(id, process_type, command);
-            tx.create_slug(&slug).await?;
-            tx.set_config(id, &[("NAME".to_owned(), name.to_owned())].into()).await?;
-            let draft = ReleaseDraft {
-                description: "Deploy 12345678".to_owned(),
-                account_id: self.owner,
-                slug_id: Some(slug.id),
-                rollback_of: None,
-                config: ConfigVars::new(),
-            };
-            let release = add_release(&mut tx, id, draft).await.unwrap();
-            tx.commit().await?;
-            Ok::<_, StoreError>(release)
+        let mut tx = self.control.store.begin_platform(self.control.now()).await.unwrap();
+        let id = AppId::from_uuid(Uuid::now_v7());
+        let new = NewApp { id, name: name.parse().unwrap(), owner_id: self.owner, stack: Stack::Host };
+        tx.create_app(&new).await.unwrap();
+        tx.set_config(id, &[("NAME".to_owned(), name.to_owned())].into()).await.unwrap();
+        self.release(tx, id, process_type, command).await
+    }
+
+    /// Releases a slug with one process type, with what else the transaction does.
+    async fn release(&self, mut tx: Tx, app: AppId, process_type: &str, command: &str) -> Release {
+        let slug = slug(app, process_type, command);
+        tx.create_slug(&slug).await.unwrap();
+        let draft = ReleaseDraft {
+            description: "Deploy 12345678".to_owned(),
+            account_id: self.owner,
+            slug_id: Some(slug.id),
+            rollback_of: None,
+            config: ConfigVars::new(),
         };
-        made.await.unwrap()
+        let release = add_release(&mut tx, app, draft).await.unwrap();
+        tx.commit().await.unwrap();
+        release
     }
 
     /// How often the store is read by `work`.
@@ -208,4 +208,16 @@ async fn a_start_that_hangs_does_not_hold_a_pass_up() {
     t.runtime.release_starts();
     tokio::time::timeout(PATIENCE, formation.end()).await.expect("the end waits for the start, no longer");
     assert_eq!(t.running().await, 2);
+}
+
+#[tokio::test]
+async fn a_dyno_has_slug_and_command_of_one_release_though_another_came_since_the_pass_began() {
+    let t = Still::new().await;
+    let first = t.deployed_app("moving", "worker", "old").await;
+    let seen = t.control.store.app(first.app_id).await.unwrap().unwrap();
+    let tx = t.control.store.begin_for_app(first.app_id, t.control.now()).await.unwrap();
+    let second = t.release(tx, first.app_id, "worker", "new").await;
+    let name = DynoName { process_type: "worker".parse().unwrap(), index: 1 };
+    let made = t.control.create_formation_dyno(&seen, &name).await.unwrap().unwrap();
+    assert_eq!((made.release_id, made.command.as_str()), (second.id, "new"));
 }

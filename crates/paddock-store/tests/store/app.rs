@@ -216,11 +216,9 @@ async fn buildpacks_keep_their_order_and_features_their_switch() {
     tx.set_app_feature(app.id, "preboot", true).await.unwrap();
     tx.set_app_feature(app.id, "preboot", false).await.unwrap();
     tx.set_app_feature(app.id, "http-sticky-sessions", true).await.unwrap();
-    tx.set_account_feature(app.owner_id, "x", true).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.buildpacks(app.id).await.unwrap(), urls);
     let features = t.store.app_features(app.id).await.unwrap();
     let switches: Vec<_> = features.iter().map(|row| (row.name.as_str(), row.enabled)).collect();
     assert_eq!(switches, [("http-sticky-sessions", true), ("preboot", false)]);
-    assert!(t.store.account_features(app.owner_id).await.unwrap()[0].enabled);
 }

@@ -32,7 +32,6 @@ async fn a_dyno_comes_back_as_it_was_put() {
     one.exit_status = Some(-1);
     one.state = DynoState::Crashed;
     one.retry_at = Some(NOW + Duration::from_secs(20));
-    one.boot_deadline_at = Some(NOW + Duration::from_secs(60));
     put(one.clone()).await;
     assert_eq!(t.store.dynos(app.id).await.unwrap(), [one.clone()]);
     assert_eq!(t.store.dyno_by_attach_secret(&[9; 32]).await.unwrap().unwrap().id, one.id);

@@ -174,7 +174,6 @@ pub(crate) fn new_build(app: &App) -> NewBuild {
         stack: Stack::Host,
         branch: Some("main".into()),
         old_head: None,
-        output_secret_sha256: Some([3; 32]),
     }
 }
 
@@ -206,7 +205,6 @@ pub(crate) fn dyno(app_id: AppId, name: &str, release: &Release) -> Dyno {
         state_changed_at: NOW,
         updated_at: NOW,
         retry_at: None,
-        boot_deadline_at: None,
         hang_ups: 0,
         hung_up_at: None,
     }
