@@ -1,6 +1,20 @@
 //! Where the state of a server under test is.
 
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
 use paddock_testkit::postgres::{PostgresServer, TestDatabase};
+
+use crate::outcome::run;
+
+/// The file of a database, and a statement.
+const ASK_SQLITE: &str = "\
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=30) as database:
+    for row in database.execute(sys.argv[2]):
+        print(*row)
+";
 
 /// SQLite in its data folder, or a database of its own on a PostgreSQL server, which goes with it.
 #[derive(Debug)]
@@ -26,6 +40,21 @@ impl StateIn {
                 Self::Postgres(server.database())
             }
             Ok(other) => panic!("PADDOCK_TESTS_DATABASE is sqlite or postgres, not {other:?}"),
+        }
+    }
+
+    /// What a statement answers, a line for each row of one column; it is carried out beside the server of this data folder.
+    ///
+    /// # Panics
+    /// When it cannot be carried out.
+    pub(crate) fn sql(&self, data: &Path, statement: &str) -> String {
+        match self {
+            Self::Sqlite => {
+                let mut python = Command::new("python3");
+                python.args(["-c", ASK_SQLITE]).arg(data.join("db/paddock.sqlite")).arg(statement);
+                run(python, b"", Duration::from_secs(60)).succeeded().stdout
+            }
+            Self::Postgres(database) => database.sql(statement),
         }
     }
 

@@ -58,8 +58,14 @@ impl FailPoints {
     #[must_use]
     pub fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.env("PADDOCK_FAIL_POINTS", self.folder()).args(arguments);
+        command.args(arguments);
+        self.reach(&mut command);
         command
+    }
+
+    /// Has a command of that program listen to the points, too.
+    pub fn reach(&self, command: &mut Command) {
+        command.env("PADDOCK_FAIL_POINTS", self.folder());
     }
 
     /// The clock of the server.

@@ -169,6 +169,14 @@ impl Server {
         matches!(self.state_in, StateIn::Sqlite)
     }
 
+    /// What a statement answers that is carried out on its state, a line for each row of one column.
+    ///
+    /// # Panics
+    /// When it cannot be carried out.
+    pub fn sql(&self, statement: &str) -> String {
+        self.state_in.sql(&self.data(), statement)
+    }
+
     /// The data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {

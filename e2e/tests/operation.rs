@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, may_run, run, wait_until};
+use e2e::{Cli, Outcome, Repo, Server, may_run, run, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const APP: &str = "operated";
 const SECRET: &str = "s3cr3t-4f1a77c0";
+/// How many files the server may have open.
+const OPEN_FILES: &str = "10000";
 
 /// The unit that is shipped.
 fn unit() -> String {
@@ -40,7 +42,9 @@ fn served(folder: &Path) -> (Server, UnixDatagram, Cli) {
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let (variable, capabilities) = (format!("NOTIFY_SOCKET={}", path.display()), bounding_set());
-    let wrapper = ["env", &variable, "setpriv", "--bounding-set", &capabilities];
+    // As a shell gives them: few open files, and leave to have more.
+    let files = format!("--nofile=1024:{OPEN_FILES}");
+    let wrapper = ["prlimit", &files, "env", &variable, "setpriv", "--bounding-set", &capabilities];
     let server = Server::start_under(&wrapper, &["--log-format", "json"]);
     assert!(told(&socket).starts_with("READY=1\n"));
     let cli = Cli::new(&server);
@@ -50,6 +54,18 @@ fn served(folder: &Path) -> (Server, UnixDatagram, Cli) {
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
     assert_eq!(server.answers(APP, "/").json()["greeting"], SECRET);
     (server, socket, cli)
+}
+
+/// Dynos, builds and clients are open files: the server and its router take as many as they may have.
+fn open_files_are_not_few(server: &Server) {
+    let log = server.log();
+    let router = log.split_once("started the router (process ").unwrap().1.split_once(')').unwrap().0;
+    for pid in [server.pid().unwrap().to_string().as_str(), router] {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let found: Vec<&str> = files.split_whitespace().take(2).collect();
+        assert_eq!(found, [OPEN_FILES; 2], "process {pid}");
+    }
 }
 
 fn has_secret(cli: &Cli) {
@@ -81,17 +97,29 @@ fn metrics_are_told(server: &Server) {
     assert_eq!(http.request("GET", &url, &[], None).status, 401);
 }
 
+fn rotate(server: &Server, arguments: &[&str]) -> Outcome {
+    let data = server.data().display().to_string();
+    let all = [&["keys", "rotate", "--data", &data][..], arguments].concat();
+    run(server.program(&all), b"", Duration::from_secs(60))
+}
+
 fn keys_are_rotated(server: &mut Server, cli: &Cli, folder: &Path) {
     let old = folder.join("old-key");
     std::fs::copy(server.data().join("keys/master"), &old).unwrap();
-    let rotate = |arguments: &[&str]| {
-        let data = server.data().display().to_string();
-        let all = [&["keys", "rotate", "--data", &data][..], arguments].concat();
-        run(server.program(&all), b"", Duration::from_secs(60)).succeeded()
-    };
-    rotate(&[]).saying("The master key is new");
+    rotate(server, &[]).succeeded().saying("The master key is new");
     has_secret(cli);
-    let told: Value = serde_json::from_str(&rotate(&["--data-key", "--json"]).stdout).unwrap();
+    let new_data_key = ["--data-key", "--json"];
+    if !server.is_on_sqlite() {
+        // Other servers on this database would not know of it.
+        server.announce("the keys were not rotated");
+        rotate(server, &new_data_key).failed_saying("Stop every server that uses this database");
+        has_secret(cli);
+        server.kill9_serve();
+    }
+    let told: Value = serde_json::from_str(&rotate(server, &new_data_key).succeeded().stdout).unwrap();
+    if !server.is_on_sqlite() {
+        server.restart();
+    }
     assert!(told["resealed"].as_u64().is_some_and(|values| values >= 2), "{told}");
     has_secret(cli);
     server.restart();
@@ -103,17 +131,17 @@ fn keys_are_rotated(server: &mut Server, cli: &Cli, folder: &Path) {
     let with_old = ["--to", to.to_str().unwrap(), "--master-key-file", old.to_str().unwrap()];
     server.paddockd("backup", &with_old).failed_saying("wrong master key");
     let moved = folder.join("moved-key");
-    let data = server.data().display().to_string();
-    let arguments = ["keys", "rotate", "--data", &data, "--new-master-key-file", moved.to_str().unwrap()];
-    run(server.program(&arguments), b"", Duration::from_secs(60)).succeeded().saying("--master-key-file");
+    rotate(server, &["--new-master-key-file", moved.to_str().unwrap()])
+        .succeeded()
+        .saying("--master-key-file");
     assert!(!server.data().join("keys/master").exists());
+    let present = moved.to_str().unwrap();
+    rotate(server, &["--master-key-file", present, "--new-master-key-file", present])
+        .failed_saying("name another file");
     // Back to where the harness starts it from.
-    let (present, here) = (moved.to_str().unwrap(), server.data().join("keys/master"));
-    let arguments = [
-        &["keys", "rotate", "--data", &data, "--master-key-file", present][..],
-        &["--new-master-key-file", here.to_str().unwrap()],
-    ];
-    run(server.program(&arguments.concat()), b"", Duration::from_secs(60)).succeeded();
+    let here = server.data().join("keys/master");
+    let arguments = ["--master-key-file", present, "--new-master-key-file", here.to_str().unwrap()];
+    rotate(server, &arguments).succeeded();
     server.restart();
     has_secret(cli);
 }
@@ -180,6 +208,7 @@ fn an_operator_sees_and_mends_a_running_server() {
     metrics_are_told(&server);
     the_doctor_finds_and_remedies(&server);
     the_log_is_objects_without_secrets(&server);
+    open_files_are_not_few(&server);
     keys_are_rotated(&mut server, &cli, folder.path());
     server.paddockd("stop", &[]).succeeded();
     wait_until("the service manager to hear of the end", Duration::from_secs(60), || {
@@ -209,7 +238,7 @@ fn the_doctor_finds_what_a_machine_lacks() {
     }
     let folder = TempDir::with_prefix("paddock-doctor-").unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
-    let problem = |told: &e2e::Outcome, name: &str| -> String {
+    let problem = |told: &Outcome, name: &str| -> String {
         assert_eq!(told.status, 1, "{}", told.text());
         let findings: Vec<Value> = serde_json::from_str(&told.stdout).unwrap();
         let found = findings.iter().find(|finding| finding["name"] == name);

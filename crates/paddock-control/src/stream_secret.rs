@@ -65,7 +65,7 @@ impl Control {
         Uuid::from_slice(id).map_err(|_| missing())
     }
 
-    async fn stream_key(&self) -> Result<hmac::Key> {
+    pub(crate) async fn stream_key(&self) -> Result<hmac::Key> {
         let bytes = self.stream_key.0.get_or_try_init(|| self.read_stream_key()).await?;
         Ok(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }

@@ -2,7 +2,8 @@
 //!
 //! The master key lies in a file, what it wraps in the database: no statement changes both. So the new key is written
 //! beside the old one first (`FILE.next`), then the database is changed in one transaction, then the file is renamed.
-//! Whoever opens the store in between tries both files ([`data_keys`]) and ends what was begun.
+//! Whoever opens the store in between tries both files ([`data_keys`]) and ends what was begun. A key that goes to a file of
+//! the operator's choice is found there by whoever asks for the same again ([`Store::open_after_move`]).
 //!
 //! A new data key takes effect in one transaction that keeps the old one beside it; then every sealed value is sealed
 //! again, each by itself and only if it is still what was read; at last the old key is forgotten. Until then both open
@@ -19,7 +20,7 @@ use crate::database::Engine;
 use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::{self, Sealer};
-use crate::{Store, config, dyno, platform, request_outcome};
+use crate::{Store, StoreConfig, config, dyno, platform, request_outcome};
 
 /// Where the data key before this one is, wrapped, while values are sealed again.
 const PREVIOUS: &str = "previous-data-key";
@@ -112,8 +113,12 @@ impl Store {
     /// new key is there (made, unless it is there already) and the old file is removed, otherwise it takes its place.
     ///
     /// # Errors
-    /// `MasterKey` and its kin, or the database could not be written. Repeat it then; the store can be opened.
+    /// `MasterKeySame` when `new_file` is the old file; `MasterKey` and its kin, or the database could not be written.
+    /// Repeat it then; the store can be opened.
     pub async fn rotate_master_key(&self, master_key_file: &Path, new_file: Option<&Path>) -> Result<()> {
+        if let Some(path) = new_file.filter(|new_file| seal::is_same_file(new_file, master_key_file)) {
+            return Err(StoreError::MasterKeySame { path: path.to_owned() });
+        }
         let mut writer = self.writer().await?;
         // What was begun and not ended is ended first.
         data_keys(&mut writer, master_key_file).await?;
@@ -140,6 +145,24 @@ impl Store {
             None => seal::move_master(&next, master_key_file),
             Some(_) => seal::remove_master(master_key_file),
         }
+    }
+
+    /// Opens a store whose master key moved to `new_file`, where that was interrupted after the database knew of it: the
+    /// key in the file that `config` names opens nothing any more, or is gone. `None` where there was no such move.
+    ///
+    /// # Errors
+    /// As [`Self::open`], with the key in `new_file`.
+    pub async fn open_after_move(config: &StoreConfig, new_file: &Path) -> Result<Option<Self>> {
+        match Self::open_for_command(config).await {
+            Ok(store) => {
+                store.close().await;
+                return Ok(None);
+            }
+            Err(StoreError::Unseal { .. } | StoreError::MasterKeyMissing { .. }) if new_file.exists() => {}
+            Err(error) => return Err(error),
+        }
+        let moved = StoreConfig { master_key_file: new_file.to_owned(), ..config.clone() };
+        Self::open_for_command(&moved).await.map(Some)
     }
 
     /// Makes a new data key and seals every value with it, going on with what an earlier attempt began. Answers how
@@ -268,6 +291,14 @@ impl Store {
             }
         }
     }
+}
+
+/// Removes the file of a master key that opens nothing any more; removing what is gone succeeds.
+///
+/// # Errors
+/// `MasterKey`.
+pub fn remove_master_key(path: &Path) -> Result<()> {
+    seal::remove_master(path)
 }
 
 /// The sealer of the data keys in the database. A rotation of the master key that was interrupted is ended: the key

@@ -127,6 +127,14 @@ pub enum StoreError {
         /// The key file.
         path: PathBuf,
     },
+    /// The file for a new master key is the file of the present one.
+    #[error(
+        "the present master key is in {path}: name another file, which is not there yet, for the new one"
+    )]
+    MasterKeySame {
+        /// The key file.
+        path: PathBuf,
+    },
     /// A secret was not sealed with this key, or not for this place, or was changed.
     #[error("could not unseal {place}: wrong master key, or the sealed bytes were changed or moved")]
     Unseal {

@@ -35,6 +35,14 @@ pub struct StoreConfig {
     pub server: ServerIdentity,
 }
 
+/// What a store is opened for.
+enum Purpose {
+    /// By the one process that looks after the server's apps from now on.
+    Serve,
+    /// By a command, while there is none.
+    Command,
+}
+
 /// Durable state. Cheap to clone; all clones share connections.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -52,6 +60,19 @@ impl Store {
     /// # Errors
     /// `NewerVersion`, `MasterKeyMissing`, `MasterKeyLength`, `Unseal` (another master key), or what the system said.
     pub async fn open(config: &StoreConfig) -> Result<Self> {
+        Self::open_for(config, Purpose::Serve).await
+    }
+
+    /// The same for a command that works on the store while its server does not run: another process of this server, on a
+    /// copy of its data folder, is not succeeded by it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_for_command(config: &StoreConfig) -> Result<Self> {
+        Self::open_for(config, Purpose::Command).await
+    }
+
+    async fn open_for(config: &StoreConfig, purpose: Purpose) -> Result<Self> {
         let database = &config.database;
         let engine = database.engine();
         let failed = |error: sqlx::Error| not_opened(database, error.into());
@@ -59,7 +80,10 @@ impl Store {
         let mut connection = connect(database).await?;
         migrate::migrate(&mut connection, engine).await?;
         let sealer = Arc::new(data_key(&mut connection, &config.master_key_file).await?);
-        server::register(&mut connection, &config.server, now()).await?;
+        match purpose {
+            Purpose::Serve => server::register(&mut connection, &config.server, now()).await?,
+            Purpose::Command => server::adopt(&mut connection, &config.server).await?,
+        }
         connection.close().await.map_err(failed)?;
         let url = database.driver_url().map_err(|problem| not_opened(database, problem.into()))?;
         let writers = pool(engine, engine.writers(), "").connect(&url).await.map_err(failed)?;

@@ -6,7 +6,7 @@
 //! Tokens and secrets of one-purpose URLs are not sealed but stored as SHA-256: nobody needs them back.
 
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -162,6 +162,12 @@ impl Master {
 /// A data key that never was.
 pub(crate) fn new_data_key() -> Result<[u8; KEY_BYTES]> {
     random_key(DATA_KEY_PLACE)
+}
+
+/// Whether two paths lead to one file.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
 /// Gives a master key that waits the place of the one before it; durable when this returns.

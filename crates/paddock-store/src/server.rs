@@ -44,7 +44,7 @@ pub(crate) async fn register(
     adopt_apps(connection, server).await
 }
 
-/// The same for a database that is only copied: a server that has registered stays as it is.
+/// The same where no server starts, in a copy of a database or for a command: one that has registered stays as it is.
 pub(crate) async fn adopt(connection: &mut AnyConnection, server: &ServerIdentity) -> Result<()> {
     let values = values![server.id, server.incarnation.as_str(), UnixMicros(0)];
     engine::execute(connection, REGISTER_FIRST, values).await?;

@@ -8,20 +8,6 @@ use e2e::durable_steps;
 
 use crate::wanted_places;
 
-/// Durable steps that the walk does not come to, with who looks after them.
-const NOT_WALKED: &[(&str, &str)] = &[
-    ("feature.of_account_set", "no feature of accounts is built yet"),
-    ("job.refused", "a job of a kind that no version makes"),
-    (
-        "setting.kept",
-        "once in a process, at whichever verb is first: one statement, and the first to come wins",
-    ),
-    (
-        "router.put_back",
-        "a router that does not start: router_link's where_the_new_one_does_not_start_the_old_one_goes_on",
-    ),
-];
-
 /// The book of a walk.
 pub(crate) struct Book {
     begun: Instant,
@@ -58,7 +44,7 @@ impl Book {
 
     /// Whether this point is for the one who asks: a point is walked once, by whoever passes it first.
     pub(crate) fn claims(&self, point: &str) -> bool {
-        !is_excused(point) && self.pages().claimed.insert(point.to_owned())
+        self.pages().claimed.insert(point.to_owned())
     }
 
     /// A point was walked, and a server died there or it did not come. What did not come is for others to claim.
@@ -77,7 +63,7 @@ impl Book {
         self.pages().failed.push(name);
     }
 
-    /// Every part survives every kill, and every step was died at or is looked after elsewhere.
+    /// Every part survives every kill, and every step was died at.
     pub(crate) fn close(self) {
         let pages = self.pages();
         eprintln!("died at {} points in {} s", pages.died_at.len(), self.begun.elapsed().as_secs());
@@ -92,16 +78,11 @@ impl Book {
         for step in durable_steps() {
             for side in ["before", "after"] {
                 let point = format!("{step}:{side}");
-                if !is_excused(&point) && !pages.died_at.contains(&point) {
+                if !pages.died_at.contains(&point) {
                     unwalked.push(point);
                 }
             }
         }
         assert!(unwalked.is_empty(), "no verb died at these points: {unwalked:#?}");
     }
-}
-
-/// Whether a point is of a step that is looked after elsewhere.
-fn is_excused(point: &str) -> bool {
-    NOT_WALKED.iter().any(|(step, _)| point.strip_prefix(step).is_some_and(|side| side.starts_with(':')))
 }

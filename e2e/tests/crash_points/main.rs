@@ -17,6 +17,7 @@ mod first_start;
 mod invariants;
 mod moments;
 mod restores;
+mod rotations;
 mod starts;
 mod verbs;
 
@@ -73,16 +74,17 @@ impl<'a> Walk<'a> {
         let own = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
         let mut server = Server::with_fail_points(&points, &[&own, arguments].concat());
         server.restart();
-        for words in ["adopt", "interrupted", "router", "a git which was killed"] {
+        for words in ["adopt", "interrupted", "router", "a git which was killed", "does not know"] {
             server.announce(words);
         }
         let client = Client::deploy(&server, points.clock(), buildpacks.path());
         Self { points, server, client, _buildpacks: buildpacks, round: 0, book }
     }
 
-    /// The verbs that change what is kept, first starts, and builds whose disk has no limit.
+    /// The verbs that change what is kept, new keys, first starts, and builds whose disk has no limit.
     fn what_is_kept(&mut self) {
         self.verbs(verbs::of_what_is_kept());
+        self.rotations();
         if wanted_places().is_none() {
             self.part("first start", |walk| first_start::walk(walk.book));
         }

@@ -21,18 +21,31 @@ struct Start {
     name: &'static str,
     /// Makes it so, and ends the server.
     prepare: fn(&mut Server, &Client),
+    /// Takes away what hinders it, before the next start.
+    mend: fn(&Client),
     /// What is so afterwards, besides the invariants.
-    check: fn(&Client),
+    check: fn(&Server, &Client),
 }
 
-const STARTS: [Start; 7] = [
-    Start { name: "start", prepare: nothing_first, check: nothing_more },
-    Start { name: "start of another build", prepare: another_build, check: nothing_more },
-    Start { name: "start beside replaced routers", prepare: replaced_routers, check: nothing_more },
-    Start { name: "start on torn logs", prepare: torn_logs, check: nothing_more },
-    Start { name: "start after half a build", prepare: half_a_build, check: nothing_more },
-    Start { name: "start a day later", prepare: a_day_later, check: no_source_is_left },
-    Start { name: "start after half a release", prepare: half_a_release, check: release_is_told_once },
+/// One on which nothing is remarkable.
+const START: Start =
+    Start { name: "start", prepare: |server, _| server.kill9_serve(), mend: |_| (), check: |_, _| () };
+
+const STARTS: [Start; 9] = [
+    START,
+    Start { name: "start of another build", prepare: another_build, ..START },
+    Start { name: "start whose router fails", prepare: no_log_for_a_router, mend: log_for_a_router, ..START },
+    Start { name: "start beside replaced routers", prepare: replaced_routers, ..START },
+    Start { name: "start on torn logs", prepare: torn_logs, ..START },
+    Start { name: "start after half a build", prepare: half_a_build, ..START },
+    Start { name: "start a day later", prepare: a_day_later, check: no_source_is_left, ..START },
+    Start {
+        name: "start after half a release",
+        prepare: half_a_release,
+        check: release_is_told_once,
+        ..START
+    },
+    Start { name: "start on a strange job", prepare: strange_job, check: strange_job_has_failed, ..START },
 ];
 
 impl Walk<'_> {
@@ -66,18 +79,18 @@ impl Walk<'_> {
             None => self.points.record(),
         }
         self.server.spawn_serve();
-        let passed = self.stirred(point.is_none());
+        let passed = self.stirred(start, point.is_none());
         self.server.wait_ready();
         self.client.calm();
         invariants::no_work_is_left(&self.client);
         invariants::hold(&self.server, &self.client);
-        (start.check)(&self.client);
+        (start.check)(&self.server, &self.client);
         passed
     }
 
     /// Waits for the death of a server that comes up, or until it has come to rest; the points that it passed, where
     /// they are noted.
-    fn stirred(&mut self, is_noted: bool) -> Vec<String> {
+    fn stirred(&mut self, start: &Start, is_noted: bool) -> Vec<String> {
         let (server, points, client) = (&mut self.server, &self.points, &self.client);
         std::thread::scope(|scope| {
             let stirring = scope.spawn(|| client.stir());
@@ -92,6 +105,7 @@ impl Walk<'_> {
             points.disarm();
             // What follows is the test's own doing.
             let passed = if is_noted { points.recorded() } else { Vec::new() };
+            (start.mend)(client);
             if died || server.has_died() {
                 server.spawn_serve();
             }
@@ -100,16 +114,28 @@ impl Walk<'_> {
     }
 }
 
-fn nothing_first(server: &mut Server, _: &Client) {
-    server.kill9_serve();
-}
-
-fn nothing_more(_: &Client) {}
-
 /// The router of the build before is replaced.
 fn another_build(server: &mut Server, _: &Client) {
     server.upgrade_program();
     server.kill9_serve();
+}
+
+/// The router of the build before is to be replaced by one that cannot open its log.
+fn no_log_for_a_router(server: &mut Server, client: &Client) {
+    another_build(server, client);
+    let log = router_log(client);
+    fs::rename(&log, log.with_extension("aside")).unwrap();
+    fs::create_dir(log).unwrap();
+}
+
+fn log_for_a_router(client: &Client) {
+    let log = router_log(client);
+    fs::remove_dir(&log).unwrap();
+    fs::rename(log.with_extension("aside"), log).unwrap();
+}
+
+fn router_log(client: &Client) -> PathBuf {
+    client.data.join("router/router.log")
 }
 
 /// As a server leaves it that is killed in the middle of a replacement, and one whose replaced router ended meanwhile.
@@ -187,7 +213,7 @@ fn half_a_release(server: &mut Server, client: &Client) {
     });
 }
 
-fn release_is_told_once(client: &Client) {
+fn release_is_told_once(_: &Server, client: &Client) {
     for release in client.list(&format!("/apps/{RELEASED}/releases")) {
         if let Some(url) = release["output_stream_url"].as_str() {
             let said = client.http.request("GET", url, &[], None).with_status(200).body;
@@ -217,8 +243,28 @@ fn a_day_later(server: &mut Server, client: &Client) {
     client.clock.advance(DAY + Duration::from_secs(60 * 60));
 }
 
-fn no_source_is_left(client: &Client) {
+fn no_source_is_left(_: &Server, client: &Client) {
     wait_until("invariant: nothing is kept of what is gone (sources)", SOON, || {
         fs::read_dir(client.data.join("sources")).is_ok_and(|mut files| files.next().is_none()).then_some(())
+    });
+}
+
+const STRANGE_JOB: &str = "00000000-0000-7000-8000-000000000001";
+
+/// A job that a later version made, before the operator went back to this one.
+fn strange_job(server: &mut Server, _: &Client) {
+    server.kill9_serve();
+    server.sql(&format!("DELETE FROM jobs WHERE id = '{STRANGE_JOB}'"));
+    server.sql(&format!(
+        "INSERT INTO jobs (id, kind, app_id, subject_id, phase, state, attempt, payload, run_at, created_at, updated_at) \
+         SELECT '{STRANGE_JOB}', 'of-tomorrow', id, id, 'begin', 'pending', 0, '{{}}', created_at, created_at, created_at \
+         FROM apps WHERE name = '{APP}'"
+    ));
+}
+
+fn strange_job_has_failed(server: &Server, _: &Client) {
+    let told = format!("SELECT state || ': ' || last_error FROM jobs WHERE id = '{STRANGE_JOB}'");
+    wait_until("invariant: no job runs for ever", SOON, || {
+        (server.sql(&told).trim() == "failed: no such kind of job: of-tomorrow").then_some(())
     });
 }

@@ -40,6 +40,42 @@ async fn a_master_key_can_move_to_another_file() {
 }
 
 #[tokio::test]
+async fn a_master_key_does_not_move_to_where_it_is() {
+    let t = Fixture::new().await;
+    let key = t.config().master_key_file;
+    let link = t.folder.path().join("link");
+    std::os::unix::fs::symlink(&key, &link).unwrap();
+    let before = std::fs::read(&key).unwrap();
+    for same in [&key, &link] {
+        let refused = t.store.rotate_master_key(&key, Some(same)).await;
+        assert!(matches!(refused, Err(StoreError::MasterKeySame { .. })), "{refused:?}");
+    }
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+    t.store.close().await;
+    Store::open(&t.config()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_move_of_the_master_key_that_was_interrupted_is_found_by_its_new_file() {
+    let t = Fixture::new().await;
+    let (config, new) = (t.config(), t.folder.path().join("safe/master"));
+    let old = std::fs::read(&config.master_key_file).unwrap();
+    t.store.close().await;
+    assert!(Store::open_after_move(&config, &new).await.unwrap().is_none(), "nothing was begun");
+    let store = Store::open_for_command(&config).await.unwrap();
+    store.rotate_master_key(&config.master_key_file, Some(&new)).await.unwrap();
+    store.close().await;
+    // Killed before the old file went, and after it.
+    std::fs::write(&config.master_key_file, old).unwrap();
+    for _ in 0..2 {
+        let moved = Store::open_after_move(&config, &new).await.unwrap().unwrap();
+        moved.close().await;
+        paddock_store::remove_master_key(&config.master_key_file).unwrap();
+    }
+    assert!(!config.master_key_file.exists());
+}
+
+#[tokio::test]
 async fn a_rotation_that_was_interrupted_on_either_side_of_its_commit_is_settled() {
     let t = Fixture::new().await;
     let config = t.config();

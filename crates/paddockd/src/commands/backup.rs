@@ -98,7 +98,7 @@ impl BackupArgs {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let mut line = ProgressLine::new("Backing up");
         let written = runtime.block_on(async {
-            let store = Store::open(&server.store).await?;
+            let store = Store::open_for_command(&server.store).await?;
             let source = Source {
                 data: &paths.data,
                 store: &store,

@@ -94,14 +94,29 @@ impl RotateArgs {
     ) -> Result<Option<u64>, StartError> {
         let url = self.database.url(wiring::environment)?;
         let server = StoppedServer::lock(paths, self.master_key_file.as_deref(), url)?;
-        let master_key_file = &server.store.master_key_file;
+        let (master_key_file, new_file) = (&server.store.master_key_file, new_master_key_file.as_deref());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let store = Store::open(&server.store).await?;
-            store.rotate_master_key(master_key_file, new_master_key_file.as_deref()).await?;
+            let moved = match new_file {
+                Some(new_file) => Store::open_after_move(&server.store, new_file).await?,
+                None => None,
+            };
+            let store = match moved {
+                Some(store) => {
+                    // The old file was still to go. One that the operator named may be another server's, and stays.
+                    if self.master_key_file.is_none() {
+                        paddock_store::remove_master_key(master_key_file)?;
+                    }
+                    store
+                }
+                None => {
+                    let store = Store::open_for_command(&server.store).await?;
+                    store.rotate_master_key(master_key_file, new_file).await?;
+                    store
+                }
+            };
             let resealed = if self.data_key {
-                let master_key_file = new_master_key_file.as_deref().unwrap_or(master_key_file);
-                Some(store.rotate_data_key(master_key_file).await?)
+                Some(store.rotate_data_key(new_file.unwrap_or(master_key_file)).await?)
             } else {
                 None
             };

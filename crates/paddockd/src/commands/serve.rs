@@ -95,6 +95,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
             .await?;
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
     control.ensure_first_account(&email, &paths.admin_password()).await?;
+    control.ensure_stream_key().await?;
 
     let proxy_form = ProxyForm::new(&args, &paths, &router, runtime.container_network());
     proxy_form.resume(&control).await?;

@@ -14,7 +14,6 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
         Box::new(ResetPassword { email: String::new(), password: Mutex::default() }),
         Box::new(Delete { token: String::new() }),
         Box::new(OfferProxyForm),
-        Box::new(RotateKeys),
     ]
 }
 
@@ -141,8 +140,8 @@ impl Verb for OfferProxyForm {
     }
 }
 
-/// `paddockd keys rotate --data-key`.
-struct RotateKeys;
+/// `paddockd keys rotate --data-key`, while the server runs.
+pub(crate) struct RotateKeys;
 
 impl Verb for RotateKeys {
     fn name(&self) -> &'static str {

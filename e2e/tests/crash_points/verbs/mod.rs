@@ -1,6 +1,6 @@
 //! The verbs that are walked: each is done as a client does it, and its effect is looked at.
 
-mod account;
+pub(crate) mod account;
 mod app;
 pub(crate) mod buildpack;
 pub(crate) mod deploy;
