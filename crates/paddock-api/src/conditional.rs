@@ -4,6 +4,7 @@
 //! the client saw it: [`weigh`] looks at the thing with the client's own eyes, by the `GET` of the same path, and
 //! [`tag`] refuses the change if it is another by now.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
 use axum::Router;
@@ -20,20 +21,26 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 use tower::ServiceExt;
 
-use crate::body;
 use crate::client::Client;
 use crate::problem::Problem;
+use crate::{Api, body};
 
-/// Changes with a condition come one after the other, so that of two with the same condition one is refused. Changes
-/// without one do not wait: who sends them does not mind what they overwrite.
-static TURN: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
+/// Changes of one thing with a condition come one after the other, so that of two with the same condition one is refused.
+/// Changes without one do not wait: who sends them does not mind what they overwrite. An app's changes wait for each other,
+/// by whichever name, and for those of few other apps, since one of them may take long; the rest, which do not, are in the
+/// first place.
+static TURNS: LazyLock<Vec<Mutex<()>>> = LazyLock::new(|| (0..=64).map(|_| Mutex::default()).collect());
 
 /// Why a change is not made, on its way to where answers have their headers.
 #[derive(Debug, Clone)]
 struct Refusal(Problem);
 
 /// Compares a change's `If-Match` with the thing as it is. The guard is to be held until the change is made.
-pub(crate) async fn weigh(router: &Router, request: Request) -> (Request, Option<MutexGuard<'static, ()>>) {
+pub(crate) async fn weigh(
+    api: &Api,
+    router: &Router,
+    request: Request,
+) -> (Request, Option<MutexGuard<'static, ()>>) {
     let changes = [Method::PUT, Method::PATCH, Method::DELETE].contains(request.method());
     let conditions: Vec<_> = request.headers().get_all(IF_MATCH).iter().cloned().collect();
     if !changes || conditions.is_empty() {
@@ -48,7 +55,7 @@ pub(crate) async fn weigh(router: &Router, request: Request) -> (Request, Option
             return (Request::from_parts(parts, Body::empty()), None);
         }
     };
-    let turn = TURN.lock().await;
+    let turn = TURNS[place_of(api, parts.uri.path()).await].lock().await;
     let current = current_tag(router, &parts).await;
     let names_it = |value: &HeaderValue| {
         value.to_str().ok().zip(current.as_deref()).is_some_and(|(text, tag)| etag::if_match(text, tag))
@@ -58,6 +65,18 @@ pub(crate) async fn weigh(router: &Router, request: Request) -> (Request, Option
         parts.extensions.insert(Refusal(Problem::new(ErrorId::PreconditionFailed, text)));
     }
     (Request::from_parts(parts, Body::from(bytes)), Some(turn))
+}
+
+/// Where in [`TURNS`] a path has its turn.
+async fn place_of(api: &Api, path: &str) -> usize {
+    let Some(identity) = path.strip_prefix("/apps/").and_then(|rest| rest.split('/').next()) else {
+        return 0;
+    };
+    let Some(app) = api.control.app_meant(identity).await else { return 0 };
+    let mut hasher = DefaultHasher::new();
+    app.hash(&mut hasher);
+    let others = TURNS.len() as u64 - 1;
+    usize::try_from(1 + hasher.finish() % others).unwrap_or(0)
 }
 
 /// The tag of what a `GET` of the same path answers the same client.

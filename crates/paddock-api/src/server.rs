@@ -22,10 +22,10 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// What the router lets through is read: it has said no to longer heads already.
 const HEADERS_MAX: usize = 1100;
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
-/// How long requests in flight get to finish when the server ends.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long requests in flight get to finish when the server ends: less than the server gives all its tasks.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// Serves the API until `shutdown`: then accepts no more, finishes what is in flight (up to 30 s), and returns.
+/// Serves the API until `shutdown`: then accepts no more, finishes what is in flight (up to 15 s), and returns.
 pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
     let router = routes::router(api.clone());
     let connections = TaskTracker::new();
@@ -36,7 +36,7 @@ pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: Cancellation
         };
         match stream {
             Ok((stream, _)) => {
-                connections.spawn(connection(stream, router.clone(), shutdown.clone()));
+                connections.spawn(connection(stream, api.clone(), router.clone(), shutdown.clone()));
             }
             Err(error) => {
                 // Out of descriptors, mostly: others must end before one more can be had.
@@ -52,7 +52,7 @@ pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: Cancellation
     }
 }
 
-async fn connection(mut stream: UnixStream, router: Router, shutdown: CancellationToken) {
+async fn connection(mut stream: UnixStream, api: Arc<Api>, router: Router, shutdown: CancellationToken) {
     let client = match tokio::time::timeout(HEAD_TIME_MAX, proxy_header::read(&mut stream)).await {
         Ok(Ok(client)) => client,
         // The router connects ahead of need and may hang up unused.
@@ -60,7 +60,8 @@ async fn connection(mut stream: UnixStream, router: Router, shutdown: Cancellati
         Ok(Err(error)) => return tracing::warn!(%error, "a connection did not begin as the router's do"),
         Err(_) => return tracing::warn!("a connection sent no PROXY header in time"),
     };
-    let service = hyper::service::service_fn(move |request| answer(router.clone(), client, request));
+    let service =
+        hyper::service::service_fn(move |request| answer(api.clone(), router.clone(), client, request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
     http.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX);
@@ -80,6 +81,7 @@ async fn connection(mut stream: UnixStream, router: Router, shutdown: Cancellati
 }
 
 async fn answer(
+    api: Arc<Api>,
     router: Router,
     client: Client,
     mut request: Request<Incoming>,
@@ -87,7 +89,7 @@ async fn answer(
     request.extensions_mut().insert(client);
     let mut request = request.map(Body::new);
     override_method(&mut request);
-    let (request, _turn) = conditional::weigh(&router, request).await;
+    let (request, _turn) = conditional::weigh(&api, &router, request).await;
     router.oneshot(request).await
 }
 

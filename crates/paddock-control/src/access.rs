@@ -49,12 +49,24 @@ impl Control {
         identity: &str,
         permission: Permission,
     ) -> Result<App> {
-        let found = match identity.parse::<AppId>() {
+        let app = self
+            .app_of(identity)
+            .await
+            .map_err(failed("look up an app"))?
+            .ok_or_else(|| Error::not_found("app"))?;
+        self.permitted(actor.account_id, app, permission).await
+    }
+
+    /// Which app a name or an id means, to tell requests apart by: it says nothing of who may see that app.
+    pub async fn app_meant(&self, identity: &str) -> Option<AppId> {
+        self.app_of(identity).await.ok().flatten().map(|app| app.id)
+    }
+
+    async fn app_of(&self, identity: &str) -> std::result::Result<Option<App>, StoreError> {
+        match identity.parse::<AppId>() {
             Ok(id) => self.store.app(id).await,
             Err(_) => self.store.app_by_name(identity).await,
-        };
-        let app = found.map_err(failed("look up an app"))?.ok_or_else(|| Error::not_found("app"))?;
-        self.permitted(actor.account_id, app, permission).await
+        }
     }
 
     /// The app with this name, if that account may see and operate it: for jobs, which know who began them.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::access::{Emails, failed};
 use crate::buildpack_installation::parse_buildpack;
 use crate::stream_secret::Stream;
-use crate::{Actor, Control, Error, Result, checked, jobs, secret};
+use crate::{Actor, Control, Error, Result, checked, secret};
 
 /// How long a cancelled build gets to end before the answer is that it has not yet.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
@@ -105,9 +105,9 @@ impl Control {
     pub async fn create_build(&self, actor: &Actor, app: &str, order: BuildOrder) -> Result<Build> {
         let app = self.visible_app(actor, app).await?;
         let id = BuildId::from_uuid(Uuid::now_v7());
-        let (source, payload) = match self.own_source(actor, &order.url).await? {
-            Some(source) => (source.to_string(), jobs::build::NO_PAYLOAD.to_owned()),
-            None => self.source_elsewhere(id, &order.url)?,
+        let (source, secret) = match self.own_source(actor, &order.url).await? {
+            Some(source) => (source.to_string(), None),
+            None => (source_elsewhere(&order.url)?, Some(order.url)),
         };
         let checksum = order.checksum.map(|text| checked::checksum(&text)).transpose()?;
         let buildpacks = match order.buildpacks {
@@ -128,7 +128,7 @@ impl Control {
             branch: None,
             old_head: None,
         };
-        self.enqueue_build(&new, payload).await?;
+        self.enqueue_build(&new, secret).await?;
         let row = self.build_row(&app, &new.id.to_string()).await?;
         self.build_view(row, &mut Emails::new(self)).await
     }
@@ -199,16 +199,6 @@ impl Control {
         }
     }
 
-    /// An address elsewhere: what is shown of it, and the payload of the job that fetches it.
-    fn source_elsewhere(&self, build: BuildId, url: &str) -> Result<(String, String)> {
-        let shown = paddock_outbound::shown(url).ok_or_else(|| {
-            let text = "The source's url must be the get_url of a source of this server (POST /sources), or begin \
-                        with https:// or http:// and name a host.";
-            Error::invalid(text)
-        })?;
-        Ok((shown, jobs::fetched_source::payload(self, build, url)?))
-    }
-
     fn parsed(&self, text: &str) -> Result<String> {
         parse_buildpack(text, &self.config).map(|buildpack| buildpack.as_str().to_owned())
     }
@@ -238,4 +228,13 @@ impl Control {
             updated_at: row.updated_at,
         })
     }
+}
+
+/// What is shown of an address elsewhere; the whole of it is a secret of the job that fetches it.
+fn source_elsewhere(url: &str) -> Result<String> {
+    paddock_outbound::shown(url).ok_or_else(|| {
+        let text = "The source's url must be the get_url of a source of this server (POST /sources), or begin \
+                    with https:// or http:// and name a host.";
+        Error::invalid(text)
+    })
 }

@@ -75,6 +75,8 @@ pub mod slug;
 pub mod source;
 pub mod stack;
 mod stream_secret;
+#[cfg(test)]
+mod tests;
 pub mod wake;
 
 pub use actor::Actor;

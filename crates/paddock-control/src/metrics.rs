@@ -48,6 +48,11 @@ impl Default for Numbers {
 }
 
 impl Numbers {
+    /// A reconciler begins: it is seen to have been without a success since then.
+    pub(crate) fn begun(&self, reconciler: &'static str) {
+        lock(&self.passes).entry(reconciler).or_default();
+    }
+
     /// A pass of a reconciler ended.
     pub(crate) fn pass(
         &self,
@@ -156,11 +161,13 @@ impl Control {
             let seconds = passes.duration.as_secs_f64();
             text.sample("paddock_control_pass_duration_seconds_total", &of(name), seconds);
         }
-        text.gauge("paddock_control_pass_age_seconds", "Time since the last pass that succeeded.");
+        text.gauge(
+            "paddock_control_pass_age_seconds",
+            "Time since the last pass that succeeded, or since the start.",
+        );
         for (name, passes) in &passes {
-            if let Some(at) = passes.last_success {
-                text.sample("paddock_control_pass_age_seconds", &of(name), at.elapsed().as_secs_f64());
-            }
+            let since = passes.last_success.unwrap_or(self.numbers.started);
+            text.sample("paddock_control_pass_age_seconds", &of(name), since.elapsed().as_secs_f64());
         }
     }
 

@@ -135,7 +135,7 @@ impl Control {
             branch: Some(command.name.clone()),
             old_head: Some(command.old.clone()),
         };
-        let made = self.enqueue_build(&new, build::NO_PAYLOAD.to_owned()).await;
+        let made = self.enqueue_build(&new, None).await;
         if made.is_err() {
             let unpinned = self.repositories.unpin(app.id, id).await;
             unpinned.map_err(|error| Error::internal("unpin a commit that is not built", error))?;
@@ -143,12 +143,12 @@ impl Control {
         made.map(|()| id)
     }
 
-    /// Makes a build and its job, unless another build of the app runs.
-    pub(crate) async fn enqueue_build(&self, new: &NewBuild, payload: String) -> Result<()> {
+    /// Makes a build and its job, unless another build of the app runs. The secret is the job's.
+    pub(crate) async fn enqueue_build(&self, new: &NewBuild, secret: Option<String>) -> Result<()> {
         // Whoever follows the output from now on finds it.
         let begun = self.outputs.writer(new.id.uuid());
         begun.map_err(|error| Error::internal("begin a build's output", error))?;
-        let made = self.record_build(new, payload).await;
+        let made = self.record_build(new, secret).await;
         if made.is_err()
             && let Err(error) = self.outputs.delete(new.id.uuid()).await
         {
@@ -158,7 +158,7 @@ impl Control {
         made
     }
 
-    async fn record_build(&self, new: &NewBuild, payload: String) -> Result<()> {
+    async fn record_build(&self, new: &NewBuild, secret: Option<String>) -> Result<()> {
         let mut tx = self.store.begin_for_app(new.app_id, self.now()).await?;
         match tx.create_build(new).await {
             Ok(_) => {}
@@ -171,7 +171,7 @@ impl Control {
             app_id: Some(new.app_id),
             subject_id: new.id.to_string(),
             phase: build::QUEUED.into(),
-            payload,
+            secret,
         })
         .await?;
         tx.event(Some(new.app_id), "build.create", &format!("{{\"id\":\"{}\"}}", new.id)).await?;

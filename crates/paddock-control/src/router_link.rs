@@ -88,6 +88,8 @@ struct Connected {
     pid: u32,
     /// The name of its spool; version 1 had none.
     spool: Option<Uuid>,
+    /// The generation of the table that it had when it was greeted.
+    generation: u64,
 }
 
 /// The routers we talk to.
@@ -195,6 +197,12 @@ impl RouterLink {
                 Err(error)
             }
         }
+    }
+
+    /// The generation of the table that the router had when we met it; 0 without one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        lock(&self.routers).current.as_ref().map_or(0, |router| router.generation)
     }
 
     /// Whether the router answers.
@@ -344,7 +352,7 @@ fn greet(path: &Path, instance: &str) -> Result<Greeted, RouterError> {
     }
     let hello = RouterHello { program, pid, generation, listeners };
     let spool = spool.and_then(|name| Uuid::try_parse(&name).ok());
-    let router = Connected { stream, path: path.to_owned(), version, pid, spool };
+    let router = Connected { stream, path: path.to_owned(), version, pid, spool, generation };
     Ok(Greeted { router, hello, sockets, retiring })
 }
 

@@ -20,7 +20,7 @@ use crate::database::Engine;
 use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::{self, Sealer};
-use crate::{Store, StoreConfig, config, dyno, platform, request_outcome};
+use crate::{Store, StoreConfig, config, dyno, job, platform, request_outcome};
 
 /// Where the data key before this one is, wrapped, while values are sealed again.
 const PREVIOUS: &str = "previous-data-key";
@@ -39,6 +39,8 @@ statements! {
     SET_RELEASE = "UPDATE releases SET config = $2 WHERE id = $1 AND config = $3";
     DYNOS = "SELECT app_id, id, env AS sealed FROM dynos WHERE env IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
     SET_DYNO = "UPDATE dynos SET env = $2 WHERE id = $1 AND env = $3";
+    JOBS = "SELECT id AS app_id, id, secret AS sealed FROM jobs WHERE secret IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
+    SET_JOB = "UPDATE jobs SET secret = $2 WHERE id = $1 AND secret = $3";
     OUTCOMES = "SELECT request_sha256, body FROM request_outcomes WHERE body IS NOT NULL";
     SET_OUTCOME = "UPDATE request_outcomes SET body = $2 WHERE request_sha256 = $1 AND body = $3";
     SETTINGS = "SELECT key, value FROM settings WHERE key > $1 ORDER BY key LIMIT $2";
@@ -52,7 +54,7 @@ struct Table {
     place: fn(&SealedRow) -> Result<String>,
 }
 
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 4] = [
     Table { read: CONFIGS, write: SET_CONFIG, place: |row| Ok(config::current_place(parsed(&row.app_id)?)) },
     Table {
         read: RELEASES,
@@ -64,6 +66,7 @@ const TABLES: [Table; 3] = [
         write: SET_DYNO,
         place: |row| Ok(dyno::env_place(parsed(&row.app_id)?, parsed(&row.id)?)),
     },
+    Table { read: JOBS, write: SET_JOB, place: |row| Ok(job::secret_place(parsed(&row.id)?)) },
 ];
 
 struct SealedRow {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use paddock_core::durable;
 use paddock_core::{AppId, JobId, UnixMicros};
 
-use crate::engine::{self, Number, reads, row, statements, values, word_columns};
+use crate::engine::{self, Number, Sealed, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
@@ -70,8 +70,6 @@ pub struct Job {
     pub lease_until: Option<UnixMicros>,
     /// How often it was claimed; the fencing number of the lease.
     pub attempt: i64,
-    /// What it needs to know, as JSON. No secrets.
-    pub payload: String,
     /// Why the last attempt ended badly.
     pub last_error: Option<String>,
     /// Not to be claimed before.
@@ -82,7 +80,7 @@ pub struct Job {
     pub updated_at: UnixMicros,
 }
 
-row!(Job { id, kind, subject_id, phase, state, attempt, payload, run_at, created_at, updated_at }
+row!(Job { id, kind, subject_id, phase, state, attempt, run_at, created_at, updated_at }
     optional { app_id, lease_owner, lease_until, last_error });
 
 /// What a new job is made of; fields as in [`Job`]. It may be claimed at once.
@@ -98,8 +96,8 @@ pub struct NewJob {
     pub subject_id: String,
     /// The first step.
     pub phase: String,
-    /// What it needs to know, as JSON. No secrets.
-    pub payload: String,
+    /// What it needs to know that nobody may read; it is kept sealed, until the job ends.
+    pub secret: Option<String>,
 }
 
 /// Proof of a claim: needed for every change to a running job.
@@ -115,29 +113,34 @@ pub struct JobLease {
 
 statements! {
     BY_ID = "SELECT * FROM jobs WHERE id = $1";
-    CREATE = "INSERT INTO jobs (id, kind, app_id, subject_id, phase, state, attempt, payload, run_at, created_at, \
-        updated_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, $6, $7, $7, $7)";
+    CREATE = "INSERT INTO jobs (id, kind, app_id, subject_id, phase, state, attempt, payload, secret, run_at, created_at, \
+        updated_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, '{}', $6, $7, $7, $7)";
+    SECRET = "SELECT secret AS sealed FROM jobs WHERE id = $1";
     // The outer condition is the inner one again: a claimant that waited for another's claim finds it false.
-    CLAIM = "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, attempt = attempt + 1, \
-        updated_at = $4 WHERE id = (SELECT id FROM jobs WHERE (kind = $1 OR $1 = '') AND run_at <= $4 \
-        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $5)) \
-        AND (state = 'pending' OR (state = 'running' AND lease_until < $4)) \
+    CLAIM = "UPDATE jobs SET state = 'running', lease_owner = $1, lease_until = $2, attempt = attempt + 1, \
+        updated_at = $3 WHERE id = (SELECT id FROM jobs WHERE run_at <= $3 \
+        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $4)) \
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $3)) \
         ORDER BY created_at, id LIMIT 1) \
-        AND (state = 'pending' OR (state = 'running' AND lease_until < $4)) RETURNING *";
-    CLAIMABLE = "SELECT COUNT(*) AS number FROM jobs WHERE (kind = $1 OR $1 = '') AND run_at <= $2 \
-        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $3)) \
-        AND (state = 'pending' OR (state = 'running' AND lease_until < $2))";
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $3)) RETURNING *";
+    CLAIMABLE = "SELECT COUNT(*) AS number FROM jobs WHERE run_at <= $1 \
+        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $2)) \
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $1))";
     RENEW = "UPDATE jobs SET lease_until = $4, updated_at = $5 \
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     SET_PHASE = "UPDATE jobs SET phase = $4, updated_at = $5 \
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    SUCCEED = "UPDATE jobs SET state = 'succeeded', lease_owner = NULL, lease_until = NULL, last_error = NULL, \
+    SUCCEED = "UPDATE jobs SET state = 'succeeded', secret = NULL, lease_owner = NULL, lease_until = NULL, last_error = NULL, \
         updated_at = $4 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    FAIL = "UPDATE jobs SET state = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $4, \
+    FAIL = "UPDATE jobs SET state = 'failed', secret = NULL, lease_owner = NULL, lease_until = NULL, last_error = $4, \
         updated_at = $5 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     EXPIRE_LEASES = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND lease_owner <> $1 \
         AND app_id IN (SELECT id FROM apps WHERE server_id = $2)";
     PURGE = "DELETE FROM jobs WHERE state IN ('succeeded', 'failed') AND updated_at < $1";
+}
+
+pub(crate) fn secret_place(id: JobId) -> String {
+    format!("job-secret:{id}")
 }
 
 reads! {
@@ -146,33 +149,41 @@ reads! {
 }
 
 impl Store {
-    /// Claims the oldest job that may be claimed, of one kind or of any: one that is pending and due, or whose lease
-    /// has passed. Safe for any number of claimants: each job goes to one.
+    /// Claims the oldest job that may be claimed: one that is pending and due, or whose lease has passed. Safe for any number of claimants: each job goes to one.
     ///
     /// # Errors
     /// The database could not be written.
     pub async fn claim_job(
         &self,
-        kind: Option<&str>,
         owner: &str,
         now: UnixMicros,
         lease: Duration,
     ) -> Result<Option<(Job, JobLease)>> {
-        let kind = kind.unwrap_or_default();
         let mut connection = self.writer().await?;
         loop {
-            let values = values![kind, owner, now + lease, now, self.server.id];
+            let values = values![owner, now + lease, now, self.server.id];
             let claimed = durable!("job.claimed", engine::one::<Job>(&mut connection, CLAIM, values).await)?;
             if let Some(job) = claimed {
                 let lease = JobLease { job_id: job.id, owner: owner.to_owned(), attempt: job.attempt };
                 return Ok(Some((job, lease)));
             }
             // Somebody else may have taken the oldest between our look and our lock: then there is a next.
-            let left = engine::one::<Number>(&mut connection, CLAIMABLE, values![kind, now, self.server.id]);
+            let left = engine::one::<Number>(&mut connection, CLAIMABLE, values![now, self.server.id]);
             if left.await?.is_none_or(|Number(count)| count == 0) {
                 return Ok(None);
             }
         }
+    }
+
+    /// What a job has to know that nobody may read; `None` when it was made without, or has ended.
+    ///
+    /// # Errors
+    /// `Unseal`, or the database could not be read.
+    pub async fn job_secret(&self, id: JobId) -> Result<Option<String>> {
+        let row = engine::one::<Sealed>(&mut *self.reader().await?, SECRET, values![id]).await?;
+        let Some(sealed) = row.and_then(|Sealed(sealed)| sealed) else { return Ok(None) };
+        let clear = self.sealer().unseal(&secret_place(id), &sealed)?;
+        String::from_utf8(clear).map(Some).map_err(|_| StoreError::UnknownValue { column: "secret" })
     }
 
     /// Lets the leases that other owners have on jobs of this server's apps pass. Only for the one process of this
@@ -206,7 +217,9 @@ impl Tx {
     /// # Errors
     /// The database could not be written.
     pub async fn enqueue_job(&mut self, new: &NewJob) -> Result<()> {
-        let values = values![new.id, new.kind, new.app_id, new.subject_id, new.phase, new.payload, self.now];
+        let sealed = |secret: &String| self.sealer.seal(&secret_place(new.id), secret.as_bytes());
+        let secret = new.secret.as_ref().map(sealed).transpose()?;
+        let values = values![new.id, new.kind, new.app_id, new.subject_id, new.phase, secret, self.now];
         self.execute(CREATE, values).await.map(drop)
     }
 

@@ -46,6 +46,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     5 "uploaded slugs": "0005_uploaded_slugs.sql";
     6 "hang-ups": "0006_hang_ups.sql";
     7 "readers of logs": "0007_readers_of_logs.sql";
+    8 "secrets of jobs": "0008_secrets_of_jobs.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

@@ -6,7 +6,8 @@ use crate::{Store, Tx};
 use paddock_core::durable;
 
 statements! {
-    NEXT_ROUTES_GENERATION = "UPDATE platform SET routes_generation = routes_generation + 1 WHERE id = 1 \
+    NEXT_ROUTES_GENERATION = "UPDATE platform SET routes_generation = \
+        CASE WHEN routes_generation < $1 THEN $1 ELSE routes_generation END + 1 WHERE id = 1 \
         RETURNING routes_generation AS number";
     NEXT_ID_RANGE = "UPDATE platform SET next_id_range = next_id_range + 1 WHERE id = 1 \
         RETURNING next_id_range - 1 AS number";
@@ -30,15 +31,15 @@ impl Store {
         number(row)
     }
 
-    /// A number for the next route table, greater than all before, on disk before it is answered.
+    /// A number for the next route table, greater than all before and than `known`, on disk before it is answered.
     ///
     /// # Errors
     /// The database could not be written.
-    pub async fn next_routes_generation(&self) -> Result<i64> {
+    pub async fn next_routes_generation(&self, known: i64) -> Result<i64> {
         let mut connection = self.writer().await?;
         let row = durable!(
             "routes.numbered",
-            engine::one::<Number>(&mut connection, NEXT_ROUTES_GENERATION, values![]).await
+            engine::one::<Number>(&mut connection, NEXT_ROUTES_GENERATION, values![known]).await
         )?;
         number(row)
     }

@@ -205,7 +205,14 @@ async fn every_sealed_column_gets_a_new_data_key() {
     let sealed: Vec<_> = columns.iter().filter(|column| !column.ends_with("sha256")).collect();
     assert_eq!(
         sealed,
-        ["config.sealed", "dynos.env", "platform.data_key", "releases.config", "request_outcomes.body"],
+        [
+            "config.sealed",
+            "dynos.env",
+            "jobs.secret",
+            "platform.data_key",
+            "releases.config",
+            "request_outcomes.body"
+        ],
         "a sealed column that is new goes into data_key.rs"
     );
 }

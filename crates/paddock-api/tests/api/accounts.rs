@@ -195,7 +195,7 @@ async fn an_account_without_apps_is_deleted_and_leaves_its_name_on_what_it_did()
     t.delete("/account").token(&again).send().await.expect(200);
     let last = t.delete("/users/~").send().await;
     assert_eq!(last.refusal(), (422, "invalid_params"));
-    assert!(last.body["message"].as_str().unwrap().contains("last account"), "{}", last.body);
+    assert!(last.body["message"].as_str().unwrap().contains("the server's operator"), "{}", last.body);
 }
 
 #[tokio::test]

@@ -71,19 +71,22 @@ async fn a_known_body_is_not_sent_again() {
 async fn a_change_with_a_condition_is_made_only_on_what_was_seen() {
     let t = TestPaddock::start().await;
     t.app("seen").await;
-    let change = |tag: String, on: bool| {
-        t.patch("/apps/seen").header("if-match", &tag).json(json!({ "maintenance": on })).send()
+    let looked = t.get("/apps/seen").send().await;
+    let (seen, id) = (looked.header("etag").unwrap().to_owned(), looked.body["id"].as_str().unwrap());
+    let change_of = |app: &str, tag: String, on: bool| {
+        let wanted = json!({ "maintenance": on });
+        t.patch(&format!("/apps/{app}")).header("if-match", &tag).json(wanted).send()
     };
-    let seen = t.get("/apps/seen").send().await.header("etag").unwrap().to_owned();
+    let change = |tag, on| change_of("seen", tag, on);
     for other in ["\"x\"".to_owned(), format!("W/{seen}"), "nonsense".to_owned()] {
         let refused = change(other, true).await;
         assert_eq!(refused.refusal(), (412, "precondition_failed"));
         assert!(refused.header("request-id").is_some() && refused.header("ratelimit-remaining").is_some());
     }
     assert_eq!(t.get("/apps/seen").send().await.body["maintenance"], false);
-    // Of two that saw the same, one comes first.
+    // Of two that saw the same, by whichever name, one comes first.
     t.clock.advance(std::time::Duration::from_secs(1));
-    let (one, other) = tokio::join!(change(seen.clone(), true), change(seen.clone(), true));
+    let (one, other) = tokio::join!(change(seen.clone(), true), change_of(id, seen.clone(), true));
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412]);

@@ -26,8 +26,8 @@ const HEADER: &str = "header.json";
 const MANIFEST: &str = "manifest.json";
 const SEAL: &str = "manifest.seal";
 const HEADER_BYTES_MAX: u64 = 64 * 1024;
-/// Some million members.
-const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Some five million members.
+const MANIFEST_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const SEAL_BYTES_MAX: u64 = 1024;
 /// A tar ends with two empty blocks.
 const TRAILER_BYTES_MAX: u64 = 1024 * 1024;
@@ -64,6 +64,14 @@ pub enum ArchiveError {
     /// It could not be written.
     #[error("could not write the archive")]
     Write(#[source] io::Error),
+    /// It has more members than a restore would read.
+    #[error(
+        "there are {members} files, and a backup can have about five million: stop the server and copy its folder instead"
+    )]
+    TooMany {
+        /// How many there are.
+        members: usize,
+    },
     /// A file became shorter while it was read.
     #[error("{name} became shorter while it was read; try again")]
     Shrunk {
@@ -128,7 +136,11 @@ impl Writer {
 
     /// The list of what was added.
     pub(super) fn manifest(&self) -> Result<Vec<u8>, ArchiveError> {
-        json(&self.members)
+        let manifest = json(&self.members)?;
+        match manifest.len() as u64 <= MANIFEST_BYTES_MAX {
+            true => Ok(manifest),
+            false => Err(ArchiveError::TooMany { members: self.members.len() }),
+        }
     }
 
     /// Adds the list and its seal, and waits until all is on disk. How many members, and their bytes.

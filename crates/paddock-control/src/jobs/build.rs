@@ -34,9 +34,11 @@ use crate::{Control, Result};
 pub(crate) const KIND: &str = "build";
 /// The job's first phase.
 pub(crate) const QUEUED: &str = "queued";
-/// The payload of a job that needs to know nothing but its build.
-pub(crate) const NO_PAYLOAD: &str = "{}";
 const BUILDING: &str = "building";
+/// Why a build failed that came too late.
+const MOVED: &str = "the branch has moved since the push began";
+/// What git could not do in so many attempts it will not do.
+const ATTEMPTS_MAX: i64 = 10;
 const RELEASING: &str = "releasing";
 
 /// The longest build. Source: contract `buildpacks.md`, section 12.
@@ -95,12 +97,23 @@ fn source_file(control: &Control, id: BuildId) -> PathBuf {
 }
 
 async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: &JobLease) -> Result<()> {
-    if is_stale(control, app.id, build).await? {
-        let told = " !     The branch has moved since this push began. Fetch, merge and push again.\n\n !     Push failed\n";
-        if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
-            let _ = output.append(told).await;
+    let refused = match is_stale(control, app.id, build).await {
+        Ok(false) => None,
+        Ok(true) => Some(("The branch has moved since this push began. Fetch, merge and push again", MOVED)),
+        // It would not be read the next time either, and no other build of the app begins before this one ends.
+        Err(error) => {
+            tracing::error!(app.name = %app.name, build.id = %build.id, error = chain(&error), "a build could not be begun");
+            Some((
+                "The app's repository cannot be read, see the server's log",
+                "the repository could not be read",
+            ))
         }
-        return fail(control, app, build, lease, "the branch has moved since the push began").await;
+    };
+    if let Some((told, why)) = refused {
+        if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
+            let _ = output.append(format!(" !     {told}.\n\n !     Push failed\n")).await;
+        }
+        return fail(control, app, build, lease, why).await;
     }
     let cancel = control.cancels.begin(build.id);
     let mut tx = control.store.begin_observation(app.id, control.now()).await?;
@@ -234,7 +247,7 @@ async fn archive_source(control: &Control, build: &Build, job: &Job, log: &Build
         Ok(id) => control.source_blob_path(id),
         Err(_) => {
             let file = source_file(control, build.id);
-            fetched_source::fetch(control, build, &job.payload, &file, log).await?;
+            fetched_source::fetch(control, build, job.id, &file, log).await?;
             file
         }
     };
@@ -362,11 +375,12 @@ async fn tell_release(control: &Control, app: &App, build: &Build, release: &Rel
 
 /// Moves the deploy branch, then ends the build. Repeated after a crash: a branch that is there already is right.
 async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
-    if let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) {
-        let old = build.old_head.as_deref().unwrap_or_default();
-        move_branch(control, app.id, branch, &build.source, old).await?;
-        let unpinned = control.repositories.unpin(app.id, build.id).await;
-        unpinned.map_err(|error| Error::internal("unpin a built commit", error))?;
+    if let Err(error) = settle_branch(control, app.id, build).await {
+        if lease.attempt < ATTEMPTS_MAX {
+            return Err(error);
+        }
+        tracing::error!(app.name = %app.name, build.id = %build.id, error = chain(&error),
+            "the branch of a build is left where it is; its release stands");
     }
     let repo_bytes =
         control.repositories.size_bytes(app.id).await.ok().and_then(|bytes| i64::try_from(bytes).ok());
@@ -398,6 +412,15 @@ async fn is_stale(control: &Control, app: AppId, build: &Build) -> Result<bool> 
     let seen =
         build.old_head.as_deref().filter(|id| id.bytes().any(|digit| digit != b'0')).unwrap_or_default();
     Ok(now != seen)
+}
+
+/// Moves the deploy branch to what was built, which then needs no pin any more.
+async fn settle_branch(control: &Control, app: AppId, build: &Build) -> Result<()> {
+    let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(()) };
+    let old = build.old_head.as_deref().unwrap_or_default();
+    move_branch(control, app, branch, &build.source, old).await?;
+    let unpinned = control.repositories.unpin(app, build.id).await;
+    unpinned.map_err(|error| Error::internal("unpin a built commit", error))
 }
 
 async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {

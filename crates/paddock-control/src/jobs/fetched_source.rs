@@ -1,17 +1,14 @@
 //! The source of a build that lies elsewhere: fetched by the build job, under the outbound rule.
 //!
-//! Its address may hold a signature or a password, so it lies sealed in the job's payload; the build's row has what
-//! may be shown of it. A crash in the middle fails the build as in any other of its steps, and a cancelled build
+//! Its address may hold a signature or a password, so it is the job's secret; the build's row has what may be shown of it. A crash in the middle fails the build as in any other of its steps, and a cancelled build
 //! drops the connection.
 
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use paddock_build::BuildLog;
-use paddock_core::BuildId;
+use paddock_core::JobId;
 use paddock_outbound::{FetchLimits, Fetched, OutboundError};
 use paddock_store::Build;
 use tokio::fs::File;
@@ -29,29 +26,6 @@ const LIMITS: FetchLimits = FetchLimits {
 /// After how many more bytes the output says how far it is.
 const PROGRESS_EVERY: u64 = 25 * 1024 * 1024;
 
-/// The field of the payload that holds the address, sealed for its build, in base64.
-const FIELD: &str = "source_url";
-
-/// The payload of a build job that fetches its source from `url`.
-pub(crate) fn payload(control: &Control, build: BuildId, url: &str) -> Result<String> {
-    let sealed = control.store.sealer().seal(&place(build), url.as_bytes())?;
-    Ok(serde_json::json!({ FIELD: STANDARD.encode(sealed) }).to_string())
-}
-
-fn place(build: BuildId) -> String {
-    format!("build-source:{build}")
-}
-
-fn url_of(control: &Control, build: BuildId, payload: &str) -> Result<String> {
-    let unreadable = "read where a source lies";
-    let payload: serde_json::Value =
-        serde_json::from_str(payload).map_err(|error| Error::internal(unreadable, error))?;
-    let sealed = STANDARD.decode(payload[FIELD].as_str().unwrap_or_default());
-    let sealed = sealed.map_err(|error| Error::internal(unreadable, error))?;
-    let clear = control.store.sealer().unseal(&place(build), &sealed)?;
-    String::from_utf8(clear).map_err(|error| Error::internal(unreadable, error))
-}
-
 /// Fetches the source of a build into a new file, and says in the build's output how it goes.
 ///
 /// # Errors
@@ -59,11 +33,12 @@ fn url_of(control: &Control, build: BuildId, payload: &str) -> Result<String> {
 pub(crate) async fn fetch(
     control: &Control,
     build: &Build,
-    payload: &str,
+    job: JobId,
     file: &Path,
     log: &BuildLog,
 ) -> Result<()> {
-    let url = url_of(control, build.id, payload)?;
+    let url = control.store.job_secret(job).await?;
+    let url = url.ok_or_else(|| Error::internal("read where a source lies", "its job does not say"))?;
     say(log, format!("-----> Fetching source from {}\n", build.source)).await;
     let mut fetched = control.outbound.get(&url, LIMITS).await.map_err(refused)?;
     if fetched.shown() != build.source {

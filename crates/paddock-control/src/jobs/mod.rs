@@ -18,6 +18,8 @@ use crate::{Control, Error, Result};
 pub mod build;
 pub(crate) mod fetched_source;
 mod own_submodules;
+#[cfg(test)]
+mod tests;
 
 /// How long a job is ours without renewal.
 const LEASE: Duration = Duration::from_secs(30);
@@ -44,7 +46,7 @@ pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) 
             ));
         }
         while running.len() < control.config.concurrent_builds {
-            match control.store.claim_job(None, &owner, control.now(), LEASE).await {
+            match control.store.claim_job(&owner, control.now(), LEASE).await {
                 Ok(Some((job, lease))) => {
                     let id = job.id;
                     // Ours already, and its lease passed all the same: the clock was put on. Not two at a time.

@@ -58,6 +58,7 @@ pub async fn keep_true<R: Reconciler>(
     mut wake: Listener,
     stop: CancellationToken,
 ) {
+    control.numbers.begun(R::NAME);
     loop {
         let began = Instant::now();
         let passed = reconciler.pass().await;

@@ -54,8 +54,9 @@ async fn a_change_bumps_the_generation_and_an_observation_does_not() {
     let before = t.store.platform_generation().await.unwrap();
     assert_eq!(t.store.begin_platform(NOW).await.unwrap().commit().await.unwrap(), before + 1);
     assert_eq!(t.store.platform_generation().await.unwrap(), before + 1);
-    let routes = t.store.next_routes_generation().await.unwrap();
-    assert!(t.store.next_routes_generation().await.unwrap() > routes);
+    let routes = t.store.next_routes_generation(0).await.unwrap();
+    assert_eq!(t.store.next_routes_generation(0).await.unwrap(), routes + 1);
+    assert_eq!(t.store.next_routes_generation(routes + 9).await.unwrap(), routes + 10);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! New keys: the old ones open nothing, every secret still reads.
 
-use paddock_store::{Store, StoreConfig, StoreError};
+use paddock_core::JobId;
+use paddock_store::{NewJob, Store, StoreConfig, StoreError};
+use uuid::Uuid;
 
 use crate::fixture::{Fixture, NOW, dyno, vars};
 
@@ -109,6 +111,11 @@ async fn a_new_data_key_seals_every_value_again() {
     tx.set_config(app.id, &vars(&[("A", "2")])).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.set_dyno_env(app.id, one.id, &vars(&[("A", "3")])).await.unwrap();
+    let job = JobId::from_uuid(Uuid::now_v7());
+    let of = |text: &str| text.to_owned();
+    let (kind, subject_id, phase, secret) = (of("build"), of("subject"), of("first"), Some(of("five")));
+    let new = NewJob { id: job, kind, app_id: Some(app.id), subject_id, phase, secret };
+    tx.enqueue_job(&new).await.unwrap();
     tx.commit().await.unwrap();
     let sealed = t.store.sealer().seal("a-setting", b"four").unwrap();
     let sealed = base64(&sealed);
@@ -116,7 +123,7 @@ async fn a_new_data_key_seals_every_value_again() {
     t.store.get_or_insert_setting("plain", "cGxhaW4=").await.unwrap();
 
     let master = t.config().master_key_file;
-    assert_eq!(t.store.rotate_data_key(&master).await.unwrap(), 4);
+    assert_eq!(t.store.rotate_data_key(&master).await.unwrap(), 5);
     assert!(!t.store.is_data_key_rotating().await.unwrap());
     t.store.close().await;
 
@@ -125,10 +132,11 @@ async fn a_new_data_key_seals_every_value_again() {
     assert_eq!(again.config_vars(app.id).await.unwrap(), vars(&[("A", "2")]));
     assert_eq!(again.config_vars_of_release(app.id, release.id).await.unwrap(), vars(&[("A", "1")]));
     assert_eq!(again.dyno_env(app.id, one.id).await.unwrap(), vars(&[("A", "3")]));
+    assert_eq!(again.job_secret(job).await.unwrap().as_deref(), Some("five"));
     let resealed = again.setting("a-setting").await.unwrap().unwrap();
     assert_ne!(resealed, sealed);
     assert_eq!(again.setting("plain").await.unwrap().as_deref(), Some("cGxhaW4="));
-    assert_eq!(again.rotate_data_key(&master).await.unwrap(), 4, "and again");
+    assert_eq!(again.rotate_data_key(&master).await.unwrap(), 5, "and again");
 }
 
 fn base64(bytes: &[u8]) -> String {
