@@ -226,7 +226,7 @@ fn the_unit_is_one_that_the_service_manager_takes() {
     verify.arg("verify").arg(&file);
     let outcome = run(verify, b"", Duration::from_secs(60)).succeeded();
     assert_eq!(outcome.text(), "", "no complaint");
-    for needed in ["KillMode=process", "Delegate=yes", "Type=notify"] {
+    for needed in ["KillMode=process", "Delegate=yes", "Type=notify", "Restart=on-failure"] {
         assert!(unit().contains(needed), "{needed}");
     }
 }

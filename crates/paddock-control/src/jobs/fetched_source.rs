@@ -1,7 +1,7 @@
 //! The source of a build that lies elsewhere: fetched by the build job, under the outbound rule.
 //!
-//! Its address may hold a signature or a password, so it is the job's secret; the build's row has what may be shown of it. A crash in the middle fails the build as in any other of its steps, and a cancelled build
-//! drops the connection.
+//! Its address may hold a signature or a password, so it is the job's secret; the build's row has what may be shown of
+//! it. A crash in the middle fails the build as in any other of its steps, and a cancelled build drops the connection.
 
 use std::path::Path;
 use std::time::Duration;
