@@ -1,5 +1,12 @@
 //! Releases: a slug with a snapshot of config vars, numbered from 1 for each app.
 
+use std::time::Duration;
+
+/// So many of an app's newest releases never expire. Source: contract `platform-behaviour.md`, section 7.
+pub const RELEASES_KEPT: i64 = 20;
+/// No release expires before, nor does a slug that no release has. Source: as above.
+pub const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The status of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReleaseStatus {

@@ -43,6 +43,12 @@ pub struct Release {
 row!(Release { id, app_id, version, description, account_id, status, created_at, updated_at }
     optional { slug_id, rollback_of, release_command, output });
 
+struct AppRow {
+    app_id: AppId,
+}
+
+row!(AppRow { app_id } optional {});
+
 struct StatusRow {
     id: ReleaseId,
     status: ReleaseStatus,
@@ -118,6 +124,21 @@ statements! {
         release_command, output, config, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
     SET_STATUS = "UPDATE releases SET status = $2, updated_at = $3 WHERE id = $1";
+    /// As [`EXPIRE`] and the purge of slugs would find them.
+    WITH_EXPIRABLE = "SELECT releases.app_id FROM releases JOIN apps ON apps.id = releases.app_id \
+        WHERE apps.server_id = $1 AND releases.status IN ('succeeded', 'failed') AND releases.slug_id IS NOT NULL \
+        AND releases.created_at < $2 AND releases.version < apps.next_version - $3 \
+        AND releases.id <> COALESCE(apps.current_release_id, '') \
+        UNION SELECT slugs.app_id FROM slugs JOIN apps ON apps.id = slugs.app_id \
+        WHERE apps.server_id = $1 AND slugs.created_at < $2 \
+        AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.slug_id = slugs.id) \
+        AND NOT EXISTS (SELECT 1 FROM builds WHERE builds.slug_id = slugs.id AND builds.status = 'pending')";
+    /// A failed one was never current and stays failed.
+    EXPIRE = "UPDATE releases SET status = CASE WHEN status = 'succeeded' THEN 'expired' ELSE status END, \
+        slug_id = NULL, updated_at = $2 WHERE app_id = $1 AND status IN ('succeeded', 'failed') \
+        AND slug_id IS NOT NULL AND created_at < $3 \
+        AND version < (SELECT next_version FROM apps WHERE id = $1) - $4 \
+        AND id <> (SELECT COALESCE(current_release_id, '') FROM apps WHERE id = $1)";
     SET_CURRENT = "UPDATE apps SET current_release_id = $2, released_at = $3, updated_at = $3, \
         slug_bytes = (SELECT slugs.size_bytes FROM slugs JOIN releases ON releases.slug_id = slugs.id \
         WHERE releases.id = $2) \
@@ -161,6 +182,16 @@ impl Store {
         Ok(rows.into_iter().map(|StatusRow { id, status }| (id, status)).collect())
     }
 
+    /// Apps of this server that have releases or slugs which [`Tx::expire_releases`] would take.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn apps_with_expirable_releases(&self, kept: i64, before: UnixMicros) -> Result<Vec<AppId>> {
+        let values = values![self.server.id, before, kept];
+        let rows = engine::all(&mut *self.reader().await?, WITH_EXPIRABLE, values).await?;
+        Ok(rows.into_iter().map(|AppRow { app_id }| app_id).collect())
+    }
+
     /// Part of an app's releases, by version.
     ///
     /// # Errors
@@ -177,6 +208,18 @@ impl Store {
 }
 
 impl Tx {
+    /// Takes the slugs from an app's releases that were made before `before` and are none of its `kept` newest, nor
+    /// current; those that had succeeded are expired from now on. Then deletes its slugs of that time that nothing needs
+    /// any more: no release has them, and no build is about to release them. How many releases.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn expire_releases(&mut self, app_id: AppId, kept: i64, before: UnixMicros) -> Result<u64> {
+        let expired = self.execute(EXPIRE, values![app_id, self.now, before, kept]).await?;
+        self.purge_old_slugs(app_id, before).await?;
+        Ok(expired)
+    }
+
     /// Makes a release with the app's next version and the config snapshot. It is not current yet.
     ///
     /// # Errors

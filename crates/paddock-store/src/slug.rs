@@ -87,6 +87,9 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     /// What was uploaded once is never replaced: releases may run it.
     UPLOADED = "UPDATE slugs SET layer = $2, size_bytes = $3, checksum = $4 WHERE id = $1 AND layer = ''";
+    PURGE_OLD = "DELETE FROM slugs WHERE app_id = $1 AND created_at < $2 \
+        AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.slug_id = slugs.id) \
+        AND NOT EXISTS (SELECT 1 FROM builds WHERE builds.slug_id = slugs.id AND builds.status = 'pending')";
     PURGE_ORPHANS = "DELETE FROM slugs WHERE app_id IS NULL \
         AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.slug_id = slugs.id)";
 }
@@ -146,6 +149,10 @@ impl Tx {
         checksum: &str,
     ) -> Result<bool> {
         Ok(self.execute(UPLOADED, values![id, layer, size_bytes, checksum]).await? > 0)
+    }
+
+    pub(crate) async fn purge_old_slugs(&mut self, app_id: AppId, before: UnixMicros) -> Result<u64> {
+        self.execute(PURGE_OLD, values![app_id, before]).await
     }
 
     /// Deletes slugs of deleted apps that no release uses. How many.

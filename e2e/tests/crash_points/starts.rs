@@ -31,7 +31,7 @@ struct Start {
 const START: Start =
     Start { name: "start", prepare: |server, _| server.kill9_serve(), mend: |_| (), check: |_, _| () };
 
-const STARTS: [Start; 9] = [
+const STARTS: [Start; 10] = [
     START,
     Start { name: "start of another build", prepare: another_build, ..START },
     Start { name: "start whose router fails", prepare: no_log_for_a_router, mend: log_for_a_router, ..START },
@@ -46,6 +46,7 @@ const STARTS: [Start; 9] = [
         ..START
     },
     Start { name: "start on a strange job", prepare: strange_job, check: strange_job_has_failed, ..START },
+    Start { name: "start a month later", prepare: a_month_later, check: old_releases_have_expired, ..START },
 ];
 
 impl Walk<'_> {
@@ -267,4 +268,29 @@ fn strange_job_has_failed(server: &Server, _: &Client) {
     wait_until("invariant: no job runs for ever", SOON, || {
         (server.sql(&told).trim() == "failed: no such kind of job: of-tomorrow").then_some(())
     });
+}
+
+/// More releases were made than are kept, and none of them is young any more.
+fn a_month_later(server: &mut Server, client: &Client) {
+    let made = client.list(&format!("/apps/{APP}/releases")).len();
+    for number in made..(made + 1).max(25) {
+        let vars = json!({ "NUMBER": number.to_string() });
+        client.http.api_json("PATCH", &format!("/apps/{APP}/config-vars"), &vars).with_status(200);
+    }
+    invariants::the_dynos_are_those_of_the_release(client, APP);
+    server.kill9_serve();
+    client.clock.advance(31 * DAY);
+}
+
+fn old_releases_have_expired(_: &Server, client: &Client) {
+    let releases = format!("/apps/{APP}/releases");
+    let expired = wait_until("invariant: nothing is kept of what is gone (slugs)", SOON, || {
+        let mut all = client.list(&releases);
+        all.truncate(all.len() - 20);
+        all.retain(|release| release["slug"].is_object() || release["status"] == "expired");
+        let has_slug = |release: &serde_json::Value| release["slug"].is_object();
+        (!all.iter().any(has_slug)).then(|| all.pop().unwrap())
+    });
+    let refused = client.http.api_json("POST", &releases, &json!({ "release": expired["id"] }));
+    assert!(refused.status == 422 && refused.body.contains("has expired"), "{}", refused.body);
 }

@@ -1,5 +1,5 @@
-//! Keeps the disk free of what nobody can reach any more: files of destroyed apps, layers that no slug names, log
-//! lines and rows past their time.
+//! Keeps the disk free of what nobody can reach any more: files of destroyed apps, old releases, layers that no slug
+//! names, log lines and rows past their time.
 
 use std::collections::HashSet;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use paddock_core::build::BuildStatus;
-use paddock_core::release::ReleaseStatus;
+use paddock_core::release::{KEPT_FOR, RELEASES_KEPT, ReleaseStatus};
 use paddock_core::{AppId, BuildId, ReleaseId, durable};
 use paddock_images::LayerDigest;
 use paddock_store::DeletedApp;
@@ -95,6 +95,19 @@ impl GarbageReconciler {
         tx.purge_request_outcomes(now - REMEMBERED_FOR).await?;
         durable!("garbage.rows_purged", tx.commit().await)?;
         Ok(())
+    }
+
+    /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then.
+    async fn expire_releases(&self) -> Result<usize> {
+        let (store, now) = (&self.control.store, self.control.now());
+        let mut expired = 0;
+        for app in store.apps_with_expirable_releases(RELEASES_KEPT, now - KEPT_FOR).await? {
+            // Its lock: a rollback that has begun keeps what it goes back to.
+            let mut tx = store.begin_observation(app, now).await?;
+            expired += tx.expire_releases(app, RELEASES_KEPT, now - KEPT_FOR).await?;
+            durable!("release.expired", tx.commit().await)?;
+        }
+        Ok(usize::try_from(expired).unwrap_or(usize::MAX))
     }
 
     /// Sources whose time is over, and what is left of uploads that never ended.
@@ -228,6 +241,7 @@ impl Reconciler for GarbageReconciler {
         // One that fails does not keep the others from their turn.
         let results = [
             self.purge_rows().await,
+            self.expire_releases().await.map(|releases| report.done += releases),
             self.remove_sources().await,
             self.sweep_builds().await,
             self.collect_layers().await.map(|layers| report.done += usize::try_from(layers).unwrap_or(0)),

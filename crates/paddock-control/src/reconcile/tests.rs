@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use paddock_core::dyno::DynoName;
+use paddock_core::release::ReleaseStatus;
 use paddock_runtime::{ContainerState, Runtime};
 use uuid::Uuid;
 
@@ -84,4 +85,39 @@ async fn a_dyno_has_slug_and_command_of_one_release_though_another_came_since_th
     let name = DynoName { process_type: "worker".parse().unwrap(), index: 1 };
     let made = t.control.create_formation_dyno(&seen, &name).await.unwrap().unwrap();
     assert_eq!((made.release_id, made.command.as_str()), (second.id, "new"));
+}
+
+#[tokio::test]
+async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
+    let t = Still::new().await;
+    let first = t.deployed_app("aged", "worker", "work").await;
+    let (store, app) = (&t.control.store, first.app_id);
+    let day = |days: u64| t.control.now() - Duration::from_secs(days * 24 * 60 * 60);
+    // v1 is young, v2 to v30 are old; what was current then goes back to v4 in v31.
+    for _ in 2..=30 {
+        let tx = store.begin_for_app(app, day(31)).await.unwrap();
+        t.release(tx, app, "worker", "work").await;
+    }
+    let mut tx = store.begin_for_app(app, day(29)).await.unwrap();
+    let old = tx.release_by_version(app, 4).await.unwrap().unwrap();
+    tx.set_current_release(app, old.id).await.unwrap();
+    tx.commit().await.unwrap();
+    let slug_of = async |version| store.release_by_version(app, version).await.unwrap().unwrap().slug_id;
+    let mut slugs = Vec::new();
+    for version in 1..=30 {
+        slugs.push(slug_of(version).await.unwrap());
+    }
+
+    let mut garbage = GarbageReconciler::new(t.control.clone());
+    assert_eq!(garbage.pass().await.unwrap().done, 8);
+    for (version, slug) in (1..).zip(slugs) {
+        let release = store.release_by_version(app, version).await.unwrap().unwrap();
+        let (status, kept) = match version {
+            2 | 3 | 5..=10 => (ReleaseStatus::Expired, None),
+            _ => (ReleaseStatus::Succeeded, Some(slug)),
+        };
+        assert_eq!((release.status, release.slug_id), (status, kept), "v{version}");
+        assert_eq!(store.slug(slug).await.unwrap().is_some(), kept.is_some(), "the slug of v{version}");
+    }
+    assert_eq!(garbage.pass().await.unwrap().done, 0, "once");
 }
