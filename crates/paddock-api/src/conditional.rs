@@ -55,7 +55,12 @@ pub(crate) async fn weigh(
             return (Request::from_parts(parts, Body::empty()), None);
         }
     };
-    let turn = TURNS[place_of(api, parts.uri.path()).await].lock().await;
+    let Some(place) = place_of(api, parts.uri.path()).await else {
+        let text = "With If-Match, write the app's name or id as it is, without percent-encoding.";
+        parts.extensions.insert(Refusal(Problem::new(ErrorId::BadRequest, text)));
+        return (Request::from_parts(parts, Body::empty()), None);
+    };
+    let turn = TURNS[place].lock().await;
     let current = current_tag(router, &parts).await;
     let names_it = |value: &HeaderValue| {
         value.to_str().ok().zip(current.as_deref()).is_some_and(|(text, tag)| etag::if_match(text, tag))
@@ -67,16 +72,18 @@ pub(crate) async fn weigh(
     (Request::from_parts(parts, Body::from(bytes)), Some(turn))
 }
 
-/// Where in [`TURNS`] a path has its turn.
-async fn place_of(api: &Api, path: &str) -> usize {
-    let Some(identity) = path.strip_prefix("/apps/").and_then(|rest| rest.split('/').next()) else {
-        return 0;
-    };
-    let Some(app) = api.control.app_meant(identity).await else { return 0 };
+/// Where in [`TURNS`] a path has its turn; `None` for an app that is written so that it has another than by its name.
+async fn place_of(api: &Api, path: &str) -> Option<usize> {
+    let app = path.strip_prefix("/apps/").and_then(|rest| rest.split('/').next());
+    let Some(identity) = app else { return Some(0) };
+    if identity.contains('%') {
+        return None;
+    }
+    let Some(app) = api.control.app_meant(identity).await else { return Some(0) };
     let mut hasher = DefaultHasher::new();
     app.hash(&mut hasher);
     let others = TURNS.len() as u64 - 1;
-    usize::try_from(1 + hasher.finish() % others).unwrap_or(0)
+    usize::try_from(1 + hasher.finish() % others).ok()
 }
 
 /// The tag of what a `GET` of the same path answers the same client.

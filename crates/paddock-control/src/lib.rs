@@ -20,7 +20,7 @@ use paddock_core::{AccountId, ContainerId, UnixMicros};
 use paddock_images::{HostStack, Layers};
 use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
-use paddock_store::{Store, StoreError};
+use paddock_store::{MasterKeyRotation, Store, StoreError};
 use paddock_telemetry::{LogPlane, OutputLogs};
 
 use crate::router_link::RouterLink;
@@ -251,20 +251,19 @@ impl Control {
         master_key_file: &Path,
         new_file: Option<&Path>,
         data_key: DataKey,
-    ) -> std::result::Result<Option<u64>, StoreError> {
+    ) -> std::result::Result<(MasterKeyRotation, Option<u64>), StoreError> {
         if data_key == DataKey::Replaced && self.store.is_shared() {
             let doing = "replace the data key while servers run";
             let instead = "Stop every server that uses this database, then ask again with --database-url";
             return Err(StoreError::OnServer { doing, instead });
         }
         let _one_at_a_time = self.garbage.lock().await;
-        self.store.rotate_master_key(master_key_file, new_file).await?;
-        match data_key {
-            DataKey::Kept => Ok(None),
-            DataKey::Replaced => {
-                self.store.rotate_data_key(new_file.unwrap_or(master_key_file)).await.map(Some)
-            }
-        }
+        let rotation = self.store.rotate_master_key(master_key_file, new_file).await?;
+        let resealed = match data_key {
+            DataKey::Kept => None,
+            DataKey::Replaced => Some(self.store.rotate_data_key(new_file.unwrap_or(master_key_file)).await?),
+        };
+        Ok((rotation, resealed))
     }
 
     /// Closes the store, after everything that uses it has ended.

@@ -108,6 +108,9 @@ pub enum AdminAnswer {
     KeysRotated {
         /// How many values were sealed again, where that was asked for.
         resealed: Option<u64>,
+        /// Whether the master key that was asked for was the present one already.
+        #[serde(default)]
+        was_there: bool,
     },
     /// How the server is.
     Status {

@@ -3,7 +3,7 @@
 //! The master key lies in a file, what it wraps in the database: no statement changes both. So the new key is written
 //! beside the old one first (`FILE.next`), then the database is changed in one transaction, then the file is renamed.
 //! Whoever opens the store in between tries both files ([`data_keys`]) and ends what was begun. A key that goes to a file of
-//! the operator's choice is found there by whoever asks for the same again ([`Store::open_after_move`]).
+//! the operator's choice is found there by whoever asks for the same again ([`MasterKeyRotation::WasThere`]).
 //!
 //! A new data key takes effect in one transaction that keeps the old one beside it; then every sealed value is sealed
 //! again, each by itself and only if it is still what was read; at last the old key is forgotten. Until then both open
@@ -111,6 +111,16 @@ impl FromRow for Value {
     }
 }
 
+/// What a rotation of the master key came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MasterKeyRotation {
+    /// There is a new one, and the old one opens nothing any more.
+    Done,
+    /// The key in the new file was the present one already: an attempt before this one came as far as that, or the operator
+    /// put it there. The old file is gone now.
+    WasThere,
+}
+
 impl Store {
     /// Makes a new master key and wraps the data key with it; the old one opens nothing any more. With `new_file` the
     /// new key is there (made, unless it is there already) and the old file is removed, otherwise it takes its place.
@@ -118,11 +128,22 @@ impl Store {
     /// # Errors
     /// `MasterKeySame` when `new_file` is the old file; `MasterKey` and its kin, or the database could not be written.
     /// Repeat it then; the store can be opened.
-    pub async fn rotate_master_key(&self, master_key_file: &Path, new_file: Option<&Path>) -> Result<()> {
+    pub async fn rotate_master_key(
+        &self,
+        master_key_file: &Path,
+        new_file: Option<&Path>,
+    ) -> Result<MasterKeyRotation> {
         if let Some(path) = new_file.filter(|new_file| seal::is_same_file(new_file, master_key_file)) {
             return Err(StoreError::MasterKeySame { path: path.to_owned() });
         }
         let mut writer = self.writer().await?;
+        if let Some(new_file) = new_file.filter(|new_file| new_file.exists()) {
+            let wrapped = wrapped_data_key(&mut writer).await?;
+            if seal::Master::read(new_file)?.unwrap(&wrapped).is_ok() {
+                seal::remove_master(master_key_file)?;
+                return Ok(MasterKeyRotation::WasThere);
+            }
+        }
         // What was begun and not ended is ended first.
         data_keys(&mut writer, master_key_file).await?;
         let next = new_file.map_or_else(|| next_file(master_key_file), Path::to_owned);
@@ -145,9 +166,10 @@ impl Store {
         durable!("master_key.rewrapped", transaction.commit().await)
             .map_err(|error| StoreError::Commit(error.into()))?;
         match new_file {
-            None => seal::move_master(&next, master_key_file),
-            Some(_) => seal::remove_master(master_key_file),
+            None => seal::move_master(&next, master_key_file)?,
+            Some(_) => seal::remove_master(master_key_file)?,
         }
+        Ok(MasterKeyRotation::Done)
     }
 
     /// Opens a store whose master key moved to `new_file`, where that was interrupted after the database knew of it: the

@@ -130,9 +130,9 @@ statements! {
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     SET_PHASE = "UPDATE jobs SET phase = $4, updated_at = $5 \
         WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    SUCCEED = "UPDATE jobs SET state = 'succeeded', secret = NULL, lease_owner = NULL, lease_until = NULL, last_error = NULL, \
+    SUCCEED = "UPDATE jobs SET state = 'succeeded', payload = '{}', secret = NULL, lease_owner = NULL, lease_until = NULL, last_error = NULL, \
         updated_at = $4 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
-    FAIL = "UPDATE jobs SET state = 'failed', secret = NULL, lease_owner = NULL, lease_until = NULL, last_error = $4, \
+    FAIL = "UPDATE jobs SET state = 'failed', payload = '{}', secret = NULL, lease_owner = NULL, lease_until = NULL, last_error = $4, \
         updated_at = $5 WHERE id = $1 AND lease_owner = $2 AND attempt = $3 AND state = 'running'";
     EXPIRE_LEASES = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND lease_owner <> $1 \
         AND app_id IN (SELECT id FROM apps WHERE server_id = $2)";

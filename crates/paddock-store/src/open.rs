@@ -58,7 +58,8 @@ impl Store {
     /// Opens the database, migrates it and reads the keys; makes all three at the first start.
     ///
     /// # Errors
-    /// `NewerVersion`, `MasterKeyMissing`, `MasterKeyLength`, `Unseal` (another master key), or what the system said.
+    /// `UnknownServer`, `NewerVersion`, `MasterKeyMissing`, `MasterKeyLength`, `Unseal` (another master key), or what the
+    /// system said.
     pub async fn open(config: &StoreConfig) -> Result<Self> {
         Self::open_for(config, Purpose::Serve).await
     }
@@ -67,7 +68,7 @@ impl Store {
     /// copy of its data folder, is not succeeded by it.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`Self::open`], with the same refusal of a database that does not know the server.
     pub async fn open_for_command(config: &StoreConfig) -> Result<Self> {
         Self::open_for(config, Purpose::Command).await
     }
@@ -79,6 +80,7 @@ impl Store {
         // By itself first: a pool would try a broken file again and again, and then not say what was wrong.
         let mut connection = connect(database).await?;
         migrate::migrate(&mut connection, engine).await?;
+        server::is_expected(&mut connection, &config.server).await?;
         let sealer = Arc::new(data_key(&mut connection, &config.master_key_file).await?);
         match purpose {
             Purpose::Serve => server::register(&mut connection, &config.server, now()).await?,

@@ -29,16 +29,23 @@ statements! {
     IS_NEWEST = "SELECT COUNT(*) AS number FROM servers WHERE id = $1 AND incarnation = $2";
 }
 
+/// An error where a server has used another database before: here it would begin anew.
+pub(crate) async fn is_expected(connection: &mut AnyConnection, server: &ServerIdentity) -> Result<()> {
+    if !server.known {
+        return Ok(());
+    }
+    match engine::one::<Number>(connection, IS_KNOWN, values![server.id]).await? {
+        Some(Number(1..)) => Ok(()),
+        _ => Err(StoreError::UnknownServer(server.id)),
+    }
+}
+
 /// Notes that this server uses the database from now on, and that apps which had no server yet are its own.
 pub(crate) async fn register(
     connection: &mut AnyConnection,
     server: &ServerIdentity,
     now: UnixMicros,
 ) -> Result<()> {
-    let known = engine::one::<Number>(connection, IS_KNOWN, values![server.id]).await?;
-    if server.known && known.is_none_or(|Number(count)| count == 0) {
-        return Err(StoreError::UnknownServer(server.id));
-    }
     let incarnation = server.incarnation.as_str();
     engine::execute(connection, REGISTER, values![server.id, incarnation, now]).await?;
     adopt_apps(connection, server).await

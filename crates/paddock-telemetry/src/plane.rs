@@ -178,19 +178,26 @@ impl LogPlane {
         Ok(Tail::new(app, log.folder.clone(), filter, after, log.durable.subscribe()))
     }
 
+    /// The apps that have a log.
+    ///
+    /// # Errors
+    /// [`LogError::Folder`].
+    pub async fn apps(&self) -> Result<Vec<AppId>, LogError> {
+        let folder = self.shared.folder.clone();
+        blocking(move || {
+            apps_in(&folder).map_err(|source| LogError::Folder { folder, source: Arc::new(source) })
+        })
+        .await
+    }
+
     /// Removes what is beyond the retention of every app at `now`. Run it from time to time; the cap on bytes is
     /// held at each append anyway.
     ///
     /// # Errors
     /// The first failure, after all apps were tried.
     pub async fn retain(&self, now: UnixMicros) -> Result<(), LogError> {
-        let folder = self.shared.folder.clone();
-        let apps = blocking(move || {
-            apps_in(&folder).map_err(|source| LogError::Folder { folder, source: Arc::new(source) })
-        })
-        .await?;
         let mut outcome = Ok(());
-        for app in apps {
+        for app in self.apps().await? {
             let retained = match self.log(app).await {
                 Ok(log) => blocking(move || log.retain(Some(now))).await,
                 Err(error) => Err(error),

@@ -13,6 +13,7 @@ use paddock_control::backup::{ClearSecrets, Progress, Summary};
 use paddock_control::{Control, DataKey};
 use paddock_ipc::admin::{AdminAnswer, AdminRequest, ProxyClient};
 use paddock_ipc::frame;
+use paddock_store::MasterKeyRotation;
 use tokio_util::sync::CancellationToken;
 
 use crate::paths::Paths;
@@ -133,12 +134,12 @@ impl Admin {
         let data_key = if data_key { DataKey::Replaced } else { DataKey::Kept };
         let master_key = lock(&self.master_key).clone();
         match self.control.rotate_keys(&master_key, new_file, data_key).await {
-            Ok(resealed) => {
-                tracing::info!(resealed, "the master key was replaced");
+            Ok((rotation, resealed)) => {
+                tracing::info!(resealed, ?rotation, "the master key was replaced");
                 if let Some(new_file) = new_file {
                     new_file.clone_into(&mut lock(&self.master_key));
                 }
-                AdminAnswer::KeysRotated { resealed }
+                AdminAnswer::KeysRotated { resealed, was_there: rotation == MasterKeyRotation::WasThere }
             }
             Err(error) => {
                 let reason = chain(&error);

@@ -92,6 +92,8 @@ async fn a_change_with_a_condition_is_made_only_on_what_was_seen() {
     assert_eq!(statuses, [200, 412]);
     change("*".to_owned(), false).await.expect(200);
     assert_eq!(change(seen, true).await.refusal(), (412, "precondition_failed"));
+    let encoded = change_of("%73een", "*".to_owned(), true).await;
+    assert_eq!(encoded.refusal(), (400, "bad_request"));
     let nothing = t.delete("/apps/absent").header("if-match", "*").send().await;
     assert_eq!(nothing.refusal(), (412, "precondition_failed"), "nothing is not something");
     let anonymous = t.delete("/apps/seen").anonymous().header("if-match", "*").send().await;

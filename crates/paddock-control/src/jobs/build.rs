@@ -37,8 +37,8 @@ pub(crate) const QUEUED: &str = "queued";
 const BUILDING: &str = "building";
 /// Why a build failed that came too late.
 const MOVED: &str = "the branch has moved since the push began";
-/// What git could not do in so many attempts it will not do.
-const ATTEMPTS_MAX: i64 = 10;
+/// What git could not do in so many attempts, half a minute apart, it will not do.
+pub(super) const ATTEMPTS_MAX: i64 = 5;
 const RELEASING: &str = "releasing";
 
 /// The longest build. Source: contract `buildpacks.md`, section 12.
@@ -100,7 +100,8 @@ async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: 
     let refused = match is_stale(control, app.id, build).await {
         Ok(false) => None,
         Ok(true) => Some(("The branch has moved since this push began. Fetch, merge and push again", MOVED)),
-        // It would not be read the next time either, and no other build of the app begins before this one ends.
+        Err(error) if lease.attempt < ATTEMPTS_MAX => return Err(error),
+        // No other build of the app begins before this one ends.
         Err(error) => {
             tracing::error!(app.name = %app.name, build.id = %build.id, error = chain(&error), "a build could not be begun");
             Some((
@@ -419,8 +420,10 @@ async fn settle_branch(control: &Control, app: AppId, build: &Build) -> Result<(
     let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(()) };
     let old = build.old_head.as_deref().unwrap_or_default();
     move_branch(control, app, branch, &build.source, old).await?;
-    let unpinned = control.repositories.unpin(app, build.id).await;
-    unpinned.map_err(|error| Error::internal("unpin a built commit", error))
+    if let Err(error) = control.repositories.unpin(app, build.id).await {
+        tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin a built commit");
+    }
+    Ok(())
 }
 
 async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {

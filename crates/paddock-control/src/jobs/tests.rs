@@ -37,12 +37,21 @@ async fn a_build_whose_repository_cannot_be_read_fails_and_is_not_in_the_way_of_
     let app = t.deployed_app("broken", "web", "serve").await.app_id;
     // No repository can be where a file is.
     std::fs::write(t.folder.path().join(format!("git/{app}.git")), "").unwrap();
-    for _ in 0..2 {
+    let claim = async |after: u32| {
+        let now = t.control.now() + (LEASE + RENEW) * after;
+        t.control.store.claim_job("test", now, LEASE).await.unwrap()
+    };
+    for build in 0..2 {
         let id = t.pushed(app).await;
-        let (job, lease) = t.control.store.claim_job("test", t.control.now(), LEASE).await.unwrap().unwrap();
-        build::run(&t.control, &job, &lease).await.unwrap();
+        for attempt in 1..=build::ATTEMPTS_MAX {
+            let (job, lease) = claim(build * 10 + u32::try_from(attempt).unwrap()).await.unwrap();
+            assert_eq!((job.subject_id, lease.attempt), (id.to_string(), attempt));
+            let job = t.control.store.job(job.id).await.unwrap().unwrap();
+            let done = build::run(&t.control, &job, &lease).await;
+            assert_eq!(done.is_ok(), attempt == build::ATTEMPTS_MAX);
+        }
         let build = t.control.store.build(app, id).await.unwrap().unwrap();
         assert_eq!(build.failure.as_deref(), Some("the repository could not be read"));
     }
-    assert!(t.control.store.claim_job("test", t.control.now(), LEASE).await.unwrap().is_none());
+    assert!(claim(30).await.is_none());
 }

@@ -97,17 +97,30 @@ impl GarbageReconciler {
         Ok(())
     }
 
-    /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then.
-    async fn expire_releases(&self) -> Result<usize> {
+    /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then. How many
+    /// releases, and how many apps whose turn failed.
+    async fn expire_releases(&self) -> Result<PassReport> {
         let (store, now) = (&self.control.store, self.control.now());
-        let mut expired = 0;
+        let mut report = PassReport::default();
         for app in store.apps_with_expirable_releases(RELEASES_KEPT, now - KEPT_FOR).await? {
-            // Its lock: a rollback that has begun keeps what it goes back to.
-            let mut tx = store.begin_observation(app, now).await?;
-            expired += tx.expire_releases(app, RELEASES_KEPT, now - KEPT_FOR).await?;
-            durable!("release.expired", tx.commit().await)?;
+            match self.expire_releases_of(app).await {
+                Ok(expired) => report.done += usize::try_from(expired).unwrap_or(usize::MAX),
+                Err(error) => {
+                    report.failed += 1;
+                    tracing::warn!(app.id = %app, error = chain(&error), "could not expire releases, will be tried again");
+                }
+            }
         }
-        Ok(usize::try_from(expired).unwrap_or(usize::MAX))
+        Ok(report)
+    }
+
+    async fn expire_releases_of(&self, app: AppId) -> Result<u64> {
+        let now = self.control.now();
+        // Its lock: a rollback that has begun keeps what it goes back to.
+        let mut tx = self.control.store.begin_observation(app, now).await?;
+        let expired = tx.expire_releases(app, RELEASES_KEPT, now - KEPT_FOR).await?;
+        durable!("release.expired", tx.commit().await)?;
+        Ok(expired)
     }
 
     /// Sources whose time is over, and what is left of uploads that never ended.
@@ -183,7 +196,17 @@ impl GarbageReconciler {
         evicted.map(|_| ()).map_err(|error| Error::internal("evict build caches", error))
     }
 
+    /// Old lines; and the logs of apps that nobody remembers, which lines brought back that came very late.
     async fn retire_logs(&self) -> Result<()> {
+        let (store, logs) = (&self.control.store, &self.control.logs);
+        let found = logs.apps().await.map_err(|error| Error::internal("list logs", error))?;
+        // Rows after folders: an app has its row before its first line.
+        let mut known: HashSet<AppId> = store.apps().await?.into_iter().map(|app| app.id).collect();
+        known.extend(store.deleted_apps().await?.into_iter().map(|app| app.app_id));
+        for app in found.into_iter().filter(|app| !known.contains(app)) {
+            let deleted = logs.delete_app(app).await;
+            deleted.map_err(|error| Error::internal("remove the log of an app that is gone", error))?;
+        }
         let retained = self.control.logs.retain(self.control.now()).await;
         retained.map_err(|error| Error::internal("retire old log lines", error))
     }
@@ -241,7 +264,9 @@ impl Reconciler for GarbageReconciler {
         // One that fails does not keep the others from their turn.
         let results = [
             self.purge_rows().await,
-            self.expire_releases().await.map(|releases| report.done += releases),
+            self.expire_releases().await.map(|expired| {
+                (report.done, report.failed) = (report.done + expired.done, report.failed + expired.failed);
+            }),
             self.remove_sources().await,
             self.sweep_builds().await,
             self.collect_layers().await.map(|layers| report.done += usize::try_from(layers).unwrap_or(0)),

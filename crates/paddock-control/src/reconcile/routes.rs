@@ -97,8 +97,9 @@ impl Control {
                 return Ok(false);
             }
         }
-        // The router's own number is the greater one where the database was brought back to an earlier time.
-        let known = i64::try_from(link.generation()).unwrap_or(0);
+        // The router's own number is the greater one where the database was brought back to an earlier time. It has no
+        // rights, and is not believed what no server ever counted to.
+        let known = i64::try_from(link.generation()).ok().filter(|known| *known < 1 << 53).unwrap_or(0);
         let generation = self.store.next_routes_generation(known).await?;
         table.generation = u64::try_from(generation).unwrap_or(0);
         link.send_routes(table.clone()).await.map_err(|error| Error::internal("send the routes", error))?;

@@ -93,7 +93,7 @@ async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
     let first = t.deployed_app("aged", "worker", "work").await;
     let (store, app) = (&t.control.store, first.app_id);
     let day = |days: u64| t.control.now() - Duration::from_secs(days * 24 * 60 * 60);
-    // v1 is young, v2 to v30 are old; what was current then goes back to v4 in v31.
+    // v1 is young, v2 to v30 are old, and v4 is the current one.
     for _ in 2..=30 {
         let tx = store.begin_for_app(app, day(31)).await.unwrap();
         t.release(tx, app, "worker", "work").await;
@@ -120,4 +120,17 @@ async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
         assert_eq!(store.slug(slug).await.unwrap().is_some(), kept.is_some(), "the slug of v{version}");
     }
     assert_eq!(garbage.pass().await.unwrap().done, 0, "once");
+}
+
+#[tokio::test]
+async fn the_log_of_an_app_that_nobody_remembers_goes() {
+    let t = Still::new().await;
+    let app = t.deployed_app("there", "worker", "work").await.app_id;
+    let gone = AppId::from_uuid(Uuid::now_v7());
+    for app in [app, gone] {
+        t.control.log_api(app, "late").await;
+    }
+    assert_eq!(t.control.logs.apps().await.unwrap().len(), 2);
+    GarbageReconciler::new(t.control.clone()).pass().await.unwrap();
+    assert_eq!(t.control.logs.apps().await.unwrap(), [app]);
 }

@@ -1,7 +1,7 @@
 //! New keys: the old ones open nothing, every secret still reads.
 
 use paddock_core::JobId;
-use paddock_store::{NewJob, Store, StoreConfig, StoreError};
+use paddock_store::{MasterKeyRotation, NewJob, Store, StoreConfig, StoreError};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, NOW, dyno, vars};
@@ -68,12 +68,18 @@ async fn a_move_of_the_master_key_that_was_interrupted_is_found_by_its_new_file(
     store.rotate_master_key(&config.master_key_file, Some(&new)).await.unwrap();
     store.close().await;
     // Killed before the old file went, and after it.
-    std::fs::write(&config.master_key_file, old).unwrap();
+    std::fs::write(&config.master_key_file, &old).unwrap();
     for _ in 0..2 {
         let moved = Store::open_after_move(&config, &new).await.unwrap().unwrap();
         moved.close().await;
         paddock_store::remove_master_key(&config.master_key_file).unwrap();
     }
+    // A server that runs, and could not remove it.
+    std::fs::write(&config.master_key_file, &old).unwrap();
+    let moved = StoreConfig { master_key_file: new.clone(), ..config.clone() };
+    let store = Store::open(&moved).await.unwrap();
+    let again = store.rotate_master_key(&config.master_key_file, Some(&new)).await.unwrap();
+    assert_eq!(again, MasterKeyRotation::WasThere);
     assert!(!config.master_key_file.exists());
 }
 

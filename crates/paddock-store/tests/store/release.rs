@@ -1,11 +1,13 @@
 //! Releases and the config vars they are made with.
 
+use std::time::Duration;
+
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{ReleaseId, SlugId};
-use paddock_store::{Order, StoreError, VersionRange};
+use paddock_store::{NewRelease, Order, StoreError, VersionRange};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, NOW, new_release, vars};
+use crate::fixture::{Fixture, NOW, new_build, new_release, vars};
 
 #[tokio::test]
 async fn versions_have_no_gaps_even_after_a_release_that_was_not_committed() {
@@ -100,4 +102,51 @@ async fn a_release_cannot_name_a_slug_that_does_not_exist() {
     let nothing = SlugId::from_uuid(Uuid::now_v7());
     let made = tx.create_release(&new_release(&app, Some(nothing), vars(&[]))).await;
     assert!(matches!(made, Err(StoreError::Statement { .. })), "references are enforced");
+}
+
+#[tokio::test]
+async fn what_expires_is_old_beyond_those_kept_and_needed_by_nothing() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut slugs = Vec::new();
+    for layer in ["sha256:aa", "sha256:bb", "sha256:cc", "sha256:dd", "sha256:ee"] {
+        slugs.push(t.slug(app.id, layer).await);
+    }
+    let [shared, failed, alone, waiting, newest] = slugs[..] else { unreachable!() };
+    let first = t.release(&app, Some(shared), vars(&[])).await;
+    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let new = NewRelease { status: ReleaseStatus::Failed, ..new_release(&app, Some(failed), vars(&[])) };
+    let second = tx.create_release(&new).await.unwrap();
+    let build = tx.create_build(&new_build(&app)).await.unwrap();
+    tx.set_build_slug(build.id, waiting).await.unwrap();
+    tx.commit().await.unwrap();
+    let third = t.release(&app, Some(shared), vars(&[])).await;
+    let fourth = t.release(&app, Some(newest), vars(&[])).await;
+
+    let later = NOW + Duration::from_secs(1);
+    let expire = async |kept, before| {
+        let expirable = t.store.apps_with_expirable_releases(kept, before).await.unwrap();
+        let mut tx = t.store.begin_observation(app.id, later).await.unwrap();
+        let expired = tx.expire_releases(app.id, kept, before).await.unwrap();
+        tx.commit().await.unwrap();
+        (expirable.contains(&app.id), expired)
+    };
+    assert_eq!(expire(2, NOW).await, (false, 0), "all is young");
+    assert_eq!(expire(2, later).await, (true, 2));
+    let release = async |id| t.store.release(app.id, id).await.unwrap().unwrap();
+    let found = async |id| {
+        let found = release(id).await;
+        (found.status, found.slug_id)
+    };
+    assert_eq!(found(first.id).await, (ReleaseStatus::Expired, None));
+    assert_eq!(found(second.id).await, (ReleaseStatus::Failed, None));
+    assert_eq!(found(third.id).await, (ReleaseStatus::Succeeded, Some(shared)));
+    assert_eq!(found(fourth.id).await, (ReleaseStatus::Succeeded, Some(newest)));
+    let there = async |slug| t.store.slug(slug).await.unwrap().is_some();
+    assert!(there(shared).await && there(waiting).await && there(newest).await, "still needed");
+    assert!(!there(failed).await && !there(alone).await);
+    assert_eq!(expire(2, later).await, (false, 0), "once");
+    // However few are kept, the current one is.
+    assert_eq!(expire(0, later).await, (true, 1));
+    assert_eq!(found(fourth.id).await, (ReleaseStatus::Succeeded, Some(newest)));
 }

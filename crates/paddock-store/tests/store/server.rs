@@ -68,8 +68,10 @@ async fn a_server_that_was_used_with_another_database_does_not_begin_anew() {
     let t = Fixture::new().await;
     let mut stranger = server(3);
     stranger.known = true;
-    let opened = Store::open(&StoreConfig { server: stranger.clone(), ..t.config() }).await;
-    assert!(matches!(opened, Err(StoreError::UnknownServer(id)) if id == stranger.id));
+    let config = StoreConfig { server: stranger.clone(), ..t.config() };
+    for opened in [Store::open(&config).await, Store::open_for_command(&config).await] {
+        assert!(matches!(opened, Err(StoreError::UnknownServer(id)) if id == stranger.id));
+    }
     let mut known = server(1);
     known.known = true;
     Store::open(&StoreConfig { server: known, ..t.config() }).await.unwrap();

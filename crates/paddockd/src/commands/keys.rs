@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
-use paddock_store::Store;
+use paddock_store::{MasterKeyRotation, Store};
 
 use super::serve::StartError;
 use super::stop::not_running;
@@ -57,19 +57,28 @@ struct RotateArgs {
     json: bool,
 }
 
+/// What was done.
+struct Rotated {
+    /// How many values were sealed again, if any were to be.
+    resealed: Option<u64>,
+    /// Whether the key in the file that was asked for was the present one already.
+    was_there: bool,
+    /// The file of the old key, where it was left.
+    left: Option<PathBuf>,
+}
+
 impl KeysArgs {
     pub(crate) fn run(self) -> ExitCode {
         let KeysCommand::Rotate(args) = self.command;
         match args.rotate() {
-            Ok(resealed) => args.tell(resealed),
+            Ok(rotated) => args.tell(&rotated),
             Err(error) => crate::complain(&wiring::chain(error.as_ref())),
         }
     }
 }
 
 impl RotateArgs {
-    /// How many values were sealed again, if any were to be.
-    fn rotate(&self) -> Result<Option<u64>, StartError> {
+    fn rotate(&self) -> Result<Rotated, StartError> {
         let paths = Paths::new(self.data.clone());
         // Relative to where we are, not to where the server is.
         let new_master_key_file = self.new_master_key_file.as_ref().map(std::path::absolute).transpose()?;
@@ -78,7 +87,9 @@ impl RotateArgs {
             new_master_key_file: new_master_key_file.clone(),
         };
         match admin::ask(&paths.admin_socket(), &request, PATIENCE) {
-            Ok((AdminAnswer::KeysRotated { resealed }, _)) => Ok(resealed),
+            Ok((AdminAnswer::KeysRotated { resealed, was_there }, _)) => {
+                Ok(Rotated { resealed, was_there, left: None })
+            }
             Ok((AdminAnswer::Refused { reason }, _)) => Err(reason.into()),
             Ok((other, _)) => Err(format!("the server gave an answer that does not fit: {other:?}").into()),
             Err(error) if not_running(&error) => self.rotate_directly(&paths, new_master_key_file),
@@ -91,7 +102,7 @@ impl RotateArgs {
         &self,
         paths: &Paths,
         new_master_key_file: Option<PathBuf>,
-    ) -> Result<Option<u64>, StartError> {
+    ) -> Result<Rotated, StartError> {
         let url = self.database.url(wiring::environment)?;
         let server = StoppedServer::lock(paths, self.master_key_file.as_deref(), url)?;
         let (master_key_file, new_file) = (&server.store.master_key_file, new_master_key_file.as_deref());
@@ -101,18 +112,19 @@ impl RotateArgs {
                 Some(new_file) => Store::open_after_move(&server.store, new_file).await?,
                 None => None,
             };
-            let store = match moved {
+            let (store, was_there, left) = match moved {
+                // The old file was still to go. One that the operator named may be another server's.
+                Some(store) if self.master_key_file.is_some() => {
+                    (store, true, master_key_file.exists().then(|| master_key_file.clone()))
+                }
                 Some(store) => {
-                    // The old file was still to go. One that the operator named may be another server's, and stays.
-                    if self.master_key_file.is_none() {
-                        paddock_store::remove_master_key(master_key_file)?;
-                    }
-                    store
+                    paddock_store::remove_master_key(master_key_file)?;
+                    (store, true, None)
                 }
                 None => {
                     let store = Store::open_for_command(&server.store).await?;
-                    store.rotate_master_key(master_key_file, new_file).await?;
-                    store
+                    let rotation = store.rotate_master_key(master_key_file, new_file).await?;
+                    (store, rotation == MasterKeyRotation::WasThere, None)
                 }
             };
             let resealed = if self.data_key {
@@ -121,20 +133,25 @@ impl RotateArgs {
                 None
             };
             store.close().await;
-            Ok(resealed)
+            Ok(Rotated { resealed, was_there, left })
         })
     }
 
-    fn tell(&self, resealed: Option<u64>) -> ExitCode {
+    fn tell(&self, Rotated { resealed, was_there, left }: &Rotated) -> ExitCode {
         if self.json {
             let moved = self.new_master_key_file.as_ref().map(|file| file.display().to_string());
-            let json = serde_json::json!({ "resealed": resealed, "master_key_file": moved });
+            let json = serde_json::json!({
+                "resealed": resealed, "master_key_file": moved, "was_there": was_there, "left": left,
+            });
             let _ = writeln!(io::stdout(), "{json}");
             return ExitCode::SUCCESS;
         }
-        let mut text = String::from("The master key is new; the old one opens nothing any more.");
+        let mut text = String::from(match was_there {
+            false => "The master key is new; the old one opens nothing any more.",
+            true => "The master key was there already: it is not a new one.",
+        });
         if let Some(resealed) = resealed {
-            text.push_str(&format!(" The data key is new as well: {resealed} values were sealed again."));
+            text.push_str(&format!(" The data key is new: {resealed} values were sealed again."));
         }
         if let Some(file) = &self.new_master_key_file {
             let file = file.display();
@@ -142,7 +159,11 @@ impl RotateArgs {
                 "\nIt lies in {file}. From now on start the server with --master-key-file {file}, or it will not start."
             ));
         }
-        text.push_str("\nBackups made before need the old key; make a new one: paddockd backup");
+        if let Some(left) = left {
+            let left = left.display();
+            text.push_str(&format!("\n{left} opens nothing of this server and was left: remove it."));
+        }
+        text.push_str("\nBackups made before need the key of their time; make a new one: paddockd backup");
         crate::say(&text)
     }
 }
