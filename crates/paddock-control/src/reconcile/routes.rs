@@ -177,9 +177,15 @@ fn web_of(release: Option<ReleaseId>, formation: &[Formation], dynos: Vec<Dyno>)
     } else {
         // What an older release's dynos came to says nothing of this one's, which may not have begun yet.
         let mut current = web.iter().filter(|dyno| dyno.release_id == release).peekable();
-        let has_crashed = current.peek().is_some() && current.all(|dyno| dyno.state == DynoState::Crashed);
+        let has_crashed = current.peek().is_some() && current.all(waits_after_a_crash);
         if has_crashed { Web::Crashed } else { Web::Starting }
     }
+}
+
+/// Whether it crashed and is not tried again at once, as it is after its first crash and after a reboot of the machine:
+/// clients wait for that.
+fn waits_after_a_crash(dyno: &Dyno) -> bool {
+    dyno.state == DynoState::Crashed && dyno.retry_at.is_none_or(|at| at > dyno.state_changed_at)
 }
 
 fn dyno_route(dyno: &Dyno) -> Option<DynoRoute> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use paddock_core::dyno::DynoName;
 use paddock_core::release::ReleaseStatus;
+use paddock_ipc::routes::Web;
 use paddock_runtime::{ContainerState, Runtime};
 use uuid::Uuid;
 
@@ -133,4 +134,21 @@ async fn the_log_of_an_app_that_nobody_remembers_goes() {
     assert_eq!(t.control.logs.apps().await.unwrap().len(), 2);
     GarbageReconciler::new(t.control.clone()).pass().await.unwrap();
     assert_eq!(t.control.logs.apps().await.unwrap(), [app]);
+}
+
+#[tokio::test]
+async fn clients_wait_for_a_dyno_that_is_tried_again_at_once() {
+    let t = Still::new().await;
+    let (control, store) = (&t.control, &t.control.store);
+    let app = t.deployed_app("restless", "web", "serve").await.app_id;
+    let app = store.app(app).await.unwrap().unwrap();
+    let web = async || control.route_table().await.unwrap().apps[&app.id.to_string()].web.clone();
+    let name = DynoName { process_type: "web".parse().unwrap(), index: 1 };
+    let first = control.create_formation_dyno(&app, &name).await.unwrap().unwrap();
+    control.mark_dyno_crashed(&app, &first, Some(1), None).await.unwrap();
+    assert_eq!(web().await, Web::Starting, "as after a reboot of the machine");
+    let crashed = store.dyno(first.id).await.unwrap().unwrap();
+    let second = control.retry_dyno(&app, &crashed).await.unwrap().unwrap();
+    control.mark_dyno_crashed(&app, &second, Some(1), None).await.unwrap();
+    assert_eq!(web().await, Web::Crashed);
 }
