@@ -114,10 +114,10 @@ impl FromRow for Value {
 /// What a rotation of the master key came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MasterKeyRotation {
-    /// There is a new one, and the old one opens nothing any more.
+    /// There is a new one, or is to be, and the old one opens nothing any more.
     Done,
     /// The key in the new file was the present one already: an attempt before this one came as far as that, or the operator
-    /// put it there. The old file is gone now.
+    /// put it there.
     WasThere,
 }
 
@@ -172,22 +172,20 @@ impl Store {
         Ok(MasterKeyRotation::Done)
     }
 
-    /// Opens a store whose master key moved to `new_file`, where that was interrupted after the database knew of it: the
-    /// key in the file that `config` names opens nothing any more, or is gone. `None` where there was no such move.
+    /// Opens a store whose master key is to move to `new_file`, for a command. It may have moved before, where that was
+    /// interrupted after the database knew of it: then the key in the file that `config` names opens nothing any more, or
+    /// is gone, and this is `WasThere`. The old file is as it was.
     ///
     /// # Errors
-    /// As [`Self::open`], with the key in `new_file`.
-    pub async fn open_after_move(config: &StoreConfig, new_file: &Path) -> Result<Option<Self>> {
+    /// As [`Self::open`], with the key in `new_file` where that counts.
+    pub async fn open_for_move(config: &StoreConfig, new_file: &Path) -> Result<(Self, MasterKeyRotation)> {
         match Self::open_for_command(config).await {
-            Ok(store) => {
-                store.close().await;
-                return Ok(None);
+            Err(StoreError::Unseal { .. } | StoreError::MasterKeyMissing { .. }) if new_file.exists() => {
+                let moved = StoreConfig { master_key_file: new_file.to_owned(), ..config.clone() };
+                Ok((Self::open_for_command(&moved).await?, MasterKeyRotation::WasThere))
             }
-            Err(StoreError::Unseal { .. } | StoreError::MasterKeyMissing { .. }) if new_file.exists() => {}
-            Err(error) => return Err(error),
+            opened => Ok((opened?, MasterKeyRotation::Done)),
         }
-        let moved = StoreConfig { master_key_file: new_file.to_owned(), ..config.clone() };
-        Self::open_for_command(&moved).await.map(Some)
     }
 
     /// Makes a new data key and seals every value with it, going on with what an earlier attempt began. Answers how
@@ -316,14 +314,6 @@ impl Store {
             }
         }
     }
-}
-
-/// Removes the file of a master key that opens nothing any more; removing what is gone succeeds.
-///
-/// # Errors
-/// `MasterKey`.
-pub fn remove_master_key(path: &Path) -> Result<()> {
-    seal::remove_master(path)
 }
 
 /// The sealer of the data keys in the database. A rotation of the master key that was interrupted is ended: the key

@@ -53,7 +53,7 @@ pub use build::{Build, NewBuild, SourceKind};
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use copy::{Copied, CopiedTable, copy_to_postgres};
 pub use count::{Count, Counted, OpenJobs};
-pub use data_key::{MasterKeyRotation, remove_master_key};
+pub use data_key::MasterKeyRotation;
 pub use database::{Database, DatabaseUrl};
 pub use domain::{Domain, DomainKind, NewDomain};
 pub use dyno::{DesiredDynoState, Dyno};

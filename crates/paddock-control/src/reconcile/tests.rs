@@ -152,3 +152,11 @@ async fn clients_wait_for_a_dyno_that_is_tried_again_at_once() {
     control.mark_dyno_crashed(&app, &second, Some(1), None).await.unwrap();
     assert_eq!(web().await, Web::Crashed);
 }
+
+#[tokio::test]
+async fn a_reconciler_that_never_succeeded_has_an_age() {
+    let t = Still::new().await;
+    t.control.numbers.begun("stuck");
+    let text = t.control.metrics().await.unwrap();
+    assert!(text.contains("paddock_control_pass_age_seconds{reconciler=\"stuck\"}"), "{text}");
+}

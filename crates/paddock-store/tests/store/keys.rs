@@ -63,16 +63,18 @@ async fn a_move_of_the_master_key_that_was_interrupted_is_found_by_its_new_file(
     let (config, new) = (t.config(), t.folder.path().join("safe/master"));
     let old = std::fs::read(&config.master_key_file).unwrap();
     t.store.close().await;
-    assert!(Store::open_after_move(&config, &new).await.unwrap().is_none(), "nothing was begun");
-    let store = Store::open_for_command(&config).await.unwrap();
+    let (store, found) = Store::open_for_move(&config, &new).await.unwrap();
+    assert_eq!(found, MasterKeyRotation::Done, "nothing was begun");
     store.rotate_master_key(&config.master_key_file, Some(&new)).await.unwrap();
     store.close().await;
     // Killed before the old file went, and after it.
     std::fs::write(&config.master_key_file, &old).unwrap();
     for _ in 0..2 {
-        let moved = Store::open_after_move(&config, &new).await.unwrap().unwrap();
+        let (moved, found) = Store::open_for_move(&config, &new).await.unwrap();
+        assert_eq!(found, MasterKeyRotation::WasThere);
+        let again = moved.rotate_master_key(&config.master_key_file, Some(&new)).await.unwrap();
+        assert_eq!(again, MasterKeyRotation::WasThere);
         moved.close().await;
-        paddock_store::remove_master_key(&config.master_key_file).unwrap();
     }
     // A server that runs, and could not remove it.
     std::fs::write(&config.master_key_file, &old).unwrap();

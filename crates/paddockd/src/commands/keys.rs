@@ -108,25 +108,18 @@ impl RotateArgs {
         let (master_key_file, new_file) = (&server.store.master_key_file, new_master_key_file.as_deref());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let moved = match new_file {
-                Some(new_file) => Store::open_after_move(&server.store, new_file).await?,
-                None => None,
+            let (store, found) = match new_file {
+                Some(new_file) => Store::open_for_move(&server.store, new_file).await?,
+                None => (Store::open_for_command(&server.store).await?, MasterKeyRotation::Done),
             };
-            let (store, was_there, left) = match moved {
-                // The old file was still to go. One that the operator named may be another server's.
-                Some(store) if self.master_key_file.is_some() => {
-                    (store, true, master_key_file.exists().then(|| master_key_file.clone()))
-                }
-                Some(store) => {
-                    paddock_store::remove_master_key(master_key_file)?;
-                    (store, true, None)
-                }
-                None => {
-                    let store = Store::open_for_command(&server.store).await?;
-                    let rotation = store.rotate_master_key(master_key_file, new_file).await?;
-                    (store, rotation == MasterKeyRotation::WasThere, None)
-                }
+            // One that the operator named and that opens nothing here may be another server's: it stays.
+            let is_left = found == MasterKeyRotation::WasThere && self.master_key_file.is_some();
+            let rotation = match is_left {
+                true => found,
+                false => store.rotate_master_key(master_key_file, new_file).await?,
             };
+            let was_there = rotation == MasterKeyRotation::WasThere;
+            let left = (is_left && master_key_file.exists()).then(|| master_key_file.clone());
             let resealed = if self.data_key {
                 Some(store.rotate_data_key(new_file.unwrap_or(master_key_file)).await?)
             } else {
