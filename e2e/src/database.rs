@@ -30,15 +30,20 @@ impl StateIn {
     ///
     /// # Panics
     /// When there is no PostgreSQL server to start.
-    #[expect(clippy::disallowed_methods, reason = "the tester says what the journeys run on")]
     pub(crate) fn as_the_tester_says() -> Self {
+        if Self::is_sqlite() {
+            return Self::Sqlite;
+        }
+        let server = PostgresServer::shared().expect("the journeys on PostgreSQL need a server of it");
+        Self::Postgres(server.database())
+    }
+
+    /// Whether the tester says SQLite.
+    #[expect(clippy::disallowed_methods, reason = "the tester says what the journeys run on")]
+    pub(crate) fn is_sqlite() -> bool {
         match std::env::var("PADDOCK_TESTS_DATABASE").as_deref() {
-            Err(_) | Ok("" | "sqlite") => Self::Sqlite,
-            Ok("postgres") => {
-                let server =
-                    PostgresServer::shared().expect("the journeys on PostgreSQL need a server of it");
-                Self::Postgres(server.database())
-            }
+            Err(_) | Ok("" | "sqlite") => true,
+            Ok("postgres") => false,
             Ok(other) => panic!("PADDOCK_TESTS_DATABASE is sqlite or postgres, not {other:?}"),
         }
     }

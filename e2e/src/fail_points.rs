@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -14,6 +15,22 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct FailPoints {
     folder: TempDir,
+    noted: Mutex<Noted>,
+}
+
+/// What was seen of the points that are noted.
+#[derive(Debug)]
+struct Noted {
+    length: u64,
+    points: usize,
+    /// When there was last one more.
+    grown: Instant,
+}
+
+impl Default for Noted {
+    fn default() -> Self {
+        Self { length: 0, points: 0, grown: Instant::now() }
+    }
 }
 
 impl FailPoints {
@@ -23,7 +40,7 @@ impl FailPoints {
     /// When no folder can be made.
     #[must_use]
     pub fn new() -> FailPoints {
-        FailPoints { folder: TempDir::with_prefix("paddock-points-").unwrap() }
+        FailPoints { folder: TempDir::with_prefix("paddock-points-").unwrap(), noted: Mutex::default() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -81,13 +98,35 @@ impl FailPoints {
     pub fn record(&self) {
         drop(fs::remove_file(self.folder().join("died")));
         fs::write(self.folder().join("reached"), "").unwrap();
+        *self.noted.lock().unwrap() = Noted::default();
     }
 
-    /// Whether points are noted and none was passed for this long.
+    /// Whether this point was passed since [`Self::record`].
+    #[must_use]
+    pub fn has_passed(&self, point: &str) -> bool {
+        let passed = fs::read_to_string(self.folder().join("reached")).unwrap_or_default();
+        passed.lines().any(|line| line == point)
+    }
+
+    /// Whether no point was passed for this long that was not passed before since [`Self::record`]: some come every
+    /// second. It is to be asked again and again meanwhile.
+    ///
+    /// # Panics
+    /// When no points are noted.
     #[must_use]
     pub fn is_quiet_for(&self, length: Duration) -> bool {
-        let written = fs::metadata(self.folder().join("reached")).and_then(|reached| reached.modified());
-        written.is_ok_and(|at| at.elapsed().is_ok_and(|quiet| quiet >= length))
+        let file = self.folder().join("reached");
+        let mut noted = self.noted.lock().unwrap();
+        let written = fs::metadata(&file).unwrap().len();
+        if written != noted.length {
+            let text = fs::read_to_string(file).unwrap();
+            let points = text.lines().collect::<BTreeSet<_>>().len();
+            if points != noted.points {
+                noted.grown = Instant::now();
+            }
+            (noted.length, noted.points) = (written, points);
+        }
+        noted.grown.elapsed() >= length
     }
 
     /// The points that were passed since [`Self::record`], each once, in order.

@@ -6,12 +6,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::outcome::run;
+use crate::socket::exchange;
 
 /// A client of one server: names are resolved to loopback, proxies are not used.
 #[derive(Debug, Clone)]
 pub struct Http {
     port: u16,
     token: String,
+    /// Whether requests go without `curl`.
+    is_bare: bool,
 }
 
 /// An answer.
@@ -58,13 +61,19 @@ impl Answer {
 
 impl Http {
     pub(crate) fn new(port: u16, token: String) -> Http {
-        Http { port, token }
+        Http { port, token, is_bare: false }
+    }
+
+    /// The same without a process for each request, as far as it is not about files and passwords.
+    #[must_use]
+    pub fn bare(self) -> Http {
+        Http { is_bare: true, ..self }
     }
 
     /// The same as the account of another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Http {
-        Http { port: self.port, token: token.to_owned() }
+        Http { token: token.to_owned(), ..self.clone() }
     }
 
     /// Logs in with `EMAIL:PASSWORD`.
@@ -154,9 +163,20 @@ impl Http {
         command
     }
 
+    /// A page of the server that is for git, as the account of the server's own token.
+    #[must_use]
+    pub fn git(&self, path: &str) -> Answer {
+        let authorization = format!("Authorization: Bearer {}", self.token);
+        self.request("GET", &format!("http://localhost:{}{path}", self.port), &[&authorization], None)
+    }
+
     /// Any request; the answer's body is read to its end.
     #[must_use]
     pub fn request(&self, method: &str, url: &str, headers: &[&str], body: Option<&str>) -> Answer {
+        if self.is_bare && method != "HEAD" {
+            let (answer, error) = exchange(self.port, method, url, headers, body);
+            return parse(&String::from_utf8_lossy(&answer), error);
+        }
         let mut command = self.curl(method);
         // Headers go by standard input: a token is never on a command line.
         command.args(["--header", "@-"]);

@@ -46,6 +46,14 @@ impl Leftovers {
     }
 }
 
+/// The network interfaces of an instance, as they are named: what [`Leftovers`] has of them, without a process.
+#[must_use]
+pub fn links(letters: &str) -> Vec<String> {
+    let all = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let names = all.map(|link| link.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.contains(letters)).collect()
+}
+
 /// The six letters that everything of a server carries in the kernel, derived from its data folder as `paddockd` does.
 /// Written out a second time here on purpose: if the derivation changes, this check must not go blind unnoticed.
 #[must_use]

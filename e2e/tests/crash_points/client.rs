@@ -70,7 +70,7 @@ impl Client {
     /// Makes the app, pushes it, and waits for its page.
     pub(crate) fn deploy(server: &Server, clock: ServerClock, buildpacks: &Path) -> Self {
         let client = Self {
-            http: server.http(),
+            http: server.http().bare(),
             cli: Cli::new(server),
             repo: Repo::of_app("journey"),
             colleague: COLLEAGUE,
@@ -132,10 +132,16 @@ impl Client {
         format!("http://localhost:{}/{app}.git", self.port)
     }
 
-    /// The commit of an app's deploy branch; nothing where there is none.
+    /// The commit of an app's deploy branch, as the server tells git; nothing where there is none.
     pub(crate) fn head(&self, app: &str) -> String {
-        let heads = self.cli.git(self.repo.path(), &["ls-remote", &self.git_url(app), "refs/heads/main"]);
-        heads.succeeded().stdout.split('\t').next().unwrap_or_default().to_owned()
+        let told = self.http.git(&format!("/{app}.git/info/refs?service=git-upload-pack")).with_status(200);
+        // A line is its length in four digits, the commit and the name; the first has the abilities after that.
+        let named = |line: &str| {
+            let (commit, name) = line.split_once(' ')?;
+            let is_branch = name.split('\0').next() == Some("refs/heads/main");
+            is_branch.then(|| commit[commit.len() - 40..].to_owned())
+        };
+        told.body.lines().find_map(named).unwrap_or_default()
     }
 
     /// Destroys all apps but [`APP`], if there are any.

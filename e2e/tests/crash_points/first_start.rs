@@ -5,22 +5,31 @@ use std::fs;
 use e2e::{FailPoints, Server, pause};
 use serde_json::json;
 
-use crate::book::Book;
+use crate::Walk;
+use crate::parts::{Part, Steps};
 
-/// Walks all points of a first start, each time that it passes them.
-pub(crate) fn walk(book: &Book) {
-    let points = FailPoints::new();
-    points.record();
-    let mut server = Server::with_fail_points(&points, &[]);
-    server.restart();
-    // What follows is the test's own doing.
-    let passed = points.recorded_times();
-    is_complete(&server);
-    drop(server);
-    for (number, point) in passed.iter().enumerate() {
-        eprintln!("first start: point {} of {}: {point}", number + 1, passed.len());
-        let died = dies_at(point);
-        book.walked(&format!("first start {point}"), point.split('@').next().unwrap_or(point), died);
+/// All points of a first start, each time that it passes them.
+pub(crate) fn part() -> Part {
+    let part = Part::new("first start", |_| FirstStart);
+    Part { is_own: true, is_aside: true, ..part }
+}
+
+struct FirstStart;
+
+impl Steps for FirstStart {
+    fn record(&mut self, _: &mut Walk) -> Vec<String> {
+        let points = FailPoints::new();
+        points.record();
+        let mut server = Server::with_fail_points(&points, &[]);
+        server.restart();
+        // What follows is the test's own doing.
+        let passed = points.recorded_times();
+        is_complete(&server);
+        passed
+    }
+
+    fn die_at(&mut self, _: &mut Walk, point: &str) -> bool {
+        dies_at(point)
     }
 }
 
@@ -55,7 +64,7 @@ fn dies_at(point: &str) -> bool {
 
 /// The first account can log in, the command line has its token, an app can be made, and nothing half written is left.
 fn is_complete(server: &Server) {
-    let http = server.http();
+    let http = server.http().bare();
     http.api("GET", "/account").with_status(200);
     http.api_json("POST", "/apps", &json!({ "name": "first" })).with_status(201);
     http.api("GET", "/apps/first/builds").with_status(200);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Leftovers, Server, instance_letters, wait_until};
+use e2e::{Leftovers, Server, instance_letters, links, wait_until};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -25,23 +25,43 @@ pub(crate) fn no_work_is_left(client: &Client) {
     });
 }
 
+/// What the server says of an app.
+struct Seen {
+    app: String,
+    releases: Vec<Value>,
+    builds: Vec<Value>,
+    /// The names of the dynos that the formation wants, in order, and the release that they are to be of.
+    dynos: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    fn of(client: &Client, app: &str) -> Self {
+        let releases = client.list(&format!("/apps/{app}/releases"));
+        let dynos = wanted_dynos(client, app, &releases);
+        Self { app: app.to_owned(), releases, builds: client.list(&format!("/apps/{app}/builds")), dynos }
+    }
+}
+
 /// All that is asked of the outside after a restart.
 pub(crate) fn hold(server: &Server, client: &Client) {
     let apps = client.list("/apps");
-    let names: Vec<_> = apps.iter().filter_map(|app| app["name"].as_str()).collect();
-    for app in &names {
-        releases_have_no_gap(client, app);
-        the_branch_is_the_newest_build(client, app);
-        the_dynos_are_those_of_the_release(client, app);
-        routes_answer(client, app);
+    let names = apps.iter().filter_map(|app| app["name"].as_str());
+    let seen: Vec<Seen> = names.map(|app| Seen::of(client, app)).collect();
+    for seen in &seen {
+        releases_have_no_gap(seen);
+        the_branch_is_the_newest_build(client, seen);
+        the_dynos_are(client, &seen.app, &seen.dynos);
+        if seen.dynos.contains_key("web.1") {
+            // An app that has a web dyno answers.
+            client.page(&seen.app);
+        }
     }
-    nothing_runs_that_is_not_wanted(server, client, &names);
-    nothing_is_kept_of_what_is_gone(server, client, &apps);
+    nothing_runs_that_is_not_wanted(server, &apps, &seen);
+    nothing_is_kept_of_what_is_gone(server, &apps, &seen);
 }
 
 /// Version numbers have no gap, one release is current, and it has succeeded.
-fn releases_have_no_gap(client: &Client, app: &str) {
-    let releases = client.list(&format!("/apps/{app}/releases"));
+fn releases_have_no_gap(Seen { app, releases, .. }: &Seen) {
     let versions: Vec<_> = releases.iter().filter_map(|release| release["version"].as_u64()).collect();
     let expected: Vec<_> = (1..=versions.len() as u64).collect();
     assert_eq!(versions, expected, "invariant: version numbers have no gap ({app})");
@@ -51,8 +71,7 @@ fn releases_have_no_gap(client: &Client, app: &str) {
 }
 
 /// The deploy branch names the commit of the newest successful build.
-fn the_branch_is_the_newest_build(client: &Client, app: &str) {
-    let builds = client.list(&format!("/apps/{app}/builds"));
+fn the_branch_is_the_newest_build(client: &Client, Seen { app, builds, .. }: &Seen) {
     let built = builds.iter().rfind(|build| {
         build["status"] == "succeeded"
             && build["source_blob"]["url"].as_str().is_some_and(|url| url.starts_with("git:"))
@@ -67,78 +86,62 @@ fn the_branch_is_the_newest_build(client: &Client, app: &str) {
 
 /// Exactly the formation's dynos run, all of the current release.
 pub(crate) fn the_dynos_are_those_of_the_release(client: &Client, app: &str) {
+    the_dynos_are(client, app, &Seen::of(client, app).dynos);
+}
+
+fn the_dynos_are(client: &Client, app: &str, wanted: &BTreeMap<String, u64>) {
     let mut seen = String::new();
-    let wanted = wanted_dynos(client, app);
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait_until("invariant: the dynos are the formation's, of the current release", SOON, || {
             let dynos = client.list(&format!("/apps/{app}/dynos"));
             seen = format!("{dynos:?}");
             let mut found = BTreeMap::new();
-            for dyno in &dynos {
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                let state = (text(&dyno["state"]), dyno["release"]["version"].as_u64());
-                found.insert(text(&dyno["name"]), state);
+            for dyno in dynos.iter().filter(|dyno| dyno["state"] == "up") {
+                let name = dyno["name"].as_str().unwrap_or_default().to_owned();
+                found.insert(name, dyno["release"]["version"].as_u64().unwrap_or_default());
             }
-            (found.len() == dynos.len() && found == wanted).then_some(())
+            (found.len() == dynos.len() && found == *wanted).then_some(())
         });
     }));
-    assert!(found.is_ok(), "{app} should have {wanted:?} and has {seen}");
+    assert!(found.is_ok(), "{app} should have {wanted:?} up and has {seen}");
 }
 
-fn wanted_dynos(client: &Client, app: &str) -> BTreeMap<String, (String, Option<u64>)> {
-    let releases = client.list(&format!("/apps/{app}/releases"));
+fn wanted_dynos(client: &Client, app: &str, releases: &[Value]) -> BTreeMap<String, u64> {
     let current = releases.iter().find(|release| release["current"] == true);
     let version = current.filter(|release| release["slug"].is_object()).and_then(|r| r["version"].as_u64());
     let mut wanted = BTreeMap::new();
-    if version.is_none() {
-        return wanted;
-    }
+    let Some(version) = version else { return wanted };
     for row in client.list(&format!("/apps/{app}/formation")) {
         for index in 1..=row["quantity"].as_u64().unwrap_or(0) {
-            let name = format!("{}.{index}", row["type"].as_str().unwrap_or_default());
-            wanted.insert(name, ("up".to_owned(), version));
+            wanted.insert(format!("{}.{index}", row["type"].as_str().unwrap_or_default()), version);
         }
     }
     wanted.retain(|name, _| !name.starts_with("release."));
     wanted
 }
 
-/// An app that has a web dyno answers.
-fn routes_answer(client: &Client, app: &str) {
-    if wanted_dynos(client, app).contains_key("web.1") {
-        client.page(app);
-    }
-}
-
 /// Containers, control groups, interfaces: one of each for each dyno, and none besides.
-fn nothing_runs_that_is_not_wanted(server: &Server, client: &Client, apps: &[&str]) {
-    let mut wanted: Vec<String> = Vec::new();
-    for app in apps {
-        let dynos = client.list(&format!("/apps/{app}/dynos"));
-        wanted.extend(
-            dynos.iter().filter_map(|dyno| dyno["name"].as_str()).map(|name| format!("{app} {name}")),
-        );
-    }
+fn nothing_runs_that_is_not_wanted(server: &Server, apps: &[Value], seen: &[Seen]) {
+    let dynos =
+        seen.iter().flat_map(|Seen { app, dynos, .. }| dynos.keys().map(move |dyno| format!("{app} {dyno}")));
+    let mut wanted: Vec<String> = dynos.collect();
     wanted.sort();
-    let names: BTreeMap<String, String> = client
-        .list("/apps")
+    let ids = apps
         .iter()
-        .filter_map(|app| Some((app["id"].as_str()?.to_owned(), app["name"].as_str()?.to_owned())))
-        .collect();
-    let mut seen = Vec::new();
+        .filter_map(|app| Some((app["id"].as_str()?.to_owned(), app["name"].as_str()?.to_owned())));
+    let names: BTreeMap<String, String> = ids.collect();
+    let letters = instance_letters(&server.data());
+    let mut there = Vec::new();
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait_until("invariant: one container for each dyno", SOON, || {
-            seen = containers(&server.data(), &names);
-            let letters = instance_letters(&server.data());
-            let left = Leftovers::of(&letters, &server.data());
+            there = containers(&server.data(), &names);
             // One of the links is the bridge, which carries the letters alone.
-            let links = left.links.len() - 1;
-            (seen == wanted && links == wanted.len()).then_some(())
+            (there == wanted && links(&letters).len() == wanted.len() + 1).then_some(())
         });
     }));
     if found.is_err() {
-        let left = Leftovers::of(&instance_letters(&server.data()), &server.data());
-        panic!("dynos {wanted:?}, containers {seen:?}, in the kernel {left:#?}");
+        let left = Leftovers::of(&letters, &server.data());
+        panic!("dynos {wanted:?}, containers {there:?}, in the kernel {left:#?}");
     }
 }
 
@@ -160,15 +163,10 @@ fn containers(data: &Path, names: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 /// What carries an id on disk belongs to something that is there.
-fn nothing_is_kept_of_what_is_gone(server: &Server, client: &Client, apps: &[Value]) {
-    let mut ids: Vec<String> = Vec::new();
-    for app in apps {
-        let name = app["name"].as_str().unwrap_or_default();
-        ids.extend(app["id"].as_str().map(str::to_owned));
-        for path in [format!("/apps/{name}/builds"), format!("/apps/{name}/releases")] {
-            ids.extend(client.list(&path).iter().filter_map(|row| row["id"].as_str()).map(str::to_owned));
-        }
-    }
+fn nothing_is_kept_of_what_is_gone(server: &Server, apps: &[Value], seen: &[Seen]) {
+    let rows = seen.iter().flat_map(|seen| seen.builds.iter().chain(&seen.releases));
+    let ids = apps.iter().chain(rows).filter_map(|row| row["id"].as_str());
+    let ids: Vec<String> = ids.map(str::to_owned).collect();
     let mut left = Vec::new();
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait_until("invariant: nothing is kept of what is gone", SOON, || {

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use e2e::{Repo, Server, wait_until};
+use e2e::{FailPoints, Repo, Server, wait_until};
 
 use crate::client::Client;
+use crate::parts::{Part, Steps};
 use crate::verbs::buildpack;
-use crate::{Place, Walk, asked, invariants};
+use crate::{Walk, invariants};
 
 /// The lease of a build is made longer every ten seconds.
 const SOON: Duration = Duration::from_secs(30);
+const RENEWED: [&str; 2] = ["job.renewed:before", "job.renewed:after"];
 
 /// Something that goes on, and the points that it comes to.
+#[derive(Clone, Copy)]
 struct Moment {
     name: &'static str,
     points: [&'static str; 2],
     /// Makes what it needs, with nothing armed.
     prepare: fn(&Server, &Client),
     /// Brings it about, and waits for the server's end.
-    come: fn(&mut Server, &Client),
+    come: fn(&mut Server, &Client, &FailPoints),
 }
 
 const MOMENTS: [Moment; 3] = [
@@ -34,40 +37,41 @@ const MOMENTS: [Moment; 3] = [
         prepare: fresh_dynos,
         come: stop,
     },
-    Moment {
-        name: "long build",
-        points: ["job.renewed:before", "job.renewed:after"],
-        prepare: |_, _| (),
-        come: long_build,
-    },
+    Moment { name: "long build", points: RENEWED, prepare: |_, _| (), come: long_build },
 ];
 
-impl Walk<'_> {
-    /// Walks each moment that is asked for.
-    pub(crate) fn moments(&mut self) {
-        for moment in &MOMENTS {
-            self.part(moment.name, |walk| walk.moment(moment));
-        }
+pub(crate) fn parts() -> Vec<Part> {
+    MOMENTS.into_iter().map(|moment| Part::new(moment.name, move |_| moment)).collect()
+}
+
+impl Steps for Moment {
+    fn record(&mut self, walk: &mut Walk) -> Vec<String> {
+        let mut passed = self.walk(walk, None);
+        passed.retain(|point| self.points.contains(&point.as_str()));
+        passed
     }
 
-    fn moment(&mut self, moment: &Moment) {
-        let Some(asked) = asked(moment.name) else { return };
-        let points = self.wanted(moment.points.map(str::to_owned).to_vec(), &asked);
-        for (number, point) in points.iter().enumerate() {
-            self.say(moment.name, number, points.len(), point);
-            let place = format!("{} {point}", moment.name);
-            let guard = Place(place.clone());
-            (moment.prepare)(&self.server, &self.client);
-            // Something is to be written down: that a request was made.
-            self.client.get("/account");
-            self.points.arm(point);
-            (moment.come)(&mut self.server, &self.client);
-            self.points.disarm();
-            self.book.walked(&place, point, self.points.has_struck());
-            invariants::no_work_is_left(&self.client);
-            invariants::hold(&self.server, &self.client);
-            drop(guard);
+    fn die_at(&mut self, walk: &mut Walk, point: &str) -> bool {
+        self.walk(walk, Some(point));
+        walk.points.has_struck()
+    }
+}
+
+impl Moment {
+    fn walk(&self, walk: &mut Walk, point: Option<&str>) -> Vec<String> {
+        (self.prepare)(&walk.server, &walk.client);
+        // Something is to be written down: that a request was made.
+        walk.client.get("/account");
+        walk.points.record();
+        if let Some(point) = point {
+            walk.points.arm(point);
         }
+        (self.come)(&mut walk.server, &walk.client, &walk.points);
+        walk.points.disarm();
+        let passed = walk.points.recorded();
+        invariants::no_work_is_left(&walk.client);
+        invariants::hold(&walk.server, &walk.client);
+        passed
     }
 }
 
@@ -82,19 +86,22 @@ fn fresh_dynos(server: &Server, client: &Client) {
 }
 
 /// `paddockd stop --stop-dynos`; the operator whose server was killed on its way down starts it again.
-fn stop(server: &mut Server, _: &Client) {
+fn stop(server: &mut Server, _: &Client, _: &FailPoints) {
     let _ = server.paddockd("stop", &["--stop-dynos"]);
     wait_until("the server's end", SOON, || server.has_died().then_some(()));
     server.restart();
 }
 
-/// A push whose build takes longer than the first lease of its job.
-fn long_build(server: &mut Server, client: &Client) {
+/// A push whose build takes longer than the first lease of its job; where nothing is armed, it is killed when that is
+/// made longer.
+fn long_build(server: &mut Server, client: &Client, points: &FailPoints) {
     let repo = Repo::of_app("journey");
     buildpack::set_up(client, &repo, "wait", 0);
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| client.push(buildpack::BUILT, &repo));
-        wait_until("the server's end", SOON, || server.has_died().then_some(()));
+        wait_until("the server's end", SOON, || {
+            (server.has_died() || points.has_passed(RENEWED[1])).then_some(())
+        });
         server.restart();
         let pushed = pushing.join().unwrap();
         assert_ne!(pushed.status, 0, "a build that was interrupted did not succeed: {}", pushed.text());

@@ -3,64 +3,80 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e2e::{Outcome, run};
 use tempfile::TempDir;
 
-use crate::{Place, Walk, asked};
+use crate::Walk;
+use crate::parts::{Part, Steps};
 
-pub(crate) const NAME: &str = "restore";
 /// In the middle of a restore: the next one has something to clear away.
 const HALF: &str = "restore.moved_in:after@3";
 
-impl Walk<'_> {
-    /// Walks them on a backup of the walk's server, if that is asked for.
-    pub(crate) fn restores(&mut self) {
-        let Some(asked) = asked(NAME) else { return };
+/// Of a backup of the lane's server.
+pub(crate) fn part() -> Part {
+    Part { length: usize::MAX, ..Part::new("restore", |walk| Restore::of(walk)) }
+}
+
+struct Restore {
+    folder: TempDir,
+    backup: PathBuf,
+    /// What a restore that nobody cut off brings back.
+    whole: BTreeMap<String, Vec<u8>>,
+    passed: Vec<String>,
+}
+
+impl Restore {
+    fn of(walk: &Walk) -> Self {
         let folder = TempDir::with_prefix("paddock-restores-").unwrap();
         // Git runs as a user of its own and must be able to pass.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let backup = folder.path().join("backup");
-        self.client.operator(&["backup", "--to", &backup.display().to_string()]).succeeded();
+        walk.client.operator(&["backup", "--to", &backup.display().to_string()]).succeeded();
         let whole = folder.path().join("whole");
-        self.points.arm(HALF);
-        self.restore(&backup, &whole);
-        assert!(self.points.has_struck(), "a restore moves more than three things");
-        self.points.record();
-        self.restore(&backup, &whole).succeeded();
-        let passed = self.points.recorded();
-        let points = self.wanted(passed, &asked);
-        for (number, point) in points.iter().enumerate() {
-            self.say(NAME, number, points.len(), point);
-            let place = format!("{NAME} {point}");
-            let guard = Place(place.clone());
-            let again = folder.path().join(number.to_string());
-            self.points.arm(HALF);
-            self.restore(&backup, &again);
-            self.points.arm(point);
-            self.restore(&backup, &again);
-            self.points.disarm();
-            self.book.walked(&place, point, self.points.has_struck());
-            // One that came to its end is not begun again.
-            if again.join(".restoring").exists() || !again.join("server-id").exists() {
-                self.restore(&backup, &again).succeeded();
-            }
-            let differing = differing(&files(&again), &files(&whole));
-            let what = "a restore brings back the same, however often it was cut off";
-            assert!(differing.is_empty(), "{what}: {differing:?}");
-            fs::remove_dir_all(&again).unwrap();
-            drop(guard);
-        }
+        walk.points.arm(HALF);
+        restore(walk, &backup, &whole);
+        assert!(walk.points.has_struck(), "a restore moves more than three things");
+        walk.points.record();
+        restore(walk, &backup, &whole).succeeded();
+        let passed = walk.points.recorded();
+        let whole = files(&whole);
+        Self { folder, backup, whole, passed }
+    }
+}
+
+impl Steps for Restore {
+    fn record(&mut self, _: &mut Walk) -> Vec<String> {
+        self.passed.clone()
     }
 
-    fn restore(&self, backup: &Path, data: &Path) -> Outcome {
-        let key = self.client.data.join("keys/master");
-        let mut program = self.points.program(&["restore", "--from"]);
-        program.arg(backup).arg("--data").arg(data).arg("--master-key-file").arg(key);
-        run(program, b"", Duration::from_secs(60))
+    fn die_at(&mut self, walk: &mut Walk, point: &str) -> bool {
+        let again = self.folder.path().join("again");
+        walk.points.arm(HALF);
+        restore(walk, &self.backup, &again);
+        walk.points.arm(point);
+        restore(walk, &self.backup, &again);
+        walk.points.disarm();
+        let died = walk.points.has_struck();
+        // One that came to its end is not begun again.
+        if again.join(".restoring").exists() || !again.join("server-id").exists() {
+            restore(walk, &self.backup, &again).succeeded();
+        }
+        let differing = differing(&files(&again), &self.whole);
+        let what = "a restore brings back the same, however often it was cut off";
+        assert!(differing.is_empty(), "{what}: {differing:?}");
+        fs::remove_dir_all(&again).unwrap();
+        died
     }
+}
+
+fn restore(walk: &Walk, backup: &Path, data: &Path) -> Outcome {
+    let key = walk.client.data.join("keys/master");
+    let mut program = walk.points.program(&["restore", "--from"]);
+    program.arg(backup).arg("--data").arg(data).arg("--master-key-file").arg(key);
+    run(program, b"", Duration::from_secs(60))
 }
 
 /// The paths at which two folders differ, without what lies there: there are keys among it.

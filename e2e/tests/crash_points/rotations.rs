@@ -4,81 +4,85 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e::run;
+use e2e::{Server, run};
 use tempfile::TempDir;
 
 use crate::client::Told;
-use crate::verbs::Verb;
+use crate::parts::{Part, Steps};
 use crate::verbs::account::RotateKeys;
-use crate::{Asked, Place, Walk, asked, invariants};
+use crate::verbs::{self, Verb};
+use crate::{Walk, invariants};
 
-const STOPPED: &str = "keys rotated while stopped";
-const MOVED: &str = "master key moved while stopped";
+/// What `keys rotate` is to do where no server runs.
+struct Rotation {
+    new_master_key: bool,
+}
 
-impl Walk<'_> {
-    /// Walks them, if that is asked for.
-    pub(crate) fn rotations(&mut self) {
-        if self.server.is_on_sqlite() {
-            self.verbs(vec![Box::new(RotateKeys)]);
-        }
-        self.part(STOPPED, |walk| walk.rotation(STOPPED, &["--data-key"]));
-        // Beside the folder of the server's data, which is not to have it.
-        let elsewhere = TempDir::with_prefix("paddock-keys-").unwrap();
-        let file = elsewhere.path().join("master").display().to_string();
-        self.part(MOVED, |walk| walk.rotation(MOVED, &["--new-master-key-file", &file]));
+pub(crate) fn parts() -> Vec<Part> {
+    let stopped = |_: &mut Walk| Rotation { new_master_key: false };
+    let moved = |_: &mut Walk| Rotation { new_master_key: true };
+    let mut parts = vec![
+        Part::new("keys rotated while stopped", stopped),
+        // Where the kill leaves which key is another question than where it was before.
+        Part { is_own: true, ..Part::new("master key moved while stopped", moved) },
+    ];
+    if Server::tests_on_sqlite() {
+        parts.insert(0, verbs::part(verbs::keys_rotated()));
+    }
+    parts
+}
+
+impl Steps for Rotation {
+    fn record(&mut self, walk: &mut Walk) -> Vec<String> {
+        self.rotate(walk, None)
     }
 
-    fn rotation(&mut self, name: &'static str, arguments: &[&str]) {
-        let Some(asked) = asked(name) else { return };
-        let passed = self.rotate(arguments, None);
-        let points = match name {
-            // Where the kill leaves which key is another question than where it was before.
-            MOVED if matches!(asked, Asked::All) => passed,
-            _ => self.wanted(passed, &asked),
-        };
-        for (number, point) in points.iter().enumerate() {
-            self.say(name, number, points.len(), point);
-            let place = format!("{name} {point}");
-            let guard = Place(place.clone());
-            self.rotate(arguments, Some(point));
-            self.book.walked(&place, point, self.points.has_struck());
-            drop(guard);
-        }
+    fn die_at(&mut self, walk: &mut Walk, point: &str) -> bool {
+        self.rotate(walk, Some(point));
+        walk.points.has_struck()
     }
+}
 
+impl Rotation {
     /// Rotates the keys with a death at `point`, and again if that came, or noting the points that are passed; the server
     /// starts on what was made of it.
-    fn rotate(&mut self, arguments: &[&str], point: Option<&str>) -> Vec<String> {
-        self.round += 1;
-        RotateKeys.prepare(&self.client, self.round);
-        self.server.kill9_serve();
-        match point {
-            Some(point) => self.points.arm(point),
-            None => self.points.record(),
+    fn rotate(&self, walk: &mut Walk, point: Option<&str>) -> Vec<String> {
+        walk.round += 1;
+        RotateKeys.prepare(&walk.client, walk.round);
+        walk.server.kill9_serve();
+        walk.points.record();
+        if let Some(point) = point {
+            walk.points.arm(point);
         }
-        let data = self.server.data();
+        let data = walk.server.data();
+        // Beside the folder of the server's data, which is not to have it.
+        let elsewhere = TempDir::with_prefix("paddock-keys-").unwrap();
+        let file = elsewhere.path().join("master");
         let rotate = || {
-            let folder = data.display().to_string();
-            let all = [&["keys", "rotate", "--data", &folder][..], arguments].concat();
-            let mut rotate = self.server.program(&all);
-            self.points.reach(&mut rotate);
+            let mut rotate = walk.server.program(&["keys", "rotate", "--data"]);
+            rotate.arg(&data);
+            match self.new_master_key {
+                true => rotate.arg("--new-master-key-file").arg(&file),
+                false => rotate.arg("--data-key"),
+            };
+            walk.points.reach(&mut rotate);
             run(rotate, b"", Duration::from_secs(60))
         };
         let first = rotate();
-        self.points.disarm();
-        let passed = if point.is_none() { self.points.recorded() } else { Vec::new() };
+        walk.points.disarm();
+        let passed = walk.points.recorded();
         if first.status != 0 {
             assert!(point.is_some(), "{}", first.text());
             rotate().succeeded();
         }
-        if let ["--new-master-key-file", file] = arguments {
+        if self.new_master_key {
             let here = data.join("keys/master");
             assert!(!here.exists(), "the old key is gone");
             fs::rename(file, here).unwrap();
         }
-        self.server.restart();
-        RotateKeys.check(&self.client, self.round, &Told::Yes);
-        invariants::hold(&self.server, &self.client);
+        walk.server.restart();
+        RotateKeys.check(&walk.client, walk.round, &Told::Yes);
+        invariants::hold(&walk.server, &walk.client);
         passed
     }
 }

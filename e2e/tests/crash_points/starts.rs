@@ -10,15 +10,20 @@ use e2e::{Repo, Server, pause, wait_until};
 use serde_json::json;
 
 use crate::client::{APP, Client};
+use crate::parts::{Part, Steps};
 use crate::verbs::buildpack;
-use crate::{Place, Walk, asked, invariants, is_over};
+use crate::walk::is_over;
+use crate::{Walk, invariants};
 
 const SOON: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a start finds.
+#[derive(Clone, Copy)]
 struct Start {
     name: &'static str,
+    /// The clock of its server is far ahead afterwards.
+    is_aside: bool,
     /// Makes it so, and ends the server.
     prepare: fn(&mut Server, &Client),
     /// Takes away what hinders it, before the next start.
@@ -28,8 +33,13 @@ struct Start {
 }
 
 /// One on which nothing is remarkable.
-const START: Start =
-    Start { name: "start", prepare: |server, _| server.kill9_serve(), mend: |_| (), check: |_, _| () };
+const START: Start = Start {
+    name: "start",
+    is_aside: false,
+    prepare: |server, _| server.kill9_serve(),
+    mend: |_| (),
+    check: |_, _| (),
+};
 
 const STARTS: [Start; 10] = [
     START,
@@ -38,7 +48,13 @@ const STARTS: [Start; 10] = [
     Start { name: "start beside replaced routers", prepare: replaced_routers, ..START },
     Start { name: "start on torn logs", prepare: torn_logs, ..START },
     Start { name: "start after half a build", prepare: half_a_build, ..START },
-    Start { name: "start a day later", prepare: a_day_later, check: no_source_is_left, ..START },
+    Start {
+        name: "start a day later",
+        is_aside: true,
+        prepare: a_day_later,
+        check: no_source_is_left,
+        ..START
+    },
     Start {
         name: "start after half a release",
         prepare: half_a_release,
@@ -46,53 +62,53 @@ const STARTS: [Start; 10] = [
         ..START
     },
     Start { name: "start on a strange job", prepare: strange_job, check: strange_job_has_failed, ..START },
-    Start { name: "start a month later", prepare: a_month_later, check: old_releases_have_expired, ..START },
+    Start {
+        name: "start a month later",
+        is_aside: true,
+        prepare: a_month_later,
+        check: old_releases_have_expired,
+        ..START
+    },
 ];
 
-impl Walk<'_> {
-    /// Walks each start that is asked for.
-    pub(crate) fn starts(&mut self) {
-        for start in &STARTS {
-            self.part(start.name, |walk| walk.start(start));
-        }
+pub(crate) fn parts() -> Vec<Part> {
+    let part = |start: Start| Part { is_aside: start.is_aside, ..Part::new(start.name, move |_| start) };
+    STARTS.into_iter().map(part).collect()
+}
+
+impl Steps for Start {
+    fn record(&mut self, walk: &mut Walk) -> Vec<String> {
+        self.come_up(walk, None)
     }
 
-    fn start(&mut self, start: &Start) {
-        let Some(asked) = asked(start.name) else { return };
-        let passed = self.come_up(start, None);
-        let points = self.wanted(passed, &asked);
-        for (number, point) in points.iter().enumerate() {
-            self.say(start.name, number, points.len(), point);
-            let place = format!("{} {point}", start.name);
-            let guard = Place(place.clone());
-            self.come_up(start, Some(point));
-            self.book.walked(&place, point, self.points.has_struck());
-            drop(guard);
-        }
+    fn die_at(&mut self, walk: &mut Walk, point: &str) -> bool {
+        self.come_up(walk, Some(point));
+        walk.points.has_struck()
     }
+}
 
+impl Start {
     /// Starts the server on what it is to find, with a death at `point`, or noting the points that it passes; asserts
     /// what must be so afterwards.
-    fn come_up(&mut self, start: &Start, point: Option<&str>) -> Vec<String> {
-        (start.prepare)(&mut self.server, &self.client);
-        match point {
-            Some(point) => self.points.arm(point),
-            None => self.points.record(),
+    fn come_up(&self, walk: &mut Walk, point: Option<&str>) -> Vec<String> {
+        (self.prepare)(&mut walk.server, &walk.client);
+        walk.points.record();
+        if let Some(point) = point {
+            walk.points.arm(point);
         }
-        self.server.spawn_serve();
-        let passed = self.stirred(start, point.is_none());
-        self.server.wait_ready();
-        self.client.calm();
-        invariants::no_work_is_left(&self.client);
-        invariants::hold(&self.server, &self.client);
-        (start.check)(&self.server, &self.client);
+        walk.server.spawn_serve();
+        let passed = self.stirred(walk);
+        walk.server.wait_ready();
+        walk.client.calm();
+        invariants::no_work_is_left(&walk.client);
+        invariants::hold(&walk.server, &walk.client);
+        (self.check)(&walk.server, &walk.client);
         passed
     }
 
-    /// Waits for the death of a server that comes up, or until it has come to rest; the points that it passed, where
-    /// they are noted.
-    fn stirred(&mut self, start: &Start, is_noted: bool) -> Vec<String> {
-        let (server, points, client) = (&mut self.server, &self.points, &self.client);
+    /// Waits for the death of a server that comes up, or until it has come to rest; the points that it passed.
+    fn stirred(&self, walk: &mut Walk) -> Vec<String> {
+        let (server, points, client) = (&mut walk.server, &walk.points, &walk.client);
         std::thread::scope(|scope| {
             let stirring = scope.spawn(|| client.stir());
             let (mut stirred, mut died) = (None, false);
@@ -105,8 +121,8 @@ impl Walk<'_> {
             }
             points.disarm();
             // What follows is the test's own doing.
-            let passed = if is_noted { points.recorded() } else { Vec::new() };
-            (start.mend)(client);
+            let passed = points.recorded();
+            (self.mend)(client);
             if died || server.has_died() {
                 server.spawn_serve();
             }

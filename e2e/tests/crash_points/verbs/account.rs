@@ -5,15 +5,15 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use super::Verb;
+use super::{Kind, Verb, kind};
 use crate::client::{APP, Client, Told};
 
-pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+pub(super) fn verbs() -> Vec<Kind> {
     vec![
-        Box::new(Make),
-        Box::new(ResetPassword { email: String::new(), password: Mutex::default() }),
-        Box::new(Delete { token: String::new() }),
-        Box::new(OfferProxyForm),
+        kind("account made", || Make),
+        kind("password reset", || ResetPassword { email: String::new(), password: Mutex::default() }),
+        kind("account deleted", || Delete { token: String::new() }),
+        kind("proxy form offered", || OfferProxyForm),
     ]
 }
 
@@ -30,10 +30,6 @@ fn reset(client: &Client, email: &str) -> String {
 struct Make;
 
 impl Verb for Make {
-    fn name(&self) -> &'static str {
-        "account made"
-    }
-
     fn attempt(&self, client: &Client, number: usize) -> Told {
         Told::by_exit(&client.operator(&["account", "create", &email(number)]))
     }
@@ -60,10 +56,6 @@ struct ResetPassword {
 }
 
 impl Verb for ResetPassword {
-    fn name(&self) -> &'static str {
-        "password reset"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         if self.email.is_empty() {
             self.email = email(number);
@@ -88,10 +80,6 @@ struct Delete {
 }
 
 impl Verb for Delete {
-    fn name(&self) -> &'static str {
-        "account deleted"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         let made = client.operator(&["account", "create", &email(number)]).succeeded();
         let login = client.http.log_in(&email(number), made.stdout.trim()).with_status(201).json();
@@ -119,10 +107,6 @@ impl Verb for Delete {
 struct OfferProxyForm;
 
 impl Verb for OfferProxyForm {
-    fn name(&self) -> &'static str {
-        "proxy form offered"
-    }
-
     fn prepare(&mut self, client: &Client, _: usize) {
         // Not there in the first round.
         drop(fs::remove_dir_all(client.data.join("ca/proxy-form")));
@@ -144,10 +128,6 @@ impl Verb for OfferProxyForm {
 pub(crate) struct RotateKeys;
 
 impl Verb for RotateKeys {
-    fn name(&self) -> &'static str {
-        "keys rotated"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         // Something of each kind that is sealed: a config var, and what a request that may come again was answered.
         let vars = json!({ "SECRET": number.to_string() });

@@ -3,11 +3,11 @@
 use e2e::Repo;
 use serde_json::json;
 
-use super::Verb;
+use super::{Kind, Verb, kind};
 use crate::client::{Client, Told};
 
-pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
-    vec![Box::new(Create), Box::new(Destroy { repo: Repo::of_app("journey") })]
+pub(super) fn verbs() -> Vec<Kind> {
+    vec![kind("create", || Create), kind("destroy", || Destroy { repo: Repo::of_app("journey") })]
 }
 
 fn name_of(number: usize) -> String {
@@ -18,10 +18,6 @@ fn name_of(number: usize) -> String {
 struct Create;
 
 impl Verb for Create {
-    fn name(&self) -> &'static str {
-        "create"
-    }
-
     fn prepare(&mut self, client: &Client, _: usize) {
         destroy_made(client);
     }
@@ -59,10 +55,6 @@ struct Destroy {
 }
 
 impl Verb for Destroy {
-    fn name(&self) -> &'static str {
-        "destroy"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         destroy_made(client);
         let name = name_of(number);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::{Repo, run, wait_until};
 use serde_json::json;
 
-use super::Verb;
+use super::{Kind, Verb, kind};
 use crate::client::{Client, Told};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -37,12 +37,12 @@ pub(crate) fn prepare(folder: &Path) {
     run(git, b"", SOON).succeeded();
 }
 
-pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+pub(super) fn verbs() -> Vec<Kind> {
     let repo = || Repo::of_app("journey");
     vec![
-        Box::new(Build { name: "push with a buildpack", mode: "keep", repo: repo() }),
-        Box::new(Build { name: "failing push", mode: "fail", repo: repo() }),
-        Box::new(Cancel { repo: repo() }),
+        kind("push with a buildpack", move || Build { mode: "keep", repo: repo() }),
+        kind("failing push", move || Build { mode: "fail", repo: repo() }),
+        kind("cancel", move || Cancel { repo: repo() }),
     ]
 }
 
@@ -64,16 +64,11 @@ pub(crate) fn set_up(client: &Client, repo: &Repo, mode: &str, number: usize) {
 
 /// `git push`, which succeeds or is rejected by the build.
 struct Build {
-    name: &'static str,
     mode: &'static str,
     repo: Repo,
 }
 
 impl Verb for Build {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         set_up(client, &self.repo, self.mode, number);
     }
@@ -107,10 +102,6 @@ struct Cancel {
 }
 
 impl Verb for Cancel {
-    fn name(&self) -> &'static str {
-        "cancel"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         set_up(client, &self.repo, "wait", number);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use e2e::{Repo, wait_until};
 use serde_json::json;
 
-use super::Verb;
+use super::{Kind, Verb, kind};
 use crate::client::{APP, Client, Told};
 use crate::invariants;
 
@@ -16,24 +16,21 @@ const RELEASED: &str = "walker-released";
 /// Lines that its release phase prints.
 const LINES: usize = 30;
 
-pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+pub(super) fn verbs() -> Vec<Kind> {
     vec![
-        Box::new(Push { name: "push", first: |_| (), repo: Repo::of_app("journey") }),
-        Box::new(Push { name: "push past an old lock", first: leave_lock, repo: Repo::of_app("journey") }),
-        Box::new(PushSame { repo: Repo::of_app("journey") }),
-        Box::new(FirstPush { repo: Repo::of_app("journey") }),
-        Box::new(Rollback),
-        Box::new(Archive { repo: Repo::of_app("journey") }),
-        Box::new(ReleasePhase { repo: Repo::of_app("journey") }),
+        kind("push", || Push { first: |_| (), repo: Repo::of_app("journey") }),
+        kind("push past an old lock", || Push { first: leave_lock, repo: Repo::of_app("journey") }),
+        kind("push of the same files", || PushSame { repo: Repo::of_app("journey") }),
+        kind("first push", || FirstPush { repo: Repo::of_app("journey") }),
+        kind("rollback", || Rollback),
+        kind("archive build", || Archive { repo: Repo::of_app("journey") }),
+        kind("release phase", || ReleasePhase { repo: Repo::of_app("journey") }),
     ]
 }
 
 /// `git push` to a server whose builds have a disk without a limit.
-pub(crate) const PUSH_WITHOUT_LIMIT: &str = "push without a limit";
-
-/// The verb of that name.
-pub(crate) fn push_without_limit() -> Box<dyn Verb> {
-    Box::new(Push { name: PUSH_WITHOUT_LIMIT, first: |_| (), repo: Repo::of_app("journey") })
+pub(crate) fn push_without_limit() -> Kind {
+    kind("push without a limit", || Push { first: |_| (), repo: Repo::of_app("journey") })
 }
 
 /// As a git leaves it that is killed while it moves the deploy branch.
@@ -45,17 +42,12 @@ fn leave_lock(client: &Client) {
 
 /// `git push`.
 struct Push {
-    name: &'static str,
     /// What it finds.
     first: fn(&Client),
     repo: Repo,
 }
 
 impl Verb for Push {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         (self.first)(client);
         self.repo.write("version.txt", &format!("version {number}\n"));
@@ -80,10 +72,6 @@ struct PushSame {
 }
 
 impl Verb for PushSame {
-    fn name(&self) -> &'static str {
-        "push of the same files"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         // Once with the files, so that their slug is there.
         if number > 0 && client.page(APP)["version"] != "same" {
@@ -118,10 +106,6 @@ fn fresh(number: usize) -> String {
 }
 
 impl Verb for FirstPush {
-    fn name(&self) -> &'static str {
-        "first push"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         for app in client.list("/apps") {
             let name = app["name"].as_str().unwrap_or_default();
@@ -146,8 +130,14 @@ impl Verb for FirstPush {
 struct Rollback;
 
 impl Verb for Rollback {
-    fn name(&self) -> &'static str {
-        "rollback"
+    fn prepare(&mut self, client: &Client, number: usize) {
+        let releases = client.list(&format!("/apps/{APP}/releases"));
+        // One to go back to, which the first with a slug has not.
+        if !releases.iter().rev().nth(1).is_some_and(|before| before["slug"].is_object()) {
+            let vars = json!({ "FORTH": number.to_string() });
+            client.http.api_json("PATCH", &format!("/apps/{APP}/config-vars"), &vars).with_status(200);
+            invariants::the_dynos_are_those_of_the_release(client, APP);
+        }
     }
 
     fn attempt(&self, client: &Client, _: usize) -> Told {
@@ -192,10 +182,6 @@ impl Archive {
 }
 
 impl Verb for Archive {
-    fn name(&self) -> &'static str {
-        "archive build"
-    }
-
     fn prepare(&mut self, _: &Client, number: usize) {
         self.repo.write("version.txt", &format!("archive {number}\n"));
         self.repo.commit("Next");
@@ -229,10 +215,6 @@ struct ReleasePhase {
 }
 
 impl Verb for ReleasePhase {
-    fn name(&self) -> &'static str {
-        "release phase"
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         if client.http.api("GET", &format!("/apps/{RELEASED}")).status == 404 {
             client.http.api_json("POST", "/apps", &json!({ "name": RELEASED })).with_status(201);

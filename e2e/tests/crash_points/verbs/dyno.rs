@@ -5,19 +5,19 @@ use std::time::Duration;
 use e2e::{Answer, Repo, wait_until};
 use serde_json::{Value, json};
 
-use super::Verb;
+use super::{Kind, Verb, kind};
 use crate::client::{APP, Client, Told};
 
 const SOON: Duration = Duration::from_secs(60);
 
-pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+pub(super) fn verbs() -> Vec<Kind> {
     vec![
-        Box::new(Scale),
-        Box::new(Restart { before: String::new() }),
-        Box::new(Crash { before: String::new() }),
-        Box::new(RunDetached),
-        Box::new(RunAttached),
-        Box::new(BootTimeout { repo: Repo::of_app("journey") }),
+        kind("scale", || Scale),
+        kind("restart", || Restart { before: String::new() }),
+        kind("crash", || Crash { before: String::new() }),
+        kind("run detached", || RunDetached),
+        kind("run attached", || RunAttached),
+        kind("boot timeout", || BootTimeout { repo: Repo::of_app("journey") }),
     ]
 }
 
@@ -25,10 +25,6 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
 struct Scale;
 
 impl Verb for Scale {
-    fn name(&self) -> &'static str {
-        "scale"
-    }
-
     fn attempt(&self, client: &Client, number: usize) -> Told {
         let (web, worker) = (1 + number % 2, (number + 1) % 2);
         let updates = json!({ "updates": [{ "type": "web", "quantity": web }, { "type": "worker", "quantity": worker }] });
@@ -55,20 +51,20 @@ fn web(client: &Client) -> String {
     web.and_then(|dyno| dyno["id"].as_str()).unwrap_or_default().to_owned()
 }
 
+/// The app has a web dyno and no others.
+fn have_one(client: &Client) {
+    let one = json!({ "updates": [{ "type": "web", "quantity": 1 }, { "type": "worker", "quantity": 0 }] });
+    client.http.api_json("PATCH", &format!("/apps/{APP}/formation"), &one).with_status(200);
+}
+
 /// `heroku ps:restart`.
 struct Restart {
     before: String,
 }
 
 impl Verb for Restart {
-    fn name(&self) -> &'static str {
-        "restart"
-    }
-
     fn prepare(&mut self, client: &Client, _: usize) {
-        let one =
-            json!({ "updates": [{ "type": "web", "quantity": 1 }, { "type": "worker", "quantity": 0 }] });
-        client.http.api_json("PATCH", &format!("/apps/{APP}/formation"), &one).with_status(200);
+        have_one(client);
         self.before = web(client);
     }
 
@@ -87,14 +83,11 @@ struct Crash {
 }
 
 impl Verb for Crash {
-    fn name(&self) -> &'static str {
-        "crash"
-    }
-
     fn prepare(&mut self, client: &Client, _: usize) {
+        have_one(client);
+        let before = web(client);
         // A restart forgets earlier crashes, and with them the longer waits.
         client.http.api("DELETE", &format!("/apps/{APP}/dynos")).with_status(202);
-        let before = std::mem::take(&mut self.before);
         self.before = wait_until("a new dyno", SOON, || {
             let dynos = client.list(&format!("/apps/{APP}/dynos"));
             let is_up = dynos.len() == 1 && dynos[0]["state"] == "up";
@@ -128,10 +121,6 @@ impl RunDetached {
 }
 
 impl Verb for RunDetached {
-    fn name(&self) -> &'static str {
-        "run detached"
-    }
-
     fn attempt(&self, client: &Client, number: usize) -> Told {
         Self::run(client, &format!("ran-{number}"))
     }
@@ -153,10 +142,6 @@ impl Verb for RunDetached {
 struct RunAttached;
 
 impl Verb for RunAttached {
-    fn name(&self) -> &'static str {
-        "run attached"
-    }
-
     fn attempt(&self, client: &Client, number: usize) -> Told {
         let command = format!("echo attached-{number}; exec sleep 1000");
         let session = client.cli.follow(&["run", "--app", APP, "--", &command]);
@@ -203,10 +188,6 @@ impl BootTimeout {
 }
 
 impl Verb for BootTimeout {
-    fn name(&self) -> &'static str {
-        "boot timeout"
-    }
-
     fn prepare(&mut self, client: &Client, _: usize) {
         if client.http.api("GET", &format!("/apps/{DEAF}")).status == 404 {
             client.http.api_json("POST", "/apps", &json!({ "name": DEAF })).with_status(201);

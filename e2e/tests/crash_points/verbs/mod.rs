@@ -8,12 +8,21 @@ mod dyno;
 mod setting;
 
 use crate::client::{Client, Told};
+use crate::parts::Part;
+use crate::walk::Performing;
+
+/// A kind of verb: its name, for the person who reads, and how one is made.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) make: Box<dyn Fn() -> Box<dyn Verb> + Send + Sync>,
+}
+
+fn kind<V: Verb + 'static>(name: &'static str, make: impl Fn() -> V + Send + Sync + 'static) -> Kind {
+    Kind { name, make: Box::new(move || Box::new(make())) }
+}
 
 /// Something a client does.
 pub(crate) trait Verb: Sync {
-    /// Its name, for the person who reads.
-    fn name(&self) -> &'static str;
-
     /// Makes what round `number` needs, with nothing armed.
     fn prepare(&mut self, _client: &Client, _number: usize) {}
 
@@ -29,18 +38,34 @@ pub(crate) trait Verb: Sync {
     fn check(&self, client: &Client, number: usize, told: &Told);
 }
 
-/// Those that change what is kept, of apps and of accounts; the short ones first.
-pub(crate) fn of_what_is_kept() -> Vec<Box<dyn Verb>> {
+/// Those that change what is kept, of apps and of accounts, and then those of dynos and builds; the short ones first.
+pub(crate) fn all() -> Vec<Kind> {
     let mut verbs = setting::verbs();
     verbs.extend(app::verbs());
     verbs.extend(account::verbs());
-    verbs
-}
-
-/// Those of dynos and builds.
-pub(crate) fn of_what_runs() -> Vec<Box<dyn Verb>> {
-    let mut verbs = dyno::verbs();
+    verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
     verbs
+}
+
+/// `paddockd keys rotate`, while the server runs.
+pub(crate) fn keys_rotated() -> Kind {
+    kind("keys rotated", || account::RotateKeys)
+}
+
+/// A verb as a part of the walk.
+pub(crate) fn part(kind: Kind) -> Part {
+    Part::new(kind.name, move |_| Performing { verb: (kind.make)(), arguments: &[] })
+}
+
+/// A push to a server whose builds have a disk without a limit.
+pub(crate) fn part_without_limit() -> Part {
+    let kind = deploy::push_without_limit();
+    let arguments = &["--build-disk", "none"];
+    let part = Part::new(kind.name, move |walk| {
+        walk.restart_with(arguments);
+        Performing { verb: (kind.make)(), arguments }
+    });
+    Part { length: usize::MAX, ..part }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use e2e::{Answer, wait_until};
 use serde_json::{Value, json};
 
-use super::Verb;
+use super::{Kind, Verb, kind};
 use crate::client::{APP, Client, Told};
 
-pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
+pub(super) fn verbs() -> Vec<Kind> {
     let calls = [
         call("config change", nothing_first, set_config, has_config),
         call("domain added", nothing_first, add_domain, has_domain),
@@ -37,12 +37,11 @@ pub(super) fn verbs() -> Vec<Box<dyn Verb>> {
         call("login", nothing_first, log_in, nothing_more),
         call("login refused", nothing_first, log_in_badly, nothing_more),
     ];
-    calls.into_iter().map(|call| Box::new(call) as Box<dyn Verb>).collect()
+    calls.into()
 }
 
 /// One call of the API, what must be there for it, and what is so afterwards.
 struct Call {
-    name: &'static str,
     prepare: fn(&Client, usize),
     call: fn(&Client, usize) -> Answer,
     check: fn(&Client, usize),
@@ -53,17 +52,13 @@ fn call(
     prepare: fn(&Client, usize),
     call: fn(&Client, usize) -> Answer,
     check: fn(&Client, usize),
-) -> Call {
-    Call { name, prepare, call, check }
+) -> Kind {
+    kind(name, move || Call { prepare, call, check })
 }
 
 fn nothing_first(_: &Client, _: usize) {}
 
 impl Verb for Call {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
     fn prepare(&mut self, client: &Client, number: usize) {
         (self.prepare)(client, number);
     }
@@ -111,7 +106,7 @@ fn add_domain(client: &Client, number: usize) -> Answer {
 
 fn has_domain(client: &Client, number: usize) {
     let page = client.page_at(&format!("{number}.{DOMAIN}"));
-    assert_eq!(page["dyno"], "web.1");
+    assert!(page["dyno"].as_str().is_some_and(|dyno| dyno.starts_with("web.")), "{page}");
     if number.is_multiple_of(8) {
         for domain in domains(client) {
             let id = domain["id"].as_str().unwrap_or_default();
