@@ -31,21 +31,11 @@ impl StateIn {
     /// # Panics
     /// When there is no PostgreSQL server to start.
     pub(crate) fn as_the_tester_says() -> Self {
-        if Self::is_sqlite() {
+        if tests_on_sqlite() {
             return Self::Sqlite;
         }
         let server = PostgresServer::shared().expect("the journeys on PostgreSQL need a server of it");
         Self::Postgres(server.database())
-    }
-
-    /// Whether the tester says SQLite.
-    #[expect(clippy::disallowed_methods, reason = "the tester says what the journeys run on")]
-    pub(crate) fn is_sqlite() -> bool {
-        match std::env::var("PADDOCK_TESTS_DATABASE").as_deref() {
-            Err(_) | Ok("" | "sqlite") => true,
-            Ok("postgres") => false,
-            Ok(other) => panic!("PADDOCK_TESTS_DATABASE is sqlite or postgres, not {other:?}"),
-        }
     }
 
     /// What a statement answers, a line for each row of one column; it is carried out beside the server of this data folder.
@@ -70,5 +60,19 @@ impl StateIn {
             Self::Postgres(database) => Some(("PADDOCK_DATABASE_URL", database.url())),
         };
         url.into_iter()
+    }
+}
+
+/// Whether the tester has servers keep their state in SQLite, as they do unless asked otherwise.
+///
+/// # Panics
+/// When neither database is asked for.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the tester says what the journeys run on")]
+pub fn tests_on_sqlite() -> bool {
+    match std::env::var("PADDOCK_TESTS_DATABASE").as_deref() {
+        Err(_) | Ok("" | "sqlite") => true,
+        Ok("postgres") => false,
+        Ok(other) => panic!("PADDOCK_TESTS_DATABASE is sqlite or postgres, not {other:?}"),
     }
 }

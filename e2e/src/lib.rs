@@ -22,6 +22,7 @@ mod transcript;
 mod wait;
 
 pub use cli::{Cli, Following};
+pub use database::tests_on_sqlite;
 pub use fail_points::{FailPoints, ServerClock, durable_steps};
 pub use http::{Answer, Http};
 pub use killed_runs::end_killed_runs;

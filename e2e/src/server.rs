@@ -169,12 +169,6 @@ impl Server {
         matches!(self.state_in, StateIn::Sqlite)
     }
 
-    /// Whether the tester has servers keep their state in SQLite.
-    #[must_use]
-    pub fn tests_on_sqlite() -> bool {
-        StateIn::is_sqlite()
-    }
-
     /// What a statement answers that is carried out on its state, a line for each row of one column.
     ///
     /// # Panics

@@ -45,10 +45,12 @@ fn ask(
     stream.write_all(text.as_bytes())?;
     let mut piece = [0; 16 * 1024];
     while !is_whole(received) {
-        match stream.read(&mut piece)? {
-            0 if received.is_empty() => return Err(io::Error::other("no answer")),
-            0 => return Ok(()),
-            length => received.extend_from_slice(&piece[..length]),
+        match stream.read(&mut piece) {
+            Ok(0) if received.is_empty() => return Err(io::Error::other("no answer")),
+            Ok(0) => return Ok(()),
+            Ok(length) => received.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

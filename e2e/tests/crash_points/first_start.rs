@@ -39,6 +39,7 @@ fn dies_at(point: &str) -> bool {
     points.arm(point);
     let mut server = Server::with_fail_points(&points, &[]);
     server.announce("adopt");
+    server.announce("slow statement");
     server.spawn_serve();
     let died = std::thread::scope(|scope| {
         // What `paddockd env` does counts as well; it waits for a server that starts again.

@@ -17,6 +17,9 @@ const RENEWED: [&str; 2] = ["job.renewed:before", "job.renewed:after"];
 #[derive(Clone, Copy)]
 struct Moment {
     name: &'static str,
+    /// A server that is down has no network, and one that comes up for the first time takes what is free: it may be this
+    /// one's. So it is not for a lane beside which there are first starts.
+    is_aside: bool,
     points: [&'static str; 2],
     /// Makes what it needs, with nothing armed.
     prepare: fn(&Server, &Client),
@@ -27,21 +30,24 @@ struct Moment {
 const MOMENTS: [Moment; 3] = [
     Moment {
         name: "stop",
+        is_aside: true,
         points: ["dyno.stopped_with_server:before", "dyno.stopped_with_server:after"],
         prepare: fresh_dynos,
         come: stop,
     },
     Moment {
         name: "stop after a request",
+        is_aside: true,
         points: ["rate_limit.written:before", "rate_limit.written:after"],
         prepare: fresh_dynos,
         come: stop,
     },
-    Moment { name: "long build", points: RENEWED, prepare: |_, _| (), come: long_build },
+    Moment { name: "long build", is_aside: false, points: RENEWED, prepare: |_, _| (), come: long_build },
 ];
 
 pub(crate) fn parts() -> Vec<Part> {
-    MOMENTS.into_iter().map(|moment| Part::new(moment.name, move |_| moment)).collect()
+    let part = |moment: Moment| Part { is_aside: moment.is_aside, ..Part::new(moment.name, move |_| moment) };
+    MOMENTS.into_iter().map(part).collect()
 }
 
 impl Steps for Moment {

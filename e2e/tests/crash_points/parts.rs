@@ -8,13 +8,15 @@ pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// Its points are its own, whoever else died there.
     pub(crate) is_own: bool,
-    /// Not for a lane on which others are walked: it sets the clock of its server far ahead, or has servers of its own.
+    /// For the one lane that is not for the others: it sets the clock of its server far ahead, or has servers of its own.
     pub(crate) is_aside: bool,
     /// How many of its points are walked one after the other; making it ready is dear where these are many.
     pub(crate) length: usize,
     /// Makes it ready on a lane.
-    pub(crate) begin: Box<dyn Fn(&mut Walk) -> Box<dyn Steps> + Send + Sync>,
+    pub(crate) begin: Box<Begin>,
 }
+
+type Begin = dyn Fn(&mut Walk) -> Box<dyn Steps> + Send + Sync;
 
 /// A part that is made ready.
 pub(crate) trait Steps {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e::{Server, run};
+use e2e::{run, tests_on_sqlite};
 use tempfile::TempDir;
 
 use crate::client::Told;
@@ -26,7 +26,7 @@ pub(crate) fn parts() -> Vec<Part> {
         // Where the kill leaves which key is another question than where it was before.
         Part { is_own: true, ..Part::new("master key moved while stopped", moved) },
     ];
-    if Server::tests_on_sqlite() {
+    if tests_on_sqlite() {
         parts.insert(0, verbs::part(verbs::keys_rotated()));
     }
     parts

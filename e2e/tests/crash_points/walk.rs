@@ -16,7 +16,7 @@ use crate::verbs::{self, Verb};
 const LATE: Duration = Duration::from_secs(5);
 
 /// How long no further point is passed when a verb is over; some parts of the server look around once in a second.
-const QUIET: Duration = Duration::from_millis(1200);
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// One server with its clients.
 pub(crate) struct Walk {
@@ -43,6 +43,8 @@ impl Walk {
         for words in ["adopt", "interrupted", "router", "a git which was killed", "does not know"] {
             server.announce(words);
         }
+        // Several servers wait for one disk.
+        server.announce("slow statement");
         let client = Client::deploy(&server, points.clock(), buildpacks.path());
         let arguments = arguments.map(str::to_owned).to_vec();
         Self { points, server, client, round: 0, arguments, _buildpacks: buildpacks }
