@@ -93,6 +93,9 @@ impl Verb for Crash {
             let is_up = dynos.len() == 1 && dynos[0]["state"] == "up";
             Some(web(client)).filter(|id| is_up && *id != before && !id.is_empty())
         });
+        // It may have an address that another dyno had before the server was killed, and be reached by nobody until
+        // this machine has forgotten that one's hardware address.
+        client.page(APP);
     }
 
     fn attempt(&self, client: &Client, _: usize) -> Told {
