@@ -1,23 +1,26 @@
 //! A server is ended at each durable step of its first start, on an empty data folder each time.
 
 use std::fs;
+use std::sync::PoisonError;
 
 use e2e::{FailPoints, Server, pause};
 use serde_json::json;
 
 use crate::Walk;
 use crate::parts::{Part, Steps};
+use crate::walk::NETWORKS;
 
 /// All points of a first start, each time that it passes them.
 pub(crate) fn part() -> Part {
     let part = Part::new("first start", |_| FirstStart);
-    Part { is_own: true, is_aside: true, ..part }
+    Part { is_own: true, at_once: 3, ..part }
 }
 
 struct FirstStart;
 
 impl Steps for FirstStart {
     fn record(&mut self, _: &mut Walk) -> Vec<String> {
+        let _network = NETWORKS.read().unwrap_or_else(PoisonError::into_inner);
         let points = FailPoints::new();
         points.record();
         let mut server = Server::with_fail_points(&points, &[]);
@@ -29,6 +32,7 @@ impl Steps for FirstStart {
     }
 
     fn die_at(&mut self, _: &mut Walk, point: &str) -> bool {
+        let _network = NETWORKS.read().unwrap_or_else(PoisonError::into_inner);
         dies_at(point)
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn go(plan: &Plan, is_aside: bool) {
             plan.book.failed(part);
             walk.mend();
         }
-        plan.done();
+        plan.done(&task);
     }
     drop(walk);
     drop(end);

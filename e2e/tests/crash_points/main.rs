@@ -34,8 +34,8 @@ use fifths::Fifths;
 use plan::Plan;
 use walk::Walk;
 
-/// Servers that are walked side by side, besides the one for what is not for them and a first start's. A machine has
-/// fifteen ranges of user ids.
+/// Servers that are walked side by side, besides the one for what is not for them and three of first starts: a machine
+/// has fifteen ranges of user ids.
 const LANES: usize = 6;
 
 #[test]

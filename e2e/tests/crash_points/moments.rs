@@ -1,5 +1,6 @@
 //! Points that come neither with a verb of a client nor with a start: on the way down, and while a build goes on.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use e2e::{FailPoints, Repo, Server, wait_until};
@@ -7,6 +8,7 @@ use e2e::{FailPoints, Repo, Server, wait_until};
 use crate::client::Client;
 use crate::parts::{Part, Steps};
 use crate::verbs::buildpack;
+use crate::walk::NETWORKS;
 use crate::{Walk, invariants};
 
 /// The lease of a build is made longer every ten seconds.
@@ -17,9 +19,6 @@ const RENEWED: [&str; 2] = ["job.renewed:before", "job.renewed:after"];
 #[derive(Clone, Copy)]
 struct Moment {
     name: &'static str,
-    /// A server that is down has no network, and one that comes up for the first time takes what is free: it may be this
-    /// one's. So it is not for a lane beside which there are first starts.
-    is_aside: bool,
     points: [&'static str; 2],
     /// Makes what it needs, with nothing armed.
     prepare: fn(&Server, &Client),
@@ -30,24 +29,21 @@ struct Moment {
 const MOMENTS: [Moment; 3] = [
     Moment {
         name: "stop",
-        is_aside: true,
         points: ["dyno.stopped_with_server:before", "dyno.stopped_with_server:after"],
         prepare: fresh_dynos,
         come: stop,
     },
     Moment {
         name: "stop after a request",
-        is_aside: true,
         points: ["rate_limit.written:before", "rate_limit.written:after"],
         prepare: fresh_dynos,
         come: stop,
     },
-    Moment { name: "long build", is_aside: false, points: RENEWED, prepare: |_, _| (), come: long_build },
+    Moment { name: "long build", points: RENEWED, prepare: |_, _| (), come: long_build },
 ];
 
 pub(crate) fn parts() -> Vec<Part> {
-    let part = |moment: Moment| Part { is_aside: moment.is_aside, ..Part::new(moment.name, move |_| moment) };
-    MOMENTS.into_iter().map(part).collect()
+    MOMENTS.into_iter().map(|moment| Part::new(moment.name, move |_| moment)).collect()
 }
 
 impl Steps for Moment {
@@ -93,6 +89,7 @@ fn fresh_dynos(server: &Server, client: &Client) {
 
 /// `paddockd stop --stop-dynos`; the operator whose server was killed on its way down starts it again.
 fn stop(server: &mut Server, _: &Client, _: &FailPoints) {
+    let _alone = NETWORKS.write().unwrap_or_else(PoisonError::into_inner);
     let _ = server.paddockd("stop", &["--stop-dynos"]);
     wait_until("the server's end", SOON, || server.has_died().then_some(()));
     server.restart();

@@ -8,10 +8,12 @@ pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// Its points are its own, whoever else died there.
     pub(crate) is_own: bool,
-    /// For the one lane that is not for the others: it sets the clock of its server far ahead, or has servers of its own.
+    /// For the one lane that is not for the others: it sets the clock of its server far ahead.
     pub(crate) is_aside: bool,
     /// How many of its points are walked one after the other; making it ready is dear where these are many.
     pub(crate) length: usize,
+    /// On how many lanes it is walked at a time.
+    pub(crate) at_once: usize,
     /// Makes it ready on a lane.
     pub(crate) begin: Box<Begin>,
 }
@@ -36,7 +38,7 @@ impl Part {
         begin: impl Fn(&mut Walk) -> S + Send + Sync + 'static,
     ) -> Self {
         let begin = Box::new(move |walk: &mut Walk| Box::new(begin(walk)) as Box<dyn Steps>);
-        Self { name, is_own: false, is_aside: false, length: 4, begin }
+        Self { name, is_own: false, is_aside: false, length: 4, at_once: usize::MAX, begin }
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct Plan {
 struct State {
     /// The last one is the next.
     queue: Vec<Task>,
-    /// Tasks that lanes are at.
-    going_on: usize,
+    /// On how many lanes each part is.
+    going_on: Vec<usize>,
     /// Nothing is left, or a lane has broken down.
     is_over: bool,
 }
@@ -35,7 +35,7 @@ impl Plan {
     pub(crate) fn new(parts: Vec<Part>, book: Book) -> Self {
         // The short ones are first among the parts: what takes long is begun early.
         let queue = (0..parts.len()).map(|part| Task { part, points: None }).collect();
-        let state = State { queue, going_on: 0, is_over: false };
+        let state = State { queue, going_on: vec![0; parts.len()], is_over: false };
         Self { parts, book, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -47,12 +47,16 @@ impl Plan {
     pub(crate) fn next(&self, is_aside: bool) -> Option<Task> {
         let mut state = self.state();
         while !state.is_over {
-            let fits = |task: &Task| self.parts[task.part].is_aside == is_aside;
+            let fits = |task: &Task| {
+                let part = &self.parts[task.part];
+                part.is_aside == is_aside && state.going_on[task.part] < part.at_once
+            };
             if let Some(number) = state.queue.iter().rposition(fits) {
-                state.going_on += 1;
-                return Some(state.queue.remove(number));
+                let task = state.queue.remove(number);
+                state.going_on[task.part] += 1;
+                return Some(task);
             }
-            if state.queue.is_empty() && state.going_on == 0 {
+            if state.queue.is_empty() && state.going_on.iter().all(|lanes| *lanes == 0) {
                 state.queue = self.assigned();
                 state.is_over = state.queue.is_empty();
                 self.changed.notify_all();
@@ -64,8 +68,8 @@ impl Plan {
     }
 
     /// A lane has done what it took.
-    pub(crate) fn done(&self) {
-        self.state().going_on -= 1;
+    pub(crate) fn done(&self, task: &Task) {
+        self.state().going_on[task.part] -= 1;
         self.changed.notify_all();
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use e2e::{FailPoints, Server, pause};
@@ -17,6 +18,10 @@ const LATE: Duration = Duration::from_secs(5);
 
 /// How long no further point is passed when a verb is over; some parts of the server look around once in a second.
 const QUIET: Duration = Duration::from_millis(1500);
+
+/// Held by who chooses a network for a new server, and alone by who stops one with all that it has in the kernel: its
+/// network is free then, and would be the other's when it starts again.
+pub(crate) static NETWORKS: RwLock<()> = RwLock::new(());
 
 /// One server with its clients.
 pub(crate) struct Walk {
@@ -39,7 +44,9 @@ impl Walk {
         let folder = buildpacks.path().display().to_string();
         let arguments = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
         let mut server = Server::with_fail_points(&points, &arguments);
+        let network = NETWORKS.read().unwrap_or_else(PoisonError::into_inner);
         server.restart();
+        drop(network);
         for words in ["adopt", "interrupted", "router", "a git which was killed", "does not know"] {
             server.announce(words);
         }
