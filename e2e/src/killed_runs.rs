@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Once;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -35,12 +35,10 @@ pub(crate) fn disown(folder: &Path) {
     fs::write(folder.join(OWNER), owner).unwrap();
 }
 
-/// Ends what killed runs left, once in the life of this process.
+/// Ends what killed runs left, once in the life of this process; who comes meanwhile waits.
 pub(crate) fn end_killed_runs_once(program: &Path) {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    if !DONE.swap(true, Ordering::Relaxed) {
-        end_killed_runs(program);
-    }
+    static DONE: Once = Once::new();
+    DONE.call_once(|| end_killed_runs(program));
 }
 
 /// Ends servers whose test process is gone, and removes their folders. What cannot be removed is said and left.
