@@ -1,28 +1,14 @@
-//! The API through real HTTP over its Unix socket, on a store of its own (SQLite here, PostgreSQL in
-//! `api_postgres.rs`) and a runtime in memory.
+//! The API through real HTTP over its Unix socket, on a store of its own and a runtime in memory: what is so on both
+//! engines once on each of them, then what only PostgreSQL can do.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-mod accounts;
-mod apps;
-mod bad_input;
-mod collaborators;
-mod config_vars;
-mod conventions;
-mod domains;
-mod dynos;
-mod favorites;
-mod formation;
-mod git;
-mod keys;
-mod logs;
-mod metrics;
-mod once;
-mod releases;
-mod rendezvous;
-mod schema;
-mod shutdown;
-mod small_nouns;
-mod sources_and_builds;
-pub(crate) mod support;
-mod walkers;
+#[path = "suite/mod.rs"]
+mod postgres;
+mod restart;
+mod several_servers;
+#[path = "suite/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same tests on the other engine")]
+mod sqlite;
+
+use postgres::support;

@@ -1,18 +1,13 @@
-//! The store through its public face, on a real database: a file of SQLite here, PostgreSQL in `store_postgres.rs`.
+//! The store through its public face, on real databases: what both engines do once on each of them, then what only one
+//! of them does.
 
 #![expect(clippy::unwrap_used, reason = "what prepares a test fails it")]
 
-mod account;
-mod app;
-mod build;
-mod bulk;
-mod concurrency;
-mod dyno;
-pub(crate) mod fixture;
-mod job;
-mod keys;
-mod open;
-mod record;
-mod release;
-mod seal;
-mod server;
+mod database_file;
+#[path = "suite/mod.rs"]
+mod postgres;
+mod postgres_login;
+mod postgres_server;
+#[path = "suite/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same tests on the other engine")]
+mod sqlite;

@@ -1,0 +1,228 @@
+//! Every route: without a token, with a stranger's, with a bad Range. A new route is walked without being named here.
+
+use paddock_api::{Access, Route, routes};
+use serde_json::{Value, json};
+
+use super::support::TestPaddock;
+
+/// Things of the owner's, for each segment of a path that stands for something.
+async fn filled(t: &TestPaddock, route: &Route) -> String {
+    let release = t.get("/apps/walked/releases/v3").send().await.body;
+    let slug = release["slug"]["id"].as_str().unwrap().to_owned();
+    let authorization =
+        t.get("/oauth/authorizations").send().await.body[0]["id"].as_str().unwrap().to_owned();
+    let key = t.get("/account/keys").send().await.body[0]["id"].as_str().unwrap().to_owned();
+    let build = t.get("/apps/walked/builds").send().await.body[0]["id"].as_str().unwrap().to_owned();
+    let order = json!({ "resource_id": "walked", "type": "app" });
+    let favorite = t.post("/favorites").json(order).send().await.body["id"].as_str().unwrap().to_owned();
+    let segment = |segment: &str| match segment {
+        "{app}" => "walked".to_owned(),
+        "{authorization}" => authorization.clone(),
+        "{build}" => build.clone(),
+        "{collaborator}" | "{user}" => super::support::OWNER.to_owned(),
+        "{domain}" => "walked.paddock.example".to_owned(),
+        "{dyno}" => "web.1".to_owned(),
+        "{feature}" => "preboot".to_owned(),
+        "{formation}" | "{type}" => "web".to_owned(),
+        "{generation}" => "cedar".to_owned(),
+        "{key}" => key.clone(),
+        "{region}" => "us".to_owned(),
+        "{release}" => "v3".to_owned(),
+        "{session}" => "~".to_owned(),
+        "{size}" => "Basic".to_owned(),
+        "{slug}" => slug.clone(),
+        "{stack}" => "host".to_owned(),
+        "{repository}" => "walked.git".to_owned(),
+        "{favorite}" => favorite.clone(),
+        "{secret}" | "{buildpack}" => "nonsense".to_owned(),
+        other if other.starts_with('{') => {
+            panic!("{} has a segment the walker does not know: {other}", route.path)
+        }
+        other => other.to_owned(),
+    };
+    route.path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// A body that each call would take.
+fn body_for(route: &Route) -> Value {
+    match (route.method, route.path) {
+        ("PATCH", "/apps/{app}/formation") => json!({ "updates": [] }),
+        ("PUT", "/apps/{app}/buildpack-installations") => json!({ "updates": [] }),
+        ("POST", "/apps/{app}/dynos") => json!({ "command": "ls" }),
+        ("PATCH", "/apps/{app}/domains/{domain}") => json!({ "sni_endpoint": null }),
+        ("POST", "/apps/{app}/domains") => json!({ "hostname": "walk.example.org", "sni_endpoint": null }),
+        ("POST", "/apps/{app}/builds") => json!({ "source_blob": { "url": "x" } }),
+        ("POST", "/apps/{app}/slugs") => json!({ "process_types": { "web": "serve" } }),
+        ("POST", "/account/keys") => json!({ "public_key": "ssh-ed25519 x" }),
+        ("POST", "/apps/{app}/collaborators") => json!({ "user": super::support::STRANGER }),
+        ("PATCH", path) if path.contains("/features/") => json!({ "enabled": true }),
+        _ => json!({}),
+    }
+}
+
+async fn walked_app() -> TestPaddock {
+    let t = TestPaddock::start().await;
+    t.deployed_app("walked", &[("web", "serve")]).await;
+    let source = t.post("/sources").send().await.expect(201)["source_blob"].clone();
+    let put = source["put_url"].as_str().unwrap().strip_prefix("http://localhost:5000").unwrap().to_owned();
+    t.put(&put).anonymous().body("x").send().await;
+    let order = json!({ "source_blob": { "url": source["get_url"] } });
+    t.post("/apps/walked/builds").json(order).send().await.expect(201);
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    t.post("/account/keys").json(json!({ "public_key": key })).send().await.expect(201);
+    t
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_answered() {
+    let t = walked_app().await;
+    let mut walked = 0;
+    for route in routes() {
+        let path = filled(&t, &route).await;
+        let answer = t.call(route.method, &path).anonymous().json(body_for(&route)).send().await;
+        let expected = match route.access {
+            Access::Token | Access::Challenge => 401,
+            Access::Secret => 404,
+            Access::Public
+                if ["/", "/buildpacks", "/schema", "/api/v4/current-status"].contains(&route.path) =>
+            {
+                200
+            }
+            Access::Public => 404,
+        };
+        assert_eq!(answer.status.as_u16(), expected, "{} {}", route.method, route.path);
+        walked += 1;
+    }
+    assert!(walked > 60, "only {walked} routes were walked");
+}
+
+#[tokio::test]
+async fn a_stranger_finds_nothing_of_somebody_elses() {
+    let t = walked_app().await;
+    let before = t.get("/apps/walked").send().await.body;
+    for route in routes().iter().filter(|route| route.path.contains('{')) {
+        let fixed = ["/stacks/", "/regions/", "/dyno-sizes/", "/generations/"];
+        if fixed.iter().any(|prefix| route.path.starts_with(prefix)) || !matches!(route.access, Access::Token)
+        {
+            continue;
+        }
+        let path = filled(&t, route).await;
+        let answer = t.call(route.method, &path).stranger().json(body_for(route)).send().await;
+        assert_eq!(answer.refusal(), (404, "not_found"), "{} {}", route.method, route.path);
+    }
+    let after = t.get("/apps/walked").send().await.body;
+    assert_eq!(before, after, "nothing was changed");
+}
+
+/// What a list is asked for by: GET, but for the one whose question does not fit into an address.
+fn is_list(route: &Route) -> bool {
+    route.method == "GET" || route.path == "/filters/apps"
+}
+
+#[tokio::test]
+async fn every_list_is_cut_by_every_form_of_range() {
+    let t = walked_app().await;
+    let mut lists = 0;
+    for route in routes().iter().filter(|route| is_list(route) && matches!(route.access, Access::Token)) {
+        let path = filled(&t, route).await;
+        let ask = |range: &str| t.call(route.method, &path).range(range).json(json!({})).send();
+        let whole = ask("").await;
+        let Some(items) = whole.body.as_array() else { continue };
+        lists += 1;
+        let names =
+            whole.header("accept-ranges").unwrap_or_else(|| panic!("{path} is a list and has no ranges"));
+        for bad in [
+            "bytes=0-9",
+            "nope ..",
+            "id",
+            "id ..; max=0",
+            "id ..; order=sideways",
+            "..",
+            "id ]..",
+            "id ..; x=1",
+        ] {
+            assert_eq!(ask(bad).await.refusal(), (416, "requested_range_not_satisfiable"), "{path}: {bad}");
+        }
+        for name in names.split(", ") {
+            let ascending = ask(&format!("{name} ..; order=asc,max=1000")).await;
+            let descending = ask(&format!("{name} ..; max=1000, order=desc;")).await;
+            assert_eq!(ascending.expect(200).as_array().unwrap().len(), items.len(), "{path} by {name}");
+            let mut reversed = descending.expect(200).as_array().unwrap().clone();
+            reversed.reverse();
+            if name != "updated_at" && name != "started_at" {
+                assert_eq!(&reversed, ascending.body.as_array().unwrap(), "{path} by {name}");
+            }
+            // One after the other, each page leading on by an exclusive start, is the whole.
+            let mut joined = Vec::new();
+            let mut next = Some(format!("{name} ..; max=1"));
+            while let Some(range) = next {
+                let page = ask(&range).await;
+                next = page.header("next-range").map(str::to_owned);
+                assert_eq!(page.status.as_u16(), if next.is_some() { 206 } else { 200 }, "{path}: {range}");
+                assert!(
+                    next.as_ref().is_none_or(|next| next.starts_with(&format!("{name} ]"))),
+                    "{path}: {next:?}"
+                );
+                assert_eq!(page.header("content-range").is_some(), !items.is_empty(), "{path}: {range}");
+                joined.extend(page.body.as_array().unwrap().iter().cloned());
+            }
+            assert_eq!(&joined, ascending.body.as_array().unwrap(), "{path} by {name}");
+        }
+    }
+    assert!(lists >= 18, "only {lists} lists were found");
+}
+
+/// The published schema says by what some lists can be sorted.
+#[tokio::test]
+async fn lists_are_sorted_by_all_that_the_schema_names() {
+    let Some(schema) = paddock_testkit::schema::Schema::published() else {
+        eprintln!("not run: no contract folder (PADDOCK_CONTRACT_DIR)");
+        return;
+    };
+    let t = walked_app().await;
+    let mut compared = 0;
+    for route in routes().iter().filter(|route| is_list(route)) {
+        let wanted = schema.ranges_of(route.method, route.path);
+        if wanted.is_empty() {
+            continue;
+        }
+        compared += 1;
+        let answer = t.call(route.method, &filled(&t, route).await).json(json!({})).send().await;
+        let names: Vec<_> = answer.header("accept-ranges").unwrap_or_default().split(", ").collect();
+        assert!(
+            wanted.iter().all(|name| names.contains(&name.as_str())),
+            "{}: {wanted:?} and {names:?}",
+            route.path
+        );
+    }
+    assert!(compared >= 4, "only {compared} lists were compared");
+}
+
+#[tokio::test]
+async fn everything_that_can_be_looked_at_has_a_tag_and_is_not_sent_twice() {
+    let t = walked_app().await;
+    let mut walked = 0;
+    for route in routes().iter().filter(|r| r.method == "GET" && matches!(r.access, Access::Token)) {
+        let path = filled(&t, route).await;
+        let first = t.get(&path).send().await;
+        if !first.status.is_success() {
+            assert_eq!(first.refusal(), (404, "not_found"), "{path}");
+            continue;
+        }
+        walked += 1;
+        let tag = first.header("etag").unwrap_or_else(|| panic!("{path} has no tag")).to_owned();
+        for name in ["request-id", "ratelimit-remaining", "access-control-allow-origin"] {
+            assert!(first.header(name).is_some(), "{path} has no {name}");
+        }
+        // What is left of the rate limit is another number each time.
+        if path != "/account/rate-limits" {
+            let again = t.get(&path).header("if-none-match", &tag).send().await;
+            assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0), "{path}");
+            assert_eq!(again.header("etag"), Some(tag.as_str()), "{path}");
+        }
+        let text = String::from_utf8(first.bytes.to_vec()).unwrap();
+        let pretty = serde_json::to_string_pretty(&first.body).unwrap();
+        assert!(text.lines().count() == pretty.lines().count(), "{path} is not printed for people: {text}");
+    }
+    assert!(walked >= 40, "only {walked} were looked at");
+}

@@ -1,0 +1,163 @@
+//! Builds in real containers: Procfile-only apps, sources of all kinds, limits.
+
+use std::process::Command;
+
+use crate::support::build::{App, tar, with_farm, write_tree};
+use paddock_build::{FailureKind, Source, SourceArchive};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_with_a_procfile_becomes_a_slug_layer() {
+    with_farm(|farm| async move {
+        let files = [("Procfile", "web: ./serve --port $PORT\nworker: ./work\n"), ("serve*", "#!/bin/sh\n")];
+        let built = farm.build(&App::new(), &files).await;
+        let outcome = built.outcome();
+        let types: Vec<_> =
+            outcome.process_types.iter().map(|(name, command)| (name.as_str(), command.as_str())).collect();
+        assert_eq!(types, [("web", "./serve --port $PORT"), ("worker", "./work")]);
+        assert_eq!(outcome.description, "Procfile");
+        assert_eq!(outcome.detected, None, "a language may come later");
+        assert_eq!(
+            built.log,
+            "-----> Building on the Host stack\n\
+             -----> Determining which buildpack to use for this app\n\
+             -----> Procfile app detected\n\
+             -----> Discovering process types\n       Procfile declares types -> web, worker\n\n\
+             -----> Compressing...\n       Done: 0.1M\n"
+        );
+        assert!(farm.layers.contains(&outcome.layer.parse().unwrap()));
+
+        // The same source again is the same layer.
+        let again = farm.build(&App::new(), &files).await;
+        assert_eq!(again.outcome().layer, outcome.layer);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unusable_source_says_what_is_wrong_with_it() {
+    with_farm(|farm| async move {
+        farm.build(&App::new(), &[("notes.txt", "")])
+            .await
+            .failed(FailureKind::Detection)
+            .says(" !     No default language could be detected for this app.\n\t\t\tHINT: ")
+            .ends_with("\n\n !     Push failed\n");
+        farm.build(&App::with_buildpacks(&["heroku/python"]), &[("Procfile", "web: x")])
+            .await
+            .failed(FailureKind::Detection)
+            .says("-----> App not compatible with buildpack: heroku/python\n       Error: your app is configured")
+            .says("       More info: https://devcenter.heroku.com/articles/buildpacks#detection-failure\n\n !     Push failed\n");
+        farm.build(&App::new(), &[("Procfile", "web: x\nnonsense\n"), ("keep", "")])
+            .await
+            .says(" !     Procfile line 2 is not of the form TYPE: COMMAND and was skipped\n")
+            .outcome();
+        farm.build(&App::new(), &[("Procfile", "web: x"), ("package.json", "{")])
+            .await
+            .failed(FailureKind::Compile)
+            .says(" !     package.json is not valid JSON")
+            .says(" !     Push rejected, failed to compile Node.js app.\n\n !     Push failed\n");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_is_narrowed_and_thinned_before_detection() {
+    with_farm(|farm| async move {
+        let mut app = App::new();
+        app.config_vars.insert("PROJECT_PATH".into(), "apps/web".into());
+        let files = [
+            ("apps/web/Procfile", "web: x"),
+            ("apps/web/.slugignore", "*.psd\n/docs\n../../package.json\n"),
+            ("apps/web/a/b.psd", ""),
+            ("apps/web/docs/c/d", ""),
+            ("apps/web/.git/x", ""),
+            ("apps/web/.DS_Store", ""),
+            ("package.json", "{}"),
+        ];
+        let built = farm.build(&app, &files).await;
+        built.says("-----> Deleting 2 files matching .slugignore patterns.\n");
+        assert_eq!(farm.slug_files(&built), ["app/.slugignore", "app/Procfile"]);
+
+        app.config_vars.insert("PROJECT_PATH".into(), "../..".into());
+        farm.build(&app, &files).await.failed(FailureKind::Source).says("PROJECT_PATH is set to \"../..\"");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uploaded_archive_is_checked_first() {
+    with_farm(|farm| async move {
+        let tree = tempfile::tempdir().unwrap();
+        write_tree(tree.path(), &[("forge-main/Procfile", "web: x"), ("forge-main/run*", "")]);
+        let file = farm.path("upload.tgz");
+        let upload = |checksum: Option<String>| Source {
+            file: file.clone(),
+            archive: SourceArchive::Uploaded { checksum },
+            version: "v1".into(),
+        };
+        tar(tree.path(), &file, &["--gzip"]);
+        let built = farm.build_source(&App::new(), upload(None)).await;
+        assert_eq!(farm.slug_files(&built), ["app/Procfile", "app/run"]);
+        let sum = Command::new("sha256sum").arg(&file).output().unwrap().stdout;
+        let sum = String::from_utf8(sum).unwrap()[..64].to_owned();
+        farm.build_source(&App::new(), upload(Some(format!("SHA256:{sum}")))).await.outcome();
+        farm.build_source(&App::new(), upload(Some("SHA256:00".into())))
+            .await
+            .failed(FailureKind::Source)
+            .says(" !     Push rejected, source archive: its checksum is SHA256:");
+
+        for (options, problem) in [
+            (["--gzip", "--transform=s,./forge-main/run,../run,"], "has a path with \"..\""),
+            (["--gzip", "--transform=s,./forge-main/run,/run,"], "has an absolute path"),
+        ] {
+            tar(tree.path(), &file, &[options[0], options[1], "-P"]);
+            farm.build_source(&App::new(), upload(None)).await.failed(FailureKind::Source).says(problem);
+        }
+        std::fs::write(&file, b"\x1f\x8bnot a tar").unwrap();
+        farm.build_source(&App::new(), upload(None))
+            .await
+            .failed(FailureKind::Source)
+            .says("no whole tar archive");
+    })
+    .await;
+}
+
+/// A buildpack that writes to every place a build may write to, keeps the cache it found, and fails when one refuses.
+const FILLER: &str = "#!/bin/bash\n\
+    for place in \"$1\" \"$2\" \"$HOME\" /tmp /var/tmp; do\n\
+      head -c \"$(cat \"$1/each\")\" /dev/zero > \"$place/written\" || failed=yes\n\
+      rm -f \"$place/written\"\n\
+    done\n\
+    echo \"disks: $(stat -f -c %b \"$1\" \"$HOME\" /tmp /var/tmp /build/result | sort -u | wc -l)\"\n\
+    echo \"kept: $(cat \"$2/kept\" 2>/dev/null)\"\n\
+    cp \"$1/each\" \"$2/kept\"\n\
+    [ -z \"$failed\" ]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fills_its_disk_ends_with_the_limit_and_the_next_is_as_if_it_had_not_been() {
+    with_farm(|farm| async move {
+        let detect = "#!/bin/sh\necho Filler\n";
+        let url = farm.buildpack("filler", &[("bin/detect*", detect), ("bin/compile*", FILLER)]);
+        let mut app = App::with_buildpacks(&[&url]);
+        app.disk_bytes = Some(128 << 20);
+        let first = farm.build(&app, &[("each", "1M")]).await;
+        first.says("disks: 1\n").says("kept: \n").outcome();
+        let filling = FILLER.replace("rm -f \"$place/written\"", "sleep 2");
+        let full = farm.buildpack("full", &[("bin/detect*", detect), ("bin/compile*", &filling)]);
+        app.buildpacks = vec![full];
+        farm.build(&app, &[("each", "200M")])
+            .await
+            .failed(FailureKind::OutOfDisk)
+            .says(" !     Build ran out of disk: it may write 128 MB, its slug and its cache included.\n")
+            .ends_with(" !     server for more (--build-disk).\n\n !     Push failed\n");
+        app.buildpacks = vec![url];
+        farm.build(&app, &[("each", "2M")]).await.says("kept: 1M\n").outcome();
+        // Without a limit everything is on one file system, and moved rather than copied.
+        app.disk_bytes = None;
+        let unlimited = farm.build(&app, &[("each", "3M")]).await;
+        unlimited.says("kept: 2M\n");
+        assert_eq!(farm.slug_files(&unlimited), ["app/each"]);
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        assert!(!mounts.contains(&farm.path("run/volumes").display().to_string()), "{mounts}");
+    })
+    .await;
+}

@@ -1,0 +1,61 @@
+//! The contract of every backend, kept by real containers.
+
+use std::sync::Arc;
+
+use crate::support::{Fixture, with};
+use paddock_core::ContainerId;
+use paddock_runtime::contract::{self, Act, Bench};
+use paddock_runtime::{ContainerSpec, Disk, Runtime, Stdio};
+
+/// With the form of disk that its containers have.
+struct Linux(Arc<Fixture>, Disk);
+
+impl Bench for Linux {
+    fn runtime(&self) -> &dyn Runtime {
+        &*self.0.runtime
+    }
+
+    fn spec(&self, id: ContainerId, act: Act) -> ContainerSpec {
+        let stdio = if act == Act::Echo { Stdio::Pipe } else { Stdio::Output };
+        let command = match act {
+            Act::Exit(status) => sh(&format!("exit {status}")),
+            Act::Print(lines) => [vec!["printf".to_owned(), "%s\\n".to_owned()], lines].concat(),
+            Act::PrintThenRun(line) => sh(&format!("echo '{line}'; exec sleep 1000")),
+            // A trap runs between two commands: the shell must not wait for one that outlives the signal.
+            Act::EndOnTerm(status) => {
+                sh(&format!("trap 'exit {status}' TERM; echo ready; while :; do sleep 1000 & wait; done"))
+            }
+            Act::IgnoreTerm => sh("trap '' TERM; echo ready; while :; do sleep 1000; done"),
+            Act::EndOnHangUp(status) => {
+                sh(&format!("trap 'exit {status}' HUP; echo ready; while :; do sleep 1000 & wait; done"))
+            }
+            Act::IgnoreHangUp => sh("trap '' HUP; echo ready; exec sleep 1000"),
+            Act::Echo => vec!["cat".to_owned()],
+            Act::Listen(port) => python(&format!(
+                "import socket, time\ns = socket.socket()\ns.bind(('0.0.0.0', {port}))\ns.listen()\ntime.sleep(1000)"
+            )),
+            Act::Missing => vec!["no-such-program".to_owned()],
+        };
+        let mut spec = self.0.spec("");
+        spec.disk = self.1.clone();
+        ContainerSpec { id, command, stdio, ..spec }
+    }
+}
+
+fn sh(script: &str) -> Vec<String> {
+    ["sh", "-c", script].map(str::to_owned).to_vec()
+}
+
+fn python(script: &str) -> Vec<String> {
+    ["python3", "-c", script].map(str::to_owned).to_vec()
+}
+
+#[test]
+fn linux_keeps_the_contract() {
+    with(|_| {}, |f| async move { contract::all(&Linux(f, Disk::Limited(64 << 20))).await });
+}
+
+#[test]
+fn linux_keeps_the_contract_without_a_limit_of_disk() {
+    with(|_| {}, |f| async move { contract::all(&Linux(f, Disk::Unlimited)).await });
+}

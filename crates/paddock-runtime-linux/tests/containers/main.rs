@@ -1,0 +1,12 @@
+//! Real containers, each test's in an instance of its own.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
+
+mod contract;
+mod disk;
+mod host;
+mod inside;
+mod lifecycle;
+mod network;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,16 @@
+//! What a store does whichever engine it is on. The module's name says the engine: see [`fixture`].
+
+mod account;
+mod app;
+mod build;
+mod bulk;
+mod concurrency;
+mod dyno;
+mod fixture;
+mod job;
+mod keys;
+mod open;
+mod record;
+mod release;
+mod seal;
+mod server;
