@@ -96,7 +96,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         known: false,
     };
     let database = Database::Sqlite(data.join("db/paddock.sqlite"));
-    let store = StoreConfig { database, master_key_file: data.join("keys/master"), server };
+    let store = StoreConfig::new(database, data.join("keys/master"), server);
     let runtime: Arc<dyn Runtime> = Arc::new(runtime);
     let layers = Arc::new(Layers::open(data.join("layers")).unwrap());
     let builder = BuilderConfig {

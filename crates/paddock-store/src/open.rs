@@ -33,6 +33,17 @@ pub struct StoreConfig {
     pub master_key_file: PathBuf,
     /// Who opens it.
     pub server: ServerIdentity,
+    /// How long a use case waits for a connection.
+    pub patience: Duration,
+}
+
+impl StoreConfig {
+    /// With the patience that goes with the kind of database.
+    #[must_use]
+    pub fn new(database: Database, master_key_file: PathBuf, server: ServerIdentity) -> Self {
+        let patience = database.engine().patience();
+        Self { database, master_key_file, server, patience }
+    }
 }
 
 /// What a store is opened for.
@@ -52,6 +63,7 @@ pub struct Store {
     sealer: Arc<seal::Sealer>,
     pub(crate) server: Arc<ServerIdentity>,
     counters: Arc<Counters>,
+    patience: Duration,
 }
 
 impl Store {
@@ -88,8 +100,10 @@ impl Store {
         }
         connection.close().await.map_err(failed)?;
         let url = database.driver_url().map_err(|problem| not_opened(database, problem.into()))?;
-        let writers = pool(engine, engine.writers(), "").connect(&url).await.map_err(failed)?;
-        let readers = pool(engine, READERS, engine.reader_session()).connect(&url).await.map_err(failed)?;
+        let patience = config.patience;
+        let writers = pool(engine, engine.writers(), "", patience).connect(&url).await.map_err(failed)?;
+        let session = engine.reader_session();
+        let readers = pool(engine, READERS, session, patience).connect(&url).await.map_err(failed)?;
         Ok(Self {
             engine,
             writers,
@@ -97,6 +111,7 @@ impl Store {
             sealer,
             server: Arc::new(config.server.clone()),
             counters: Arc::default(),
+            patience,
         })
     }
 
@@ -190,7 +205,7 @@ impl Store {
     where
         F: Future<Output = sqlx::Result<T>>,
     {
-        let deadline = Instant::now() + self.engine.patience();
+        let deadline = Instant::now() + self.patience;
         loop {
             match tokio::time::timeout_at(deadline, connect()).await {
                 Ok(Ok(connected)) => return Ok(connected),
@@ -204,10 +219,10 @@ impl Store {
     }
 }
 
-fn pool(engine: Engine, connections: u32, session: &'static str) -> AnyPoolOptions {
+fn pool(engine: Engine, connections: u32, session: &'static str, patience: Duration) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(engine.patience())
+        .acquire_timeout(patience)
         .idle_timeout(None)
         .max_lifetime(None)
         .after_connect(move |connection, _| {

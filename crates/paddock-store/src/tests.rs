@@ -24,7 +24,7 @@ async fn open(database: impl FnOnce(&tempfile::TempDir) -> Database, kept: Optio
         known: false,
     };
     let master_key_file = folder.path().join("master");
-    let config = StoreConfig { database: database(&folder), master_key_file, server };
+    let config = StoreConfig::new(database(&folder), master_key_file, server);
     Opened { store: Store::open(&config).await.unwrap(), _folder: folder, _database: kept }
 }
 

@@ -38,15 +38,12 @@ fn list(arguments: &[String]) {
 }
 
 fn config(folder: &Path) -> StoreConfig {
-    StoreConfig {
-        database: Database::Sqlite(folder.join("db/paddock.sqlite")),
-        master_key_file: folder.join("keys/master"),
-        server: ServerIdentity {
-            id: ServerId::from_uuid(Uuid::from_u128(1)),
-            incarnation: Uuid::new_v4().to_string(),
-            known: false,
-        },
-    }
+    let server = ServerIdentity {
+        id: ServerId::from_uuid(Uuid::from_u128(1)),
+        incarnation: Uuid::new_v4().to_string(),
+        known: false,
+    };
+    StoreConfig::new(Database::Sqlite(folder.join("db/paddock.sqlite")), folder.join("keys/master"), server)
 }
 
 /// Says the number of each event after its commit was acknowledged. Each transaction also bumps the generation.

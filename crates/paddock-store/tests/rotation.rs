@@ -39,15 +39,12 @@ fn list(arguments: &[String]) {
 }
 
 fn config(folder: &Path) -> StoreConfig {
-    StoreConfig {
-        database: Database::Sqlite(folder.join("db/paddock.sqlite")),
-        master_key_file: folder.join("keys/master"),
-        server: ServerIdentity {
-            id: ServerId::from_uuid(Uuid::from_u128(1)),
-            incarnation: "test".to_owned(),
-            known: false,
-        },
-    }
+    let server = ServerIdentity {
+        id: ServerId::from_uuid(Uuid::from_u128(1)),
+        incarnation: "test".to_owned(),
+        known: false,
+    };
+    StoreConfig::new(Database::Sqlite(folder.join("db/paddock.sqlite")), folder.join("keys/master"), server)
 }
 
 fn secrets(number: usize) -> ConfigVars {

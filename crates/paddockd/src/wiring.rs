@@ -116,8 +116,7 @@ pub(crate) async fn open_store(
 ) -> Result<Store, StartError> {
     let database = database::choose(paths, url.clone())?;
     let master_key_file = args.master_key(paths);
-    let store =
-        Store::open(&StoreConfig { database, master_key_file, server: database::identity(paths)? }).await?;
+    let store = Store::open(&StoreConfig::new(database, master_key_file, database::identity(paths)?)).await?;
     if let Some(url) = url {
         database::note(paths, &url)?;
     }

@@ -1,21 +1,25 @@
 //! The database restarts under a server in use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use paddock_testkit::postgres::PostgresServer;
 use serde_json::json;
 
 use crate::support::{Place, TestPaddock};
 
-/// What is asked meanwhile waits, and is done once; what waits too long is refused in the API's own form.
+/// What is asked meanwhile waits, and is done once; what waits too long is refused in the API's own form. A second server
+/// of the database is the one with too little patience.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_wait_for_a_database_that_restarts() {
     let Some(server) = PostgresServer::start() else { return };
     let database = Arc::new(server.database());
     let t = TestPaddock::start_with_accounts(Place::new(Some(database.clone()), 1)).await;
+    let impatient = t.place.beside().with_patience(Duration::from_secs(1));
+    let impatient = TestPaddock::start_at(impatient).await;
     t.app("before").await;
     server.stop();
-    let refused = t.post("/apps").json(json!({ "name": "refused" })).send().await;
+    let refused = impatient.post("/apps").json(json!({ "name": "refused" })).send().await;
     assert_eq!(refused.refusal(), (503, "service_unavailable"));
     let message = refused.body["message"].as_str().expect("a sentence");
     assert!(message.contains("database") && message.contains("again"), "{message}");

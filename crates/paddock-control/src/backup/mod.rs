@@ -169,10 +169,7 @@ pub async fn back_up(
 
 /// The store of this server in a data directory that lies elsewhere than its own, such as a copy.
 fn store_config(database_file: &Path, master_key_file: &Path, server: ServerId) -> StoreConfig {
-    StoreConfig {
-        database: Database::Sqlite(database_file.to_owned()),
-        master_key_file: master_key_file.to_owned(),
-        // The next server that opens it writes its own start over this.
-        server: ServerIdentity { id: server, incarnation: "backup".to_owned(), known: false },
-    }
+    // The next server that opens it writes its own start over this.
+    let server = ServerIdentity { id: server, incarnation: "backup".to_owned(), known: false };
+    StoreConfig::new(Database::Sqlite(database_file.to_owned()), master_key_file.to_owned(), server)
 }

@@ -12,7 +12,7 @@ fn config(folder: &TempDir, file: &str) -> StoreConfig {
     let database = Database::Sqlite(folder.path().join(file));
     let incarnation = Uuid::new_v4().to_string();
     let server = ServerIdentity { id: ServerId::from_uuid(Uuid::from_u128(1)), incarnation, known: false };
-    StoreConfig { database, master_key_file: folder.path().join("keys/master"), server }
+    StoreConfig::new(database, folder.path().join("keys/master"), server)
 }
 
 fn mode(path: &Path) -> u32 {

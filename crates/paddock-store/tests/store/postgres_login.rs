@@ -45,7 +45,7 @@ async fn open(folder: &TempDir, url: &str) -> Result<Store, StoreError> {
         known: false,
     };
     let database = Database::Postgres(DatabaseUrl::new(url));
-    Store::open(&StoreConfig { database, master_key_file: folder.path().join("keys/master"), server }).await
+    Store::open(&StoreConfig::new(database, folder.path().join("keys/master"), server)).await
 }
 
 #[tokio::test]

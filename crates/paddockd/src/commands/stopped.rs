@@ -27,11 +27,9 @@ impl StoppedServer {
             return Err(format!("{} is no data folder of a server", paths.data.display()).into());
         }
         let lock = take_lock(&paths.serve_lock())?;
-        let store = StoreConfig {
-            database: database::choose(paths, url)?,
-            master_key_file: master_key_file.map_or_else(|| paths.master_key(), Path::to_owned),
-            server: database::identity(paths)?,
-        };
+        let database = database::choose(paths, url)?;
+        let master_key_file = master_key_file.map_or_else(|| paths.master_key(), Path::to_owned);
+        let store = StoreConfig::new(database, master_key_file, database::identity(paths)?);
         Ok(Self { store, _lock: lock })
     }
 }

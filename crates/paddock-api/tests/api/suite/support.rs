@@ -93,12 +93,15 @@ pub(crate) struct Place {
     database: Option<Arc<TestDatabase>>,
     runtime: FakeRuntime,
     number: u128,
+    /// How long the store waits for its database; the product's own time unless a test has less.
+    patience: Option<Duration>,
 }
 
 impl Place {
     /// A new server; servers of one database have different numbers.
     pub(crate) fn new(database: Option<Arc<TestDatabase>>, number: u128) -> Self {
-        Self { folder: Arc::new(tempfile::tempdir().unwrap()), database, runtime: FakeRuntime::new(), number }
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self { folder, database, runtime: FakeRuntime::new(), number, patience: None }
     }
 
     /// A second server on the database of this one, which is given the master key as an operator would.
@@ -111,20 +114,26 @@ impl Place {
         other
     }
 
+    /// The same with less patience for the database.
+    #[allow(dead_code, reason = "databases restart on PostgreSQL alone")]
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
     fn config(&self) -> StoreConfig {
         let data = self.folder.path();
-        StoreConfig {
-            database: match &self.database {
-                Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
-                None => Database::Sqlite(data.join("db/paddock.sqlite")),
-            },
-            master_key_file: data.join("keys/master"),
-            server: ServerIdentity {
-                id: ServerId::from_uuid(Uuid::from_u128(self.number)),
-                incarnation: Uuid::new_v4().to_string(),
-                known: false,
-            },
-        }
+        let database = match &self.database {
+            Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
+            None => Database::Sqlite(data.join("db/paddock.sqlite")),
+        };
+        let server = ServerIdentity {
+            id: ServerId::from_uuid(Uuid::from_u128(self.number)),
+            incarnation: Uuid::new_v4().to_string(),
+            known: false,
+        };
+        let mut config = StoreConfig::new(database, data.join("keys/master"), server);
+        config.patience = self.patience.unwrap_or(config.patience);
+        config
     }
 }
 

@@ -114,7 +114,7 @@ fn config(folder: &TempDir, database: Option<&TestDatabase>) -> StoreConfig {
         Some(database) => Database::Postgres(DatabaseUrl::new(database.url())),
         None => Database::Sqlite(folder.path().join("db/paddock.sqlite")),
     };
-    StoreConfig { database, master_key_file: folder.path().join("keys/master"), server: server(1) }
+    StoreConfig::new(database, folder.path().join("keys/master"), server(1))
 }
 
 /// A piece of a dump: the bytes that it begins with, where they are written as hexadecimal digits, then the rest.
