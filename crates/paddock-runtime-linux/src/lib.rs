@@ -25,5 +25,5 @@ mod seccomp;
 mod shim;
 
 pub use check::{HostCheck, check_host};
-pub use runtime::{LinuxConfig, LinuxRuntime};
+pub use runtime::{DISK_INTERVAL, LinuxConfig, LinuxRuntime};
 pub use shim::shim_main;

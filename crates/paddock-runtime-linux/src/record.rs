@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use paddock_core::UnixMicros;
 use serde::de::DeserializeOwned;
@@ -62,9 +63,19 @@ pub(crate) enum DiskRecord {
     #[default]
     Unlimited,
     /// A copy of an empty file system.
-    Image { template: PathBuf, limit_bytes: u64 },
+    Image {
+        template: PathBuf,
+        limit_bytes: u64,
+        /// How often it is looked at. Folders of earlier builds do not have it.
+        #[serde(default = "disk_interval")]
+        interval: Duration,
+    },
     /// A folder of a volume.
     Folder { folder: PathBuf },
+}
+
+const fn disk_interval() -> Duration {
+    crate::DISK_INTERVAL
 }
 
 /// Limits of the container's cgroup.

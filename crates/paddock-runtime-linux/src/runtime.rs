@@ -60,7 +60,12 @@ pub struct LinuxConfig {
     pub allow_egress: Vec<String>,
     /// User and group of helper programs (mkfs); not 0 and no container's.
     pub helper_uid: u32,
+    /// How often a container's disk is looked at for the line that says that it is full.
+    pub disk_interval: Duration,
 }
+
+/// What [`LinuxConfig::disk_interval`] is on a server.
+pub const DISK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs containers on this machine.
 #[derive(Debug)]

@@ -105,6 +105,7 @@ fn linux_config(
         router_ports,
         allow_egress,
         helper_uid: instance.helper_uid(),
+        disk_interval: paddock_runtime_linux::DISK_INTERVAL,
     }
 }
 

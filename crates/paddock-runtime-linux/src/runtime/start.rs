@@ -34,9 +34,11 @@ impl LinuxRuntime {
     ) -> io::Result<SpecRecord> {
         let disk = match &spec.disk {
             Disk::Unlimited => DiskRecord::Unlimited,
-            Disk::Limited(bytes) => {
-                DiskRecord::Image { template: self.templates.of(*bytes).await?, limit_bytes: *bytes }
-            }
+            Disk::Limited(bytes) => DiskRecord::Image {
+                template: self.templates.of(*bytes).await?,
+                limit_bytes: *bytes,
+                interval: self.config.disk_interval,
+            },
             Disk::Folder(folder) => DiskRecord::Folder { folder: folder.clone() },
         };
         let layer = |layer: &Layer| {

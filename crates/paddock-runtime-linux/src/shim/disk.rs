@@ -10,9 +10,6 @@ use crate::record::{DiskRecord, Folder, SpecRecord};
 
 use super::rootfs;
 
-/// How often a disk is looked at for the line that says that it is full.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// A mount, whose root holds the upper of the container's overlay, and its limit.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -28,6 +25,7 @@ enum Form {
     /// A file system of this container alone.
     Image {
         limit_bytes: u64,
+        interval: Duration,
         /// Until the line about it was written.
         look_at: Option<Instant>,
     },
@@ -39,11 +37,12 @@ impl Disk {
         match &spec.disk {
             DiskRecord::Unlimited => Self::folder(&folder.0.join("disk")),
             DiskRecord::Folder { folder } => Self::folder(folder),
-            DiskRecord::Image { template, limit_bytes } => {
+            DiskRecord::Image { template, limit_bytes, interval } => {
                 let name = folder.0.join("disk.img");
                 let mount = image::mount(template, &name).doing(|| "make the disk".to_owned())?;
-                let look_at = Some(Instant::now() + LOOK);
-                Ok(Self { mount, form: Form::Image { limit_bytes: *limit_bytes, look_at } })
+                let (limit_bytes, interval) = (*limit_bytes, *interval);
+                let look_at = Some(Instant::now() + interval);
+                Ok(Self { mount, form: Form::Image { limit_bytes, interval, look_at } })
             }
         }
     }
@@ -63,13 +62,14 @@ impl Disk {
 
     /// Once: the line for the log, when next to nothing more fits.
     pub(super) fn look(&mut self, now: Instant) -> Option<String> {
-        let Form::Image { limit_bytes, look_at: Some(at) } = &mut self.form else { return None };
-        *at = now + LOOK;
+        let Form::Image { limit_bytes, interval, look_at } = &mut self.form else { return None };
+        let at = look_at.as_mut()?;
+        *at = now + *interval;
         if !image::is_full(self.mount.as_fd()).unwrap_or(false) {
             return None;
         }
         let megabytes = *limit_bytes >> 20;
-        self.form = Form::Image { limit_bytes: *limit_bytes, look_at: None };
+        *look_at = None;
         Some(format!(
             "Disk quota reached ({megabytes}MB): writing fails with \"No space left on device\" until files are deleted"
         ))

@@ -79,6 +79,7 @@ pub fn config(dir: &Path) -> LinuxConfig {
         router_ports: vec![],
         allow_egress: vec![],
         helper_uid: 65_539,
+        disk_interval: Duration::from_millis(300),
     }
 }
 

@@ -110,6 +110,7 @@ impl BuildFarm {
             router_ports: Vec::new(),
             allow_egress: registries(),
             helper_uid: 65_539,
+            disk_interval: paddock_runtime_linux::DISK_INTERVAL,
         })
         .await
         .expect("the runtime works: these tests need root");
