@@ -258,10 +258,11 @@ async fn a_build_is_held_within_its_limits() {
             .ends_with("waiting\n !     Build canceled\n\n !     Push failed\n");
 
         let hungry = toy("hungry", "set -o pipefail; head -c 3G /dev/zero | tail -c 3G | wc -c");
-        farm.build(&App::with_buildpacks(&[&hungry]), &procfile)
+        let app = App { memory_bytes: 192 << 20, ..App::with_buildpacks(&[&hungry]) };
+        farm.build(&app, &procfile)
             .await
             .failed(FailureKind::OutOfMemory)
-            .says(" !     Build ran out of memory: it may use 2560 MB\n");
+            .says(" !     Build ran out of memory: it may use 192 MB\n");
 
         let daemon = toy("daemon", "setsid sleep 600 & disown; echo started");
         let started = std::time::Instant::now();

@@ -44,6 +44,7 @@ pub struct App {
     pub buildpacks: Vec<String>,
     pub time_limit: Duration,
     pub disk_bytes: Option<u64>,
+    pub memory_bytes: u64,
     /// The build is cancelled when it has said this.
     pub cancel_after: Option<&'static str>,
 }
@@ -62,6 +63,7 @@ impl App {
             buildpacks: Vec::new(),
             time_limit: Duration::from_secs(300),
             disk_bytes: Some(10 << 30),
+            memory_bytes: 2560 << 20,
             cancel_after: None,
         }
     }
@@ -185,7 +187,12 @@ impl BuildFarm {
             stack_version: self.host_stack.version.clone(),
             stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
             request_id: "00000000-0000-4000-8000-000000000000".into(),
-            limits: Limits { memory_bytes: 2560 << 20, cpu_millicores: 100_000, cpu_weight: 50, pids: 4096 },
+            limits: Limits {
+                memory_bytes: app.memory_bytes,
+                cpu_millicores: 100_000,
+                cpu_weight: 50,
+                pids: 4096,
+            },
             disk_bytes: app.disk_bytes,
             time_limit: app.time_limit,
         };
