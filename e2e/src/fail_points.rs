@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::server::Server;
+use crate::wait::wait_until;
+
 /// The folder through which a test and a server speak of points.
 #[derive(Debug)]
 pub struct FailPoints {
@@ -161,6 +164,18 @@ impl FailPoints {
 impl Default for FailPoints {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Server {
+    /// Waits until `serve` has ended, which it is about to when a point has struck. It can be started again then.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_dead(&mut self) {
+        wait_until("the server's end", Duration::from_secs(30), || {
+            (self.pid().is_none() || self.has_died()).then_some(())
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use e2e::{FailPoints, Server, pause};
 use serde_json::json;
@@ -49,18 +50,18 @@ fn dies_at(point: &str) -> bool {
         // What `paddockd env` does counts as well; it waits for a server that starts again.
         let mut asks = server.program(&["env", "--data"]);
         asks.arg(server.data());
-        let env = scope.spawn(|| e2e::run(asks, b"", std::time::Duration::from_secs(45)));
-        while !env.is_finished() {
-            if server.has_died() {
-                server.spawn_serve();
-                return true;
-            }
-            pause(std::time::Duration::from_millis(5));
+        let env = scope.spawn(|| e2e::run(asks, b"", Duration::from_secs(45)));
+        while !env.is_finished() && !points.has_struck() {
+            pause(Duration::from_millis(5));
         }
-        server.has_died() && {
+        // What comes after its answer is not a first start's.
+        points.disarm();
+        let died = points.has_struck();
+        if died {
+            server.wait_dead();
             server.spawn_serve();
-            true
         }
+        died
     });
     server.wait_ready();
     is_complete(&server);

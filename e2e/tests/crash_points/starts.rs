@@ -123,7 +123,8 @@ impl Start {
             // What follows is the test's own doing.
             let passed = points.recorded();
             (self.mend)(client);
-            if died || server.has_died() {
+            if points.has_struck() {
+                server.wait_dead();
                 server.spawn_serve();
             }
             passed

@@ -130,8 +130,9 @@ impl Walk {
             }
             points.disarm();
             let told = attempt.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            if !died && server.has_died() {
+            if !died && points.has_struck() {
                 died = true;
+                server.wait_dead();
                 server.restart();
             }
             (told, died)
