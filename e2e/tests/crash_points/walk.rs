@@ -16,6 +16,9 @@ use crate::verbs::{self, Verb};
 /// How long after a verb's answer its last steps may come: those of reconcilers.
 const LATE: Duration = Duration::from_secs(5);
 
+/// A little more than how long a destroyed app is looked after often.
+const AFTERCARE: Duration = Duration::from_secs(61);
+
 /// How long no further point is passed when a verb is over; some parts of the server look around once in a second.
 const QUIET: Duration = Duration::from_millis(1500);
 
@@ -76,6 +79,8 @@ impl Walk {
             self.points.record();
             let since = Instant::now();
             invariants::hold(&self.server, &self.client);
+            // For so long what is gone is looked after, which others would pass the points of, and not the next time.
+            self.client.clock.advance(AFTERCARE);
             while !is_over(&self.points, since) {
                 pause(Duration::from_millis(5));
             }
