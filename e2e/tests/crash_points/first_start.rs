@@ -14,7 +14,7 @@ use crate::walk::NETWORKS;
 /// All points of a first start, each time that it passes them.
 pub(crate) fn part() -> Part {
     let part = Part::new("first start", |_| FirstStart);
-    Part { is_own: true, at_once: 3, ..part }
+    Part { is_own: true, at_once: 2, ..part }
 }
 
 struct FirstStart;
