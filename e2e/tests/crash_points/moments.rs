@@ -18,7 +18,6 @@ const RENEWED: [&str; 2] = ["job.renewed:before", "job.renewed:after"];
 /// Something that goes on, and the points that it comes to.
 #[derive(Clone, Copy)]
 struct Moment {
-    name: &'static str,
     points: [&'static str; 2],
     /// Makes what it needs, with nothing armed.
     prepare: fn(&Server, &Client),
@@ -26,24 +25,23 @@ struct Moment {
     come: fn(&mut Server, &Client, &FailPoints),
 }
 
-const MOMENTS: [Moment; 3] = [
-    Moment {
-        name: "stop",
-        points: ["dyno.stopped_with_server:before", "dyno.stopped_with_server:after"],
-        prepare: fresh_dynos,
-        come: stop,
-    },
-    Moment {
-        name: "stop after a request",
-        points: ["rate_limit.written:before", "rate_limit.written:after"],
-        prepare: fresh_dynos,
-        come: stop,
-    },
-    Moment { name: "long build", points: RENEWED, prepare: |_, _| (), come: long_build },
-];
+/// The ends of a server that is told to stop.
+pub(crate) fn stops() -> Vec<Part> {
+    let points = ["dyno.stopped_with_server:before", "dyno.stopped_with_server:after"];
+    let written = ["rate_limit.written:before", "rate_limit.written:after"];
+    vec![
+        part("stop", Moment { points, prepare: fresh_dynos, come: stop }),
+        part("stop after a request", Moment { points: written, prepare: fresh_dynos, come: stop }),
+    ]
+}
 
-pub(crate) fn parts() -> Vec<Part> {
-    MOMENTS.into_iter().map(|moment| Part::new(moment.name, move |_| moment)).collect()
+/// A build that goes on for longer than the first lease of its job.
+pub(crate) fn long_build() -> Part {
+    part("long build", Moment { points: RENEWED, prepare: |_, _| (), come: build_for_long })
+}
+
+fn part(name: &'static str, moment: Moment) -> Part {
+    Part::new(name, move |_| moment)
 }
 
 impl Steps for Moment {
@@ -97,7 +95,7 @@ fn stop(server: &mut Server, _: &Client, _: &FailPoints) {
 
 /// A push whose build takes longer than the first lease of its job; where nothing is armed, it is killed when that is
 /// made longer.
-fn long_build(server: &mut Server, client: &Client, points: &FailPoints) {
+fn build_for_long(server: &mut Server, client: &Client, points: &FailPoints) {
     let repo = Repo::of_app("journey");
     buildpack::set_up(client, &repo, "wait", 0);
     std::thread::scope(|scope| {

@@ -48,7 +48,9 @@ pub(crate) fn all() -> Vec<Part> {
     parts.extend(rotations::parts());
     parts.push(verbs::part_without_limit());
     parts.extend(starts::parts());
-    parts.extend(moments::parts());
+    // Beside any verb there may be what always comes with a stop.
+    parts.splice(2..2, moments::stops());
+    parts.push(moments::long_build());
     parts.push(restores::part());
     parts.push(first_start::part());
     // Everything dies at each of its points, whoever else did.

@@ -24,6 +24,8 @@ struct Start {
     name: &'static str,
     /// The clock of its server is far ahead afterwards.
     is_aside: bool,
+    /// A point that comes when it has long been quiet.
+    last: Option<&'static str>,
     /// Makes it so, and ends the server.
     prepare: fn(&mut Server, &Client),
     /// Takes away what hinders it, before the next start.
@@ -36,6 +38,7 @@ struct Start {
 const START: Start = Start {
     name: "start",
     is_aside: false,
+    last: None,
     prepare: |server, _| server.kill9_serve(),
     mend: |_| (),
     check: |_, _| (),
@@ -43,7 +46,13 @@ const START: Start = Start {
 
 const STARTS: [Start; 10] = [
     START,
-    Start { name: "start of another build", prepare: another_build, ..START },
+    Start {
+        name: "start of another build",
+        // The router of the build before ends when it has no clients any more.
+        last: Some("router.socket_removed:after"),
+        prepare: another_build,
+        ..START
+    },
     Start { name: "start whose router fails", prepare: no_log_for_a_router, mend: log_for_a_router, ..START },
     Start { name: "start beside replaced routers", prepare: replaced_routers, ..START },
     Start { name: "start on torn logs", prepare: torn_logs, ..START },
@@ -112,7 +121,9 @@ impl Start {
         std::thread::scope(|scope| {
             let stirring = scope.spawn(|| client.stir());
             let (mut stirred, mut died) = (None, false);
-            while !died && !stirred.is_some_and(|at| is_over(points, at)) {
+            let has_come = || self.last.is_none_or(|last| points.has_passed(last));
+            let is_over = |since: Instant| (is_over(points, since) && has_come()) || since.elapsed() > SOON;
+            while !died && !stirred.is_some_and(is_over) {
                 died = server.has_died();
                 if stirred.is_none() && stirring.is_finished() {
                     stirred = Some(Instant::now());

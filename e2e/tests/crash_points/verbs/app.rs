@@ -6,8 +6,12 @@ use serde_json::json;
 use super::{Kind, Verb, kind};
 use crate::client::{Client, Told};
 
-pub(super) fn verbs() -> Vec<Kind> {
-    vec![kind("create", || Create), kind("destroy", || Destroy { repo: Repo::of_app("journey") })]
+pub(super) fn create() -> Kind {
+    kind("create", || Create)
+}
+
+pub(super) fn destroy() -> Kind {
+    kind("destroy", || Destroy { repo: Repo::of_app("journey") })
 }
 
 fn name_of(number: usize) -> String {

@@ -41,7 +41,10 @@ pub(crate) trait Verb: Sync {
 /// Those that change what is kept, of apps and of accounts, and then those of dynos and builds; the short ones first.
 pub(crate) fn all() -> Vec<Kind> {
     let mut verbs = setting::verbs();
-    verbs.extend(app::verbs());
+    // What was destroyed is looked after for a day, beside any verb: its points are for the verb that they always
+    // come with. The first of all is of what runs.
+    verbs.insert(1, app::destroy());
+    verbs.push(app::create());
     verbs.extend(account::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
