@@ -10,6 +10,7 @@ use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 
 use super::Finding;
 use crate::commands::stop::not_running;
+use crate::id_range;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::router_process::holder_of;
@@ -29,7 +30,9 @@ struct Process {
 pub(super) fn check(paths: &Paths, instance: &Instance, listen: SocketAddr) -> Vec<Finding> {
     let mut findings = Vec::new();
     let processes = processes();
-    let router = processes.iter().find(|process| process.uid == instance.router_uid());
+    // A folder in which no server has run has no users of its own yet: they may be another server's.
+    let has_users = id_range::kept(&paths.data).is_ok_and(|range| range.is_some());
+    let router = processes.iter().find(|process| has_users && process.uid == instance.router_uid());
     let is_running = server(paths, &mut findings);
     match router {
         Some(router) if router.has_capabilities => {
