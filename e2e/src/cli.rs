@@ -7,23 +7,32 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::driver::{Call, Driver, PROGRAM_VARIABLE, SOCKET_VARIABLE};
 use crate::machine::Machine;
 use crate::outcome::{Outcome, run};
 use crate::server::Server;
-use crate::tools::heroku_bin;
+use crate::tools::{heroku_bin, heroku_entry, stand_in};
 
 /// Longest that one command may take; a first push with dependencies is the longest.
 const LONGEST: Duration = Duration::from_secs(600);
+/// Longest that one command of the CLI may take.
+const HEROKU_TIME: Duration = Duration::from_secs(120);
 
 /// A person at a terminal: HOME, PATH with `heroku` on it, and the variables of one server.
+///
+/// Commands are carried out by one process that has loaded the CLI, unless they are to start anew each time
+/// ([`Cli::starting_anew`]), have a terminal, ask questions or go on.
 #[derive(Debug)]
 pub struct Cli {
+    /// Before the home, so that its process ends first.
+    driver: OnceLock<Driver>,
+    starts_anew: bool,
     home: TempDir,
-    path: String,
     environment: BTreeMap<String, String>,
     /// Where the terminal is, if not on the server's machine.
     machine: Option<Machine>,
@@ -77,9 +86,15 @@ impl Cli {
     }
 
     fn of(environment: BTreeMap<String, String>, machine: Option<Machine>) -> Cli {
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let path = format!("{}:{}", heroku_bin().display(), inherited.to_string_lossy());
-        Cli { home: TempDir::with_prefix("paddock-home-").unwrap(), path, environment, machine }
+        let home = TempDir::with_prefix("paddock-home-").unwrap();
+        Cli { driver: OnceLock::new(), starts_anew: false, home, environment, machine }
+    }
+
+    /// The same person, for whom every command is a process of its own, also those by which git asks for a token.
+    #[must_use]
+    pub fn starting_anew(mut self) -> Cli {
+        self.starts_anew = true;
+        self
     }
 
     /// One of this person's variables.
@@ -101,11 +116,58 @@ impl Cli {
     #[must_use]
     pub fn program(&self, program: &str, folder: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(folder).env_clear().env("HOME", self.home()).env("PATH", &self.path);
-        command.envs([("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb")]);
-        command.envs([("GIT_TERMINAL_PROMPT", "0"), ("GIT_CONFIG_NOSYSTEM", "1")]);
-        command.envs(&self.environment);
+        command.current_dir(folder).env_clear().envs(self.variables());
         command
+    }
+
+    /// The same for a script that calls `heroku`: its calls, too, are carried out by the process that has loaded it.
+    #[must_use]
+    pub fn script(&self, program: &str, folder: &Path) -> Command {
+        self.driver();
+        self.program(program, folder)
+    }
+
+    /// `heroku` as a process of its own, in a folder.
+    #[must_use]
+    pub fn heroku_program(&self, folder: &Path) -> Command {
+        self.program(&heroku_bin().join("heroku").to_string_lossy(), folder)
+    }
+
+    fn variables(&self) -> BTreeMap<String, String> {
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let official = heroku_bin();
+        let mut path = format!("{}:{}", official.display(), inherited.to_string_lossy());
+        let mut variables = BTreeMap::new();
+        let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+        if !self.starts_anew {
+            path = format!("{}:{path}", stand_in().display());
+            set(PROGRAM_VARIABLE, &official.join("heroku").to_string_lossy());
+            set(SOCKET_VARIABLE, &Driver::socket_in(self.home()).to_string_lossy());
+        }
+        set("PATH", &path);
+        set("HOME", &self.home().to_string_lossy());
+        for (name, value) in [
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("TZ", "UTC"),
+            ("TERM", "dumb"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+        ] {
+            set(name, value);
+        }
+        variables.extend(self.environment.clone());
+        variables
+    }
+
+    fn driver(&self) -> &Driver {
+        self.driver.get_or_init(|| {
+            let start = || Driver::start(self.program("node", self.home()), &heroku_entry(), self.home());
+            match &self.machine {
+                Some(machine) => machine.there(start),
+                None => start(),
+            }
+        })
     }
 
     /// `heroku ARGUMENTS` at home.
@@ -123,9 +185,19 @@ impl Cli {
     /// `heroku ARGUMENTS` in a folder, with something on its standard input.
     #[must_use]
     pub fn heroku_with_input(&self, folder: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
-        let mut command = self.program("heroku", folder);
-        command.args(arguments);
-        self.run(command, input, Duration::from_secs(120))
+        if self.starts_anew {
+            let mut command = self.heroku_program(folder);
+            command.args(arguments);
+            return self.run(command, input, HEROKU_TIME);
+        }
+        let call = Call {
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            environment: self.variables(),
+            folder: folder.to_owned(),
+            input: String::from_utf8_lossy(input).into_owned(),
+            merged: false,
+        };
+        self.driver().call(&call, HEROKU_TIME)
     }
 
     /// Runs a program where this person is.
@@ -153,7 +225,7 @@ impl Cli {
     pub fn follow(&self, arguments: &[&str]) -> Following {
         let path = self.home().join(format!("following-{}.txt", arguments.join("-").replace('/', "-")));
         let file = File::create(&path).unwrap();
-        let mut command = self.program("heroku", self.home());
+        let mut command = self.heroku_program(self.home());
         command
             .args(arguments)
             .stdin(Stdio::null())

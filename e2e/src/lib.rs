@@ -6,12 +6,14 @@
 
 mod cli;
 mod database;
+pub mod driver;
 mod fail_points;
 mod http;
 mod killed_runs;
 mod leftovers;
 mod machine;
 mod outcome;
+mod port;
 mod quickstart;
 mod redaction;
 mod repo;

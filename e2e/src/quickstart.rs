@@ -11,14 +11,15 @@ use tempfile::TempDir;
 use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::{Outcome, run};
-use crate::server::{free_port, paddockd};
+use crate::port::Port;
+use crate::server::paddockd;
 use crate::wait::wait_until;
 
 /// Dropped, it is taken down, and nothing may be left.
 #[derive(Debug)]
 pub struct Quickstart {
     folder: TempDir,
-    port: u16,
+    port: Port,
 }
 
 impl Quickstart {
@@ -34,7 +35,7 @@ impl Quickstart {
         killed_runs::claim(folder.path());
         // Routers and git run as users of their own and must be able to pass.
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
-        Quickstart { folder, port: free_port() }
+        Quickstart { folder, port: Port::take() }
     }
 
     /// Where its server keeps everything.
@@ -46,13 +47,13 @@ impl Quickstart {
     /// Where its server listens, on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The arguments that give it its place.
     #[must_use]
     pub fn place(&self) -> [String; 4] {
-        let (data, listen) = (self.data().display().to_string(), format!("127.0.0.1:{}", self.port));
+        let (data, listen) = (self.data().display().to_string(), format!("127.0.0.1:{}", self.port()));
         ["--data".to_owned(), data, "--listen".to_owned(), listen]
     }
 

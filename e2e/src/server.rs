@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +16,7 @@ use crate::http::{Answer, Http};
 use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::run;
+use crate::port::Port;
 use crate::wait::{wait_for, wait_until};
 
 /// The domain of every test server: names below `localhost` mean this machine in a browser, too.
@@ -28,7 +29,7 @@ pub struct Server {
     program: PathBuf,
     fail_points: Option<PathBuf>,
     listen: Ipv4Addr,
-    port: u16,
+    port: Port,
     arguments: Vec<String>,
     /// A program with arguments that runs what follows them, such as `env NAME=VALUE`; empty for none.
     wrapper: Vec<String>,
@@ -148,12 +149,13 @@ impl Server {
             program: paddockd(),
             fail_points: None,
             listen,
-            port: free_port(),
+            port: Port::take(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             wrapper: wrapper.iter().map(|argument| (*argument).to_owned()).collect(),
             child: None,
             environment: BTreeMap::new(),
-            announced: Vec::new(),
+            // A machine has ids for fifteen servers, and tests may have more.
+            announced: vec!["has the same user ids as this one".to_owned()],
             state_in: StateIn::as_the_tester_says(),
         }
     }
@@ -192,7 +194,7 @@ impl Server {
     /// The public port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The host at which an app answers.
@@ -210,7 +212,7 @@ impl Server {
     /// curl, knowing this server's port and token.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http::new(self.port, self.environment["HEROKU_API_KEY"].clone())
+        Http::new(self.port(), self.environment["HEROKU_API_KEY"].clone())
     }
 
     /// `GET` an app's page.
@@ -341,7 +343,7 @@ impl Server {
         command.envs(self.state_in.variables());
         command.arg("serve").arg("--data").arg(self.data());
         command
-            .args(["--listen", &format!("{}:{}", self.listen, self.port), "--domain", DOMAIN])
+            .args(["--listen", &format!("{}:{}", self.listen, self.port()), "--domain", DOMAIN])
             .args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child =
@@ -482,11 +484,6 @@ pub fn paddockd() -> PathBuf {
     let built = test.parent().and_then(Path::parent).map(|folder| folder.join("paddockd"));
     let program = built.filter(|program| program.exists());
     program.expect("paddockd is not built: run `cargo build -p paddockd` first (bin/test does)")
-}
-
-/// A port of loopback that nobody has now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// `export NAME=VALUE`, the value perhaps in single quotes.

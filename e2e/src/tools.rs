@@ -32,6 +32,29 @@ pub(crate) fn heroku_bin() -> PathBuf {
     bin
 }
 
+/// The file that the official `heroku` is.
+pub(crate) fn heroku_entry() -> PathBuf {
+    fs::canonicalize(heroku_bin().join("heroku")).unwrap()
+}
+
+/// A folder with the program `heroku` that hands calls to a driver: beside the tests, under a name of its own.
+///
+/// # Panics
+/// When it is not built.
+pub(crate) fn stand_in() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(Path::parent).map(|folder| folder.join("stand-in-heroku"));
+    let program = built.filter(|program| program.exists()).expect("the stand-in is built with the journeys");
+    let folder = program.with_file_name("stand-in");
+    let link = folder.join("heroku");
+    if !link.exists() {
+        fs::create_dir_all(&folder).unwrap();
+        // Another test may be at it.
+        let _ = std::os::unix::fs::symlink(&program, &link);
+    }
+    folder
+}
+
 fn install(folder: &Path) {
     let mut command = Command::new("npm");
     command.args(["install", "--prefix"]).arg(folder).args([

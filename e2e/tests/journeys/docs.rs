@@ -78,7 +78,7 @@ impl Page {
         }
         let file = reader.home().join("page.sh");
         fs::write(&file, script).unwrap();
-        let mut shell = reader.program("bash", folder);
+        let mut shell = reader.script("bash", folder);
         // One stream, in the order in which a reader sees it.
         shell.args(["-c", "exec bash -euo pipefail \"$0\" 2>&1"]).arg(&file);
         for who in ["AUTHOR", "COMMITTER"] {
@@ -174,20 +174,39 @@ fn the_tutorial_leads_from_nothing_to_a_second_deploy() {
     Page::read(&root().join("docs/tutorial.md")).run(&reader, root(), &exchange);
 }
 
+/// How many tests share the how-tos, so that they run side by side.
+const PARTS: usize = 3;
+
 #[test]
-fn each_how_to_does_what_it_says() {
+fn each_how_to_does_what_it_says_first_part() {
+    how_tos(0);
+}
+
+#[test]
+fn each_how_to_does_what_it_says_second_part() {
+    how_tos(1);
+}
+
+#[test]
+fn each_how_to_does_what_it_says_third_part() {
+    how_tos(2);
+}
+
+/// Every page whose place in the list falls to this part.
+fn how_tos(part: usize) {
     if !may_run("the how-tos") {
         return;
     }
+    let mut pages: Vec<PathBuf> =
+        fs::read_dir(root().join("docs/how-to")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    assert!(pages.len() > 5, "the how-tos were found");
     let mut server = Server::start();
     server.announce("a build could not be run");
     let mut environment = server.environment().clone();
     // Where the network has a certificate authority of its own, npm must know it beside the server's.
     environment.insert("npm_config_cafile".to_owned(), "/etc/ssl/certs/ca-certificates.crt".to_owned());
-    let mut pages: Vec<PathBuf> =
-        fs::read_dir(root().join("docs/how-to")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pages.sort();
-    for page in &pages {
+    for page in pages.iter().skip(part).step_by(PARTS) {
         let reader = newcomer(environment.clone());
         let exchange = [
             ("$PADDOCK/.paddock".to_owned(), server.data().display().to_string()),
@@ -196,7 +215,6 @@ fn each_how_to_does_what_it_says() {
         ];
         Page::read(page).run(&reader, &reader.home().join("work"), &exchange);
     }
-    assert!(pages.len() > 5, "the how-tos were found");
 }
 
 #[test]

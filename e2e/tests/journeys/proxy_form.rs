@@ -31,7 +31,7 @@ fn favorites_git_logs_and_run_work_through_the_proxy_on_loopback() {
         return;
     }
     let server = Server::start();
-    let cli = Cli::through_proxy(&server);
+    let cli = Cli::through_proxy(&server).starting_anew();
     let repo = Repo::of_app("journey");
     cli.heroku_in(repo.path(), &["auth:whoami"]).succeeded().saying("admin@paddock.localhost");
     cli.heroku_in(repo.path(), &["create", APP])

@@ -14,6 +14,8 @@ const COLLEAGUE: &str = "colleague@example.com";
 struct Journey {
     server: Server,
     cli: Cli,
+    /// For whom each command is a process of its own.
+    anew: Cli,
     repo: Repo,
 }
 
@@ -23,12 +25,12 @@ fn the_official_cli_speaks_of_every_noun() {
         return;
     }
     let server = Server::start();
-    let cli = Cli::new(&server);
+    let (cli, anew) = (Cli::new(&server), Cli::new(&server).starting_anew());
     let files = [
         ("Procfile", "web: python3 -m http.server $PORT\nrelease: echo migrated in $DYNO\n"),
         ("index.html", "hello\n"),
     ];
-    let journey = Journey { server, cli, repo: Repo::of_files(&files) };
+    let journey = Journey { server, cli, anew, repo: Repo::of_files(&files) };
     journey.platform();
     journey.keys();
     journey.authorizations();
@@ -45,12 +47,13 @@ fn the_official_cli_speaks_of_every_noun() {
 /// A conversation about one noun.
 struct Talk<'a> {
     journey: &'a Journey,
+    cli: &'a Cli,
     transcript: Transcript,
 }
 
 impl Talk<'_> {
     fn ask(&self, arguments: &[&str]) -> Outcome {
-        self.journey.cli.heroku_in(self.journey.repo.path(), arguments)
+        self.cli.heroku_in(self.journey.repo.path(), arguments)
     }
 
     /// Runs a command, records what it says, and wants it to succeed.
@@ -74,7 +77,11 @@ impl Talk<'_> {
 
 impl Journey {
     fn talk(&self, noun: &'static str) -> Talk<'_> {
-        Talk { journey: self, transcript: Transcript::begin(noun, &self.server, &self.cli) }
+        self.talk_by(&self.cli, noun)
+    }
+
+    fn talk_by<'a>(&'a self, cli: &'a Cli, noun: &'static str) -> Talk<'a> {
+        Talk { journey: self, cli, transcript: Transcript::begin(noun, &self.server, cli) }
     }
 
     fn api(&self, path: &str) -> Value {
@@ -144,11 +151,11 @@ impl Journey {
     fn login(&self) {
         let mut environment = self.server.environment().clone();
         environment.remove("HEROKU_API_KEY");
-        let person = Cli::with_environment(environment);
+        let person = Cli::with_environment(environment).starting_anew();
         let mut transcript = Transcript::begin("login", &self.server, &person);
         let password = std::fs::read_to_string(self.server.data().join("admin-password")).unwrap();
         let email = self.api("/account")["email"].as_str().unwrap().to_owned();
-        let mut login = person.program("heroku", person.home());
+        let mut login = person.heroku_program(person.home());
         login.args(["login", "--interactive"]);
         let answers = [("Email", email.as_str()), ("Password", password.trim())];
         let _ = transcript.note(e2e::answer(login, &answers, Duration::from_secs(60))).succeeded();
@@ -162,7 +169,9 @@ impl Journey {
     }
 
     fn apps(&self) {
-        let mut talk = self.talk("apps");
+        // The first command in a home speaks of terms, too.
+        let _ = self.anew.heroku(&["--version"]).succeeded();
+        let mut talk = self.talk_by(&self.anew, "apps");
         talk.say(&["apps"]);
         talk.say(&["create", APP]);
         talk.say(&["create", "other-nouns", "--no-remote"]);
@@ -172,10 +181,10 @@ impl Journey {
         talk.say(&["apps:open", "--app", APP]);
         talk.refused(&["apps:stacks:set", "cedar-14", "--app", APP], "not available");
         talk.refused(&["apps:transfer", "--app", APP, "somebody@example.com"], "not built");
-        let clone = self.cli.home().join("cloned");
+        let clone = talk.cli.home().join("cloned");
         talk.note(&["git:clone", "--app", APP, &clone.display().to_string()]);
         assert!(clone.join(".git").is_dir());
-        let helper = self.cli.heroku_with_input(
+        let helper = talk.cli.heroku_with_input(
             self.repo.path(),
             &["git:credentials", "get"],
             format!("protocol=https\nhost={}\n\n", self.server.environment()["HEROKU_GIT_HOST"]).as_bytes(),
@@ -268,7 +277,7 @@ impl Journey {
         let editor = self.cli.home().join("editor");
         std::fs::write(&editor, "#!/bin/sh\nsed -i -e s/blue/green/ -e /SIZE/d \"$1\"\n").unwrap();
         std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let mut edit = self.cli.program("heroku", self.repo.path());
+        let mut edit = self.cli.heroku_program(self.repo.path());
         edit.args(["config:edit", "--app", APP]).env("EDITOR", &editor).env("VISUAL", &editor);
         let edited = e2e::run(edit, b"y\n", Duration::from_secs(60));
         let _ = talk.transcript.note(edited).succeeded();
@@ -278,7 +287,8 @@ impl Journey {
 
     fn releases_and_dynos(&self) {
         let mut talk = self.talk("releases_and_dynos");
-        let pushed = self.cli.git(self.repo.path(), &["push", "heroku", "main"]);
+        // Git asks the CLI for the token, as it does at everybody's.
+        let pushed = self.anew.git(self.repo.path(), &["push", "heroku", "main"]);
         let _ = talk.transcript.note(pushed).succeeded();
         let current = || {
             let list = self.api(&format!("/apps/{APP}/releases"));

@@ -1,0 +1,23 @@
+//! Every journey. Each has a server, a home and a port of its own, so that several run side by side; which are alone on
+//! the machine, `.config/nextest.toml` says.
+
+mod backup;
+mod bad_input;
+mod build_inputs;
+mod crash;
+mod docs;
+mod frameworks;
+mod hang_up;
+mod hostile;
+mod isolation;
+mod killed_runs;
+mod nouns;
+mod operation;
+mod postgres;
+mod proxy_form;
+mod quickstart;
+mod slugs;
+mod source_elsewhere;
+mod transcript;
+mod two_servers;
+mod upgrade;
