@@ -28,7 +28,7 @@ pub use database::tests_on_sqlite;
 pub use fail_points::{FailPoints, ServerClock, durable_steps};
 pub use http::{Answer, Http};
 pub use killed_runs::end_killed_runs;
-pub use leftovers::{Leftovers, instance_letters, links};
+pub use leftovers::{Leftovers, files_with, instance_letters, links};
 pub use machine::Machine;
 pub use outcome::{Outcome, answer, run};
 pub use quickstart::Quickstart;
