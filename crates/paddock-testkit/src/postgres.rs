@@ -26,8 +26,6 @@ rm -rf "$2"
 const SETTINGS: &str = "fsync = off\nfull_page_writes = off\nautovacuum = off\njit = off\nshared_buffers = 32MB\n\
                         max_connections = 300\nwal_level = minimal\nmax_wal_senders = 0\n\
                         max_wal_size = 128MB\n";
-/// What a server may take with the databases of the tests that run at once, in bytes.
-const ROOM: u64 = 2 << 30;
 /// Over TCP by TLS and with a password alone; the tests' own psql comes by the socket.
 const SECURED: &str = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
 /// Somebody else may take a port between our look and the server's.
@@ -53,7 +51,7 @@ impl PostgresServer {
         let programs = programs()?;
         let runner = runner();
         let name = format!("paddock-tests-postgres-{runner}-{}", process::began(runner).unwrap_or_default());
-        let folder = place().join(name);
+        let folder = crate::place::in_memory().join(name);
         // Held until it runs: the other tests of this run wait for the first.
         let lock =
             File::create(folder.with_extension("lock")).expect("the folder for temporary files is writable");
@@ -93,7 +91,8 @@ impl PostgresServer {
     }
 
     fn start_with(certificate: Option<(&str, &str)>) -> Option<Self> {
-        let folder = place().join(format!("paddock-test-postgres-{}", Uuid::new_v4().simple()));
+        let folder =
+            crate::place::in_memory().join(format!("paddock-test-postgres-{}", Uuid::new_v4().simple()));
         Some(Self::begin(programs()?, folder, std::process::id(), false, certificate))
     }
 
@@ -290,14 +289,6 @@ impl Drop for TestDatabase {
         psql.args(["-h", text(&self.server.folder), "-p", &port, "-U", "postgres", "-X", "-q", "-c", &drop]);
         let _ = psql.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
-}
-
-/// Where servers have their folders: in memory where that has room, since a disk that others use makes the start of a
-/// server wait for many seconds.
-fn place() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let size = rustix::fs::statvfs(memory).map_or(0, |found| found.f_blocks * found.f_frsize);
-    if size >= ROOM { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// Where PostgreSQL's programs are. Debian keeps those of a server out of PATH.

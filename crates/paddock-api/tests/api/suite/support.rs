@@ -100,7 +100,7 @@ pub(crate) struct Place {
 impl Place {
     /// A new server; servers of one database have different numbers.
     pub(crate) fn new(database: Option<Arc<TestDatabase>>, number: u128) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let folder = Arc::new(TempDir::new_in(paddock_testkit::place::in_memory()).unwrap());
         Self { folder, database, runtime: FakeRuntime::new(), number, patience: None }
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = TempDir::new_in(paddock_testkit::place::in_memory()).unwrap();
         let server = if on_postgres() { PostgresServer::shared() } else { None };
         let database = server.map(|server| server.database());
         let store = Store::open(&config(&folder, database.as_ref())).await.unwrap();
