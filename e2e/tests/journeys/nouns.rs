@@ -279,7 +279,8 @@ impl Journey {
         std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let mut edit = self.cli.heroku_program(self.repo.path());
         edit.args(["config:edit", "--app", APP]).env("EDITOR", &editor).env("VISUAL", &editor);
-        let edited = e2e::run(edit, b"y\n", Duration::from_secs(60));
+        // Not before it is asked: the CLI takes what is on its input at once for the name of a config var.
+        let edited = e2e::answer(edit, &[("Update config", "y")], Duration::from_secs(60));
         let _ = talk.transcript.note(edited).succeeded();
         assert_eq!(self.api(&format!("/apps/{APP}/config-vars")), json!({ "COLOUR": "green" }));
         talk.transcript.finish();
