@@ -124,6 +124,7 @@ impl Control {
             network: Network::Outbound,
             stdio,
             time_limit: None,
+            leftover_grace: launch::STOP_GRACE,
         })
     }
 

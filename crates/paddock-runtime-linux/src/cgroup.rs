@@ -28,6 +28,8 @@ const DEVICES: [&str; 8] = [
 ];
 /// The period that CPU quotas count in.
 const CPU_PERIOD_MICROS: u64 = 100_000;
+/// How long a group is waited for to stand still: one that has used its time up gets to it in its next period.
+const FREEZE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The hierarchies of this host, and our instance's parent group in them.
 #[derive(Debug, Clone)]
@@ -171,6 +173,19 @@ impl Cgroups {
         }
     }
 
+    /// Sends a signal that processes are to act on to each one that a group has now, and wakes those that a terminal
+    /// has stopped. The group is held still meanwhile, since a child that is being made would be missed. Only for a
+    /// caller without whom the group does not live: it would stay frozen.
+    pub(crate) fn tell(&self, name: &str, signal: Signal) {
+        let group = self.v2.as_ref().map(|root| root.join(&self.parent).join(name));
+        let frozen = group.filter(|group| freeze(group).is_ok());
+        self.signal(name, signal);
+        self.signal(name, Signal::CONT);
+        if let Some(group) = frozen {
+            let _ = std::fs::write(group.join("cgroup.freeze"), "0");
+        }
+    }
+
     /// Kills every process of a group.
     pub(crate) fn kill(&self, name: &str) {
         let at_once = self.v2.as_ref().map(|root| root.join(&self.parent).join(name).join("cgroup.kill"));
@@ -242,6 +257,18 @@ impl Cgroups {
         let holds = |names: &[String]| names.iter().any(|name| name == controller);
         self.v1.iter().find(|(_, names)| holds(names)).map(|(root, _)| root.as_path())
     }
+}
+
+/// Holds the processes of a version 2 group still; goes on without those that take too long for that.
+fn freeze(group: &Path) -> io::Result<()> {
+    std::fs::write(group.join("cgroup.freeze"), "1")?;
+    let until = Instant::now() + FREEZE_PATIENCE;
+    let is_frozen =
+        || std::fs::read_to_string(group.join("cgroup.events")).map(|text| text.contains("frozen 1"));
+    while Instant::now() < until && matches!(is_frozen(), Ok(false)) {
+        wait_a_moment();
+    }
+    Ok(())
 }
 
 /// Two milliseconds, for loops that ask the kernel for a state it cannot be waited for.

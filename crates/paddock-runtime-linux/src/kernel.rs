@@ -148,6 +148,21 @@ pub(crate) fn close_from(first: u32, when: CloseFrom) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Closes every descriptor from 3 on but this one, which the same holds for as above.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
+    let kept = kept.as_raw_fd().cast_unsigned();
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept.saturating_add(1).max(3), u32::MAX)] {
+        if first > last {
+            continue;
+        }
+        // SAFETY: as in `close_from`.
+        if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Makes `number` (0, 1 or 2) a duplicate of `fd` that stays open over execve.
 pub(crate) fn become_stdio(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     // SAFETY: replaces one of the three standard descriptors, which nobody owns.

@@ -49,6 +49,8 @@ pub struct ContainerSpec {
     pub stdio: Stdio,
     /// The longest life, after which it is stopped like by [`Runtime::stop`]; `None` for no limit.
     pub time_limit: Option<Duration>,
+    /// How long processes that outlive the program have from SIGTERM to SIGKILL, if no stop was asked for.
+    pub leftover_grace: Duration,
 }
 
 /// One read-only layer of a root file system.
@@ -161,9 +163,9 @@ pub struct Observed {
 pub enum ContainerState {
     /// A start was begun and may be half done, or what watched over it is gone: stop and remove it.
     Unknown,
-    /// Its program runs.
+    /// Its program runs, or what that started and left behind.
     Running,
-    /// Its program has ended.
+    /// Its program has ended, and so has everything that it started.
     Exited {
         /// How.
         exit: Exit,
@@ -175,11 +177,11 @@ pub enum ContainerState {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// Exit status; 128 + signal number when a signal ended it.
+    /// Exit status of the program, whatever became of what it started; 128 + signal number when a signal ended it.
     pub status: i32,
     /// Whether the kernel killed something in the container for memory.
     pub out_of_memory: bool,
-    /// Whether it had to be killed because it did not end in time after SIGTERM.
+    /// Whether a process had to be killed because it did not end in time after the SIGTERM of a stop.
     pub killed_after_grace: bool,
 }
 

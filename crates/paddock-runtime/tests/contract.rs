@@ -43,6 +43,7 @@ impl Bench for Fake {
             disk: Disk::Unlimited,
             network: Network::None,
             time_limit: None,
+            leftover_grace: std::time::Duration::ZERO,
         }
     }
 }

@@ -130,6 +130,8 @@ fn base(
         network: Network::None,
         stdio: Stdio::Output,
         time_limit: None,
+        // A daemon that a buildpack left behind has nothing to finish, and the build is not to wait for it.
+        leftover_grace: Duration::ZERO,
     }
 }
 

@@ -63,7 +63,8 @@ impl LinuxRuntime {
             disk,
             network,
             stdio: spec.stdio.into(),
-            time_limit_ms: spec.time_limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            time_limit_ms: spec.time_limit.map(milliseconds),
+            leftover_grace_ms: milliseconds(spec.leftover_grace),
             created_at: now().0,
         })
     }
@@ -100,6 +101,10 @@ impl LinuxRuntime {
         })
         .await
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What cannot be run is refused before anything is made.

@@ -249,7 +249,7 @@ impl Exec {
         stdio: crate::record::StdioRecord,
         shim: &Supervisor<'_>,
     ) -> Result<(Pid, OwnedFd, ShimStreams), StepError> {
-        if shim.exit.is_some() {
+        if shim.has_ended() {
             return Err(StepError::Program { reason: "the container has ended".to_owned() });
         }
         let container = shim.container;

@@ -70,7 +70,7 @@ impl Waiting {
 }
 
 /// Makes the container up to a pid 1 that is ready. `network_ready` is called while the root is being built and
-/// returns when the interface is in the slot.
+/// returns when the interface is in the slot. Pid 1 reports the program's end to what is given beside it.
 pub(super) fn prepare(
     container: Container<'_>,
     slot: &Slot,
@@ -78,22 +78,23 @@ pub(super) fn prepare(
     streams: ProgramStreams,
     disk: BorrowedFd<'_>,
     network_ready: impl FnOnce() -> Result<(), StepError>,
-) -> Result<Waiting, StepError> {
+) -> Result<(Waiting, Reports), StepError> {
     let (mut reports, mut reporter) = report::channel().doing(|| "make a pipe".to_owned())?;
+    let (ends, end) = report::channel().doing(|| "make a pipe".to_owned())?;
     let (go_read, go) = pipe()?;
     let (network_read, mut network) = pipe()?;
     hide_memory()?;
     let intermediate = match kernel::fork(container.proof).doing(|| "make a process".to_owned())? {
         Forked::Parent(pid) => pid,
         Forked::Child => {
-            drop((reports, go, network));
-            let gates = Gates { network: network_read, go: go_read };
+            drop((reports, ends, go, network));
+            let gates = Gates { network: network_read, go: go_read, end };
             let Err(error) = become_init(container, slot, program, streams, disk, gates, &mut reporter);
             reporter.send(&Report::Failed(error));
             kernel::exit_now(127);
         }
     };
-    drop((reporter, streams, go_read, network_read));
+    drop((reporter, end, streams, go_read, network_read));
     let ready = network_ready();
     if ready.is_ok() {
         let _ = network.write_all(b"n");
@@ -103,7 +104,7 @@ pub(super) fn prepare(
     let result = wait_until_ready(&mut reports);
     let _ = rustix::process::waitpid(Some(intermediate), WaitOptions::empty());
     ready?;
-    Ok(Waiting { init: result?, reports, go })
+    Ok((Waiting { init: result?, reports, go }, ends))
 }
 
 /// Two processes report on one pipe: the intermediate one the number of pid 1, and pid 1 itself that it is ready. Either
@@ -114,6 +115,7 @@ fn wait_until_ready(reports: &mut Reports) -> Result<Pid, StepError> {
         match reports.next().doing(|| "wait for pid 1".to_owned())? {
             Some(Report::Pid(pid)) => init = Pid::from_raw(pid),
             Some(Report::Ready) => is_ready = true,
+            Some(Report::Ended(_)) => {}
             Some(Report::Failed(error)) => {
                 reap(init);
                 return Err(error);
@@ -158,10 +160,11 @@ fn be_killed_like_others() -> Result<(), StepError> {
     Ok(())
 }
 
-/// Words of the shim that the child waits for.
+/// Words of the shim that the child waits for, and where it says its last.
 struct Gates {
     network: std::fs::File,
     go: std::fs::File,
+    end: Reporter,
 }
 
 impl Gates {
@@ -213,7 +216,7 @@ fn become_init(
     reporter.send(&Report::Ready);
     Gates::wait(&mut gates.go)?;
     let reporter = reporter.try_clone().doing(|| "keep the report pipe".to_owned())?;
-    init::run(proof, program, streams, reporter)
+    init::run(proof, program, streams, reporter, gates.end)
 }
 
 /// Runs a further program inside; returns its process, whose parent is the shim, once it was executed.
@@ -240,7 +243,7 @@ pub(super) fn exec(
         match report {
             Report::Pid(number) => pid = Pid::from_raw(number),
             Report::Failed(error) => failure = Some(error),
-            Report::Ready => {}
+            Report::Ready | Report::Ended(_) => {}
         }
     }
     let _ = rustix::process::waitpid(Some(intermediate), WaitOptions::empty());

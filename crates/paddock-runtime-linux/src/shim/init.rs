@@ -1,21 +1,26 @@
-//! Pid 1 of a container: starts the program, reaps what is orphaned, and ends with the program.
+//! Pid 1 of a container: starts the program, tells the shim how it ended, and reaps until nothing is left.
 //!
-//! Its end makes the kernel kill everything else in the container. It has no handler for SIGTERM and the kernel
-//! therefore ignores that for pid 1: the program decides when a stop is over.
+//! Its end makes the kernel kill everything else in the container, so it comes last: what the program started may be
+//! what answers the requests. It has no handler for SIGTERM and the kernel therefore ignores that for pid 1: the
+//! processes decide when a stop is over, and the shim when their time is.
+
+use std::os::fd::AsFd;
 
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::program::Program;
 use super::report::{Report, Reporter};
 use super::streams::{self, ProgramStreams};
-use crate::kernel::{self, CloseFrom, Forked, SingleThreaded};
+use crate::kernel::{self, Forked, SingleThreaded};
 
-/// Starts the program and waits for its end; never returns. Called without any privilege left.
+/// Starts the program and waits for the end of everything; never returns. Called without any privilege left. The
+/// program's own end is reported to `end`.
 pub(super) fn run(
     proof: &SingleThreaded,
     program: &Program,
     streams: ProgramStreams,
     mut reporter: Reporter,
+    mut end: Reporter,
 ) -> ! {
     let child = match kernel::fork(proof) {
         Ok(Forked::Child) => {
@@ -30,25 +35,29 @@ pub(super) fn run(
             kernel::exit_now(127);
         }
     };
-    // Nothing may be held open here: readers of the program's output wait for its end, not ours.
+    // Nothing else may be held open here: readers of the program's output wait for its end, not ours.
     drop(streams);
     drop(reporter);
     if let Ok(null) = streams::null() {
         for number in 0..3 {
-            let _ = kernel::become_stdio(std::os::fd::AsFd::as_fd(&null), number);
+            let _ = kernel::become_stdio(null.as_fd(), number);
         }
         std::mem::forget(null);
     }
-    let _ = kernel::close_from(3, CloseFrom::Now);
-    kernel::exit_now(reap_until(child));
+    let _ = kernel::close_all_but(end.as_fd());
+    kernel::exit_now(reap_all(child, &mut end));
 }
 
-/// Reaps until `child` has ended; its status as a shell says it.
-fn reap_until(child: Pid) -> i32 {
+/// Reaps until there is nobody left, and reports the end of `child`; its status as a shell says it.
+fn reap_all(child: Pid, end: &mut Reporter) -> i32 {
+    let mut ended_with = 127;
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid == child => return shell_status(status),
-            Err(error) if error != rustix::io::Errno::INTR => return 127,
+            Ok(Some((pid, status))) if pid == child => {
+                ended_with = shell_status(status);
+                end.send(&Report::Ended(ended_with));
+            }
+            Err(error) if error != rustix::io::Errno::INTR => return ended_with,
             _ => {}
         }
     }

@@ -135,9 +135,9 @@ fn start<'a>(container: Container<'a>, env: &Environment) -> Result<Supervisor<'
     let (program_streams, shim_streams) =
         streams::make(spec.stdio, devpts, spec.id_base).doing(|| "make the standard streams".to_owned())?;
     let network_ready = || wiring.map_or(Ok(()), Wiring::wait);
-    let waiting =
+    let (waiting, ends) =
         enter::prepare(container, &slot, &program, program_streams, disk.mount.as_fd(), network_ready)?;
-    let init = Init::watch(waiting.init)?;
+    let init = Init::watch(waiting.init, ends)?;
     state.init =
         Some(ProcessRecord::of(waiting.init.as_raw_nonzero().get()).doing(|| "watch pid 1".to_owned())?);
     state.started_at = now().0;

@@ -1,8 +1,9 @@
 //! How the processes on the way into a container tell the shim how far they came: a pipe of small messages that
-//! ends when the program was executed.
+//! ends when the program was executed. Pid 1 has a second one, for the program's end.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -17,6 +18,8 @@ pub(super) enum Report {
     Ready,
     /// A step failed.
     Failed(StepError),
+    /// The program has ended with this status, and pid 1 waits for the rest.
+    Ended(i32),
 }
 
 /// The children's end.
@@ -39,6 +42,7 @@ impl Reporter {
         let (kind, text) = match report {
             Report::Pid(pid) => (b'P', pid.to_string()),
             Report::Ready => (b'R', String::new()),
+            Report::Ended(status) => (b'S', status.to_string()),
             Report::Failed(StepError::Program { reason }) => (b'X', reason.clone()),
             Report::Failed(error) => (b'E', error.chain()),
         };
@@ -51,6 +55,18 @@ impl Reporter {
     /// A second one for the same pipe.
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self(self.0.try_clone()?))
+    }
+}
+
+impl AsFd for Reporter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for Reports {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -69,6 +85,7 @@ impl Reports {
         Ok(Some(match kind[0] {
             b'P' => Report::Pid(text.parse().map_err(io::Error::other)?),
             b'R' => Report::Ready,
+            b'S' => Report::Ended(text.parse().map_err(io::Error::other)?),
             b'X' => Report::Failed(StepError::Program { reason: text }),
             _ => Report::Failed(StepError::Host {
                 doing: "enter the container".to_owned(),

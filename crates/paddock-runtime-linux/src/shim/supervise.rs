@@ -12,6 +12,7 @@ use super::connection::{Connection, Served};
 use super::disk::Disk;
 use super::enter::{self, Container};
 use super::init::shell_status;
+use super::report::{Report, Reports};
 use super::spooler::Spooler;
 use super::streams::ShimStreams;
 use super::{REMOVE_DEADLINE, log};
@@ -27,11 +28,23 @@ const TIME_LIMIT_GRACE: Duration = Duration::from_secs(30);
 pub(super) struct Init {
     pid: Pid,
     pub(super) pidfd: OwnedFd,
+    /// Where it reports the program's end, which is before its own.
+    ends: Option<Reports>,
+    /// How the program ended.
+    program_status: Option<i32>,
 }
 
 impl Init {
-    pub(super) fn watch(pid: Pid) -> Result<Self, StepError> {
-        Ok(Self { pid, pidfd: enter::watch(pid)? })
+    pub(super) fn watch(pid: Pid, ends: Reports) -> Result<Self, StepError> {
+        Ok(Self { pid, pidfd: enter::watch(pid)?, ends: Some(ends), program_status: None })
+    }
+
+    /// Takes its report, which is there or never comes.
+    fn take_report(&mut self) {
+        let report = self.ends.take().map(|mut ends| ends.next());
+        if let Some(Ok(Some(Report::Ended(status)))) = report {
+            self.program_status = Some(status);
+        }
     }
 
     /// Kills it and with it everything inside.
@@ -69,7 +82,9 @@ pub(super) struct Supervisor<'a> {
     connections: Vec<Connection>,
     kill_at: Option<Instant>,
     stop_at: Option<Instant>,
-    killed_after_grace: bool,
+    /// A stop was asked for, by a client or by the time limit.
+    is_stopping: bool,
+    was_killed: bool,
     out_of_memory: Option<(OwnedFd, std::fs::File)>,
     memory_ran_out: bool,
     pub(super) quit: bool,
@@ -80,6 +95,8 @@ pub(super) struct Supervisor<'a> {
 enum Ready {
     Listener,
     Stream(usize),
+    /// The program, not everything that it started.
+    Program,
     Init,
     Memory,
     Connection(usize),
@@ -109,7 +126,8 @@ impl<'a> Supervisor<'a> {
             connections: Vec::new(),
             kill_at: None,
             stop_at,
-            killed_after_grace: false,
+            is_stopping: false,
+            was_killed: false,
             out_of_memory: folder.and_then(|folder| cgroup::out_of_memory_event(&folder).ok()),
             memory_ran_out: false,
             quit: false,
@@ -137,6 +155,9 @@ impl<'a> Supervisor<'a> {
             waits.push(wait);
         };
         if self.exit.is_none() {
+            if let Some(ends) = &self.init.ends {
+                add(Ready::Program, PollFd::new(ends, PollFlags::IN));
+            }
             add(Ready::Init, PollFd::new(&self.init.pidfd, PollFlags::IN));
             if let Some((event, _)) = self.out_of_memory.as_ref().filter(|_| !self.memory_ran_out) {
                 add(Ready::Memory, PollFd::new(event, PollFlags::IN));
@@ -186,6 +207,7 @@ impl<'a> Supervisor<'a> {
                 self.spooled(read.transpose().map(|written| written == Some(true)));
             }
             Ready::Memory => self.memory_ran_out = true,
+            Ready::Program => self.end_of_program(),
             Ready::Init => self.end(),
             Ready::Connection(index) => self.serve_connection(index),
         }
@@ -208,7 +230,7 @@ impl<'a> Supervisor<'a> {
             }
             if self.kill_at.is_some_and(|at| now >= at) {
                 self.kill_at = None;
-                self.killed_after_grace = true;
+                self.was_killed = true;
                 self.init.kill();
             }
         }
@@ -234,12 +256,17 @@ impl<'a> Supervisor<'a> {
     /// SIGTERM to every process now, SIGKILL after the grace. A later call can only shorten it.
     pub(super) fn stop(&mut self, grace: Duration) {
         self.stop_at = None;
-        if self.exit.is_some() || self.killed_after_grace {
+        self.is_stopping = true;
+        self.end_within(grace);
+    }
+
+    fn end_within(&mut self, grace: Duration) {
+        if self.exit.is_some() || self.was_killed {
             return;
         }
         let kill_at = Instant::now() + grace;
         if self.kill_at.is_none() {
-            self.container.cgroups.signal(&self.container.spec.id, Signal::TERM);
+            self.container.cgroups.tell(&self.container.spec.id, Signal::TERM);
         }
         self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
     }
@@ -247,11 +274,24 @@ impl<'a> Supervisor<'a> {
     /// SIGHUP to every process.
     pub(super) fn hang_up(&self) {
         if self.exit.is_none() {
-            self.container.cgroups.signal(&self.container.spec.id, Signal::HUP);
+            self.container.cgroups.tell(&self.container.spec.id, Signal::HUP);
         }
     }
 
-    /// Pid 1 has ended, and everything inside with it: keeps its status once all output is in the spool.
+    /// Whether the program has ended; what it started may still be there.
+    pub(super) fn has_ended(&self) -> bool {
+        self.exit.is_some() || self.init.program_status.is_some()
+    }
+
+    /// The program has ended. What it leaves behind is asked to end as well; pid 1 ends when all have.
+    fn end_of_program(&mut self) {
+        self.init.take_report();
+        if self.init.program_status.is_some() {
+            self.end_within(Duration::from_millis(self.container.spec.leftover_grace_ms));
+        }
+    }
+
+    /// Pid 1 has ended, and everything inside with it: keeps the program's status once all output is in the spool.
     fn end(&mut self) {
         let waited = rustix::process::waitpid(Some(self.init.pid), WaitOptions::NOHANG);
         let status = match waited {
@@ -260,6 +300,9 @@ impl<'a> Supervisor<'a> {
             // Reaped elsewhere cannot be; without a status it ended all the same.
             Err(_) => 127,
         };
+        // Killed with the rest, pid 1 has no status of its own to tell.
+        self.init.take_report();
+        let status = self.init.program_status.unwrap_or(status);
         if let Some(spooler) = &mut self.spooler
             && let Err(error) = spooler.finish()
         {
@@ -270,7 +313,7 @@ impl<'a> Supervisor<'a> {
         let exit = ExitRecord {
             status,
             out_of_memory: self.memory_ran_out || kills > 0,
-            killed_after_grace: self.killed_after_grace,
+            killed_after_grace: self.is_stopping && self.was_killed,
             at: now().0,
         };
         if let Err(error) = self.container.folder.write_exit(&exit) {

@@ -179,6 +179,7 @@ impl Fixture {
             network: Network::None,
             stdio: Stdio::Output,
             time_limit: None,
+            leftover_grace: PATIENCE,
         }
     }
 
