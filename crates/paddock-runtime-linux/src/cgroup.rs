@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const V1_CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", "devices"];
 /// Version 2 controllers that we use, where they are available.
 const V2_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+/// Of those what a container sees of its own: programs look there for what they may use.
+const SHOWN_CONTROLLERS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
 /// Devices a container may use: null zero full random urandom, tty ptmx, pseudo terminals.
 const DEVICES: [&str; 8] = [
     "c 1:3 rwm",
@@ -40,6 +42,15 @@ pub(crate) struct Cgroups {
     /// Options of the version 2 mount.
     v2_options: String,
     parent: String,
+}
+
+/// A hierarchy as a container has it below its own `/sys/fs/cgroup`, in the order and under the names of the host's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// Folder below `/sys/fs/cgroup`; empty for a version 2 that is all there is.
+    pub(crate) folder: String,
+    /// Controllers of version 1, together in one hierarchy; none for version 2.
+    pub(crate) controllers: Vec<String>,
 }
 
 impl Cgroups {
@@ -247,6 +258,19 @@ impl Cgroups {
         folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
+    /// What a container is to see of its own groups.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let shown = |names: &[String]| names.iter().any(|name| SHOWN_CONTROLLERS.contains(&name.as_str()));
+        let v1 = self.v1.iter().filter(|(_, names)| shown(names));
+        let mut hierarchies: Vec<_> =
+            v1.map(|(_, names)| Shown { folder: names.join(","), controllers: names.clone() }).collect();
+        if self.v2.is_some() {
+            let folder = if hierarchies.is_empty() { String::new() } else { "unified".to_owned() };
+            hierarchies.push(Shown { folder, controllers: Vec::new() });
+        }
+        hierarchies
+    }
+
     /// The group's folder in each hierarchy, version 2 last.
     fn folders(&self, name: &str) -> Vec<PathBuf> {
         let roots = self.v1.iter().map(|(root, _)| root).chain(&self.v2);
@@ -368,6 +392,28 @@ mod tests {
             }
         });
         assert_eq!(v1, ["536870912", "100000", "25000", "1024", "256"]);
+    }
+
+    #[test]
+    fn a_container_sees_the_hierarchies_that_limit_it_as_the_host_has_them() {
+        let shown = |v1: &[&[&str]], v2: bool| -> Vec<(String, usize)> {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let cgroups = Cgroups {
+                v1: v1.iter().map(|group| (PathBuf::from("/x"), names(group))).collect(),
+                v2: v2.then(|| PathBuf::from("/y")),
+                v2_options: String::new(),
+                parent: String::new(),
+            };
+            cgroups.shown().into_iter().map(|shown| (shown.folder, shown.controllers.len())).collect()
+        };
+        assert_eq!(shown(&[], true), [(String::new(), 0)]);
+        let hybrid = shown(&[&["cpu", "cpuacct"], &["devices"], &["memory"]], true);
+        assert_eq!(
+            hybrid,
+            [("cpu,cpuacct".to_owned(), 2), ("memory".to_owned(), 1), ("unified".to_owned(), 0)]
+        );
+        assert_eq!(shown(&[&["devices"]], true), [(String::new(), 0)], "devices alone limit nothing");
+        assert_eq!(shown(&[&["pids"]], false), [("pids".to_owned(), 1)]);
     }
 
     #[test]

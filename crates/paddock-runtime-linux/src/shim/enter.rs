@@ -14,6 +14,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, LinkNameSpaceType, ThreadNameSpaceType, Uid, UnshareFlags};
 
 use super::init;
+use super::own_cgroup;
 use super::program::{Program, give_up_privilege, take_filter};
 use super::report::{self, Report, Reporter, Reports};
 use super::rootfs::{self, ROOT};
@@ -205,7 +206,7 @@ fn become_init(
         | UnshareFlags::NEWCGROUP;
     unshare(proof, inner)?;
     continue_as_sibling(proof, reporter)?;
-    settle(&spec.hostname)?;
+    settle(&spec.hostname, cgroups)?;
     give_up_privilege()?;
     check_writable()?;
     take_filter(container.filter)?;
@@ -322,7 +323,7 @@ fn configure_network(network: Option<&NetworkRecord>) -> Result<(), StepError> {
 }
 
 /// Pid 1, as the container's root: makes the root its own and hides what is the host's.
-fn settle(hostname: &str) -> Result<(), StepError> {
+fn settle(hostname: &str, cgroups: &Cgroups) -> Result<(), StepError> {
     rustix::system::sethostname(hostname.as_bytes()).doing(|| "set the host name".to_owned())?;
     // The inherited mounts are locked; only a bind of the root on itself is ours to pivot to.
     rustix::mount::mount_bind_recursive(ROOT, ROOT).doing(|| "bind the root".to_owned())?;
@@ -332,6 +333,10 @@ fn settle(hostname: &str) -> Result<(), StepError> {
     rootfs::attach(proc.as_fd(), &root.join("proc"))?;
     let sysfs = rootfs::new_mount("sysfs", &[], &[("ro", None)], flags | libc::MOUNT_ATTR_RDONLY)?;
     rootfs::attach(sysfs.as_fd(), &root.join("sys"))?;
+    if let Err(error) = own_cgroup::show(&cgroups.shown(), &root.join("sys/fs/cgroup")) {
+        // A program that finds no limit there takes the machine's for its own; that is no reason not to run it.
+        super::log(&format!("show the container's cgroup: {}", error.chain()));
+    }
     if let Ok(mqueue) = rootfs::new_mount("mqueue", &[], &[], flags) {
         rootfs::attach(mqueue.as_fd(), &root.join("dev/mqueue"))?;
     }

@@ -9,6 +9,7 @@ mod disk;
 mod enter;
 mod init;
 mod lines;
+mod own_cgroup;
 mod program;
 mod relay;
 mod report;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Fixture, PATIENCE, with};
 use bytes::Bytes;
-use paddock_runtime::{ExecSpec, Input, Runtime, Stdio};
+use paddock_runtime::{ExecSpec, Input, Limits, Runtime, Stdio};
 
 /// Prints what is kept away, one `name: value` a line.
 const LOOK: &str = r#"
@@ -62,6 +62,47 @@ fn expected(base: u32) -> String {
          init_memory: refused\ninit_environ: refused\ninit_kill: lives\n\
          umask: 0022\ncore: 0\nnodes: refused\nnull: allowed\nhostname: web-1\nfds: 0 1 2 3 \n"
     )
+}
+
+/// As libuv, the JVM and Go look for what they may use: by the process's own groups, in whichever version has a controller.
+const LIMITS: &str = r#"
+import os
+groups = dict(line.strip().split(":", 2)[1:] for line in open("/proc/self/cgroup"))
+def find(controller, v1, v2):
+    for names, group in groups.items():
+        if controller in names.split(","):
+            return open(f"/sys/fs/cgroup/{controller}{group}/{v1}").read().split()[0]
+    return open(f"/sys/fs/cgroup{groups['']}/{v2}").read().split()[0]
+print("memory", find("memory", "memory.limit_in_bytes", "memory.max"))
+print("cpu", find("cpu", "cpu.cfs_quota_us", "cpu.max"))
+print("pids", find("pids", "pids.max", "pids.max"))
+print("others", [name for top in os.scandir("/sys/fs/cgroup") if top.is_dir(follow_symlinks=False)
+    for name in os.listdir(top) if os.path.isdir(os.path.join(top, name))])
+changed = []
+for folder, folders, files in os.walk("/sys/fs/cgroup"):
+    for name in files + ["new/"]:
+        path = os.path.join(folder, name)
+        try:
+            os.mkdir(path) if name == "new/" else os.close(os.open(path, os.O_WRONLY))
+            changed.append(path)
+        except OSError:
+            pass
+print("changed", changed)
+"#;
+
+#[test]
+fn a_program_sees_its_own_limits_and_cannot_change_them() {
+    with(
+        |_| {},
+        |f| async move {
+            let mut spec = f.spec("");
+            spec.command = ["python3", "-c", LIMITS].map(str::to_owned).to_vec();
+            spec.limits = Limits { memory_bytes: 200 << 20, cpu_millicores: 500, cpu_weight: 100, pids: 77 };
+            let (exit, text) = f.run(spec).await;
+            let expected = "memory 209715200\ncpu 50000\npids 77\nothers []\nchanged []\n";
+            assert_eq!((exit.status, text.as_str()), (0, expected));
+        },
+    );
 }
 
 #[test]

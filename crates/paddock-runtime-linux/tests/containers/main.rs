@@ -8,5 +8,6 @@ mod host;
 mod inside;
 mod lifecycle;
 mod network;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;

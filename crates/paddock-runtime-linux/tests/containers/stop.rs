@@ -1,14 +1,11 @@
 //! How the processes of a container end: asked first, each of them, and in time.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
-
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{Fixture, PATIENCE, with};
 use paddock_core::ContainerId;
 use paddock_runtime::{ContainerSpec, Exit, Runtime};
-use support::{Fixture, PATIENCE, with};
 
 /// A server as a shell would be one: `ready`, and on SIGTERM a second for its last request.
 const SERVER: &str =
