@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, chain};
 use crate::launch;
-use crate::reconcile::formation::Sight;
+use crate::reconcile::formation::{LAST_OUTPUT, Sight};
 use crate::{Control, Result, feature, label};
 
 /// Ports that web dynos are told to bind: high, and below the kernel's own choice.
@@ -36,7 +36,12 @@ impl Control {
 
     /// Puts a new dyno in the place of a crashed one. It remembers how often it crashed in a row.
     pub(crate) async fn retry_dyno(&self, app: &App, crashed: &Dyno) -> Result<Option<Dyno>> {
-        self.put_formation_dyno(app, &crashed.name, Some(crashed)).await
+        let made = self.put_formation_dyno(app, &crashed.name, Some(crashed)).await?;
+        if made.is_some() {
+            let line = "State changed from crashed to starting".to_owned();
+            self.log_dyno(app.id, &crashed.name.to_string(), vec![line]).await;
+        }
+        Ok(made)
     }
 
     async fn put_formation_dyno(
@@ -243,7 +248,18 @@ impl Control {
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         let stopped = durable!("dyno.boot_ended", self.runtime.stop(container, Duration::ZERO).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
+        self.last_output(container).await;
         self.mark_dyno_crashed(app, dyno, Some(137), None).await
+    }
+
+    /// Waits until what a program has said before its end is in the log.
+    async fn last_output(&self, container: ContainerId) {
+        let until = tokio::time::Instant::now() + LAST_OUTPUT;
+        let mut woken = self.wakes.dynos.listen();
+        while !self.drained.contains(container) && tokio::time::Instant::now() < until {
+            self.wakes.output.wake();
+            woken.heard(Duration::from_millis(200)).await;
+        }
     }
 
     /// Whether this process has sent SIGTERM to the container.
@@ -293,16 +309,23 @@ impl Control {
         Ok(())
     }
 
-    /// A dyno that was to end has ended, or a crashed one makes room for its successor.
-    pub(crate) async fn forget_dyno(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
+    /// A dyno that was to end has ended, or a crashed one makes room: for its successor, if its name is still wanted.
+    pub(crate) async fn forget_dyno(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        is_wanted: bool,
+        sight: &Sight,
+    ) -> Result<()> {
         let observed = sight.container(dyno);
-        if dyno.state != DynoState::Crashed {
-            let mut lines = exit_lines(observed);
-            if let Some(exit) = exit_of(observed) {
-                lines.push(format!("Process exited with status {}", exit.status));
-            }
-            self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        }
+        let lines = if dyno.state == DynoState::Crashed {
+            let next = if is_wanted { "starting" } else { "down" };
+            vec![format!("State changed from crashed to {next}")]
+        } else {
+            let exit = exit_of(observed).map(|exit| format!("Process exited with status {}", exit.status));
+            exit_lines(observed).into_iter().chain(exit).collect()
+        };
+        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         self.delete_dyno_row(app, dyno).await
     }
 

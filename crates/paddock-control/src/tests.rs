@@ -20,7 +20,7 @@ use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::release_steps::{ReleaseDraft, add_release};
 use crate::{Control, ControlConfig, Parts};
 
@@ -34,9 +34,14 @@ pub(crate) struct Still {
 
 impl Still {
     pub(crate) async fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock)).await
+    }
+
+    pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = FakeRuntime::new();
-        let control = Arc::new(Control::new(parts(folder.path(), runtime.clone()).await));
+        let parts = Parts { clock, ..parts(folder.path(), runtime.clone()).await };
+        let control = Arc::new(Control::new(parts));
         let owner = AccountId::from_uuid(Uuid::now_v7());
         let mut tx = control.store.begin_platform(control.now()).await.unwrap();
         let email = "owner@example.com".to_owned();

@@ -16,7 +16,7 @@ use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
-use paddock_core::{ContainerId, DynoId};
+use paddock_core::{ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerState, Observed};
 use paddock_store::{App, DesiredDynoState, Dyno, Release};
 use tokio::task::JoinSet;
@@ -35,6 +35,10 @@ pub struct FormationReconciler {
     control: Arc<Control>,
     errands: Errands,
 }
+
+/// How long the last output of a program that has ended is waited for before the log says that it has ended. It takes
+/// milliseconds; a log that takes nothing must not keep a crashed dyno up.
+pub(crate) const LAST_OUTPUT: Duration = Duration::from_secs(5);
 
 /// How long an attached one-off dyno waits for its client (R13 then).
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
@@ -200,7 +204,7 @@ async fn pass_app(
         Ok((steps, again_in)) => {
             report.again_in = again_in;
             for step in steps {
-                let result = carry_out(control, app, dynos, sight, &step).await;
+                let result = carry_out(control, app, desired, dynos, sight, &step).await;
                 count(&mut report, result);
             }
         }
@@ -280,10 +284,19 @@ impl Sight {
         let Some(observed) = self.container(dyno) else { return Ok(Seen::Absent) };
         Ok(match observed.state {
             ContainerState::Unknown => Seen::Unknown,
+            ContainerState::Exited { at, .. } if self.has_more_to_say(control, observed, at) => {
+                control.wakes.output.wake();
+                Seen::UnderWay
+            }
             ContainerState::Exited { exit, .. } => Seen::Exited { status: exit.status },
             ContainerState::Running if dyno.state != DynoState::Starting => Seen::Running { listening: true },
             ContainerState::Running => Seen::Running { listening: control.listens(dyno, observed).await },
         })
+    }
+
+    /// Whether the log still waits for the last output of a container that ended at `at`.
+    fn has_more_to_say(&self, control: &Control, observed: &Observed, at: UnixMicros) -> bool {
+        !control.drained.contains(observed.id) && control.now().since(at) < LAST_OUTPUT
     }
 
     /// The container of a dyno.
@@ -296,6 +309,7 @@ impl Sight {
 async fn carry_out(
     control: &Arc<Control>,
     app: &App,
+    desired: &Desired,
     dynos: &[Dyno],
     sight: &Sight,
     step: &Step,
@@ -315,7 +329,11 @@ async fn carry_out(
         }
         Step::BootTimeout(id) => Ok(end_boot(control, app, dyno(*id)?)),
         Step::Stop { dyno: id, reason } => Ok(stop(control, app, dyno(*id)?, *reason)),
-        Step::Forget(id) => control.forget_dyno(app, dyno(*id)?, sight).await.map(|()| Outcome::Done),
+        Step::Forget(id) => {
+            let dyno = dyno(*id)?;
+            let forgotten = control.forget_dyno(app, dyno, desired.wants(&dyno.name), sight).await;
+            forgotten.map(|()| Outcome::Done)
+        }
         Step::Retry(id) => {
             let made = control.retry_dyno(app, dyno(*id)?).await?;
             Ok(made.map_or(Outcome::Nothing, |made| start(control, app, &made)))

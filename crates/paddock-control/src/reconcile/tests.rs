@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use paddock_core::dyno::DynoName;
+use paddock_core::dyno::{DynoName, DynoSize};
+use paddock_core::log::LogFilter;
 use paddock_core::release::ReleaseStatus;
 use paddock_ipc::routes::Web;
-use paddock_runtime::{ContainerState, Runtime};
+use paddock_runtime::{ContainerState, Exit, Runtime, Stream};
 use uuid::Uuid;
 
 use super::formation::FormationReconciler;
 use super::garbage::GarbageReconciler;
+use super::output::OutputReconciler;
 use super::*;
+use crate::clock::{Clock, SystemClock};
 use crate::tests::Still;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +24,45 @@ impl Still {
         let before = self.control.store.statistics().reads;
         work.await.unwrap();
         self.control.store.statistics().reads - before
+    }
+
+    /// Makes an app with one worker, which fails; its id.
+    async fn failing_app(&self, name: &str) -> AppId {
+        let app = self.deployed_app(name, "worker", "die").await.app_id;
+        self.scale_worker(app, 1).await;
+        app
+    }
+
+    async fn scale_worker(&self, app: AppId, quantity: u32) {
+        let mut tx = self.control.store.begin_for_app(app, self.control.now()).await.unwrap();
+        tx.scale_formation(app, &"worker".parse().unwrap(), quantity, DynoSize::Basic).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// What the log has of a dyno.
+    async fn said(&self, app: AppId, dyno: &str) -> Vec<String> {
+        let log = self.control.logs.read(app, LogFilter::default(), usize::MAX).await.unwrap();
+        let lines = log.lines.into_iter().filter(|(_, line)| line.process == dyno);
+        lines.map(|(_, line)| line.text).collect()
+    }
+
+    /// Looks after the formation until the log of a dyno has a line.
+    async fn pass_until(&self, formation: &mut FormationReconciler, app: AppId, dyno: &str, line: &str) {
+        let mut woken = self.control.wakes.dynos.listen();
+        let passes = async {
+            while !self.said(app, dyno).await.iter().any(|text| text.starts_with(line)) {
+                formation.pass().await.unwrap();
+                woken.heard(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passes).await.unwrap_or_else(|_| panic!("{line:?} is logged"));
+    }
+
+    /// Lets the newest container say something and end.
+    fn die(&self, last_words: &str) {
+        let id = self.runtime.specs().last().unwrap().id;
+        self.runtime.print(id, Stream::Stderr, last_words);
+        self.runtime.exit(id, Exit { status: 3, out_of_memory: false, killed_after_grace: false });
     }
 
     /// How many containers run.
@@ -74,6 +116,86 @@ async fn a_start_that_hangs_does_not_hold_a_pass_up() {
     t.runtime.release_starts();
     tokio::time::timeout(PATIENCE, formation.end()).await.expect("the end waits for the start, no longer");
     assert_eq!(t.running().await, 2);
+}
+
+#[tokio::test]
+async fn what_a_program_said_last_comes_before_its_end_and_before_the_next_start() {
+    let t = Still::new().await;
+    let app = t.failing_app("brief").await;
+    let (mut formation, mut output) =
+        (FormationReconciler::new(t.control.clone()), OutputReconciler::new(t.control.clone()));
+    t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
+    t.die("why I die");
+    for _ in 0..3 {
+        formation.pass().await.unwrap();
+    }
+    assert_eq!(t.said(app, "worker.1").await.len(), 2, "nobody has collected its output yet");
+    output.pass().await.unwrap();
+    t.pass_until(&mut formation, app, "worker.1", "State changed from crashed to starting").await;
+    t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
+    formation.end().await;
+    let said = t.said(app, "worker.1").await;
+    let expected = [
+        "Starting process with command `die`",
+        "State changed from starting to up",
+        "why I die",
+        "Process exited with status 3",
+        "State changed from up to crashed",
+        "State changed from crashed to starting",
+        "Starting process with command `die`",
+    ];
+    assert_eq!(said[..expected.len()], expected, "{said:?}");
+}
+
+/// A clock that is ahead.
+struct Ahead(Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> paddock_core::UnixMicros {
+        SystemClock.now() + self.0
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_takes_nothing_does_not_keep_a_crashed_dyno_up() {
+    let t = Still::with_clock(Arc::new(Ahead(Duration::from_secs(10)))).await;
+    let app = t.failing_app("unheard").await;
+    let mut formation = FormationReconciler::new(t.control.clone());
+    t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
+    t.die("nobody hears this");
+    t.pass_until(&mut formation, app, "worker.1", "State changed from up to crashed").await;
+    formation.end().await;
+}
+
+#[tokio::test]
+async fn what_follows_a_crash_is_told() {
+    let t = Still::new().await;
+    let (control, store) = (&t.control, &t.control.store);
+    let app = t.failing_app("fallen").await;
+    let row = store.app(app).await.unwrap().unwrap();
+    let name = DynoName { process_type: "worker".parse().unwrap(), index: 1 };
+    let first = control.create_formation_dyno(&row, &name).await.unwrap().unwrap();
+    control.mark_dyno_crashed(&row, &first, Some(1), None).await.unwrap();
+    let crashed = store.dyno(first.id).await.unwrap().unwrap();
+    let second = control.retry_dyno(&row, &crashed).await.unwrap().unwrap();
+    control.mark_dyno_crashed(&row, &second, Some(1), None).await.unwrap();
+    // It waits for its next try, until a new release takes its place, and that one's until the formation has none.
+    let mut formation = FormationReconciler::new(t.control.clone());
+    formation.pass().await.unwrap();
+    let tx = store.begin_for_app(app, control.now()).await.unwrap();
+    t.release(tx, app, "worker", "work").await;
+    formation.pass().await.unwrap();
+    formation.end().await;
+    let third = store.all_dynos().await.unwrap().pop().unwrap();
+    control.mark_dyno_crashed(&row, &third, Some(1), None).await.unwrap();
+    t.runtime.remove(third.container_id.unwrap()).await.unwrap();
+    t.scale_worker(app, 0).await;
+    formation.pass().await.unwrap();
+    let said = t.said(app, "worker.1").await;
+    let crashes: Vec<_> = said.iter().filter(|line| line.starts_with("State changed from crashed")).collect();
+    let [to_starting, to_down] =
+        ["starting", "down"].map(|state| format!("State changed from crashed to {state}"));
+    assert_eq!(crashes, [&to_starting, &to_starting, &to_down], "{said:?}");
 }
 
 #[tokio::test]

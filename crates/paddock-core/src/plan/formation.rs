@@ -23,6 +23,15 @@ pub struct Desired {
     pub quantities: BTreeMap<ProcessType, u32>,
 }
 
+impl Desired {
+    /// Whether a dyno of this name is to run, whatever its release.
+    #[must_use]
+    pub fn wants(&self, name: &DynoName) -> bool {
+        let quantity = self.quantities.get(&name.process_type).copied().unwrap_or(0);
+        name.index <= quantity && self.release.is_some()
+    }
+}
+
 /// A dyno of the formation as the store and the runtime know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynoSeen {
@@ -119,8 +128,7 @@ pub fn plan(desired: &Desired, dynos: &[DynoSeen], now: UnixMicros) -> Vec<Step>
 
 /// Why a dyno should not run, if so.
 fn unwanted(desired: &Desired, dyno: &DynoSeen) -> Option<StopReason> {
-    let quantity = desired.quantities.get(&dyno.name.process_type).copied().unwrap_or(0);
-    if dyno.name.index > quantity || desired.release.is_none() {
+    if !desired.wants(&dyno.name) {
         Some(StopReason::ScaledDown)
     } else if desired.release != Some(dyno.release) {
         Some(StopReason::NewRelease)
