@@ -95,7 +95,11 @@ pub(super) fn unpack(request: &BuildRequest, workspace: &Workspace) -> Container
 
 /// Turns the finished tree into a layer, seeing nothing else. It runs when the build's processes are gone.
 pub(super) fn pack(request: &BuildRequest, workspace: &Workspace, tree: PathBuf) -> ContainerSpec {
-    let mounts = vec![read_only(tree, "/slug/app"), writable(workspace.disk.join("slug"), "/out")];
+    let mounts = vec![
+        read_only(workspace.packing(), "/slug"),
+        read_only(tree, "/slug/app"),
+        writable(workspace.disk.join("slug"), "/out"),
+    ];
     ContainerSpec {
         id: pack_id(request.build),
         env: vec![("PATH".to_owned(), b"/usr/sbin:/usr/bin:/sbin:/bin".to_vec())],

@@ -6,6 +6,7 @@
 mod cache;
 mod container;
 mod copy;
+mod dates;
 mod disk;
 mod run;
 mod upload;

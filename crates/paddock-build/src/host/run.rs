@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use paddock_core::ContainerId;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::workspace::Workspace;
 use super::{
     BuildFailure, BuildLog, BuildOutcome, BuildRequest, Builder, FailureKind, SourceArchive, cache,
-    container, disk,
+    container, dates, disk,
 };
 use crate::output;
 use crate::plan::{BuildResult, RunnerFailure};
@@ -123,6 +123,10 @@ impl Builder {
         let spec = container::build(&self.config, request, &workspace, has_cache.then_some(cache.as_path()));
         let exit = self.watch(spec, request, screen, cancel).await?;
         let result = conclude(exit, workspace.result())?;
+        if let Ok(tree) = workspace.tree() {
+            let dated = disk::blocking(move || dates::settle(&tree, SystemTime::now())).await;
+            dated.map_err(|error| platform("could not date the finished tree", error))?;
+        }
         // Beside the packing: a large cache takes as long as a large slug.
         let (packed, kept) =
             tokio::join!(self.pack(request, &workspace, screen, cancel), keep(&workspace, result.new_cache));
@@ -250,6 +254,10 @@ impl Builder {
         cancel: &CancellationToken,
     ) -> Result<(String, u64), BuildFailure> {
         let tree = finished_tree(workspace, screen).await?;
+        let (dated, root) = (tree.clone(), workspace.packing());
+        disk::blocking(move || dates::copy(&dated, &root))
+            .await
+            .map_err(|error| platform("could not date the root of the slug", error))?;
         screen.text(&format!("\n{}", output::step("Compressing..."))).await;
         let (log, mut said) = mpsc::channel(16);
         let spec = container::pack(request, workspace, tree);

@@ -6,6 +6,7 @@
 //! disk: a volume, or without a limit `disk/` here
 //!   tmp/                 /tmp: build_XXXXXXXX (BUILD_DIR), codon/tmp/cache (CACHE_DIR), buildpacks
 //!   result/              /build/result: what the runner reports
+//!   packing/app/         where the converter sees the tree
 //!   slug/                the converter's output
 //!   KIND-root/           what else a container writes: /app (HOME, private to the build), /var/tmp
 //! ```
@@ -65,7 +66,7 @@ impl Workspace {
         request: &BuildRequest,
         has_cache: bool,
     ) -> io::Result<()> {
-        for name in ["tmp", "result", "slug"] {
+        for name in ["tmp", "result", "packing", "packing/app", "slug"] {
             self.make_folder(&self.disk.join(name))?;
         }
         self.write(&self.plan_file(), &serde_json::to_vec(&self.plan(config, request, has_cache))?)?;
@@ -127,6 +128,11 @@ impl Workspace {
 
     pub(super) fn tmp(&self) -> PathBuf {
         self.disk.join("tmp")
+    }
+
+    /// The folder that becomes the root of the slug's layer.
+    pub(super) fn packing(&self) -> PathBuf {
+        self.disk.join("packing")
     }
 
     /// Where what is kept for the next build waits, on the file system of the caches.

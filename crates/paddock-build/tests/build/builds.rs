@@ -1,8 +1,10 @@
 //! Builds in real containers: Procfile-only apps, sources of all kinds, limits.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::support::build::{App, tar, with_farm, write_tree};
+use crate::support::build::{App, Built, COMMIT_DATE, tar, with_farm, write_tree};
 use paddock_build::{FailureKind, Source, SourceArchive};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,9 +28,42 @@ async fn an_app_with_a_procfile_becomes_a_slug_layer() {
         );
         assert!(farm.layers.contains(&outcome.layer.parse().unwrap()));
 
+        let dates = |built: &Built| {
+            farm.slug_entries(built).into_iter().map(|entry| entry.date).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(dates(&built), BTreeSet::from([COMMIT_DATE]), "files and folders have the commit's date");
         // The same source again is the same layer.
         let again = farm.build(&App::new(), &files).await;
         assert_eq!(again.outcome().layer, outcome.layer);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_have_the_date_of_their_commit_or_of_what_made_them() {
+    const COMPILE: &str =
+        "#!/bin/sh\necho made > $1/built\necho x > $1/vendored\ntouch --date=@1500000000 $1/vendored\n";
+    with_farm(|farm| async move {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let dates = |built: &Built| -> BTreeMap<String, u64> {
+            farm.slug_entries(built).into_iter().map(|entry| (entry.path, entry.date)).collect()
+        };
+        let scripts = [("bin/detect*", "#!/bin/sh\necho Stamps\n"), ("bin/compile*", COMPILE)];
+        let app = App::with_buildpacks(&[&farm.buildpack("stamps", &scripts)]);
+        let files = [("Procfile", "web: x"), ("static/index.html", "hello")];
+        let built = dates(&farm.build(&app, &files).await);
+        assert_eq!((built["app/static/index.html"], built["app/static"]), (COMMIT_DATE, COMMIT_DATE));
+        assert_eq!(built["app/vendored"], 1_500_000_000, "what the build gave it");
+        assert!(built["app/built"] >= started && built["app"] == built["app/built"], "{built:?}");
+
+        // Archives that programs write often give no date: those files are as old as the build.
+        let tree = tempfile::tempdir().unwrap();
+        write_tree(tree.path(), &files);
+        let file = farm.path("undated.tgz");
+        tar(tree.path(), &file, &["--gzip", "--mtime=@0"]);
+        let archive = SourceArchive::Uploaded { checksum: None };
+        let undated = farm.build_source(&App::new(), Source { file, archive, version: String::new() }).await;
+        assert!(dates(&undated).values().all(|date| *date >= started), "{:?}", dates(&undated));
     })
     .await;
 }

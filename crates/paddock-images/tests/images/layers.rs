@@ -25,6 +25,7 @@ fn layer_file(folder: &Path, text: &str) -> PathBuf {
     let (tree, out) = (folder.join(format!("tree-{text}")), folder.join(format!("{text}.out")));
     std::fs::create_dir_all(&tree).unwrap();
     std::fs::write(tree.join("file"), text).unwrap();
+    date_all(&tree);
     convert(&tree, &out);
     out
 }
@@ -73,11 +74,21 @@ fn make_tree(root: &Path, backwards: bool) {
     steps.iter().for_each(|step| step(root));
     if backwards {
         std::fs::remove_file(root.join("passing")).unwrap();
-        for name in ["Procfile", "bin", "large"] {
-            let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-            std::fs::File::open(root.join(name)).unwrap().set_modified(old).unwrap();
-        }
     }
+    date_all(root);
+    date(&root.join("Procfile"), 1_700_000_000_500);
+}
+
+/// Gives everything in a tree the same date.
+fn date_all(root: &Path) {
+    let mut dated = Command::new("find");
+    dated.arg(root).args(["-exec", "touch", "--no-dereference", "--date=@1600000000", "{}", "+"]);
+    assert!(dated.status().unwrap().success());
+}
+
+fn date(file: &Path, milliseconds: u64) {
+    let date = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
+    std::fs::File::open(file).unwrap().set_modified(date).unwrap();
 }
 
 /// A mounted layer; unmounted when dropped.
@@ -111,9 +122,16 @@ fn equal_trees_become_equal_bytes() {
         files.push(std::fs::read(out).unwrap());
     }
     assert!(files[0] == files[1]);
-    std::fs::write(folder.path().join("one/Procfile"), "web: ./Server\n").unwrap();
-    convert(&folder.path().join("one"), &folder.path().join("one.erofs"));
-    assert!(std::fs::read(folder.path().join("one.erofs")).unwrap() != files[1]);
+    let procfile = folder.path().join("one/Procfile");
+    let changes: [&dyn Fn(); 2] = [&|| date(&procfile, 1_700_000_001_500), &|| {
+        std::fs::write(&procfile, "web: ./Server\n").unwrap();
+        date(&procfile, 1_700_000_000_500);
+    }];
+    for change in changes {
+        change();
+        convert(&folder.path().join("one"), &folder.path().join("one.erofs"));
+        assert!(std::fs::read(folder.path().join("one.erofs")).unwrap() != files[1]);
+    }
 }
 
 #[test]
@@ -135,8 +153,8 @@ fn a_converted_tree_mounts_with_its_names_modes_and_links_and_belongs_to_the_dyn
         let (given, got) =
             (tree.join(&name).symlink_metadata().unwrap(), root.join(&name).symlink_metadata().unwrap());
         assert_eq!(
-            (got.uid(), got.gid(), got.mode(), got.nlink(), got.mtime()),
-            (1000, 1000, given.mode(), given.nlink(), 0),
+            (got.uid(), got.gid(), got.mode(), got.nlink(), got.mtime(), got.mtime_nsec()),
+            (1000, 1000, given.mode(), given.nlink(), given.mtime(), given.mtime_nsec()),
             "{name:?}"
         );
         if given.is_symlink() {

@@ -19,6 +19,7 @@ use paddock_core::{AppId, BuildId};
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::{Layer, Limits, Runtime};
 use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -47,6 +48,19 @@ pub struct App {
     pub memory_bytes: u64,
     /// The build is cancelled when it has said this.
     pub cancel_after: Option<&'static str>,
+}
+
+/// The date of every file of a source from git, in seconds.
+pub const COMMIT_DATE: u64 = 1_600_000_000;
+
+/// Something in a slug.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub path: String,
+    /// Kind, mode and bytes, or what a link leads to.
+    pub content: String,
+    /// In seconds.
+    pub date: u64,
 }
 
 /// How a build ended.
@@ -166,7 +180,7 @@ impl BuildFarm {
     /// Builds a folder.
     pub async fn build_folder(&self, app: &App, tree: &Path) -> Built {
         let file = self.path(&format!("source-{}.tar", Uuid::new_v4()));
-        tar(tree, &file, &[]);
+        tar(tree, &file, &[&format!("--mtime=@{COMMIT_DATE}")]);
         self.build_source(
             app,
             Source { file, archive: SourceArchive::Git { submodules: Vec::new() }, version: "abc".into() },
@@ -241,6 +255,29 @@ impl BuildFarm {
             String::from_utf8(found.unwrap().stdout).unwrap().lines().map(Into::into).collect();
         files.sort();
         files
+    }
+
+    /// Everything in a slug but its root, in order of path.
+    pub fn slug_entries(&self, built: &Built) -> Vec<Entry> {
+        let folder = self.unpack(built);
+        // Mode, and what a link leads to: a file's content comes from its bytes.
+        let found = Command::new("find")
+            .args([".", "-mindepth", "1", "-printf", "%P\\t%y%m %l\\t%Ts\\n"])
+            .current_dir(folder.path())
+            .output();
+        let found = String::from_utf8(found.unwrap().stdout).unwrap();
+        let mut entries: Vec<_> = found
+            .lines()
+            .map(|line| {
+                let [path, kind, date] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+                let is_file = kind.starts_with('f');
+                let bytes = if is_file { std::fs::read(folder.path().join(path)).unwrap() } else { vec![] };
+                let content = format!("{kind} {:?}", Sha256::digest(bytes));
+                Entry { path: path.to_owned(), content, date: date.parse().unwrap() }
+            })
+            .collect();
+        entries.sort();
+        entries
     }
 
     /// Makes a git repository of a buildpack in the folder that builds see, and returns its URL.
