@@ -7,6 +7,7 @@ use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::cgroup::Cgroups;
+use crate::idmap::check_folder;
 
 /// One thing that containers need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub fn check_host() -> Vec<HostCheck> {
         file_system("erofs", "load the kernel module erofs"),
         file_system("ext4", "load the kernel module ext4"),
         user_namespaces(),
+        // It is a layer of every dyno of the host stack.
+        check_folder("/usr", Path::new("/usr")),
         cgroups(),
         program("ip", &["-V"], "install iproute2"),
         program("nft", &["-v"], "install nftables"),

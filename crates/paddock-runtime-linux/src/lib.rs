@@ -3,7 +3,7 @@
 //! * [`LinuxRuntime`] implements the port; it holds no process: each container has a shim ([`shim_main`]), which
 //!   outlives the control plane and is found again by its folder.
 //! * [`host_process`] runs the host's own helper programs as unprivileged users in limited groups.
-//! * [`check_host`] says what a machine lacks.
+//! * [`check_host`] and [`check_folder`] say what a machine lacks.
 //!
 //! Unsafe code is in the module `kernel` alone.
 
@@ -14,6 +14,7 @@ mod container;
 mod disk;
 mod error;
 pub mod host_process;
+mod idmap;
 mod images;
 mod kernel;
 mod net;
@@ -25,5 +26,6 @@ mod seccomp;
 mod shim;
 
 pub use check::{HostCheck, check_host};
+pub use idmap::check_folder;
 pub use runtime::{DISK_INTERVAL, LinuxConfig, LinuxRuntime};
 pub use shim::shim_main;

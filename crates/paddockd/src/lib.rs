@@ -22,6 +22,7 @@ mod proxy_form;
 mod reference;
 mod router_process;
 mod settings;
+mod site;
 mod wiring;
 
 /// Paddock: a Heroku that people own.

@@ -12,31 +12,6 @@ use crate::database::DatabaseArgs;
 use crate::log_format::LogFormat;
 use crate::paths::Paths;
 
-/// Variables of the operator's environment that builds are given as well, for networks with a proxy, a private CA
-/// or package mirrors. Source: contract `buildpacks.md`, section 4, "Site environment".
-const SITE_VARIABLES: [&str; 20] = [
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "CARGO_HTTP_CAINFO",
-    "GIT_SSL_CAINFO",
-    "NPM_CONFIG_REGISTRY",
-    "PIP_INDEX_URL",
-    "UV_INDEX_URL",
-    "UV_DEFAULT_INDEX",
-    "GOPROXY",
-    "CURL_TIMEOUT",
-];
-
 /// Arguments of `paddockd serve`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
@@ -171,11 +146,6 @@ fn disk_bytes(text: &str) -> Result<u64, String> {
     })
 }
 
-/// The operator's variables for builds.
-pub(crate) fn site_env(lookup: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
-    SITE_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), lookup(name)?))).collect()
-}
-
 /// The resolvers of a resolv.conf, port 53.
 pub(crate) fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
     let address = |line: &str| line.trim().strip_prefix("nameserver")?.trim().parse().ok();
@@ -195,14 +165,6 @@ mod tests {
                 && !is_cidr("192.0.2.0")
                 && !is_cidr("1.2.3.4/33")
         );
-    }
-
-    #[test]
-    fn every_variable_for_builds_is_documented() {
-        let page = include_str!("../../../docs/operation.md");
-        for name in SITE_VARIABLES {
-            assert!(page.contains(&format!("`{name}`")), "{name} is missing in docs/operation.md");
-        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::fail_points::ServerClock;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::settings::{self, ServeArgs};
+use crate::site::Site;
 
 /// Largest slug. Source: contract `platform-behaviour.md`, section 8.
 const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;
@@ -48,10 +49,11 @@ const RETENTION: Retention = Retention {
     bytes_max: 256 * 1024 * 1024,
 };
 
-/// Says everything that the machine lacks, with what to do.
-pub(crate) fn check_privileges() -> Result<(), StartError> {
+/// Says everything that the machine and the data folder lack, with what to do.
+pub(crate) fn check_machine(data: &Path) -> Result<(), StartError> {
     let missing: Vec<_> = paddock_runtime_linux::check_host()
         .into_iter()
+        .chain([paddock_runtime_linux::check_folder("data folder", data)])
         .filter(|check| !check.ok)
         .map(|check| format!("{}: {}. {}", check.name, check.detail, check.remedy))
         .collect();
@@ -142,13 +144,13 @@ pub(crate) async fn open_control(
     let runtime: Arc<dyn Runtime> = runtime;
     let buildpack_urls =
         if args.allow_insecure_buildpack_urls { BuildpackUrls::Insecure } else { BuildpackUrls::HttpsOnly };
-    let site_env = settings::site_env(environment);
+    let site = Site::new(environment, data, args.listen);
     let builder = Builder::new(
         BuilderConfig {
             folder: data.join("builds"),
             caches: data.join("caches"),
             program: program.to_owned(),
-            site_env: site_env.into_iter().collect(),
+            site_env: site.for_builds().into_iter().collect(),
             buildpack_urls,
             buildpack_folder: args.buildpack_folder.clone(),
             slug_bytes_max: SLUG_BYTES_MAX,
@@ -178,7 +180,7 @@ pub(crate) async fn open_control(
         builder: Arc::new(builder),
         logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
-        outbound: outbound(args)?,
+        outbound: outbound(args, site.variable("SSL_CERT_FILE"))?,
         router: Some(link),
         clock: Arc::new(ServerClock),
     })))
@@ -191,10 +193,10 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// The client for addresses that tenants name. It trusts the operator's `SSL_CERT_FILE` as builds do.
-fn outbound(args: &ServeArgs) -> Result<Outbound, StartError> {
+fn outbound(args: &ServeArgs, certificates: Option<String>) -> Result<Outbound, StartError> {
     let allowed =
         args.allow_egress.iter().map(|text| text.parse::<Network>()).collect::<Result<Vec<_>, _>>()?;
-    let roots = match environment("SSL_CERT_FILE") {
+    let roots = match certificates {
         Some(file) => Roots::of_file(Path::new(&file))?,
         None => Roots::of_system()?,
     };

@@ -164,6 +164,9 @@ fn the_doctor_finds_and_remedies(server: &Server) {
     for name in ["kernel", "overlay", "cgroups", "nft", "git", "data folder", "modes", "database"] {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
+    for name in ["/usr", "data folder's file system", "Python apps", "Node.js apps"] {
+        assert_eq!(verdict(&well, name), "ok", "{name}");
+    }
     for name in ["master key", "platform certificate", "local authority", "server", "router", "clock"] {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
@@ -252,6 +255,22 @@ fn the_doctor_finds_what_a_machine_lacks() {
     let told = run(without_path, b"", Duration::from_secs(60));
     assert!(problem(&told, "nft").contains("nftables"));
     assert!(problem(&told, "ip").contains("iproute2"));
+
+    // A /usr that no dyno can have, as inside a container of somebody else's.
+    let data = folder.path().join("never");
+    std::fs::create_dir(&data).unwrap();
+    let on_overlay = |command: &Command| {
+        let mut inside = Command::new("unshare");
+        inside.args(["--mount", "sh", "-c"]);
+        inside.arg("mount -t overlay -o lowerdir=/usr:\"$1\" overlay /usr && shift && exec \"$@\"");
+        inside.arg("sh").arg(&data).arg(command.get_program()).args(command.get_args());
+        run(inside, b"", Duration::from_secs(60))
+    };
+    let told = on_overlay(&Server::bare(&["doctor", "--json"]));
+    assert!(problem(&told, "/usr").contains("ext4"));
+    let refused = on_overlay(&Server::bare(&["serve", "--data", data.to_str().unwrap()]));
+    assert_eq!(refused.status, 1);
+    refused.failed_saying("/usr: /usr on overlay, whose ids cannot be mapped");
 
     // A disk of one megabyte with a hundred inodes, in a mount namespace that goes with the command.
     let doctor = Server::bare(&["doctor", "--json", "--data", folder.path().to_str().unwrap()]);

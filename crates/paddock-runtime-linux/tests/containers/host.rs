@@ -1,7 +1,7 @@
 //! Helper programs of the host, and the check of the host.
 
-use paddock_runtime_linux::check_host;
 use paddock_runtime_linux::host_process::Confinement;
+use paddock_runtime_linux::{check_folder, check_host};
 
 fn confinement(group: &str) -> Confinement {
     let config = crate::support::config(std::path::Path::new("/nonexistent"));
@@ -70,6 +70,35 @@ async fn a_helper_says_why_it_cannot_run() {
     missing.group = "../up".to_owned();
     assert_eq!(missing.command("true").output().await.unwrap().status.code(), Some(126));
     assert!(missing.end().is_err());
+}
+
+#[test]
+fn a_folder_on_an_overlay_cannot_be_part_of_a_dyno() {
+    if !crate::support::may_run() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let place = |name: &str| root.path().join(name);
+    for name in ["lower", "upper", "work", "merged"] {
+        std::fs::create_dir(place(name)).unwrap();
+    }
+    let plain = check_folder("data folder", &place("lower"));
+    assert!(plain.ok, "{plain:?}");
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        place("lower").display(),
+        place("upper").display(),
+        place("work").display()
+    );
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "overlay", "-o", &layers, "overlay"])
+        .arg(place("merged"))
+        .status();
+    assert!(mounted.unwrap().success());
+    std::fs::create_dir(place("merged/usr")).unwrap();
+    let on_overlay = check_folder("/usr", &place("merged/usr"));
+    rustix::mount::unmount(place("merged"), rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert!(!on_overlay.ok && on_overlay.detail.contains("usr on overlay, whose ids"), "{on_overlay:?}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     raise_descriptor_limit();
     let paths = prepare_data_dir(&args.data)?;
     let _lock = take_lock(&paths.serve_lock())?;
-    wiring::check_privileges()?;
+    wiring::check_machine(&paths.data)?;
     let instance = Instance::claim(&paths.data)?;
     instance.keep_ids(&paths.data)?;
     // The state first: without it nothing that runs is known to be anybody's.

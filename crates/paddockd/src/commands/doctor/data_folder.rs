@@ -27,6 +27,8 @@ pub(super) fn check(paths: &Paths, master_key: &Path) -> Vec<Finding> {
         return vec![Finding::problem("data folder", detail, remedy)];
     }
     let mut findings = vec![passable(data)];
+    let on = paddock_runtime_linux::check_folder("data folder's file system", data);
+    findings.push(Finding::from(on));
     findings.extend(machine::disk(data));
     if backup::is_unfinished(data) {
         let remedy = format!("Run it again: paddockd restore --from FILE --data {}", data.display());

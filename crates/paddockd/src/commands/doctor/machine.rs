@@ -13,13 +13,7 @@ const INODES_LOW: u64 = 100_000;
 const EARLIEST: u64 = 1_767_225_600;
 
 pub(super) fn check() -> Vec<Finding> {
-    let mut findings: Vec<_> = paddock_runtime_linux::check_host()
-        .into_iter()
-        .map(|check| match check.ok {
-            true => Finding::ok(check.name, check.detail),
-            false => Finding::problem(check.name, check.detail, check.remedy),
-        })
-        .collect();
+    let mut findings: Vec<_> = paddock_runtime_linux::check_host().into_iter().map(Finding::from).collect();
     for (name, package) in [("git", "git"), ("tar", "tar")] {
         findings.push(match which(name) {
             Some(path) => Finding::ok(name, path.display().to_string()),

@@ -1,9 +1,11 @@
 //! `paddockd doctor`: what is wrong with this machine, a data folder and what runs on it, and what to do about it.
 //!
-//! It looks and changes nothing. Each file asks about one thing: the machine, the data folder, the processes.
+//! It looks and changes nothing. Each file asks about one thing: the machine, the languages of apps, the data folder, the
+//! processes.
 
 mod certificate;
 mod data_folder;
+mod languages;
 mod machine;
 mod processes;
 
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use paddock_runtime_linux::HostCheck;
 
 use crate::instance::Instance;
 use crate::paths::Paths;
@@ -82,9 +85,19 @@ impl Finding {
     }
 }
 
+impl From<HostCheck> for Finding {
+    fn from(check: HostCheck) -> Self {
+        match check.ok {
+            true => Self::ok(check.name, check.detail),
+            false => Self::problem(check.name, check.detail, check.remedy),
+        }
+    }
+}
+
 impl DoctorArgs {
     pub(crate) fn run(self) -> ExitCode {
         let mut findings = machine::check();
+        findings.extend(languages::check());
         let paths = self.data.as_ref().map(|data| Paths::new(data.clone()));
         if let Some(paths) = &paths {
             let key = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
