@@ -6,6 +6,7 @@ mod bad_input;
 mod build_inputs;
 mod crash;
 mod docs;
+mod dynos;
 mod frameworks;
 mod hang_up;
 mod hostile;

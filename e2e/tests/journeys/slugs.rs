@@ -25,6 +25,8 @@ fn a_slug_packed_elsewhere_runs_like_one_that_was_built() {
     std::fs::write(app.join(".profile.d/greet.sh"), "export GREETING=hello\n").unwrap();
     std::fs::write(app.join("serve"), "#!/bin/sh\nexec python3 -m http.server $PORT\n").unwrap();
     std::fs::set_permissions(app.join("serve"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let packed = std::time::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    std::fs::File::open(app.join("index.html")).unwrap().set_modified(packed).unwrap();
     let archive = pack(folder.path(), &["./app"]);
 
     let slug = make(&server, json!({ "process_types": { "web": "./serve" }, "checksum": sha256(&archive) }));
@@ -36,7 +38,9 @@ fn a_slug_packed_elsewhere_runs_like_one_that_was_built() {
     assert_eq!(again["id"], "conflict", "what may be running does not change");
     let release = json!({ "slug": slug["id"], "description": "Packed elsewhere" });
     let _ = http.api_json("POST", &format!("/apps/{APP}/releases"), &release).with_status(201);
-    assert_eq!(server.answers(APP, "/").body, "packed elsewhere\n");
+    let page = server.answers(APP, "/");
+    assert_eq!(page.body, "packed elsewhere\n");
+    assert_eq!(page.header("last-modified"), Some("Fri, 14 Jul 2017 02:40:00 GMT"), "its own time");
 
     refuses_what_is_no_slug(&server, &folder, &archive);
 }
