@@ -1,7 +1,8 @@
 //! The Procfile: process types and the commands that run them.
 //!
 //! Grammar, from contract `buildpacks.md` section 6: a line is `TYPE`, an optional colon, white space, a command;
-//! other lines are skipped; CRLF is tolerated; the last of a duplicate wins.
+//! other lines are skipped; CRLF is tolerated; the last of a duplicate wins. Behind a colon the white space may be
+//! missing, as other readers of Procfiles have it: no line means anything else then.
 
 use std::collections::BTreeMap;
 
@@ -40,10 +41,14 @@ fn declaration(line: &str) -> Option<(ProcessType, String)> {
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))?;
     let (name, rest) = line.split_at(end);
     let process_type = name.parse().ok()?;
-    let rest = rest.strip_prefix(':').unwrap_or(rest);
-    let command = rest.trim_start();
-    // The classic pattern wants white space between the type and the command.
-    (command.len() < rest.len() && !command.is_empty()).then(|| (process_type, command.to_owned()))
+    let command = match rest.strip_prefix(':') {
+        Some(command) => command,
+        // Without a colon the name ends in white space.
+        None => rest.strip_prefix(char::is_whitespace)?,
+    };
+    Some(command.trim_start())
+        .filter(|command| !command.is_empty())
+        .map(|command| (process_type, command.to_owned()))
 }
 
 #[cfg(test)]
@@ -64,7 +69,12 @@ mod tests {
         );
         assert_eq!(types("web node a.js"), [("web".into(), "node a.js".into())], "the colon is optional");
         assert_eq!(types("web: a\nweb: b"), [("web".into(), "b".into())], "the last duplicate wins");
-        assert_eq!(types("web:a"), [], "white space is needed");
+        assert_eq!(
+            types("web:a\nrelease:./a --b: c\n"),
+            [("release".into(), "./a --b: c".into()), ("web".into(), "a".into())],
+            "behind a colon the white space may be missing"
+        );
+        assert_eq!(types("web;a\nweb,a\nweb.a: b\nweb:\nweb"), []);
         assert_eq!(types("web: FOO=$PORT a && b; c"), [("web".into(), "FOO=$PORT a && b; c".into())]);
     }
 
