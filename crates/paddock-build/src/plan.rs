@@ -27,7 +27,7 @@ pub const CONFIG_VAR_PREFIX: &str = "PADDOCK_CONFIG_VAR_";
 /// What the runner is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildPlan {
-    /// Name of the stack, for `STACK`.
+    /// Name of the stack, as people see it.
     pub stack: String,
     /// Version of the stack: part of what caches are keyed by.
     pub stack_version: String,
@@ -74,9 +74,9 @@ pub struct BuildResult {
     pub languages: Vec<String>,
     /// The built-in buildpack that detection chose, by its registry name.
     pub detected: Option<String>,
-    /// Add-on plans that the last buildpack asks for.
+    /// Add-on plans that the last buildpack with a release asks for.
     pub addons: Vec<String>,
-    /// Config vars that the last buildpack asks for.
+    /// Config vars that the last buildpack with a release asks for.
     pub config_vars: BTreeMap<String, String>,
     /// Whether the build made a new cache; otherwise the saved one stays as it is.
     pub new_cache: bool,

@@ -33,7 +33,7 @@ use crate::paths::Paths;
 use crate::settings::{self, ServeArgs};
 use crate::site::Site;
 
-/// Largest slug. Source: contract `platform-behaviour.md`, section 8.
+/// Largest slug, compressed. Source: contract `platform-behaviour.md`, section 8.
 const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;
 /// Largest repository. Design, section 7.
 const REPOSITORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;

@@ -50,7 +50,7 @@ pub struct BuilderConfig {
     pub buildpack_urls: BuildpackUrls,
     /// A host folder that is visible to builds, read-only and at the same path, for `file://` URLs.
     pub buildpack_folder: Option<PathBuf>,
-    /// The largest slug in bytes, uncompressed (Heroku has 500 MB compressed).
+    /// The largest slug in bytes, compressed as Heroku counts; uncompressed it may be four times as large.
     pub slug_bytes_max: u64,
 }
 
@@ -133,9 +133,9 @@ pub struct BuildOutcome {
     pub buildpacks: Vec<String>,
     /// The buildpack that detection chose; it is kept for the app's later builds.
     pub detected: Option<BuildpackRef>,
-    /// Add-on plans that the last buildpack asks for; for the app's first release only.
+    /// Add-on plans that the last buildpack with a release asks for; for the app's first release only.
     pub addons: Vec<String>,
-    /// Config vars that the last buildpack asks for; for the first release only, never over a set one.
+    /// Config vars that the last buildpack with a release asks for; for the first release only, never over a set one.
     pub config_vars: BTreeMap<String, String>,
     /// What `bin/report` said.
     pub report: Vec<String>,

@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use paddock_core::ContainerId;
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::durable;
-use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive};
+use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive, compressed_size};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -42,6 +42,8 @@ const COMMAND_BYTES_MAX: usize = 32 * 1024;
 /// The longest path of a file in a slug, in bytes, from the app's folder on: the kernel's limit less some room for
 /// where the folder lies.
 const SLUG_PATH_BYTES_MAX: usize = 4000;
+/// How many times the compressed limit of a slug it may have uncompressed, as it lies on the disk.
+const UNCOMPRESSED_TIMES: u64 = 4;
 /// The longest description of a slug, in characters.
 const DESCRIPTION_CHARACTERS_MAX: usize = 500;
 
@@ -292,25 +294,51 @@ impl Builder {
         let file = workspace.slug_file();
         let size_bytes =
             file.symlink_metadata().map_err(|error| platform("could not find the slug", error))?.len();
-        let limit = self.config.slug_bytes_max;
-        if size_bytes > limit {
-            let problem = format!(
-                "Compiled slug size: {} is too large (max is {}).\nSee: http://devcenter.heroku.com/articles/slug-size",
-                output::megabytes(size_bytes),
-                output::whole_megabytes(limit)
-            );
-            screen.text(&output::problem(&problem)).await;
-            return Err(BuildFailure::of(FailureKind::TooLarge));
-        }
+        let size = match measure(file.clone(), size_bytes, self.config.slug_bytes_max).await? {
+            Ok(size) => size,
+            Err(problem) => {
+                let problem = format!("{problem}\nSee: http://devcenter.heroku.com/articles/slug-size");
+                screen.text(&output::problem(&problem)).await;
+                return Err(BuildFailure::of(FailureKind::TooLarge));
+            }
+        };
         let layers = self.layers.clone();
         let digest = tokio::task::spawn_blocking(move || layers.add_erofs(&file))
             .await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
             .map_err(BuildFailure::platform)?;
-        screen.text(&output::detail(&format!("Done: {}", output::megabytes(size_bytes)))).await;
+        screen.text(&output::detail(&format!("Done: {size}"))).await;
         tracing::debug!(build.id = %request.build, layer = %digest, "a slug was packed");
         Ok((digest.to_string(), size_bytes))
     }
+}
+
+/// What is said of a slug's size, or that it is too large. One that is small enough as it lies there is not compressed
+/// to see what it would be.
+async fn measure(file: PathBuf, size_bytes: u64, limit: u64) -> Result<Result<String, String>, BuildFailure> {
+    let size = output::megabytes(size_bytes);
+    if size_bytes <= limit {
+        return Ok(Ok(size));
+    }
+    let most = limit.saturating_mul(UNCOMPRESSED_TIMES);
+    if size_bytes > most {
+        return Ok(Err(format!(
+            "Compiled slug size: {size} uncompressed is too large (max is {}, and {} compressed).",
+            output::whole_megabytes(most),
+            output::whole_megabytes(limit)
+        )));
+    }
+    let compressed = disk::blocking(move || compressed_size(&file, limit)).await;
+    let compressed = compressed.map_err(|error| platform("could not measure the slug", error))?;
+    Ok(if compressed > limit {
+        Err(format!(
+            "Compiled slug size: {} is too large (max is {}).",
+            output::megabytes(compressed),
+            output::whole_megabytes(limit)
+        ))
+    } else {
+        Ok(format!("{size} ({} compressed)", output::megabytes(compressed)))
+    })
 }
 
 pub(super) fn platform(doing: &'static str, source: io::Error) -> BuildFailure {

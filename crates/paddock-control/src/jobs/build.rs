@@ -235,7 +235,7 @@ pub(super) fn unreadable(doing: &'static str, error: GitError) -> Error {
     match error {
         GitError::ArchiveTooLarge { limit, .. } => Error::invalid(format!(
             "The files of this commit, with its submodules, have more than {} MB. Take large files out of the repository: a slug \
-             holds at most 500 MB",
+             holds at most 500 MB compressed",
             limit >> 20
         )),
         error => Error::internal(doing, error),

@@ -145,7 +145,7 @@ impl BuildFarm {
             site_env: site_env(),
             buildpack_urls: BuildpackUrls::Insecure,
             buildpack_folder: Some(path("buildpacks")),
-            slug_bytes_max: 500 << 20,
+            slug_bytes_max: 64 << 20,
         };
         let host_stack =
             HostStack::ensure(Path::new("/"), &path("stacks")).expect("a host stack can be made");
