@@ -1,14 +1,18 @@
 //! Which buildpacks build an app. Source: contract `buildpacks.md`, section 2.
 
-use std::fs;
 use std::path::Path;
 
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls, BuiltinBuildpack};
 use paddock_core::config::ConfigVars;
 
+use super::languages::{self, Builder, Language};
 use super::stop::Stop;
 use super::{builtin, screen};
 use crate::plan::{BuildPlan, RunnerFailure};
+use crate::source::text;
+
+/// Files that Heroku takes for a Python app too. One that needs no packages runs here without a list of them.
+const MAY_BE_PYTHON: [&str; 2] = ["app.py", "main.py"];
 
 /// The buildpacks of a build, and how they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +65,7 @@ fn legacy_variable(config_vars: &ConfigVars) -> Option<&str> {
 
 /// The lines of a `.buildpacks` file.
 fn listed(build_dir: &Path) -> Vec<String> {
-    let text = fs::read_to_string(build_dir.join(".buildpacks")).unwrap_or_default();
+    let text = text::read(&build_dir.join(".buildpacks")).unwrap_or_default();
     text.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -70,30 +74,70 @@ fn listed(build_dir: &Path) -> Vec<String> {
 }
 
 fn detect(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
-    let matching: Vec<_> = BuiltinBuildpack::DETECTION_ORDER
-        .into_iter()
-        .filter(|buildpack| builtin::detect(*buildpack, build_dir))
-        .collect();
-    let Some(first) = matching.first() else {
+    let known = languages::known_by(build_dir);
+    let Some(first) = known.first() else { return without_language(build_dir) };
+    if known.len() > 1 {
+        screen::step(
+            "Warning: Multiple default buildpacks reported the ability to handle this app. The first buildpack in the list below will be used.",
+        );
+        let names: Vec<_> = known.iter().map(|language| language.name).collect();
+        screen::detail(&format!("Detected buildpacks: {}", names.join(",")));
+        screen::detail("See https://devcenter.heroku.com/articles/buildpacks#buildpack-detect-order");
+    }
+    match first.builder {
+        Builder::Builtin(builtin) => Ok(builtin),
+        Builder::Classic(_) | Builder::Named => Err(refuse(first, &known, build_dir)),
+    }
+}
+
+/// An app in no language: one with a Procfile runs as it is.
+fn without_language(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
+    if !builtin::detect(BuiltinBuildpack::Procfile, build_dir) {
         screen::warning("No default language could be detected for this app.");
         screen::write(
             "\t\t\tHINT: This occurs when Heroku cannot detect the buildpack to use for this application automatically.\n\
              \t\t\tSee https://devcenter.heroku.com/articles/buildpacks\n",
         );
         return Err(Stop::Told(RunnerFailure::Detect));
-    };
-    // Every app may have a Procfile: that is no second language.
-    let languages: Vec<_> = matching
-        .iter()
-        .filter(|buildpack| **buildpack != BuiltinBuildpack::Procfile)
-        .map(|buildpack| buildpack.language())
-        .collect();
-    if languages.len() > 1 {
-        screen::step(
-            "Warning: Multiple default buildpacks reported the ability to handle this app. The first buildpack in the list below will be used.",
-        );
-        screen::detail(&format!("Detected buildpacks: {}", languages.join(",")));
-        screen::detail("See https://devcenter.heroku.com/articles/buildpacks#buildpack-detect-order");
     }
-    Ok(*first)
+    if let Some(name) = MAY_BE_PYTHON.iter().find(|name| build_dir.join(name).is_file()) {
+        screen::warning(&format!(
+            "There is {name} but no requirements.txt: nothing is installed for it. If it needs packages,\n\
+             list them in a requirements.txt and push again."
+        ));
+    }
+    Ok(BuiltinBuildpack::Procfile)
+}
+
+/// An app in a language that is not built: says what to do instead. Deployed with its Procfile alone it would take the
+/// place of what runs, and crash.
+fn refuse(language: &Language, known: &[Language], build_dir: &Path) -> Stop {
+    screen::step(&format!("{} app detected", language.name));
+    let mut text = format!(
+        "Push rejected: this server builds Node.js and Python apps by itself, and no {} ones.\n\n",
+        language.name
+    );
+    text += &match language.builder {
+        Builder::Classic(address) => format!(
+            "To have Heroku's own buildpack build it, which fetches what it needs from the internet:\n  \
+             heroku buildpacks:set {address}\n"
+        ),
+        _ => {
+            "To have a classic buildpack build it, give its git address:\n  heroku buildpacks:set https://…\n"
+                .to_owned()
+        }
+    };
+    for other in known {
+        if let Builder::Builtin(builtin) = other.builder {
+            text += &format!(
+                "To build it as the {} app that it also is:\n  heroku buildpacks:set {}\n",
+                other.name,
+                builtin.name()
+            );
+        }
+    }
+    if builtin::detect(BuiltinBuildpack::Procfile, build_dir) {
+        text += "To run what its Procfile says, with nothing installed for it:\n  heroku buildpacks:set heroku/procfile\n";
+    }
+    Stop::told(RunnerFailure::Detect, &text)
 }

@@ -6,12 +6,14 @@ mod cache;
 mod checkout;
 mod choice;
 mod fetch;
+mod languages;
 mod phases;
 mod places;
 mod process_types;
 mod release;
 mod screen;
 mod session;
+mod stack;
 mod stop;
 
 use std::fs;
@@ -27,6 +29,7 @@ pub use places::Places;
 use self::cache::Cache;
 use self::fetch::Git;
 use self::phases::{Build, Fetched};
+use self::release::Release;
 use self::session::Session;
 use self::stop::Stop;
 use crate::plan::{self, BuildPlan, BuildResult, RunnerFailure};
@@ -126,16 +129,23 @@ fn run_buildpacks(
             break;
         }
     }
-    let ended = ended.and_then(|()| release(build, &fetched, result));
+    let ended = ended.and_then(|()| {
+        fetched.iter().try_for_each(|one| one.settle(build))?;
+        release(build, &fetched, result)
+    });
     result.reports = fetched.iter().filter_map(|one| build.report(one)).collect();
     ended
 }
 
 fn release(build: &Build<'_>, fetched: &[Fetched], result: &mut BuildResult) -> Result<(), Stop> {
-    let (Some(last), Some(language)) = (fetched.last(), result.languages.last()) else {
+    if fetched.is_empty() {
         return Err(Stop::told(RunnerFailure::Detect, "There is no buildpack to build this app with."));
+    }
+    let mut ran = fetched.iter().zip(&result.languages);
+    let release = match ran.rfind(|(one, _)| one.releases()) {
+        Some((last, language)) => build.release(last, language)?,
+        None => Release::default(),
     };
-    let release = build.release(last, language)?;
     result.process_types = process_types::discover(&build.build_dir, &release.default_process_types)?;
     result.addons = release.addons;
     result.config_vars = release.config_vars;

@@ -1,4 +1,4 @@
-//! One buildpack after the other: detect, compile, export; then release of the last, and reports.
+//! One buildpack after the other: detect, compile, export; then release of the last that has one, and reports.
 //! Source: contract `buildpacks.md`, section 5.
 
 use std::path::{Path, PathBuf};
@@ -34,6 +34,24 @@ pub(super) struct Build<'a> {
 pub(super) struct Fetched {
     pub(super) buildpack: BuildpackRef,
     pub(super) folder: PathBuf,
+}
+
+impl Fetched {
+    /// What a built-in one still does when all have compiled.
+    pub(super) fn settle(&self, build: &Build<'_>) -> Result<(), Stop> {
+        match self.buildpack.location() {
+            BuildpackLocation::Builtin(builtin) => builtin::settle(*builtin, build),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it says anything about the release, if only that there is nothing to say: the last that does counts.
+    pub(super) fn releases(&self) -> bool {
+        match self.buildpack.location() {
+            BuildpackLocation::Builtin(builtin) => builtin::releases(*builtin),
+            _ => self.folder.join("bin/release").is_file(),
+        }
+    }
 }
 
 impl Build<'_> {
@@ -92,17 +110,13 @@ impl Build<'_> {
         Ok(status.success())
     }
 
-    /// What the last buildpack releases.
+    /// What a buildpack that releases says.
     pub(super) fn release(&self, fetched: &Fetched, language: &str) -> Result<Release, Stop> {
         if let BuildpackLocation::Builtin(builtin) = fetched.buildpack.location() {
             let default_process_types = builtin::default_process_types(*builtin, &self.build_dir);
             return Ok(Release { default_process_types, ..Release::default() });
         }
-        let program = fetched.folder.join("bin/release");
-        if !program.is_file() {
-            return Ok(Release::default());
-        }
-        let mut command = self.session.plain(program);
+        let mut command = self.session.plain(fetched.folder.join("bin/release"));
         command.arg(&self.build_dir).current_dir(&self.build_dir);
         let captured = session::capture(command).map_err(Stop::io("could not run bin/release"))?;
         if !captured.status.success() {

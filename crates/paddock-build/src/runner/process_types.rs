@@ -10,6 +10,7 @@ use paddock_core::procfile::{self, Procfile};
 use super::screen;
 use super::stop::Stop;
 use crate::plan::RunnerFailure;
+use crate::source::text;
 
 /// The largest Procfile, in bytes.
 const PROCFILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -76,6 +77,6 @@ fn read(build_dir: &Path) -> Result<Procfile, Stop> {
         }
         Ok(_) => {}
     }
-    let bytes = fs::read(&path).map_err(|error| unusable(&error.to_string()))?;
-    Ok(procfile::parse(&String::from_utf8_lossy(&bytes)))
+    let text = text::read(&path).map_err(|error| unusable(&error.to_string()))?;
+    Ok(procfile::parse(&text))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::places::Places;
-use super::screen;
+use super::{screen, stack};
 use crate::plan::BuildPlan;
 
 /// Sources what earlier buildpacks exported, then becomes the program. A constant: files and arguments come as
@@ -43,8 +43,7 @@ impl Session {
         let mut env = plan.site_env.clone();
         for (name, value) in [
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-            ("STACK", &plan.stack),
-            ("SOURCE_VERSION", &plan.source_version),
+            ("SOURCE_VERSION", plan.source_version.as_str()),
             ("REQUEST_ID", &plan.request_id),
             ("DYNO", "build.1"),
             ("BUILDPACK_LOG_FILE", "/dev/null"),
@@ -52,7 +51,10 @@ impl Session {
             env.insert(name.to_owned(), value.to_owned());
         }
         env.insert("HOME".to_owned(), places.home.display().to_string());
-        Self { env, exports: Vec::new() }
+        let mut session = Self { env, exports: Vec::new() };
+        let stack = stack::of_buildpacks(&plan.stack, &session);
+        session.env.insert("STACK".to_owned(), stack);
+        session
     }
 
     /// The usual `PATH`.

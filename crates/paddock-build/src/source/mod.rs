@@ -1,6 +1,7 @@
 //! Rules on a source tree, for the build runner: what is taken out, and what is warned about.
 
 pub mod slugignore;
+pub mod text;
 
 use std::fs;
 use std::io::{self, Read};

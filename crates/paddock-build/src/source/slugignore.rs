@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use super::text::unmarked;
+
 /// The name of the file, at the root.
 pub const FILE_NAME: &str = ".slugignore";
 /// The largest one, in bytes: every pattern is tried on every file.
@@ -37,6 +39,7 @@ impl Slugignore {
     /// Reads the patterns. Never fails: a line that is not a pattern is skipped.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
+        let text = unmarked(text);
         Self { patterns: text.split(|byte| *byte == b'\n').filter_map(Pattern::parse).collect() }
     }
 

@@ -9,6 +9,18 @@ use paddock_build::{FailureKind, Source, SourceArchive};
 
 const DETECT: &str = "#!/bin/sh\necho Toy\n";
 
+/// Heroku's newest stack whose programs run with this machine's C library.
+fn stack_of_buildpacks() -> &'static str {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let minor: u32 = said.trim().strip_prefix("glibc 2.").unwrap().parse().unwrap();
+    match minor {
+        43.. => "heroku-26",
+        39.. => "heroku-24",
+        _ => "heroku-22",
+    }
+}
+
 /// Section 4 and 3: exactly this environment, these folders, this user.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buildpack_sees_the_documented_environment() {
@@ -44,7 +56,7 @@ async fn a_buildpack_sees_the_documented_environment() {
                 "REQUEST_ID=00000000-0000-4000-8000-000000000000".to_owned(),
                 "SHLVL=1".to_owned(),
                 "SOURCE_VERSION=abc".to_owned(),
-                "STACK=host".to_owned(),
+                format!("STACK={}", stack_of_buildpacks()),
                 "_=/usr/bin/env".to_owned(),
             ]
         );
@@ -95,6 +107,36 @@ async fn several_buildpacks_build_on_one_another() {
             .failed(FailureKind::Compile)
             .says(" !     An earlier buildpack's export failed\n")
             .says("failed to compile Ce app.");
+    })
+    .await;
+}
+
+/// The last buildpack that says anything of the release counts, an empty word included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buildpack_without_a_release_hides_nobodys() {
+    with_farm(|farm| async move {
+        let toy = |name: &str, release: Option<&str>| {
+            let detect = format!("#!/bin/sh\necho {name}\n");
+            let compile = "#!/bin/sh\nexit 0\n";
+            let mut files = vec![("bin/detect*", detect.as_str()), ("bin/compile*", compile)];
+            let release = release.map(|release| format!("#!/bin/sh\ncat <<'END'\n{release}\nEND\n"));
+            files.extend(release.as_deref().map(|release| ("bin/release*", release)));
+            farm.buildpack(name, &files)
+        };
+        let first = toy("First", Some("default_process_types:\n  web: serve\naddons:\n  - some:plan"));
+        let agent = toy("Agent", None);
+        let empty = toy("Empty", Some("--- {}"));
+        let app = App::with_buildpacks(&[&first, &agent, "heroku/procfile", &agent]);
+        let built = farm.build(&app, &[("Procfile", "worker: work")]).await;
+        built.says("       Default types for buildpack -> web\n");
+        assert_eq!(built.outcome().process_types["web".parse().as_ref().unwrap()], "serve");
+        assert_eq!(built.outcome().addons, ["some:plan"]);
+        let app = App::with_buildpacks(&[&first, &empty, &agent]);
+        let built = farm.build(&app, &[("x", "")]).await;
+        built.says("       Procfile declares types -> (none)\n");
+        assert!(built.outcome().process_types.is_empty() && built.outcome().addons.is_empty());
+        let app = App::with_buildpacks(&[&agent]);
+        assert!(farm.build(&app, &[("x", "")]).await.outcome().process_types.is_empty());
     })
     .await;
 }

@@ -95,6 +95,102 @@ async fn an_unusable_source_says_what_is_wrong_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_in_a_language_that_is_not_built_is_refused_with_what_to_do() {
+    with_farm(|farm| async move {
+        let procfile = ("Procfile", "web: bundle exec puma");
+        farm.build(&App::new(), &[procfile, ("Gemfile", ""), ("Gemfile.lock", "")])
+            .await
+            .failed(FailureKind::Detection)
+            .says("-----> Determining which buildpack to use for this app\n-----> Ruby app detected\n")
+            .says(" !     Push rejected: this server builds Node.js and Python apps by itself, and no Ruby ones.\n")
+            .says(" !       heroku buildpacks:set https://github.com/heroku/heroku-buildpack-ruby\n")
+            .ends_with(" !       heroku buildpacks:set heroku/procfile\n\n !     Push failed\n");
+        // The advice: Node.js by name, the Procfile alone by name.
+        farm.build(&App::new(), &[("Gemfile", ""), ("package.json", "{}")])
+            .await
+            .failed(FailureKind::Detection)
+            .says("       Detected buildpacks: Ruby,Node.js\n")
+            .says(" !     To build it as the Node.js app that it also is:\n !       heroku buildpacks:set heroku/nodejs\n")
+            .never_says("heroku/procfile");
+        let named = App::with_buildpacks(&["heroku/procfile"]);
+        let built = farm.build(&named, &[procfile, ("Gemfile", "")]).await;
+        assert_eq!(built.outcome().description, "Procfile");
+        // Heroku knows no buildpack for it either.
+        farm.build(&App::new(), &[procfile, ("Cargo.toml", "")])
+            .await
+            .failed(FailureKind::Detection)
+            .says("-----> Rust app detected\n")
+            .says(" !       heroku buildpacks:set https://…\n");
+        farm.build(&App::new(), &[("Procfile", "web: python3 app.py"), ("app.py", "")])
+            .await
+            .says(" !     There is app.py but no requirements.txt: nothing is installed for it.")
+            .outcome();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_files_are_read_whatever_their_editor_marks_at_their_head() {
+    with_farm(|farm| async move {
+        let tree = tempfile::tempdir().unwrap();
+        let utf_16 = |text: &str| -> Vec<u8> {
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            units.flat_map(u16::to_le_bytes).collect()
+        };
+        write_tree(tree.path(), &[(".slugignore", "\u{feff}*.psd\n"), ("a.psd", ""), ("b", "")]);
+        std::fs::write(tree.path().join("Procfile"), utf_16("web: serve\r\nworker:work\r\n")).unwrap();
+        let built = farm.build_folder(&App::new(), tree.path()).await;
+        built.says("-----> Deleting 1 files matching .slugignore patterns.\n");
+        built.says("       Procfile declares types -> web, worker\n");
+        assert_eq!(built.outcome().process_types["worker".parse().as_ref().unwrap()], "work");
+
+        std::fs::write(tree.path().join("package.json"), utf_16("{}")).unwrap();
+        farm.build_folder(&App::new(), tree.path())
+            .await
+            .failed(FailureKind::Compile)
+            .says(" !     package.json is in UTF-16, which npm does not read: save it as UTF-8.\n");
+        let url = farm.buildpack(
+            "listed",
+            &[("bin/detect*", "#!/bin/sh\necho Listed\n"), ("bin/compile*", "#!/bin/sh\n")],
+        );
+        farm.build(&App::new(), &[(".buildpacks", &format!("\u{feff}{url}\r\n"))])
+            .await
+            .says("-----> Listed app detected\n")
+            .outcome();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slug_may_be_as_large_as_it_is_compressed_and_four_times_as_large_otherwise() {
+    with_farm(|farm| async move {
+        let compile = "#!/bin/sh\nhead -c \"$(cat \"$1/zeros\")\" /dev/zero > \"$1/zero\"\n\
+            head -c \"$(cat \"$1/random\")\" /dev/urandom > \"$1/noise\"\n";
+        let detect = "#!/bin/sh\necho Large\n";
+        let url = farm.buildpack("large", &[("bin/detect*", detect), ("bin/compile*", compile)]);
+        let build = |zeros: &'static str, random: &'static str| {
+            let farm = std::sync::Arc::clone(&farm);
+            let app = App::with_buildpacks(&[&url]);
+            async move { farm.build(&app, &[("zeros", zeros), ("random", random)]).await }
+        };
+        let built = build("100M", "10M").await;
+        built.says("       Done: 110.").says("M compressed)\n");
+        assert!(built.outcome().size_bytes > 110 << 20);
+        build("8M", "50M").await.says("       Done: 58.").never_says("compressed)");
+        build("1M", "80M")
+            .await
+            .failed(FailureKind::TooLarge)
+            .says(" !     Compiled slug size: 8")
+            .ends_with("M is too large (max is 64M).\n !     See: http://devcenter.heroku.com/articles/slug-size\n\n !     Push failed\n");
+        build("300M", "1M")
+            .await
+            .failed(FailureKind::TooLarge)
+            .says("M uncompressed is too large (max is 256M, and 64M compressed).\n");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_narrowed_and_thinned_before_detection() {
     with_farm(|farm| async move {
         let mut app = App::new();

@@ -2,6 +2,7 @@
 //! buildpacks exported, and write `export` and `.profile.d` as the classic ones do.
 
 mod node;
+mod profile;
 mod python;
 mod semver;
 
@@ -78,6 +79,22 @@ pub(super) fn compile(buildpack: BuiltinBuildpack, build: &BuiltinBuild<'_>) -> 
         BuiltinBuildpack::NodeJs => node::compile(build),
         BuiltinBuildpack::Python => python::compile(build),
         BuiltinBuildpack::Procfile => Ok(true),
+    }
+}
+
+/// Finishes what a buildpack left, when all of them have compiled: paths of the build become those of dynos.
+pub(super) fn settle(buildpack: BuiltinBuildpack, build: &Build<'_>) -> Result<(), Stop> {
+    match buildpack {
+        BuiltinBuildpack::Python => python::settle(&build.build_dir, &build.home),
+        BuiltinBuildpack::NodeJs | BuiltinBuildpack::Procfile => Ok(()),
+    }
+}
+
+/// Whether a buildpack has a word on the release. Heroku's for Node.js and Python do, if often an empty one.
+pub(super) fn releases(buildpack: BuiltinBuildpack) -> bool {
+    match buildpack {
+        BuiltinBuildpack::NodeJs | BuiltinBuildpack::Python => true,
+        BuiltinBuildpack::Procfile => false,
     }
 }
 
@@ -181,28 +198,4 @@ fn cache_key(parts: &[&[u8]]) -> String {
         hash.update(part);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// How many workers fit a dyno: by its memory, and not more than twice its cores and one.
-/// Read at every start, because the dyno's size may have changed since the build.
-fn web_concurrency_script(default_megabytes: u32) -> String {
-    format!(
-        r#"# Sets WEB_CONCURRENCY from the memory of the dyno, unless it is set.
-if [ -z "${{WEB_CONCURRENCY:-}}" ]; then
-  for paddock_file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
-    if [ -r "$paddock_file" ]; then read -r paddock_bytes < "$paddock_file"; break; fi
-  done
-  case "${{paddock_bytes:-max}}" in
-    max|*[!0-9]*) paddock_bytes=536870912 ;;
-    ????????????????*) paddock_bytes=536870912 ;;
-  esac
-  paddock_workers=$(( paddock_bytes / 1048576 / ${{WEB_MEMORY:-{default_megabytes}}} ))
-  paddock_most=$(( 2 * $(nproc 2>/dev/null || echo 1) + 1 ))
-  if [ "$paddock_workers" -gt "$paddock_most" ]; then paddock_workers=$paddock_most; fi
-  if [ "$paddock_workers" -lt 1 ]; then paddock_workers=1; fi
-  export WEB_CONCURRENCY=$paddock_workers
-  unset paddock_file paddock_bytes paddock_workers paddock_most
-fi
-"#
-    )
 }

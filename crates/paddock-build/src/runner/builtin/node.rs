@@ -11,18 +11,18 @@ use std::process::Command;
 
 use self::package::{Lock, Package};
 use self::toolchain::Toolchain;
-use super::{BuiltinBuild, cache_key, web_concurrency_script};
+use super::{BuiltinBuild, cache_key, profile};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
 
 /// The name of the saved packages in the cache.
 const SAVED: &str = "node/node_modules";
-/// Sourced by every dyno.
-const PROFILE: &str = r#"export PATH="$HOME/.heroku/node/bin:$PATH:$HOME/bin:$HOME/node_modules/.bin"
-export NODE_HOME="$HOME/.heroku/node"
-export NODE_ENV="${NODE_ENV:-production}"
-"#;
+/// The npm with which options as they are used here begin.
+const NPM_OF_OUR_OPTIONS: u64 = 7;
+/// The only older one that installs what a lock file says, and the newest format of it that it reads.
+const OLD_NPM: u64 = 6;
+const OLD_LOCK: u64 = 2;
 /// Scripts of the root package that npm runs when it installs; on a cache hit they are run by themselves.
 const INSTALL_SCRIPTS: [&str; 4] = ["preinstall", "install", "postinstall", "prepare"];
 /// What a build's Node.js may use. Source: contract `buildpacks.md`, section 12.
@@ -37,6 +37,15 @@ pub(super) fn default_process_types(build_dir: &Path) -> BTreeMap<String, String
         || build_dir.join("server.js").is_file();
     let web = starts.then(|| ("web".to_owned(), "npm start".to_owned()));
     web.into_iter().collect()
+}
+
+/// Which npm installs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Installer {
+    Own,
+    /// The app's own, which wants other words for the same.
+    OwnOld,
+    Stacks,
 }
 
 /// One build of a Node.js app.
@@ -119,19 +128,40 @@ impl NodeBuild<'_> {
         self.build.build.home.join(".npm")
     }
 
-    fn npm(&self, arguments: &[&str]) -> Result<bool, Stop> {
-        let mut npm = match self.toolchain.runs_the_stacks_npm() {
-            true => self.program("npm"),
-            // npm itself runs on the stack's Node.js; what it starts finds the app's in its path.
-            false => {
-                let mut npm = self.program("/usr/bin/node");
-                npm.arg("/usr/bin/npm");
+    /// The npm that installs and prunes: the app's own, unless that is too old to read the lock file.
+    fn installer(&self) -> Installer {
+        let lock_version = self.lock.as_ref().map_or(1, |lock| lock.version);
+        match self.toolchain.npm.0 {
+            NPM_OF_OUR_OPTIONS.. => Installer::Own,
+            OLD_NPM if lock_version <= OLD_LOCK => Installer::OwnOld,
+            _ => Installer::Stacks,
+        }
+    }
+
+    fn npm_installs(&self, arguments: &[&str]) -> Result<bool, Stop> {
+        let mut npm = match self.installer() {
+            Installer::Own => self.program("npm"),
+            Installer::OwnOld => {
+                let mut npm = self.program("npm");
+                // What `--include=dev` says to later ones.
+                npm.env("NPM_CONFIG_PRODUCTION", "false");
+                npm
+            }
+            Installer::Stacks => {
+                // npm itself runs on the stack's Node.js; what it starts finds the app's in its path.
+                let stacks = &self.toolchain.stacks;
+                let mut npm = self.program(&stacks.node_program.display().to_string());
+                // An npm of that age takes no notice of what packages want beside them.
+                npm.arg(&stacks.npm_program).env("NPM_CONFIG_LEGACY_PEER_DEPS", "true");
                 npm
             }
         };
         npm.args(arguments);
-        let status = session::show_indented(npm).map_err(Stop::io("could not run npm"))?;
-        Ok(status.success())
+        Self::show(npm)
+    }
+
+    fn show(npm: Command) -> Result<bool, Stop> {
+        Ok(session::show_indented(npm).map_err(Stop::io("could not run npm"))?.success())
     }
 
     /// Runs a script of the package, if it has it.
@@ -141,7 +171,14 @@ impl NodeBuild<'_> {
         }
         screen::step(title);
         screen::detail(&format!("Running {name}"));
-        self.npm(&["run", name])
+        self.run_script(name)
+    }
+
+    /// Scripts are run by the npm that the app's dynos have.
+    fn run_script(&self, name: &str) -> Result<bool, Stop> {
+        let mut npm = self.program("npm");
+        npm.args(["run", name]);
+        Self::show(npm)
     }
 
     fn install(&self) -> Result<bool, Stop> {
@@ -166,7 +203,7 @@ impl NodeBuild<'_> {
         screen::step("Installing dependencies");
         screen::detail(&format!("Installing node modules ({})", lock.name));
         self.build.cache("node")?;
-        if !self.npm(&["ci", "--include=dev"])? {
+        if !self.npm_installs(&["ci", "--include=dev"])? {
             return Ok(false);
         }
         if may_cache && modules.is_dir() {
@@ -185,12 +222,12 @@ impl NodeBuild<'_> {
         );
         screen::detail("Installing node modules (package.json)");
         self.build.cache("node")?;
-        self.npm(&["install", "--include=dev", "--no-package-lock"])
+        self.npm_installs(&["install", "--include=dev", "--no-package-lock"])
     }
 
     fn run_install_scripts(&self) -> Result<bool, Stop> {
         for name in INSTALL_SCRIPTS {
-            if self.package.has_script(name) && !self.npm(&["run", name])? {
+            if self.package.has_script(name) && !self.run_script(name)? {
                 return Ok(false);
             }
         }
@@ -223,14 +260,17 @@ impl NodeBuild<'_> {
             screen::detail("Skipping because there are none");
             return Ok(true);
         }
-        let unlocked = ["prune", "--omit=dev", "--ignore-scripts", "--no-package-lock"];
-        self.npm(if self.lock.is_some() { &unlocked[..3] } else { &unlocked })
+        let omit = match self.installer() {
+            Installer::OwnOld => "--production",
+            Installer::Own | Installer::Stacks => "--omit=dev",
+        };
+        let unlocked = ["prune", omit, "--ignore-scripts", "--no-package-lock"];
+        self.npm_installs(if self.lock.is_some() { &unlocked[..3] } else { &unlocked })
     }
 
     fn finish(&self) -> Result<(), Stop> {
-        self.toolchain.install(self.build)?;
-        self.build.profile("nodejs.sh", PROFILE)?;
-        self.build.profile("WEB_CONCURRENCY.sh", &web_concurrency_script(512))?;
+        self.build.profile("nodejs.sh", profile::NODE)?;
+        self.build.profile(profile::CONCURRENCY_NAME, &profile::node_concurrency())?;
         // In words of HOME's place at build time: later buildpacks run before the app moves to /app.
         self.build.export(&format!(
             "export PATH=\"{0}/.heroku/node/bin:{0}/node_modules/.bin:$PATH\"\n\

@@ -4,7 +4,12 @@
 //! `BUILD_DIR/.heroku/python`: so paths that are written into scripts are those of run time.
 
 mod django;
+mod editable;
+mod hooks;
+mod interpreter;
+mod pip_settings;
 mod requirements;
+mod specifier;
 mod uv;
 mod version;
 
@@ -12,10 +17,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use self::editable::Reworded;
+use self::interpreter::Interpreter;
+use self::pip_settings::PipSettings;
 use self::requirements::Manifest;
+use self::specifier::Specifiers;
 use self::uv::Uv;
-use self::version::Interpreter;
-use super::{BuiltinBuild, cache_key, web_concurrency_script};
+use self::version::Wanted;
+use super::{BuiltinBuild, cache_key, profile};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
@@ -25,63 +34,92 @@ use crate::source::remove_any;
 const ENVIRONMENT: &str = ".heroku/python";
 /// The name of the saved environment in the cache.
 const SAVED: &str = "python/environment";
-/// Sourced by every dyno.
-const PROFILE: &str = r#"export PATH="$HOME/.heroku/python/bin:$PATH"
-export PYTHONUNBUFFERED=true
-export LANG="${LANG:-C.UTF-8}"
-export PYTHONPATH="${PYTHONPATH:-$HOME}"
-"#;
-/// Files by which a Python app is known. Source: the classic buildpack's detection.
-const FILES: [&str; 8] = [
-    "requirements.txt",
-    "uv.lock",
-    "pyproject.toml",
+/// The pip of an environment, for hooks, release commands and consoles.
+const PIP: &str = "pip==26.0";
+/// Pythons below this have an older one.
+const FIRST_WITH_PIP: u64 = 9;
+/// What Pythons up to the next came with, and old packages need without a word.
+const SETUPTOOLS: &str = "setuptools==70.3.0";
+const LAST_WITH_SETUPTOOLS: u64 = 12;
+/// Files by which a Python app is known. Source: the classic buildpack's detection, but for single modules: one that
+/// needs no packages runs without a list of them.
+const FILES: [&str; 14] = [
+    ".python-version",
     "Pipfile",
-    "poetry.lock",
-    "setup.py",
+    "Pipfile.lock",
     "manage.py",
+    "pdm.lock",
+    "poetry.lock",
+    "pyproject.toml",
+    "requirements.txt",
     "runtime.txt",
+    "setup.cfg",
+    "setup.py",
+    "uv.lock",
+    ".venv/pyvenv.cfg",
+    "venv/pyvenv.cfg",
 ];
 
 pub(super) fn detect(build_dir: &Path) -> bool {
-    FILES.iter().any(|name| build_dir.join(name).is_file())
+    FILES.iter().any(|name| build_dir.join(name).is_file()) || requirements::misspelt(build_dir).is_some()
+}
+
+/// After all buildpacks: the environment as dynos find it.
+pub(super) fn settle(build_dir: &Path, home: &Path) -> Result<(), Stop> {
+    editable::settle(&build_dir.join(ENVIRONMENT), build_dir, home)
+        .map_err(Stop::io("could not settle packages that are installed in place"))
 }
 
 /// One build of a Python app.
 struct PythonBuild<'a> {
     build: &'a BuiltinBuild<'a>,
     manifest: Manifest,
+    settings: PipSettings,
     interpreter: Interpreter,
     uv: Uv,
 }
 
 pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
-    let told = |problem: &str| {
-        screen::warning(problem);
-        Ok(false)
-    };
-    let wanted = match version::wanted(build.build_dir()) {
-        Ok(wanted) => wanted,
-        Err(problem) => return told(&problem),
-    };
-    let manifest = match Manifest::find(build.build_dir()) {
-        Ok(manifest) => manifest,
-        Err(problem) => return told(&problem),
-    };
-    if !hook(build, "pre_compile")? {
+    // It may write the files that are read next.
+    if !hooks::run(build, "pre_compile")? {
         return Ok(false);
     }
-    wanted.say();
-    let of_stack = version::of_stack(build, &wanted);
-    let Some(uv) = uv::find(build)? else { return Ok(false) };
-    let interpreter = match of_stack {
-        Some(interpreter) => interpreter,
-        None => match version::fetch(build, &wanted, &uv)? {
-            Some(interpreter) => interpreter,
-            None => return Ok(false),
-        },
+    let read = Manifest::find(build.build_dir())
+        .and_then(|manifest| Ok((manifest, version::wanted(build.build_dir())?)));
+    let (manifest, wanted) = match read {
+        Ok(read) => read,
+        Err(problem) => {
+            screen::warning(&problem);
+            return Ok(false);
+        }
     };
-    PythonBuild { build, manifest, interpreter, uv }.run()
+    let required = version::required(build.build_dir());
+    let wanted = interpreter::or_last(build, wanted, required.as_ref());
+    wanted.say();
+    let Some(uv) = uv::find(build)? else { return Ok(false) };
+    let Some(interpreter) = interpreter::choose(build, &wanted, required.as_ref(), &uv)? else {
+        return Ok(false);
+    };
+    if let (Manifest::UvLock { .. }, Some(required)) = (&manifest, &required)
+        && !required.contains(interpreter.version)
+    {
+        screen::warning(&does_not_fit(&wanted, required, &interpreter));
+        return Ok(false);
+    }
+    interpreter::keep_last(build, &wanted, &interpreter)?;
+    let settings = PipSettings::of(build);
+    PythonBuild { build, manifest, settings, interpreter, uv }.run()
+}
+
+fn does_not_fit(wanted: &Wanted, required: &Specifiers, got: &Interpreter) -> String {
+    let asks = match wanted {
+        Wanted::Version { file, .. } => format!("{file} asks for {}", wanted.text()),
+        Wanted::Any | Wanted::Last { .. } => format!("this is Python {}", got.version),
+    };
+    format!(
+        "pyproject.toml has requires-python = \"{required}\", and {asks}.\n\
+         Change one of the two: a .python-version file names a version that the project runs on."
+    )
 }
 
 impl PythonBuild<'_> {
@@ -89,10 +127,11 @@ impl PythonBuild<'_> {
         if !self.install()? || !django::collect_static(self)? {
             return Ok(false);
         }
-        self.build.profile("python.sh", PROFILE)?;
-        self.build.profile("WEB_CONCURRENCY.sh", &web_concurrency_script(256))?;
+        self.build.profile("python.sh", profile::PYTHON)?;
+        self.build.profile(profile::GUNICORN_NAME, profile::GUNICORN)?;
+        self.build.profile(profile::CONCURRENCY_NAME, &profile::python_concurrency())?;
         self.build.export(&format!("export PATH=\"{}/bin:$PATH\"\n", self.environment().display()))?;
-        hook(self.build, "post_compile")
+        hooks::run(self.build, "post_compile")
     }
 
     /// Where the environment will be when the app runs, and can be reached now.
@@ -159,26 +198,61 @@ impl PythonBuild<'_> {
         uv.args(["venv", "--quiet", "--allow-existing", "--no-project", "--python"])
             .arg(&self.interpreter.program)
             .arg(self.environment());
+        if !shown(uv)? {
+            return Ok(false);
+        }
+        if matches!(self.manifest, Manifest::UvLock { .. }) {
+            return Ok(true);
+        }
+        let tools = self.tools();
+        screen::step(&format!("Installing {}", tools.join(" and ").replace("==", " ")));
+        let mut uv = self.install_command();
+        uv.arg("--quiet").args(tools);
         shown(uv)
     }
 
-    fn install_packages(&self) -> Result<bool, Stop> {
+    /// What an environment has beside the app's own packages.
+    fn tools(&self) -> &'static [&'static str] {
+        match self.interpreter.version.1 {
+            ..FIRST_WITH_PIP => &["pip", SETUPTOOLS],
+            FIRST_WITH_PIP..=LAST_WITH_SETUPTOOLS => &[PIP, SETUPTOOLS],
+            _ => &[PIP],
+        }
+    }
+
+    /// `uv pip install`; what is still to be added.
+    fn install_command(&self) -> Command {
         let mut uv = self.uv.command(self.build);
-        uv.env("VIRTUAL_ENV", self.environment()).env("UV_PROJECT_ENVIRONMENT", self.environment());
-        match &self.manifest {
-            Manifest::Requirements { .. } => {
+        uv.env("VIRTUAL_ENV", self.environment())
+            .args(["pip", "install", "--python"])
+            .arg(self.environment().join("bin/python"));
+        self.settings.apply(self.build, &mut uv);
+        uv
+    }
+
+    fn install_packages(&self) -> Result<bool, Stop> {
+        let succeeded = match &self.manifest {
+            Manifest::Requirements(requirements) => {
                 screen::step("Installing dependencies using 'uv pip install -r requirements.txt'");
-                uv.args(["pip", "install", "--python"])
-                    .arg(self.environment().join("bin/python"))
-                    .args(["-r", "requirements.txt"]);
+                self.settings.say();
+                let reworded = Reworded::write(&requirements.files)
+                    .map_err(Stop::io("could not reword the files of requirements"))?;
+                let mut uv = self.install_command();
+                uv.args(["-r", "requirements.txt"]);
+                let succeeded = shown(uv)?;
+                reworded.put_back().map_err(Stop::io("could not put back the files of requirements"))?;
+                succeeded
             }
             Manifest::UvLock { .. } => {
                 screen::step("Installing dependencies using 'uv sync --locked --no-default-groups'");
-                uv.args(["sync", "--locked", "--no-default-groups", "--no-editable", "--python"])
+                let mut uv = self.uv.command(self.build);
+                uv.env("VIRTUAL_ENV", self.environment())
+                    .env("UV_PROJECT_ENVIRONMENT", self.environment())
+                    .args(["sync", "--locked", "--no-default-groups", "--no-editable", "--python"])
                     .arg(&self.interpreter.program);
+                shown(uv)?
             }
-        }
-        let succeeded = shown(uv)?;
+        };
         if !succeeded {
             screen::warning(&format!(
                 "Unable to install the packages of {}.\nSee the messages of uv above.",
@@ -193,10 +267,15 @@ impl PythonBuild<'_> {
     fn key(&self) -> Option<String> {
         let files = self.manifest.files()?;
         let versions = format!("{} {}", self.interpreter.version, self.uv.version());
+        let (settings, tools) = match &self.manifest {
+            Manifest::Requirements(_) => (self.settings.key(), self.tools().join(" ")),
+            Manifest::UvLock { .. } => Default::default(),
+        };
         let stack = &self.build.build.plan.stack_version;
         let home = self.environment();
         let mut parts = vec![versions.as_bytes(), stack.as_bytes(), home.as_os_str().as_encoded_bytes()];
-        parts.extend(files.iter().map(Vec::as_slice));
+        parts.extend([settings.as_bytes(), tools.as_bytes()]);
+        parts.extend(files);
         Some(cache_key(&parts))
     }
 }
@@ -206,21 +285,4 @@ fn shown(command: Command) -> Result<bool, Stop> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = session::show_indented(command).map_err(Stop::io(format!("could not run {program}")))?;
     Ok(status.success())
-}
-
-/// Runs the app's own hook, if it has it.
-fn hook(build: &BuiltinBuild<'_>, name: &str) -> Result<bool, Stop> {
-    let path = build.build_dir().join("bin").join(name);
-    if !path.is_file() {
-        return Ok(true);
-    }
-    screen::step(&format!("Running bin/{name} hook"));
-    let environment = build.build.home.join(ENVIRONMENT).join("bin");
-    let mut bash = build.program("/bin/bash");
-    bash.arg(path).env("PATH", build.path(&[environment]));
-    let succeeded = shown(bash)?;
-    if !succeeded {
-        screen::warning(&format!("The app's bin/{name} hook failed."));
-    }
-    Ok(succeeded)
 }

@@ -75,8 +75,18 @@ impl Partial {
     }
 }
 
+/// A range in npm's own words: Heroku's resolver takes two more, `latest` for any version and `~=` for `~`.
+pub(super) fn range_of_npm(range: &str) -> String {
+    let range = range.trim();
+    if range == "latest" {
+        return "*".to_owned();
+    }
+    range.strip_prefix("~=").map_or_else(|| range.to_owned(), |version| format!("~{}", version.trim()))
+}
+
 /// Whether a version is in a range; `None` when the range cannot be read.
 pub(super) fn satisfies(version: Version, range: &str) -> Option<bool> {
+    let range = range_of_npm(range);
     let mut found = false;
     for set in range.split("||") {
         found |= in_set(version, set.trim())?;
@@ -151,11 +161,19 @@ mod tests {
             ("0.2.5", "^0.2.3", true),
             ("0.3.0", "^0.2.3", false),
             ("0.0.4", "^0.0.3", false),
+            ("20.20.2", "latest", true),
+            ("20.20.2", " latest ", true),
+            ("20.20.2", "~=20.20", true),
+            ("20.20.2", "~= 20.20.1", true),
+            ("20.20.2", "~=20.9", false),
+            ("20.9.7", "~=20.9", true),
         ] {
             let version = Version::parse(version).unwrap();
             assert_eq!(satisfies(version, range), Some(expected), "{version} in {range:?}");
         }
-        for bad in ["latest", "20.a", "1.2.3.4", ">=lts/*", "=>20"] {
+        for bad in
+            ["20.a", "1.2.3.4", ">=lts/*", "=>20", "stable", "lts/*", "20.%", "latest || 20", "20 ~=20.9"]
+        {
             assert_eq!(satisfies(Version(20, 0, 0), bad), None, "{bad}");
         }
         assert_eq!(Version::parse("20"), None);

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::source::text;
+
 /// A `package.json`.
 pub(super) struct Package {
     /// Its bytes, for the key of the cache.
@@ -23,6 +25,8 @@ pub(super) struct Package {
 pub(super) struct Lock {
     pub(super) name: &'static str,
     pub(super) bytes: Vec<u8>,
+    /// The version of its format.
+    pub(super) version: u64,
 }
 
 impl Package {
@@ -30,7 +34,10 @@ impl Package {
     pub(super) fn read(build_dir: &Path) -> Result<Self, String> {
         let bytes = fs::read(build_dir.join("package.json"))
             .map_err(|error| format!("package.json cannot be read: {error}"))?;
-        let json: Value = serde_json::from_slice(&bytes)
+        if text::is_utf_16(&bytes) {
+            return Err("package.json is in UTF-16, which npm does not read: save it as UTF-8.".to_owned());
+        }
+        let json: Value = serde_json::from_str(&text::decode(&bytes))
             .map_err(|error| format!("package.json is not valid JSON: {error}"))?;
         let engine = |name: &str| {
             let range = json.pointer(&format!("/engines/{name}"))?.as_str()?.trim();
@@ -63,13 +70,16 @@ pub(super) fn find_lock(build_dir: &Path) -> Result<Option<Lock>, String> {
         )),
         (None, Some(other)) => Err(format!(
             "This app is installed with {other}, which the built-in Node.js buildpack does not support.\n\
-             Use npm, or the classic buildpack:\n  heroku buildpacks:set https://github.com/heroku/heroku-buildpack-nodejs"
+             Use npm, or Heroku's own buildpack, which fetches Node.js and what it needs from the internet:\n  \
+             heroku buildpacks:set https://github.com/heroku/heroku-buildpack-nodejs"
         )),
         (None, None) => Ok(None),
         (Some(name), None) => {
             let bytes =
                 fs::read(build_dir.join(name)).map_err(|error| format!("{name} cannot be read: {error}"))?;
-            Ok(Some(Lock { name, bytes }))
+            let json: Option<Value> = serde_json::from_str(&text::decode(&bytes)).ok();
+            let version = json.and_then(|json| json.get("lockfileVersion")?.as_u64()).unwrap_or(1);
+            Ok(Some(Lock { name, bytes, version }))
         }
     }
 }
@@ -92,12 +102,19 @@ mod tests {
         write("package.json", "{");
         assert!(Package::read(folder.path()).is_err_and(|problem| problem.contains("not valid JSON")));
 
+        write("package.json", "\u{feff}{\"engines\":{\"node\":\"20.x\"}}");
+        assert_eq!(Package::read(folder.path()).unwrap().node.as_deref(), Some("20.x"));
+        fs::write(folder.path().join("package.json"), b"\xff\xfe{\0}\0").unwrap();
+        assert!(Package::read(folder.path()).is_err_and(|problem| problem.contains("UTF-16")));
+
         assert!(find_lock(folder.path()).unwrap().is_none());
         write("yarn.lock", "");
         assert!(find_lock(folder.path()).is_err());
-        write("package-lock.json", "{}");
+        write("package-lock.json", "\u{feff}{\"lockfileVersion\": 3}");
         assert!(
             find_lock(folder.path()).is_err_and(|problem| problem.starts_with("Two different lock files"))
         );
+        fs::remove_file(folder.path().join("yarn.lock")).unwrap();
+        assert_eq!(find_lock(folder.path()).unwrap().unwrap().version, 3);
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::BuiltinBuild;
-use super::version::{self, Interpreter};
+use super::super::semver::Version;
+use super::interpreter::Interpreter;
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
@@ -14,6 +15,8 @@ use crate::source::remove_any;
 
 /// The version that is fetched.
 const VERSION: &str = "0.13.8";
+/// The newest minor version of Python 3 that it can fetch.
+pub(super) const NEWEST_MINOR: u64 = 15;
 /// Where a fetched Python lies, below HOME and below BUILD_DIR.
 const TOOLCHAIN: &str = ".heroku/python-toolchain";
 /// The name of a saved Python in the cache.
@@ -89,51 +92,95 @@ impl Uv {
         command
     }
 
-    /// Fetches a Python that the stack does not have, into the slug; `None` when it cannot be had.
-    pub(super) fn install_python(
+    /// Fetches the Python of a version, `3.13` or `3.13.2`, into the slug; or what uv said.
+    pub(super) fn fetch_python(
         &self,
         build: &BuiltinBuild<'_>,
-        wanted: &str,
-    ) -> Result<Option<Interpreter>, Stop> {
-        let (link, target) = (build.build.home.join(TOOLCHAIN), build.build_dir().join(TOOLCHAIN));
-        let prepare = || {
-            fs::create_dir_all(&target)?;
-            fs::create_dir_all(link.parent().expect("the toolchain lies in a folder of HOME"))?;
-            std::os::unix::fs::symlink(&target, &link)
-        };
-        prepare().map_err(Stop::io("could not make the toolchain's folder"))?;
-        let key = format!("{wanted} {VERSION}");
-        if let Some(saved) = build.saved(SAVED, &key) {
+        version: &str,
+    ) -> Result<Result<Interpreter, String>, Stop> {
+        let (link, target) = place(build)?;
+        if let Some(saved) = build.saved(SAVED, &key(version)) {
             build.unpack(&saved, &target)?;
-            return Ok(installed(build, &link, wanted));
+            if let Some(found) = installed(build, &link) {
+                return Ok(Ok(found));
+            }
         }
-        screen::detail(&format!("Installing Python {wanted}"));
+        screen::detail(&format!("Installing Python {version}"));
+        let got = self.install_python(build, version, &link, &target, true)?;
+        if got.is_ok() {
+            build.save(&target, SAVED, &key(version))?;
+        }
+        Ok(got)
+    }
+
+    /// Fetches the newest Python that a range allows, without insisting where there is no way to it.
+    pub(super) fn try_python(
+        &self,
+        build: &BuiltinBuild<'_>,
+        range: &str,
+    ) -> Result<Result<Interpreter, String>, Stop> {
+        let (link, target) = place(build)?;
+        let got = self.install_python(build, range, &link, &target, false)?;
+        if let Ok(found) = &got {
+            let Version(major, minor, _) = found.version;
+            build.save(&target, SAVED, &key(&format!("{major}.{minor}")))?;
+        }
+        Ok(got)
+    }
+
+    fn install_python(
+        &self,
+        build: &BuiltinBuild<'_>,
+        request: &str,
+        link: &Path,
+        target: &Path,
+        insists: bool,
+    ) -> Result<Result<Interpreter, String>, Stop> {
         let mut uv = self.command(build);
-        uv.args(["python", "install", "--quiet", "--no-bin", "--install-dir"])
-            .arg(&link)
-            .arg(wanted)
+        uv.args(["python", "install", "--no-bin", "--install-dir"])
+            .arg(link)
+            .arg(request)
             .env("UV_PYTHON_DOWNLOADS", "automatic");
-        let captured = session::capture(uv).map_err(Stop::io("could not run uv"))?;
-        let found = installed(build, &link, wanted);
-        if !captured.status.success() || found.is_none() {
-            screen::detail(&String::from_utf8_lossy(&captured.stderr));
-            remove_any(&target)
-                .and_then(|()| remove_any(&link))
-                .map_err(Stop::io("could not remove the toolchain's folder"))?;
-            return Ok(None);
+        if !insists {
+            uv.env("UV_HTTP_RETRIES", "1");
         }
-        build.save(&target, SAVED, &key)?;
-        Ok(found)
+        let captured = session::capture(uv).map_err(Stop::io("could not run uv"))?;
+        match installed(build, link).filter(|_| captured.status.success()) {
+            Some(found) => Ok(Ok(found)),
+            None => {
+                remove_any(target)
+                    .and_then(|()| remove_any(link))
+                    .map_err(Stop::io("could not remove the toolchain's folder"))?;
+                Ok(Err(String::from_utf8_lossy(&captured.stderr).into_owned()))
+            }
+        }
     }
 }
 
+/// What a saved Python is kept by.
+fn key(version: &str) -> String {
+    format!("{version} {VERSION}")
+}
+
+/// Makes the place of a fetched Python: where it is reached now and when the app runs, and where it lies.
+fn place(build: &BuiltinBuild<'_>) -> Result<(PathBuf, PathBuf), Stop> {
+    let (link, target) = (build.build.home.join(TOOLCHAIN), build.build_dir().join(TOOLCHAIN));
+    let make = || {
+        remove_any(&target)?;
+        fs::create_dir_all(&target)?;
+        fs::create_dir_all(link.parent().expect("the toolchain lies in a folder of HOME"))?;
+        remove_any(&link)?;
+        std::os::unix::fs::symlink(&target, &link)
+    };
+    make().map_err(Stop::io("could not make the toolchain's folder"))?;
+    Ok((link, target))
+}
+
 /// The Python that was installed below `folder`.
-fn installed(build: &BuiltinBuild<'_>, folder: &Path, wanted: &str) -> Option<Interpreter> {
+fn installed(build: &BuiltinBuild<'_>, folder: &Path) -> Option<Interpreter> {
     let folders = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = folders
-        .filter_map(|folder| version::interpreter(build, folder.join("bin/python3")))
-        .filter(|found| found.version == wanted || found.version.starts_with(&format!("{wanted}.")))
-        .collect();
+    let mut found: Vec<_> =
+        folders.filter_map(|folder| Interpreter::at(build, folder.join("bin/python3"))).collect();
     found.sort_by(|one, other| one.program.cmp(&other.program));
     found.pop()
 }

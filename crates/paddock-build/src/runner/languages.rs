@@ -1,0 +1,182 @@
+//! The languages by which an app is known, built here or not. Order and files: the detection of Heroku's own buildpacks,
+//! and the default list of contract `buildpacks.md`, section 2.
+
+use std::fs;
+use std::path::Path;
+
+use paddock_core::buildpack::BuiltinBuildpack;
+
+use super::builtin;
+
+/// How far below `src` a Go file of an old workspace is looked for.
+const GO_DEPTH_MAX: usize = 8;
+
+/// A language.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Language {
+    pub(super) name: &'static str,
+    pub(super) builder: Builder,
+    found: fn(&Path) -> bool,
+}
+
+/// Who builds a language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Builder {
+    /// This server.
+    Builtin(BuiltinBuildpack),
+    /// A classic buildpack of Heroku's, at this address.
+    Classic(&'static str),
+    /// Whoever names a buildpack: Heroku has none in its default list either.
+    Named,
+}
+
+const fn builtin(name: &'static str, builtin: BuiltinBuildpack, found: fn(&Path) -> bool) -> Language {
+    Language { name, builder: Builder::Builtin(builtin), found }
+}
+
+const fn classic(name: &'static str, address: &'static str, found: fn(&Path) -> bool) -> Language {
+    Language { name, builder: Builder::Classic(address), found }
+}
+
+const fn named(name: &'static str, found: fn(&Path) -> bool) -> Language {
+    Language { name, builder: Builder::Named, found }
+}
+
+/// All of them; the first that an app is known by counts.
+const ORDER: [Language; 19] = [
+    classic("Ruby", "https://github.com/heroku/heroku-buildpack-ruby", |app| has(app, &["Gemfile"])),
+    builtin("Node.js", BuiltinBuildpack::NodeJs, |app| builtin::detect(BuiltinBuildpack::NodeJs, app)),
+    classic("Clojure", "https://github.com/heroku/heroku-buildpack-clojure", |app| {
+        has(app, &["project.clj"])
+    }),
+    builtin("Python", BuiltinBuildpack::Python, |app| builtin::detect(BuiltinBuildpack::Python, app)),
+    classic("Java", "https://github.com/heroku/heroku-buildpack-java", is_maven),
+    classic("Gradle", "https://github.com/heroku/heroku-buildpack-gradle", is_gradle),
+    classic("Scala", "https://github.com/heroku/heroku-buildpack-scala", is_sbt),
+    classic("PHP", "https://github.com/heroku/heroku-buildpack-php", |app| {
+        has(app, &["composer.json", "index.php"])
+    }),
+    classic("Go", "https://github.com/heroku/heroku-buildpack-go", is_go),
+    classic(".NET", "https://github.com/heroku/heroku-buildpack-dotnet", |app| {
+        has_ending(app, &[".sln", ".slnx", ".csproj", ".fsproj", ".vbproj", ".cs"])
+    }),
+    named("Rust", |app| has(app, &["Cargo.toml"])),
+    named("Elixir", |app| has(app, &["mix.exs"])),
+    named("Erlang", |app| has(app, &["rebar.config"])),
+    named("Deno", |app| has(app, &["deno.json", "deno.jsonc"])),
+    named("Swift", |app| has(app, &["Package.swift"])),
+    named("Dart", |app| has(app, &["pubspec.yaml"])),
+    named("Crystal", |app| has(app, &["shard.yml"])),
+    named("Haskell", |app| has(app, &["stack.yaml", "cabal.project"]) || has_ending(app, &[".cabal"])),
+    named("Perl", |app| has(app, &["cpanfile"])),
+];
+
+/// The languages that an app is known by, the one that counts first.
+pub(super) fn known_by(app: &Path) -> Vec<Language> {
+    let mut languages: Vec<_> = ORDER.into_iter().filter(|language| (language.found)(app)).collect();
+    // What Heroku does not look for is no second language of an app that has one.
+    if languages.first().is_some_and(|first| first.builder != Builder::Named) {
+        languages.retain(|language| language.builder != Builder::Named);
+    }
+    languages
+}
+
+fn has(app: &Path, names: &[&str]) -> bool {
+    names.iter().any(|name| app.join(name).is_file())
+}
+
+/// Whether a file at the top of the folder ends so.
+fn has_ending(folder: &Path, endings: &[&str]) -> bool {
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        endings.iter().any(|ending| name.ends_with(ending)) && entry.path().is_file()
+    })
+}
+
+fn is_maven(app: &Path) -> bool {
+    ["xml", "atom", "clj", "groovy", "rb", "scala", "yaml", "yml"]
+        .iter()
+        .any(|ending| app.join(format!("pom.{ending}")).is_file())
+}
+
+fn is_gradle(app: &Path) -> bool {
+    has(app, &["gradlew", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"])
+}
+
+fn is_sbt(app: &Path) -> bool {
+    has_ending(app, &[".sbt"])
+        || has(app, &[".sbtrc", "project/build.properties"])
+        || ["project", ".sbt"].iter().any(|folder| has_ending(&app.join(folder), &[".scala"]))
+}
+
+fn is_go(app: &Path) -> bool {
+    has(app, &["go.mod", "Gopkg.lock", "Godeps/Godeps.json", "vendor/vendor.json", "glide.yaml"])
+        || folders(&app.join("src")).iter().any(|folder| has_go_file(folder, GO_DEPTH_MAX))
+}
+
+fn has_go_file(folder: &Path, depth: usize) -> bool {
+    has_ending(folder, &[".go"])
+        || (depth > 0 && folders(folder).iter().any(|inner| has_go_file(inner, depth - 1)))
+}
+
+/// The folders in a folder, links left out.
+fn folders(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[&str]) -> Vec<&'static str> {
+        let app = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = app.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        known_by(app.path()).iter().map(|language| language.name).collect()
+    }
+
+    #[test]
+    fn every_language_is_known_by_its_files() {
+        for (file, name) in [
+            ("Gemfile", "Ruby"),
+            ("package.json", "Node.js"),
+            ("project.clj", "Clojure"),
+            ("Pipfile.lock", "Python"),
+            ("requirments.txt", "Python"),
+            ("pom.xml", "Java"),
+            ("pom.yml", "Java"),
+            ("build.gradle.kts", "Gradle"),
+            ("app.sbt", "Scala"),
+            ("project/Build.scala", "Scala"),
+            ("index.php", "PHP"),
+            ("composer.json", "PHP"),
+            ("go.mod", "Go"),
+            ("src/example.com/cmd/main.go", "Go"),
+            ("shop.fsproj", ".NET"),
+            ("app.cs", ".NET"),
+            ("Cargo.toml", "Rust"),
+            ("app.cabal", "Haskell"),
+        ] {
+            assert_eq!(names(&[file, "Procfile", "README.md"]), [name], "{file}");
+        }
+        for nothing in ["Procfile", "src/main.go", "lib/app.csproj", "gemfile", "web.py", "index.html"] {
+            assert_eq!(names(&[nothing]), Vec::<&str>::new(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_first_in_herokus_order_counts() {
+        assert_eq!(names(&["package.json", "Gemfile"]), ["Ruby", "Node.js"]);
+        assert_eq!(names(&["pom.xml", "build.gradle", "requirements.txt"]), ["Python", "Java", "Gradle"]);
+        assert_eq!(names(&["Cargo.toml", "requirements.txt"]), ["Python"], "a part of a Python package");
+        assert_eq!(names(&["Cargo.toml", "mix.exs"]), ["Rust", "Elixir"]);
+    }
+}
