@@ -10,6 +10,9 @@ use crate::source::remove_any;
 /// Systems that a requirement may come from.
 const SYSTEMS: [&str; 4] = ["git+", "hg+", "svn+", "bzr+"];
 
+/// When uv saw the source of a package, for its own next look at it: another time in every build.
+const UV_MEMO: &str = "uv_cache.json";
+
 /// A requirement that is installed in place: the part behind the option.
 pub(super) fn in_place(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("--editable").or_else(|| line.strip_prefix("-e"))?;
@@ -70,6 +73,11 @@ pub(super) fn settle(environment: &Path, build_dir: &Path, home: &Path) -> io::R
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name.ends_with(".dist-info") {
                 changed.extend(replace(&path.join("direct_url.json"), from, to)?);
+                let memo = path.join(UV_MEMO);
+                if memo.exists() {
+                    remove_any(&memo)?;
+                    changed.push(memo);
+                }
             } else if name.ends_with(".pth") || name.ends_with(".egg-link") || is_finder(&name) {
                 changed.extend(replace(&path, from, to)?);
                 remove_compiled(&path)?;
@@ -127,12 +135,12 @@ fn remove_compiled(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes sums of files that were changed out of the packages' records: they hold the path of one build.
+/// Takes sums of files that were changed out of the packages' records, and files that are gone: they hold what is of one
+/// build.
 fn forget(packages: &Path, changed: &[PathBuf]) -> io::Result<()> {
     let names: Vec<_> = changed
         .iter()
-        .filter_map(|path| path.strip_prefix(packages).ok())
-        .map(|path| format!("{},", path.display()))
+        .filter_map(|path| Some((format!("{},", path.strip_prefix(packages).ok()?.display()), path.exists())))
         .collect();
     for folder in folders(packages)? {
         let record = folder.join("RECORD");
@@ -141,8 +149,9 @@ fn forget(packages: &Path, changed: &[PathBuf]) -> io::Result<()> {
         }
         let text = fs::read_to_string(&record)?;
         let lines =
-            text.lines().map(|line| match names.iter().find(|name| line.starts_with(name.as_str())) {
-                Some(name) => format!("{name},\n"),
+            text.lines().map(|line| match names.iter().find(|(name, _)| line.starts_with(name.as_str())) {
+                Some((name, true)) => format!("{name},\n"),
+                Some((_, false)) => String::new(),
                 None => format!("{line}\n"),
             });
         let new: String = lines.collect();
@@ -210,8 +219,9 @@ mod tests {
         write("shop-1.dist-info/direct_url.json", "{\"url\":\"file:///tmp/build_1\"}");
         write(
             "shop-1.dist-info/RECORD",
-            "__editable__.shop-1.pth,sha256=x,17\nshop-1.dist-info/direct_url.json,sha256=y,3\nshop-1.dist-info/METADATA,sha256=z,1\n",
+            "__editable__.shop-1.pth,sha256=x,17\nshop-1.dist-info/direct_url.json,sha256=y,3\nshop-1.dist-info/METADATA,sha256=z,1\nshop-1.dist-info/uv_cache.json,sha256=u,9\n",
         );
+        write("shop-1.dist-info/uv_cache.json", "{}");
         write("other.py", "/tmp/build_1");
         write("six-1.dist-info/RECORD", "six.py,sha256=x,1\n");
         settle(root.path(), Path::new("/tmp/build_1"), Path::new("/app")).unwrap();
