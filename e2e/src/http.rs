@@ -119,6 +119,15 @@ impl Http {
         self.request("GET", &format!("http://{host}:{}{path}", self.port), &[], None)
     }
 
+    /// The same over TLS, whoever signed the certificate.
+    #[must_use]
+    pub fn app_over_tls(&self, host: &str, path: &str) -> Answer {
+        let mut command = self.curl("GET");
+        command.arg("--insecure").arg(format!("https://{host}:{}{path}", self.port));
+        let outcome = run(command, b"", Duration::from_secs(70));
+        parse(&outcome.stdout, outcome.stderr)
+    }
+
     /// Uploads a file to a URL that the server handed out.
     #[must_use]
     pub fn upload(&self, url: &str, file: &str) -> Answer {

@@ -34,6 +34,11 @@ fn django_with_gunicorn_serves_its_pages_and_its_static_files() {
 
     let page = server.answers("django-app", "/").body;
     assert_says(&page, &["Django 5.2.19 says hello", "/static/pages/style."]);
+    // What Heroku's buildpack leaves for a dyno of the smallest size, and how it has gunicorn believe the router.
+    assert_says(&page, &["DYNO_RAM=512", "WEB_CONCURRENCY=2", "WEB_CONCURRENCY_SET_BY=heroku/python"]);
+    assert_says(&page, &["GUNICORN_CMD_ARGS=--access-logfile -", "This came over http."]);
+    let over_tls = server.http().app_over_tls(&server.host("django-app"), "/").with_status(200);
+    assert_says(&over_tls.body, &["This came over https."]);
     let style = page.split('"').find(|part| part.contains("/static/pages/style.")).unwrap();
     let answer = server.get("django-app", style).with_status(200);
     assert_says(&answer.body, &["rebeccapurple"]);
@@ -57,6 +62,7 @@ fn express_is_built_and_pruned_and_answers() {
 
     let page = server.answers("express-app", "/").json();
     assert_eq!((page["hello"].as_str(), page["pruned"].as_bool()), (Some("express"), Some(true)), "{page}");
+    assert_eq!(page["workers"], "512 512 1 heroku/nodejs");
     assert_eq!(server.get("express-app", "/static/built.json").with_status(200).json()["built"], true);
 
     push_again(&cli, &repo, "note.txt", "no new dependency\n");

@@ -207,17 +207,18 @@ fn run(slug: &std::path::Path, folder: &str, command: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn package(engines: &str, start: &str) -> String {
+    format!(
+        r#"{{"name":"old","version":"1.0.0","engines":{{{engines}}},"scripts":{{"start":"{start}",
+        "heroku-postbuild":"npm run nested","nested":"left-pad || echo nested in npm $(npm --version)"}},
+        "dependencies":{{"ms":"2.1.3"}},"devDependencies":{{"left-pad":"1.3.0"}}}}"#
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_node_has_the_npm_that_it_came_with() {
     with_farm(|farm| async move {
         let tree = tempfile::tempdir().unwrap();
-        let package = |engines: &str, start: &str| {
-            format!(
-                r#"{{"name":"old","version":"1.0.0","engines":{{{engines}}},"scripts":{{"start":"{start}",
-                "heroku-postbuild":"npm run nested","nested":"left-pad || echo nested in npm $(npm --version)"}},
-                "dependencies":{{"ms":"2.1.3"}},"devDependencies":{{"left-pad":"1.3.0"}}}}"#
-            )
-        };
         let start = "node -p process.version";
         write_tree(tree.path(), &[("package.json", &package(r#""node":"14.x""#, start))]);
         let lock = ["install", "--package-lock-only", "--silent", "--lockfile-version", "2"];
@@ -234,8 +235,14 @@ async fn an_old_node_has_the_npm_that_it_came_with() {
         let second = farm.build_folder(&app, tree.path()).await;
         second.says("       Using node 14.21.3 and npm 6.14.").never_says("Downloading and installing node");
         assert_eq!(layer(&second), layer(&first), "the same input is the same slug");
+    })
+    .await;
+}
 
-        // The stack's Node.js with another npm.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_npm_that_engines_ask_for_is_the_apps() {
+    with_farm(|farm| async move {
+        let tree = tempfile::tempdir().unwrap();
         write_tree(tree.path(), &[("package.json", &package(r#""npm":"9.x""#, "npm --version"))]);
         let built = farm.build_folder(&App::new(), tree.path()).await;
         built.says("       Bootstrapping npm 9.x...\n").says("       nested in npm 9.");

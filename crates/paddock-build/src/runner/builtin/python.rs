@@ -207,7 +207,8 @@ impl PythonBuild<'_> {
         let tools = self.tools();
         screen::step(&format!("Installing {}", tools.join(" and ").replace("==", " ")));
         let mut uv = self.install_command();
-        uv.arg("--quiet").args(tools);
+        // Compiled with the app's own packages.
+        uv.arg("--quiet").args(tools).env("UV_COMPILE_BYTECODE", "false");
         shown(uv)
     }
 

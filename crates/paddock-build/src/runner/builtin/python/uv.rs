@@ -88,6 +88,8 @@ impl Uv {
             // Times of files do not survive packing: compiled files must be valid without them.
             .env("UV_COMPILE_BYTECODE", "1")
             .env("PYC_INVALIDATION_MODE", "UNCHECKED_HASH")
+            // What Python compiles by the way when it starts is of the other kind.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("LANG", "C.UTF-8");
         command
     }
