@@ -206,10 +206,15 @@ impl PythonBuild<'_> {
         }
         let tools = self.tools();
         screen::step(&format!("Installing {}", tools.join(" and ").replace("==", " ")));
-        let mut uv = self.install_command();
-        // Compiled with the app's own packages.
+        // The app's settings are for its own packages.
+        let mut uv = self.install_command(&PipSettings::of_operator(self.build));
+        // Compiled with those.
         uv.arg("--quiet").args(tools).env("UV_COMPILE_BYTECODE", "false");
-        shown(uv)
+        let succeeded = shown(uv)?;
+        if !succeeded {
+            screen::warning("Unable to install pip. See the messages of uv above.");
+        }
+        Ok(succeeded)
     }
 
     /// What an environment has beside the app's own packages.
@@ -222,12 +227,12 @@ impl PythonBuild<'_> {
     }
 
     /// `uv pip install`; what is still to be added.
-    fn install_command(&self) -> Command {
+    fn install_command(&self, settings: &PipSettings) -> Command {
         let mut uv = self.uv.command(self.build);
         uv.env("VIRTUAL_ENV", self.environment())
             .args(["pip", "install", "--python"])
             .arg(self.environment().join("bin/python"));
-        self.settings.apply(self.build, &mut uv);
+        settings.apply(self.build, &mut uv);
         uv
     }
 
@@ -238,7 +243,7 @@ impl PythonBuild<'_> {
                 self.settings.say();
                 let reworded = Reworded::write(&requirements.files)
                     .map_err(Stop::io("could not reword the files of requirements"))?;
-                let mut uv = self.install_command();
+                let mut uv = self.install_command(&self.settings);
                 uv.args(["-r", "requirements.txt"]);
                 let succeeded = shown(uv)?;
                 reworded.put_back().map_err(Stop::io("could not put back the files of requirements"))?;
