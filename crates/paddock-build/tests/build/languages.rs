@@ -234,7 +234,8 @@ async fn an_old_node_has_the_npm_that_it_came_with() {
         assert!(!files.iter().any(|name| name.starts_with("app/node_modules/left-pad/")), "pruned");
         let second = farm.build_folder(&app, tree.path()).await;
         second.says("       Using node 14.21.3 and npm 6.14.").never_says("Downloading and installing node");
-        assert_eq!(layer(&second), layer(&first), "the same input is the same slug");
+        let content = |built: &Built| undated(farm.slug_entries(built));
+        assert_eq!(content(&second), content(&first), "the same input is the same slug");
     })
     .await;
 }
@@ -298,7 +299,8 @@ async fn packages_that_are_installed_in_place_are_found_by_dynos_and_by_later_bu
 
         let second = farm.build_folder(&app, tree.path()).await;
         second.never_says("No change in requirements.txt");
-        assert_eq!(layer(&second), layer(&first), "the same input is the same slug");
+        let content = |built: &Built| undated(farm.slug_entries(built));
+        assert_eq!(content(&second), content(&first), "the same input is the same slug");
     })
     .await;
 }
