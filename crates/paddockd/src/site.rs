@@ -58,8 +58,8 @@ impl<L: Fn(&str) -> Option<String>> Site<L> {
         CERTIFICATES.contains(&name) && paths(value).any(|path| self.is_in_data_folder(path))
     }
 
-    /// All variables for builds.
-    pub(crate) fn for_builds(&self) -> Vec<(String, String)> {
+    /// All variables for builds, which see the folder of the operator's buildpacks.
+    pub(crate) fn for_builds(&self, buildpack_folder: Option<&Path>) -> Vec<(String, String)> {
         let names = PROXIES.into_iter().chain(CERTIFICATES).chain(OTHERS);
         let all = names.filter_map(|name| Some((name.to_owned(), (self.lookup)(name)?)));
         let (left_out, found): (Vec<_>, Vec<_>) =
@@ -68,7 +68,8 @@ impl<L: Fn(&str) -> Option<String>> Site<L> {
             tracing::info!(name, value, "builds do not get this variable: it is for clients of a server");
         }
         for (name, value) in found.iter().filter(|(name, _)| CERTIFICATES.contains(&name.as_str())) {
-            if !paths(value).all(builds_see) {
+            let is_shown = |path: &Path| buildpack_folder.is_some_and(|folder| path.starts_with(folder));
+            if !paths(value).all(|path| builds_see(path) || is_shown(path)) {
                 tracing::warn!(
                     name,
                     value,
@@ -128,7 +129,7 @@ mod tests {
     fn builds_of(env: &[(&str, &str)], data: &Path, listen: &str) -> Vec<(String, String)> {
         let lookup =
             |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Site::new(lookup, data, listen.parse().unwrap()).for_builds()
+        Site::new(lookup, data, listen.parse().unwrap()).for_builds(None)
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub(crate) async fn open_control(
             folder: data.join("builds"),
             caches: data.join("caches"),
             program: program.to_owned(),
-            site_env: site.for_builds().into_iter().collect(),
+            site_env: site.for_builds(args.buildpack_folder.as_deref()).into_iter().collect(),
             buildpack_urls,
             buildpack_folder: args.buildpack_folder.clone(),
             slug_bytes_max: SLUG_BYTES_MAX,
