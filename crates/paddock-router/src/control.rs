@@ -132,7 +132,7 @@ fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
             Err(error) => refused(format!("could not forget records: {error}")),
         },
         ToRouter::Retire => {
-            router.stop.retire();
+            router.retire();
             done()
         }
         ToRouter::Stop => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use paddock_ipc::routes::{Listener, ListenerKind};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +36,9 @@ pub(crate) struct Router {
     pub(crate) clients: Arc<Clients>,
     /// Every client connection and tunnel: a stop waits for them.
     pub(crate) tasks: TaskTracker,
+    /// What reads the listening sockets.
+    listening: TaskTracker,
+    runtime: Handle,
     /// Duplicates of the listening sockets, for `serve`; none once the router is to stop.
     listeners: Mutex<Vec<(Listener, OwnedFd)>>,
 }
@@ -72,6 +76,17 @@ impl Router {
     pub(crate) fn duplicate_listeners(&self) -> std::io::Result<Vec<(Listener, OwnedFd)>> {
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().map(|(listener, socket)| Ok((listener.clone(), socket.try_clone()?))).collect()
+    }
+
+    /// Takes no new clients: once this returns, whoever else has the listening sockets is alone with them. Blocks.
+    pub(crate) fn retire(&self) {
+        self.stop.retire();
+        self.close_listeners();
+        self.runtime.block_on(self.listening.wait());
+    }
+
+    fn close_listeners(&self) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -174,6 +189,8 @@ pub async fn run_until(
         stop: stop.clone(),
         clients: Arc::default(),
         tasks: TaskTracker::new(),
+        listening: TaskTracker::new(),
+        runtime: Handle::current(),
         listeners: Mutex::new(listeners),
         config,
     });
@@ -182,6 +199,7 @@ pub async fn run_until(
         let doing = format!("use the listening socket {}", listener.address);
         listen(&router, listener.kind, socket).map_err(failed(&doing))?;
     }
+    router.listening.close();
     tokio::spawn(control::accept(router.clone(), control));
     tokio::spawn(maintain(router.clone()));
     tracing::info!(generation = router.routes.current().generation, "the router is up");
@@ -196,7 +214,7 @@ pub async fn run_until(
 /// Ends with the last client. One that retires waits long for it: nobody is to notice that another took its place.
 async fn leave(router: &Router) {
     tracing::info!("the router leaves: no new clients");
-    router.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    router.close_listeners();
     router.tasks.close();
     tokio::select! {
         () = router.tasks.wait() => return,
@@ -217,15 +235,15 @@ fn duplicate(listeners: &[(Listener, OwnedFd)]) -> std::io::Result<Vec<(Listener
 fn listen(router: &Arc<Router>, kind: ListenerKind, socket: OwnedFd) -> std::io::Result<()> {
     match kind {
         ListenerKind::Public => {
-            tokio::spawn(accept::accept(router.clone(), tcp(socket)?));
+            router.listening.spawn(accept::accept(router.clone(), tcp(socket)?));
         }
         ListenerKind::DnsTcp => {
-            tokio::spawn(dns::serve_tcp(router.clone(), tcp(socket)?));
+            router.listening.spawn(dns::serve_tcp(router.clone(), tcp(socket)?));
         }
         ListenerKind::DnsUdp => {
             let socket = UdpSocket::from(socket);
             socket.set_nonblocking(true)?;
-            tokio::spawn(dns::serve_udp(router.clone(), tokio::net::UdpSocket::from_std(socket)?));
+            router.listening.spawn(dns::serve_udp(router.clone(), tokio::net::UdpSocket::from_std(socket)?));
         }
     }
     Ok(())
