@@ -47,26 +47,27 @@ impl Subnet {
         let used = used_ranges(bridge)?;
         let is_free = |subnet: &Subnet| !used.iter().any(|range| subnet.overlaps(*range));
         let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
-        let subnet = match kept.and_then(|kept| Self::parse(&kept.subnet)) {
-            // Kept even if somebody else routes it by now: containers of ours may be in it.
-            Some(subnet) => {
-                if !is_free(&subnet) {
-                    tracing::warn!(%subnet, "the containers' network overlaps with another one of this machine");
-                }
-                subnet
-            }
-            None => {
-                let free = candidates().find(is_free);
-                free.ok_or_else(|| io::Error::other("no private range is free for the containers' network"))?
-            }
-        };
-        crate::record::replace(file, &Kept { subnet: subnet.to_string() })?;
+        let kept = kept.and_then(|kept| Self::parse(&kept.subnet));
         let is_new = !Path::new("/sys/class/net").join(bridge).exists();
+        let subnet = Self::choose(kept, !is_new, is_free)
+            .ok_or_else(|| io::Error::other("no private range is free for the containers' network"))?;
+        if kept.is_some_and(|kept| kept != subnet) {
+            tracing::info!(%subnet, "the containers' network has moved: its range was taken while nothing ran in it");
+        } else if !is_free(&subnet) {
+            tracing::warn!(%subnet, "the containers' network overlaps with another one of this machine");
+        }
+        crate::record::replace(file, &Kept { subnet: subnet.to_string() })?;
         if is_new {
             ip(&["link", "add", bridge, "type", "bridge"])?;
         }
         ip(&["addr", "replace", &format!("{}/{}", subnet.gateway(), Self::PREFIX), "dev", bridge])?;
         Ok((subnet, is_new))
+    }
+
+    /// The kept range while containers of ours may be in it, which is as long as there is the bridge; else one that is free,
+    /// the kept one first.
+    fn choose(kept: Option<Self>, has_bridge: bool, is_free: impl Fn(&Self) -> bool) -> Option<Self> {
+        kept.filter(|kept| has_bridge || is_free(kept)).or_else(|| candidates().find(is_free))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -124,6 +125,20 @@ fn ip(arguments: &[&str]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_is_kept_while_something_may_be_in_it_and_is_not_fought_for_otherwise() {
+        let kept = Subnet::parse("10.201.0.0/16").unwrap();
+        let taken = |subnet: &Subnet| *subnet != kept;
+        assert_eq!(Subnet::choose(Some(kept), true, taken), Some(kept), "containers are in it");
+        assert_eq!(Subnet::choose(Some(kept), false, taken), Subnet::parse("10.200.0.0/16"));
+        assert_eq!(
+            Subnet::choose(Some(kept), false, |_| true),
+            Some(kept),
+            "dynos keep their range over a stop"
+        );
+        assert_eq!(Subnet::choose(None, false, |_| false), None);
+    }
 
     #[test]
     fn ranges_overlap_when_one_holds_the_other() {
