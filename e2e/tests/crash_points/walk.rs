@@ -14,7 +14,7 @@ use crate::parts::Steps;
 use crate::verbs::{self, Verb};
 
 /// How long after a verb's answer its last steps may come: those of reconcilers.
-const LATE: Duration = Duration::from_secs(5);
+pub(crate) const LATE: Duration = Duration::from_secs(5);
 
 /// A little more than how long a destroyed app is looked after often.
 const AFTERCARE: Duration = Duration::from_secs(61);
