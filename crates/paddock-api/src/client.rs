@@ -54,6 +54,12 @@ impl Origin {
         format!("{}://{}{path}", if self.tls { "https" } else { "http" }, self.host)
     }
 
+    /// Whether the official CLI takes this name for `HEROKU_HOST` in the plain form.
+    pub(crate) fn is_known_to_cli(&self) -> bool {
+        let name = self.host.rsplit_once(':').map_or(self.host.as_str(), |(name, _)| name);
+        !self.is_proxied && matches!(name, "localhost" | "127.0.0.1")
+    }
+
     /// The host of git remotes, as the client knows it.
     pub(crate) fn git_host(&self, config: &ControlConfig) -> String {
         if self.is_proxied { format!("git.{}", proxy_form::DOMAIN) } else { config.git_host() }

@@ -26,8 +26,9 @@ async fn hello(State(api): State<Arc<Api>>, origin: Origin, headers: HeaderMap) 
 }
 
 fn text(api: &Api, origin: &Origin) -> String {
-    let (domain, host) = (&api.control.config().domain, api.control.config().git_host());
-    let here = origin.url("");
+    let domain = &api.control.config().domain;
+    let from_here =
+        if origin.is_known_to_cli() { on_this_machine(api, origin) } else { ELSEWHERE.to_owned() };
     format!(
         "This is Paddock, a platform of your own that speaks Heroku's API.\n\
          \n\
@@ -36,10 +37,27 @@ fn text(api: &Api, origin: &Origin) -> String {
          \n\
              eval \"$(paddockd env --data DIR)\"\n\
          \n\
-         or log in from here:\n\
+         {from_here}"
+    )
+}
+
+/// By any other name the CLI would take `HEROKU_HOST` for a mistake and send address and password to Heroku.
+fn on_this_machine(api: &Api, origin: &Origin) -> String {
+    let (here, host) = (origin.url(""), api.control.config().git_host());
+    format!(
+        "or log in from here:\n\
          \n\
              export HEROKU_HOST={here}\n\
              export HEROKU_GIT_HOST={host}\n\
              heroku login --interactive\n"
     )
 }
+
+const ELSEWHERE: &str = "\
+From another machine the server becomes the CLI's proxy: the CLI knows no other names than localhost\n\
+and Heroku's own, and would talk to Heroku instead. On the server, which must run with --proxy-form:\n\
+\n\
+    paddockd env --data DIR --proxy --address ADDRESS --certificates FOLDER\n\
+\n\
+ADDRESS is the server's as seen from here, FOLDER where you copy DIR/ca/proxy-form/*.pem to here. Evaluate what\n\
+it prints in a shell of its own here.\n";

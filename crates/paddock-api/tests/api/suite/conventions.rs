@@ -292,6 +292,27 @@ async fn the_front_page_tells_how_to_begin() {
 }
 
 #[tokio::test]
+async fn the_first_page_tells_nobody_to_send_a_password_to_heroku() {
+    let t = TestPaddock::start().await;
+    for (host, is_known) in [
+        ("localhost:5000", true),
+        ("127.0.0.1:5000", true),
+        ("paddock.example", false),
+        ("paddock.localhost:5000", false),
+        ("localhost.example:5000", false),
+        ("127.0.0.2:5000", false),
+        ("10.0.0.7:5000", false),
+        ("[::1]:5000", false),
+    ] {
+        let page = t.get("/").anonymous().header("host", host).send().await;
+        let page = String::from_utf8_lossy(&page.bytes).into_owned();
+        assert_eq!(page.contains(&format!("export HEROKU_HOST=http://{host}\n")), is_known, "{page}");
+        assert_eq!(page.contains("heroku login"), is_known, "{page}");
+        assert_eq!(page.contains("paddockd env --data DIR --proxy"), !is_known, "{page}");
+    }
+}
+
+#[tokio::test]
 async fn addresses_are_given_back_as_the_client_reached_us() {
     let t = TestPaddock::start().await;
     let plain = t.post("/sources").send().await;
