@@ -365,7 +365,7 @@ impl Server {
     #[must_use]
     pub fn variables(&self, arguments: &[&str]) -> BTreeMap<String, String> {
         let mut command = Command::new(&self.program);
-        command.arg("env").arg("--data").arg(self.data()).args(arguments);
+        command.args(["env", "--wait", "--data"]).arg(self.data()).args(arguments);
         let outcome = run(command, b"", Duration::from_secs(45));
         assert_eq!(outcome.status, 0, "the server is not ready: {}\n{}", outcome.text(), self.log_end());
         outcome.stdout.lines().map(exported).collect()

@@ -100,6 +100,11 @@ fn say(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Says something beside what a command does.
+fn remark(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// Says why something did not work.
 fn complain(text: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "paddockd: {text}");

@@ -1,6 +1,6 @@
 //! `paddockd env`: the variables that point the official CLI and git at this server.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,6 +12,10 @@ use crate::paths::Paths;
 
 /// How long a server that is starting is waited for.
 const STARTING: Duration = Duration::from_secs(30);
+
+/// What has Heroku's host names built in.
+const PLAIN_FORM: &str = "the commands notifications, apps:errors, apps:favorites and dashboard send the token to Heroku's own hosts \
+     in this form; with the variables of  paddockd env --proxy  every command stays here";
 
 /// Prints `export NAME=VALUE` lines for a shell: eval "$(paddockd env --data DIR)"
 #[derive(Debug, Args)]
@@ -25,6 +29,9 @@ pub(crate) struct EnvArgs {
     /// Address by which the client reaches the server, which must run with --proxy-form [default: as the server listens]
     #[arg(long, value_name = "ADDRESS", requires = "proxy")]
     address: Option<String>,
+    /// Wait up to half a minute for a server that is about to start
+    #[arg(long)]
+    wait: bool,
     /// Folder on the client's machine that DIR/ca/proxy-form/*.pem were copied to [default: that folder]
     #[arg(long, value_name = "FOLDER", requires = "proxy")]
     certificates: Option<PathBuf>,
@@ -35,8 +42,11 @@ impl EnvArgs {
         let paths = Paths::new(self.data);
         let proxy =
             self.proxy.then_some(ProxyClient { address: self.address, certificates: self.certificates });
-        match variables(&paths, &AdminRequest::Environment { proxy }) {
+        match variables(&paths, &AdminRequest::Environment { proxy }, self.wait) {
             Ok(variables) => {
+                if !self.proxy && std::io::stderr().is_terminal() {
+                    crate::remark(PLAIN_FORM);
+                }
                 let mut out = std::io::stdout().lock();
                 for (name, value) in variables {
                     // A closed pipe is the reader's choice.
@@ -49,14 +59,14 @@ impl EnvArgs {
     }
 }
 
-fn variables(paths: &Paths, request: &AdminRequest) -> Result<Vec<(String, String)>, String> {
+fn variables(paths: &Paths, request: &AdminRequest, waits: bool) -> Result<Vec<(String, String)>, String> {
     let deadline = Instant::now() + STARTING;
     loop {
         match admin::ask(&paths.admin_socket(), request, Duration::from_secs(10)) {
             Ok((AdminAnswer::Environment { variables }, _)) => return Ok(variables),
             Ok((AdminAnswer::Refused { reason }, _)) => return Err(reason),
             Ok((other, _)) => return Err(format!("the server gave an answer that does not fit: {other:?}")),
-            Err(error) if Instant::now() >= deadline => {
+            Err(error) if Instant::now() >= deadline || !(waits || is_starting(paths)) => {
                 return Err(format!(
                     "no server answers for {} ({error}). Start one with: paddockd serve --data {}",
                     paths.data.display(),
@@ -66,6 +76,12 @@ fn variables(paths: &Paths, request: &AdminRequest) -> Result<Vec<(String, Strin
             Err(_) => wait(),
         }
     }
+}
+
+/// Whether a server holds the data folder that does not answer yet.
+fn is_starting(paths: &Paths) -> bool {
+    let Ok(lock) = std::fs::File::open(paths.serve_lock()) else { return false };
+    matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock))
 }
 
 /// A pause before asking again: a server that is starting tells nobody.
@@ -86,12 +102,28 @@ fn shell_quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shell_quoted;
+    use super::*;
 
     #[test]
     fn values_survive_a_shell() {
         assert_eq!(shell_quoted("http://localhost:5080"), "http://localhost:5080");
         assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(shell_quoted(""), "''");
+    }
+
+    #[test]
+    fn a_folder_that_no_server_holds_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path().to_owned());
+        let began = Instant::now();
+        let refusal = variables(&paths, &AdminRequest::Environment { proxy: None }, false).unwrap_err();
+        assert!(refusal.contains("Start one with: paddockd serve --data"), "{refusal}");
+        assert!(began.elapsed() < STARTING);
+
+        // As one that died left it.
+        let lock = std::fs::File::create(paths.serve_lock()).unwrap();
+        assert!(!is_starting(&paths));
+        lock.lock().unwrap();
+        assert!(is_starting(&paths));
     }
 }
