@@ -345,6 +345,10 @@ impl Server {
         command
             .args(["--listen", &format!("{}:{}", self.listen, self.port()), "--domain", DOMAIN])
             .args(&self.arguments);
+        if !self.arguments.iter().any(|argument| argument == "--dyno-trial") {
+            // The dynos of the release before are not waited for at every push.
+            command.args(["--dyno-trial", "0"]);
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child =
             Some(command.spawn().unwrap_or_else(|error| panic!("could not start paddockd: {error}")));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use paddock_core::build::BuildDisk;
 use paddock_core::buildpack::BuildpackUrls;
@@ -28,6 +29,8 @@ pub struct ControlConfig {
     pub build_disk: BuildDisk,
     /// How much dynos may write to their disks.
     pub dyno_disk: DynoDisk,
+    /// How long a new web dyno has to have been up before those of the release before end.
+    pub dyno_trial: Duration,
     /// Which buildpack URLs are accepted from tenants.
     pub buildpack_urls: BuildpackUrls,
 }

@@ -16,7 +16,7 @@ use crate::access::failed;
 use crate::clients::Client;
 use crate::dyno_steps::new_dyno;
 use crate::formation::unknown_size;
-use crate::{Actor, Control, Error, Result, secret};
+use crate::{Actor, Control, Error, Result, handover, secret};
 
 /// Most one-off dynos of an app at a time.
 const ONE_OFFS_MAX: usize = 50;
@@ -101,7 +101,7 @@ impl Control {
     pub async fn list_dynos(&self, actor: &Actor, app: &str) -> Result<Vec<Dyno>> {
         let app = self.visible_app(actor, app).await?;
         let rows = self.store.dynos(app.id).await.map_err(failed("list dynos"))?;
-        Ok(rows.into_iter().filter(is_shown).map(|row| view(&app, row)).collect())
+        Ok(rows.iter().filter(|row| is_shown(row)).map(|row| view(&app, row, &rows)).collect())
     }
 
     /// One dyno, by name or id.
@@ -114,7 +114,8 @@ impl Control {
         dynos.into_iter().rev().find(named).ok_or_else(|| Error::not_found("dyno"))
     }
 
-    /// Restarts formation dynos: they are stopped, and the formation brings new ones.
+    /// Restarts formation dynos: they are stopped, and the formation brings new ones. What could not come back is left
+    /// alone: dynos of an older release that serve until the current one is up.
     ///
     /// # Errors
     /// `not_found` for a dyno or process type that is none.
@@ -123,7 +124,9 @@ impl Control {
             DynoScope::All => "Restart all dynos".to_owned(),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => format!("Restart {name}"),
         };
-        self.end_dynos(actor, app, scope, text).await
+        let is_meant =
+            |row: &Row, rows: &[Row]| is_meant(row, &scope) && !handover::serves_in_place(row, rows);
+        self.end_dynos(actor, app, &scope, is_meant, text).await
     }
 
     /// Stops dynos. A one-off ends; the formation brings back what belongs to it.
@@ -135,19 +138,26 @@ impl Control {
             DynoScope::All => "Stop all dynos".to_owned(),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => format!("Stop {name}"),
         };
-        self.end_dynos(actor, app, scope, text).await
+        self.end_dynos(actor, app, &scope, |row, _| is_meant(row, &scope), text).await
     }
 
-    async fn end_dynos(&self, actor: &Actor, app: &str, scope: DynoScope, text: String) -> Result<()> {
+    async fn end_dynos(
+        &self,
+        actor: &Actor,
+        app: &str,
+        scope: &DynoScope,
+        is_meant: impl Fn(&Row, &[Row]) -> bool,
+        text: String,
+    ) -> Result<()> {
         let app = self.visible_app(actor, app).await?;
         let doing = failed("stop dynos");
         let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
         let rows = tx.dynos(app.id).await.map_err(doing)?;
-        let meant: Vec<_> = rows.into_iter().filter(|row| is_shown(row) && is_meant(row, &scope)).collect();
+        let meant: Vec<_> = rows.iter().filter(|row| is_shown(row) && is_meant(row, &rows)).collect();
         if meant.is_empty() {
-            self.check_scope(&mut tx, &app, &scope).await?;
+            self.check_scope(&mut tx, &app, scope).await?;
         }
-        for row in &meant {
+        for row in meant {
             tx.set_dyno_desired(row.id, DesiredDynoState::Stopped).await.map_err(doing)?;
         }
         let payload = serde_json::json!({ "what": text, "account": actor.account_id.to_string() });
@@ -215,7 +225,7 @@ impl Control {
         self.wakes.changes.wake();
         let text = format!("Starting process with command `{}` by user {}", row.command, actor.email);
         self.log_api(app.id, text).await;
-        Ok(Started { dyno: view(&app, row), attach_secret })
+        Ok(Started { dyno: view(&app, &row, &[]), attach_secret })
     }
 
     /// Connects the client that shows this secret to its one-off dyno, once that runs. Another client that comes
@@ -402,13 +412,16 @@ fn is_meant(row: &Row, scope: &DynoScope) -> bool {
     }
 }
 
-fn view(app: &App, row: Row) -> Dyno {
+/// A dyno among all of its app. One that serves on has that behind its command, as a comment of the shell: clients show no
+/// other text.
+fn view(app: &App, row: &Row, rows: &[Row]) -> Dyno {
+    let remark = handover::remark(row, rows).map_or_else(String::new, |text| format!("  # {text}"));
     Dyno {
         id: row.id,
         app_id: row.app_id,
         app_name: app.name.clone(),
-        name: row.name,
-        command: row.command,
+        name: row.name.clone(),
+        command: format!("{}{remark}", row.command),
         size: row.size,
         state: row.state,
         release_id: row.release_id,

@@ -98,7 +98,8 @@ impl Control {
             vec![format!("Error: the process could not be started: {reason}")],
         )
         .await;
-        self.record_crash(app, dyno, None).await
+        self.record_crash(app, dyno, None).await?;
+        self.tell_who_serves(app, dyno).await
     }
 
     async fn container_spec(&self, app: &App, dyno: &Dyno) -> Result<ContainerSpec> {
@@ -194,7 +195,7 @@ impl Control {
         lines.push(format!("State changed from {} to crashed", dyno.state.as_str()));
         self.record_crash(app, dyno, status).await?;
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        Ok(())
+        self.tell_who_serves(app, dyno).await
     }
 
     async fn record_crash(&self, app: &App, dyno: &Dyno, status: Option<i32>) -> Result<()> {

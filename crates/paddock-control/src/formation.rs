@@ -6,7 +6,7 @@ use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
 use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
 
 use crate::access::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Control, Error, Result, handover};
 
 /// Most dynos of an app, all process types together.
 const DYNOS_MAX: i64 = 100;
@@ -129,9 +129,14 @@ impl Control {
         if resized.is_empty() {
             return Ok(());
         }
-        for dyno in tx.dynos(app.id).await.map_err(doing)? {
+        let dynos = tx.dynos(app.id).await.map_err(doing)?;
+        for dyno in &dynos {
             let is_resized = resized.iter().any(|row| row.process_type == dyno.process_type);
-            if is_resized && dyno.kind == DynoKind::Formation && dyno.desired == DesiredDynoState::Running {
+            if is_resized
+                && !handover::serves_in_place(dyno, &dynos)
+                && dyno.kind == DynoKind::Formation
+                && dyno.desired == DesiredDynoState::Running
+            {
                 tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await.map_err(doing)?;
             }
         }

@@ -52,6 +52,7 @@ pub mod feature;
 mod fixed;
 pub mod formation;
 pub mod git;
+mod handover;
 mod hang_up;
 pub mod jobs;
 pub mod key;

@@ -110,7 +110,10 @@ impl Control {
         if let Some(id) = build.release_id
             && let Some(release) = self.store.release(app.id, id).await?
         {
-            self.tell_release_phase(&app, release, reply).await?;
+            self.tell_release_phase(&app, &release, reply).await?;
+            for line in self.verify_release(&app, &release).await? {
+                reply.line(&line);
+            }
         }
         Ok(PushVerdict::Done)
     }
@@ -202,7 +205,7 @@ impl Control {
     }
 
     /// The release phase, as the pusher sees it. The push has succeeded whatever becomes of it.
-    async fn tell_release_phase(&self, app: &App, release: Release, reply: &PushReply) -> Result<()> {
+    async fn tell_release_phase(&self, app: &App, release: &Release, reply: &PushReply) -> Result<()> {
         if release.release_command.is_none() {
             return Ok(());
         }

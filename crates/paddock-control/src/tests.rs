@@ -136,6 +136,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
             concurrent_builds: 2,
             build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: DynoDisk::BySize,
+            dyno_trial: Duration::from_secs(5),
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
         store: Store::open(&store).await.unwrap(),

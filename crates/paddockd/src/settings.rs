@@ -52,6 +52,10 @@ pub(crate) struct ServeArgs {
     /// Standard-1X, 4G for Standard-2X, 8G for Performance-M, 16G for Performance-L; "none": as much as the machine has
     #[arg(long, value_name = "BYTES", default_value = "size", value_parser = dyno_disk)]
     pub(crate) dyno_disk: DynoDisk,
+    /// How long the web dynos of the release before go on after new ones are up: if those end within that time, the old ones
+    /// serve on
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3600))]
+    pub(crate) dyno_trial: u64,
     /// Accept buildpack URLs that are not https (closed networks, tests)
     #[arg(long)]
     pub(crate) allow_insecure_buildpack_urls: bool,

@@ -168,6 +168,7 @@ pub(crate) async fn open_control(
         concurrent_builds: args.concurrent_builds,
         build_disk: args.build_disk,
         dyno_disk: args.dyno_disk,
+        dyno_trial: Duration::from_secs(args.dyno_trial),
         buildpack_urls,
     };
     Ok(Arc::new(Control::new(Parts {

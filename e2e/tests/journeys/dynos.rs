@@ -199,3 +199,68 @@ fn a_dyno_that_dies_at_once_says_why_before_the_log_tells_of_it() {
     let exit = lines.iter().position(|line| line.starts_with("Process exited")).unwrap_or_default();
     assert_eq!(lines[..exit].iter().filter(|line| line.parse::<u32>().is_ok()).count(), 500);
 }
+
+/// Says which version it is; one that is to end does so once it was asked.
+const VERSION_PY: &str = r#"
+import http.server, os, threading
+version, ends = open("version.txt").read().split()
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(version.encode())
+        if ends == "ends":
+            threading.Timer(0.2, os._exit, [7]).start()
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Page).serve_forever()
+"#;
+
+#[test]
+fn a_release_that_does_not_come_up_leaves_the_one_before_serving() {
+    if !may_run("releases that do not come up") {
+        return;
+    }
+    let server = Server::start_under(&[], &["--dyno-trial", "60"]);
+    let cli = Cli::new(&server);
+    let procfile = ("Procfile", "web: python3 server.py\n");
+    let repo = deployed(&cli, "kept", &[procfile, ("server.py", VERSION_PY), ("version.txt", "one stays\n")]);
+    let page = |version: &str| {
+        wait_until(&format!("version {version} to answer"), Duration::from_secs(60), || {
+            (server.answers("kept", "/").body == version).then_some(())
+        });
+    };
+    let push = |file: &str, text: &str| {
+        repo.write(file, text);
+        repo.commit("Another version");
+        cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().text()
+    };
+    let says = |line: &str| {
+        wait_until(line, Duration::from_secs(30), || has(&lines_of(&cli, &repo), line).then_some(()));
+    };
+    page("one");
+
+    let said = push("server.py", "import nothing_of_this_name\n");
+    assert!(said.contains("v4 has not come up: v3 serves on. web.1 crashed (status 1)."), "{said}");
+    says("Release v4 has not come up: v3 serves on");
+    let ps = cli.heroku_in(repo.path(), &["ps"]).succeeded().stdout;
+    assert!(ps.contains("python3 server.py  # v3 serves on: v4 has not come up (1)"), "{ps}");
+    assert!(ps.contains("web.1: crashed") && ps.contains("web.1: up"), "{ps}");
+    cli.heroku_in(repo.path(), &["ps:restart"]).succeeded();
+    page("one");
+    // Nor does what a release changes without a build.
+    cli.heroku_in(repo.path(), &["config:set", "A=b"]).succeeded();
+    says("Release v5 has not come up: v3 serves on");
+    page("one");
+
+    // One that listens and dies soon.
+    repo.write("version.txt", "two ends\n");
+    push("server.py", VERSION_PY);
+    page("two");
+    says("Release v6 has not come up: v3 serves on");
+    page("one");
+
+    push("version.txt", "three stays\n");
+    page("three");
+    for _ in 0..10 {
+        assert_eq!(server.answers("kept", "/").body, "three", "the older one gets no requests");
+    }
+}

@@ -125,6 +125,7 @@ fn look_again(report: &mut PassReport, again_in: Option<Duration>) {
 impl FormationReconciler {
     /// Reads all apps at once; also the state of every dyno that has a container.
     async fn load(&self) -> Result<(Vec<AppRows>, HashMap<ContainerId, DynoState>)> {
+        let trial = self.control.config.dyno_trial;
         let store = &self.control.store;
         let apps = store.apps().await?;
         let dynos = store.all_dynos().await?;
@@ -138,7 +139,7 @@ impl FormationReconciler {
         let rows = apps.into_iter().map(|app| {
             let formation = formations.remove(&app.id).unwrap_or_default();
             let quantities = formation.into_iter().map(|row| (row.process_type, row.quantity)).collect();
-            let desired = Desired { release: releases.get(&app.id).copied(), quantities };
+            let desired = Desired { release: releases.get(&app.id).copied(), quantities, trial };
             AppRows { dynos: dynos.remove(&app.id).unwrap_or_default(), desired, app }
         });
         Ok((rows.collect(), states))
@@ -269,9 +270,12 @@ async fn formation_steps(
             booting_since: sight
                 .container(dyno)
                 .map_or(dyno.state_changed_at, |container| container.started_at.max(dyno.state_changed_at)),
+            state_since: dyno.state_changed_at,
             retry_at: dyno.retry_at,
         });
     }
+    let passed_in = formation::next_passed(desired, &seen, now);
+    let again_in = again_in.into_iter().chain(passed_in).min();
     Ok((formation::plan(desired, &seen, now), again_in))
 }
 

@@ -17,6 +17,7 @@ use paddock_store::{App, DesiredDynoState, Dyno, Formation};
 
 use super::{PassReport, Reconciler, by_app};
 use crate::error::{Error, chain};
+use crate::handover::gets_requests;
 use crate::router_link::{RouterError, RouterLink, RouterStarter};
 use crate::{Control, Result};
 
@@ -169,7 +170,8 @@ fn web_of(release: Option<ReleaseId>, formation: &[Formation], dynos: Vec<Dyno>)
         .filter(|dyno| dyno.kind == DynoKind::Formation && dyno.name.process_type.is_web())
         .filter(|dyno| dyno.desired == DesiredDynoState::Running)
         .collect();
-    let up: Vec<_> = web.iter().filter(|dyno| dyno.state == DynoState::Up).filter_map(dyno_route).collect();
+    let up: Vec<_> =
+        web.iter().filter(|dyno| gets_requests(dyno, &web, release)).filter_map(dyno_route).collect();
     if !wanted {
         Web::None
     } else if !up.is_empty() {

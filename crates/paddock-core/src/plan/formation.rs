@@ -21,6 +21,8 @@ pub struct Desired {
     pub release: Option<ReleaseId>,
     /// Number of dynos for each process type that has a command.
     pub quantities: BTreeMap<ProcessType, u32>,
+    /// How long a new web dyno has to have been up before those of the release before end.
+    pub trial: Duration,
 }
 
 impl Desired {
@@ -49,6 +51,8 @@ pub struct DynoSeen {
     pub seen: Seen,
     /// Since when it boots, if it does: since its container was started, which may be long after it was made.
     pub booting_since: UnixMicros,
+    /// Since when it has its state.
+    pub state_since: UnixMicros,
     /// When a crashed dyno may be tried again.
     pub retry_at: Option<UnixMicros>,
 }
@@ -139,14 +143,43 @@ fn unwanted(desired: &Desired, dyno: &DynoSeen) -> Option<StopReason> {
     }
 }
 
-/// Whether a web dyno of an older release still has to answer: until its successor is up, or has crashed.
-fn bridges(desired: &Desired, dynos: &[DynoSeen], old: &DynoSeen) -> bool {
-    let replaced = |dyno: &DynoSeen| {
-        dyno.name == old.name
-            && unwanted(desired, dyno).is_none()
-            && matches!(dyno.state, DynoState::Up | DynoState::Crashed)
-    };
-    old.name.process_type.is_web() && old.state == DynoState::Up && !old.ending && !dynos.iter().any(replaced)
+/// How soon a new web dyno that is on trial may have passed it: nothing else tells when.
+#[must_use]
+pub fn next_passed(desired: &Desired, dynos: &[DynoSeen], now: UnixMicros) -> Option<Duration> {
+    let on_trial = dynos.iter().filter(|dyno| is_up(desired, dyno) && !has_passed(desired, dyno, now));
+    let left = on_trial.map(|dyno| desired.trial.saturating_sub(now.since(dyno.state_since)));
+    left.min().filter(|_| dynos.iter().any(|dyno| is_of_older_release(desired, dyno)))
+}
+
+/// Whether it is a web dyno of an older release that could go on answering.
+fn is_of_older_release(desired: &Desired, dyno: &DynoSeen) -> bool {
+    dyno.name.process_type.is_web()
+        && desired.release != Some(dyno.release)
+        && dyno.state == DynoState::Up
+        && !dyno.ending
+        && matches!(dyno.seen, Seen::Running { .. })
+}
+
+fn is_up(desired: &Desired, dyno: &DynoSeen) -> bool {
+    dyno.name.process_type.is_web()
+        && unwanted(desired, dyno).is_none()
+        && dyno.state == DynoState::Up
+        && matches!(dyno.seen, Seen::Running { .. })
+}
+
+fn has_passed(desired: &Desired, dyno: &DynoSeen, now: UnixMicros) -> bool {
+    is_up(desired, dyno) && now.since(dyno.state_since) >= desired.trial
+}
+
+/// Whether a web dyno of an older release still has to answer: until its successor has passed its trial, or has crashed
+/// where another dyno of its release has passed.
+fn bridges(desired: &Desired, dynos: &[DynoSeen], old: &DynoSeen, now: UnixMicros) -> bool {
+    let mut successors =
+        dynos.iter().filter(|dyno| dyno.name == old.name && unwanted(desired, dyno).is_none());
+    let passed = |dyno: &DynoSeen| has_passed(desired, dyno, now);
+    let is_replaced =
+        successors.any(|dyno| passed(dyno) || (dyno.state == DynoState::Crashed && dynos.iter().any(passed)));
+    is_of_older_release(desired, old) && !is_replaced
 }
 
 fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMicros) -> Option<Step> {
@@ -155,7 +188,11 @@ fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMic
             // Gone, or nobody watches over it: there is nothing to wait for.
             Seen::Absent | Seen::Exited { .. } | Seen::Unknown => Some(Step::Forget(dyno.id)),
             Seen::UnderWay => None,
-            Seen::Running { .. } if reason == StopReason::NewRelease && bridges(desired, dynos, dyno) => None,
+            Seen::Running { .. }
+                if reason == StopReason::NewRelease && bridges(desired, dynos, dyno, now) =>
+            {
+                None
+            }
             Seen::Running { .. } => Some(Step::Stop { dyno: dyno.id, reason }),
         };
     }
@@ -210,6 +247,8 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
+    const TRIAL: Duration = Duration::from_secs(5);
+
     /// A small world that carries steps out as an executor would.
     struct World {
         dynos: Vec<DynoSeen>,
@@ -223,7 +262,7 @@ mod tests {
 
     fn desired(number: u128, web: u32) -> Desired {
         let quantities = [(ProcessType::web(), web), (ProcessType::release(), 1)].into_iter().collect();
-        Desired { release: Some(release(number)), quantities }
+        Desired { release: Some(release(number)), quantities, trial: TRIAL }
     }
 
     impl World {
@@ -237,11 +276,16 @@ mod tests {
                 match step {
                     Step::Create(name) => self.create(name.clone(), desired),
                     Step::Launch(id) => self.dyno(*id).seen = Seen::Running { listening: false },
-                    Step::MarkUp(id) => self.dyno(*id).state = DynoState::Up,
+                    Step::MarkUp(id) => {
+                        let now = self.now;
+                        let dyno = self.dyno(*id);
+                        (dyno.state, dyno.state_since) = (DynoState::Up, now);
+                    }
                     Step::Crash { dyno, .. } | Step::BootTimeout(dyno) => {
                         let now = self.now;
                         let dyno = self.dyno(*dyno);
-                        (dyno.state, dyno.seen) = (DynoState::Crashed, Seen::Exited { status: 1 });
+                        (dyno.state, dyno.state_since) = (DynoState::Crashed, now);
+                        dyno.seen = Seen::Exited { status: 1 };
                         dyno.retry_at = Some(now + Duration::from_secs(600));
                     }
                     Step::Stop { dyno, .. } => self.dyno(*dyno).seen = Seen::Exited { status: 143 },
@@ -266,12 +310,17 @@ mod tests {
                 ending: false,
                 seen: Seen::Running { listening: false },
                 booting_since: self.now,
+                state_since: self.now,
                 retry_at: None,
             });
         }
 
         fn dyno(&mut self, id: DynoId) -> &mut DynoSeen {
             self.dynos.iter_mut().find(|dyno| dyno.id == id).unwrap()
+        }
+
+        fn dyno_now(&self, id: DynoId) -> &DynoSeen {
+            self.dynos.iter().find(|dyno| dyno.id == id).unwrap()
         }
 
         fn settle(&mut self, desired: &Desired) {
@@ -281,7 +330,9 @@ mod tests {
                         dyno.seen = Seen::Running { listening: true };
                     }
                 }
-                if self.carry_out(desired) == 0 {
+                let next = next_passed(desired, &self.dynos, self.now);
+                self.now = self.now + next.unwrap_or_default();
+                if self.carry_out(desired) == 0 && next.is_none() {
                     return;
                 }
             }
@@ -303,20 +354,90 @@ mod tests {
         assert_eq!(world.names(), ["web.1 Up", "web.2 Up", "web.3 Up"]);
         world.settle(&desired(1, 1));
         assert_eq!(world.names(), ["web.1 Up"]);
-        world.settle(&Desired { release: None, quantities: BTreeMap::new() });
+        world.settle(&Desired { release: None, quantities: BTreeMap::new(), trial: TRIAL });
         assert!(world.names().is_empty());
     }
 
     #[test]
-    fn an_old_web_dyno_answers_until_its_successor_is_up() {
+    fn an_old_web_dyno_answers_until_its_successor_has_been_up_for_a_while() {
         let mut world = World::new();
         world.settle(&desired(1, 1));
         world.carry_out(&desired(2, 1));
         assert_eq!(world.names(), ["web.1 Starting", "web.1 Up"]);
         assert_eq!(world.carry_out(&desired(2, 1)), 0, "nothing happens before the new one listens");
+        world.dynos[1].seen = Seen::Running { listening: true };
+        world.carry_out(&desired(2, 1));
+        assert_eq!(world.names(), ["web.1 Up", "web.1 Up"]);
+        assert_eq!(world.carry_out(&desired(2, 1)), 0, "the new one is on trial");
+        assert_eq!(next_passed(&desired(2, 1), &world.dynos, world.now), Some(TRIAL));
         world.settle(&desired(2, 1));
         assert_eq!(world.names(), ["web.1 Up"]);
         assert_eq!(world.dynos[0].release, release(2));
+        assert_eq!(next_passed(&desired(2, 1), &world.dynos, world.now), None);
+    }
+
+    #[test]
+    fn a_release_that_does_not_come_up_leaves_the_old_dynos_serving() {
+        let mut world = World::new();
+        world.settle(&desired(1, 2));
+        let fails = |world: &mut World, name: &str| {
+            let new = world.dynos.iter_mut().rfind(|dyno| dyno.name.to_string() == name).unwrap();
+            new.seen = Seen::Exited { status: 1 };
+            world.carry_out(&desired(2, 2));
+        };
+        world.carry_out(&desired(2, 2));
+        fails(&mut world, "web.1");
+        fails(&mut world, "web.2");
+        let both = ["web.1 Crashed", "web.1 Up", "web.2 Crashed", "web.2 Up"];
+        assert_eq!(world.names(), both);
+        assert_eq!(world.carry_out(&desired(2, 2)), 0);
+        world.now = world.now + Duration::from_secs(600);
+        world.carry_out(&desired(2, 2));
+        fails(&mut world, "web.1");
+        world.settle(&desired(2, 2));
+        assert_eq!(world.names(), ["web.1 Crashed", "web.2 Up"], "one of the new release has passed");
+    }
+
+    proptest::proptest! {
+        /// Whatever new dynos do, and however often something newer is released: one that answers goes only for one that has
+        /// been up, and what settles is one dyno for each name.
+        #[test]
+        fn nothing_that_answers_ends_for_what_has_not(
+            events in proptest::collection::vec((0..6_u8, 0..8_usize), 1..60),
+            quantity in 1..4_u32,
+        ) {
+            let (mut world, mut number) = (World::new(), 1);
+            world.settle(&desired(number, quantity));
+            for (event, which) in events {
+                let count = world.dynos.len();
+                let seen = &mut world.dynos[which % count];
+                let is_new = seen.release == release(number);
+                match event {
+                    0 => number += 1,
+                    1 | 2 if is_new && seen.state != DynoState::Crashed => seen.seen = Seen::Exited { status: 1 },
+                    3 if seen.seen == (Seen::Running { listening: false }) => {
+                        seen.seen = Seen::Running { listening: true };
+                    }
+                    4 => world.now = world.now + Duration::from_secs(2),
+                    5 => world.now = world.now + Duration::from_secs(601),
+                    _ => {}
+                }
+                let desired = desired(number, quantity);
+                let has_passed = world.dynos.iter().any(|dyno| has_passed(&desired, dyno, world.now));
+                let ends = |step: &Step| matches!(step, Step::Stop { reason: StopReason::NewRelease, .. });
+                let steps = plan(&desired, &world.dynos, world.now);
+                let stops_what_answers = steps.iter().any(|step| {
+                    let Step::Stop { dyno, .. } = step else { return false };
+                    ends(step) && world.dyno_now(*dyno).state == DynoState::Up
+                });
+                proptest::prop_assert!(has_passed || !stops_what_answers, "{:?}", world.dynos);
+                world.carry_out(&desired);
+            }
+            world.now = world.now + Duration::from_secs(601);
+            world.settle(&desired(number, quantity));
+            let expected: Vec<_> = (1..=quantity).map(|index| format!("web.{index} Up")).collect();
+            proptest::prop_assert_eq!(world.names(), expected);
+        }
     }
 
     #[test]

@@ -422,6 +422,7 @@ fn parts(
             concurrent_builds: 2,
             build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: paddock_core::dyno::DynoDisk::BySize,
+            dyno_trial: Duration::ZERO,
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
         store,
