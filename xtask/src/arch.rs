@@ -14,6 +14,7 @@ pub(crate) struct Row {
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "paddock-core", may_use: &[] },
     Row { name: "paddock-wire", may_use: &[] },
+    Row { name: "paddock-http1", may_use: &[] },
     Row { name: "paddock-ipc", may_use: &["paddock-core"] },
     Row { name: "paddock-outbound", may_use: &[] },
     Row { name: "paddock-store", may_use: &["paddock-core"] },
