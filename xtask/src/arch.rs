@@ -23,7 +23,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "paddock-runtime", may_use: &["paddock-core"] },
     Row { name: "paddock-runtime-linux", may_use: &["paddock-core", "paddock-runtime", "paddock-ipc"] },
     Row { name: "paddock-build", may_use: &["paddock-core", "paddock-runtime", "paddock-images"] },
-    Row { name: "paddock-router", may_use: &["paddock-core", "paddock-ipc"] },
+    Row { name: "paddock-router", may_use: &["paddock-core", "paddock-http1", "paddock-ipc"] },
     Row {
         name: "paddock-control",
         may_use: &[
@@ -108,13 +108,13 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     Exclusive { name: "tower", owners: &["paddock-api"], reason: "HTTP shapes end at the api crate" },
     Exclusive {
         name: "hyper",
-        owners: &["paddock-api", "paddock-router", "paddock-outbound"],
-        reason: "one data plane, the API's socket behind it, and one client",
+        owners: &["paddock-api", "paddock-outbound"],
+        reason: "the API's socket behind the data plane, and one client",
     },
     Exclusive {
         name: "hyper-util",
-        owners: &["paddock-api", "paddock-router", "paddock-outbound"],
-        reason: "one data plane, the API's socket behind it, and one client",
+        owners: &["paddock-api", "paddock-outbound"],
+        reason: "the API's socket behind the data plane, and one client",
     },
     Exclusive {
         name: "arc-swap",

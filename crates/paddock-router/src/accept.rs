@@ -5,26 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use paddock_http1::Fields;
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::body::ResponseBody;
 use crate::clients::Place;
+use crate::header::Forwarded;
+use crate::rendezvous;
 use crate::router::Router;
-use crate::stream::{First, Prefixed, Watched, read_first};
-use crate::table::{self, Destination};
-use crate::{app, header, page, platform, proxy_form, rendezvous};
+use crate::session::serve_http;
+use crate::socket::Socket;
+use crate::stream::{First, Prefixed, read_first};
+use crate::turn::Paced;
 
 /// What is known of a client's connection.
 pub(crate) struct Connection {
     pub(crate) router: Arc<Router>,
+    pub(crate) socket: Arc<TcpStream>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     /// `tls1.2` or `tls1.3`; `None` without TLS.
@@ -40,22 +38,29 @@ pub(crate) struct Connection {
 impl Connection {
     /// The connection inside a tunnel on this one.
     pub(crate) fn tunnelled(outer: &Self, tls_version: &'static str) -> Self {
-        let (router, stalled) = (outer.router.clone(), AtomicBool::new(false));
+        let (router, socket) = (outer.router.clone(), outer.socket.clone());
         let (peer, local, place) = (outer.peer, outer.local, outer.place.clone());
-        Self { router, peer, local, tls_version: Some(tls_version), is_tunnelled: true, place, stalled }
+        let (tls_version, stalled) = (Some(tls_version), AtomicBool::new(false));
+        Self { router, socket, peer, local, tls_version, is_tunnelled: true, place, stalled }
+    }
+
+    /// Where a request on it came from.
+    pub(crate) fn forwarded(&self, fields: &Fields) -> Forwarded {
+        Forwarded::new(fields, self.peer, self.local.port(), self.tls_version.is_some())
+    }
+
+    /// Whether an answer that is given now is the last one: there are too many clients, or the router leaves and its
+    /// client comes back to another.
+    pub(crate) fn is_last(&self) -> bool {
+        self.place.is_surplus || self.router.stop.is_leaving()
     }
 
     /// How long it may stay without a request.
-    fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         let limits = &self.router.config.limits;
         if self.place.is_surplus { limits.surplus_idle } else { limits.client_idle }
     }
 }
-
-/// The client's connection is to be closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the request was broken off")]
-pub(crate) struct Aborted;
 
 /// Accepts clients until the router is told to stop.
 pub(crate) async fn accept(router: Arc<Router>, listener: TcpListener) {
@@ -87,9 +92,11 @@ enum Speaks {
     Http,
 }
 
-async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr, place: Place) {
+async fn serve(router: Arc<Router>, stream: TcpStream, peer: SocketAddr, place: Place) {
     let Ok(local) = stream.local_addr() else { return };
     prepare(&stream);
+    let socket = Arc::new(stream);
+    let mut stream = Paced::new(Socket(socket.clone()));
     let limits = &router.config.limits;
     let idle = if place.is_surplus { limits.surplus_idle } else { limits.client_idle };
     let first = read_first(&mut stream, idle, limits.handshake, FIRST_BYTES_MAX, speaks);
@@ -101,8 +108,8 @@ async fn serve(router: Arc<Router>, mut stream: TcpStream, peer: SocketAddr, pla
     let stream = Prefixed::new(prefix, stream);
     let connection = |tls_version| {
         let stalled = AtomicBool::new(false);
-        let (router, place) = (router.clone(), Arc::new(place));
-        Arc::new(Connection { router, peer, local, tls_version, is_tunnelled: false, place, stalled })
+        let (router, place, is_tunnelled) = (router.clone(), Arc::new(place), false);
+        Arc::new(Connection { router, socket, peer, local, tls_version, is_tunnelled, place, stalled })
     };
     match speaks {
         Speaks::Http => serve_http(stream, connection(None)).await,
@@ -186,97 +193,6 @@ where
         Some((Inside::Rendezvous, _)) if connection.place.is_surplus => {}
         Some((Inside::Rendezvous, prefix)) => rendezvous::serve(prefix, stream, &connection).await,
         None => {}
-    }
-}
-
-/// More than the contract allows, so that the answer to one too many is ours (400).
-const HEADERS_MAX: usize = 1100;
-/// Bytes of a request's head, and of a response that waits for its client (contract, section 1, "Buffers").
-const BUFFER_BYTES_MAX: usize = 1024 * 1024;
-
-/// Serves HTTP on a stream until it ends.
-pub(crate) async fn serve_http<S>(stream: S, connection: Arc<Connection>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let router = connection.router.clone();
-    let io = TokioIo::new(Watched::new(stream, connection.clone()));
-    let idle = connection.idle();
-    let service = service_fn(move |request| answer_on(connection.clone(), request));
-    let serving = http1::Builder::new()
-        .preserve_header_case(true)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle)
-        .serve_connection(io, service)
-        .with_upgrades();
-    let mut serving = std::pin::pin!(serving);
-    // How a client's connection ends is in the record of its last request.
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        () = router.stop.draining() => serving.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        _ = serving => {}
-        () = router.stop.forced() => {}
-    }
-}
-
-/// The answer, the connection's last one when the router leaves (its client comes back to another router), or when
-/// there are too many clients.
-async fn answer_on(
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Aborted> {
-    let (router, is_connect) = (connection.router.clone(), request.method() == Method::CONNECT);
-    let is_surplus = connection.place.is_surplus;
-    let mut answered = answer(connection, request).await;
-    if (is_surplus || router.stop.is_leaving())
-        && let Ok(response) = &mut answered
-        && response.status() != StatusCode::SWITCHING_PROTOCOLS
-        && !is_connect
-    {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    answered
-}
-
-const TOO_MANY: &str = "Too many clients are connected. Please try again in a few seconds.";
-
-async fn answer(
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Aborted> {
-    if request.method() == Method::CONNECT && connection.place.is_surplus {
-        return Ok(page::refusal(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY));
-    }
-    if request.method() == Method::CONNECT {
-        return Ok(proxy_form::answer(&connection, request));
-    }
-    if let Some(limit) = header::broken_limit(&request) {
-        return Ok(page::refusal(StatusCode::BAD_REQUEST, &format!("The {limit} is too long.")));
-    }
-    let host = header::host(&request);
-    let name = host.as_ref().and_then(|host| host.to_str().ok()).and_then(table::host_name);
-    let (Some(host), Some(name)) = (&host, name) else {
-        return Ok(page::refusal(StatusCode::BAD_REQUEST, "The request has no valid Host."));
-    };
-    if connection.is_tunnelled {
-        return match paddock_core::proxy_form::host(&name) {
-            Some(_) => platform::answer(&connection, request).await,
-            None => Ok(page::refusal(
-                StatusCode::MISDIRECTED_REQUEST,
-                "The proxy form leads to the platform alone.",
-            )),
-        };
-    }
-    match connection.router.destination(&name).await {
-        Some(Destination::Platform) if connection.place.is_surplus => Ok(page::unavailable(TOO_MANY)),
-        Some(Destination::Platform) => platform::answer(&connection, request).await,
-        Some(Destination::App(app)) => app::answer(connection, app, host.clone(), request).await,
-        Some(Destination::Unknown) => Ok(page::no_such_app(&name)),
-        None => Ok(page::unavailable("The platform is starting. Please try again in a few seconds.")),
     }
 }
 

@@ -5,32 +5,33 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::header::EXPECT;
-use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use paddock_core::code::RouterCode;
-use tokio::time::Instant;
+use paddock_http1::{BadResponse, Body, Defect, Response};
 
-use crate::accept::{Aborted, Connection};
-use crate::body::{DynoBody, RequestBody, ResponseBody};
+use crate::accept::Connection;
+use crate::client::{self, Asked, Client, Manner, Next};
 use crate::config::Limits;
-use crate::dyno::{self, ConnectFailed, Dyno, Sender};
-use crate::exchange::{Exchange, Upload};
-use crate::header::{self, Forwarded, Protocol};
+use crate::dyno::DynoStream;
+use crate::exchange::Exchange;
+use crate::header::{self, Protocol};
 use crate::page;
-use crate::table::{App, Web};
+use crate::relay::{self, Broken, Moved, NoHead, Passing, SendFailed, Talk};
+use crate::search::Search;
+use crate::session::Became;
+use crate::table::App;
 use crate::tunnel::{self, TunnelEnd};
 
 /// Why a dyno's answer did not come.
-enum Failure {
+pub(crate) enum Failure {
     /// The router answers with this code.
     Code(RouterCode, Option<&'static str>),
+    /// The request is none after all.
+    Refused(Defect),
+    /// It expects what no router does.
+    ExpectsTooMuch,
     /// The client broke off: nobody to answer.
     ClientGone,
     /// The app was destroyed while the request waited.
@@ -43,56 +44,57 @@ impl From<RouterCode> for Failure {
     }
 }
 
-/// A dyno's answer and what it came over.
-struct Answer {
-    response: Response<Incoming>,
-    sender: Sender,
-    upload: Option<Arc<Upload>>,
-}
-
 /// Answers a request of an app, and leaves its record.
 pub(crate) async fn answer(
-    connection: Arc<Connection>,
+    client: &mut Client,
+    connection: &Arc<Connection>,
     app: Arc<App>,
-    host: HeaderValue,
-    mut request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Aborted> {
-    let upgrade = match header::protocol(request.headers()) {
-        Protocol::Upgrade => Some(hyper::upgrade::on(&mut request)),
-        Protocol::Http => None,
-    };
-    let (parts, body) = request.into_parts();
-    let (mut exchange, in_flight) = Exchange::begin(connection, app, host, &parts);
-    let passed_on = match admit(&exchange, in_flight, &parts) {
-        Ok(()) => pass_on(&mut exchange, parts, body, upgrade.is_some()).await,
-        Err(code) => Err(code),
+    mut asked: Asked,
+) -> Became {
+    let (mut exchange, in_flight) =
+        Exchange::begin(connection.clone(), app, asked.host.clone(), &asked.request);
+    let passed_on = match admit(&exchange, in_flight, &asked) {
+        Ok(()) => pass_on(&mut exchange, client, &mut asked).await,
+        Err(failure) => Err(failure),
     };
     match passed_on {
-        Ok(answer) => finish(exchange, answer, upgrade),
-        Err(failure) => fail(exchange, failure),
+        Ok(Passed::Answered(next)) => Became::Answered(next),
+        Ok(Passed::Switched(dyno)) => Became::AppTunnel(Tunnel { exchange, dyno: *dyno }),
+        Err(failure) => Became::Answered(fail(exchange, client, &mut asked, failure).await),
     }
 }
 
-fn fail(mut exchange: Box<Exchange>, failure: Failure) -> Result<Response<ResponseBody>, Aborted> {
-    match failure {
-        Failure::ClientGone => Err(Aborted),
+async fn fail(mut exchange: Box<Exchange>, client: &mut Client, asked: &mut Asked, failure: Failure) -> Next {
+    let page = match failure {
+        Failure::ClientGone => return Next::Broken,
         Failure::AppGone => {
-            exchange.answered(StatusCode::NOT_FOUND.as_u16());
-            Ok(page::no_such_app(&exchange.host.to_str().unwrap_or_default().to_ascii_lowercase()))
+            exchange.answered(404);
+            page::no_such_app(&String::from_utf8_lossy(&exchange.host).to_ascii_lowercase())
+        }
+        Failure::ExpectsTooMuch => {
+            exchange.expected_too_much();
+            page::for_code(&exchange.app, RouterCode::H26)
+        }
+        Failure::Refused(defect) => {
+            exchange.refused(defect);
+            return client
+                .refuse(page::refusal(defect.status(), &defect.sentence()), asked.manner.is_head)
+                .await;
         }
         Failure::Code(code, detail) => {
             exchange.failed(code, detail);
-            match code {
+            if code == RouterCode::H28 {
                 // It says nothing itself: closing is the answer.
-                RouterCode::H28 => Err(Aborted),
-                code => Ok(page::for_code(&exchange.app, code)),
+                return Next::Broken;
             }
+            page::for_code(&exchange.app, code)
         }
-    }
+    };
+    client.say(page, asked, &exchange.connection).await
 }
 
-/// Refuses what is refused whatever state the dynos are in, but for [`choose`], which looks at the newest table.
-fn admit(exchange: &Exchange, in_flight: usize, request: &http::request::Parts) -> Result<(), Failure> {
+/// Refuses what is refused whatever state the dynos are in, but for [`Search`], which looks at the newest table.
+fn admit(exchange: &Exchange, in_flight: usize, asked: &Asked) -> Result<(), Failure> {
     if exchange.connection.place.is_surplus {
         return Err(RouterCode::H22.into());
     }
@@ -100,273 +102,232 @@ fn admit(exchange: &Exchange, in_flight: usize, request: &http::request::Parts) 
     if in_flight > dynos * exchange.limits().in_flight_per_dyno {
         return Err(RouterCode::H11.into());
     }
-    match request.headers.get(EXPECT) {
-        Some(expect) if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(Failure::Code(RouterCode::H26, Some("unsupported expect header value")))
-        }
-        _ => Ok(()),
-    }
+    if asked.expects_more { Err(Failure::ExpectsTooMuch) } else { Ok(()) }
 }
 
-/// Sends the request to a dyno, on a new connection a second time where that is safe, and waits for its head.
-async fn pass_on(
-    exchange: &mut Exchange,
-    mut parts: http::request::Parts,
-    body: Incoming,
-    is_upgrade: bool,
-) -> Result<Answer, Failure> {
-    let protocol = if is_upgrade { Protocol::Upgrade } else { Protocol::Http };
-    let forwarded = Forwarded {
-        host: &exchange.host,
-        request_id: &exchange.request_id,
-        forwarded_for: &exchange.forwarded_for,
-        tls: exchange.connection.tls_version.is_some(),
-        port: exchange.connection.local.port(),
-    };
-    header::for_dyno(&mut parts, protocol, &forwarded);
-    let upload = (!body.is_end_stream()).then(Upload::new);
-    let body = match &upload {
-        Some(upload) => RequestBody::Streaming { body, upload: upload.clone() },
-        None => RequestBody::Empty,
-    };
-    let mut request = Request::from_parts(parts, body);
+/// What became of a request that a dyno answered.
+enum Passed {
+    Answered(Next),
+    /// The dyno agreed to another protocol, and the client knows.
+    Switched(Box<DynoStream>),
+}
+
+/// Sends the request to a dyno, on a new connection a second time where that is safe, and passes its answer on.
+async fn pass_on(exchange: &mut Exchange, client: &mut Client, asked: &mut Asked) -> Result<Passed, Failure> {
+    let protocol = header::protocol(&asked.request);
+    header::for_dyno(&mut asked.request, &asked.body, protocol, &exchange.request_id, &exchange.forwarded);
     let mut search = Search::new(exchange.limits());
+    let mut call = Call { out: BytesMut::new(), exchange, client, asked, protocol };
+    call.asked.request.write(&mut call.out);
     loop {
-        let (mut sender, reused) = connect(exchange, &mut search).await?;
-        match send(exchange, &mut sender, request, reused, upload.as_deref()).await? {
-            Sent::Answered(response) => return Ok(Answer { response, sender, upload }),
-            Sent::Stale(again) => {
-                search.only_new = true;
-                request = again;
-            }
+        let (dyno, reused) = search.connect(call.exchange).await?;
+        if std::mem::take(&mut call.asked.expects_continue) && !call.asked.body.is_complete() {
+            // The router answers it itself.
+            call.client.say_continue().await.map_err(|_| Failure::ClientGone)?;
+        }
+        match call.converse(dyno, reused).await {
+            Ok(passed) => return Ok(passed),
+            Err(Ended::Stale) => search.only_new = true,
+            Err(Ended::Failed(failure)) => return Err(failure),
         }
     }
 }
 
-/// The search for a dyno for one request.
-struct Search {
-    /// Until when it may wait for a dyno.
-    until: Instant,
-    /// Dynos that did not take the connection.
-    attempts: usize,
-    last_failure: RouterCode,
-    /// A connection that was used before turned out to be closed: use none of that kind.
-    only_new: bool,
-}
-
-impl Search {
-    fn new(limits: &Limits) -> Self {
-        let until = Instant::now() + limits.dyno_wait;
-        Self { until, attempts: 0, last_failure: RouterCode::H21, only_new: false }
-    }
-}
-
-/// A connection to a dyno, and whether it was used before.
-async fn connect(exchange: &mut Exchange, search: &mut Search) -> Result<(Sender, bool), Failure> {
-    loop {
-        let dyno = choose(exchange, search).await?;
-        exchange.dyno = Some(dyno.clone());
-        let limits = exchange.connection.router.config.limits.clone();
-        if !search.only_new
-            && let Some(sender) = dyno.reuse(&limits)
-        {
-            exchange.connect = Some(Duration::ZERO);
-            return Ok((sender, true));
-        }
-        let began = Instant::now();
-        let connected = dyno.connect(&limits).await;
-        exchange.connect = Some(began.elapsed());
-        match connected {
-            Ok(sender) => return Ok((sender, false)),
-            Err(failed) => {
-                dyno.quarantine(&limits);
-                search.attempts += 1;
-                search.last_failure = match failed {
-                    ConnectFailed::TimedOut => RouterCode::H19,
-                    ConnectFailed::Refused => RouterCode::H21,
-                };
-                if search.attempts >= limits.connect_attempts {
-                    return Err(search.last_failure.into());
-                }
-            }
-        }
-    }
-}
-
-/// What to do with a request, by the newest table.
-enum Next {
-    Use(Arc<Dyno>),
-    /// Look again when the table changes, or at this moment; at the end of the search it is this code.
-    Wait(Instant, RouterCode),
-}
-
-/// A dyno that may get the request; waits for one where the contract says so.
-async fn choose(exchange: &Exchange, search: &Search) -> Result<Arc<Dyno>, Failure> {
-    let routes = &exchange.connection.router.routes;
-    if let Next::Use(dyno) = look(exchange, search)? {
-        return Ok(dyno);
-    }
-    let mut changed = routes.subscribe();
-    loop {
-        // Looked again after subscribing: a change in between would be missed otherwise.
-        let (until, code) = match look(exchange, search)? {
-            Next::Use(dyno) => return Ok(dyno),
-            Next::Wait(until, code) => (until, code),
-        };
-        if Instant::now() >= search.until {
-            return Err(code.into());
-        }
-        tokio::select! {
-            _ = changed.changed() => {}
-            () = tokio::time::sleep_until(until.min(search.until)) => {}
-        }
-    }
-}
-
-fn look(exchange: &Exchange, search: &Search) -> Result<Next, Failure> {
-    let table = exchange.connection.router.routes.current();
-    let app = table.app(&exchange.app.id).ok_or(Failure::AppGone)?;
-    if app.maintenance {
-        return Err(RouterCode::H80.into());
-    }
-    let dynos = match &app.web {
-        Web::Blank => return Err(RouterCode::H81.into()),
-        Web::None => return Err(RouterCode::H14.into()),
-        Web::Crashed => return Err(RouterCode::H10.into()),
-        Web::Starting => return Ok(Next::Wait(search.until, RouterCode::H20)),
-        Web::Up(dynos) => dynos,
-    };
-    if let Some(dyno) = dyno::choose(dynos) {
-        return Ok(Next::Use(dyno.clone()));
-    }
-    if search.attempts > 0 {
-        return Err(search.last_failure.into());
-    }
-    let first_free = dynos.iter().map(|dyno| dyno.quarantined_for()).min().unwrap_or_default();
-    Ok(Next::Wait(Instant::now() + first_free.max(Duration::from_millis(10)), RouterCode::H34))
-}
-
-/// What became of a request on one connection.
-enum Sent {
-    Answered(Response<Incoming>),
+/// How a request ended on one connection.
+enum Ended {
     /// The connection was closed before the dyno can have seen the request, or before a request that may be sent
     /// twice was answered.
-    Stale(Request<RequestBody>),
+    Stale,
+    Failed(Failure),
 }
 
-async fn send(
-    exchange: &mut Exchange,
-    sender: &mut Sender,
-    request: Request<RequestBody>,
-    reused: bool,
-    upload: Option<&Upload>,
-) -> Result<Sent, Failure> {
-    let again = (reused && request.body().is_empty() && header::is_idempotent(request.method()))
-        .then(|| request.clone_head());
-    let dispatched_at = std::time::Instant::now();
-    exchange.dispatched_at = Some(dispatched_at);
-    let limits = exchange.limits();
-    let mut answer = pin!(sender.try_send_request(request));
-    let mut patience = pin!(tokio::time::sleep(limits.first_byte.min(limits.idle)));
-    let answered = loop {
-        tokio::select! {
-            biased;
-            answered = answer.as_mut() => break answered,
-            () = patience.as_mut() => {
-                let left = match upload {
-                    Some(upload) => upload.patience(limits)?,
-                    None => match limits.first_byte.saturating_sub(dispatched_at.elapsed()) {
-                        Duration::ZERO => return Err(RouterCode::H12.into()),
-                        left => left,
-                    },
-                };
-                patience.as_mut().reset(Instant::now() + left);
-            }
+impl<F: Into<Failure>> From<F> for Ended {
+    fn from(failure: F) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+/// One request, on the connections to dynos that are tried for it.
+struct Call<'a> {
+    /// What is to be sent.
+    out: BytesMut,
+    exchange: &'a mut Exchange,
+    client: &'a mut Client,
+    asked: &'a mut Asked,
+    protocol: Protocol,
+}
+
+impl Call<'_> {
+    async fn converse(&mut self, dyno: DynoStream, reused: bool) -> Result<Passed, Ended> {
+        self.exchange.dispatched_at = Some(std::time::Instant::now());
+        let may_be_sent_twice =
+            reused && self.asked.body.is_complete() && header::is_idempotent(&self.asked.request.method);
+        let again = may_be_sent_twice.then(|| self.out.clone());
+        let moved = Moved::new();
+        let ended = self.talk(dyno, &moved).await;
+        let Err(NoHead::Closed { begun: false }) = ended else {
+            return ended.map_err(failure_of)?.map_err(Ended::Failed);
+        };
+        match again {
+            Some(again) => self.out = again,
+            None if reused && !moved.has_begun() => {}
+            None => return Err(RouterCode::H13.into()),
         }
+        Err(Ended::Stale)
+    }
+
+    /// The request and its answer, on one connection. The inner failure comes after the head of a response, and before
+    /// anything was said to the client.
+    async fn talk(
+        &mut self,
+        mut dyno: DynoStream,
+        moved: &Moved,
+    ) -> Result<Result<Passed, Failure>, NoHead<RouterCode>> {
+        let router = self.exchange.connection.router.clone();
+        let limits = &router.config.limits;
+        let Client { reader, writer, .. } = &mut *self.client;
+        let answered = {
+            let sending =
+                pin!(relay::send(&mut self.out, &mut self.asked.body, reader, &mut dyno.writer, moved));
+            let mut talk = Talk::new(sending, &mut dyno.reader, moved);
+            let response = talk.head(|| patience(limits, moved)).await?;
+            let manner = self.asked.manner;
+            match answer_of(response, manner, self.protocol, self.exchange) {
+                Err(failure) => return Ok(Err(failure)),
+                Ok(Answer::Switch(response)) => Answered::Switching(response),
+                Ok(Answer::Pass { mut passing, closes, keeps_dyno, status }) => {
+                    let mut passed = talk.pass(&mut passing, writer).await;
+                    if passed.is_ok() {
+                        passed = talk.finish(&mut passing.out, writer, limits.idle).await;
+                    }
+                    match passed {
+                        Ok(()) => Answered::Passed { out: passing.out, closes, keeps_dyno, status },
+                        Err(Broken::Malformed) if !passing.has_begun => {
+                            return Ok(Err(RouterCode::H17.into()));
+                        }
+                        Err(broken) => Answered::Broken(broken),
+                    }
+                }
+            }
+        };
+        Ok(self.end(dyno, moved, answered).await)
+    }
+
+    async fn end(&mut self, dyno: DynoStream, moved: &Moved, answered: Answered) -> Result<Passed, Failure> {
+        let (mut out, closes, keeps_dyno, status) = match answered {
+            Answered::Switching(mut response) => {
+                header::via(&mut response.fields);
+                self.client.switch(response).await.map_err(|_| Failure::ClientGone)?;
+                return Ok(Passed::Switched(Box::new(dyno)));
+            }
+            Answered::Broken(broken) => {
+                self.exchange.broke_off(broken);
+                return Ok(Passed::Answered(Next::Broken));
+            }
+            Answered::Passed { out, closes, keeps_dyno, status } => (out, closes, keeps_dyno, status),
+        };
+        let is_whole = moved.is_complete();
+        if let Some(chosen) = self.exchange.dyno.as_ref().filter(|_| keeps_dyno && is_whole) {
+            chosen.keep(dyno);
+        }
+        self.client.send(&mut out).await.map_err(|_| Failure::ClientGone)?;
+        self.exchange.answered(status);
+        let is_unread = !self.asked.body.is_complete();
+        Ok(Passed::Answered(if closes || is_unread { Next::Close { is_unread } } else { Next::Again }))
+    }
+}
+
+/// What is to be done with the head of a response.
+enum Answer<'a> {
+    Switch(Response),
+    Pass {
+        passing: Passing<'a>,
+        /// The connection to the client ends with it.
+        closes: bool,
+        /// The connection to the dyno can be used again.
+        keeps_dyno: bool,
+        status: u16,
+    },
+}
+
+/// What became of a response.
+enum Answered {
+    Switching(Response),
+    /// Nothing more comes from the dyno; what is left waits for the client.
+    Passed {
+        out: BytesMut,
+        closes: bool,
+        keeps_dyno: bool,
+        status: u16,
+    },
+    Broken(Broken),
+}
+
+fn answer_of(
+    mut response: Response,
+    manner: Manner,
+    protocol: Protocol,
+    exchange: &Exchange,
+) -> Result<Answer<'_>, Failure> {
+    if response.status == 101 {
+        return match protocol {
+            Protocol::Upgrade => Ok(Answer::Switch(response)),
+            Protocol::Http => Err(RouterCode::H17.into()),
+        };
+    }
+    let body = response.body(manner.is_head).map_err(bad_response)?;
+    let (status, keeps_dyno) = (response.status, response.keeps_alive() && !matches!(body, Body::Close));
+    header::via(&mut response.fields);
+    let (connection, idle) = (&exchange.connection, exchange.limits().idle);
+    let (passing, closes) = client::pass_on(response, body, manner, connection, &exchange.bytes, idle);
+    Ok(Answer::Pass { passing, closes, keeps_dyno, status })
+}
+
+/// How much longer to wait for the head of the response, or which limit has passed.
+fn patience(limits: &Limits, moved: &Moved) -> Result<Duration, RouterCode> {
+    let (limit, code) = match moved.is_complete() {
+        true => (limits.first_byte, RouterCode::H12),
+        false if moved.is_blocked() => (limits.idle, RouterCode::H15),
+        false => (limits.idle, RouterCode::H28),
     };
-    let mut error = match answered {
-        Ok(response) => return Ok(Sent::Answered(response)),
-        Err(error) => error,
-    };
-    if upload.is_some_and(Upload::is_broken) {
-        return Err(Failure::ClientGone);
-    }
-    let unsent = error.take_message().filter(|_| reused);
-    match unsent.or(again.filter(|_| !error.error().is_parse())) {
-        Some(request) => Ok(Sent::Stale(request)),
-        None => Err(failure_of(error.error())),
+    let left = limit.saturating_sub(moved.silent_for());
+    // Never longer than until the earliest H12: the last byte may come in the meantime.
+    if left.is_zero() { Err(code) } else { Ok(left.min(limits.first_byte)) }
+}
+
+/// What a connection that gave no head of a response means.
+fn failure_of(no_head: NoHead<RouterCode>) -> Failure {
+    match no_head {
+        NoHead::Bad(bad) => bad_response(bad),
+        NoHead::Closed { .. } | NoHead::Client(SendFailed::ServerGone) => RouterCode::H13.into(),
+        NoHead::Client(SendFailed::ClientGone) => Failure::ClientGone,
+        NoHead::Client(SendFailed::Malformed) => Failure::Refused(Defect::Chunk),
+        NoHead::TooLate(code) => code.into(),
     }
 }
 
-/// What a connection that broke before the head of a response means.
-fn failure_of(error: &hyper::Error) -> Failure {
-    if error.is_parse_too_large() {
-        Failure::Code(RouterCode::H25, Some("oversized header"))
-    } else if error.is_parse() {
-        RouterCode::H17.into()
-    } else {
-        RouterCode::H13.into()
+fn bad_response(bad: BadResponse) -> Failure {
+    match bad {
+        BadResponse::Malformed => RouterCode::H17.into(),
+        BadResponse::Restricted(limit) => Failure::Code(RouterCode::H25, Some(limit)),
     }
 }
 
-/// A copy of a request without a body.
-trait CloneHead {
-    fn clone_head(&self) -> Self;
+/// A tunnel between a client and a dyno.
+pub(crate) struct Tunnel {
+    exchange: Box<Exchange>,
+    dyno: DynoStream,
 }
 
-impl CloneHead for Request<RequestBody> {
-    fn clone_head(&self) -> Self {
-        let mut copy = Request::new(RequestBody::Empty);
-        *copy.method_mut() = self.method().clone();
-        *copy.uri_mut() = self.uri().clone();
-        *copy.headers_mut() = self.headers().clone();
-        *copy.extensions_mut() = self.extensions().clone();
-        copy
-    }
-}
-
-/// Passes the answer on; the exchange ends with its body, or with the tunnel it becomes.
-fn finish(
-    mut exchange: Box<Exchange>,
-    answer: Answer,
-    upgrade: Option<OnUpgrade>,
-) -> Result<Response<ResponseBody>, Aborted> {
-    let Answer { mut response, sender, upload } = answer;
-    if let Some(limit) = header::broken_response_limit(response.headers()) {
-        return fail(exchange, Failure::Code(RouterCode::H25, Some(limit)));
-    }
-    let status = response.status();
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(client) = upgrade else { return fail(exchange, RouterCode::H17.into()) };
-        let dyno = hyper::upgrade::on(&mut response);
-        let (mut parts, _) = response.into_parts();
-        header::for_client(&mut parts, Protocol::Upgrade);
-        let tasks = exchange.connection.router.tasks.clone();
-        tasks.spawn(join(exchange, client, dyno, sender));
-        return Ok(Response::from_parts(parts, ResponseBody::empty()));
-    }
-    exchange.answered(status.as_u16());
-    let (mut parts, body) = response.into_parts();
-    header::for_client(&mut parts, Protocol::Http);
-    let body = ResponseBody::Dyno(DynoBody::new(body, exchange, sender, upload));
-    Ok(Response::from_parts(parts, body))
-}
-
-/// The tunnel after a 101.
-async fn join(mut exchange: Box<Exchange>, client: OnUpgrade, dyno: OnUpgrade, sender: Sender) {
-    let router = exchange.connection.router.clone();
-    let Ok((client, dyno)) = tokio::try_join!(client, dyno) else { return };
-    drop(sender);
-    let down = AtomicU64::new(0);
-    let tunnel = tunnel::run(TokioIo::new(client), TokioIo::new(dyno), router.config.limits.idle, &down);
-    let end = tokio::select! {
-        end = tunnel => Some(end),
-        () = router.stop.forced() => None,
-    };
-    exchange.bytes = down.load(Relaxed);
-    match end {
-        Some(TunnelEnd::Closed) => exchange.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16()),
-        Some(TunnelEnd::Idle) => exchange.failed(RouterCode::H15, None),
-        None => exchange.abandoned(),
+impl Tunnel {
+    /// Passes bytes both ways until it ends.
+    pub(crate) async fn run(self, mut client: Client) {
+        let Self { mut exchange, mut dyno } = self;
+        let client = (&mut client.reader, &mut client.writer);
+        let dyno = (&mut dyno.reader, &mut dyno.writer);
+        match tunnel::run(client, dyno, exchange.limits().idle, &exchange.bytes).await {
+            TunnelEnd::Closed => exchange.answered(101),
+            TunnelEnd::Idle => exchange.failed(RouterCode::H15, None),
+        }
     }
 }

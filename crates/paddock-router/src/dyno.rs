@@ -7,16 +7,29 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use paddock_ipc::routes::DynoRoute;
+use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::body::RequestBody;
 use crate::config::Limits;
+use crate::reader::Reader;
+use crate::turn::Paced;
 
 /// A connection over which one request at a time is sent.
-pub(crate) type Sender = http1::SendRequest<RequestBody>;
+pub(crate) struct DynoStream {
+    pub(crate) reader: Reader<Paced<OwnedReadHalf>>,
+    pub(crate) writer: OwnedWriteHalf,
+}
+
+impl DynoStream {
+    /// Whether nothing came since the last response, not even the end.
+    fn is_unused(&self) -> bool {
+        let socket: &TcpStream = self.reader.get_ref().get_ref().as_ref();
+        let peeked = rustix::net::recv(socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        self.reader.buffer.is_empty() && matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+}
 
 /// One dyno that is up.
 pub(crate) struct Dyno {
@@ -30,7 +43,7 @@ pub(crate) struct Dyno {
 }
 
 struct Unused {
-    sender: Sender,
+    stream: DynoStream,
     since: Instant,
 }
 
@@ -56,24 +69,19 @@ impl Dyno {
     }
 
     /// A connection that was used before and is still open.
-    pub(crate) fn reuse(&self, limits: &Limits) -> Option<Sender> {
+    pub(crate) fn reuse(&self, limits: &Limits) -> Option<DynoStream> {
         let mut unused = self.unused();
-        let mut at = unused.len();
         // The newest first: the older ones may then come of age and be closed.
-        while at > 0 {
-            at -= 1;
-            let Unused { sender, since } = &unused[at];
-            if sender.is_closed() || since.elapsed() >= limits.dyno_keep_alive {
-                unused.swap_remove(at);
-            } else if sender.is_ready() {
-                return Some(unused.swap_remove(at).sender);
+        while let Some(Unused { stream, since }) = unused.pop() {
+            if since.elapsed() < limits.dyno_keep_alive && stream.is_unused() {
+                return Some(stream);
             }
         }
         None
     }
 
-    /// A new connection; its driver ends with it.
-    pub(crate) async fn connect(&self, limits: &Limits) -> Result<Sender, ConnectFailed> {
+    /// A new connection.
+    pub(crate) async fn connect(&self, limits: &Limits) -> Result<DynoStream, ConnectFailed> {
         let connecting = tokio::time::timeout(limits.connect, TcpStream::connect(self.address));
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
@@ -85,30 +93,22 @@ impl Dyno {
         };
         // Small writes leave at once; a socket that is gone already shows at the first write.
         let _ = stream.set_nodelay(true);
-        let handshake = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(RESPONSE_HEADERS_MAX)
-            .max_buf_size(RESPONSE_HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(|_| ConnectFailed::Refused)?;
-        // How it ends is told to whoever waits for a response on it.
-        tokio::spawn(async move {
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(sender)
+        let (read, writer) = stream.into_split();
+        Ok(DynoStream { reader: Reader::new(Paced::new(read)), writer })
     }
 
     /// Keeps a connection whose response has ended. Not for one that will be closed: it is found closed later.
-    pub(crate) fn keep(&self, sender: Sender) {
-        if !sender.is_closed() && !self.retired.load(Ordering::Acquire) {
-            self.unused().push(Unused { sender, since: Instant::now() });
+    pub(crate) fn keep(&self, mut stream: DynoStream) {
+        if !self.retired.load(Ordering::Acquire) {
+            stream.reader.rest();
+            self.unused().push(Unused { stream, since: Instant::now() });
         }
     }
 
-    /// Closes connections that were not used for as long as they are kept.
+    /// Closes connections that were not used for as long as they are kept, or that the dyno closed.
     pub(crate) fn close_aged(&self, limits: &Limits) {
         self.unused()
-            .retain(|unused| !unused.sender.is_closed() && unused.since.elapsed() < limits.dyno_keep_alive);
+            .retain(|unused| unused.since.elapsed() < limits.dyno_keep_alive && unused.stream.is_unused());
     }
 
     /// It is in no table any more: no connection is kept from now on.
@@ -133,10 +133,6 @@ impl Dyno {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Contract, section 1: a response header line may have 512 KB.
-const RESPONSE_HEAD_BYTES_MAX: usize = 1024 * 1024;
-const RESPONSE_HEADERS_MAX: usize = 1000;
 
 /// One of `dynos`, each equally likely, that is not in quarantine.
 pub(crate) fn choose(dynos: &[Arc<Dyno>]) -> Option<&Arc<Dyno>> {

@@ -2,43 +2,48 @@
 //! so that each request leaves exactly one, however it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, Uri};
+use bytes::Bytes;
 use paddock_core::code::RouterCode;
+use paddock_http1::{Defect, Request};
 
 use crate::accept::Connection;
 use crate::config::Limits;
-use crate::dyno::{Dyno, clock};
+use crate::dyno::Dyno;
+use crate::header::{self, Forwarded};
 use crate::line::Line;
+use crate::relay::{Broken, SendFailed};
 use crate::table::App;
 
 /// What is known of a request so far.
 pub(crate) struct Exchange {
     pub(crate) connection: Arc<Connection>,
     pub(crate) app: Arc<App>,
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) host: HeaderValue,
-    pub(crate) request_id: HeaderValue,
-    pub(crate) forwarded_for: HeaderValue,
+    method: Bytes,
+    path: Bytes,
+    pub(crate) host: Bytes,
+    pub(crate) request_id: Bytes,
+    pub(crate) forwarded: Forwarded,
     pub(crate) dyno: Option<Arc<Dyno>>,
     /// How long the connection to the dyno took to be made, or to fail.
     pub(crate) connect: Option<Duration>,
     /// When the request was handed to the dyno.
     pub(crate) dispatched_at: Option<Instant>,
     /// Bytes of the response body.
-    pub(crate) bytes: u64,
+    pub(crate) bytes: AtomicU64,
     outcome: Option<Outcome>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Outcome {
     /// The dyno's answer went through.
     Answered { status: u16 },
     /// The router answered, or broke off.
     Failed { code: RouterCode, detail: Option<&'static str> },
+    /// The request is none, or not one that is taken.
+    Refused { status: u16, cause: &'static str, detail: Option<String> },
 }
 
 impl Exchange {
@@ -46,20 +51,20 @@ impl Exchange {
     pub(crate) fn begin(
         connection: Arc<Connection>,
         app: Arc<App>,
-        host: HeaderValue,
-        request: &http::request::Parts,
+        host: Bytes,
+        request: &Request,
     ) -> (Box<Self>, usize) {
         let in_flight = app.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let exchange = Self {
             method: request.method.clone(),
-            uri: request.uri.clone(),
+            path: request.target.clone(),
             host,
-            request_id: crate::header::request_id(&request.headers),
-            forwarded_for: crate::header::forwarded_for(&request.headers, connection.peer),
+            request_id: header::request_id(&request.fields),
+            forwarded: connection.forwarded(&request.fields),
             dyno: None,
             connect: None,
             dispatched_at: None,
-            bytes: 0,
+            bytes: AtomicU64::new(0),
             outcome: None,
             connection,
             app,
@@ -72,7 +77,7 @@ impl Exchange {
         &self.connection.router.config.limits
     }
 
-    /// The dyno has answered with this status; a later failure takes its place.
+    /// The dyno's answer with this status went through.
     pub(crate) fn answered(&mut self, status: u16) {
         self.outcome = Some(Outcome::Answered { status });
     }
@@ -82,9 +87,27 @@ impl Exchange {
         self.outcome = Some(Outcome::Failed { code, detail });
     }
 
-    /// It ended before the answer did, and nobody said why.
-    pub(crate) fn abandoned(&mut self) {
-        self.outcome = None;
+    /// The client is told what is wrong with its request.
+    pub(crate) fn refused(&mut self, defect: Defect) {
+        let (status, cause, detail) = (defect.status(), defect.cause(), Some(defect.sentence()));
+        self.outcome = Some(Outcome::Refused { status, cause, detail });
+    }
+
+    /// The answer broke off.
+    pub(crate) fn broke_off(&mut self, broken: Broken) {
+        match broken {
+            Broken::Client(SendFailed::ClientGone) => {}
+            Broken::Client(SendFailed::Malformed) => self.refused(Defect::Chunk),
+            Broken::Client(SendFailed::ServerGone) | Broken::Closed => self.failed(RouterCode::H18, None),
+            Broken::Malformed => self.failed(RouterCode::H17, None),
+            Broken::Silent => self.failed(RouterCode::H15, None),
+        }
+    }
+
+    /// The request expects what no router does.
+    pub(crate) fn expected_too_much(&mut self) {
+        let cause = "unsupported expect header value";
+        self.outcome = Some(Outcome::Refused { status: 417, cause, detail: None });
     }
 
     /// Nobody said how it ended: the client went away, or the router does.
@@ -99,26 +122,29 @@ impl Exchange {
     }
 
     fn line(&self) -> String {
-        let (code, detail, status) = match self.outcome {
-            Some(Outcome::Answered { status }) => (None, None, Some(status)),
-            Some(Outcome::Failed { code, detail }) => (Some(code), detail, code.status()),
-            None => (Some(self.broken_off()), None, self.broken_off().status()),
+        let (code, detail, cause, status) = match &self.outcome {
+            Some(Outcome::Answered { status }) => (None, None, None, Some(*status)),
+            Some(Outcome::Failed { code, detail }) => (Some(*code), *detail, None, code.status()),
+            Some(Outcome::Refused { status, cause, detail }) => {
+                let detail = detail.as_deref().map(|sentence| sentence.trim_end_matches('.'));
+                (Some(RouterCode::H26), detail, Some(*cause), Some(*status))
+            }
+            None => (Some(self.broken_off()), None, None, self.broken_off().status()),
         };
-        let is_cause = code == Some(RouterCode::H26);
         Line {
             code,
-            detail: detail.filter(|_| !is_cause),
-            cause: detail.filter(|_| is_cause),
-            method: self.method.as_str(),
-            path: self.uri.path_and_query().map_or("/", |path| path.as_str()),
-            host: self.host.as_bytes(),
-            request_id: self.request_id.as_bytes(),
-            fwd: self.forwarded_for.as_bytes(),
+            detail,
+            cause,
+            method: &self.method,
+            path: &self.path,
+            host: &self.host,
+            request_id: &self.request_id,
+            fwd: &self.forwarded.list,
             dyno: self.dyno.as_ref().map(|dyno| dyno.name.as_str()),
             connect: self.connect,
             service: self.dispatched_at.map(|at| at.elapsed()),
             status,
-            bytes: self.dispatched_at.map(|_| self.bytes),
+            bytes: self.dispatched_at.map(|_| self.bytes.load(Ordering::Relaxed)),
             tls_version: self.connection.tls_version,
         }
         .text()
@@ -129,58 +155,5 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.app.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.connection.router.records.push(self.app.key, self.line());
-    }
-}
-
-/// When bytes of a request's body last came, shared by the connection to the dyno and the request.
-#[derive(Debug, Default)]
-pub(crate) struct Upload {
-    last: AtomicU64,
-    complete: AtomicBool,
-    broken: AtomicBool,
-}
-
-impl Upload {
-    pub(crate) fn new() -> Arc<Self> {
-        let upload = Self::default();
-        upload.touch();
-        Arc::new(upload)
-    }
-
-    /// Bytes came.
-    pub(crate) fn touch(&self) {
-        self.last.store(clock(), Ordering::Relaxed);
-    }
-
-    /// The last byte came.
-    pub(crate) fn finish(&self) {
-        if !self.complete.swap(true, Ordering::Relaxed) {
-            self.touch();
-        }
-    }
-
-    /// The client broke off.
-    pub(crate) fn break_off(&self) {
-        self.broken.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-
-    /// How long ago bytes last came.
-    pub(crate) fn silent_for(&self) -> Duration {
-        Duration::from_millis(clock().saturating_sub(self.last.load(Ordering::Relaxed)))
-    }
-
-    /// How much longer to wait for the head of the response, or which limit has passed.
-    pub(crate) fn patience(&self, limits: &Limits) -> Result<Duration, RouterCode> {
-        let (limit, code) = match self.complete.load(Ordering::Relaxed) {
-            true => (limits.first_byte, RouterCode::H12),
-            false => (limits.idle, RouterCode::H28),
-        };
-        let left = limit.saturating_sub(self.silent_for());
-        // Never longer than until the earliest H12: the last byte may come in the meantime.
-        if left.is_zero() { Err(code) } else { Ok(left.min(limits.first_byte)) }
     }
 }

@@ -4,23 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING,
-    UPGRADE, VIA,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use bytes::Bytes;
+use paddock_http1::{Body, Fields, Request, Version};
 use uuid::Uuid;
-
-/// What is added to `Via` both ways.
-const VIA_ROUTER: HeaderValue = HeaderValue::from_static("1.1 paddock-router");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const WEBSOCKET_OR_ANY: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// Whether both sides are to become a tunnel, which keeps `Upgrade` and `Connection`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,107 +17,88 @@ pub(crate) enum Protocol {
     Upgrade,
 }
 
-/// Which limit of the contract a request breaks.
-pub(crate) fn broken_limit<B>(request: &Request<B>) -> Option<&'static str> {
-    const LINE: usize = 8192;
-    let line = request.method().as_str().len() + uri_bytes(request.uri()) + " HTTP/1.1".len() + 1;
-    if request.method().as_str().len() > 127 {
-        return Some("method name");
-    }
-    if line > LINE {
-        return Some("request line");
-    }
-    if request.headers().len() > 1000 {
-        return Some("number of headers");
-    }
-    for (name, value) in request.headers() {
-        if name.as_str().len() > 1000 {
-            return Some("header name");
-        }
-        if name.as_str().len() + ": ".len() + value.len() > LINE {
-            return Some("header line");
-        }
-    }
-    None
-}
-
-fn uri_bytes(uri: &Uri) -> usize {
-    let origin = uri.authority().map_or(0, |authority| authority.as_str().len() + "https://".len());
-    origin + uri.path_and_query().map_or(1, |path| path.as_str().len())
-}
-
-/// The one `Host` of a request: that of an absolute target, else that of the header.
-pub(crate) fn host<B>(request: &Request<B>) -> Option<HeaderValue> {
-    let mut values = request.headers().get_all(HOST).iter();
-    let value = values.next();
-    if values.next().is_some() {
-        return None;
-    }
-    match request.uri().authority() {
-        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-        None => value.cloned(),
-    }
-}
-
 /// Whether a request asks for another protocol.
-pub(crate) fn protocol(headers: &HeaderMap) -> Protocol {
-    let asked = headers.contains_key(UPGRADE) && connection_tokens(headers).any(|token| token == "upgrade");
+pub(crate) fn protocol(request: &Request) -> Protocol {
+    let fields = &request.fields;
+    let asked = request.version == Version::Http11
+        && fields.contains("upgrade")
+        && fields.words("connection").any(|word| word.eq_ignore_ascii_case(b"upgrade"));
     if asked { Protocol::Upgrade } else { Protocol::Http }
 }
 
+/// Header names in `Connection`: nobody needs more, and each is looked for.
+const NAMED_MAX: usize = 100;
+
 /// Takes off what concerns one connection only.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, protocol: Protocol) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> =
-            connection_tokens(headers).filter_map(|token| token.parse().ok()).collect();
-        for name in named {
-            // Framing and routing are not the client's to take off.
-            if name != HOST && name != CONTENT_LENGTH && name != TRANSFER_ENCODING && name != UPGRADE {
-                headers.remove(name);
-            }
-        }
-        headers.remove(CONNECTION);
+pub(crate) fn strip_hop_by_hop(fields: &mut Fields, protocol: Protocol) {
+    // Framing and routing are not the client's to take off.
+    const KEPT: [&[u8]; 4] = [b"host", b"content-length", b"transfer-encoding", b"upgrade"];
+    let lower = |word: &[u8]| word.to_ascii_lowercase();
+    let mut named: Vec<Vec<u8>> = fields.words("connection").take(NAMED_MAX).map(lower).collect();
+    named.retain(|word| !KEPT.contains(&&word[..]));
+    named.sort_unstable();
+    for own in
+        ["connection", "transfer-encoding", "keep-alive", "proxy-connection", "te", "proxy-authorization"]
+    {
+        fields.remove(own);
     }
-    if headers.remove(TRANSFER_ENCODING).is_some() {
-        // Chunked wins over a length; the body is framed anew.
-        headers.remove(CONTENT_LENGTH);
-    }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, PROXY_AUTHORIZATION] {
-        headers.remove(name);
+    if !named.is_empty() {
+        fields.retain(|field| named.binary_search(&lower(&field.name)).is_err());
     }
     match protocol {
-        Protocol::Http => drop(headers.remove(UPGRADE)),
-        Protocol::Upgrade => drop(headers.insert(CONNECTION, WEBSOCKET_OR_ANY)),
+        Protocol::Http => fields.remove("upgrade"),
+        Protocol::Upgrade => fields.push("Connection", "upgrade"),
     }
 }
 
-fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = String> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|token| token.trim().to_ascii_lowercase())
+/// Says anew where the body ends. True when it is to be sent in chunks, which not everybody takes: then it ends with
+/// the connection.
+pub(crate) fn frame(fields: &mut Fields, body: &Body, takes_chunks: bool) -> bool {
+    match body {
+        Body::Empty => return false,
+        Body::Length(length) => {
+            fields.set("Content-Length", length.to_string());
+            return false;
+        }
+        Body::Chunked(_) | Body::Close => fields.remove("content-length"),
+    }
+    if takes_chunks {
+        fields.push("Transfer-Encoding", "chunked");
+    }
+    takes_chunks
 }
 
 /// The id of a request: the client's if it is one, else a new one.
-pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    if let Some(id) = headers.get(X_REQUEST_ID)
+pub(crate) fn request_id(fields: &Fields) -> Bytes {
+    if let Some(id) = fields.get("x-request-id")
         && (20..=200).contains(&id.len())
-        && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-".contains(byte))
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-".contains(byte))
     {
         return id.clone();
     }
-    let mut buffer = Uuid::encode_buffer();
-    HeaderValue::from_str(Uuid::new_v4().as_hyphenated().encode_lower(&mut buffer))
-        .expect("a UUID is a header value")
+    Uuid::new_v4().as_hyphenated().to_string().into()
 }
 
-/// The client's list with the address of the peer at its end; only that one is known.
-pub(crate) fn forwarded_for(headers: &HeaderMap, peer: SocketAddr) -> HeaderValue {
-    let mut list = Vec::with_capacity(48);
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
+/// Where a request came from and how, as the dyno is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    /// The client's list of addresses, and its own at the end, which alone is known to be true.
+    pub(crate) list: Bytes,
+    pub(crate) is_https: bool,
+    port: Bytes,
+}
+
+impl Forwarded {
+    /// Of a connection of `peer` to `port`.
+    pub(crate) fn new(fields: &Fields, peer: SocketAddr, port: u16, is_https: bool) -> Self {
+        let mut list = Vec::with_capacity(48);
+        for value in fields.all("x-forwarded-for").filter(|value| !value.is_empty()) {
+            list.extend_from_slice(value);
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(canonical_ip(peer).to_string().as_bytes());
+        Self { list: list.into(), is_https, port: port.to_string().into() }
     }
-    list.extend_from_slice(canonical_ip(peer).to_string().as_bytes());
-    HeaderValue::from_bytes(&list).expect("values joined by commas are a value")
 }
 
 /// An IPv4 address as such also on a socket that takes both families.
@@ -139,81 +106,49 @@ pub(crate) fn canonical_ip(address: SocketAddr) -> IpAddr {
     address.ip().to_canonical()
 }
 
-/// What the dyno is told of the client's connection.
-pub(crate) struct Forwarded<'a> {
-    pub(crate) host: &'a HeaderValue,
-    pub(crate) request_id: &'a HeaderValue,
-    pub(crate) forwarded_for: &'a HeaderValue,
-    pub(crate) tls: bool,
-    pub(crate) port: u16,
-}
-
 /// Makes the head of the request as the dyno gets it.
-pub(crate) fn for_dyno(parts: &mut http::request::Parts, protocol: Protocol, forwarded: &Forwarded<'_>) {
-    let headers = &mut parts.headers;
-    strip_hop_by_hop(headers, protocol);
+pub(crate) fn for_dyno(
+    request: &mut Request,
+    body: &Body,
+    protocol: Protocol,
+    request_id: &Bytes,
+    forwarded: &Forwarded,
+) {
+    let fields = &mut request.fields;
+    strip_hop_by_hop(fields, protocol);
+    frame(fields, body, true);
     // The router answers 100 itself.
-    headers.remove(EXPECT);
-    headers.insert(HOST, forwarded.host.clone());
-    headers.insert(X_FORWARDED_FOR, forwarded.forwarded_for.clone());
-    let proto = if forwarded.tls { "https" } else { "http" };
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-    headers.insert(X_FORWARDED_PORT, HeaderValue::from(forwarded.port));
-    headers.insert(X_REQUEST_ID, forwarded.request_id.clone());
+    fields.remove("expect");
+    fields.set("X-Forwarded-For", forwarded.list.clone());
+    fields.set("X-Forwarded-Proto", if forwarded.is_https { "https" } else { "http" });
+    fields.set("X-Forwarded-Port", forwarded.port.clone());
+    fields.set("X-Request-Id", request_id.clone());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    headers.insert(X_REQUEST_START, HeaderValue::from(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
-    headers.append(VIA, VIA_ROUTER);
-    origin_form(parts);
+    fields.set("X-Request-Start", now.as_millis().to_string());
+    via(fields);
+    request.version = Version::Http11;
 }
 
-/// The target without scheme and host, and HTTP/1.1 whatever the client speaks.
-pub(crate) fn origin_form(parts: &mut http::request::Parts) {
-    parts.version = Version::HTTP_11;
-    if parts.uri.authority().is_some() {
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        parts.uri = path.parse().unwrap_or_default();
-    }
-}
-
-/// Makes the head of the response as the client gets it.
-pub(crate) fn for_client(parts: &mut http::response::Parts, protocol: Protocol) {
-    strip_hop_by_hop(&mut parts.headers, protocol);
-    parts.headers.append(VIA, VIA_ROUTER);
-    parts.version = Version::HTTP_11;
-}
-
-/// Which limit of the contract a response breaks (H25).
-pub(crate) fn broken_response_limit(headers: &HeaderMap) -> Option<&'static str> {
-    let oversized = |(name, value): (&HeaderName, &HeaderValue)| {
-        if name == SET_COOKIE && value.len() > 8192 {
-            Some("oversized cookie")
-        } else if value.len() > 512 * 1024 {
-            Some("oversized header")
-        } else {
-            None
-        }
-    };
-    headers.iter().find_map(oversized)
+/// Says that this router passed it on.
+pub(crate) fn via(fields: &mut Fields) {
+    fields.push("Via", "1.1 paddock-router");
 }
 
 /// Whether a request may be sent a second time when nothing of a response came.
-pub(crate) fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
+pub(crate) fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn fields(list: &[(&'static str, &'static str)]) -> Fields {
+        let mut fields = Fields::default();
         for (name, value) in list {
-            map.append(*name, value.parse().unwrap());
+            fields.push(*name, *value);
         }
-        map
+        fields
     }
 
     #[test]
@@ -224,25 +159,31 @@ mod tests {
             ("host", "a"),
             ("te", "trailers"),
             ("content-length", "3"),
+            ("content-length", "3"),
             ("upgrade", "foo"),
             ("keep-alive", "1"),
             ("proxy-authorization", "x"),
             ("accept", "x"),
         ];
-        let mut map = headers(&sent);
-        strip_hop_by_hop(&mut map, Protocol::Http);
-        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "content-length", "host"]);
+        let mut stripped = fields(&sent);
+        strip_hop_by_hop(&mut stripped, Protocol::Http);
+        assert!(!frame(&mut stripped, &Body::Length(3), true));
+        assert_eq!(stripped, fields(&[("host", "a"), ("accept", "x"), ("Content-Length", "3")]));
 
-        let mut map = headers(&[("connection", "Upgrade"), ("upgrade", "websocket"), ("te", "x")]);
-        assert_eq!(protocol(&map), Protocol::Upgrade);
-        strip_hop_by_hop(&mut map, Protocol::Upgrade);
-        assert_eq!(map, headers(&[("connection", "upgrade"), ("upgrade", "websocket")]));
-
-        let mut map = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
-        strip_hop_by_hop(&mut map, Protocol::Http);
-        assert!(map.is_empty());
+        let fields_of =
+            |connection| fields(&[("Connection", connection), ("upgrade", "websocket"), ("te", "x")]);
+        let request = |connection, version| Request {
+            method: "GET".into(),
+            target: "/".into(),
+            version,
+            fields: fields_of(connection),
+        };
+        assert_eq!(protocol(&request("x, Upgrade", Version::Http11)), Protocol::Upgrade);
+        assert_eq!(protocol(&request("x, Upgrade", Version::Http10)), Protocol::Http);
+        assert_eq!(protocol(&request("x", Version::Http11)), Protocol::Http);
+        let mut stripped = fields_of("Upgrade");
+        strip_hop_by_hop(&mut stripped, Protocol::Upgrade);
+        assert_eq!(stripped, fields(&[("upgrade", "websocket"), ("Connection", "upgrade")]));
     }
 
     #[test]
@@ -256,16 +197,26 @@ mod tests {
             (&"a".repeat(200), true),
             (&"a".repeat(201), false),
         ] {
-            let id = request_id(&headers(&[("x-request-id", sent)]));
+            let mut fields = Fields::default();
+            fields.push("x-request-id", sent.to_owned());
+            let id = request_id(&fields);
             assert_eq!(id == sent, taken, "{sent}");
-            assert!(taken || Uuid::try_parse(id.to_str().unwrap()).is_ok());
+            assert!(taken || Uuid::try_parse(std::str::from_utf8(&id).unwrap()).is_ok());
         }
     }
 
     #[test]
-    fn the_peer_is_last_in_the_list() {
-        let sent = headers(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2, 3.3.3.3")]);
-        let list = forwarded_for(&sent, "[::ffff:10.0.0.9]:1".parse().unwrap());
-        assert_eq!(list, "1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9");
+    fn the_address_of_the_peer_ends_the_list_that_it_sent() {
+        let sent = [
+            ("X-Forwarded-For", "1.1.1.1"),
+            ("X-Forwarded-For", ""),
+            ("X-Forwarded-For", "2.2.2.2, 3.3.3.3"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Port", "8443"),
+        ];
+        let peer = "[::ffff:10.0.0.9]:1".parse().unwrap();
+        let forwarded = Forwarded::new(&fields(&sent), peer, 5080, false);
+        let list = "1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9".into();
+        assert_eq!(forwarded, Forwarded { list, is_https: false, port: "5080".into() });
     }
 }

@@ -10,7 +10,7 @@
 
 mod accept;
 mod app;
-mod body;
+mod client;
 mod clients;
 mod config;
 mod control;
@@ -24,14 +24,20 @@ mod page;
 mod platform;
 mod proxy_form;
 mod proxy_header;
+mod reader;
 mod record;
+mod relay;
 mod rendezvous;
 mod router;
+mod search;
+mod session;
+mod socket;
 mod start;
 mod stream;
 mod table;
 mod tls;
 mod tunnel;
+mod turn;
 
 pub use config::{Limits, RouterConfig, RouterError};
 pub use record::{TAG_LOST, TAG_REQUEST};

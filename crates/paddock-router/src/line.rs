@@ -21,8 +21,8 @@ pub(crate) struct Line<'a> {
     /// What a code's description adds after a colon.
     pub(crate) detail: Option<&'a str>,
     pub(crate) cause: Option<&'a str>,
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
+    pub(crate) method: &'a [u8],
+    pub(crate) path: &'a [u8],
     pub(crate) host: &'a [u8],
     pub(crate) request_id: &'a [u8],
     pub(crate) fwd: &'a [u8],
@@ -41,9 +41,9 @@ impl Line<'_> {
         let mut line = String::with_capacity(256 + self.path.len());
         self.write_code(&mut line);
         line.push_str(" method=");
-        word(&mut line, self.method.as_bytes());
+        word(&mut line, self.method);
         line.push_str(" path=");
-        quoted(&mut line, self.path.as_bytes(), PATH_BYTES_MAX);
+        quoted(&mut line, self.path, PATH_BYTES_MAX);
         line.push_str(" host=");
         cut_word(&mut line, self.host, HOST_BYTES_MAX);
         line.push_str(" request_id=");
@@ -169,8 +169,8 @@ mod tests {
             code: None,
             detail: None,
             cause: None,
-            method: "GET",
-            path: "/x?y",
+            method: b"GET",
+            path: b"/x?y",
             host: b"a.example",
             request_id: b"0123456789abcdefghij",
             fwd: b"10.0.0.1",
@@ -248,8 +248,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_input_breaks_out_of_its_field(
-            method in any::<String>(),
-            path in any::<String>(),
+            method in any::<Vec<u8>>(),
+            path in any::<Vec<u8>>(),
             host in any::<Vec<u8>>(),
             request_id in any::<Vec<u8>>(),
             fwd in any::<Vec<u8>>(),

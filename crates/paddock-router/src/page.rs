@@ -2,21 +2,25 @@
 //!
 //! The router never fetches such a page (design, section 7, "Outbound rule"): the browser does.
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
-use http::{HeaderValue, Response, StatusCode};
 use paddock_core::code::RouterCode;
+use paddock_http1::Defect;
 
-use crate::body::ResponseBody;
 use crate::table::App;
 
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// An answer of the router's own.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: String,
+}
 
 /// The page for a code. A code without a status (the client gets no answer then) counts as 503.
-pub(crate) fn for_code(app: &App, code: RouterCode) -> Response<ResponseBody> {
-    let status = code.status().and_then(|status| StatusCode::from_u16(status).ok());
+pub(crate) fn for_code(app: &App, code: RouterCode) -> Page {
     let (own, title, text) = match code {
         RouterCode::H80 => (
             &app.maintenance_page_url,
@@ -41,44 +45,54 @@ pub(crate) fn for_code(app: &App, code: RouterCode) -> Response<ResponseBody> {
         Some(url) if url.starts_with("https://") || url.starts_with("http://") => embedded(title, url),
         _ => page(title, text, Some(code.as_str())),
     };
-    respond(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), HTML, html)
+    respond(code.status().unwrap_or(503), HTML, html)
 }
 
 /// Nobody has this host.
-pub(crate) fn no_such_app(host: &str) -> Response<ResponseBody> {
+pub(crate) fn no_such_app(host: &str) -> Page {
     let text = format!("There is no app at {host} on this platform.");
-    respond(StatusCode::NOT_FOUND, HTML, page("There's nothing here, yet", &text, None))
+    respond(404, HTML, page("There's nothing here, yet", &text, None))
 }
 
 /// The platform cannot answer now.
-pub(crate) fn unavailable(message: &str) -> Response<ResponseBody> {
-    api_error(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message)
+pub(crate) fn unavailable(message: &str) -> Page {
+    api_error(503, "service_unavailable", message)
 }
 
 /// A request to the platform that nobody can read.
-pub(crate) fn bad_request(message: &str) -> Response<ResponseBody> {
-    api_error(StatusCode::BAD_REQUEST, "bad_request", message)
+pub(crate) fn bad_request(defect: Defect) -> Page {
+    api_error(defect.status(), "bad_request", &defect.sentence())
 }
 
 /// An API error of the router's own.
-fn api_error(status: StatusCode, id: &str, message: &str) -> Response<ResponseBody> {
+fn api_error(status: u16, id: &str, message: &str) -> Page {
     let body = serde_json::json!({ "id": id, "message": message });
     respond(status, JSON, body.to_string())
 }
 
 /// A request the router does not take, in a sentence.
-pub(crate) fn refusal(status: StatusCode, sentence: &str) -> Response<ResponseBody> {
+pub(crate) fn refusal(status: u16, sentence: &str) -> Page {
     respond(status, TEXT, format!("{sentence}\n"))
 }
 
-fn respond(status: StatusCode, content_type: HeaderValue, body: String) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Whole(Some(Bytes::from(body))));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(SERVER, HeaderValue::from_static("Paddock"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
-    response
+fn respond(status: u16, content_type: &'static str, body: String) -> Page {
+    Page { status, content_type, body }
+}
+
+/// The reason phrase of a status that the router itself answers with.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => "",
+    }
 }
 
 fn page(title: &str, text: &str, code: Option<&str>) -> String {

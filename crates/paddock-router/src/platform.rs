@@ -2,103 +2,165 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, EXPECT};
-use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use bytes::BytesMut;
+use paddock_http1::{Defect, Response};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
-use crate::accept::{Aborted, Connection};
-use crate::body::ResponseBody;
+use crate::accept::Connection;
+use crate::client::{self, Asked, Client, Next};
 use crate::header::{self, Protocol};
-use crate::{page, proxy_header, tunnel};
+use crate::page::{self, Page};
+use crate::reader::Reader;
+use crate::relay::{self, Broken, Moved, NoHead, Passing, SendFailed, Talk};
+use crate::session::Became;
+use crate::turn::Paced;
+use crate::{proxy_header, tunnel};
 
 /// How often it is looked whether `serve` is back.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// `serve` may take its time, and streams may be silent.
+const PATIENCE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Passes a request to `serve` and its answer back.
-pub(crate) async fn answer(
-    connection: &Arc<Connection>,
-    mut request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Aborted> {
-    let protocol = header::protocol(request.headers());
-    let upgrade = (protocol == Protocol::Upgrade).then(|| hyper::upgrade::on(&mut request));
-    let Ok(mut sender) = open(connection).await else {
-        return Ok(page::unavailable("The platform is restarting. Please try again in a few seconds."));
-    };
-    let (mut parts, body) = request.into_parts();
-    header::strip_hop_by_hop(&mut parts.headers, protocol);
-    // The router answers 100 itself.
-    parts.headers.remove(EXPECT);
-    header::origin_form(&mut parts);
-    match sender.send_request(Request::from_parts(parts, body)).await {
-        Ok(response) => Ok(finish(connection, response, upgrade)),
-        // The body that broke is the client's: it left, or its chunks are none.
-        Err(error) if error.is_user() => {
-            Ok(page::bad_request("The request's body broke off or is malformed."))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "serve did not finish a request");
-            let message = "The platform was interrupted. The request may or may not have been carried out.";
-            Ok(page::unavailable(message))
-        }
-    }
-}
-
-fn finish(
-    connection: &Arc<Connection>,
-    mut response: Response<Incoming>,
-    upgrade: Option<OnUpgrade>,
-) -> Response<ResponseBody> {
-    let mut protocol = Protocol::Http;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(client) = upgrade
-    {
-        protocol = Protocol::Upgrade;
-        let serve = hyper::upgrade::on(&mut response);
-        connection.router.tasks.spawn(join(connection.clone(), client, serve));
-    }
-    let (mut parts, body) = response.into_parts();
-    header::strip_hop_by_hop(&mut parts.headers, protocol);
-    let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let body = match kind.starts_with(b"text/event-stream") {
-        true => ResponseBody::PlatformEvents(body),
-        false => ResponseBody::Platform(body),
-    };
-    Response::from_parts(parts, body)
-}
-
-async fn join(connection: Arc<Connection>, client: OnUpgrade, serve: OnUpgrade) {
-    let Ok((client, serve)) = tokio::try_join!(client, serve) else { return };
-    let router = &connection.router;
-    let idle = router.config.limits.rendezvous_idle;
-    let down = AtomicU64::new(0);
-    tokio::select! {
-        _ = tunnel::run(TokioIo::new(client), TokioIo::new(serve), idle, &down) => {}
-        () = router.stop.forced() => {}
-    }
-}
-
-async fn open(connection: &Connection) -> Result<http1::SendRequest<Incoming>, Box<dyn std::error::Error>> {
+pub(crate) async fn answer(client: &mut Client, connection: &Connection, mut asked: Asked) -> Became {
     let config = &connection.router.config;
-    let mut stream = connect(&config.serve_socket, config.limits.serve_wait).await?;
-    let header = proxy_header::encode(connection.peer, connection.local, tls_name(connection));
-    stream.write_all(&header).await?;
-    let handshake = http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream));
-    let (sender, driver) = handshake.await?;
-    // How it ends is told to whoever waits for the response.
-    tokio::spawn(async move {
-        let _ = driver.with_upgrades().await;
-    });
-    Ok(sender)
+    let Ok(serve) = connect(&config.serve_socket, config.limits.serve_wait).await else {
+        let page = page::unavailable("The platform is restarting. Please try again in a few seconds.");
+        return Became::Answered(client.say(page, &mut asked, connection).await);
+    };
+    if asked.expects_continue && !asked.body.is_complete() && client.say_continue().await.is_err() {
+        return Became::Answered(Next::Broken);
+    }
+    let (read, writer) = serve.into_split();
+    let mut serve = Serve { reader: Reader::new(Paced::new(read)), writer };
+    let origin = proxy_header::encode(connection.peer, connection.local, tls_name(connection));
+    // Where that fails there is no answer either.
+    let _ = serve.writer.write_all(&origin).await;
+    match talk(client, connection, &mut asked, serve).await {
+        Ok(became) => became,
+        Err(page) => Became::Answered(client.say(page, &mut asked, connection).await),
+    }
+}
+
+/// A connection to `serve`.
+struct Serve {
+    reader: Reader<Paced<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
+}
+
+/// The head of the request.
+fn head(asked: &mut Asked, protocol: Protocol) -> BytesMut {
+    let fields = &mut asked.request.fields;
+    header::strip_hop_by_hop(fields, protocol);
+    header::frame(fields, &asked.body, true);
+    // The router answers 100 itself.
+    fields.remove("expect");
+    asked.request.version = paddock_http1::Version::Http11;
+    let mut out = BytesMut::new();
+    asked.request.write(&mut out);
+    out
+}
+
+async fn talk(
+    client: &mut Client,
+    connection: &Connection,
+    asked: &mut Asked,
+    mut serve: Serve,
+) -> Result<Became, Page> {
+    let protocol = header::protocol(&asked.request);
+    let mut out = head(asked, protocol);
+    let (moved, bytes, manner) = (Moved::new(), AtomicU64::new(0), asked.manner);
+    let Client { reader, writer, .. } = &mut *client;
+    let passed = {
+        let sending = pin!(relay::send(&mut out, &mut asked.body, reader, &mut serve.writer, &moved));
+        let mut talk = Talk::new(sending, &mut serve.reader, &moved);
+        let response = talk.head(|| Ok::<_, ()>(PATIENCE)).await.map_err(no_answer)?;
+        if response.status == 101 && protocol == Protocol::Upgrade {
+            Err(response)
+        } else {
+            let body = response.body(manner.is_head).map_err(|bad| no_answer(NoHead::Bad(bad)))?;
+            let is_stream = is_events(&response);
+            let (mut passing, closes) = client::pass_on(response, body, manner, connection, &bytes, PATIENCE);
+            let passed = pass(&mut talk, &mut passing, writer, is_stream).await;
+            let out = passing.out;
+            Ok(passed.map(|()| (out, closes)))
+        }
+    };
+    let (mut waiting, closes) = match passed {
+        Ok(Ok(passed)) => passed,
+        Ok(Err(_)) => return Ok(Became::Answered(Next::Broken)),
+        Err(switching) => return Ok(switch(client, switching, serve).await),
+    };
+    if client.send(&mut waiting).await.is_err() {
+        return Ok(Became::Answered(Next::Broken));
+    }
+    let is_unread = !asked.body.is_complete();
+    Ok(Became::Answered(if closes || is_unread { Next::Close { is_unread } } else { Next::Again }))
+}
+
+/// Passes the answer on, and the rest of the request.
+async fn pass<S, R, W>(
+    talk: &mut Talk<'_, S, R>,
+    passing: &mut Passing<'_>,
+    to: &mut W,
+    is_stream: bool,
+) -> Result<(), Broken>
+where
+    S: Future<Output = Result<(), SendFailed>>,
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    match talk.pass(passing, to).await {
+        // To a client the end is an invitation to come back with the last id it saw, where an error would end
+        // `logs --tail`.
+        Err(Broken::Closed) if is_stream => passing.end(),
+        passed => passed?,
+    }
+    talk.finish(&mut passing.out, to, PATIENCE).await
+}
+
+fn is_events(response: &Response) -> bool {
+    response.fields.get("content-type").is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+}
+
+/// What a client is told when `serve` gave no answer.
+fn no_answer(no_head: NoHead<()>) -> Page {
+    match no_head {
+        NoHead::Client(SendFailed::Malformed | SendFailed::ClientGone) => page::bad_request(Defect::Chunk),
+        no_head => {
+            tracing::warn!(?no_head, "serve did not finish a request");
+            page::unavailable(
+                "The platform was interrupted. The request may or may not have been carried out.",
+            )
+        }
+    }
+}
+
+async fn switch(client: &mut Client, response: Response, serve: Serve) -> Became {
+    match client.switch(response).await {
+        Ok(()) => Became::PlatformTunnel(Tunnel(serve)),
+        Err(_) => Became::Answered(Next::Broken),
+    }
+}
+
+/// A tunnel between a client and `serve`.
+pub(crate) struct Tunnel(Serve);
+
+impl Tunnel {
+    /// Passes bytes both ways until it ends.
+    pub(crate) async fn run(self, mut client: Client, connection: &Connection) {
+        let Self(mut serve) = self;
+        let client = (&mut client.reader, &mut client.writer);
+        let idle = connection.router.config.limits.rendezvous_idle;
+        tunnel::run(client, (&mut serve.reader, &mut serve.writer), idle, &AtomicU64::new(0)).await;
+    }
 }
 
 /// The version of TLS as the PROXY header names it.

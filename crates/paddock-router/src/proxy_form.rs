@@ -6,38 +6,39 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use paddock_core::proxy_form;
 use paddock_ipc::routes::ProxyForm;
 
 use crate::accept::{self, Connection};
-use crate::body::ResponseBody;
-use crate::{page, table};
+use crate::client::{Client, Next};
+use crate::page::{self, Page};
+use crate::session::{Became, serve_http};
+use crate::stream::Stream;
+use crate::table;
 
-/// Answers a `CONNECT`.
-pub(crate) fn answer(connection: &Arc<Connection>, mut request: Request<Incoming>) -> Response<ResponseBody> {
-    let router = &connection.router;
-    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let name = authority.as_deref().and_then(table::host_name);
-    let refused = match &router.routes.current().proxy_form {
+/// The answer to a `CONNECT` for `target` that is refused.
+pub(crate) fn refused(connection: &Connection, target: &[u8]) -> Option<Page> {
+    let name = std::str::from_utf8(target).ok().and_then(table::host_name);
+    let refused = match &connection.router.routes.current().proxy_form {
         _ if connection.is_tunnelled => Some(Refused::Nested),
-        Some(form) => refused(form, connection.peer, connection.local),
+        Some(form) => refused_by(form, connection.peer, connection.local),
         None => Some(Refused::NotSetUp),
     };
     let refused = refused.or_else(|| match name {
         Some(name) if proxy_form::host(&name).is_some() => None,
         Some(name) => Some(Refused::Stranger(name.into_owned())),
         None => Some(Refused::Stranger("This target".into())),
-    });
-    if let Some(refused) = refused {
-        return page::refusal(refused.status(), &refused.sentence());
+    })?;
+    Some(page::refusal(refused.status(), &refused.sentence()))
+}
+
+/// Tells the client to begin.
+pub(crate) async fn accept(client: &mut Client) -> Became {
+    match client.send(&mut BytesMut::from("HTTP/1.1 200 OK\r\n\r\n")).await {
+        Ok(()) => Became::Proxied,
+        Err(_) => Became::Answered(Next::Broken),
     }
-    let upgrade = hyper::upgrade::on(&mut request);
-    router.tasks.spawn(serve(connection.clone(), upgrade));
-    Response::new(ResponseBody::empty())
 }
 
 /// Why a `CONNECT` is refused.
@@ -52,11 +53,11 @@ enum Refused {
 }
 
 impl Refused {
-    fn status(&self) -> StatusCode {
+    fn status(&self) -> u16 {
         match self {
-            Self::NotSetUp => StatusCode::NOT_FOUND,
-            Self::Nested => StatusCode::BAD_REQUEST,
-            Self::Container | Self::BeyondLoopback | Self::Stranger(_) => StatusCode::FORBIDDEN,
+            Self::NotSetUp => 404,
+            Self::Nested => 400,
+            Self::Container | Self::BeyondLoopback | Self::Stranger(_) => 403,
         }
     }
 
@@ -81,7 +82,7 @@ impl Refused {
     }
 }
 
-fn refused(form: &ProxyForm, peer: SocketAddr, local: SocketAddr) -> Option<Refused> {
+fn refused_by(form: &ProxyForm, peer: SocketAddr, local: SocketAddr) -> Option<Refused> {
     if form.containers.contains(peer.ip()) || form.containers.contains(local.ip()) {
         Some(Refused::Container)
     } else if !form.beyond_loopback && !local.ip().to_canonical().is_loopback() {
@@ -92,20 +93,16 @@ fn refused(form: &ProxyForm, peer: SocketAddr, local: SocketAddr) -> Option<Refu
 }
 
 /// What comes after the answer: TLS, and HTTP inside it.
-async fn serve(outer: Arc<Connection>, upgrade: OnUpgrade) {
+pub(crate) async fn serve(outer: &Connection, stream: Stream) {
     let router = outer.router.clone();
-    let handshake = async {
-        let client = upgrade.await.ok()?;
-        router.proxy_certificates.acceptor().accept(TokioIo::new(client)).await.ok()
-    };
+    let handshake = router.proxy_certificates.acceptor().accept(stream);
     let stream = tokio::select! {
         stream = tokio::time::timeout(router.config.limits.handshake, handshake) => stream,
         () = router.stop.draining() => return,
     };
-    let Ok(Some(stream)) = stream else { return };
+    let Ok(Ok(stream)) = stream else { return };
     let version = accept::tls_version(stream.get_ref().1);
-    let connection = Connection::tunnelled(&outer, version);
-    accept::serve_http(stream, Arc::new(connection)).await;
+    serve_http(stream, Arc::new(Connection::tunnelled(outer, version))).await;
 }
 
 #[cfg(test)]
@@ -133,7 +130,7 @@ mod tests {
             (true, "[::ffff:10.7.0.5]:9", "[::ffff:192.0.2.1]:5080", Some(Refused::Container)),
             (true, "192.0.2.9:9", "10.7.0.1:5080", Some(Refused::Container)),
         ] {
-            let refused = refused(&form(beyond_loopback), peer.parse().unwrap(), local.parse().unwrap());
+            let refused = refused_by(&form(beyond_loopback), peer.parse().unwrap(), local.parse().unwrap());
             assert_eq!(refused, expected, "{peer} to {local}");
         }
     }

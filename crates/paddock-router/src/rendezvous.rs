@@ -6,7 +6,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::accept::Connection;
+use crate::reader::Reader;
 use crate::stream::Prefixed;
+use crate::turn::Paced;
 use crate::{platform, proxy_header, tunnel};
 
 /// Passes a stream, with the secret that was read from it, to `serve`, and bytes both ways until it ends.
@@ -15,18 +17,21 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = &connection.router.config;
-    let Ok(mut serve) = platform::connect(&config.rendezvous_socket, config.limits.serve_wait).await else {
+    let Ok(serve) = platform::connect(&config.rendezvous_socket, config.limits.serve_wait).await else {
         tracing::warn!("closed a rendezvous connection: serve is away");
         return;
     };
+    let (read, mut write) = serve.into_split();
     let header = proxy_header::encode(connection.peer, connection.local, platform::tls_name(connection));
-    if serve.write_all(&header).await.is_err() {
+    if write.write_all(&header).await.is_err() {
         return;
     }
-    let client = Prefixed::new(secret, client);
+    let (client_read, mut client_write) = tokio::io::split(Prefixed::new(secret, client));
+    let (mut client_read, mut read) = (Reader::new(client_read), Reader::new(Paced::new(read)));
+    let client = (&mut client_read, &mut client_write);
     let down = AtomicU64::new(0);
     tokio::select! {
-        _ = tunnel::run(client, serve, config.limits.rendezvous_idle, &down) => {}
+        _ = tunnel::run(client, (&mut read, &mut write), config.limits.rendezvous_idle, &down) => {}
         () = connection.router.stop.forced() => {}
     }
 }

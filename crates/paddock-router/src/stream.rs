@@ -14,6 +14,14 @@ use tokio::time::{Instant, Sleep};
 
 use crate::accept::Connection;
 
+/// A stream in both directions, whatever it is made of.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// The stream of a client.
+pub(crate) type Stream = Box<dyn Duplex>;
+
 /// A stream some bytes of which were read already.
 pub(crate) struct Prefixed<T> {
     prefix: Bytes,

@@ -4,11 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::dyno::clock;
-
-const BUFFER_BYTES: usize = 16 * 1024;
+use crate::reader::Reader;
 
 /// How a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,22 +18,27 @@ pub(crate) enum TunnelEnd {
     Idle,
 }
 
+/// One side of a tunnel: what it is read from and written to.
+pub(crate) type Side<'a, R, W> = (&'a mut Reader<R>, &'a mut W);
+
 /// Copies both ways. The end of one direction is passed on and leaves the other open. `down` counts the bytes from
 /// `server` to `client`.
-pub(crate) async fn run<C, S>(client: C, server: S, idle: Duration, down: &AtomicU64) -> TunnelEnd
+pub(crate) async fn run<CR, CW, SR, SW>(
+    client: Side<'_, CR, CW>,
+    server: Side<'_, SR, SW>,
+    idle: Duration,
+    down: &AtomicU64,
+) -> TunnelEnd
 where
-    C: AsyncRead + AsyncWrite,
-    S: AsyncRead + AsyncWrite,
+    CR: AsyncRead + Unpin,
+    CW: AsyncWrite + Unpin,
+    SR: AsyncRead + Unpin,
+    SW: AsyncWrite + Unpin,
 {
-    let (client_read, client_write) = tokio::io::split(client);
-    let (server_read, server_write) = tokio::io::split(server);
     let last = AtomicU64::new(clock());
     let up = AtomicU64::new(0);
     let both = async {
-        tokio::try_join!(
-            copy(client_read, server_write, &last, &up),
-            copy(server_read, client_write, &last, down),
-        )
+        tokio::try_join!(copy(client.0, server.1, &last, &up), copy(server.0, client.1, &last, down))
     };
     tokio::select! {
         _ = both => TunnelEnd::Closed,
@@ -42,25 +46,24 @@ where
     }
 }
 
-async fn copy<R, W>(mut from: R, mut to: W, last: &AtomicU64, count: &AtomicU64) -> io::Result<()>
+async fn copy<R, W>(from: &mut Reader<R>, to: &mut W, last: &AtomicU64, count: &AtomicU64) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let read = match from.read(&mut buffer).await {
-            Ok(0) => return to.shutdown().await,
-            // TLS that ends without its goodbye: an end all the same, the bytes before it count.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return to.shutdown().await,
-            Ok(read) => read,
-            Err(error) => return Err(error),
-        };
+        let piece = from.buffer.split();
+        if !piece.is_empty() {
+            to.write_all(&piece).await?;
+            to.flush().await?;
+            count.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        }
+        drop(piece);
         last.store(clock(), Ordering::Relaxed);
-        to.write_all(&buffer[..read]).await?;
-        to.flush().await?;
+        if from.fill().await? == 0 {
+            return to.shutdown().await;
+        }
         last.store(clock(), Ordering::Relaxed);
-        count.fetch_add(read as u64, Ordering::Relaxed);
     }
 }
 

@@ -253,29 +253,6 @@ async fn expect_100_continue_is_answered_by_the_router() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chunked_wins_over_a_length_and_two_lengths_are_refused() {
-    let mut router = TestRouter::start().await;
-    let dyno = TestDyno::listen().await;
-    router.route(&[app_at("both", dyno.address)]);
-    let mut client = router.connect().await;
-    client
-        .send(
-            "POST / HTTP/1.1\r\nHost: both.paddock.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
-             5\r\nabcde\r\n0\r\n\r\n",
-        )
-        .await;
-    let mut at_dyno = dyno.accept().await;
-    let head = read_head(&mut at_dyno.0).await;
-    assert_eq!(header(&head, "content-length"), None, "{head}");
-    assert_eq!(read_chunks(&mut at_dyno.0).await, b"abcde");
-    at_dyno.send(OK).await;
-    assert_eq!(client.response().await.status, 200);
-    let twice =
-        "POST / HTTP/1.1\r\nHost: both.paddock.test\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
-    assert_eq!(router.request(twice).await.status, 400);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_is_refused() {
     let mut router = TestRouter::start().await;
     router.route(&[app_at("one", TestDyno::listen().await.say("one"))]);

@@ -263,6 +263,13 @@ impl Control {
 /// A client that writes requests by hand.
 pub(crate) struct Client<S = TcpStream>(pub(crate) S);
 
+impl Client {
+    /// Goes away so that the other side learns of it at once.
+    pub(crate) fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO)).unwrap();
+    }
+}
+
 impl<S: AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         in_time("sending", self.0.write_all(bytes.as_ref())).await.unwrap();
