@@ -5,6 +5,7 @@
 mod control;
 mod dns;
 mod failures;
+mod hostile;
 mod messages;
 mod platform;
 mod proxy_form;
