@@ -9,7 +9,7 @@ use paddock_store::{App, Build as Row, NewBuild, SourceKind};
 use uuid::Uuid;
 
 use crate::access::{Emails, failed};
-use crate::buildpack_installation::parse_buildpack;
+use crate::buildpack_installation::{buildpack_name, parse_buildpack};
 use crate::stream_secret::Stream;
 use crate::{Actor, Control, Error, Result, checked, secret};
 
@@ -27,7 +27,7 @@ pub struct Build {
     /// Of which app.
     pub app_id: AppId,
     /// The buildpacks it uses; `None` while they are to be detected.
-    pub buildpacks: Option<Vec<String>>,
+    pub buildpacks: Option<Vec<BuildBuildpack>>,
     /// What opens its output.
     pub output_secret: String,
     /// The release it made.
@@ -54,6 +54,15 @@ pub struct Build {
     pub created_at: UnixMicros,
     /// When it was changed.
     pub updated_at: UnixMicros,
+}
+
+/// A buildpack of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildBuildpack {
+    /// Name, address or URN, as it was given.
+    pub url: String,
+    /// What people call it.
+    pub name: String,
 }
 
 /// A wanted build.
@@ -203,6 +212,11 @@ impl Control {
         parse_buildpack(text, &self.config).map(|buildpack| buildpack.as_str().to_owned())
     }
 
+    fn named_buildpacks(&self, urls: Vec<String>) -> Vec<BuildBuildpack> {
+        let named = |url: String| BuildBuildpack { name: buildpack_name(&url, &self.config), url };
+        urls.into_iter().map(named).collect()
+    }
+
     async fn build_view(&self, row: Row, emails: &mut Emails<'_>) -> Result<Build> {
         let (source_url, commit) = match row.source_kind {
             SourceKind::Archive if row.source.contains("://") => (row.source.clone(), None),
@@ -212,7 +226,7 @@ impl Control {
         Ok(Build {
             id: row.id,
             app_id: row.app_id,
-            buildpacks: (!row.buildpacks.is_empty()).then_some(row.buildpacks),
+            buildpacks: (!row.buildpacks.is_empty()).then(|| self.named_buildpacks(row.buildpacks)),
             output_secret: self.stream_secret(Stream::Build, row.id.uuid()).await?,
             release_id: row.release_id,
             slug_id: row.slug_id,

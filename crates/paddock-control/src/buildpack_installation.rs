@@ -97,8 +97,11 @@ pub(crate) fn parse_buildpack(text: &str, config: &ControlConfig) -> Result<Buil
     BuildpackRef::parse(text, config.buildpack_urls).map_err(|error| Error::invalid(format!("{error}.")))
 }
 
+/// What people call the buildpack that is kept as this text.
+pub(crate) fn buildpack_name(url: &str, config: &ControlConfig) -> String {
+    parse_buildpack(url, config).map_or_else(|_| url.to_owned(), |buildpack| buildpack.name().to_owned())
+}
+
 fn view(ordinal: i64, url: String, config: &ControlConfig) -> BuildpackInstallation {
-    let name =
-        parse_buildpack(&url, config).map_or_else(|_| url.clone(), |buildpack| buildpack.name().to_owned());
-    BuildpackInstallation { ordinal, url, name }
+    BuildpackInstallation { ordinal, name: buildpack_name(&url, config), url }
 }

@@ -23,6 +23,8 @@ pub struct Collaborator {
     pub email: String,
     /// `owner` or `collaborator`.
     pub role: &'static str,
+    /// What it may do on the app: names of the platform's permissions, and what each allows.
+    pub permissions: &'static [(&'static str, &'static str)],
     /// Since when.
     pub created_at: UnixMicros,
     /// When it was changed.
@@ -47,6 +49,7 @@ impl Control {
                 account_id: row.account_id,
                 email: emails.of(row.account_id).await?,
                 role: row.role.as_str(),
+                permissions: permissions(row.role),
                 created_at: row.created_at,
                 updated_at: row.updated_at,
             });
@@ -122,6 +125,21 @@ impl Control {
         let text = format!("Remove {} as collaborator by user {}", collaborator.email, actor.email);
         self.log_api(app, text).await;
         Ok(collaborator)
+    }
+}
+
+/// What the owner alone may do comes first.
+const PERMISSIONS: [(&str, &str); 4] = [
+    ("manage", "Can rename and destroy the app and choose who works on it."),
+    ("deploy", "Can push code and change config vars and buildpacks."),
+    ("operate", "Can scale and restart dynos, roll back, and switch maintenance mode and features."),
+    ("view", "Can see the app, its releases, dynos and log."),
+];
+
+fn permissions(role: CollaboratorRole) -> &'static [(&'static str, &'static str)] {
+    match role {
+        CollaboratorRole::Owner => &PERMISSIONS,
+        CollaboratorRole::Collaborator => &PERMISSIONS[1..],
     }
 }
 

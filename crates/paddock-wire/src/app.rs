@@ -24,8 +24,8 @@ pub struct App {
     pub created_at: Time,
     /// Always empty on this generation.
     pub current_build_architecture: Vec<String>,
-    /// Always `cedar`. The published schema says text; the client takes text or an object.
-    pub generation: String,
+    /// Always `cedar`. The published schema says text; clients made from the API itself read an object.
+    pub generation: NamedRef,
     /// Where to push.
     pub git_url: String,
     /// UUID.

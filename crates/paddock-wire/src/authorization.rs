@@ -42,6 +42,8 @@ pub struct AccessToken {
     pub id: String,
     /// The token; in full only in the answer that made it, later `PREFIX**********SUFFIX`.
     pub token: String,
+    /// Always 1: there is one kind of tokens.
+    pub version: u32,
 }
 
 /// The account of an authorization.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::named::{IdOnly, UserRef};
+use crate::named::{Empty, IdOnly, UserRef};
 use crate::time::Time;
 
 /// A build.
@@ -11,11 +11,13 @@ pub struct Build {
     /// The app.
     pub app: IdOnly,
     /// The buildpacks that ran, in order; null when they were detected.
-    pub buildpacks: Option<Vec<Buildpack>>,
+    pub buildpacks: Option<Vec<RunBuildpack>>,
     /// When it was made.
     pub created_at: Time,
     /// UUID.
     pub id: String,
+    /// Always empty on this generation.
+    pub labs: Empty,
     /// Where it prints: plain text until the end. The address is a secret.
     pub output_stream_url: String,
     /// The release it made.
@@ -34,14 +36,21 @@ pub struct Build {
     pub user: UserRef,
 }
 
-/// A buildpack by address, name, or both.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A buildpack that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunBuildpack {
+    /// Address, URN or name, as it was given.
+    pub url: String,
+    /// The name to show: that of the registry if it has one, else the address.
+    pub name: String,
+}
+
+/// A wanted buildpack by address, name, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Buildpack {
     /// Address or URN.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Name in the registry.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 

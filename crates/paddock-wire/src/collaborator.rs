@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
-/// A collaborator. `permissions` is absent on purpose: the client shows the column as soon as one row has it.
+/// A collaborator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Collaborator {
     /// The app.
@@ -14,12 +14,23 @@ pub struct Collaborator {
     pub created_at: Time,
     /// UUID.
     pub id: String,
+    /// What it may do on the app.
+    pub permissions: Vec<Permission>,
     /// `owner` or `collaborator`.
     pub role: Option<String>,
     /// When it was changed.
     pub updated_at: Time,
     /// Who.
     pub user: User,
+}
+
+/// Something that may be done on an app, by the platform's name of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Permission {
+    /// `view`, `deploy`, `operate` or `manage`.
+    pub name: String,
+    /// What it allows.
+    pub description: String,
 }
 
 /// The account of a collaborator.

@@ -9,7 +9,7 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, patch, post, post_once, region, stack};
+use super::{Access, Endpoint, Segments, delete, generation, get, patch, post, post_once, region, stack};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -132,7 +132,7 @@ fn view(api: &Api, origin: &Origin, app: App) -> wire::App {
         buildpacks: None,
         created_at: time(app.created_at),
         current_build_architecture: Vec::new(),
-        generation: "cedar".to_owned(),
+        generation: generation::reference(),
         git_url: format!("https://{}/{}.git", origin.git_host(config), app.name),
         id: app.id.to_string(),
         internal_routing: false,

@@ -109,6 +109,7 @@ fn view(authorization: Authorization) -> wire::Authorization {
             expires_in: authorization.expires_in_seconds,
             id: id.clone(),
             token: authorization.token,
+            version: 1,
         }),
         client: None,
         created_at: time(authorization.created_at),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use paddock_control::build::{Build, BuildOrder};
+use paddock_control::build::{Build, BuildBuildpack, BuildOrder};
 use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
@@ -89,12 +89,13 @@ async fn purge_cache(
 }
 
 fn view(build: Build, origin: &Origin) -> wire::Build {
-    let buildpack = |url| wire::build::Buildpack { url: Some(url), name: None };
+    let buildpack = |BuildBuildpack { url, name }| wire::build::RunBuildpack { url, name };
     wire::Build {
         app: wire::IdOnly { id: build.app_id.to_string() },
-        buildpacks: build.buildpacks.map(|urls| urls.into_iter().map(buildpack).collect()),
+        buildpacks: build.buildpacks.map(|list| list.into_iter().map(buildpack).collect()),
         created_at: time(build.created_at),
         id: build.id.to_string(),
+        labs: wire::Empty {},
         output_stream_url: origin.url(&format!("/streams/builds/{}", build.output_secret)),
         release: build.release_id.map(|id| wire::IdOnly { id: id.to_string() }),
         slug: build.slug_id.map(|id| wire::IdOnly { id: id.to_string() }),

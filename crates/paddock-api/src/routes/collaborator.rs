@@ -66,6 +66,7 @@ fn view(collaborator: Collaborator) -> wire::Collaborator {
         app: wire::NamedRef { id: collaborator.app_id.to_string(), name: collaborator.app_name.to_string() },
         created_at: time(collaborator.created_at),
         id: collaborator.id.to_string(),
+        permissions: collaborator.permissions.iter().map(permission).collect(),
         role: Some(collaborator.role.to_owned()),
         updated_at: time(collaborator.updated_at),
         user: wire::collaborator::User {
@@ -74,4 +75,8 @@ fn view(collaborator: Collaborator) -> wire::Collaborator {
             id: collaborator.account_id.to_string(),
         },
     }
+}
+
+fn permission((name, description): &(&str, &str)) -> wire::collaborator::Permission {
+    wire::collaborator::Permission { name: (*name).to_owned(), description: (*description).to_owned() }
 }

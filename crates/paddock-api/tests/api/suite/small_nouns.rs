@@ -97,7 +97,14 @@ async fn the_owner_is_a_collaborator() {
         (&list.expect(200)[0]["user"]["email"], &list.body[0]["role"]),
         (&json!(OWNER), &json!("owner"))
     );
-    assert!(list.body[0].get("permissions").is_none());
+    let may = |one: &Value| -> Vec<String> {
+        let list = one["permissions"].as_array().unwrap().iter();
+        list.map(|permission| permission["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(may(&list.body[0]), ["manage", "deploy", "operate", "view"]);
+    let order = json!({ "user": super::support::STRANGER });
+    let added = t.post("/apps/shared/collaborators").json(order).send().await;
+    assert_eq!(may(added.expect(201)), ["deploy", "operate", "view"]);
     t.get(&format!("/apps/shared/collaborators/{OWNER}")).send().await.expect(200);
 }
 
