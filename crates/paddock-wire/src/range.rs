@@ -184,9 +184,13 @@ pub fn paginate<T>(
     attributes: &[Attribute<T>],
 ) -> Result<Page<T>, InvalidRange> {
     let accept_ranges = attributes.iter().map(|a| a.name).collect::<Vec<_>>().join(", ");
-    let attribute = match &range.attribute {
+    let attribute = match range.attribute.as_deref() {
         None => attributes.first(),
-        Some(asked) => attributes.iter().find(|a| a.name == asked),
+        Some(asked) => attributes.iter().find(|a| a.name == asked).or_else(|| {
+            // `id ..` names no bound: clients send it with every list, also with those that have no ids.
+            let is_whole = range.start.is_none() && range.end.is_none();
+            attributes.first().filter(|_| asked == "id" && is_whole)
+        }),
     };
     let attribute = attribute.ok_or_else(|| InvalidRange::Attribute {
         asked: range.attribute.clone().unwrap_or_default(),
@@ -343,6 +347,18 @@ mod tests {
         assert_eq!((first.items, first.next_range.as_deref()), (vec![0, 1, 2], Some("kind ]0..; max=1")));
         let last = page("kind ]1..; max=2");
         assert_eq!((last.items, last.next_range), (vec![6, 7, 8], None));
+    }
+
+    #[test]
+    fn a_list_without_ids_is_taken_whole_by_them_and_leads_on_by_its_own() {
+        let by_place = [Attribute { name: "ordinal", key: |n: &i64| Key::Number(*n) }];
+        let page = |header: &str| paginate((0..3).collect(), &parse(Some(header)).unwrap(), &by_place);
+        assert_eq!(page("id ..; max=1000").unwrap().items, [0, 1, 2]);
+        assert_eq!(page("id ..; order=desc").unwrap().items, [2, 1, 0]);
+        assert_eq!(page("id ..; max=1").unwrap().next_range.as_deref(), Some("ordinal ]0..; max=1"));
+        for bad in ["id 1..", "id ]1..; max=1", "id ..1", "name .."] {
+            assert!(page(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
