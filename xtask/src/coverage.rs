@@ -65,18 +65,18 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<bool, String> {
     let api = api_rows(&contract, &routes)?;
     let cli = cli_rows(&contract, &transcripts)?;
     for (rows, file, title, states) in [
-        (api, API_TABLE, "Platform API", ["built", "not_found", "missing"]),
-        (cli, CLI_TABLE, "Official CLI", ["passed", "not yet", "impossible"]),
+        (api, API_TABLE, "Platform API", &["built", "empty", "not_found", "missing"][..]),
+        (cli, CLI_TABLE, "Official CLI", &["passed", "not yet", "impossible"][..]),
     ] {
         if mode == Mode::Print {
             for row in &rows {
                 println!("{:<10} {} {}", row.state, row.what, row.remark);
             }
         } else {
-            let text = table(title, &rows, &states);
+            let text = table(title, &rows, states);
             fs::write(root.join(file), text).map_err(|error| format!("could not write {file}: {error}"))?;
         }
-        println!("{title}: {}", sums(&rows, &states));
+        println!("{title}: {}", sums(&rows, states));
     }
     Ok(true)
 }
@@ -120,6 +120,8 @@ fn committed(root: &Path, file: &str, state: &str) -> Result<Vec<String>, String
 struct Routes {
     /// Method and path shape of every route.
     built: BTreeSet<(String, String)>,
+    /// Those of lists of what is not built.
+    empty: BTreeSet<(String, String)>,
     /// Paths that are answered `not_found` by name, and what they would need.
     not_built: Vec<(String, String)>,
 }
@@ -127,12 +129,14 @@ struct Routes {
 /// Has the API crate's example list its routes.
 fn routes(root: &Path) -> Result<Routes, String> {
     let text = cargo::output(root, &["run", "--quiet", "--package", "paddock-api", "--example", "routes"])?;
-    let mut routes = Routes { built: BTreeSet::new(), not_built: Vec::new() };
+    let mut routes = Routes { built: BTreeSet::new(), empty: BTreeSet::new(), not_built: Vec::new() };
     for (method, path) in text.lines().filter_map(|line| line.split_once(' ')) {
         if method == "not_built" {
             let (path, what) = path.split_once(' ').unwrap_or((path, ""));
             let what = what.trim_end_matches(" is").trim_end_matches(" are");
             routes.not_built.push((path.to_owned(), what.to_owned()));
+        } else if method == "empty" {
+            routes.empty.insert(("GET".to_owned(), shape(path)));
         } else {
             routes.built.insert((method.to_owned(), shape(path)));
         }
@@ -180,6 +184,9 @@ fn api_rows(contract: &Path, routes: &Routes) -> Result<Vec<Row>, String> {
             let key = (method.clone(), shape(&path));
             let refusal = routes.not_built.iter().find(|(pattern, _)| covers(pattern, &key.1));
             let (state, remark) = match (routes.built.contains(&key), refusal) {
+                (true, _) if routes.empty.contains(&key) => {
+                    ("empty", "a list of what is not built".to_owned())
+                }
                 (true, _) => ("built", String::new()),
                 (false, Some((_, what))) => ("not_found", format!("not built: {what}")),
                 (false, None) => ("missing", String::new()),

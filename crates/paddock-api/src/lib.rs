@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use not_built::NOT_BUILT;
 pub use rendezvous::serve_rendezvous;
-pub use routes::{Access, Route, routes};
+pub use routes::{Access, EMPTY_LISTS, Route, routes};
 pub use server::serve;
 
 /// What every handler has.

@@ -1,11 +1,12 @@
-//! What the platform has and this server does not yet: an honest 404 that names it.
+//! What the platform has and this server does not yet: an honest 404 that names it. Lists of such things are empty:
+//! `routes/nothing_attached.rs`.
 //!
 //! Written by hand from the published schema's list of resources.
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use paddock_core::ErrorId;
 use paddock_core::proxy_form::Host;
 
@@ -86,6 +87,9 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/users/{}/sms-number", "Text messages are"),
 ];
 
+/// Nobody is notified of anything yet, so the list is truly empty.
+const NOTIFICATIONS: &str = "/user/notifications";
+
 /// Answers for hosts of the proxy form that are not built, whatever the path.
 pub(crate) async fn hosts(request: Request, next: Next) -> Response {
     let what = match proxied_host(request.headers()) {
@@ -94,6 +98,9 @@ pub(crate) async fn hosts(request: Request, next: Next) -> Response {
         }
         Some(Host::Registry) => return registry(),
         Some(Host::Kolkrabbi) => "The link to GitHub is",
+        Some(Host::Telex) if request.method() == Method::GET && request.uri().path() == NOTIFICATIONS => {
+            return answer::json(StatusCode::OK, &[(); 0]);
+        }
         Some(Host::Telex) => "Notifications are",
         Some(Host::Metrics) => "Metrics are",
         Some(Host::PgDiagnose) => "Reports about databases are",

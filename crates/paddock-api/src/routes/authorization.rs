@@ -7,7 +7,6 @@ use paddock_control::authorization::{Authorization, AuthorizationChange, Authori
 use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
-use super::nothing_attached::BY_ID;
 use super::time::time;
 use super::{Access, Endpoint, Segments, delete, get, patch, post_once};
 use crate::Api;
@@ -31,7 +30,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "/oauth/authorizations/{authorization}/actions/regenerate-tokens",
             regenerate,
         ),
-        get(Access::Token, "/oauth/sessions", sessions),
         delete(Access::Token, "/oauth/sessions/{session}", end_session),
     ]
 }
@@ -90,11 +88,6 @@ async fn regenerate(
     Segments(id): Segments<String>,
 ) -> Reply<wire::Authorization> {
     Ok(ok(view(api.control.regenerate_authorization(&actor, &id).await?)))
-}
-
-/// Browser sessions do not exist yet, so the list of them is truly empty.
-async fn sessions(By(_): By, Asked(range): Asked) -> Reply<Vec<wire::IdOnly>> {
-    page(Vec::new(), &range, &[BY_ID])
 }
 
 /// The logout command calls this and wants exactly "no such session" (contract `heroku-cli.md`, 2).

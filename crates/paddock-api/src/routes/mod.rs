@@ -46,6 +46,8 @@ mod source;
 mod stack;
 mod time;
 
+pub use nothing_attached::EMPTY_LISTS;
+
 /// A route, for walkers and for the coverage table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {

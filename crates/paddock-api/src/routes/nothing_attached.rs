@@ -1,33 +1,75 @@
-//! Lists of things that no app can have yet: add-ons, attachments, certificates. They are truly empty, and the
-//! client's `apps:info` and `domains:add` fail without them. Making one of these answers that it is not built.
+//! Lists of things that nobody can have yet: add-ons, pipelines, teams, webhooks, invoices. They are truly empty, and
+//! clients that look at all there is fail without them. Making one of these answers that it is not built.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawPathParams, State};
 use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
-use super::{Access, Endpoint, Segments, get};
+use super::{Access, Endpoint, get, region};
 use crate::Api;
 use crate::answer::{Asked, Reply, page};
 use crate::authentication::By;
 
-/// What lists of things that are only known by their id are sorted by.
-pub(super) const BY_ID: Attribute<wire::IdOnly> =
-    Attribute { name: "id", key: |thing| Key::Text(thing.id.clone()) };
+/// Their paths.
+pub const EMPTY_LISTS: [&str; 30] = [
+    "/account/app-transfers",
+    "/account/credits",
+    "/account/invoices",
+    "/account/payment-method/apps",
+    "/addon-attachments",
+    "/addon-region-capabilities",
+    "/addon-services",
+    "/addons",
+    "/apps/{app}/addon-attachments",
+    "/apps/{app}/addons",
+    "/apps/{app}/log-drains",
+    "/apps/{app}/sni-endpoints",
+    "/apps/{app}/telemetry-drains",
+    "/apps/{app}/webhook-deliveries",
+    "/apps/{app}/webhook-events",
+    "/apps/{app}/webhooks",
+    "/client/v11/apps/{app}/transfers",
+    "/data/maintenances/v1/apps/{app}",
+    "/enterprise-accounts",
+    "/oauth/clients",
+    "/oauth/sessions",
+    "/pipeline-couplings",
+    "/pipelines",
+    "/regions/{region}/addon-region-capabilities",
+    "/spaces",
+    "/teams",
+    "/telemetry-drains",
+    "/users/{user}/addons",
+    "/users/{user}/invoices",
+    "/users/{user}/pipeline-couplings",
+];
+
+/// What clients ask to have lists of these things sorted by.
+const SORTED_BY: [Attribute<wire::IdOnly>; 3] = [
+    Attribute { name: "id", key: |thing| Key::Text(thing.id.clone()) },
+    Attribute { name: "name", key: |thing| Key::Text(thing.id.clone()) },
+    Attribute { name: "seq", key: |thing| Key::Text(thing.id.clone()) },
+];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    ["/apps/{app}/addons", "/apps/{app}/addon-attachments", "/apps/{app}/sni-endpoints"]
-        .map(|path| get(Access::Token, path, nothing))
-        .into()
+    EMPTY_LISTS.map(|path| get(Access::Token, path, nothing)).into()
 }
 
+/// Of an app, account or region that the actor may not see there is no list, not even an empty one.
 async fn nothing(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    segments: RawPathParams,
 ) -> Reply<Vec<wire::IdOnly>> {
-    api.control.app(&actor, &app).await?;
-    page(Vec::new(), &range, &[BY_ID])
+    for (name, value) in &segments {
+        match name {
+            "app" => drop(api.control.app(&actor, value).await?),
+            "user" => drop(api.control.account(&actor, value).await?),
+            _ => region::named(value)?,
+        }
+    }
+    page(Vec::new(), &range, &SORTED_BY)
 }

@@ -27,9 +27,14 @@ async fn list(By(_): By, Asked(range): Asked) -> Reply<Vec<wire::Region>> {
 }
 
 async fn info(By(_): By, Segments(region): Segments<String>) -> Reply<wire::Region> {
-    let view = view();
-    match region == view.name || region == view.id {
-        true => Ok(ok(view)),
+    named(&region).map(|()| ok(view()))
+}
+
+/// Whether this is the region, by name or id.
+pub(super) fn named(region: &str) -> Result<(), Problem> {
+    let wire::NamedRef { id, name } = reference();
+    match region == name || region == id {
+        true => Ok(()),
         false => Err(Problem::new(ErrorId::NotFound, "Couldn't find that region.")),
     }
 }

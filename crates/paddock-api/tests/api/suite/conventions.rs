@@ -206,20 +206,43 @@ async fn bodies_that_cannot_be_read_are_named() {
 async fn what_is_not_built_says_so() {
     let t = TestPaddock::start().await;
     t.app("plain").await;
-    for (path, word) in [
-        ("/pipelines", "Pipelines"),
-        ("/apps/plain/pipeline-couplings", "Pipelines"),
-        ("/teams", "Teams"),
-        ("/addons", "Add-ons"),
-        ("/spaces/x", "Spaces"),
+    for (method, path, word) in [
+        ("POST", "/pipelines", "Pipelines"),
+        ("GET", "/pipelines/x", "Pipelines"),
+        ("GET", "/apps/plain/pipeline-couplings", "Pipelines"),
+        ("GET", "/teams/x/members", "Teams"),
+        ("PUT", "/addons", "Add-ons"),
+        ("POST", "/apps/plain/webhooks", "Webhooks"),
+        ("GET", "/apps/plain/log-drains/x", "Log drains"),
+        ("GET", "/spaces/x", "Spaces"),
     ] {
-        let answer = t.get(path).send().await;
+        let answer = t.call(method, path).json(json!({})).send().await;
         assert_eq!(answer.refusal(), (404, "not_found"), "{path}");
         assert!(answer.body["message"].as_str().unwrap().contains(word), "{path}: {}", answer.body);
     }
     assert_eq!(t.get("/no/such/path").send().await.refusal(), (404, "not_found"));
     assert_eq!(t.put("/apps").send().await.refusal(), (404, "not_found"), "a known path, another verb");
     assert_eq!(t.get("/no/such/path").anonymous().send().await.refusal(), (401, "unauthorized"));
+}
+
+/// What all there is of something is asked for by: clients that look at everything fail at a 404.
+#[tokio::test]
+async fn lists_of_what_is_not_built_are_empty() {
+    let t = TestPaddock::start().await;
+    t.app("plain").await;
+    for path in paddock_api::EMPTY_LISTS {
+        let path = path.replace("{app}", "plain").replace("{user}", "~").replace("{region}", "us");
+        let list = t.get(&path).range("id ..; max=1000").send().await;
+        assert_eq!(list.expect(200), &json!([]), "{path}");
+    }
+    for elsewhere in
+        ["/apps/none/webhooks", "/users/nobody@example.com/addons", "/regions/none/addon-region-capabilities"]
+    {
+        assert_eq!(t.get(elsewhere).send().await.refusal(), (404, "not_found"), "{elsewhere}");
+    }
+    let deliveries =
+        t.get("/apps/plain/webhook-deliveries").range("seq ..; order=desc,max=1000").send().await;
+    assert_eq!(deliveries.expect(200), &json!([]));
 }
 
 #[tokio::test]

@@ -149,8 +149,14 @@ async fn of_apps(c: &mut Checker<'_>) {
     c.get("/apps/{a}/buildpack-installations", "/apps/shaped/buildpack-installations").await;
     c.send("POST", "/sources", "/sources", json!({})).await;
     c.send("POST", "/apps/{a}/sources", "/apps/shaped/sources", json!({})).await;
-    for list in ["addons", "addon-attachments", "sni-endpoints", "available-stacks", "available-dyno-sizes"] {
+    for list in ["available-stacks", "available-dyno-sizes"] {
         c.get(&format!("/apps/{{a}}/{list}"), &format!("/apps/shaped/{list}")).await;
+    }
+    for list in paddock_api::EMPTY_LISTS {
+        if c.schema.answer_to("GET", list).is_some() {
+            let path = list.replace("{app}", "shaped").replace("{user}", "~").replace("{region}", "us");
+            c.get(list, &path).await;
+        }
     }
     c.get("/apps/{a}/features/{f}", "/apps/shaped/features/preboot").await;
     c.send("DELETE", "/apps/{a}/domains/{d}", "/apps/shaped/domains/www.example.com", Value::Null).await;
