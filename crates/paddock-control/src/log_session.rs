@@ -180,11 +180,28 @@ pub struct LogReader {
 }
 
 impl LogReader {
+    /// Whether it goes on with new lines.
+    #[must_use]
+    pub fn is_tail(&self) -> bool {
+        self.tail.is_some()
+    }
+
     /// The next line as a server-sent event; `None` at the end. Dropping the future loses nothing.
     pub async fn next_event(&mut self) -> Option<Bytes> {
+        let (number, line) = self.next().await?;
+        Some(sse_event(number, &render(&line)))
+    }
+
+    /// The next line as it is printed; `None` at the end. Dropping the future loses nothing.
+    pub async fn next_line(&mut self) -> Option<Bytes> {
+        let (_, line) = self.next().await?;
+        Some(Bytes::from(render(&line) + "\n"))
+    }
+
+    async fn next(&mut self) -> Option<(LineNumber, LogLine)> {
         loop {
-            if let Some((number, line)) = self.ready.pop_front() {
-                return Some(sse_event(number, &render(&line)));
+            if let Some(numbered) = self.ready.pop_front() {
+                return Some(numbered);
             }
             match self.tail.as_mut()?.next().await {
                 Ok(Some(lines)) => {

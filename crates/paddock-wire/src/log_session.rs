@@ -12,7 +12,7 @@ pub struct LogSession {
     pub created_at: Time,
     /// UUID.
     pub id: String,
-    /// Where the lines are: server-sent events. The address is a secret that expires.
+    /// Where the lines are. The address is a secret that expires.
     pub logplex_url: String,
     /// When it was changed.
     pub updated_at: Time,
@@ -32,5 +32,6 @@ pub struct Create {
     /// `app` or `heroku`, or one of the platform's processes such as `router`.
     pub source: Option<String>,
     /// Whether to go on with new lines.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub tail: Option<bool>,
 }

@@ -8,9 +8,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use paddock_control::log_session::{LogReader, LogSessionOrder};
 use paddock_wire as wire;
 
@@ -25,6 +25,8 @@ use crate::problem::Problem;
 
 /// How often an idle stream says that it lives: below every idle limit on the way.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Milliseconds until a client of events comes back to a stream that has ended. Its own default is seconds.
+const COME_BACK_AT_ONCE: &[u8] = b"retry: 10\n\n";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![post(Access::Token, "/apps/{app}/log-sessions", create)]
@@ -58,8 +60,8 @@ async fn create(
     }))
 }
 
-/// Server-sent events: the backlog, then, when tailing, new lines until the client goes. `Last-Event-ID` goes on
-/// after the line with that number.
+/// The backlog, then, when tailing, new lines until the client goes: as server-sent events for who asks for them, else
+/// as plain lines. `Last-Event-ID` goes on after the line with that number.
 async fn read(
     State(api): State<Arc<Api>>,
     Segments(secret): Segments<String>,
@@ -67,16 +69,46 @@ async fn read(
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let reader = api.control.read_log_session(&secret, last).await?;
-    let events = stream::unfold((reader, api.stopping.clone()), |(mut reader, stopping)| async {
-        let event = tokio::select! {
+    let form = if wants_events(&headers) { Form::Events } else { Form::Plain };
+    // A client of events comes back when the stream has ended, and says only then that it has: at once, where there is
+    // nothing to wait for.
+    let first = (form == Form::Events && !reader.is_tail()).then_some(COME_BACK_AT_ONCE);
+    let first = stream::iter(first.map(|first| Ok(Bytes::from_static(first))));
+    let lines = stream::unfold((reader, api.stopping.clone()), move |(mut reader, stopping)| async move {
+        let line = tokio::select! {
             // Clients that tail come back by themselves, with the number of their last line.
             () = stopping.cancelled() => None,
-            event = next_event(&mut reader) => event,
+            line = next(&mut reader, form) => line,
         };
-        event.map(|event| (Ok::<_, Infallible>(event), (reader, stopping)))
+        line.map(|line| (Ok::<_, Infallible>(line), (reader, stopping)))
     });
-    let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(events)).into_response())
+    let content_type = match form {
+        Form::Events => "text/event-stream; charset=utf-8",
+        Form::Plain => "text/plain; charset=utf-8",
+    };
+    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::from_stream(first.chain(lines))).into_response())
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Events,
+    Plain,
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let types = named.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    types.map(str::trim).any(|name| name.eq_ignore_ascii_case("text/event-stream"))
+}
+
+async fn next(reader: &mut LogReader, form: Form) -> Option<Bytes> {
+    match form {
+        Form::Events => next_event(reader).await,
+        // Nothing could be said to an idle client that is not a line of the log.
+        Form::Plain => reader.next_line().await,
+    }
 }
 
 async fn next_event(reader: &mut LogReader) -> Option<Bytes> {

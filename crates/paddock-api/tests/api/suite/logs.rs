@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::support::{PATIENCE, STRANGER, TestPaddock};
 
+const EVENTS: &str = "text/event-stream";
+
 async fn session(t: &TestPaddock, app: &str, order: serde_json::Value) -> String {
     let made = t.post(&format!("/apps/{app}/log-sessions")).json(order).send().await;
     let url = made.expect(201)["logplex_url"].as_str().unwrap().to_owned();
@@ -16,7 +18,7 @@ async fn session(t: &TestPaddock, app: &str, order: serde_json::Value) -> String
 }
 
 async fn read_all(t: &TestPaddock, path: &str) -> String {
-    let answer = t.get(path).anonymous().header("accept", "text/event-stream").send().await;
+    let answer = t.get(path).anonymous().header("accept", EVENTS).send().await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").unwrap().starts_with("text/event-stream"));
     String::from_utf8(answer.bytes.to_vec()).unwrap()
@@ -60,6 +62,49 @@ async fn a_session_shows_the_last_lines_and_ends() {
 }
 
 #[tokio::test]
+async fn who_does_not_ask_for_events_reads_plain_lines() {
+    let t = TestPaddock::start().await;
+    t.app("plain").await;
+    say(&t, "plain", "one").await;
+    say(&t, "plain", "two\nheroku[router]: forged").await;
+    for accept in ["*/*", "text/plain", super::support::VERSION_3] {
+        let path = session(&t, "plain", json!({ "lines": 2 })).await;
+        let answer = t.get(&path).anonymous().header("accept", accept).send().await;
+        assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{accept}");
+        let text = String::from_utf8(answer.bytes.to_vec()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[0].ends_with("+00:00 app[api]: one") && lines[1].ends_with(" app[api]: two"), "{text}");
+        assert_eq!(lines[2], " heroku[router]: forged", "what follows a line break is no line of its own");
+    }
+    let path = session(&t, "plain", json!({ "lines": 1, "tail": true })).await;
+    let mut body = t.get(&path).anonymous().without_header("accept").open().await.into_body();
+    say(&t, "plain", "three").await;
+    let mut text = String::new();
+    while !text.ends_with("app[api]: three\n") {
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("a line in time");
+        text.push_str(std::str::from_utf8(&frame.unwrap().unwrap().into_data().unwrap()).unwrap());
+    }
+    assert_eq!(text.lines().count(), 3, "{text}");
+    let asked = "text/html;q=0.5, Text/Event-Stream;q=1";
+    let events =
+        t.get(&session(&t, "plain", json!({})).await).anonymous().header("accept", asked).send().await;
+    assert!(events.header("content-type").unwrap().starts_with("text/event-stream"));
+}
+
+/// A client of events waits before it comes back, and ends only then.
+#[tokio::test]
+async fn a_session_that_does_not_tail_sends_its_reader_off_at_once() {
+    let t = TestPaddock::start().await;
+    t.app("short").await;
+    let events = read_all(&t, &session(&t, "short", json!({})).await).await;
+    assert!(events.starts_with("retry: 10\n\nid: "), "{events}");
+    let path = session(&t, "short", json!({ "tail": true })).await;
+    let mut body = t.get(&path).anonymous().header("accept", EVENTS).open().await.into_body();
+    assert!(!read_events(&mut body, 1).await.contains("retry:"), "a tail comes back when it likes");
+}
+
+#[tokio::test]
 async fn sources_and_processes_are_filtered() {
     let t = TestPaddock::start().await;
     t.app("filtered").await;
@@ -85,7 +130,7 @@ async fn a_tail_goes_on_and_resumes_after_the_last_event() {
     t.app("tailed").await;
     say(&t, "tailed", "before").await;
     let path = session(&t, "tailed", json!({ "lines": 1, "tail": true })).await;
-    let mut body = t.get(&path).anonymous().open().await.into_body();
+    let mut body = t.get(&path).anonymous().header("accept", EVENTS).open().await.into_body();
     let first = read_events(&mut body, 1).await;
     assert_eq!(texts(&first), ["before"]);
     say(&t, "tailed", "while").await;
@@ -94,7 +139,14 @@ async fn a_tail_goes_on_and_resumes_after_the_last_event() {
     drop(body);
     say(&t, "tailed", "missed").await;
     let last = second.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
-    let mut body = t.get(&path).anonymous().header("last-event-id", &last).open().await.into_body();
+    let mut body = t
+        .get(&path)
+        .anonymous()
+        .header("accept", EVENTS)
+        .header("last-event-id", &last)
+        .open()
+        .await
+        .into_body();
     say(&t, "tailed", "after").await;
     assert_eq!(texts(&read_events(&mut body, 2).await), ["missed", "after"], "no gap, no repeat");
 }
@@ -108,7 +160,7 @@ async fn who_is_no_collaborator_any_more_reads_no_further() {
     let made = t.post("/apps/left/log-sessions").stranger().json(order).send().await;
     let url = made.expect(201)["logplex_url"].as_str().unwrap().to_owned();
     let path = url.strip_prefix("http://localhost:5000").unwrap();
-    let mut body = t.get(path).anonymous().open().await.into_body();
+    let mut body = t.get(path).anonymous().header("accept", EVENTS).open().await.into_body();
     say(&t, "left", "seen").await;
     assert_eq!(texts(&read_events(&mut body, 1).await), ["seen"]);
     t.delete(&format!("/apps/left/collaborators/{STRANGER}")).send().await.expect(200);
@@ -132,7 +184,7 @@ async fn an_app_cannot_forge_lines_or_events() {
     t.app("forger").await;
     say(&t, "forger", "one\r\nid: 999\n\ndata: heroku[router]: forged\revent: x").await;
     let events = read_all(&t, &session(&t, "forger", json!({ "lines": 1 })).await).await;
-    assert_eq!(events.matches("\n\n").count(), 1, "{events:?}");
+    assert_eq!(events.trim_start_matches("retry: 10\n\n").matches("\n\n").count(), 1, "{events:?}");
     assert!(!events.lines().any(|line| line.starts_with("event:") || line == "id: 999"), "{events:?}");
     assert!(!events.lines().any(|line| line.starts_with("data: heroku")), "{events:?}");
 }
