@@ -1,9 +1,10 @@
 //! Dynos: what runs, restarting and stopping it, one-off dynos and attaching to them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use paddock_core::config::ConfigVars;
+use paddock_core::config::{self, ConfigVars};
 use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::{AppId, AppName, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
@@ -208,7 +209,15 @@ impl Control {
             )));
         }
         let name = DynoName { process_type: checked.process_type, index: free_index(&rows) };
-        let mut row = new_dyno(&release, &name, DynoKind::OneOff, checked.command, checked.size, tx.now());
+        let slug = match release.slug_id {
+            Some(slug) => tx.slug(slug).await.map_err(doing)?,
+            None => None,
+        };
+        let command = match slug {
+            Some(slug) => spelt_out(checked.command, &slug.process_types),
+            None => checked.command,
+        };
+        let mut row = new_dyno(&release, &name, DynoKind::OneOff, command, checked.size, tx.now());
         row.port = None;
         row.time_to_live_seconds = checked.time_to_live_seconds;
         let attach_secret = checked.attach.then(secret::random);
@@ -369,13 +378,16 @@ fn check(order: DynoOrder) -> Result<CheckedOrder> {
     })
 }
 
+/// A command whose first word is exactly a process type stands for that one's command, with its arguments after it.
+fn spelt_out(command: String, process_types: &BTreeMap<ProcessType, String>) -> String {
+    let begun = command.trim_start();
+    let (word, arguments) = begun.split_at(begun.find(char::is_whitespace).unwrap_or(begun.len()));
+    let of_type = word.parse::<ProcessType>().ok().and_then(|name| process_types.get(&name));
+    of_type.map_or_else(|| command.clone(), |stands_for| format!("{stands_for}{arguments}"))
+}
+
 fn checked_env(env: Vec<(String, String)>) -> Result<ConfigVars> {
-    let shaped = |key: &str| {
-        key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
-            && !key.is_empty()
-            && !key.as_bytes()[0].is_ascii_digit()
-    };
-    if let Some((key, _)) = env.iter().find(|(key, value)| !shaped(key) || value.contains('\0')) {
+    if let Some((key, _)) = env.iter().find(|(key, value)| config::check(key, value).is_err()) {
         return Err(Error::invalid(format!("Variable {key:?} is invalid: no environment can hold it.")));
     }
     match env.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() {

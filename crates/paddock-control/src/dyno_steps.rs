@@ -147,7 +147,9 @@ impl Control {
         let mut env = launch::dyno_env(&config, &dyno.name, dyno.port, &extra);
         let features = self.store.app_features(app.id).await?;
         if features.iter().any(|feature| feature.name == feature::DYNO_METADATA && feature.enabled) {
-            env.extend(launch::dyno_metadata(app, dyno, release, slug, &self.config.domain));
+            let metadata = launch::dyno_metadata(app, dyno, release, slug, &self.config.domain);
+            env.retain(|(name, _)| metadata.iter().all(|(of_platform, _)| of_platform != name));
+            env.extend(metadata);
         }
         Ok(env)
     }

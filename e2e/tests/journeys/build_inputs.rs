@@ -216,7 +216,7 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
         ("bin/compile", "#!/bin/sh\ntrue\n"),
         (
             "bin/release",
-            "#!/bin/sh\necho 'config_vars:'\necho '  LANG: en_US.UTF-8'\necho '  MODE: toy'\necho '  HEROKU_X: no'\n\
+            "#!/bin/sh\necho 'config_vars:'\necho '  LANG: en_US.UTF-8'\necho '  MODE: toy'\necho '  A=B: no'\n\
              echo 'addons:'\necho '- heroku-postgresql'\n",
         ),
     ]);
@@ -235,7 +235,7 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
     vars(&json!({ "LANG": "de_DE.UTF-8" }));
     let first = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().stderr;
     assert!(first.contains("Config vars set by the buildpack: MODE"), "{first}");
-    assert!(first.contains("HEROKU_X is reserved"), "{first}");
+    assert!(first.contains("Config var \"A=B\" is invalid"), "{first}");
     assert!(first.contains("add-ons, which are not built on this server yet: heroku-postgresql"), "{first}");
     assert_eq!(vars(&json!({})), json!({ "LANG": "de_DE.UTF-8", "MODE": "toy" }));
     let release = http.api("GET", "/apps/asked/releases").json();

@@ -157,12 +157,16 @@ fn buildpacks_folder(places: &Places) -> PathBuf {
     places.tmp.join("buildpacks")
 }
 
-/// ENV_DIR: one file a config var, its value byte for byte, for nobody else to read.
+/// The longest name of a file.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// ENV_DIR: one file a config var, its value byte for byte, for nobody else to read. A config var may have a name that no
+/// file can have; a build has no use for it.
 fn write_env_dir(places: &Places, name: &str, config_vars: &ConfigVars) -> Result<PathBuf, Stop> {
     let folder = places.env_parent.join(format!("env_{name}"));
     let write = |folder: &Path| -> io::Result<()> {
         fs::DirBuilder::new().mode(0o700).create(folder)?;
-        for (name, value) in config_vars {
+        for (name, value) in config_vars.iter().filter(|(name, _)| is_file_name(name)) {
             let mut options = fs::OpenOptions::new();
             let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join(name))?;
             file.write_all(value.as_bytes())?;
@@ -171,6 +175,10 @@ fn write_env_dir(places: &Places, name: &str, config_vars: &ConfigVars) -> Resul
     };
     write(&folder).map_err(Stop::io("could not write the config vars"))?;
     Ok(folder)
+}
+
+fn is_file_name(name: &str) -> bool {
+    !name.contains('/') && !matches!(name, "" | "." | "..") && name.len() <= FILE_NAME_BYTES_MAX
 }
 
 fn capitalised(name: &str) -> String {

@@ -44,9 +44,8 @@ async fn what_no_environment_can_hold_is_refused_and_changes_nothing() {
     let t = TestPaddock::start().await;
     t.app("strict").await;
     for bad in [
-        json!({ "1A": "x" }),
-        json!({ "A-B": "x" }),
-        json!({ "HEROKU_X": "x" }),
+        json!({ "A=B": "x" }),
+        json!({ "A\nB": "x" }),
         json!({ "GOOD": "x", "": "x" }),
         json!({ "A": "x".repeat(70_000) }),
         json!({ "A": 1 }),

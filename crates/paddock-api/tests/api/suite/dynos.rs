@@ -47,6 +47,28 @@ async fn scaling_brings_dynos_and_takes_the_highest_away() {
 }
 
 #[tokio::test]
+async fn a_first_word_that_is_a_process_type_stands_for_its_command() {
+    let t = TestPaddock::start_alive().await;
+    t.deployed_app("spelt", &[("web", "serve"), ("console", "bin/repl --app"), ("rake", "bundle exec rake")])
+        .await;
+    for (asked, run) in [
+        ("console", "bin/repl --app"),
+        ("  rake db:migrate  A=\"b  c\"", "bundle exec rake db:migrate  A=\"b  c\""),
+        ("rake ; echo $?", "bundle exec rake ; echo $?"),
+        ("rake\tdb", "bundle exec rake\tdb"),
+        ("web.py", "web.py"),
+        ("rakes", "rakes"),
+        ("Rake x", "Rake x"),
+        ("exec rake", "exec rake"),
+        ("rake;true", "rake;true"),
+    ] {
+        let made =
+            t.post("/apps/spelt/dynos").json(json!({ "command": asked, "attach": false })).send().await;
+        assert_eq!(made.expect(201)["command"], run, "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn restarting_replaces_dynos() {
     let t = TestPaddock::start_alive().await;
     t.deployed_app("again", &[("web", "serve")]).await;
@@ -122,7 +144,7 @@ async fn what_cannot_run_is_refused() {
         json!({ "command": "  " }),
         json!({ "command": "ls", "size": "gigantic" }),
         json!({ "command": "ls", "type": "a b" }),
-        json!({ "command": "ls", "env": { "A-B": "x" } }),
+        json!({ "command": "ls", "env": { "A=B": "x" } }),
         json!({ "command": "ls", "time_to_live": 0 }),
         json!({ "command": "ls", "time_to_live": 86_401 }),
     ] {
