@@ -98,12 +98,9 @@ impl From<StoreError> for Error {
                 Self::invalid(format!("Key {fingerprint} is already taken: it belongs to an account"))
             }
             StoreError::AlreadyCollaborator(_) => Self::invalid("User is already a collaborator on this app"),
-            StoreError::BuildRunning { id } => Self::new(
-                ErrorId::Conflict,
-                format!(
-                    "Build {id} of this app is still running. Wait for it, or cancel it with: heroku builds:cancel"
-                ),
-            ),
+            StoreError::BuildRunning { id } => {
+                Self::new(ErrorId::Conflict, format!("Build {id} of this app is still running."))
+            }
             StoreError::Unavailable(_) => Self::database_away("read or write the database", error),
             _ => Self::internal("read or write the database", error),
         }

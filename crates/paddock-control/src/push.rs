@@ -85,7 +85,14 @@ impl Control {
         reply: &PushReply,
     ) -> Result<PushVerdict> {
         let app = self.store.app(app).await?.ok_or_else(|| Error::not_found("app"))?;
-        let id = match self.enqueue_push(&app, pusher, command).await {
+        let Some(commit) = self.pushed_commit(&app, command).await? else {
+            let branch = command.name.trim_start_matches("refs/heads/");
+            reply.line(&format!(
+                "!\tPush rejected, {branch} can only name a commit, and what was pushed is none."
+            ));
+            return Ok(PushVerdict::Refuse(DECLINED.into()));
+        };
+        let id = match self.enqueue_push(&app, pusher, command, &commit).await {
             Ok(id) => id,
             Err(error) if error.id == ErrorId::Conflict => {
                 reply.line(&format!("!\tPush rejected, another build is in progress. {}", error.message));
@@ -115,21 +122,33 @@ impl Control {
                 reply.line(&line);
             }
         }
-        Ok(PushVerdict::Done)
+        Ok(if commit == command.new { PushVerdict::Done } else { PushVerdict::DoneAs(commit) })
+    }
+
+    /// The commit behind what was pushed: an annotated tag is followed to its own; a tree or a file has none.
+    async fn pushed_commit(&self, app: &App, command: &RefCommand) -> Result<Option<String>> {
+        let found = self.repositories.resolve(app.id, &command.new).await;
+        found.map_err(|error| Error::internal("look at what was pushed", error))
     }
 
     /// Pins the pushed commit, then makes the build and its job.
-    async fn enqueue_push(&self, app: &App, pusher: &Pusher, command: &RefCommand) -> Result<BuildId> {
+    async fn enqueue_push(
+        &self,
+        app: &App,
+        pusher: &Pusher,
+        command: &RefCommand,
+        commit: &str,
+    ) -> Result<BuildId> {
         let id = BuildId::from_uuid(Uuid::now_v7());
         // Pinned first: a build without its commit would be lost, a pin without build is garbage.
-        let pinned = self.repositories.pin(app.id, id, &command.new).await;
+        let pinned = self.repositories.pin(app.id, id, commit).await;
         pinned.map_err(|error| Error::internal("pin the pushed commit", error))?;
         let new = NewBuild {
             id,
             app_id: app.id,
             source_kind: SourceKind::Git,
-            source: command.new.clone(),
-            source_version: Some(command.new.clone()),
+            source: commit.to_owned(),
+            source_version: Some(commit.to_owned()),
             source_description: None,
             source_checksum: None,
             account_id: pusher.account,
@@ -165,7 +184,9 @@ impl Control {
         let mut tx = self.store.begin_for_app(new.app_id, self.now()).await?;
         match tx.create_build(new).await {
             Ok(_) => {}
-            Err(error @ StoreError::BuildRunning { .. }) => return Err(error.into()),
+            Err(StoreError::BuildRunning { id }) => {
+                return Err(Error::new(ErrorId::Conflict, still_running(new.app_id, id)));
+            }
             Err(error) => return Err(Error::internal("make a build", error)),
         }
         tx.enqueue_job(&NewJob {
@@ -232,4 +253,13 @@ impl Control {
         ));
         Ok(())
     }
+}
+
+/// The official CLI has no command that cancels a build, so the call itself is named.
+fn still_running(app: AppId, build: BuildId) -> String {
+    format!(
+        "Build {build} of this app is still running. Wait for it, or cancel it with: \
+         curl -X DELETE -H \"Authorization: Bearer $HEROKU_API_KEY\" \
+         -H \"Accept: application/vnd.heroku+json; version=3\" $HEROKU_HOST/apps/{app}/builds/{build}"
+    )
 }

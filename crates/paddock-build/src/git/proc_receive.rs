@@ -43,6 +43,10 @@ pub fn write_results(
     for RefCommand { name, .. } in commands {
         match verdicts.get(name.as_str()) {
             Some(PushVerdict::Done) => pkt_line::write(writer, format!("ok {name}").as_bytes())?,
+            Some(PushVerdict::DoneAs(commit)) => {
+                pkt_line::write(writer, format!("ok {name}").as_bytes())?;
+                pkt_line::write(writer, format!("option new-oid {commit}").as_bytes())?;
+            }
             Some(PushVerdict::LetGit) => {
                 pkt_line::write(writer, format!("ok {name}").as_bytes())?;
                 pkt_line::write(writer, b"option fall-through")?;

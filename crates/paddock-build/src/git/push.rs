@@ -56,6 +56,8 @@ impl RefCommand {
 pub enum PushVerdict {
     /// Done: the server has moved the ref itself.
     Done,
+    /// Done, and the ref names this commit: what was pushed is a tag of it.
+    DoneAs(String),
     /// Git moves the ref.
     LetGit,
     /// Refused; git shows the reason behind `! [remote rejected]`.

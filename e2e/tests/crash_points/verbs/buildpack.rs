@@ -96,7 +96,7 @@ impl Verb for Build {
     }
 }
 
-/// `heroku builds:cancel`.
+/// `DELETE /apps/{app}/builds/{build}`.
 struct Cancel {
     repo: Repo,
 }
