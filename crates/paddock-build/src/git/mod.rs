@@ -144,6 +144,23 @@ impl GitError {
     }
 }
 
+/// Flaws of old commits and tags that harm no checkout: who wrote them, when, and how modes are spelt. Nobody can mend the
+/// history of a project to push it. Names in trees and `.gitmodules` stay errors.
+const OF_OLD_HISTORY: [&str; 12] = [
+    "badDate",
+    "badDateOverflow",
+    "badEmail",
+    "badName",
+    "badTimezone",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail",
+    "multipleAuthors",
+    "zeroPaddedDate",
+    "zeroPaddedFilemode",
+];
+
 /// What git is told in every process. Nothing is kept in the repositories, so that a newer paddockd changes all.
 fn configuration(hooks: &Path) -> String {
     format!(
@@ -151,11 +168,12 @@ fn configuration(hooks: &Path) -> String {
          \tlogAllRefUpdates = false\n\
          [receive]\n\tfsckObjects = true\n\tmaxInputSize = 1g\n\tprocReceiveRefs = refs\n\tautogc = false\n\
          \tadvertiseAtomic = false\n\tdenyDeleteCurrent = ignore\n\
-         [receive \"fsck\"]\n\tzeroPaddedFilemode = warn\n\tbadTimezone = warn\n\
+         [receive \"fsck\"]\n{warned}\
          [transfer]\n\tfsckObjects = true\n\thideRefs = refs/paddock\n\
          [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[init]\n\tdefaultBranch = main\n\
          [tar]\n\tumask = 0022\n[advice]\n\tdetachedHead = false\n",
-        hooks = quoted(hooks)
+        hooks = quoted(hooks),
+        warned = OF_OLD_HISTORY.map(|flaw| format!("\t{flaw} = warn\n")).concat()
     )
 }
 

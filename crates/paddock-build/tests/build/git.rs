@@ -201,6 +201,93 @@ async fn a_small_pack_of_many_names_for_one_file_is_no_large_source() {
     assert!(std::fs::metadata(&tar).unwrap().len() <= 1 << 20);
 }
 
+/// Objects that `make` says how to write are committed below a good tip, and that is pushed.
+async fn push_history(server: &GitServer, old: &str) -> String {
+    let work = Work::with_commit(&[("Procfile", "web: true\n")]);
+    let of_tip =
+        |format: &str| work.git(&["log", "-1", &format!("--format={format}")]).screen.trim().to_owned();
+    let text = format!("tree {}\n{old}\n\nold\n", of_tip("%T"));
+    std::fs::write(work.path("object"), text).unwrap();
+    let written = work.git(&["hash-object", "-t", "commit", "-w", "--literally", "object"]).screen;
+    let tip = work.git(&["commit-tree", &of_tip("%T"), "-p", written.trim(), "-m", "tip"]).screen;
+    let pushing =
+        work.start_git(&["push", "--force", &server.url(), &format!("{}:refs/heads/topic", tip.trim())]);
+    let answering = async {
+        let push = next_push(server).await;
+        push.reply.clone().finish(plan(&push.commands).others).await;
+    };
+    // A push that git refuses never comes to the hook.
+    let ended = tokio::task::spawn_blocking(move || pushing.end());
+    tokio::select! {
+        () = answering => String::new(),
+        end = ended => end.unwrap().screen,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_history_is_taken_with_its_flaws_and_what_harms_a_checkout_is_not() {
+    let server = GitServer::start().await;
+    let good = "A <a@example.com> 1400000000 +0000";
+    for author in [
+        "A <a@example.com>1400000000 +0000",
+        "A 1400000000 +0000",
+        "<a@example.com> 1400000000 +0000",
+        "A <a@example.com> Mon Jan 1 2001 +0000",
+        "A <a@example.com> 01400000000 +0000",
+        "A <a@example.com> 1400000000 +051800",
+        &format!("{good}\nauthor B <b@example.com> 1400000000 +0000"),
+    ] {
+        let screen = push_history(&server, &format!("author {author}\ncommitter {good}")).await;
+        assert_eq!(screen, "", "{author}");
+    }
+    let screen = push_history(&server, &format!("author {good}")).await;
+    assert!(screen.contains("missingCommitter"), "{screen}");
+
+    // A name that would lead a checkout into its own repository.
+    let work = Work::with_commit(&[("Procfile", "web: true\n")]);
+    let mut tree = b"100644 .git\0".to_vec();
+    let blob = work.git(&["rev-parse", "HEAD:Procfile"]).screen;
+    let digits = blob.trim().as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    tree.extend(digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()));
+    std::fs::write(work.path("object"), tree).unwrap();
+    let tree = work.git(&["hash-object", "-t", "tree", "-w", "--literally", "object"]).screen;
+    let tip = work.git(&["commit-tree", tree.trim(), "-m", "tip"]).screen;
+    let end = work.git(&["push", "--force", &server.url(), &format!("{}:refs/heads/topic", tip.trim())]);
+    assert!(!end.success && end.screen.contains("hasDotgit"), "{}", end.screen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_stands_for_its_commit_and_the_pusher_is_told_which() {
+    let server = GitServer::start().await;
+    let work = Work::with_commit(&[("a", "a")]);
+    assert!(work.git(&["tag", "-a", "-m", "one", "v1"]).success);
+    assert!(work.git(&["tag", "-a", "-m", "of a tag", "v1-signed", "v1"]).success);
+    let pushing = work.start_git(&["push", &server.url(), "v1-signed:refs/heads/main"]);
+    let push = next_push(&server).await;
+    let deploy = plan(&push.commands).deploy.expect("main deploys");
+    assert_ne!(deploy.new, work.head());
+    let commit = server.repositories.resolve(server.app, &deploy.new).await.unwrap();
+    assert_eq!(commit, Some(work.head()));
+    server.repositories.update_ref(server.app, &deploy.name, &work.head(), &deploy.old).await.unwrap();
+    let results = verdict(&push, PushVerdict::DoneAs(work.head()));
+    push.reply.finish(results).await;
+    let end = pushing.end();
+    assert!(end.success, "{}", end.screen);
+    let main = server.repositories.resolve(server.app, "refs/heads/main").await.unwrap();
+    assert_eq!(main, Some(work.head()));
+
+    // Trees and files have none; they are asked for while the push that brought them waits.
+    for (thing, branch) in [("HEAD^{tree}", "refs/heads/main"), ("HEAD:a", "refs/heads/master")] {
+        let pushing = work.start_git(&["push", "--force", &server.url(), &format!("{thing}:{branch}")]);
+        let push = next_push(&server).await;
+        let deploy = plan(&push.commands).deploy.expect("it would deploy");
+        assert_eq!(server.repositories.resolve(server.app, &deploy.new).await.unwrap(), None, "{thing}");
+        let results = verdict(&push, PushVerdict::Refuse(DECLINED.into()));
+        push.reply.finish(results).await;
+        assert!(!pushing.end().success);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refs_move_only_from_where_they_were() {
     let server = GitServer::start().await;
