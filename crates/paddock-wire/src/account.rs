@@ -81,9 +81,12 @@ pub struct Update {
     /// The password as it is; needed for the two above.
     pub password: Option<String>,
     /// Refused unless it is what it is.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub allow_tracking: Option<bool>,
     /// Refused unless it is what it is.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub beta: Option<bool>,
     /// Refused unless it is what it is.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub eco_dynos_enabled: Option<bool>,
 }

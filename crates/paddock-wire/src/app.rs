@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lenient;
 use crate::named::{Identity, NamedRef, UserRef};
 use crate::time::Time;
 
@@ -79,6 +80,7 @@ pub struct Update {
     /// The stack of the next build.
     pub build_stack: Option<Identity>,
     /// Maintenance mode on or off.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub maintenance: Option<bool>,
     /// The new name.
     pub name: Option<String>,

@@ -30,6 +30,6 @@ pub struct Replace {
 /// One buildpack of the new list.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ReplaceItem {
-    /// Name, address or URN.
-    pub buildpack: String,
+    /// Name, address or URN. The client leaves it out when the registry does not know the name that was typed.
+    pub buildpack: Option<String>,
 }

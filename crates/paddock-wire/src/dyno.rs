@@ -51,10 +51,12 @@ pub struct Create {
     /// The command line.
     pub command: String,
     /// Whether a client will attach.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub attach: Option<bool>,
     /// More environment; the client sends numbers for COLUMNS and LINES.
     pub env: Option<BTreeMap<String, EnvValue>>,
     /// A pipe instead of a terminal.
+    #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub force_no_tty: Option<bool>,
     /// The size.
     pub size: Option<String>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lenient;
 use crate::time::Time;
 
 /// A feature.
@@ -33,5 +34,6 @@ pub struct Feature {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Update {
     /// On or off.
+    #[serde(deserialize_with = "lenient::boolean")]
     pub enabled: bool,
 }

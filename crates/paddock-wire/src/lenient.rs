@@ -22,6 +22,38 @@ pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     }
 }
 
+/// A switch: true or false, 1 or 0, or one of these as text, as clients of loosely typed languages send it.
+///
+/// # Errors
+/// For anything else.
+pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Bool(on) => Some(on),
+        serde_json::Value::Number(number) => match number.as_u64() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        },
+        serde_json::Value::String(text) => match text.trim() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+    .ok_or_else(|| de::Error::custom("expected true or false"))
+}
+
+/// The same, or `null` for none.
+///
+/// # Errors
+/// For anything else.
+pub fn optional_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    struct Switch(#[serde(deserialize_with = "boolean")] bool);
+    Ok(Option::<Switch>::deserialize(deserializer)?.map(|switch| switch.0))
+}
+
 /// True for a field that is there, whatever its value: for fields that are only seen to be refused.
 ///
 /// # Errors

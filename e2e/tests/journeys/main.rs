@@ -8,6 +8,7 @@ mod crash;
 mod docs;
 mod dynos;
 mod frameworks;
+mod habits;
 mod hang_up;
 mod hostile;
 mod isolation;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use paddock_control::buildpack_installation::BuildpackInstallation;
+use paddock_control::buildpack_installation::{BuildpackInstallation, Builtin};
+use paddock_core::ErrorId;
 use paddock_wire as wire;
 use paddock_wire::buildpack_installation::Replace;
 use paddock_wire::range::{Attribute, Key};
@@ -13,6 +14,7 @@ use crate::Api;
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
 use crate::body::Json;
+use crate::problem::Problem;
 
 /// The order is the content.
 const SORTED_BY: [Attribute<wire::BuildpackInstallation>; 1] =
@@ -41,9 +43,21 @@ async fn replace(
     Segments(app): Segments<String>,
     Json(body): Json<Replace>,
 ) -> Reply<Vec<wire::BuildpackInstallation>> {
-    let buildpacks = body.updates.into_iter().map(|update| update.buildpack).collect();
+    let named = body.updates.into_iter().map(|update| update.buildpack.ok_or_else(unknown_buildpack));
+    let buildpacks = named.collect::<Result<_, _>>()?;
     let list = api.control.replace_buildpack_installations(&actor, &app, buildpacks).await?;
     Ok(ok(list.into_iter().map(view).collect()))
+}
+
+fn unknown_buildpack() -> Problem {
+    let text = format!("There is no buildpack of that name on this server: {}.", known());
+    Problem::new(ErrorId::InvalidParams, text)
+}
+
+/// Which buildpacks can be named, for whoever named another.
+pub(super) fn known() -> String {
+    let names: Vec<_> = Builtin::all().map(|builtin| builtin.name).collect();
+    format!("there are {}; any other is set by the https address of its git repository", names.join(", "))
 }
 
 fn view(installation: BuildpackInstallation) -> wire::BuildpackInstallation {

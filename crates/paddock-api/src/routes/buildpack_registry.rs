@@ -8,6 +8,7 @@ use paddock_control::fixed_since;
 use paddock_core::ErrorId;
 use paddock_wire::buildpack_registry::{Buildpack, Readme, Revision, Source, Support};
 
+use super::buildpack_installation::known;
 use super::time::time;
 use super::{Access, Endpoint, Segments, get};
 use crate::answer;
@@ -51,8 +52,7 @@ async fn readme(Segments(name): Segments<String>) -> Result<Response, Problem> {
 
 fn named(name: &str) -> Result<Builtin, Problem> {
     Builtin::from_name(name).ok_or_else(|| {
-        let text =
-            format!("Buildpack {name} is not built into this server: give an https URL of it instead.");
+        let text = format!("There is no buildpack {name} on this server: {}.", known());
         Problem::new(ErrorId::NotFound, text)
     })
 }

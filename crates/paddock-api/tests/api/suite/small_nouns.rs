@@ -21,6 +21,35 @@ async fn features_are_switched() {
     assert_eq!(t.get("/account/features").send().await.expect(200), &json!([]));
 }
 
+/// Clients of loosely typed languages send 0 and 1, or text, for false and true.
+#[tokio::test]
+async fn switches_come_in_every_form() {
+    let t = TestPaddock::start().await;
+    t.app("switched").await;
+    for (sent, shown) in [
+        (json!(1), true),
+        (json!(0), false),
+        (json!("true"), true),
+        (json!("0"), false),
+        (json!(true), true),
+        (json!("false"), false),
+    ] {
+        let app = t.patch("/apps/switched").json(json!({ "maintenance": sent })).send().await;
+        assert_eq!(app.expect(200)["maintenance"], shown, "{sent}");
+        let feature =
+            t.patch("/apps/switched/features/preboot").json(json!({ "enabled": sent })).send().await;
+        assert_eq!(feature.expect(200)["enabled"], shown, "{sent}");
+        t.post("/apps/switched/log-sessions").json(json!({ "tail": sent })).send().await.expect(201);
+    }
+    for bad in [json!(2), json!("yes please"), json!([]), json!(0.5)] {
+        let app = t.patch("/apps/switched").json(json!({ "maintenance": bad })).send().await;
+        assert_eq!(app.refusal(), (422, "invalid_params"), "{bad}");
+        let feature = t.patch("/apps/switched/features/preboot").json(json!({ "enabled": bad })).send().await;
+        assert_eq!(feature.refusal(), (422, "invalid_params"), "{bad}");
+    }
+    t.patch("/apps/switched").json(json!({ "maintenance": null })).send().await.expect(200);
+}
+
 #[tokio::test]
 async fn buildpacks_are_replaced_in_order() {
     let t = TestPaddock::start().await;
@@ -45,6 +74,11 @@ async fn buildpacks_are_replaced_in_order() {
         assert_eq!(put(json!([{ "buildpack": bad }])).await.refusal(), (422, "invalid_params"), "{bad}");
     }
     assert_eq!(t.get("/apps/packed/buildpack-installations").send().await.body.as_array().unwrap().len(), 2);
+    // What the client sends for a name that the registry does not know.
+    let unknown = put(json!([{ "buildpack": "heroku/nodejs" }, {}])).await;
+    assert_eq!(unknown.refusal(), (422, "invalid_params"));
+    let said = unknown.body["message"].as_str().unwrap();
+    assert!(said.contains("heroku/python") && said.contains("git repository"), "{said}");
     assert_eq!(put(json!([])).await.expect(200), &json!([]));
 }
 
