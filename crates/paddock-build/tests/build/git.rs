@@ -201,13 +201,13 @@ async fn a_small_pack_of_many_names_for_one_file_is_no_large_source() {
     assert!(std::fs::metadata(&tar).unwrap().len() <= 1 << 20);
 }
 
-/// Objects that `make` says how to write are committed below a good tip, and that is pushed.
+/// What git says of a good commit on top of one with these authors that it refuses; nothing when it takes them.
 async fn push_history(server: &GitServer, old: &str) -> String {
     let work = Work::with_commit(&[("Procfile", "web: true\n")]);
     let of_tip =
         |format: &str| work.git(&["log", "-1", &format!("--format={format}")]).screen.trim().to_owned();
     let text = format!("tree {}\n{old}\n\nold\n", of_tip("%T"));
-    std::fs::write(work.path("object"), text).unwrap();
+    std::fs::write(work.path("object"), text).expect("the file is written");
     let written = work.git(&["hash-object", "-t", "commit", "-w", "--literally", "object"]).screen;
     let tip = work.git(&["commit-tree", &of_tip("%T"), "-p", written.trim(), "-m", "tip"]).screen;
     let pushing =
@@ -220,7 +220,7 @@ async fn push_history(server: &GitServer, old: &str) -> String {
     let ended = tokio::task::spawn_blocking(move || pushing.end());
     tokio::select! {
         () = answering => String::new(),
-        end = ended => end.unwrap().screen,
+        end = ended => end.expect("git ends").screen,
     }
 }
 
