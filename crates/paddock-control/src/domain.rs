@@ -127,6 +127,14 @@ fn payload(actor: &Actor, hostname: &str) -> String {
 fn check_hostname(hostname: &str, platform: &str) -> std::result::Result<(), String> {
     let named = hostname.strip_prefix("*.").unwrap_or(hostname);
     let refused = |why: &str| Err(format!("Domain {hostname:?} is invalid: {why}."));
+    // Before its shape is looked at: a platform below localhost is no full domain name either.
+    let platform = platform.to_ascii_lowercase();
+    if named == platform || named.ends_with(&format!(".{platform}")) {
+        return Err(format!(
+            "Domain {hostname:?} is the platform's own: an app has the name below {platform} that it is called. Rename \
+             the app for another (heroku apps:rename), or add a domain of yours."
+        ));
+    }
     if named.parse::<IpAddr>().is_ok() {
         return refused("an IP address is no domain");
     }
@@ -144,10 +152,6 @@ fn check_hostname(hostname: &str, platform: &str) -> std::result::Result<(), Str
     let last = named.rsplit('.').next().unwrap_or_default();
     if !named.contains('.') || last.bytes().all(|c| c.is_ascii_digit()) || last == "localhost" {
         return refused("it must be a full domain name such as www.example.com");
-    }
-    let platform = platform.to_ascii_lowercase();
-    if named == platform || named.ends_with(&format!(".{platform}")) {
-        return refused("names of the platform itself are given by app names");
     }
     if hostname.starts_with("*.") && platform.ends_with(&format!(".{named}")) {
         return refused("it would cover the platform's own names");

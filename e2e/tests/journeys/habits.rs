@@ -22,6 +22,8 @@ fn habits_of_herokus_users_work() {
     process_types_are_run_by_name(&cli, &repo);
     logs_end_when_they_are_read(&cli, &repo);
     unknown_buildpacks_are_named(&cli, &repo);
+    let below = cli.heroku_in(repo.path(), &["domains:add", "www.habits.paddock.localhost"]);
+    let _ = below.failed_saying("the platform's own");
 }
 
 fn tags_deploy_their_commits(server: &Server, cli: &Cli, repo: &Repo) {

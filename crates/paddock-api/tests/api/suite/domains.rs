@@ -34,6 +34,11 @@ async fn an_app_has_its_default_domain_and_takes_others() {
     ] {
         assert_eq!(add(bad).await.refusal(), (422, "invalid_params"), "{bad}");
     }
+    for of_platform in ["x.paddock.example", "a.b.Paddock.Example", "*.paddock.example"] {
+        let refused = add(of_platform).await;
+        let message = refused.body["message"].as_str().unwrap();
+        assert!(message.contains("apps:rename"), "{message}");
+    }
     t.delete("/apps/named/domains/www.example.com").send().await.expect(200);
     assert_eq!(t.get("/apps/named/domains/www.example.com").send().await.refusal(), (404, "not_found"));
     assert_eq!(
