@@ -5,11 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paddock_core::JobId;
-use paddock_core::durable;
-use paddock_store::{Job, JobLease, StoreError};
+use paddock_core::{JobId, UnixMicros, durable};
+use paddock_store::{Job, JobLease, JobState, StoreError};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
@@ -29,7 +27,9 @@ const RENEW: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs the jobs of this server's apps until `stop`. `owner` names this process: at its start the leases of processes
-/// before it are over, since only one uses a data directory. Ends early where another has started all the same.
+/// before it are over, since only one uses a data directory. So nobody else takes our jobs: a lease that passes while its
+/// job is worked on, because this machine was too busy to renew it or its clock was put on, is ours all the same. Ends
+/// early where another has started after all.
 ///
 /// # Errors
 /// When the database cannot be written for long, at the start.
@@ -37,7 +37,7 @@ pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) 
     control.store.expire_leases_of_others(&owner).await?;
     let mut wake = control.wakes.jobs.listen();
     let mut running = JoinSet::new();
-    let mut workers: HashMap<JobId, AbortHandle> = HashMap::new();
+    let mut workers: HashMap<JobId, (AbortHandle, JobLease)> = HashMap::new();
     loop {
         if control.store.is_newest_incarnation().await.is_ok_and(|newest| !newest) {
             return Err(Error::internal(
@@ -45,15 +45,18 @@ pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) 
                 "another process has started with the identity of this data folder: was the folder copied?",
             ));
         }
+        workers.retain(|_, (worker, _)| !worker.is_finished());
         while running.len() < control.config.concurrent_builds {
-            match control.store.claim_job(&owner, control.now(), LEASE).await {
+            // By one clock: what is renewed now has not passed now.
+            let now = control.now();
+            match claim(&control, &owner, workers.values().map(|(_, lease)| lease), now).await {
                 Ok(Some((job, lease))) => {
                     let id = job.id;
-                    // Ours already, and its lease passed all the same: the clock was put on. Not two at a time.
-                    if let Some(before) = workers.remove(&id) {
+                    let worker = running.spawn(work(control.clone(), job, lease.clone()));
+                    if let Some((before, _)) = workers.insert(id, (worker, lease)) {
+                        // Not two at a time, whatever the database says.
                         before.abort();
                     }
-                    workers.insert(id, running.spawn(work(control.clone(), job, lease)));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -64,7 +67,7 @@ pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) 
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            Some(_) = running.join_next() => workers.retain(|_, worker| !worker.is_finished()),
+            Some(_) = running.join_next() => {}
             () = wake.heard(LOOK) => {}
         }
     }
@@ -88,26 +91,68 @@ async fn work(control: Arc<Control>, job: Job, lease: JobLease) {
     control.wakes.changes.wake();
 }
 
-/// Renews a lease until it is lost. One that could not be renewed in its time, because the database was away, is lost
-/// too: whoever looks for jobs next, this process among them, may take the job.
+/// Claims a job, but none of those that are worked on here.
+async fn claim<'a>(
+    control: &Control,
+    owner: &str,
+    ours: impl Iterator<Item = &'a JobLease>,
+    now: UnixMicros,
+) -> std::result::Result<Option<(Job, JobLease)>, StoreError> {
+    for lease in ours {
+        match control.store.renew_job(lease, now, LEASE).await {
+            // It has just ended, or its worker hears of it in a moment.
+            Ok(()) | Err(StoreError::LeaseLost(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    control.store.claim_job(owner, now, LEASE).await
+}
+
+/// How a lease stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is ours, and was renewed.
+    Ours,
+    /// Its job has ended, by our hand: nobody else has ended it.
+    Ended,
+    /// Another one has the job.
+    Taken { owner: String },
+    /// The job is gone with its app.
+    Gone,
+}
+
+async fn renew(control: &Control, lease: &JobLease) -> std::result::Result<Standing, StoreError> {
+    match control.store.renew_job(lease, control.now(), LEASE).await {
+        Ok(()) => return Ok(Standing::Ours),
+        Err(StoreError::LeaseLost(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(match control.store.job(lease.job_id).await? {
+        None => Standing::Gone,
+        Some(row) if matches!(row.state, JobState::Succeeded | JobState::Failed) => Standing::Ended,
+        Some(row) => Standing::Taken { owner: row.lease_owner.unwrap_or_default() },
+    })
+}
+
+/// Renews a lease until it is lost. While the database is away it is not lost: what the work does is refused to whoever
+/// has lost it, and nobody else looks for jobs of this server.
 async fn keep(control: &Control, job: &Job, lease: &JobLease) {
-    let mut until = Instant::now() + LEASE;
     loop {
         tokio::time::sleep(RENEW).await;
-        let asked = Instant::now();
-        let renewed = control.store.renew_job(lease, control.now(), LEASE);
-        match tokio::time::timeout_at(until, renewed).await {
-            Ok(Ok(())) => until = asked + LEASE,
-            Ok(Err(error @ StoreError::LeaseLost(_))) => {
-                tracing::error!(job.id = %job.id, error = chain(&error), "a job belongs to somebody else now");
+        match renew(control, lease).await {
+            Ok(Standing::Ours) => {}
+            // What its work does after that is let come to its end.
+            Ok(Standing::Ended) => return std::future::pending().await,
+            Ok(Standing::Taken { owner }) => {
+                tracing::error!(job.id = %job.id, owner, "a job belongs to somebody else now: it stops here");
                 return;
             }
-            Ok(Err(error)) if Instant::now() + RENEW < until => {
+            Ok(Standing::Gone) => {
+                tracing::info!(job.id = %job.id, "the app of a job was destroyed: it stops here");
+                return;
+            }
+            Err(error) => {
                 tracing::warn!(job.id = %job.id, error = chain(&error), "could not renew a lease, will be tried again");
-            }
-            Ok(Err(_)) | Err(_) => {
-                tracing::error!(job.id = %job.id, "the lease of a job could not be renewed in time: it stops here");
-                return;
             }
         }
     }
