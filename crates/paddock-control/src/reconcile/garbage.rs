@@ -20,8 +20,11 @@ use crate::error::{Error, chain};
 use crate::request_outcome::REMEMBERED_FOR;
 use crate::{Control, Result, label};
 
-/// Layers younger than this are spared: one is added before the row that names it.
-const LAYER_AGE: Duration = Duration::from_secs(60 * 60);
+/// Layers that no slug was seen to name are spared for this long: one is added before the row that names it, which takes
+/// seconds.
+const LAYER_AGE: Duration = Duration::from_secs(10 * 60);
+/// The same for those that a slug named, whose app or release is gone: a build may have added the same again just now.
+const RELEASED_LAYER_AGE: Duration = Duration::from_secs(2 * 60);
 /// How long a destroyed app is remembered. Until then what comes late is removed as well: lines that the router still
 /// had, the repository of a push that was under way.
 const DESTROYED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,13 +46,15 @@ pub struct GarbageReconciler {
     control: Arc<Control>,
     /// What was written before belongs to a process that is gone: one server uses a data directory.
     begun_at: SystemTime,
+    /// The layers that slugs named in any pass, as long as they are there.
+    layers_seen_named: HashSet<LayerDigest>,
 }
 
 impl GarbageReconciler {
     /// For this control plane.
     #[must_use]
     pub fn new(control: Arc<Control>) -> Self {
-        Self { control, begun_at: SystemTime::now() }
+        Self { control, begun_at: SystemTime::now(), layers_seen_named: HashSet::new() }
     }
 
     /// Removes the files of a destroyed app, again and again until nothing can come late any more. False while containers
@@ -211,15 +216,27 @@ impl GarbageReconciler {
         retained.map_err(|error| Error::internal("retire old log lines", error))
     }
 
-    async fn collect_layers(&self) -> Result<u64> {
+    /// Layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to be named
+    /// later.
+    async fn collect_layers(&mut self) -> Result<u64> {
         let named = self.control.store.slug_layers().await?;
-        let keep: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
+        let named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
+        self.layers_seen_named.extend(named.iter().cloned());
+        let released: HashSet<_> = self.layers_seen_named.difference(&named).cloned().collect();
         let layers = self.control.layers.clone();
-        let before = SystemTime::now().checked_sub(LAYER_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
-        let collected = tokio::task::spawn_blocking(move || layers.collect(&keep, before)).await;
-        let collected = collected.map_err(|error| Error::internal("collect layers", error))?;
-        let collected = collected.map_err(|error| Error::internal("collect layers", error))?;
-        Ok(collected.layers)
+        let collected = tokio::task::spawn_blocking(move || {
+            let age = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+            let there = layers.list()?.into_iter().map(|(digest, _)| digest);
+            let unreleased: HashSet<_> = there.filter(|digest| !released.contains(digest)).collect();
+            let soon = layers.collect(&unreleased, age(RELEASED_LAYER_AGE))?;
+            let late = layers.collect(&named, age(LAYER_AGE))?;
+            let there: HashSet<_> = layers.list()?.into_iter().map(|(digest, _)| digest).collect();
+            Ok::<_, paddock_images::LayerError>((soon.layers + late.layers, there))
+        });
+        let collected = collected.await.map_err(|error| Error::internal("collect layers", error))?;
+        let (count, there) = collected.map_err(|error| Error::internal("collect layers", error))?;
+        self.layers_seen_named.retain(|digest| there.contains(digest));
+        Ok(count)
     }
 }
 
@@ -243,7 +260,8 @@ impl Reconciler for GarbageReconciler {
     async fn pass(&mut self) -> Result<PassReport> {
         let mut report = PassReport::default();
         // A backup needs all of it to stay; it will still be there a pass later.
-        let Ok(_turn) = self.control.garbage.try_lock() else { return Ok(report) };
+        let control = self.control.clone();
+        let Ok(_turn) = control.garbage.try_lock() else { return Ok(report) };
         // Rows before containers: none of an app that is deleted can begin any more.
         let deleted = self.control.store.deleted_apps().await?;
         let running = self.running_apps().await?;
