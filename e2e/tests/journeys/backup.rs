@@ -3,11 +3,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, may_run, wait_until};
+use e2e::{Cli, Repo, Server, may_run, run, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -157,4 +158,57 @@ fn a_stopped_server_is_backed_up_and_the_key_may_stay_apart() {
     cli.heroku(&["config:get", "GREETING", "--app", APP]).succeeded().saying("hello");
     let refused = Server::restore(&without, &second.data(), &key_option);
     refused.failed_saying("another server");
+}
+
+#[test]
+fn a_backup_goes_through_a_pipe_and_a_folder_keeps_the_newest() {
+    if !may_run("backup through a pipe") {
+        return;
+    }
+    let folder = TempDir::with_prefix("paddock-backup-").unwrap();
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    cli.heroku(&["create", APP]).succeeded();
+    cli.heroku(&["config:set", "GREETING=piped", "--app", APP]).succeeded();
+
+    // Of a shell, as an operator writes it.
+    let data = server.data().display().to_string();
+    let program = server.program(&[]).get_program().to_owned();
+    let shell = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(&program).arg(&data).current_dir(folder.path());
+        run(shell, b"", Duration::from_secs(120))
+    };
+    let told = shell("\"$1\" backup --data \"$2\" --to - | cat > piped").succeeded();
+    assert!(told.stdout.is_empty(), "{}", told.stdout);
+    let _ = told.saying("to standard output").saying("The master key is in it");
+    assert!(!folder.path().join("-").exists());
+    shell("\"$1\" backup --data \"$2\" --to - --keep 3 | cat").saying("--keep needs a folder");
+    // A terminal is no place for it.
+    let script = format!("'{}' backup --data '{data}' --to -", program.display());
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &script, "/dev/null"]);
+    run(terminal, b"", Duration::from_secs(60)).failed_saying("not for a terminal");
+
+    let kept = folder.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    for old in ["paddock-20200101T000000Z.backup", "paddock-20210101T000000Z.backup", "of-somebody-else"] {
+        std::fs::write(kept.join(old), "").unwrap();
+    }
+    server.paddockd("backup", &["--to", kept.to_str().unwrap(), "--keep", "2"]).succeeded();
+    let mut names: Vec<_> = std::fs::read_dir(&kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names[..2], ["of-somebody-else", "paddock-20210101T000000Z.backup"]);
+    let newest = std::fs::read(kept.join(&names[2])).unwrap();
+    assert!(newest.starts_with(&[0x1f, 0x8b]), "it is compressed");
+    server.paddockd("stop", &["--stop-dynos"]).succeeded();
+    drop(server);
+
+    let second = Server::restored(&folder.path().join("piped"), &[]);
+    let cli = Cli::new(&second);
+    cli.heroku(&["config:get", "GREETING", "--app", APP]).succeeded().saying("piped");
 }

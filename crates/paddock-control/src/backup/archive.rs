@@ -150,7 +150,11 @@ impl Writer {
         let gzip = self.tar.into_inner().map_err(ArchiveError::Write)?;
         let out = gzip.finish().map_err(ArchiveError::Write)?;
         let out = out.into_inner().map_err(|error| ArchiveError::Write(error.into_error()))?;
-        out.sync_all().map_err(ArchiveError::Write)?;
+        match out.sync_all() {
+            // A pipe is on no disk.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            synced => synced.map_err(ArchiveError::Write)?,
+        }
         Ok((self.members.len() as u64, self.members.iter().map(|member| member.bytes).sum()))
     }
 

@@ -1,7 +1,7 @@
 //! `paddockd backup`: everything a server keeps, in one file.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 use paddock_store::Store;
 
 use super::progress::{ProgressLine, megabytes};
+use super::retention;
 use super::serve::StartError;
 use super::stop::not_running;
 use super::stopped::StoppedServer;
@@ -34,9 +35,13 @@ pub(crate) struct BackupArgs {
     /// Data folder of the server
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The file to write; one that exists is replaced when the new one is complete
+    /// The file to write; one that exists is replaced when the new one is complete. "-" is standard output, for a pipe;
+    /// with --keep it is a folder
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
+    /// Write a file named for the time into the folder --to, then remove the oldest of these files but N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
     /// Leave out every secret that lies in clear: master key, first password, command-line token, local CA
     #[arg(long)]
     without_master_key: bool,
@@ -52,16 +57,49 @@ pub(crate) struct BackupArgs {
 
 impl BackupArgs {
     pub(crate) fn run(self) -> ExitCode {
-        match self.write() {
-            Ok(summary) => self.tell(summary),
+        if self.is_piped() {
+            return match self.write_to_pipe() {
+                Ok(summary) => self.tell(summary, None),
+                Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+            };
+        }
+        let to = match self.keep {
+            Some(_) => self.to.join(retention::name(jiff::Timestamp::now())),
+            None => self.to.clone(),
+        };
+        match self.write(&to) {
+            Ok(summary) => {
+                let told = self.tell(summary, Some(&to));
+                match self.keep.map_or(Ok(()), |keep| retention::remove_but(&self.to, keep)) {
+                    Ok(()) => told,
+                    Err(error) => crate::complain(&format!("older backups were not removed: {error}")),
+                }
+            }
             Err(error) => crate::complain(&wiring::chain(error.as_ref())),
         }
     }
 
+    fn is_piped(&self) -> bool {
+        self.to == Path::new("-")
+    }
+
+    /// Whoever reads has all of it when we say so, and not otherwise: an archive that was cut off is no backup.
+    fn write_to_pipe(&self) -> Result<Summary, StartError> {
+        if self.keep.is_some() {
+            return Err("--keep needs a folder: of what goes through a pipe nothing can be removed".into());
+        }
+        if io::stdout().is_terminal() {
+            let text = "a backup is not for a terminal: say --to FILE, or  paddockd backup --to - | PROGRAM";
+            return Err(text.into());
+        }
+        let out = io::stdout().as_fd().try_clone_to_owned()?;
+        self.write_to(&Paths::new(self.data.clone()), File::from(out))
+    }
+
     /// Writes beside the file, then renames: whoever finds the file finds all of it.
-    fn write(&self) -> Result<Summary, StartError> {
+    fn write(&self, to: &Path) -> Result<Summary, StartError> {
         let paths = Paths::new(self.data.clone());
-        let mut part = self.to.clone().into_os_string();
+        let mut part = to.to_owned().into_os_string();
         part.push(".part");
         let part = PathBuf::from(part);
         let written = match open_new(&part) {
@@ -69,8 +107,8 @@ impl BackupArgs {
             Err(error) => Err(could_not("write", &part, error)),
         };
         let renamed = written.and_then(|summary| {
-            std::fs::rename(&part, &self.to).map_err(|error| could_not("write", &self.to, error))?;
-            let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty());
+            std::fs::rename(&part, to).map_err(|error| could_not("write", to, error))?;
+            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
             File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
             Ok(summary)
         });
@@ -117,12 +155,13 @@ impl BackupArgs {
         written
     }
 
-    fn tell(&self, summary: Summary) -> ExitCode {
+    /// On standard output, where the backup is not.
+    fn tell(&self, summary: Summary, to: Option<&Path>) -> ExitCode {
         let Summary { apps, files, bytes, writes_held } = summary;
-        let archive_bytes = std::fs::metadata(&self.to).map(|metadata| metadata.len()).unwrap_or_default();
+        let archive_bytes = to.and_then(|to| std::fs::metadata(to).ok()).map(|metadata| metadata.len());
         if self.json {
             let json = serde_json::json!({
-                "file": self.to.display().to_string(),
+                "file": to.map(|to| to.display().to_string()),
                 "apps": apps,
                 "files": files,
                 "bytes": bytes,
@@ -130,7 +169,10 @@ impl BackupArgs {
                 "master_key": !self.without_master_key,
                 "writes_held_milliseconds": u64::try_from(writes_held.as_millis()).unwrap_or(u64::MAX),
             });
-            let _ = writeln!(io::stdout(), "{json}");
+            let _ = match to {
+                Some(_) => writeln!(io::stdout(), "{json}"),
+                None => writeln!(io::stderr(), "{json}"),
+            };
             return ExitCode::SUCCESS;
         }
         let key = if self.without_master_key {
@@ -138,11 +180,12 @@ impl BackupArgs {
         } else {
             "The master key is in it: whoever has this file can read every config var."
         };
+        let compressed = archive_bytes.map(|bytes| format!(", {} compressed", megabytes(bytes)));
         crate::say(&format!(
-            "Backed up {apps} apps ({}, {} compressed) to {}.\n{key}",
+            "Backed up {apps} apps ({}{}) to {}.\n{key}",
             megabytes(bytes),
-            megabytes(archive_bytes),
-            self.to.display()
+            compressed.unwrap_or_default(),
+            to.map_or_else(|| "standard output".to_owned(), |to| to.display().to_string()),
         ))
     }
 }

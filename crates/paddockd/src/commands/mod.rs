@@ -10,5 +10,6 @@ pub(crate) mod metrics;
 mod progress;
 pub(crate) mod restore;
 pub(crate) mod serve;
+mod retention;
 pub(crate) mod stop;
 mod stopped;
