@@ -80,7 +80,9 @@ impl Cli {
     #[must_use]
     pub fn on_machine(server: &Server, machine: Machine) -> Cli {
         let address = IpAddr::V4(machine.address_here());
-        let environment = server.variables(&["--proxy", "--address", &address.to_string()]);
+        let account = format!("admin@{}", server.domain());
+        let environment =
+            server.variables(&["--proxy", "--address", &address.to_string(), "--account", &account]);
         machine.there(|| assert_proxied(&environment, SocketAddr::new(address, server.port())));
         Cli::of(environment, Some(machine))
     }

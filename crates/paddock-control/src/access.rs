@@ -7,15 +7,16 @@ use paddock_store::{App, Store, StoreError};
 
 use crate::{Actor, Control, Error, Result};
 
-/// Whether this account may still operate the app: for what goes on after it was asked for.
+/// Whether this account may still operate the app: for what goes on after it was asked for. One that was disabled may not.
 pub(crate) async fn may_operate(
     store: &Store,
     account: AccountId,
     app: AppId,
 ) -> std::result::Result<bool, StoreError> {
+    let may_get_in = store.account(account).await?.is_some_and(|account| account.is_enabled());
     match store.app(app).await? {
-        None => Ok(false),
-        Some(app) => Ok(most_permitted(store, account, &app).await?.is_some()),
+        Some(app) if may_get_in => Ok(most_permitted(store, account, &app).await?.is_some()),
+        _ => Ok(false),
     }
 }
 

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use paddock_core::durable;
 use paddock_core::{AccountId, ErrorId, UnixMicros};
-use paddock_store::NewAccount;
+use paddock_store::{NewAccount, StoreError, Tx};
 use uuid::Uuid;
 
 use crate::access::failed;
 use crate::authorization::{PASSWORD_BYTES_MAX, hash_password};
-use crate::{Actor, Control, Error, Result, secret};
+use crate::{Actor, Control, Error, Result};
 
 const NAME_BYTES_MAX: usize = 255;
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -141,11 +141,8 @@ impl Control {
         let shown = self.whoami(actor).await?;
         let doing = failed("delete an account");
         let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
-        let apps = tx.apps_owned_by(actor.account_id).await.map_err(doing)?;
-        if !apps.is_empty() {
-            let names: Vec<_> = apps.iter().take(10).map(|app| app.name.as_str()).collect();
-            let text = format!("You own apps, which must be destroyed first: {}", names.join(", "));
-            return Err(Error::invalid(text));
+        if let Some(names) = owned_apps(&mut tx, actor.account_id).await.map_err(doing)? {
+            return Err(Error::invalid(format!("You own apps, which must be destroyed first: {names}")));
         }
         // The oldest is the operator, who reads the metrics and whose token the server's machine has: no other may become it.
         if tx.accounts().await.map_err(doing)?.first().is_none_or(|operator| operator.id == actor.account_id)
@@ -182,40 +179,20 @@ impl Control {
         durable!("account.made", tx.commit().await).map_err(doing)?;
         Ok(id)
     }
-
-    /// Makes an account with a random password and answers that, once; for the operator.
-    ///
-    /// # Errors
-    /// `invalid_params` when the address is taken or no address.
-    pub async fn create_account_with_random_password(
-        &self,
-        email: &str,
-        name: Option<String>,
-    ) -> Result<String> {
-        let password = secret::random();
-        self.create_account(email, name, &password).await?;
-        Ok(password)
-    }
-
-    /// Gives an account a random password and answers that, once; for the operator, when somebody forgot theirs.
-    ///
-    /// # Errors
-    /// `not_found`.
-    pub async fn reset_password(&self, email: &str) -> Result<String> {
-        let doing = failed("reset a password");
-        let account = self.store.account_by_email(email).await.map_err(doing)?;
-        let account = account.ok_or_else(|| Error::not_found("account"))?;
-        let password = secret::random();
-        let hash = hash_password(&password).await?;
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
-        tx.set_account_password(account.id, &hash).await.map_err(doing)?;
-        tx.event(None, "account.reset_password", &payload(account.id)).await.map_err(doing)?;
-        durable!("account.password_reset", tx.commit().await).map_err(doing)?;
-        Ok(password)
-    }
 }
 
-fn payload(id: AccountId) -> String {
+/// The names of the apps that an account owns, the first ten; `None` when it owns none.
+pub(crate) async fn owned_apps(
+    tx: &mut Tx,
+    id: AccountId,
+) -> std::result::Result<Option<String>, StoreError> {
+    let apps = tx.apps_owned_by(id).await?;
+    let names: Vec<_> = apps.iter().take(10).map(|app| app.name.as_str()).collect();
+    let more = if apps.len() > names.len() { ", …" } else { "" };
+    Ok((!names.is_empty()).then(|| format!("{}{more}", names.join(", "))))
+}
+
+pub(crate) fn payload(id: AccountId) -> String {
     format!("{{\"account\":\"{id}\"}}")
 }
 

@@ -87,8 +87,7 @@ impl Control {
         let valid = found.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         let row = valid.ok_or_else(invalid_credentials)?;
         let account = self.store.account(row.account_id).await.map_err(doing)?;
-        let account =
-            account.filter(|account| account.deleted_at.is_none()).ok_or_else(invalid_credentials)?;
+        let account = account.filter(paddock_store::Account::is_enabled).ok_or_else(invalid_credentials)?;
         if row.used_at.is_none_or(|used_at| now.since(used_at) > USED_AT_PRECISION) {
             let mut tx = self.store.begin_record(now).await.map_err(doing)?;
             tx.touch_authorization(row.id).await.map_err(doing)?;
@@ -101,7 +100,8 @@ impl Control {
     /// guess comes from.
     ///
     /// # Errors
-    /// `unauthorized`; `rate_limit` after too many failures, then also for the right password.
+    /// `unauthorized`; `forbidden` when the account is disabled; `rate_limit` after too many failures, then also for the
+    /// right password.
     pub async fn authenticate_password(
         &self,
         email: &str,
@@ -128,6 +128,10 @@ impl Control {
         };
         tx.clear_login_failures(email, &place).await.map_err(doing)?;
         durable!("login.succeeded", tx.commit().await).map_err(doing)?;
+        if !account.is_enabled() {
+            let text = "This account is disabled. The operator of the server can enable it again.";
+            return Err(Error::new(ErrorId::Forbidden, text));
+        }
         Ok(Actor { account_id: account.id, email: account.email, authorization_id: None })
     }
 

@@ -1,7 +1,7 @@
 //! What a new data directory is given, and what its owner may ask for without logging in.
 
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use paddock_core::durable;
@@ -47,21 +47,44 @@ impl Control {
         self.stream_key().await.map(drop)
     }
 
-    /// The token of the command line on this machine, made once and kept in `file` (0600).
+    /// The token of the command line on this machine: of the first account, made once and kept in `file` (0600), or of the
+    /// account with that address, kept in `folder`.
     ///
     /// # Errors
-    /// When the file or the store cannot be read or written.
-    pub async fn command_line_token(&self, file: &Path) -> Result<String> {
-        if let Ok(token) = std::fs::read_to_string(file) {
+    /// `not_found`; `invalid_params` for an account that is disabled; when a file or the store cannot be read or written.
+    pub async fn command_line_token(
+        &self,
+        account: Option<&str>,
+        file: &Path,
+        folder: &Path,
+    ) -> Result<String> {
+        let first = self.store.accounts().await?.into_iter().next();
+        let first = first.ok_or_else(|| Error::not_found("account"))?;
+        let owner = match account {
+            Some(email) => self.known_account(email).await?,
+            None => first.clone(),
+        };
+        if !owner.is_enabled() {
+            return Err(Error::invalid(format!(
+                "Account {} is disabled. Name another one (--account EMAIL), or: paddockd account enable {}",
+                owner.email, owner.email
+            )));
+        }
+        let file = if owner.id == first.id { file.to_owned() } else { folder.join(owner.id.to_string()) };
+        if let Ok(token) = std::fs::read_to_string(&file) {
             let token = token.trim().to_owned();
-            if self.store.authorization_by_token(&secret::sha256(&token)).await?.is_some() {
+            let kept = self.store.authorization_by_token(&secret::sha256(&token)).await?;
+            if kept.is_some_and(|kept| kept.account_id == owner.id) {
                 return Ok(token);
             }
         }
-        let owner = self.store.accounts().await?.into_iter().next();
-        let owner = owner.ok_or_else(|| Error::not_found("account"))?;
         let token = secret::access_token();
-        write_private(file, &format!("{token}\n"))
+        let written = match owner.id == first.id {
+            true => Ok(()),
+            false => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        };
+        written
+            .and_then(|()| write_private(&file, &format!("{token}\n")))
             .map_err(|error| Error::internal("write the token", error))?;
         let mut tx = self.store.begin_platform(self.now()).await?;
         tx.create_authorization(&NewAuthorization {

@@ -60,6 +60,7 @@ mod label;
 mod launch;
 pub mod log_session;
 mod metrics;
+pub mod operator;
 pub mod output;
 mod platform_log;
 pub mod platform_status;

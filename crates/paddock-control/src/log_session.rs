@@ -1,19 +1,20 @@
 //! Log sessions: a secret opens an app's log to one reader for a while.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use paddock_core::durable;
 use paddock_core::log::{LogFilter, LogLine, Source};
 use paddock_core::{AccountId, AppId, LogSessionId, ProcessType, UnixMicros};
-use paddock_store::{NewLogSession, Store, StoreError};
+use paddock_store::{NewLogSession, SecretSha256, Store, StoreError};
 use paddock_telemetry::{LineNumber, Tail, render, sse_event};
 use uuid::Uuid;
 
 use crate::access::{failed, may_operate};
 use crate::error::chain;
-use crate::{Actor, Control, Error, Result, secret};
+use crate::{Actor, Clock, Control, Error, Result, secret};
 
 /// How long a session can be opened and re-opened.
 const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -99,6 +100,9 @@ impl Control {
             store: self.store.clone(),
             account,
             app: session.app_id,
+            session: session.secret_sha256,
+            until: session.expires_at,
+            clock: self.clock.clone(),
             looked_at: Instant::now(),
         });
         if let Some(reader) = &reader
@@ -129,17 +133,22 @@ impl Control {
 }
 
 /// Who reads.
-#[derive(Debug)]
 struct Reader {
     store: Store,
     account: AccountId,
     app: AppId,
+    session: SecretSha256,
+    /// From when the session opens nothing, and its row goes: who reads then reads on.
+    until: UnixMicros,
+    clock: Arc<dyn Clock>,
     looked_at: Instant,
 }
 
 impl Reader {
     async fn may_read(&self) -> std::result::Result<bool, StoreError> {
-        may_operate(&self.store, self.account, self.app).await
+        let is_ended =
+            self.clock.now() < self.until && self.store.log_session_by_secret(&self.session).await?.is_none();
+        Ok(!is_ended && may_operate(&self.store, self.account, self.app).await?)
     }
 
     /// Looks again, if the last look was a while ago.
@@ -172,7 +181,6 @@ fn filters(source: Option<String>, dyno: Option<String>) -> Result<(Option<Strin
 }
 
 /// Reads one session: what is there, then, for a tail, what comes.
-#[derive(Debug)]
 pub struct LogReader {
     ready: VecDeque<(LineNumber, LogLine)>,
     tail: Option<Tail>,

@@ -3,7 +3,9 @@
 //! One request for each connection, and one answer; a backup is preceded by its progress. The server answers only a peer whose uid owns the data directory
 //! (or root); the kernel tells the uid, the peer cannot.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,34 @@ pub enum AdminRequest {
         /// For the proxy form, which is set up when there is none.
         #[serde(default)]
         proxy: Option<ProxyClient>,
+        /// Whose token; none for the first account's, which a client on another machine is not given.
+        #[serde(default)]
+        account: Option<String>,
     },
+    /// Every account.
+    ListAccounts,
+    /// End all tokens of an account.
+    LogOutAccount {
+        /// Its address.
+        email: String,
+    },
+    /// Let nobody in by an account.
+    DisableAccount {
+        /// Its address.
+        email: String,
+    },
+    /// Let people in by it again.
+    EnableAccount {
+        /// Its address.
+        email: String,
+    },
+    /// Delete an account.
+    DeleteAccount {
+        /// Its address.
+        email: String,
+    },
+    /// Every app of this server.
+    ListApps,
     /// Make an account with a random password.
     CreateAccount {
         /// Its address.
@@ -67,6 +96,51 @@ pub struct ProxyClient {
     pub certificates: Option<PathBuf>,
 }
 
+impl ProxyClient {
+    /// Whether it is on another machine than the server, for all that is said of it.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        let here = |address: &str| address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.certificates.is_some() || self.address.as_deref().is_some_and(|address| !here(address))
+    }
+}
+
+/// An account in the operator's list. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountLine {
+    /// The address.
+    pub email: String,
+    /// The full name.
+    pub name: Option<String>,
+    /// Whether somebody may get in by it.
+    pub enabled: bool,
+    /// Whether the server was made with it.
+    pub first: bool,
+    /// How many apps it owns.
+    pub apps: usize,
+    /// How many tokens it has.
+    pub tokens: usize,
+    /// The last use of one, to the hour.
+    pub last_login_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// An app in the operator's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppLine {
+    /// Its name.
+    pub name: String,
+    /// The address of its owner.
+    pub owner: String,
+    /// How many dynos there are of each state.
+    pub dynos: BTreeMap<String, usize>,
+    /// When its current release became current.
+    pub released_at: Option<String>,
+    /// Size of its slug.
+    pub slug_bytes: Option<i64>,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -80,6 +154,25 @@ pub enum AdminAnswer {
     Password {
         /// The password.
         password: String,
+        /// How many tokens ended with the old one.
+        #[serde(default)]
+        ended_tokens: u64,
+    },
+    /// Every account, oldest first.
+    Accounts {
+        /// One each.
+        accounts: Vec<AccountLine>,
+    },
+    /// Every app, by name.
+    Apps {
+        /// One each.
+        apps: Vec<AppLine>,
+    },
+    /// It is done.
+    Done {
+        /// How many tokens ended with it.
+        #[serde(default)]
+        ended_tokens: u64,
     },
     /// The server is ending; the connection closes when it has.
     Stopping {
@@ -165,4 +258,24 @@ pub fn send(
 pub fn receive(stream: &UnixStream) -> io::Result<AdminAnswer> {
     let (answer, _) = frame::receive(stream.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_elsewhere_when_its_address_or_its_files_are() {
+        let client = |address: Option<&str>, certificates: Option<&str>| ProxyClient {
+            address: address.map(str::to_owned),
+            certificates: certificates.map(PathBuf::from),
+        };
+        for here in [None, Some("127.0.0.1"), Some("::1")] {
+            assert!(!client(here, None).is_elsewhere(), "{here:?}");
+            assert!(client(here, Some("/home/me/ca")).is_elsewhere(), "{here:?}");
+        }
+        for address in ["192.0.2.7", "2001:db8::7", "server.example"] {
+            assert!(client(Some(address), None).is_elsewhere(), "{address}");
+        }
+    }
 }

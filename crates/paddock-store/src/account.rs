@@ -23,9 +23,19 @@ pub struct Account {
     pub updated_at: UnixMicros,
     /// When it was deleted. What is left is who made releases and builds of other people's apps.
     pub deleted_at: Option<UnixMicros>,
+    /// When the operator disabled it: nobody gets in by it until it is enabled again.
+    pub disabled_at: Option<UnixMicros>,
 }
 
-row!(Account { id, email, created_at, updated_at } optional { name, password_hash, deleted_at });
+impl Account {
+    /// Whether somebody may get in by it.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.deleted_at.is_none() && self.disabled_at.is_none()
+    }
+}
+
+row!(Account { id, email, created_at, updated_at } optional { name, password_hash, deleted_at, disabled_at });
 
 /// What a new account is made of.
 #[derive(Debug, Clone)]
@@ -49,12 +59,15 @@ statements! {
     SET_EMAIL = "UPDATE accounts SET email = $2, email_key = $3, updated_at = $4 WHERE id = $1";
     SET_NAME = "UPDATE accounts SET name = $2, updated_at = $3 WHERE id = $1";
     SET_PASSWORD = "UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    DISABLE = "UPDATE accounts SET disabled_at = $2, updated_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+    ENABLE = "UPDATE accounts SET disabled_at = NULL, updated_at = $2 WHERE id = $1";
     /// The address is free again: what made it unique is now something that no address is.
     DELETE = "UPDATE accounts SET email_key = 'deleted ' || id, name = NULL, password_hash = NULL, \
         deleted_at = $2, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL";
     DELETE_AUTHORIZATIONS = "DELETE FROM authorizations WHERE account_id = $1";
     DELETE_COLLABORATIONS = "DELETE FROM collaborators WHERE account_id = $1";
     DELETE_FAVORITES = "DELETE FROM favorites WHERE account_id = $1";
+    DELETE_LOG_SESSIONS = "DELETE FROM log_sessions WHERE account_id = $1";
     DELETE_KEYS = "DELETE FROM keys WHERE account_id = $1";
     DELETE_RATE_LIMIT = "DELETE FROM rate_limits WHERE account_id = $1";
     DELETE_REQUEST_OUTCOMES = "DELETE FROM request_outcomes WHERE account_id = $1";
@@ -116,6 +129,28 @@ impl Tx {
         self.change("account", id, SET_PASSWORD, values).await
     }
 
+    /// Disables an account, or enables it again; nothing when it is so already.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn set_account_disabled(&mut self, id: AccountId, disabled: bool) -> Result<()> {
+        let statement = if disabled { DISABLE } else { ENABLE };
+        self.execute(statement, values![id, self.now]).await.map(drop)
+    }
+
+    /// Ends every token and log session of an account. How many tokens there were.
+    ///
+    /// # Errors
+    /// The database could not be written.
+    pub async fn end_sessions_of(&mut self, id: AccountId) -> Result<u64> {
+        let tokens = self.execute(DELETE_AUTHORIZATIONS, values![id]).await?;
+        // What was answered may hold a token, and is answered again.
+        for statement in [DELETE_LOG_SESSIONS, DELETE_REQUEST_OUTCOMES] {
+            self.execute(statement, values![id]).await?;
+        }
+        Ok(tokens)
+    }
+
     /// Deletes an account with all that lets somebody in or is its own. Its row stays, without name and password, for
     /// what it did on other people's apps; another account may have the address.
     ///
@@ -128,6 +163,7 @@ impl Tx {
             DELETE_AUTHORIZATIONS,
             DELETE_COLLABORATIONS,
             DELETE_FAVORITES,
+            DELETE_LOG_SESSIONS,
             DELETE_KEYS,
             DELETE_RATE_LIMIT,
             DELETE_REQUEST_OUTCOMES,

@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     6 "hang-ups": "0006_hang_ups.sql";
     7 "readers of logs": "0007_readers_of_logs.sql";
     8 "secrets of jobs": "0008_secrets_of_jobs.sql";
+    9 "disabled accounts": "0009_disabled_accounts.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

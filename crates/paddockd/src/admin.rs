@@ -16,6 +16,8 @@ use paddock_ipc::frame;
 use paddock_store::MasterKeyRotation;
 use tokio_util::sync::CancellationToken;
 
+mod accounts;
+
 use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
 use crate::wiring::chain;
@@ -81,20 +83,23 @@ impl Admin {
             return Ok(());
         };
         match request {
-            AdminRequest::Environment { proxy } => {
-                let answer = match runtime.block_on(self.variables(proxy.as_ref())) {
+            AdminRequest::Environment { proxy, account } => {
+                let answer = match runtime.block_on(self.variables(proxy.as_ref(), account.as_deref())) {
                     Ok(variables) => AdminAnswer::Environment { variables },
                     Err(reason) => AdminAnswer::Refused { reason },
                 };
                 frame::send(stream.as_fd(), &answer, &[])
             }
-            AdminRequest::CreateAccount { email, name } => {
-                let made = self.control.create_account_with_random_password(&email, name);
-                frame::send(stream.as_fd(), &password(runtime.block_on(made)), &[])
-            }
-            AdminRequest::ResetPassword { email } => {
-                let reset = self.control.reset_password(&email);
-                frame::send(stream.as_fd(), &password(runtime.block_on(reset)), &[])
+            request @ (AdminRequest::CreateAccount { .. }
+            | AdminRequest::ResetPassword { .. }
+            | AdminRequest::ListAccounts
+            | AdminRequest::LogOutAccount { .. }
+            | AdminRequest::DisableAccount { .. }
+            | AdminRequest::EnableAccount { .. }
+            | AdminRequest::DeleteAccount { .. }
+            | AdminRequest::ListApps) => {
+                let answer = runtime.block_on(accounts::answer(&self.control, request));
+                frame::send(stream.as_fd(), &answer, &[])
             }
             AdminRequest::Stop { dynos } => {
                 frame::send(stream.as_fd(), &AdminAnswer::Stopping { pid: std::process::id() }, &[])?;
@@ -192,7 +197,11 @@ impl Admin {
     }
 
     /// The variables for a client of the loopback form, or of the proxy form.
-    async fn variables(&self, proxy: Option<&ProxyClient>) -> Result<Vec<(String, String)>, String> {
+    async fn variables(
+        &self,
+        proxy: Option<&ProxyClient>,
+        account: Option<&str>,
+    ) -> Result<Vec<(String, String)>, String> {
         let mut pairs = match proxy {
             Some(client) => {
                 let variables = self.proxy_form.variables(&self.control, client).await;
@@ -200,14 +209,18 @@ impl Admin {
             }
             None => self.loopback_variables(),
         };
-        let token = self.control.command_line_token(&self.paths.cli_token()).await;
         pairs.extend([
             ("DISABLE_TELEMETRY", "true".into()),
             ("HEROKU_SKIP_NEW_VERSION_CHECK", "1".into()),
             ("HEROKU_DISABLE_AUTOUPDATE", "1".into()),
             ("HEROKU_NETRC_WRITE", "true".into()),
-            ("HEROKU_API_KEY", token.map_err(|error| error.to_string())?),
         ]);
+        // Another machine is somebody else's as often as not: it gets the operator's token only by name.
+        if account.is_some() || !proxy.is_some_and(ProxyClient::is_elsewhere) {
+            let (file, folder) = (self.paths.cli_token(), self.paths.cli_tokens());
+            let token = self.control.command_line_token(account, &file, &folder).await;
+            pairs.push(("HEROKU_API_KEY", token.map_err(|error| error.to_string())?));
+        }
         Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
@@ -230,13 +243,6 @@ impl Admin {
             ("NODE_EXTRA_CA_CERTS", ca.join("ca.pem").display().to_string()),
             ("GIT_SSL_CAINFO", ca.join("bundle.pem").display().to_string()),
         ]
-    }
-}
-
-fn password(outcome: paddock_control::Result<String>) -> AdminAnswer {
-    match outcome {
-        Ok(password) => AdminAnswer::Password { password },
-        Err(error) => AdminAnswer::Refused { reason: error.message },
     }
 }
 

@@ -43,13 +43,14 @@ enum Command {
     /// Heroku's host names built in. With --proxy the server is the CLI's proxy and answers for those names itself; this
     /// works from other machines too. Use a shell of its own then: the proxy serves nobody but the Heroku CLI and git.
     Env(commands::env::EnvArgs),
-    /// Make accounts and reset their passwords
+    /// Make accounts, list, disable and delete them, reset their passwords
     Account(commands::account::AccountArgs),
+    // These say in their own files what they do, at length.
+    Apps(commands::apps::AppsArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),
     /// Move the state of a stopped server from SQLite to PostgreSQL
     Database(commands::database::DatabaseCommand),
-    // These say in their own files what they do, at length.
     Doctor(commands::doctor::DoctorArgs),
     Metrics(commands::metrics::MetricsArgs),
     Keys(commands::keys::KeysArgs),
@@ -84,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Env(args) => args.run(),
         Command::Account(args) => args.run(),
+        Command::Apps(args) => args.run(),
         Command::Stop(args) => args.run(),
         Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),

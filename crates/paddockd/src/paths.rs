@@ -79,4 +79,9 @@ impl Paths {
     pub(crate) fn cli_token(&self) -> PathBuf {
         self.data.join("cli-token")
     }
+
+    /// Folder of the tokens that `paddockd env --account` prints, by account.
+    pub(crate) fn cli_tokens(&self) -> PathBuf {
+        self.data.join("cli-tokens")
+    }
 }

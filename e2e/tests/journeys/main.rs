@@ -1,6 +1,7 @@
 //! Every journey. Each has a server, a home and a port of its own, so that several run side by side; which are alone on
 //! the machine, `.config/nextest.toml` says.
 
+mod accounts;
 mod backup;
 mod bad_input;
 mod build_inputs;

@@ -84,6 +84,15 @@ fn other_machines_use_the_proxy_only_where_it_is_switched_on() {
     let everywhere = Server::start_for_other_machines();
     let machine = Machine::connected();
     let address = machine.address_here().to_string();
+    // Whose machine that is nobody said.
+    let elsewhere = everywhere.paddockd("env", &["--proxy", "--address", &address]).succeeded();
+    assert!(
+        !elsewhere.stdout.contains("HRKU-") && elsewhere.stdout.contains("HTTPS_PROXY"),
+        "{}",
+        elsewhere.stdout
+    );
+    let _ = elsewhere.saying("heroku login --interactive");
+    assert!(everywhere.variables(&["--proxy"]).contains_key("HEROKU_API_KEY"), "this is the server's own");
     let cli = Cli::on_machine(&everywhere, machine);
     let repo = Repo::of_app("journey");
     cli.heroku_in(repo.path(), &["create", APP]).succeeded();

@@ -17,6 +17,10 @@ const STARTING: Duration = Duration::from_secs(30);
 const PLAIN_FORM: &str = "the commands notifications, apps:errors, apps:favorites and dashboard send the token to Heroku's own hosts \
      in this form; with the variables of  paddockd env --proxy  every command stays here";
 
+/// What stands instead of a token.
+const NO_TOKEN: &str = "there is no token among these variables, since they are for another machine. Log in there with  heroku login \
+     --interactive , or say whose token it is:  --account EMAIL";
+
 /// Prints `export NAME=VALUE` lines for a shell: eval "$(paddockd env --data DIR)"
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
@@ -29,6 +33,9 @@ pub(crate) struct EnvArgs {
     /// Address by which the client reaches the server, which must run with --proxy-form [default: as the server listens]
     #[arg(long, value_name = "ADDRESS", requires = "proxy")]
     address: Option<String>,
+    /// Account whose token is printed [default: the first account's on the server's own machine, none for another machine]
+    #[arg(long, value_name = "EMAIL")]
+    account: Option<String>,
     /// Wait up to half a minute for a server that is about to start
     #[arg(long)]
     wait: bool,
@@ -42,10 +49,14 @@ impl EnvArgs {
         let paths = Paths::new(self.data);
         let proxy =
             self.proxy.then_some(ProxyClient { address: self.address, certificates: self.certificates });
-        match variables(&paths, &AdminRequest::Environment { proxy }, self.wait) {
+        let request = AdminRequest::Environment { proxy, account: self.account };
+        match variables(&paths, &request, self.wait) {
             Ok(variables) => {
                 if !self.proxy && std::io::stderr().is_terminal() {
                     crate::remark(PLAIN_FORM);
+                }
+                if !variables.iter().any(|(name, _)| name == "HEROKU_API_KEY") {
+                    crate::remark(NO_TOKEN);
                 }
                 let mut out = std::io::stdout().lock();
                 for (name, value) in variables {
@@ -116,7 +127,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::new(folder.path().to_owned());
         let began = Instant::now();
-        let refusal = variables(&paths, &AdminRequest::Environment { proxy: None }, false).unwrap_err();
+        let refusal =
+            variables(&paths, &AdminRequest::Environment { proxy: None, account: None }, false).unwrap_err();
         assert!(refusal.contains("Start one with: paddockd serve --data"), "{refusal}");
         assert!(began.elapsed() < STARTING);
 

@@ -1,6 +1,7 @@
 //! The commands of `paddockd`, one file each.
 
 pub(crate) mod account;
+pub(crate) mod apps;
 pub(crate) mod backup;
 pub(crate) mod database;
 pub(crate) mod doctor;
@@ -9,7 +10,8 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 mod progress;
 pub(crate) mod restore;
-pub(crate) mod serve;
 mod retention;
+pub(crate) mod serve;
 pub(crate) mod stop;
 mod stopped;
+mod table;

@@ -13,6 +13,10 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("account made", || Make),
         kind("password reset", || ResetPassword { email: String::new(), password: Mutex::default() }),
         kind("account deleted", || Delete { token: String::new() }),
+        kind("account logged out", || Ends { verb: "logout", token: String::new() }),
+        kind("account disabled", || Ends { verb: "disable", token: String::new() }),
+        kind("account enabled", || Enable { password: String::new() }),
+        kind("account deleted by the operator", || Ends { verb: "delete", token: String::new() }),
         kind("proxy form offered", || OfferProxyForm),
     ]
 }
@@ -100,6 +104,69 @@ impl Verb for Delete {
         client.http.with_token(&self.token).api("GET", "/account").with_status(401);
         let unknown = client.operator(&["account", "reset-password", &email(number)]);
         assert_ne!(unknown.status, 0, "the account is gone");
+    }
+}
+
+/// What the operator does to somebody's account that ends its tokens.
+struct Ends {
+    verb: &'static str,
+    token: String,
+}
+
+impl Verb for Ends {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        let made = client.operator(&["account", "create", &self.email(number)]).succeeded();
+        let login = client.http.log_in(&self.email(number), made.stdout.trim()).with_status(201).json();
+        login["access_token"]["token"].as_str().unwrap_or_default().clone_into(&mut self.token);
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        Told::by_exit(&client.operator(&["account", self.verb, &self.email(number)]))
+    }
+
+    /// Who is deleted is not there.
+    fn again(&self, client: &Client, number: usize) -> Told {
+        match self.attempt(client, number) {
+            Told::No(reason) if reason.contains("There is no account") => Told::Yes,
+            told => told,
+        }
+    }
+
+    fn check(&self, client: &Client, _: usize, _: &Told) {
+        client.http.with_token(&self.token).api("GET", "/account").with_status(401);
+    }
+}
+
+impl Ends {
+    fn email(&self, number: usize) -> String {
+        format!("{}-{number}@example.com", self.verb)
+    }
+}
+
+/// `paddockd account enable`.
+struct Enable {
+    password: String,
+}
+
+impl Enable {
+    fn email(number: usize) -> String {
+        format!("enabled-{number}@example.com")
+    }
+}
+
+impl Verb for Enable {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        let made = client.operator(&["account", "create", &Self::email(number)]).succeeded();
+        made.stdout.trim().clone_into(&mut self.password);
+        client.operator(&["account", "disable", &Self::email(number)]).succeeded();
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        Told::by_exit(&client.operator(&["account", "enable", &Self::email(number)]))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        client.http.log_in(&Self::email(number), &self.password).with_status(201);
     }
 }
 

@@ -179,6 +179,34 @@ async fn who_is_no_collaborator_any_more_reads_no_further() {
 }
 
 #[tokio::test]
+async fn who_is_logged_out_reads_no_further_and_others_do() {
+    let t = TestPaddock::start().await;
+    t.app("shared").await;
+    t.post("/apps/shared/collaborators").json(json!({ "user": STRANGER })).send().await.expect(201);
+    let order = json!({ "lines": 0, "tail": true });
+    let owners = session(&t, "shared", order.clone()).await;
+    let made = t.post("/apps/shared/log-sessions").stranger().json(order).send().await;
+    let url = made.expect(201)["logplex_url"].as_str().unwrap().to_owned();
+    let path = url.strip_prefix("http://localhost:5000").unwrap();
+    let mut theirs = t.get(path).anonymous().open().await.into_body();
+    let mut others = t.get(&owners).anonymous().open().await.into_body();
+    t.control.log_out_account(STRANGER).await.unwrap();
+    let ended = async {
+        loop {
+            say(&t, "shared", "not for everybody").await;
+            match tokio::time::timeout(Duration::from_millis(100), theirs.frame()).await {
+                Ok(None) => return,
+                Ok(Some(frame)) => drop(frame.unwrap()),
+                Err(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the tail ends");
+    assert_eq!(t.get(path).anonymous().send().await.refusal(), (404, "not_found"));
+    assert_eq!(texts(&read_events(&mut others, 1).await), ["not for everybody"]);
+}
+
+#[tokio::test]
 async fn an_app_cannot_forge_lines_or_events() {
     let t = TestPaddock::start().await;
     t.app("forger").await;
