@@ -7,8 +7,9 @@
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use paddock_core::durable;
+use paddock_core::{UnixMicros, durable};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
@@ -17,6 +18,15 @@ use rcgen::{
 /// Where the system's certificates are, on the systems we know.
 const SYSTEM_BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// How long a server's certificate is valid: clients refuse what is longer than 825 days.
+pub const LEAF_DAYS: u64 = 397;
+/// How long before its end another one is issued.
+pub const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// A CA is given to clients by hand, so it lasts.
+const CA_DAYS: u64 = 20 * 365;
+/// Clocks of clients may be behind.
+const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub mod proxy_form;
 
@@ -51,11 +61,11 @@ pub struct CaFiles {
 }
 
 /// Makes, or reads again, the CA in `folder` and issues a fresh certificate for `domain`'s platform names and the
-/// loopback names.
+/// loopback names, which is valid from `now` on.
 ///
 /// # Errors
 /// When the folder cannot be written or what is in it is not a CA.
-pub fn prepare(folder: &Path, domain: &str) -> Result<CaFiles, CaError> {
+pub fn prepare(folder: &Path, domain: &str, now: UnixMicros) -> Result<CaFiles, CaError> {
     std::fs::create_dir_all(folder).map_err(|source| CaError::File { path: folder.into(), source })?;
     let (key_file, certificate, named) =
         (folder.join("ca.key"), folder.join("ca.pem"), folder.join("domain"));
@@ -63,16 +73,16 @@ pub fn prepare(folder: &Path, domain: &str) -> Result<CaFiles, CaError> {
     let made_for = std::fs::read_to_string(&named).unwrap_or_default();
     if made_for != domain || !key_file.exists() || !certificate.exists() {
         let key = KeyPair::generate()?;
-        let ca = ca_params(domain)?.self_signed(&key)?;
+        let ca = ca_params(domain, now)?.self_signed(&key)?;
         // The domain last: until it is there, everything is made anew.
         write(&key_file, key.serialize_pem().as_bytes(), 0o600)?;
         write(&certificate, ca.pem().as_bytes(), 0o644)?;
         write(&named, domain.as_bytes(), 0o644)?;
     }
     let ca_pem = read(&certificate)?;
-    let issuer = Issuer::new(ca_params(domain)?, KeyPair::from_pem(&read(&key_file)?)?);
+    let issuer = Issuer::new(ca_params(domain, now)?, KeyPair::from_pem(&read(&key_file)?)?);
     let key = KeyPair::generate()?;
-    let leaf = leaf_params(domain)?.signed_by(&key, &issuer)?;
+    let leaf = leaf_params(domain, now)?.signed_by(&key, &issuer)?;
     let bundle = folder.join("bundle.pem");
     write(&bundle, format!("{}\n{ca_pem}", system_certificates()).as_bytes(), 0o644)?;
     Ok(CaFiles {
@@ -83,7 +93,7 @@ pub fn prepare(folder: &Path, domain: &str) -> Result<CaFiles, CaError> {
     })
 }
 
-fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
+fn ca_params(domain: &str, now: UnixMicros) -> Result<CertificateParams, rcgen::Error> {
     let loopback = [
         GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0])),
         GeneralSubtree::IpAddress(CidrSubnet::V6(
@@ -92,12 +102,18 @@ fn ca_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
         )),
     ];
     let names = [domain, "localhost"].map(|name| GeneralSubtree::DnsName(name.to_owned()));
-    constrained_ca(format!("Paddock local CA for {domain}"), names.into_iter().chain(loopback).collect())
+    let permitted = names.into_iter().chain(loopback).collect();
+    constrained_ca(format!("Paddock local CA for {domain}"), permitted, now)
 }
 
 /// A CA that signs servers' certificates for these names alone, and no further CA.
-fn constrained_ca(name: String, permitted: Vec<GeneralSubtree>) -> Result<CertificateParams, rcgen::Error> {
+fn constrained_ca(
+    name: String,
+    permitted: Vec<GeneralSubtree>,
+    now: UnixMicros,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
+    be_valid(&mut params, now, CA_DAYS);
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -106,7 +122,19 @@ fn constrained_ca(name: String, permitted: Vec<GeneralSubtree>) -> Result<Certif
     Ok(params)
 }
 
-fn leaf_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
+/// From a day before `now` on, for that many days in all; by whole days.
+fn be_valid(params: &mut CertificateParams, now: UnixMicros, days: u64) {
+    let begin = now - VALID_BEFORE;
+    let day = |at: UnixMicros| {
+        let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+        let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+    };
+    params.not_before = day(begin);
+    params.not_after = day(begin + Duration::from_secs(days * 24 * 60 * 60));
+}
+
+fn leaf_params(domain: &str, now: UnixMicros) -> Result<CertificateParams, rcgen::Error> {
     let mut names = vec![domain.to_owned(), "localhost".into()];
     names.extend(["api", "git", "data", "registry"].map(|label| format!("{label}.{domain}")));
     // Clients refuse a wildcard directly under a top label (`*.localhost`).
@@ -114,6 +142,7 @@ fn leaf_params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
         names.push(format!("*.{domain}"));
     }
     let mut params = CertificateParams::new(names)?;
+    be_valid(&mut params, now, LEAF_DAYS);
     params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
     params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv6Addr::LOCALHOST.into()));
     params.distinguished_name.push(DnType::CommonName, domain);
@@ -152,9 +181,10 @@ mod tests {
     #[test]
     fn the_ca_stays_and_the_certificate_is_fresh() {
         let folder = tempfile::tempdir().unwrap();
-        let first = prepare(folder.path(), "paddock.localhost").unwrap();
+        let now = UnixMicros(1_780_000_000_000_000);
+        let first = prepare(folder.path(), "paddock.localhost", now).unwrap();
         let ca = std::fs::read_to_string(&first.certificate).unwrap();
-        let second = prepare(folder.path(), "paddock.localhost").unwrap();
+        let second = prepare(folder.path(), "paddock.localhost", now).unwrap();
         assert_eq!(std::fs::read_to_string(&second.certificate).unwrap(), ca);
         assert_ne!(first.key_pem, second.key_pem);
         assert!(std::fs::read_to_string(&second.bundle).unwrap().ends_with(&ca));

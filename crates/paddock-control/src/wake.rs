@@ -58,6 +58,8 @@ pub struct Wakes {
     pub network: Wake,
     /// Numbers in memory that are to be on disk: the rate limit reconciler looks.
     pub rate_limits: Wake,
+    /// Certificates of our own.
+    pub certificates: Wake,
     /// Things to throw away.
     pub garbage: Wake,
     /// Somebody waits for a build, release or dyno to change in the store.

@@ -40,7 +40,7 @@ pub(crate) enum StopKind {
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) paths: Paths,
-    pub(crate) proxy_form: ProxyForm,
+    pub(crate) proxy_form: Arc<ProxyForm>,
     pub(crate) master_key: Mutex<PathBuf>,
     pub(crate) stop: CancellationToken,
     /// What was asked for last; read when `stop` is cancelled.
@@ -229,6 +229,7 @@ impl Admin {
         let host = self.control.config().git_host();
         let url = format!("http://{host}");
         let ca = self.paths.ca();
+        let bundle = ca.join("bundle.pem").display().to_string();
         vec![
             ("HEROKU_HOST", url.clone()),
             ("HEROKU_GIT_HOST", host.clone()),
@@ -241,7 +242,9 @@ impl Admin {
             ("HEROKU_CI_WEBSOCKET_URL", format!("ws://{host}/socket")),
             ("PGDIAGNOSE_URL", "localhost".into()),
             ("NODE_EXTRA_CA_CERTS", ca.join("ca.pem").display().to_string()),
-            ("GIT_SSL_CAINFO", ca.join("bundle.pem").display().to_string()),
+            ("GIT_SSL_CAINFO", bundle.clone()),
+            ("SSL_CERT_FILE", bundle.clone()),
+            ("REQUESTS_CA_BUNDLE", bundle),
         ]
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod admin;
+mod certificates;
 mod commands;
 mod database;
 #[cfg(feature = "fail-points")]

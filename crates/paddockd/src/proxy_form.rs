@@ -101,7 +101,8 @@ impl ProxyForm {
             ("NO_PROXY", address.to_string()),
             ("NODE_EXTRA_CA_CERTS", file(proxy_form::OURS)),
             ("GIT_SSL_CAINFO", bundle.clone()),
-            ("SSL_CERT_FILE", bundle),
+            ("SSL_CERT_FILE", bundle.clone()),
+            ("REQUESTS_CA_BUNDLE", bundle),
         ])
     }
 
@@ -137,7 +138,7 @@ impl ProxyForm {
         let offered = {
             let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             let platform: PathBuf = self.paths.ca().join("ca.pem");
-            let made = proxy_form::prepare(&self.paths.proxy_form(), &platform, asked)
+            let made = proxy_form::prepare(&self.paths.proxy_form(), &platform, asked, control.now())
                 .map_err(ProxyFormError::Certificates)?;
             let (chain, key) = (&made.chain_pem, &made.key_pem);
             let mut certificates = self.router.keep_certificate("proxy-form", "", chain, key);

@@ -88,6 +88,12 @@ impl Control {
         }
     }
 
+    /// Has the router read its certificates again: it does with each table, and gets the same one once more.
+    pub async fn have_certificates_read(&self) {
+        *self.last_routes.lock().await = None;
+        self.publish_routes().await;
+    }
+
     /// Whether a table had to be sent.
     async fn send_routes(&self, link: &RouterLink) -> Result<bool> {
         let mut last = self.last_routes.lock().await;

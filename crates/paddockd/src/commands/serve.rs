@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paddock_api::Api;
+use paddock_control::clock::{Clock as _, SystemClock};
 use paddock_control::reconcile::formation::FormationReconciler;
 use paddock_control::reconcile::garbage::GarbageReconciler;
 use paddock_control::reconcile::keep_true;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, StopKind};
+use crate::certificates::CertificateReconciler;
 use crate::instance::Instance;
 use crate::notify;
 use crate::paths::Paths;
@@ -97,10 +99,20 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     control.ensure_first_account(&email, &paths.admin_password()).await?;
     control.ensure_stream_key().await?;
 
-    let proxy_form = ProxyForm::new(&args, &paths, &router, runtime.container_network());
+    let proxy_form = Arc::new(ProxyForm::new(&args, &paths, &router, runtime.container_network()));
     proxy_form.resume(&control).await?;
 
     let tasks = Tasks::new();
+    let certificates = CertificateReconciler {
+        control: control.clone(),
+        router: router.clone(),
+        proxy_form: proxy_form.clone(),
+        paths: paths.clone(),
+        domain: args.domain.clone(),
+    };
+    let looked_at = control.wakes.certificates.listen();
+    let kept = keep_true(control.clone(), certificates, looked_at, tasks.stop.clone());
+    tasks.spawn("certificates", kept);
     start_tasks(&control, &link, router, &paths, &tasks)?;
     start_listeners(&control, api_socket, rendezvous_socket, &tasks);
     let admin = Arc::new(Admin {
@@ -157,7 +169,7 @@ impl Front {
         instance: &Instance,
         runtime: &LinuxRuntime,
     ) -> Result<Self, StartError> {
-        let ca = certificate_authority::prepare(&paths.ca(), &args.domain)?;
+        let ca = certificate_authority::prepare(&paths.ca(), &args.domain, SystemClock.now())?;
         let router = Arc::new(RouterProcess {
             program: router_process::program_id()?,
             paths: paths.clone(),

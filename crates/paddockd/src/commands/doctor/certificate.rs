@@ -24,7 +24,7 @@ pub(super) fn check(name: &str, path: &Path, now: jiff::Timestamp, remedy: &str)
 }
 
 /// `notAfter` of the first certificate in a PEM text.
-fn end_of(pem: &str) -> Option<jiff::Timestamp> {
+pub(crate) fn end_of(pem: &str) -> Option<jiff::Timestamp> {
     use base64::Engine;
     let body = pem.split_once("-----BEGIN CERTIFICATE-----")?.1.split_once("-----END CERTIFICATE-----")?.0;
     let body: String = body.split_whitespace().collect();
@@ -77,11 +77,17 @@ fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 mod tests {
     use super::super::Verdict;
     use super::*;
+    use paddock_control::clock::{Clock as _, SystemClock};
 
     #[test]
     fn the_end_of_a_certificate_is_found_and_judged() {
         let folder = tempfile::tempdir().unwrap();
-        let ca = paddock_control::certificate_authority::prepare(folder.path(), "paddock.localhost").unwrap();
+        let ca = paddock_control::certificate_authority::prepare(
+            folder.path(),
+            "paddock.localhost",
+            SystemClock.now(),
+        )
+        .unwrap();
         let end = end_of(&std::fs::read_to_string(&ca.certificate).unwrap()).unwrap();
         let check = |now| check("certificate", &ca.certificate, now, "Renew it").unwrap();
         assert_eq!(check(jiff::Timestamp::now()).verdict, Verdict::Ok);

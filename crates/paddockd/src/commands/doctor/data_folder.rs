@@ -47,7 +47,8 @@ pub(super) fn check(paths: &Paths, master_key: &Path) -> Vec<Finding> {
         findings.push(Finding::note("database", detail, remedy));
     }
     let now = jiff::Timestamp::now();
-    let remedy = "Start the server again: it issues a new one at each start";
+    let remedy =
+        "Start the server: it issues a new one at its start, and a month before the end of the old one";
     let platform = data.join("router/tls/cert.pem");
     findings.extend(certificate::check("platform certificate", &platform, now, remedy));
     let remedy = "Remove DIR/ca and start the server again: it makes a new authority, which clients must be given anew \
