@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cli, Outcome, Repo, Server, may_run, run, wait_until};
+use e2e::{Cli, FailPoints, Outcome, Repo, Server, may_run, run, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -220,13 +220,18 @@ fn an_operator_sees_and_mends_a_running_server() {
 }
 
 #[test]
-fn the_unit_is_one_that_the_service_manager_takes() {
+fn the_units_are_such_that_the_service_manager_takes() {
     let folder = TempDir::with_prefix("paddock-unit-").unwrap();
-    let file = folder.path().join("paddockd.service");
-    // Where the program will be nothing is yet.
-    std::fs::write(&file, unit().replace("/usr/local/bin/paddockd", "/bin/true")).unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist");
     let mut verify = Command::new("systemd-analyze");
-    verify.arg("verify").arg(&file);
+    verify.arg("verify");
+    for name in ["paddockd.service", "paddockd-backup.service", "paddockd-backup.timer"] {
+        let text = std::fs::read_to_string(shipped.join(name)).unwrap();
+        let file = folder.path().join(name);
+        // Where the program will be nothing is yet.
+        std::fs::write(&file, text.replace("/usr/local/bin/paddockd", "/bin/true")).unwrap();
+        verify.arg(file);
+    }
     let outcome = run(verify, b"", Duration::from_secs(60)).succeeded();
     assert_eq!(outcome.text(), "", "no complaint");
     for needed in ["KillMode=process", "Delegate=yes", "Type=notify", "Restart=on-failure"] {
@@ -291,4 +296,100 @@ fn the_doctor_finds_what_a_machine_lacks() {
     let told = run(doctor, b"", Duration::from_secs(60));
     assert!(problem(&told, "port").contains("--listen"));
     assert!(told.stdout.contains(&format!("process {}", std::process::id())), "{}", told.stdout);
+}
+
+/// What the server shows of itself: its end as openssl writes it, in days from now.
+fn shown_certificate(port: u16, name: &str) -> (String, i64) {
+    let mut client = Command::new("openssl");
+    client.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", name]);
+    let shown = run(client, b"", Duration::from_secs(30)).stdout;
+    let mut reader = Command::new("openssl");
+    reader.args(["x509", "-noout", "-serial", "-enddate", "-dateopt", "iso_8601"]);
+    let told = run(reader, shown.as_bytes(), Duration::from_secs(30)).succeeded().stdout;
+    let end = told.lines().find_map(|line| line.strip_prefix("notAfter=")).unwrap();
+    let mut date = Command::new("date");
+    date.args(["+%s", "--date", end]);
+    let end: i64 = run(date, b"", Duration::from_secs(30)).succeeded().stdout.trim().parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    (told.lines().next().unwrap().to_owned(), (end - i64::try_from(now).unwrap()) / 86_400)
+}
+
+#[test]
+fn certificates_end_within_825_days_and_are_renewed_while_the_server_runs() {
+    if !may_run("certificates") {
+        return;
+    }
+    let points = FailPoints::new();
+    let mut server = Server::with_fail_points(&points, &[]);
+    server.spawn_serve();
+    server.wait_ready();
+    let (port, name) = (server.port(), server.domain());
+    let (first, days) = shown_certificate(port, name);
+    assert!((300..=825).contains(&days), "{days} days");
+    let bundle = |arguments: &[&str]| {
+        let variables = server.variables(arguments);
+        assert_eq!(variables["REQUESTS_CA_BUNDLE"], variables["SSL_CERT_FILE"]);
+        std::fs::read_to_string(&variables["SSL_CERT_FILE"]).unwrap()
+    };
+    let system = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    for (arguments, own) in [(&[][..], "ca/ca.pem"), (&["--proxy"], "ca/proxy-form/ca.pem")] {
+        let (text, own) = (bundle(arguments), std::fs::read_to_string(server.data().join(own)).unwrap());
+        assert!(text.starts_with(&system) && text.ends_with(&own), "the system's authorities and ours");
+    }
+    let proxied = server.data().join("router/proxy-form/cert.pem");
+    let offered = std::fs::read(&proxied).unwrap();
+
+    points.clock().advance(Duration::from_secs(380 * 86_400));
+    wait_until("another certificate", Duration::from_secs(150), || {
+        let (second, days) = shown_certificate(port, name);
+        (second != first && days > 700).then_some(())
+    });
+    wait_until("another one of the proxy form", Duration::from_secs(150), || {
+        (std::fs::read(&proxied).unwrap() != offered).then_some(())
+    });
+    let ca = server.data().join("ca/ca.pem");
+    let mut trusting = Command::new("curl");
+    trusting.args([
+        "--silent",
+        "--show-error",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{ssl_verify_result}",
+    ]);
+    trusting.arg("--cacert").arg(ca).arg(format!("https://localhost:{port}/"));
+    // Its time is that of the server's clock, and it is of the same authority as before.
+    let told = run(trusting, b"", Duration::from_secs(30)).text();
+    assert!(told.contains("not yet valid"), "{told}");
+}
+
+#[test]
+fn the_doctor_finds_a_router_whose_server_is_gone() {
+    if !may_run("orphan routers") {
+        return;
+    }
+    let mut server = Server::start();
+    server.announce("adopt");
+    let data = server.data();
+    let orphan = |arguments: &[&str]| {
+        let doctor = Server::bare(&[&["doctor", "--json"], arguments].concat());
+        let told = run(doctor, b"", Duration::from_secs(60));
+        let findings: Vec<Value> = serde_json::from_str(&told.stdout).unwrap();
+        let speaks_of_it = |finding: &&Value| {
+            let detail = finding["detail"].as_str().unwrap_or_default();
+            finding["name"] == "orphan router" && detail.contains(data.to_str().unwrap())
+        };
+        findings.iter().find(speaks_of_it).map(|found| found["remedy"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(orphan(&[]), None, "a server looks after it");
+    server.kill9_serve();
+    let remedy = orphan(&["--data", data.to_str().unwrap()]).unwrap();
+    assert!(remedy.contains(&format!("paddockd stop --stop-dynos --data {}", data.display())), "{remedy}");
+    let moved = data.with_extension("moved");
+    std::fs::rename(&data, &moved).unwrap();
+    let remedy = orphan(&[]);
+    std::fs::rename(&moved, &data).unwrap();
+    assert!(remedy.unwrap().starts_with("End it: kill "));
+    server.restart();
+    assert_eq!(orphan(&[]), None);
 }

@@ -8,6 +8,7 @@ mod data_folder;
 mod languages;
 mod machine;
 mod processes;
+mod routers;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -109,6 +110,7 @@ impl DoctorArgs {
         }
         let letters = paths.as_ref().map(|paths| Instance::of(&paths.data).letters);
         findings.extend(processes::other_instances(letters.as_deref()));
+        findings.extend(routers::orphans());
         if self.json {
             print_json(&findings);
         } else {
