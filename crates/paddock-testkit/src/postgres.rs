@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ pub struct PostgresServer {
     folder: PathBuf,
     port: u16,
     shared: bool,
+    /// Where it listens besides loopback.
+    also_on: Option<Ipv4Addr>,
 }
 
 impl PostgresServer {
@@ -58,7 +60,7 @@ impl PostgresServer {
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("a file can be locked");
         let noted = std::fs::read_to_string(folder.join("port")).ok().and_then(|port| port.parse().ok());
         let server = match noted {
-            Some(port) => Self { programs, folder, port, shared: true },
+            Some(port) => Self { programs, folder, port, shared: true, also_on: None },
             None => {
                 let _ = std::fs::remove_dir_all(&folder);
                 let server = Self::begin(programs, folder, runner, true, None);
@@ -112,7 +114,7 @@ impl PostgresServer {
         guard.args(["-c", GUARD, "paddock-test-guard", &runner.to_string()]).arg(&folder);
         guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         guard.spawn().expect("there is a shell");
-        let mut server = Self { programs, folder, port: 0, shared };
+        let mut server = Self { programs, folder, port: 0, shared, also_on: None };
         let data = server.folder.join("data");
         server.run(
             "initdb",
@@ -147,6 +149,22 @@ impl PostgresServer {
         panic!("PostgreSQL does not start:\n{log}");
     }
 
+    /// The same server, which listens on another address of the machine as well and lets those in whom this line of
+    /// `pg_hba.conf` speaks of.
+    ///
+    /// # Panics
+    /// When it does not start there.
+    #[must_use]
+    pub fn listening_on(mut self, address: Ipv4Addr, admission: &str) -> Self {
+        self.stop();
+        let file = self.folder.join("data/pg_hba.conf");
+        let mut rules = OpenOptions::new().append(true).open(file).expect("initdb wrote it");
+        writeln!(rules, "{admission}").expect("the folder is writable");
+        self.also_on = Some(address);
+        self.start_again();
+        self
+    }
+
     /// Ends the server as its operator would to restart it; connections break.
     ///
     /// # Panics
@@ -165,7 +183,8 @@ impl PostgresServer {
 
     fn try_start(&self) -> bool {
         let (data, log) = (self.folder.join("data"), self.folder.join("log"));
-        let options = format!("-h 127.0.0.1 -p {} -k {}", self.port, self.folder.display());
+        let also_on = self.also_on.map(|address| format!(",{address}")).unwrap_or_default();
+        let options = format!("-h 127.0.0.1{also_on} -p {} -k {}", self.port, self.folder.display());
         self.command("pg_ctl")
             .args(["-D", text(&data), "-l", text(&log), "-o", &options, "-w", "-s", "start"])
             .stdout(Stdio::null())

@@ -10,6 +10,7 @@ mod admin;
 mod certificates;
 mod commands;
 mod database;
+mod egress;
 #[cfg(feature = "fail-points")]
 mod fail_points;
 mod id_range;

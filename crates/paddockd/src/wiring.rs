@@ -15,7 +15,7 @@ use paddock_control::{Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
 pub(crate) use paddock_core::error::chain;
 use paddock_images::{ArchiveLimits, HostStack, Layers};
-use paddock_outbound::{Network, Outbound, Roots};
+use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime_linux::host_process::Confinement;
 use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::serve::StartError;
 use crate::database;
+use crate::egress;
 #[cfg(feature = "fail-points")]
 use crate::fail_points::ServerClock;
 use crate::instance::Instance;
@@ -79,6 +80,11 @@ pub(crate) async fn open_runtime(
     instance: &Instance,
     program: &Path,
 ) -> Result<Arc<LinuxRuntime>, StartError> {
+    for entry in &args.allow_egress {
+        if let Some(remark) = egress::remark(entry, egress::is_own) {
+            tracing::warn!("{remark}");
+        }
+    }
     let config = linux_config(paths, instance, program, vec![args.listen.port()], args.allow_egress.clone());
     Ok(LinuxRuntime::open(config).await?)
 }
@@ -195,8 +201,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 
 /// The client for addresses that tenants name. It trusts the operator's `SSL_CERT_FILE` as builds do.
 fn outbound(args: &ServeArgs, certificates: Option<String>) -> Result<Outbound, StartError> {
-    let allowed =
-        args.allow_egress.iter().map(|text| text.parse::<Network>()).collect::<Result<Vec<_>, _>>()?;
+    let allowed = egress::networks(&args.allow_egress);
     let roots = match certificates {
         Some(file) => Roots::of_file(Path::new(&file))?,
         None => Roots::of_system()?,

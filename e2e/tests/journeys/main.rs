@@ -24,3 +24,4 @@ mod source_elsewhere;
 mod transcript;
 mod two_servers;
 mod upgrade;
+mod your_own_postgres;

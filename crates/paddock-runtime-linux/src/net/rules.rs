@@ -67,6 +67,7 @@ impl Rules<'_> {
              ip daddr {gateway} udp dport 53 accept\n\
              ip daddr {gateway} tcp dport 53 accept\n\
              fib daddr type local tcp dport @router_ports accept\n\
+             ip daddr . tcp dport @allowed_services accept\n\
              reject with icmpx admin-prohibited\n\
              }}\n\
              chain forward {{\n\

@@ -270,6 +270,38 @@ fn a_listed_private_range_is_reached() {
 }
 
 #[test]
+fn a_listed_service_of_this_machine_is_reached_by_its_port_alone() {
+    if !crate::support::may_run() {
+        return;
+    }
+    let private = Outside::make("192.168.218", &[80]);
+    let serving = |address: &str| {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            while let Ok((mut client, peer)) = listener.accept() {
+                let _ = client.write_all(peer.ip().to_string().as_bytes());
+            }
+        });
+        port
+    };
+    let (database, other) = (serving(&private.host), serving(&private.host));
+    let service = format!("{}:{database}", private.host);
+    let range = "192.168.218.0/24".to_owned();
+    with(
+        move |config| config.allow_egress = vec![service, range],
+        move |f| async move {
+            let (one, address) = neighbour(&f).await;
+            // By the dyno's own address: a database knows who comes.
+            assert_eq!(ask(&f, one, &private.host, database).await, address.to_string());
+            // A range is never the machine itself, what is beside it is in it.
+            assert_eq!(ask(&f, one, &private.host, other).await, "refused");
+            assert_eq!(ask(&f, one, &private.address, 80).await, private.host);
+        },
+    );
+}
+
+#[test]
 fn a_borrowed_address_reaches_nothing() {
     if !crate::support::may_run() {
         return;
