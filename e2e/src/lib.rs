@@ -31,6 +31,7 @@ pub use killed_runs::end_killed_runs;
 pub use leftovers::{Leftovers, files_with, instance_letters, links};
 pub use machine::Machine;
 pub use outcome::{Outcome, answer, run};
+pub use port::Port;
 pub use quickstart::Quickstart;
 pub use redaction::redact;
 pub use repo::Repo;

@@ -10,7 +10,7 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 /// A port of this machine's, held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _lock: File,
 }
@@ -20,7 +20,8 @@ impl Port {
     ///
     /// # Panics
     /// When all are taken.
-    pub(crate) fn take() -> Port {
+    #[must_use]
+    pub fn take() -> Port {
         let folder = std::env::temp_dir().join("paddock-test-ports");
         fs::create_dir_all(&folder).unwrap();
         let count = u32::from(RANGE.end - RANGE.start);
@@ -36,7 +37,9 @@ impl Port {
         free.next().expect("one of 12,000 ports is free")
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

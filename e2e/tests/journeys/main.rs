@@ -12,6 +12,7 @@ mod frameworks;
 mod habits;
 mod hang_up;
 mod hostile;
+mod install;
 mod isolation;
 mod killed_runs;
 mod nouns;
