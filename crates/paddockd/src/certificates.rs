@@ -22,7 +22,6 @@ pub(crate) struct CertificateReconciler {
     pub(crate) router: Arc<RouterProcess>,
     pub(crate) proxy_form: Arc<ProxyForm>,
     pub(crate) paths: Paths,
-    pub(crate) domain: String,
 }
 
 #[async_trait]
@@ -34,7 +33,8 @@ impl Reconciler for CertificateReconciler {
         let now = self.control.now();
         let mut done = 0;
         if ends_soon(&self.certificate("tls"), now) {
-            let renewed = certificate_authority::prepare(&self.paths.ca(), &self.domain, now);
+            let renewed =
+                certificate_authority::prepare(&self.paths.ca(), &self.control.config().domain, now);
             let renewed =
                 renewed.map_err(|error| Error::internal("renew the platform's certificate", error))?;
             self.router

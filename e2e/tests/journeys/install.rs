@@ -1,5 +1,4 @@
 //! `bin/install`, below a folder: what it puts there runs, an upgrade leaves settings alone, and it is taken away again.
-#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! The page of that name: a database on the server's own machine, reached by one port that the operator opened.
-#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::time::Duration;
 

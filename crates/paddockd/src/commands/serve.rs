@@ -103,17 +103,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     proxy_form.resume(&control).await?;
 
     let tasks = Tasks::new();
-    let certificates = CertificateReconciler {
-        control: control.clone(),
-        router: router.clone(),
-        proxy_form: proxy_form.clone(),
-        paths: paths.clone(),
-        domain: args.domain.clone(),
-    };
-    let looked_at = control.wakes.certificates.listen();
-    let kept = keep_true(control.clone(), certificates, looked_at, tasks.stop.clone());
-    tasks.spawn("certificates", kept);
-    start_tasks(&control, &link, router, &paths, &tasks)?;
+    start_tasks(&control, &link, router, &proxy_form, &paths, &tasks)?;
     start_listeners(&control, api_socket, rendezvous_socket, &tasks);
     let admin = Arc::new(Admin {
         control: control.clone(),
@@ -339,10 +329,19 @@ fn start_tasks(
     control: &Arc<Control>,
     link: &Arc<RouterLink>,
     router: Arc<RouterProcess>,
+    proxy_form: &Arc<ProxyForm>,
     paths: &Paths,
     tasks: &Tasks,
 ) -> Result<(), StartError> {
     let (wakes, stop) = (&control.wakes, &tasks.stop);
+    let certificates = CertificateReconciler {
+        control: control.clone(),
+        router: router.clone(),
+        proxy_form: proxy_form.clone(),
+        paths: paths.clone(),
+    };
+    let looked_at = wakes.certificates.listen();
+    tasks.spawn("certificates", keep_true(control.clone(), certificates, looked_at, stop.clone()));
     let formation = FormationReconciler::new(control.clone());
     tasks.spawn("formation", keep_true(control.clone(), formation, wakes.dynos.listen(), stop.clone()));
     let routes = RouteReconciler::new(control.clone(), router);
