@@ -8,12 +8,10 @@
 
 use std::path::PathBuf;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use paddock_core::code::DynoCode;
 use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
-use paddock_core::plan::backoff;
 use paddock_core::plan::formation::StopReason;
 use paddock_core::{ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
@@ -22,7 +20,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, chain};
 use crate::launch;
-use crate::reconcile::formation::{LAST_OUTPUT, Sight};
+use crate::reconcile::formation::Sight;
 use crate::{Control, Result, feature, label};
 
 /// Ports that web dynos are told to bind: high, and below the kernel's own choice.
@@ -89,17 +87,6 @@ impl Control {
                 self.fail_launch(app, dyno, "the platform could not start it, see the server's log").await
             }
         }
-    }
-
-    async fn fail_launch(&self, app: &App, dyno: &Dyno, reason: &str) -> Result<()> {
-        self.log_dyno(
-            app.id,
-            &dyno.name.to_string(),
-            vec![format!("Error: the process could not be started: {reason}")],
-        )
-        .await;
-        self.record_crash(app, dyno, None).await?;
-        self.tell_who_serves(app, dyno).await
     }
 
     async fn container_spec(&self, app: &App, dyno: &Dyno) -> Result<ContainerSpec> {
@@ -182,45 +169,9 @@ impl Control {
         Ok(())
     }
 
-    /// Its program ended though it should run.
-    pub(crate) async fn mark_dyno_crashed(
-        &self,
-        app: &App,
-        dyno: &Dyno,
-        status: Option<i32>,
-        observed: Option<&Observed>,
-    ) -> Result<()> {
-        let mut lines = exit_lines(observed);
-        if let Some(status) = status {
-            lines.push(format!("Process exited with status {status}"));
-        }
-        lines.push(format!("State changed from {} to crashed", dyno.state.as_str()));
-        self.record_crash(app, dyno, status).await?;
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        self.tell_who_serves(app, dyno).await
-    }
-
-    async fn record_crash(&self, app: &App, dyno: &Dyno, status: Option<i32>) -> Result<()> {
-        let now = self.now();
-        let crashed = |dyno: Dyno| {
-            let ran_for =
-                if dyno.state == DynoState::Up { now.since(dyno.state_changed_at) } else { Duration::ZERO };
-            let before = u32::try_from(dyno.crash_count).unwrap_or(u32::MAX);
-            let in_a_row = backoff::crashes_in_a_row(before, ran_for);
-            let retry_at = Some(backoff::retry_at(in_a_row, now));
-            Dyno { exit_status: status, crash_count: i64::from(in_a_row), retry_at, ..dyno }
-        };
-        let Some(tx) = self.put_state(app, dyno, DynoState::Crashed, crashed).await? else { return Ok(()) };
-        durable!("dyno.crashed", tx.commit().await)?;
-        self.wakes.changes.wake();
-        self.wakes.dynos.wake();
-        self.publish_routes().await;
-        Ok(())
-    }
-
     /// Writes what became of a dyno over what the store has of it now: the news of a start may be minutes old. The
     /// transaction is to be committed; `None` when the dyno is gone.
-    async fn put_state(
+    pub(crate) async fn put_state(
         &self,
         app: &App,
         dyno: &Dyno,
@@ -237,32 +188,6 @@ impl Control {
         let changed = Dyno { state: next, state_changed_at: tx.now(), ..change(now) };
         tx.put_dyno(&changed).await?;
         Ok(Some(tx))
-    }
-
-    /// R10: it did not listen in time. Says which ports it did bind, which is the commonest mistake.
-    pub(crate) async fn end_boot(&self, app: &App, dyno: &Dyno) -> Result<()> {
-        let Some(container) = dyno.container_id else { return Ok(()) };
-        let listening = self.runtime.listening(container).await.unwrap_or_default();
-        let lines = vec![
-            DynoCode::R10.line(),
-            boot_hint(dyno.port.unwrap_or(0), &listening),
-            "Stopping process with SIGKILL".into(),
-        ];
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
-        let stopped = durable!("dyno.boot_ended", self.runtime.stop(container, Duration::ZERO).await);
-        stopped.map_err(|error| Error::internal("stop a dyno", error))?;
-        self.last_output(container).await;
-        self.mark_dyno_crashed(app, dyno, Some(137), None).await
-    }
-
-    /// Waits until what a program has said before its end is in the log.
-    async fn last_output(&self, container: ContainerId) {
-        let until = tokio::time::Instant::now() + LAST_OUTPUT;
-        let mut woken = self.wakes.dynos.listen();
-        while !self.drained.contains(container) && tokio::time::Instant::now() < until {
-            self.wakes.output.wake();
-            woken.heard(Duration::from_millis(200)).await;
-        }
     }
 
     /// Whether this process has sent SIGTERM to the container.
@@ -427,7 +352,7 @@ fn exit_of(observed: Option<&Observed>) -> Option<Exit> {
 }
 
 /// What the manner of an end gives the platform to say, before the status.
-fn exit_lines(observed: Option<&Observed>) -> Vec<String> {
+pub(crate) fn exit_lines(observed: Option<&Observed>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(exit) = exit_of(observed) {
         if exit.out_of_memory {
@@ -440,24 +365,6 @@ fn exit_lines(observed: Option<&Observed>) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A sentence for the commonest first failure: an app on its own port, or on 127.0.0.1.
-fn boot_hint(port: u16, listening: &[std::net::SocketAddr]) -> String {
-    let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
-    if listening.iter().any(|socket| socket.port() == port && socket.ip().is_loopback()) {
-        return format!(
-            "The process listens on {} only: bind 0.0.0.0:$PORT instead of a loopback address",
-            bound.join(", ")
-        );
-    }
-    if bound.is_empty() {
-        return format!("The process bound no port: it must listen on 0.0.0.0:$PORT (here PORT={port})");
-    }
-    format!(
-        "The process listens on {}: it must listen on 0.0.0.0:$PORT (here PORT={port}) instead",
-        bound.join(", ")
-    )
 }
 
 /// A port by the dyno's own id: nothing else listens in its network, so any will do.
@@ -488,14 +395,5 @@ mod tests {
         );
         assert!(said(false, true)[0].starts_with("Error R12 (Exit timeout) -> "));
         assert!(said(false, false).is_empty());
-    }
-
-    #[test]
-    fn the_hint_names_what_was_bound() {
-        let at = |text: &str| text.parse().unwrap();
-        assert!(boot_hint(5000, &[]).contains("no port"));
-        assert!(boot_hint(5000, &[at("127.0.0.1:5000")]).contains("loopback"));
-        let other = boot_hint(5000, &[at("0.0.0.0:3000")]);
-        assert!(other.contains("0.0.0.0:3000") && other.contains("PORT=5000"), "{other}");
     }
 }

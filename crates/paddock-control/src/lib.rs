@@ -45,6 +45,7 @@ mod config_var;
 mod conversions;
 pub mod domain;
 pub mod dyno;
+mod dyno_crash;
 mod dyno_steps;
 mod error;
 pub mod favorite;
