@@ -125,8 +125,7 @@ impl Control {
             DynoScope::All => "Restart all dynos".to_owned(),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => format!("Restart {name}"),
         };
-        let is_meant =
-            |row: &Row, rows: &[Row]| is_meant(row, &scope) && !handover::serves_in_place(row, rows);
+        let is_meant = |row: &Row, current| is_meant(row, &scope) && !serves_in_place(row, current);
         self.end_dynos(actor, app, &scope, is_meant, text).await
     }
 
@@ -147,14 +146,15 @@ impl Control {
         actor: &Actor,
         app: &str,
         scope: &DynoScope,
-        is_meant: impl Fn(&Row, &[Row]) -> bool,
+        is_meant: impl Fn(&Row, Option<ReleaseId>) -> bool,
         text: String,
     ) -> Result<()> {
         let app = self.visible_app(actor, app).await?;
         let doing = failed("stop dynos");
         let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
         let rows = tx.dynos(app.id).await.map_err(doing)?;
-        let meant: Vec<_> = rows.iter().filter(|row| is_shown(row) && is_meant(row, &rows)).collect();
+        let current = tx.current_release(app.id).await.map_err(doing)?.map(|release| release.id);
+        let meant: Vec<_> = rows.iter().filter(|row| is_shown(row) && is_meant(row, current)).collect();
         if meant.is_empty() {
             self.check_scope(&mut tx, &app, scope).await?;
         }
@@ -406,6 +406,11 @@ fn free_index(rows: &[Row]) -> u32 {
             return index;
         }
     }
+}
+
+/// Whether it serves in the place of a release that is not up, and could not come back.
+fn serves_in_place(row: &Row, current: Option<ReleaseId>) -> bool {
+    current.is_some_and(|current| handover::is_older_and_serves(row, current))
 }
 
 fn is_shown(row: &Row) -> bool {

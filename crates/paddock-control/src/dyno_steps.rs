@@ -254,6 +254,7 @@ impl Control {
             exit_lines(observed).into_iter().chain(exit).collect()
         };
         self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        self.tell_that_none_serves(app, dyno).await?;
         self.delete_dyno_row(app, dyno).await
     }
 

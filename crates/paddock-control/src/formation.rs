@@ -129,11 +129,12 @@ impl Control {
         if resized.is_empty() {
             return Ok(());
         }
+        let current = tx.current_release(app.id).await.map_err(doing)?.map(|release| release.id);
         let dynos = tx.dynos(app.id).await.map_err(doing)?;
         for dyno in &dynos {
             let is_resized = resized.iter().any(|row| row.process_type == dyno.process_type);
             if is_resized
-                && !handover::serves_in_place(dyno, &dynos)
+                && current.is_none_or(|current| !handover::is_older_and_serves(dyno, current))
                 && dyno.kind == DynoKind::Formation
                 && dyno.desired == DesiredDynoState::Running
             {

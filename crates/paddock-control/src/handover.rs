@@ -31,22 +31,20 @@ pub(crate) fn is_older_and_serves(dyno: &Dyno, current: ReleaseId) -> bool {
         && dyno.desired == DesiredDynoState::Running
 }
 
-/// Whether requests go to a web dyno that is up: one of an older release gets none while its successor is up.
-pub(crate) fn gets_requests(dyno: &Dyno, web: &[Dyno], current: ReleaseId) -> bool {
-    let succeeds =
-        |other: &Dyno| other.release_id == current && other.name == dyno.name && other.state == DynoState::Up;
-    dyno.state == DynoState::Up && (dyno.release_id == current || !web.iter().any(succeeds))
+/// Whether requests go to a web dyno that is up: to the newest of its name.
+pub(crate) fn gets_requests(dyno: &Dyno, web: &[Dyno]) -> bool {
+    let is_newer = |other: &Dyno| {
+        other.name == dyno.name
+            && other.state == DynoState::Up
+            && other.release_version > dyno.release_version
+    };
+    dyno.state == DynoState::Up && !web.iter().any(is_newer)
 }
 
 /// The release whose dynos go on serving, if it is another than this one.
 pub(crate) fn serves_on(dynos: &[Dyno], current: ReleaseId) -> Option<i64> {
     let older = dynos.iter().filter(|dyno| is_older_and_serves(dyno, current));
     older.map(|dyno| dyno.release_version).max()
-}
-
-/// Whether a dyno of an older release serves until one of the newest is up.
-pub(crate) fn serves_in_place(dyno: &Dyno, dynos: &[Dyno]) -> bool {
-    newest(dynos).is_some_and(|newest| is_older_and_serves(dyno, newest.release_id))
 }
 
 /// What is to be known of a dyno that serves on because a newer release did not come up.
@@ -89,6 +87,25 @@ impl Control {
             let text = format!("Release v{} has not come up: v{version} serves on", crashed.release_version);
             self.log_dyno(app.id, &crashed.name.to_string(), vec![text]).await;
         }
+        Ok(())
+    }
+
+    /// Tells the log of an app when the last web dyno that served on has ended by itself.
+    pub(crate) async fn tell_that_none_serves(&self, app: &App, ended: &Dyno) -> Result<()> {
+        let Some(current) = self.store.current_release(app.id).await? else { return Ok(()) };
+        if !is_older_and_serves(ended, current.id) {
+            return Ok(());
+        }
+        let dynos = self.store.dynos(app.id).await?;
+        let others = dynos.iter().filter(|dyno| is_web(dyno) && dyno.id != ended.id);
+        if others.clone().any(|dyno| dyno.state == DynoState::Up) {
+            return Ok(());
+        }
+        let (old, new) = (ended.release_version, current.version);
+        let text = format!(
+            "The last dyno of v{old} has ended and v{new} has not come up: nothing serves. heroku rollback v{old} brings it back"
+        );
+        self.log_dyno(app.id, &ended.name.to_string(), vec![text]).await;
         Ok(())
     }
 

@@ -255,11 +255,13 @@ impl Control {
     }
 }
 
-/// The official CLI has no command that cancels a build, so the call itself is named.
+/// The official CLI has no command that cancels a build, so the call itself is named. The address is the reader's to fill
+/// in: what HEROKU_HOST says in the proxy form is a name of Heroku's to curl, which would get the token.
 fn still_running(app: AppId, build: BuildId) -> String {
     format!(
         "Build {build} of this app is still running. Wait for it, or cancel it with: \
-         curl -X DELETE -H \"Authorization: Bearer $HEROKU_API_KEY\" \
-         -H \"Accept: application/vnd.heroku+json; version=3\" $HEROKU_HOST/apps/{app}/builds/{build}"
+         curl -X DELETE -H \"Authorization: Bearer $(heroku auth:token)\" \
+         -H \"Accept: application/vnd.heroku+json; version=3\" http://ADDRESS/apps/{app}/builds/{build} \
+         (ADDRESS: this server's, host:port)"
     )
 }

@@ -59,7 +59,10 @@ pub(crate) async fn answer(
     };
     match passed_on {
         Ok(Passed::Answered(next)) => Became::Answered(next),
-        Ok(Passed::Switched(dyno)) => Became::AppTunnel(Tunnel { exchange, dyno: *dyno }),
+        Ok(Passed::Switched(dyno)) => {
+            exchange.landed();
+            Became::AppTunnel(Tunnel { exchange, dyno: *dyno })
+        }
         Err(failure) => Became::Answered(fail(exchange, client, &mut asked, failure).await),
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct Exchange {
     /// Bytes of the response body.
     pub(crate) bytes: AtomicU64,
     outcome: Option<Outcome>,
+    is_in_flight: bool,
 }
 
 #[derive(Debug)]
@@ -66,10 +67,18 @@ impl Exchange {
             dispatched_at: None,
             bytes: AtomicU64::new(0),
             outcome: None,
+            is_in_flight: true,
             connection,
             app,
         };
         (Box::new(exchange), in_flight)
+    }
+
+    /// It is answered, though it goes on: a tunnel waits for nothing of the dyno's.
+    pub(crate) fn landed(&mut self) {
+        if std::mem::take(&mut self.is_in_flight) {
+            self.app.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The router's limits.
@@ -153,7 +162,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.app.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.landed();
         self.connection.router.records.push(self.app.key, self.line());
     }
 }

@@ -21,7 +21,9 @@ pub(crate) enum Protocol {
 pub(crate) fn protocol(request: &Request) -> Protocol {
     let fields = &request.fields;
     let asked = request.version == Version::Http11
-        && fields.contains("upgrade")
+        && fields.words("upgrade").next().is_some()
+        // HTTP/2 would carry requests that nobody here has read.
+        && !fields.words("upgrade").any(|word| word.eq_ignore_ascii_case(b"h2c"))
         && fields.words("connection").any(|word| word.eq_ignore_ascii_case(b"upgrade"));
     if asked { Protocol::Upgrade } else { Protocol::Http }
 }
@@ -37,9 +39,15 @@ pub(crate) fn strip_hop_by_hop(fields: &mut Fields, protocol: Protocol) {
     let mut named: Vec<Vec<u8>> = fields.words("connection").take(NAMED_MAX).map(lower).collect();
     named.retain(|word| !KEPT.contains(&&word[..]));
     named.sort_unstable();
-    for own in
-        ["connection", "transfer-encoding", "keep-alive", "proxy-connection", "te", "proxy-authorization"]
-    {
+    for own in [
+        "connection",
+        "transfer-encoding",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "proxy-authorization",
+        "http2-settings",
+    ] {
         fields.remove(own);
     }
     if !named.is_empty() {

@@ -286,7 +286,14 @@ fn write_table(path: &Path, table: &RouteTable) -> io::Result<()> {
 /// The host of a `Host` value: lower case, no port. `None` when it is not one.
 pub(crate) fn host_name(value: &str) -> Option<Cow<'_, str>> {
     let (name, port) = match value.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map(|(name, rest)| (name, rest.strip_prefix(':')))?,
+        Some(rest) => {
+            let (name, rest) = rest.split_once(']')?;
+            name.parse::<std::net::Ipv6Addr>().ok()?;
+            match rest.strip_prefix(':') {
+                None if !rest.is_empty() => return None,
+                port => (name, port),
+            }
+        }
         None => match value.split_once(':') {
             Some((name, port)) => (name, Some(port)),
             None => (value, None),
@@ -379,6 +386,9 @@ mod tests {
             ("a:b", None),
             ("user@a", None),
             ("[::1", None),
+            ("[::1]x", None),
+            ("[a.b]@c.d", None),
+            ("[a.b]", None),
         ] {
             assert_eq!(host_name(value).as_deref(), expected, "{value}");
         }

@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::HeaderMap;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use paddock_control::log_session::{LogReader, LogSessionOrder};
 use paddock_wire as wire;
 
@@ -70,6 +70,10 @@ async fn read(
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let reader = api.control.read_log_session(&secret, last).await?;
     let form = if wants_events(&headers) { Form::Events } else { Form::Plain };
+    // Everything there was has been said before: 204 tells a client of events not to come back.
+    if last.is_some() && !reader.is_tail() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     // A client of events comes back when the stream has ended, and says only then that it has: at once, where there is
     // nothing to wait for.
     let first = (form == Form::Events && !reader.is_tail()).then_some(COME_BACK_AT_ONCE);

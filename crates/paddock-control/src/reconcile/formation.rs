@@ -264,6 +264,7 @@ async fn formation_steps(
             id: dyno.id,
             name: dyno.name.clone(),
             release: dyno.release_id,
+            version: dyno.release_version,
             state: dyno.state,
             ending: dyno.desired == DesiredDynoState::Stopped,
             seen: seen_now,

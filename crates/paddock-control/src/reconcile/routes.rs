@@ -176,8 +176,7 @@ fn web_of(release: Option<ReleaseId>, formation: &[Formation], dynos: Vec<Dyno>)
         .filter(|dyno| dyno.kind == DynoKind::Formation && dyno.name.process_type.is_web())
         .filter(|dyno| dyno.desired == DesiredDynoState::Running)
         .collect();
-    let up: Vec<_> =
-        web.iter().filter(|dyno| gets_requests(dyno, &web, release)).filter_map(dyno_route).collect();
+    let up: Vec<_> = web.iter().filter(|dyno| gets_requests(dyno, &web)).filter_map(dyno_route).collect();
     if !wanted {
         Web::None
     } else if !up.is_empty() {

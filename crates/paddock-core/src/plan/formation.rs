@@ -43,6 +43,8 @@ pub struct DynoSeen {
     pub name: DynoName,
     /// The release it runs.
     pub release: ReleaseId,
+    /// The number of that release: a later one is greater.
+    pub version: i64,
     /// Its state in the store.
     pub state: DynoState,
     /// Whether somebody asked for it to end (restart, stop).
@@ -146,40 +148,34 @@ fn unwanted(desired: &Desired, dyno: &DynoSeen) -> Option<StopReason> {
 /// How soon a new web dyno that is on trial may have passed it: nothing else tells when.
 #[must_use]
 pub fn next_passed(desired: &Desired, dynos: &[DynoSeen], now: UnixMicros) -> Option<Duration> {
-    let on_trial = dynos.iter().filter(|dyno| is_up(desired, dyno) && !has_passed(desired, dyno, now));
+    let on_trial = dynos.iter().filter(|dyno| answers(dyno) && !has_passed(desired, dyno, now));
     let left = on_trial.map(|dyno| desired.trial.saturating_sub(now.since(dyno.state_since)));
-    left.min().filter(|_| dynos.iter().any(|dyno| is_of_older_release(desired, dyno)))
+    left.min().filter(|_| dynos.iter().any(|dyno| answers(dyno) && desired.release != Some(dyno.release)))
 }
 
-/// Whether it is a web dyno of an older release that could go on answering.
-fn is_of_older_release(desired: &Desired, dyno: &DynoSeen) -> bool {
+/// Whether it is a web dyno that could go on answering.
+fn answers(dyno: &DynoSeen) -> bool {
     dyno.name.process_type.is_web()
-        && desired.release != Some(dyno.release)
         && dyno.state == DynoState::Up
         && !dyno.ending
         && matches!(dyno.seen, Seen::Running { .. })
 }
 
-fn is_up(desired: &Desired, dyno: &DynoSeen) -> bool {
-    dyno.name.process_type.is_web()
-        && unwanted(desired, dyno).is_none()
-        && dyno.state == DynoState::Up
-        && matches!(dyno.seen, Seen::Running { .. })
-}
-
 fn has_passed(desired: &Desired, dyno: &DynoSeen, now: UnixMicros) -> bool {
-    is_up(desired, dyno) && now.since(dyno.state_since) >= desired.trial
+    answers(dyno) && now.since(dyno.state_since) >= desired.trial
 }
 
-/// Whether a web dyno of an older release still has to answer: until its successor has passed its trial, or has crashed
-/// where another dyno of its release has passed.
+/// Whether a web dyno of an older release still has to answer: until one of a later release and its name has passed its
+/// trial, or the current one has crashed where another of that release has passed.
 fn bridges(desired: &Desired, dynos: &[DynoSeen], old: &DynoSeen, now: UnixMicros) -> bool {
-    let mut successors =
-        dynos.iter().filter(|dyno| dyno.name == old.name && unwanted(desired, dyno).is_none());
     let passed = |dyno: &DynoSeen| has_passed(desired, dyno, now);
-    let is_replaced =
-        successors.any(|dyno| passed(dyno) || (dyno.state == DynoState::Crashed && dynos.iter().any(passed)));
-    is_of_older_release(desired, old) && !is_replaced
+    let current_passed = || dynos.iter().any(|dyno| desired.release == Some(dyno.release) && passed(dyno));
+    let mut later = dynos.iter().filter(|dyno| dyno.name == old.name && dyno.version > old.version);
+    let is_replaced = later.any(|dyno| {
+        passed(dyno)
+            || (desired.release == Some(dyno.release) && dyno.state == DynoState::Crashed && current_passed())
+    });
+    answers(old) && !is_replaced
 }
 
 fn step_for(desired: &Desired, dynos: &[DynoSeen], dyno: &DynoSeen, now: UnixMicros) -> Option<Step> {
@@ -254,6 +250,8 @@ mod tests {
         dynos: Vec<DynoSeen>,
         now: UnixMicros,
         made: u128,
+        /// Of what is made now.
+        version: i64,
     }
 
     fn release(number: u128) -> ReleaseId {
@@ -267,7 +265,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            Self { dynos: Vec::new(), now: UnixMicros(0), made: 0 }
+            Self { dynos: Vec::new(), now: UnixMicros(0), made: 0, version: 1 }
         }
 
         fn carry_out(&mut self, desired: &Desired) -> usize {
@@ -306,6 +304,7 @@ mod tests {
                 id: DynoId::from_uuid(Uuid::from_u128(self.made)),
                 name,
                 release: desired.release.unwrap(),
+                version: self.version,
                 state: DynoState::Starting,
                 ending: false,
                 seen: Seen::Running { listening: false },
@@ -362,6 +361,7 @@ mod tests {
     fn an_old_web_dyno_answers_until_its_successor_has_been_up_for_a_while() {
         let mut world = World::new();
         world.settle(&desired(1, 1));
+        world.version = 2;
         world.carry_out(&desired(2, 1));
         assert_eq!(world.names(), ["web.1 Starting", "web.1 Up"]);
         assert_eq!(world.carry_out(&desired(2, 1)), 0, "nothing happens before the new one listens");
@@ -380,6 +380,7 @@ mod tests {
     fn a_release_that_does_not_come_up_leaves_the_old_dynos_serving() {
         let mut world = World::new();
         world.settle(&desired(1, 2));
+        world.version = 2;
         let fails = |world: &mut World, name: &str| {
             let new = world.dynos.iter_mut().rfind(|dyno| dyno.name.to_string() == name).unwrap();
             new.seen = Seen::Exited { status: 1 };
@@ -398,6 +399,25 @@ mod tests {
         assert_eq!(world.names(), ["web.1 Crashed", "web.2 Up"], "one of the new release has passed");
     }
 
+    #[test]
+    fn of_two_older_releases_the_later_one_serves_on_alone() {
+        let mut world = World::new();
+        world.settle(&desired(1, 1));
+        world.version = 2;
+        world.carry_out(&desired(2, 1));
+        world.dynos[1].seen = Seen::Running { listening: true };
+        world.carry_out(&desired(2, 1));
+        world.version = 3;
+        world.carry_out(&desired(3, 1));
+        assert_eq!(world.names(), ["web.1 Starting", "web.1 Up", "web.1 Up"]);
+        assert_eq!(next_passed(&desired(3, 1), &world.dynos, world.now), Some(TRIAL));
+        world.now = world.now + TRIAL;
+        world.carry_out(&desired(3, 1));
+        world.carry_out(&desired(3, 1));
+        assert_eq!(world.names(), ["web.1 Starting", "web.1 Up"]);
+        assert_eq!(world.dynos[0].release, release(2));
+    }
+
     proptest::proptest! {
         /// Whatever new dynos do, and however often something newer is released: one that answers goes only for one that has
         /// been up, and what settles is one dyno for each name.
@@ -413,7 +433,10 @@ mod tests {
                 let seen = &mut world.dynos[which % count];
                 let is_new = seen.release == release(number);
                 match event {
-                    0 => number += 1,
+                    0 => {
+                        number += 1;
+                        world.version += 1;
+                    }
                     1 | 2 if is_new && seen.state != DynoState::Crashed => seen.seen = Seen::Exited { status: 1 },
                     3 if seen.seen == (Seen::Running { listening: false }) => {
                         seen.seen = Seen::Running { listening: true };
@@ -423,14 +446,16 @@ mod tests {
                     _ => {}
                 }
                 let desired = desired(number, quantity);
-                let has_passed = world.dynos.iter().any(|dyno| has_passed(&desired, dyno, world.now));
+                let passed = |dyno: &DynoSeen| has_passed(&desired, dyno, world.now);
+                let newest = world.dynos.iter().filter(|dyno| passed(dyno)).map(|dyno| dyno.version).max();
                 let ends = |step: &Step| matches!(step, Step::Stop { reason: StopReason::NewRelease, .. });
                 let steps = plan(&desired, &world.dynos, world.now);
                 let stops_what_answers = steps.iter().any(|step| {
                     let Step::Stop { dyno, .. } = step else { return false };
-                    ends(step) && world.dyno_now(*dyno).state == DynoState::Up
+                    let dyno = world.dyno_now(*dyno);
+                    ends(step) && dyno.state == DynoState::Up && newest.is_none_or(|newest| newest <= dyno.version)
                 });
-                proptest::prop_assert!(has_passed || !stops_what_answers, "{:?}", world.dynos);
+                proptest::prop_assert!(!stops_what_answers, "{:?}", world.dynos);
                 world.carry_out(&desired);
             }
             world.now = world.now + Duration::from_secs(601);

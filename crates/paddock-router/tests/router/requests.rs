@@ -346,6 +346,23 @@ async fn an_upgrade_becomes_a_tunnel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_leads_a_dyno_into_another_version_of_http() {
+    let router = TestRouter::start().await;
+    let dyno = TestDyno::listen().await;
+    router.route(&[app_at("ws", dyno.address)]);
+    let mut client = router.connect().await;
+    client
+        .send(
+            "GET / HTTP/1.1\r\nHost: ws.paddock.test\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\
+             HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
+        )
+        .await;
+    let (_at_dyno, head) = dyno.answer("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!((header(&head, "upgrade"), header(&head, "http2-settings")), (None, None), "{head}");
+    assert_eq!(client.head().await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_goes_on_when_its_dyno_leaves_the_table() {
     let mut router = TestRouter::start().await;
     let dyno = TestDyno::listen().await;

@@ -97,8 +97,11 @@ async fn who_does_not_ask_for_events_reads_plain_lines() {
 async fn a_session_that_does_not_tail_sends_its_reader_off_at_once() {
     let t = TestPaddock::start().await;
     t.app("short").await;
-    let events = read_all(&t, &session(&t, "short", json!({})).await).await;
+    let path = session(&t, "short", json!({})).await;
+    let events = read_all(&t, &path).await;
     assert!(events.starts_with("retry: 10\n\nid: "), "{events}");
+    let again = t.get(&path).anonymous().header("accept", EVENTS).header("last-event-id", "4").send().await;
+    assert_eq!(again.status, 204, "a client of events comes back once, and is told to stay away");
     let path = session(&t, "short", json!({ "tail": true })).await;
     let mut body = t.get(&path).anonymous().header("accept", EVENTS).open().await.into_body();
     assert!(!read_events(&mut body, 1).await.contains("retry:"), "a tail comes back when it likes");
