@@ -23,6 +23,8 @@ pub struct ControlConfig {
     pub id_ranges: u32,
     /// Resolvers that dynos' DNS questions are forwarded to.
     pub resolvers: Vec<SocketAddr>,
+    /// Proxies in front of the router, whose word on clients is believed.
+    pub trusted_proxies: Vec<paddock_ipc::routes::Network>,
     /// Most builds at a time, of different apps.
     pub concurrent_builds: usize,
     /// How much a build may write to its disk.

@@ -499,7 +499,15 @@ mod tests {
 
     fn table(generation: u64) -> RouteTable {
         let (hosts, apps) = Default::default();
-        RouteTable { generation, domain: "x".into(), resolvers: Vec::new(), hosts, apps, proxy_form: None }
+        RouteTable {
+            generation,
+            domain: "x".into(),
+            resolvers: Vec::new(),
+            hosts,
+            apps,
+            proxy_form: None,
+            trusted_proxies: Vec::new(),
+        }
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +109,9 @@ pub struct RouteTable {
     /// Who may use the proxy form; nobody while it is not set up.
     #[serde(default)]
     pub proxy_form: Option<ProxyForm>,
+    /// Proxies in front of the router: what they say of the client is passed on.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// Who may use this server as the proxy of the official client.
@@ -119,6 +123,26 @@ pub struct ProxyForm {
     pub containers: Network,
     /// Says which certificates are in the router's folder: another value makes it read them again.
     pub certificates: String,
+}
+
+/// A text is no range of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidNetwork;
+
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    /// `192.0.2.0/24`, or an address alone.
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| InvalidNetwork)?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| InvalidNetwork)?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(bits);
+        if prefix > bits { Err(InvalidNetwork) } else { Ok(Self { address, prefix }) }
+    }
 }
 
 /// A range of addresses.

@@ -17,6 +17,7 @@ use crate::router::Router;
 use crate::session::serve_http;
 use crate::socket::Socket;
 use crate::stream::{First, Prefixed, read_first};
+use crate::trusted_proxy;
 use crate::turn::Paced;
 
 /// What is known of a client's connection.
@@ -46,7 +47,8 @@ impl Connection {
 
     /// Where a request on it came from.
     pub(crate) fn forwarded(&self, fields: &Fields) -> Forwarded {
-        Forwarded::new(fields, self.peer, self.local.port(), self.tls_version.is_some())
+        let forwarded = Forwarded::new(fields, self.peer, self.local.port(), self.tls_version.is_some());
+        trusted_proxy::believed(forwarded, fields, self.peer, &self.router.routes.current().trusted_proxies)
     }
 
     /// Whether an answer that is given now is the last one: there are too many clients, or the router leaves and its

@@ -93,7 +93,7 @@ pub(crate) struct Forwarded {
     /// The client's list of addresses, and its own at the end, which alone is known to be true.
     pub(crate) list: Bytes,
     pub(crate) is_https: bool,
-    port: Bytes,
+    pub(crate) port: Bytes,
 }
 
 impl Forwarded {

@@ -3,7 +3,7 @@
 //!
 //! It lives on when `serve` is killed: its listening sockets, its last route table and its records are its own.
 //! Invariants: it reads and writes no folder but its own, knows nothing of the database, keeps no request waiting
-//! for a disk, and trusts no header and no peer address.
+//! for a disk, and trusts no header and no peer address but those of the proxies that the operator named.
 //!
 //! * [`RouterStart`], [`main`]: how `serve` starts the process and what it gives up before it begins.
 //! * [`run`]: the router inside a runtime, given its sockets.
@@ -36,6 +36,7 @@ mod start;
 mod stream;
 mod table;
 mod tls;
+mod trusted_proxy;
 mod tunnel;
 mod turn;
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use paddock_ipc::routes::{self, AppRoute, ProxyForm, RouteTable};
+use paddock_ipc::routes::{self, AppRoute, Network, ProxyForm, RouteTable};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ pub(crate) struct Table {
     pub(crate) generation: u64,
     pub(crate) resolvers: Vec<SocketAddr>,
     pub(crate) proxy_form: Option<ProxyForm>,
+    pub(crate) trusted_proxies: Vec<Network>,
     domain: String,
     hosts: HashMap<String, Arc<App>>,
     apps: HashMap<String, Arc<App>>,
@@ -74,6 +75,7 @@ impl Table {
             generation: 0,
             resolvers: Vec::new(),
             proxy_form: None,
+            trusted_proxies: Vec::new(),
             domain: String::new(),
             hosts: HashMap::new(),
             apps: HashMap::new(),
@@ -142,6 +144,7 @@ fn compile(sent: &RouteTable, before: &Table) -> Table {
         generation: sent.generation,
         resolvers: sent.resolvers.clone(),
         proxy_form: sent.proxy_form.clone(),
+        trusted_proxies: sent.trusted_proxies.clone(),
         domain: sent.domain.to_ascii_lowercase(),
         hosts: hosts.collect(),
         apps,
@@ -331,6 +334,7 @@ mod tests {
             hosts: hosts.iter().map(|(host, id)| ((*host).to_owned(), (*id).to_owned())).collect(),
             apps: hosts.iter().map(|(_, id)| ((*id).to_owned(), app(id))).collect::<BTreeMap<_, _>>(),
             proxy_form: None,
+            trusted_proxies: Vec::new(),
         }
     }
 

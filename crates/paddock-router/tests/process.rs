@@ -125,6 +125,7 @@ fn empty_table() -> RouteTable {
         hosts: Default::default(),
         apps: Default::default(),
         proxy_form: None,
+        trusted_proxies: Vec::new(),
     }
 }
 

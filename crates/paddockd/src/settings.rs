@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use paddock_core::build::BuildDisk;
 use paddock_core::dyno::DynoDisk;
+use paddock_ipc::routes::Network;
 use paddock_store::DatabaseUrl;
 
 use crate::database::DatabaseArgs;
@@ -27,6 +28,10 @@ pub(crate) struct ServeArgs {
     /// Answer the proxy form also on addresses other than loopback, for the official CLI on other machines
     #[arg(long)]
     pub(crate) proxy_form: bool,
+    /// Network (or address) of a proxy in front of this server, such as nginx, whose X-Forwarded-For, -Proto and -Port apps
+    /// are given; of all others they are replaced. May be given several times
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Vec<String>,
     /// Domain of the platform: an app answers at NAME.DOMAIN
     #[arg(long, value_name = "NAME", default_value = "paddock.localhost")]
     pub(crate) domain: String,
@@ -77,6 +82,11 @@ impl ServeArgs {
         self.master_key_file.clone().unwrap_or_else(|| paths.master_key())
     }
 
+    /// The proxies whose word on clients is believed.
+    pub(crate) fn trusted_proxies(&self) -> Vec<Network> {
+        self.trusted_proxy.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
     /// Checks what arguments and environment alone can tell; the URL of the database, if there is one.
     pub(crate) fn check(
         &self,
@@ -96,6 +106,11 @@ impl ServeArgs {
         }
         if self.concurrent_builds == 0 {
             problems.push("--concurrent-builds must be at least 1".into());
+        }
+        for text in self.trusted_proxy.iter().filter(|text| text.parse::<Network>().is_err()) {
+            problems.push(format!(
+                "--trusted-proxy {text:?} is no network or address, such as 10.0.0.2 or 10.0.0.0/24"
+            ));
         }
         problems.extend(self.allow_egress.iter().filter_map(|entry| egress::problem(entry)));
         if problems.is_empty() { Ok(url) } else { Err(Problems(problems)) }

@@ -170,6 +170,7 @@ pub(crate) async fn open_control(
         listen: args.listen,
         first_id_range: instance.first_app_range(),
         id_ranges: instance.app_ranges(),
+        trusted_proxies: args.trusted_proxies(),
         resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         concurrent_builds: args.concurrent_builds,
         build_disk: args.build_disk,

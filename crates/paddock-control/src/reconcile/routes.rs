@@ -132,6 +132,7 @@ impl Control {
             hosts: BTreeMap::new(),
             apps: BTreeMap::new(),
             proxy_form: self.proxy_form.route(),
+            trusted_proxies: self.config.trusted_proxies.clone(),
         };
         let ours: HashSet<_> = apps.iter().map(|app| app.id).collect();
         for domain in self.store.all_domains().await? {

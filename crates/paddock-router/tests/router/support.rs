@@ -233,6 +233,7 @@ pub(crate) fn table(generation: u64, apps: &[TestApp]) -> RouteTable {
         hosts,
         apps: apps.iter().map(|app| (app_id(app.name).to_string(), app.route.clone())).collect(),
         proxy_form: None,
+        trusted_proxies: Vec::new(),
     }
 }
 

@@ -419,6 +419,7 @@ fn parts(
             first_id_range: 10,
             id_ranges: 100,
             resolvers: Vec::new(),
+            trusted_proxies: Vec::new(),
             concurrent_builds: 2,
             build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: paddock_core::dyno::DynoDisk::BySize,
