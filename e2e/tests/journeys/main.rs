@@ -4,6 +4,7 @@
 mod accounts;
 mod backup;
 mod bad_input;
+mod behind_a_proxy;
 mod build_inputs;
 mod crash;
 mod docs;
