@@ -298,8 +298,10 @@ fn requests_of_every_nasty_form_get_a_clean_refusal_and_the_server_goes_on() {
             head("POST / HTTP/1.1", "Transfer-Encoding: xchunked\r\n"),
         ] {
             let answer = raw(&server, request.as_bytes());
+            // A coding that nobody here knows is no fault of the request's.
+            let refused = if request.contains("xchunked") { "HTTP/1.1 501 " } else { "HTTP/1.1 4" };
             assert!(
-                answer.starts_with("HTTP/1.1 4"),
+                answer.starts_with(refused),
                 "{host}: {:?}\n{answer}",
                 &request[..request.len().min(100)]
             );

@@ -294,6 +294,17 @@ async fn too_many_requests_in_flight_are_h11() {
     let mut router = TestRouter::start_with(Limits { in_flight_per_dyno: 2, ..limits() }).await;
     let dyno = TestDyno::listen().await;
     router.route(&[app_at("busy", dyno.address)]);
+    // Tunnels wait for no answer, however many there are.
+    let mut tunnels = Vec::new();
+    for _ in 0..3 {
+        let mut client = router.connect().await;
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
+        client.send(&format!("GET / HTTP/1.1\r\nHost: busy.paddock.test\r\n{upgrade}\r\n\r\n")).await;
+        let switched = format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\n\r\n");
+        let (at_dyno, _) = dyno.answer(&switched).await;
+        assert_eq!(client.head().await.status, 101);
+        tunnels.push((client, at_dyno));
+    }
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let mut client = router.connect().await;

@@ -347,7 +347,7 @@ async fn an_upgrade_becomes_a_tunnel() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_leads_a_dyno_into_another_version_of_http() {
-    let router = TestRouter::start().await;
+    let mut router = TestRouter::start().await;
     let dyno = TestDyno::listen().await;
     router.route(&[app_at("ws", dyno.address)]);
     let mut client = router.connect().await;
