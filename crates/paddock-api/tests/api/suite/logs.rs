@@ -192,7 +192,7 @@ async fn who_is_logged_out_reads_no_further_and_others_do() {
     let url = made.expect(201)["logplex_url"].as_str().unwrap().to_owned();
     let path = url.strip_prefix("http://localhost:5000").unwrap();
     let mut theirs = t.get(path).anonymous().open().await.into_body();
-    let mut others = t.get(&owners).anonymous().open().await.into_body();
+    let mut others = t.get(&owners).anonymous().header("accept", EVENTS).open().await.into_body();
     t.control.log_out_account(STRANGER).await.unwrap();
     let ended = async {
         loop {
