@@ -9,7 +9,7 @@ use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::{AppId, AppName, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
 use paddock_runtime::{Attached, Input};
-use paddock_store::{App, DesiredDynoState, Dyno as Row, Tx};
+use paddock_store::{App, DesiredDynoState, Dyno as Row, Formation, Tx};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -174,10 +174,17 @@ impl Control {
     async fn check_scope(&self, tx: &mut Tx, app: &App, scope: &DynoScope) -> Result<()> {
         let name = match scope {
             DynoScope::All => return Ok(()),
-            DynoScope::Dyno(_) => return Err(Error::not_found("dyno")),
-            DynoScope::ProcessType(name) => name,
+            DynoScope::Dyno(name) | DynoScope::ProcessType(name) => name,
         };
         let formation = tx.formation(app.id).await.map_err(failed("read a formation"))?;
+        if matches!(scope, DynoScope::Dyno(_)) {
+            // Between two lives it has no row, and ends or begins anyway.
+            let is_wanted = name.parse::<DynoName>().is_ok_and(|dyno| {
+                let of_type = |row: &&Formation| row.process_type == dyno.process_type;
+                formation.iter().find(of_type).is_some_and(|row| dyno.index <= row.quantity)
+            });
+            return if is_wanted { Ok(()) } else { Err(Error::not_found("dyno")) };
+        }
         match formation.iter().any(|row| row.process_type.as_str() == name) {
             true => Ok(()),
             false => Err(Error::not_found_because(

@@ -56,6 +56,7 @@ impl Control {
         let mut dyno = new_dyno(&release, name, DynoKind::Formation, row.command, row.size, tx.now());
         dyno.generation = tx.generation();
         dyno.crash_count = crashed.map_or(0, |crashed| crashed.crash_count);
+        dyno.exit_status = crashed.and_then(|crashed| crashed.exit_status);
         if let Some(crashed) = crashed {
             tx.delete_dyno(crashed.id).await?;
         }

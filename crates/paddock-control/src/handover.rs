@@ -19,7 +19,7 @@ pub(crate) enum Coming {
     Up,
     /// Not known yet.
     Starting,
-    /// This one crashed, and none is up.
+    /// This one crashed, and may be tried again just now; none is up.
     Crashed(Box<Dyno>),
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn coming(dynos: &[Dyno], release: ReleaseId) -> Coming {
         return Coming::Up;
     }
     own()
-        .find(|dyno| dyno.state == DynoState::Crashed)
+        .find(|dyno| dyno.state == DynoState::Crashed || dyno.crash_count > 0)
         .map_or(Coming::Starting, |dyno| Coming::Crashed(Box::new(dyno.clone())))
 }
 

@@ -174,6 +174,10 @@ pub struct Page<T> {
     pub next_range: Option<String>,
 }
 
+/// What clients send without a bound where it is no attribute: heroku-client the first with every list, heroku3 the
+/// second with domains.
+const SENT_ANYWAY: [&str; 2] = ["id", "domain"];
+
 /// Cuts the page that `range` asks for out of the whole list. The first of `attributes` is the list's own order.
 ///
 /// # Errors
@@ -187,9 +191,8 @@ pub fn paginate<T>(
     let attribute = match range.attribute.as_deref() {
         None => attributes.first(),
         Some(asked) => attributes.iter().find(|a| a.name == asked).or_else(|| {
-            // `id ..` names no bound: clients send it with every list, also with those that have no ids.
             let is_whole = range.start.is_none() && range.end.is_none();
-            attributes.first().filter(|_| asked == "id" && is_whole)
+            attributes.first().filter(|_| SENT_ANYWAY.contains(&asked) && is_whole)
         }),
     };
     let attribute = attribute.ok_or_else(|| InvalidRange::Attribute {
@@ -355,6 +358,7 @@ mod tests {
         let page = |header: &str| paginate((0..3).collect(), &parse(Some(header)).unwrap(), &by_place);
         assert_eq!(page("id ..; max=1000").unwrap().items, [0, 1, 2]);
         assert_eq!(page("id ..; order=desc").unwrap().items, [2, 1, 0]);
+        assert_eq!(page("domain ..; ;").unwrap().items, [0, 1, 2]);
         assert_eq!(page("id ..; max=1").unwrap().next_range.as_deref(), Some("ordinal ]0..; max=1"));
         for bad in ["id 1..", "id ]1..; max=1", "id ..1", "name .."] {
             assert!(page(bad).is_err(), "{bad}");

@@ -83,6 +83,10 @@ async fn restarting_replaces_dynos() {
         .await;
         until_up(&t, "again", &["web.1"]).await;
     }
+    // Twice in a row: there may be no row of that name just now.
+    for path in ["/apps/again/dynos", "/apps/again/dynos/web.1"] {
+        t.delete(path).send().await.expect(202);
+    }
     for path in ["/apps/again/dynos/web.7", "/apps/again/formations/nope"] {
         assert_eq!(t.delete(path).send().await.refusal(), (404, "not_found"), "{path}");
     }
