@@ -8,6 +8,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -237,8 +238,27 @@ fn pour(stream: &mut TcpStream, endless: &[u8], over: &AtomicBool) {
 
 /// Clients that send `begin` and then `endless`.
 fn clients(begin: &str, endless: &[u8]) {
+    send_on(Scene::new(&[sink()]), begin, endless);
+}
+
+/// The same to the platform's own host, as a push or an upload.
+fn clients_of_the_platform(begin: &str, endless: &[u8]) {
+    let scene = Scene::new(&[]);
+    let serve = UnixListener::bind(scene.router.folder.path().join("serve.sock")).unwrap();
+    thread::spawn(move || {
+        for mut stream in serve.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut buffer = vec![0; 256 * 1024];
+                while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
+            });
+        }
+    });
+    send_on(scene, begin, endless);
+}
+
+fn send_on(scene: Scene, begin: &str, endless: &[u8]) {
     let (begin, endless) = (begin.to_owned(), endless.repeat((64 * 1024usize).div_ceil(endless.len())));
-    Scene::new(&[sink()]).assert_nobody_notices(move |public, over| {
+    scene.assert_nobody_notices(move |public, over| {
         let mut stream = connect(public);
         let mut answers = stream.try_clone().unwrap();
         thread::scope(|scope| {
@@ -278,6 +298,8 @@ fn dynos(request: &str, begin: &str, endless: &[u8]) {
 }
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: hostile.paddock.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+const PUSH: &str =
+    "POST /app.git/git-receive-pack HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 const UPGRADE: &str =
     "GET / HTTP/1.1\r\nHost: hostile.paddock.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 const GET: &str = "GET / HTTP/1.1\r\nHost: hostile.paddock.test\r\n\r\n";
@@ -286,6 +308,16 @@ const CHUNKED_ANSWER: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
 #[test]
 fn chunk_sizes_of_clients_that_are_endless_zeros() {
     clients(CHUNKED, b"0");
+}
+
+#[test]
+fn pushes_and_uploads_of_endless_zeros() {
+    clients_of_the_platform(PUSH, b"0");
+}
+
+#[test]
+fn pushes_and_uploads_of_tiny_chunks() {
+    clients_of_the_platform(PUSH, b"1\r\nx\r\n");
 }
 
 #[test]
