@@ -60,6 +60,11 @@ function become({arguments: words, environment, folder, input, merged}) {
   speak(spoken.stdout, merged ? spoken.stdout.bind(process.stdout) : spoken.stderr)
 }
 
+// A process of its own would have taken these with it.
+const late = () => {}
+process.on('uncaughtException', late)
+process.on('unhandledRejection', late)
+
 let calls = 0
 
 async function carryOut(call) {
@@ -87,6 +92,8 @@ async function carryOut(call) {
     return error.status ?? 1
   })
   const status = await Promise.race([run, left])
+  // What it left behind may go on, and is nobody's then.
+  speak(unheard, unheard)
   removeListenersBut(before)
   return status
 }
@@ -122,6 +129,9 @@ createServer(connection => {
   connection.on('error', () => {})
   createInterface({input: connection}).once('line', line => {
     if (line === 'owner') connection.on('close', () => exit(0))
-    else last = last.then(() => answer(connection, line))
+    else {
+      const failed = error => connection.end(`${JSON.stringify({status: 1, stdout: '', stderr: `driver: ${error?.stack ?? error}\n`})}\n`)
+      last = last.then(() => answer(connection, line)).catch(failed)
+    }
   })
 }).listen(socket)

@@ -1,9 +1,9 @@
 //! Points that come neither with a verb of a client nor with a start: on the way down, and while a build goes on.
 
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use e2e::{FailPoints, Repo, Server, wait_until};
+use e2e::{FailPoints, Repo, Server, pause, wait_until};
 
 use crate::client::Client;
 use crate::parts::{Part, Steps};
@@ -104,7 +104,23 @@ fn build_for_long(server: &mut Server, client: &Client, points: &FailPoints) {
             (server.has_died() || points.has_passed(RENEWED[1])).then_some(())
         });
         server.restart();
+        end_what_waits(client);
         let pushed = pushing.join().unwrap();
         assert_ne!(pushed.status, 0, "a build that was interrupted did not succeed: {}", pushed.text());
     });
+}
+
+/// A busy machine may not have come to the build's container when the lease was made longer. Then the build was begun anew
+/// with the server, and waits again.
+fn end_what_waits(client: &Client) {
+    let builds = format!("/apps/{}/builds", buildpack::BUILT);
+    let pending = || client.list(&builds).into_iter().find(|build| build["status"] == "pending");
+    let begun = Instant::now();
+    while let Some(build) = pending().filter(|_| begun.elapsed() < 4 * SOON) {
+        if begun.elapsed() > SOON {
+            let id = build["id"].as_str().unwrap_or_default();
+            let _ = client.http.api("DELETE", &format!("{builds}/{id}"));
+        }
+        pause(Duration::from_millis(100));
+    }
 }

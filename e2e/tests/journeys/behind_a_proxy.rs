@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, may_run, run};
+use e2e::{Cli, Repo, Server, may_run, run, wait_until};
 use serde_json::Value;
 
 const APP: &str = "fronted";
@@ -51,6 +51,8 @@ fn an_app_behind_a_trusted_proxy_is_told_how_its_client_came() {
     server.paddockd("stop", &[]).succeeded();
     server.set_arguments(&["--trusted-proxy", "127.0.0.0/8", "--trusted-proxy", "2001:db8::7"]);
     server.restart();
-    assert_eq!(told(&server, &sent), serde_json::json!(["203.0.113.9", "https", "443"]));
+    wait_until("the router to hear of it", Duration::from_secs(30), || {
+        (told(&server, &sent) == serde_json::json!(["203.0.113.9", "https", "443"])).then_some(())
+    });
     assert_eq!(told(&server, &sent[..1]), serde_json::json!(["203.0.113.9", "http", port]));
 }
