@@ -205,12 +205,18 @@ impl RouterLink {
         lock(&self.routers).current.as_ref().map_or(0, |router| router.generation)
     }
 
-    /// Whether the router answers.
+    /// Whether the router answers. Those that have retired and ended are forgotten.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), RouterError> {
-        self.request(ToRouter::Ack { seq: 0 }).await.map(|_| ())
+        let routers = self.routers.clone();
+        blocking(move || {
+            let (mut routers, nothing) = (lock(&routers), ToRouter::Ack { seq: 0 });
+            routers.retiring.retain(|router| is_there(router, &nothing));
+            ask_current(&mut routers, &nothing).map(|_| ())
+        })
+        .await
     }
 
     /// Sends the whole route table, also to routers that retire; returns the generation in use afterwards.
@@ -261,11 +267,6 @@ impl RouterLink {
             ask_current(&mut routers, &ToRouter::Stop).map(|_| ())
         })
         .await
-    }
-
-    async fn request(&self, message: ToRouter) -> Result<FromRouter, RouterError> {
-        let routers = self.routers.clone();
-        blocking(move || ask_current(&mut lock(&routers), &message)).await
     }
 
     fn make_current(&self, greeted: Greeted) -> RouterHello {
