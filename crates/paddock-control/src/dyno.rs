@@ -125,7 +125,7 @@ impl Control {
             DynoScope::All => "Restart all dynos".to_owned(),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => format!("Restart {name}"),
         };
-        let is_meant = |row: &Row, current| is_meant(row, &scope) && !serves_in_place(row, current);
+        let is_meant = |row: &Row, current| is_meant(row, &scope) && !handover::serves_in_place(row, current);
         self.end_dynos(actor, app, &scope, is_meant, text).await
     }
 
@@ -413,11 +413,6 @@ fn free_index(rows: &[Row]) -> u32 {
             return index;
         }
     }
-}
-
-/// Whether it serves in the place of a release that is not up, and could not come back.
-fn serves_in_place(row: &Row, current: Option<ReleaseId>) -> bool {
-    current.is_some_and(|current| handover::is_older_and_serves(row, current))
 }
 
 fn is_shown(row: &Row) -> bool {

@@ -134,7 +134,7 @@ impl Control {
         for dyno in &dynos {
             let is_resized = resized.iter().any(|row| row.process_type == dyno.process_type);
             if is_resized
-                && current.is_none_or(|current| !handover::is_older_and_serves(dyno, current))
+                && !handover::serves_in_place(dyno, current)
                 && dyno.kind == DynoKind::Formation
                 && dyno.desired == DesiredDynoState::Running
             {

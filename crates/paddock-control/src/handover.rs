@@ -31,6 +31,11 @@ pub(crate) fn is_older_and_serves(dyno: &Dyno, current: ReleaseId) -> bool {
         && dyno.desired == DesiredDynoState::Running
 }
 
+/// Whether a dyno serves in the place of the current release, and could not come back.
+pub(crate) fn serves_in_place(dyno: &Dyno, current: Option<ReleaseId>) -> bool {
+    current.is_some_and(|current| is_older_and_serves(dyno, current))
+}
+
 /// Whether requests go to a web dyno that is up: to the newest of its name.
 pub(crate) fn gets_requests(dyno: &Dyno, web: &[Dyno]) -> bool {
     let is_newer = |other: &Dyno| {
@@ -92,13 +97,13 @@ impl Control {
 
     /// Tells the log of an app when the last web dyno that served on has ended by itself.
     pub(crate) async fn tell_that_none_serves(&self, app: &App, ended: &Dyno) -> Result<()> {
-        let Some(current) = self.store.current_release(app.id).await? else { return Ok(()) };
-        if !is_older_and_serves(ended, current.id) {
+        if !(is_web(ended) && ended.state == DynoState::Up && ended.desired == DesiredDynoState::Running) {
             return Ok(());
         }
+        let Some(current) = self.store.current_release(app.id).await? else { return Ok(()) };
         let dynos = self.store.dynos(app.id).await?;
-        let others = dynos.iter().filter(|dyno| is_web(dyno) && dyno.id != ended.id);
-        if others.clone().any(|dyno| dyno.state == DynoState::Up) {
+        let serves = |dyno: &Dyno| is_web(dyno) && dyno.id != ended.id && dyno.state == DynoState::Up;
+        if current.id == ended.release_id || dynos.iter().any(serves) {
             return Ok(());
         }
         let (old, new) = (ended.release_version, current.version);

@@ -13,6 +13,8 @@ mod chunks;
 mod defect;
 mod fields;
 mod line;
+#[cfg(test)]
+mod pieces;
 mod request;
 mod response;
 

@@ -193,20 +193,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pieces;
 
-    /// The response and what follows it; the bytes come in pieces of `piece`. `None` when it is not complete.
     fn read(bytes: &[u8], piece: usize) -> Option<(Result<Response, BadResponse>, BytesMut)> {
-        let (mut reader, mut buffer) = (ResponseReader::default(), BytesMut::new());
-        let mut done = None;
-        for piece in bytes.chunks(piece) {
-            buffer.extend_from_slice(piece);
-            if done.is_none()
-                && let Progress::Done(read) = reader.take(&mut buffer)
-            {
-                done = Some(read);
-            }
-        }
-        Some((done?, buffer))
+        let mut reader = ResponseReader::default();
+        pieces::read(bytes, piece, |buffer| reader.take(buffer))
     }
 
     fn read_whole(text: &str) -> Result<Response, BadResponse> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use paddock_core::dyno::{DynoName, DynoSize};
+use paddock_core::dyno::{DynoName, DynoSize, DynoState};
 use paddock_core::log::LogFilter;
 use paddock_core::release::ReleaseStatus;
 use paddock_ipc::routes::Web;
@@ -196,6 +196,32 @@ async fn what_follows_a_crash_is_told() {
     let [to_starting, to_down] =
         ["starting", "down"].map(|state| format!("State changed from crashed to {state}"));
     assert_eq!(crashes, [&to_starting, &to_starting, &to_down], "{said:?}");
+}
+
+#[tokio::test]
+async fn the_log_says_when_the_last_dyno_that_served_on_has_ended() {
+    let t = Still::new().await;
+    let (control, store) = (&t.control, &t.control.store);
+    let app = t.deployed_app("left", "web", "serve").await.app_id;
+    let row = store.app(app).await.unwrap().unwrap();
+    let name = DynoName { process_type: "web".parse().unwrap(), index: 1 };
+    let old = control.create_formation_dyno(&row, &name).await.unwrap().unwrap();
+    let mut tx = store.begin_for_app(app, control.now()).await.unwrap();
+    tx.put_dyno(&paddock_store::Dyno { state: DynoState::Up, ..old.clone() }).await.unwrap();
+    t.release(tx, app, "web", "broken").await;
+    let new = control.create_formation_dyno(&row, &name).await.unwrap().unwrap();
+    control.mark_dyno_crashed(&row, &new, Some(1), None).await.unwrap();
+    let (was, is) = (old.release_version, new.release_version);
+    let serves_on = format!("Release v{is} has not come up: v{was} serves on");
+    assert!(t.said(app, "web.1").await.contains(&serves_on), "{:?}", t.said(app, "web.1").await);
+
+    // Its container is gone, as after a reboot.
+    let mut formation = FormationReconciler::new(t.control.clone());
+    formation.pass().await.unwrap();
+    formation.end().await;
+    let said = t.said(app, "web.1").await;
+    let ended = format!("The last dyno of v{was} has ended and v{is} has not come up: nothing serves");
+    assert!(said.iter().any(|line| line.starts_with(&ended)), "{said:?}");
 }
 
 #[tokio::test]

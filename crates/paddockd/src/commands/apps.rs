@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use paddock_ipc::admin::{self, AdminAnswer, AdminRequest, AppLine};
+use paddock_ipc::admin::{AdminAnswer, AdminRequest, AppLine};
 
+use super::ask::asked;
 use super::progress::megabytes;
 use super::table::{minute, table};
-use crate::paths::Paths;
 
 /// Lists every app of the server: owner, dynos, when it was released, size of its slug.
 #[derive(Debug, Args)]
@@ -25,22 +24,15 @@ pub(crate) struct AppsArgs {
 
 impl AppsArgs {
     pub(crate) fn run(self) -> ExitCode {
-        let paths = Paths::new(self.data);
-        match admin::ask(&paths.admin_socket(), &AdminRequest::ListApps, Duration::from_secs(30)) {
-            Ok((AdminAnswer::Apps { apps }, _)) => {
-                let text = if self.json { format!("{}\n", serde_json::json!(apps)) } else { shown(&apps) };
+        asked(self.data, &AdminRequest::ListApps, |answer| match answer {
+            AdminAnswer::Apps { apps } => {
+                let text = if self.json { format!("{}\n", serde_json::json!(apps)) } else { shown(apps) };
                 // A closed pipe is the reader's choice.
                 let _ = io::stdout().write_all(text.as_bytes());
-                ExitCode::SUCCESS
+                Some(ExitCode::SUCCESS)
             }
-            Ok((AdminAnswer::Refused { reason }, _)) => crate::complain(&reason),
-            Ok((other, _)) => {
-                crate::complain(&format!("the server gave an answer that does not fit: {other:?}"))
-            }
-            Err(error) => {
-                crate::complain(&format!("no server answers for {} ({error})", paths.data.display()))
-            }
-        }
+            _ => None,
+        })
     }
 }
 

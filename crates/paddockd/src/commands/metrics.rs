@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
+use paddock_ipc::admin::{AdminAnswer, AdminRequest};
 
-use crate::paths::Paths;
+use super::ask::asked;
 
 /// Prints the server's metrics: passes of reconcilers, jobs, transactions, requests, log lag, disk.
 ///
@@ -22,20 +21,13 @@ pub(crate) struct MetricsArgs {
 
 impl MetricsArgs {
     pub(crate) fn run(self) -> ExitCode {
-        let paths = Paths::new(self.data);
-        match admin::ask(&paths.admin_socket(), &AdminRequest::Metrics, Duration::from_secs(30)) {
-            Ok((AdminAnswer::Metrics { text }, _)) => {
+        asked(self.data, &AdminRequest::Metrics, |answer| match answer {
+            AdminAnswer::Metrics { text } => {
                 // A closed pipe is the reader's choice.
                 let _ = io::stdout().write_all(text.as_bytes());
-                ExitCode::SUCCESS
+                Some(ExitCode::SUCCESS)
             }
-            Ok((AdminAnswer::Refused { reason }, _)) => crate::complain(&reason),
-            Ok((other, _)) => {
-                crate::complain(&format!("the server gave an answer that does not fit: {other:?}"))
-            }
-            Err(error) => {
-                crate::complain(&format!("no server answers for {} ({error})", paths.data.display()))
-            }
-        }
+            _ => None,
+        })
     }
 }

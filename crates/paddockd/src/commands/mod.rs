@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod apps;
+mod ask;
 pub(crate) mod backup;
 pub(crate) mod database;
 pub(crate) mod doctor;
