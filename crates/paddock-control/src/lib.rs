@@ -23,70 +23,39 @@ use paddock_runtime::Runtime;
 use paddock_store::{MasterKeyRotation, Store, StoreError};
 use paddock_telemetry::{LogPlane, OutputLogs};
 
-use crate::router_link::RouterLink;
+use crate::routing::router_link::RouterLink;
 
-mod access;
-pub mod account;
-mod actor;
-pub mod app;
-pub mod authorization;
-pub mod backup;
-mod bootstrap;
-pub mod build;
-pub mod buildpack_installation;
-mod cancel;
-pub mod certificate_authority;
-mod checked;
-mod clients;
-pub mod clock;
-pub mod collaborator;
-mod config;
-mod config_var;
-mod conversions;
-pub mod domain;
-pub mod dyno;
-mod dyno_crash;
-mod dyno_steps;
-mod error;
-pub mod favorite;
-pub mod feature;
-mod fixed;
-pub mod formation;
-pub mod git;
-mod handover;
-mod hang_up;
-pub mod jobs;
-pub mod key;
-mod label;
-mod launch;
-pub mod log_session;
-mod metrics;
-pub mod operator;
-pub mod output;
-mod platform_log;
-pub mod platform_status;
-pub mod proxy_form;
-pub mod push;
-mod rate_limit;
-pub mod reconcile;
-pub mod release;
-mod release_steps;
-pub mod request_outcome;
-pub mod router_link;
-mod secret;
-pub mod slug;
-pub mod source;
-pub mod stack;
-mod stream_secret;
+mod app;
+mod deploy;
+mod dynos;
+mod kernel;
+mod logs;
+mod people;
+mod platform;
+mod routing;
 #[cfg(test)]
 mod tests;
-pub mod wake;
 
-pub use actor::Actor;
-pub use clock::Clock;
-pub use config::ControlConfig;
-pub use error::{Error, Result};
-pub use fixed::{fixed_id, fixed_since};
+pub use app::{App, AppChange, AppOrder, REGION};
+pub use app::{buildpack_installation, feature, platform_status, stack};
+pub use deploy::{build, git, output, push, release, slug, source};
+pub use dynos::{dyno, formation};
+pub use kernel::{Actor, Clock, ControlConfig, Error, Result, fixed_id, fixed_since};
+pub use kernel::{clock, job as jobs, reconcile, request_outcome, wake};
+pub use logs::log_session;
+pub use people::{account, authorization, collaborator, favorite, key, operator};
+pub use platform::backup;
+pub use routing::{certificate_authority, domain, proxy_form, router_link};
+pub use {
+    dynos::reconcile::FormationReconciler, logs::output::OutputReconciler,
+    platform::network::NetworkReconciler, platform::rate_limits::RateLimitReconciler,
+    platform::sweep::GarbageReconciler, routing::router_lines::RouterLines, routing::routes::RouteReconciler,
+};
+
+use deploy::{cancel, conversions, stream_secret};
+use dynos::{attached as clients, launch};
+use kernel::{error, rate_limit};
+use platform::metrics;
 
 /// What a control plane is made of.
 pub struct Parts {
@@ -139,8 +108,8 @@ pub struct Control {
     pub(crate) outbound: Outbound,
     pub(crate) router: Option<Arc<RouterLink>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) last_routes: reconcile::routes::LastRoutes,
-    pub(crate) drained: reconcile::output::Drained,
+    pub(crate) last_routes: routing::routes::LastRoutes,
+    pub(crate) drained: logs::output::Drained,
     /// Containers that were sent SIGTERM by this process.
     pub(crate) stopping: Mutex<HashSet<ContainerId>>,
     pub(crate) cancels: cancel::Cancels,

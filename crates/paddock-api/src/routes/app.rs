@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use paddock_control::app::{App, AppChange, AppOrder};
+use paddock_control::{App, AppChange, AppOrder};
 use paddock_wire as wire;
 use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};

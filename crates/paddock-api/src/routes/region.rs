@@ -11,7 +11,7 @@ use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
 use crate::problem::Problem;
 
-const NAME: &str = paddock_control::app::REGION;
+const NAME: &str = paddock_control::REGION;
 
 const SORTED_BY: [Attribute<wire::Region>; 2] = [
     Attribute { name: "id", key: |region| Key::Text(region.id.clone()) },

@@ -1,0 +1,309 @@
+//! Apps: made, renamed, maintained, destroyed.
+
+use paddock_core::app::generated_name;
+use paddock_core::config::ConfigVars;
+use paddock_core::durable;
+use paddock_core::stack::Stack;
+use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicros};
+use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
+use uuid::Uuid;
+
+use crate::app::{feature, stack};
+use crate::deploy::release_steps::{ReleaseDraft, add_release};
+use crate::kernel::access::{Emails, Permission, failed};
+use crate::people::account::is_self;
+use crate::{Actor, Control, Error, Result, fixed_id};
+
+/// The one region: this server, under the name that clients ask for by default.
+pub const REGION: &str = "us";
+
+/// How many made-up names are tried before giving up.
+const NAME_ATTEMPTS: usize = 8;
+
+/// An app as those see it who may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// Its name.
+    pub name: AppName,
+    /// Whose it is.
+    pub owner_id: AccountId,
+    /// The owner's address.
+    pub owner_email: String,
+    /// What its builds are laid upon.
+    pub stack: Stack,
+    /// Whether requests get the maintenance page.
+    pub maintenance: bool,
+    /// What the last buildpack called it.
+    pub buildpack_description: Option<String>,
+    /// Bytes of its repository.
+    pub repo_bytes: Option<u64>,
+    /// Bytes of its current slug.
+    pub slug_bytes: Option<u64>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was changed.
+    pub updated_at: UnixMicros,
+    /// When its current release became current.
+    pub released_at: Option<UnixMicros>,
+}
+
+/// A wanted app.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppOrder {
+    /// Its name; made up when `None`.
+    pub name: Option<String>,
+    /// Name or id of its stack.
+    pub stack: Option<String>,
+    /// Name or id of its region.
+    pub region: Option<String>,
+    /// Features to switch on.
+    pub features: Vec<String>,
+}
+
+/// A wanted change of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// Maintenance mode.
+    pub maintenance: Option<bool>,
+    /// The stack of the next build.
+    pub build_stack: Option<String>,
+}
+
+impl Control {
+    /// Makes an app with its first two releases.
+    ///
+    /// # Errors
+    /// `invalid_params` for a name that is taken, reserved or malformed, an unknown stack, region or feature.
+    pub async fn create_app(&self, actor: &Actor, order: AppOrder) -> Result<App> {
+        let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| stack::named(&name))?;
+        check_region(order.region.as_deref())?;
+        for name in &order.features {
+            feature::of_apps(name)?;
+        }
+        let wanted = order.name.map(|name| parse_name(&name)).transpose()?;
+        let row = self.insert_app(actor, wanted, stack, &order.features).await?;
+        for text in ["Initial release", "Release v1 created", "Enable Logplex", "Release v2 created"] {
+            self.log_api(row.id, format!("{text} by user {}", actor.email)).await;
+        }
+        self.wakes.routes.wake();
+        self.wakes.changes.wake();
+        self.app_view(row, &mut Emails::new(self)).await
+    }
+
+    async fn insert_app(
+        &self,
+        actor: &Actor,
+        wanted: Option<AppName>,
+        stack: Stack,
+        features: &[String],
+    ) -> Result<Row> {
+        let mut attempts = if wanted.is_some() { 1 } else { NAME_ATTEMPTS };
+        loop {
+            let entropy = Uuid::new_v4().as_u64_pair().1;
+            let name = wanted.clone().unwrap_or_else(|| generated_name(entropy));
+            attempts -= 1;
+            match self.insert_app_named(actor, name, stack, features).await {
+                Err(error) if attempts > 0 && error.id == paddock_core::ErrorId::InvalidParams => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn insert_app_named(
+        &self,
+        actor: &Actor,
+        name: AppName,
+        stack: Stack,
+        features: &[String],
+    ) -> Result<Row> {
+        let doing = failed("make an app");
+        let new = NewApp { id: AppId::from_uuid(Uuid::now_v7()), name, owner_id: actor.account_id, stack };
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let row = tx.create_app(&new).await.map_err(doing)?;
+        let domain = NewDomain {
+            id: DomainId::from_uuid(Uuid::now_v7()),
+            app_id: row.id,
+            hostname: self.default_hostname(&row.name),
+            kind: DomainKind::Heroku,
+            cname: None,
+            status: "none".to_owned(),
+        };
+        tx.create_domain(&domain).await.map_err(doing)?;
+        let collaboration = CollaboratorId::from_uuid(Uuid::now_v7());
+        let owner = CollaboratorRole::Owner;
+        tx.create_collaborator(collaboration, row.id, actor.account_id, owner).await.map_err(doing)?;
+        for feature in features {
+            tx.set_app_feature(row.id, feature, true).await.map_err(doing)?;
+        }
+        for description in ["Initial release", "Enable Logplex"] {
+            let draft = ReleaseDraft {
+                description: description.to_owned(),
+                account_id: actor.account_id,
+                slug_id: None,
+                rollback_of: None,
+                config: ConfigVars::new(),
+            };
+            add_release(&mut tx, row.id, draft).await?;
+        }
+        tx.event(Some(row.id), "app.create", &payload(actor, &row)).await.map_err(doing)?;
+        let made = tx.app(row.id).await.map_err(doing)?;
+        durable!("app.made", tx.commit().await).map_err(doing)?;
+        made.ok_or_else(|| Error::not_found("app"))
+    }
+
+    /// An app by id or name.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn app(&self, actor: &Actor, identity: &str) -> Result<App> {
+        let row = self.visible_app(actor, identity).await?;
+        self.app_view(row, &mut Emails::new(self)).await
+    }
+
+    /// The apps that the actor owns or works on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_apps(&self, actor: &Actor) -> Result<Vec<App>> {
+        let rows = self.store.apps_of(actor.account_id).await.map_err(failed("list apps"))?;
+        let mut emails = Emails::new(self);
+        let mut apps = Vec::with_capacity(rows.len());
+        for row in rows {
+            apps.push(self.app_view(row, &mut emails).await?);
+        }
+        Ok(apps)
+    }
+
+    /// The same for an account by id, address or `~`; only one's own is visible.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn list_apps_of_user(&self, actor: &Actor, user: &str) -> Result<Vec<App>> {
+        match is_self(actor, user) {
+            true => self.list_apps(actor).await,
+            false => Err(Error::not_found("account")),
+        }
+    }
+
+    /// Renames an app, switches maintenance mode, chooses the stack of the next build.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` to rename as a collaborator; `invalid_params`.
+    pub async fn update_app(&self, actor: &Actor, identity: &str, change: AppChange) -> Result<App> {
+        let permission = if change.name.is_some() { Permission::Manage } else { Permission::Operate };
+        let row = self.permitted_app(actor, identity, permission).await?;
+        let name = change.name.map(|name| parse_name(&name)).transpose()?.filter(|name| *name != row.name);
+        let stack = change.build_stack.map(|name| stack::named(&name)).transpose()?;
+        let doing = failed("change an app");
+        let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
+        if let Some(name) = &name {
+            self.rename(&mut tx, &row, name).await?;
+        }
+        if let Some(maintenance) = change.maintenance {
+            tx.set_maintenance(row.id, maintenance).await.map_err(doing)?;
+        }
+        if let Some(stack) = stack {
+            tx.set_app_stack(row.id, stack).await.map_err(doing)?;
+        }
+        tx.event(Some(row.id), "app.update", &payload(actor, &row)).await.map_err(doing)?;
+        let changed = tx.app(row.id).await.map_err(doing)?.ok_or_else(|| Error::not_found("app"))?;
+        durable!("app.changed", tx.commit().await).map_err(doing)?;
+        self.publish_routes().await;
+        self.wakes.changes.wake();
+        if change.maintenance.is_some_and(|maintenance| maintenance != row.maintenance) {
+            let what = if changed.maintenance { "on" } else { "off" };
+            self.log_api(row.id, format!("Maintenance mode turned {what} by user {}", actor.email)).await;
+        }
+        self.app_view(changed, &mut Emails::new(self)).await
+    }
+
+    /// The old host stops answering at once.
+    async fn rename(&self, tx: &mut Tx, row: &Row, name: &AppName) -> Result<()> {
+        let doing = failed("rename an app");
+        tx.rename_app(row.id, name).await.map_err(doing)?;
+        let domains = tx.domains(row.id).await.map_err(doing)?;
+        for domain in domains.into_iter().filter(|domain| domain.kind == DomainKind::Heroku) {
+            tx.set_domain_hostname(domain.id, &self.default_hostname(name)).await.map_err(doing)?;
+        }
+        Ok(())
+    }
+
+    /// Destroys an app and all it has. Its dynos and files go soon after.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` for a collaborator.
+    pub async fn destroy_app(&self, actor: &Actor, identity: &str) -> Result<App> {
+        let row = self.permitted_app(actor, identity, Permission::Manage).await?;
+        let shown = self.app_view(row.clone(), &mut Emails::new(self)).await?;
+        let doing = failed("destroy an app");
+        if let Some(build) = self.store.running_build(row.id).await.map_err(doing)? {
+            self.cancels.cancel(build.id);
+        }
+        let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
+        tx.delete_app(row.id).await.map_err(doing)?;
+        tx.event(Some(row.id), "app.destroy", &payload(actor, &row)).await.map_err(doing)?;
+        durable!("app.destroyed", tx.commit().await).map_err(doing)?;
+        self.publish_routes().await;
+        self.wakes.dynos.wake();
+        self.wakes.jobs.wake();
+        self.wakes.garbage.wake();
+        self.wakes.changes.wake();
+        Ok(shown)
+    }
+
+    /// `NAME.DOMAIN`.
+    fn default_hostname(&self, name: &AppName) -> String {
+        format!("{name}.{}", self.config.domain).to_ascii_lowercase()
+    }
+
+    async fn app_view(&self, row: Row, emails: &mut Emails<'_>) -> Result<App> {
+        let bytes = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        Ok(App {
+            id: row.id,
+            owner_id: row.owner_id,
+            owner_email: emails.of(row.owner_id).await?,
+            stack: row.stack,
+            maintenance: row.maintenance,
+            buildpack_description: self.buildpack_description(&row).await?,
+            repo_bytes: bytes(row.repo_bytes),
+            slug_bytes: bytes(row.slug_bytes),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            released_at: row.released_at,
+            name: row.name,
+        })
+    }
+
+    async fn buildpack_description(&self, row: &Row) -> Result<Option<String>> {
+        let doing = failed("read an app's slug");
+        let release = self.store.current_release(row.id).await.map_err(doing)?;
+        match release.and_then(|release| release.slug_id) {
+            None => Ok(None),
+            Some(id) => {
+                Ok(self.store.slug(id).await.map_err(doing)?.and_then(|slug| slug.buildpack_description))
+            }
+        }
+    }
+}
+
+fn parse_name(name: &str) -> Result<AppName> {
+    name.parse().map_err(|error: paddock_core::app::InvalidAppName| Error::invalid(format!("{error}.")))
+}
+
+fn check_region(region: Option<&str>) -> Result<()> {
+    match region {
+        None | Some(REGION) => Ok(()),
+        Some(other) if other == fixed_id("region", REGION).to_string() => Ok(()),
+        Some(other) => {
+            Err(Error::invalid(format!("Region {other} is not available: the only one is {REGION}.")))
+        }
+    }
+}
+
+fn payload(actor: &Actor, row: &Row) -> String {
+    format!("{{\"app\":\"{}\",\"name\":\"{}\",\"account\":\"{}\"}}", row.id, row.name, actor.account_id)
+}

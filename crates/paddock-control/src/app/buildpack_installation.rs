@@ -1,0 +1,107 @@
+//! Buildpack installations: which buildpacks the next build of an app uses.
+
+use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
+use paddock_core::durable;
+
+use crate::kernel::access::failed;
+use crate::kernel::config::ControlConfig;
+use crate::{Actor, Control, Error, Result};
+
+/// Most buildpacks of an app.
+const BUILDPACKS_MAX: usize = 20;
+
+/// A buildpack of an app at its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildpackInstallation {
+    /// Its place, from 0.
+    pub ordinal: i64,
+    /// Name, address or URN, as it was given.
+    pub url: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// A buildpack that is part of this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Builtin {
+    /// Its name with namespace, `heroku/python`.
+    pub name: &'static str,
+    /// What it builds: `Python`.
+    pub language: &'static str,
+}
+
+impl Builtin {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        BuiltinBuildpack::DETECTION_ORDER.into_iter().map(Self::of)
+    }
+
+    fn of(builtin: BuiltinBuildpack) -> Self {
+        Self { name: builtin.name(), language: builtin.language() }
+    }
+
+    /// The built-in buildpack of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        BuiltinBuildpack::from_name(name).map(Self::of)
+    }
+}
+
+impl Control {
+    /// The buildpacks of an app, in order.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn list_buildpack_installations(
+        &self,
+        actor: &Actor,
+        app: &str,
+    ) -> Result<Vec<BuildpackInstallation>> {
+        let app = self.visible_app(actor, app).await?;
+        let urls = self.store.buildpacks(app.id).await.map_err(failed("read buildpacks"))?;
+        Ok((0..).zip(urls).map(|(ordinal, url)| view(ordinal, url, &self.config)).collect())
+    }
+
+    /// Replaces the buildpacks of an app; the next build uses them.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for a text that is no buildpack, or too many.
+    pub async fn replace_buildpack_installations(
+        &self,
+        actor: &Actor,
+        app: &str,
+        buildpacks: Vec<String>,
+    ) -> Result<Vec<BuildpackInstallation>> {
+        let app = self.visible_app(actor, app).await?;
+        if buildpacks.len() > BUILDPACKS_MAX {
+            return Err(Error::invalid(format!("An app can have at most {BUILDPACKS_MAX} buildpacks.")));
+        }
+        let parsed =
+            buildpacks.iter().map(|text| parse_buildpack(text, &self.config)).collect::<Result<Vec<_>>>()?;
+        let urls: Vec<String> = parsed.iter().map(|buildpack| buildpack.as_str().to_owned()).collect();
+        let doing = failed("change buildpacks");
+        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        tx.replace_buildpacks(app.id, &urls).await.map_err(doing)?;
+        let payload = serde_json::json!({ "count": urls.len(), "account": actor.account_id.to_string() });
+        tx.event(Some(app.id), "buildpack_installations.update", &payload.to_string())
+            .await
+            .map_err(doing)?;
+        durable!("buildpack.installed", tx.commit().await).map_err(doing)?;
+        self.wakes.changes.wake();
+        self.list_buildpack_installations(actor, &app.id.to_string()).await
+    }
+}
+
+/// A buildpack from a tenant's text, by the operator's rules.
+pub(crate) fn parse_buildpack(text: &str, config: &ControlConfig) -> Result<BuildpackRef> {
+    BuildpackRef::parse(text, config.buildpack_urls).map_err(|error| Error::invalid(format!("{error}.")))
+}
+
+/// What people call the buildpack that is kept as this text.
+pub(crate) fn buildpack_name(url: &str, config: &ControlConfig) -> String {
+    parse_buildpack(url, config).map_or_else(|_| url.to_owned(), |buildpack| buildpack.name().to_owned())
+}
+
+fn view(ordinal: i64, url: String, config: &ControlConfig) -> BuildpackInstallation {
+    BuildpackInstallation { ordinal, name: buildpack_name(&url, config), url }
+}

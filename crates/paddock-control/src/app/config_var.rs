@@ -1,0 +1,88 @@
+//! Config vars: one change is one release, made in the same transaction.
+
+use std::collections::BTreeMap;
+
+use paddock_core::config::{self, ConfigVars};
+use paddock_core::durable;
+use paddock_core::release::ReleaseStatus;
+use paddock_core::{AppId, SlugId};
+use paddock_store::Tx;
+
+use crate::deploy::release::announce;
+use crate::deploy::release_steps::{ReleaseDraft, add_release};
+use crate::kernel::access::failed;
+use crate::{Actor, Control, Error, Result};
+
+impl Control {
+    /// The config vars of an app.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn config_vars(&self, actor: &Actor, app: &str) -> Result<ConfigVars> {
+        let app = self.visible_app(actor, app).await?;
+        self.store.config_vars(app.id).await.map_err(failed("read config vars"))
+    }
+
+    /// Sets (`Some`) and removes (`None`) config vars, and makes the release of it, unless nothing changes. Answers
+    /// all of them as they are then.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for a key or value that no environment can hold.
+    pub async fn update_config_vars(
+        &self,
+        actor: &Actor,
+        app: &str,
+        changes: BTreeMap<String, Option<String>>,
+    ) -> Result<ConfigVars> {
+        let app = self.visible_app(actor, app).await?;
+        let doing = failed("change config vars");
+        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let current = tx.config_vars(app.id).await.map_err(doing)?;
+        let next = config::apply(&current, &changes).map_err(|error| Error::invalid(format!("{error}.")))?;
+        // What is set to the value it has, or removed where it is not, is no change.
+        let effective: BTreeMap<_, _> =
+            changes.into_iter().filter(|(key, value)| current.get(key) != value.as_ref()).collect();
+        if effective.is_empty() {
+            return Ok(current);
+        }
+        tx.set_config(app.id, &next).await.map_err(doing)?;
+        let description = config::describe(&effective);
+        let draft = ReleaseDraft {
+            description: description.clone(),
+            account_id: actor.account_id,
+            slug_id: base_slug(&mut tx, app.id).await?,
+            rollback_of: None,
+            config: next.clone(),
+        };
+        let release = add_release(&mut tx, app.id, draft).await?;
+        let keys: Vec<_> = effective.keys().collect();
+        let payload = serde_json::json!({ "keys": keys, "release": release.version, "account": actor.account_id.to_string() });
+        tx.event(Some(app.id), "config.update", &payload.to_string()).await.map_err(doing)?;
+        durable!("config.changed", tx.commit().await).map_err(doing)?;
+        self.wake_after_release();
+        self.log_api(app.id, format!("{description} by user {}", actor.email)).await;
+        self.log_api(app.id, announce(&release, &actor.email)).await;
+        Ok(next)
+    }
+
+    /// The config vars that a release was made with.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn release_config_vars(&self, actor: &Actor, app: &str, release: &str) -> Result<ConfigVars> {
+        let app = self.visible_app(actor, app).await?;
+        let release = self.release_row(&app, release).await?;
+        self.store.config_vars_of_release(app.id, release.id).await.map_err(failed("read config vars"))
+    }
+}
+
+/// What a config change is laid upon: the newest release that has not failed. One that waits for its release phase
+/// counts, and the change then waits behind it.
+async fn base_slug(tx: &mut Tx, app: AppId) -> Result<Option<SlugId>> {
+    let doing = failed("read the newest release");
+    let newest = tx.newest_release(app).await.map_err(doing)?;
+    match newest.filter(|release| release.status == ReleaseStatus::Pending) {
+        Some(pending) => Ok(pending.slug_id),
+        None => Ok(tx.current_release(app).await.map_err(doing)?.and_then(|release| release.slug_id)),
+    }
+}

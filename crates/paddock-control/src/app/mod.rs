@@ -1,0 +1,11 @@
+//! Apps and what is set on them. A change of an app's config vars is a release, so this area may call `deploy`.
+
+#[expect(clippy::module_inception, reason = "the area is named after its first noun")]
+mod app;
+pub mod buildpack_installation;
+mod config_var;
+pub mod feature;
+pub mod platform_status;
+pub mod stack;
+
+pub use app::{App, AppChange, AppOrder, REGION};

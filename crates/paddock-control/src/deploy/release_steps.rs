@@ -1,0 +1,161 @@
+//! What every new release goes through, whoever makes it: build, config change, rollback.
+//!
+//! ```text
+//! add_release ──no release command──▶ succeeded, current ──▶ dynos are replaced
+//!      └──release command──▶ pending ──release dyno exits 0──▶ succeeded, current
+//!                                └──other exit──▶ failed; the old release goes on serving
+//! ```
+
+use paddock_core::config::ConfigVars;
+use paddock_core::durable;
+use paddock_core::dyno::{DynoKind, DynoName, DynoSize};
+use paddock_core::release::ReleaseStatus;
+use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId};
+use paddock_store::{App, Dyno, NewRelease, ProcessDefinition, Release, Tx};
+use uuid::Uuid;
+
+use crate::dynos::dyno_steps::new_dyno;
+use crate::kernel::error::chain;
+use crate::{Control, Result};
+
+/// The longest life of a release dyno. Source: `platform-behaviour.md`, section 5.
+const RELEASE_PHASE_SECONDS: i64 = 60 * 60;
+
+/// A release to make. Config vars are the snapshot it will run with.
+#[derive(Debug, Clone)]
+pub(crate) struct ReleaseDraft {
+    pub(crate) description: String,
+    pub(crate) account_id: AccountId,
+    pub(crate) slug_id: Option<SlugId>,
+    pub(crate) rollback_of: Option<i64>,
+    pub(crate) config: ConfigVars,
+}
+
+/// Adds a release in the caller's transaction. Without a release command it is current at once; with one it waits,
+/// pending, for the release phase. Wake [`Control::wakes`]`.dynos` after the commit.
+///
+/// # Errors
+/// As the store has them.
+pub(crate) async fn add_release(tx: &mut Tx, app: AppId, draft: ReleaseDraft) -> Result<Release> {
+    let slug = match draft.slug_id {
+        Some(id) => tx.slug(id).await?,
+        None => None,
+    };
+    let release_command = slug.and_then(|slug| slug.process_types.get(&ProcessType::release()).cloned());
+    let status = if release_command.is_some() { ReleaseStatus::Pending } else { ReleaseStatus::Succeeded };
+    let new = NewRelease {
+        id: ReleaseId::from_uuid(Uuid::now_v7()),
+        app_id: app,
+        description: draft.description,
+        account_id: draft.account_id,
+        slug_id: draft.slug_id,
+        status,
+        rollback_of: draft.rollback_of,
+        release_command,
+        output: None,
+        config: draft.config,
+    };
+    let release = tx.create_release(&new).await?;
+    if status == ReleaseStatus::Succeeded {
+        make_current(tx, &release).await?;
+    }
+    Ok(release)
+}
+
+/// Makes a succeeded release the one whose dynos run; its process types become the formation's.
+async fn make_current(tx: &mut Tx, release: &Release) -> Result<()> {
+    if let Some(slug_id) = release.slug_id
+        && let Some(slug) = tx.slug(slug_id).await?
+    {
+        let first = tx.formation(release.app_id).await?.is_empty();
+        let definitions: Vec<_> = slug
+            .process_types
+            .into_iter()
+            .map(|(process_type, command)| ProcessDefinition {
+                quantity_if_new: u32::from(first && process_type.is_web()),
+                size_if_new: DynoSize::DEFAULT,
+                process_type,
+                command,
+            })
+            .collect();
+        tx.replace_process_types(release.app_id, &definitions).await?;
+    }
+    tx.set_current_release(release.app_id, release.id).await?;
+    Ok(())
+}
+
+impl Control {
+    /// Gives each app's oldest pending release its release dyno. The formation reconciler starts and watches it.
+    pub(crate) async fn begin_release_phases(
+        &self,
+        app: &App,
+        pending: &[Release],
+        dynos: &[Dyno],
+    ) -> Result<bool> {
+        let Some(release) =
+            pending.iter().filter(|release| release.app_id == app.id).min_by_key(|r| r.version)
+        else {
+            return Ok(false);
+        };
+        if dynos.iter().any(|dyno| dyno.kind == DynoKind::Release) {
+            return Ok(false);
+        }
+        let command = release.release_command.clone().unwrap_or_default();
+        let number = u32::try_from(release.id.uuid().as_u128() % 9000).unwrap_or(0) + 1000;
+        let name = DynoName { process_type: ProcessType::release(), index: number };
+        let size = self
+            .store
+            .formation_of(app.id, &ProcessType::release())
+            .await?
+            .map_or(DynoSize::DEFAULT, |r| r.size);
+        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut dyno = new_dyno(release, &name, DynoKind::Release, command, size, tx.now());
+        // One container for one release, however often this is tried.
+        dyno.container_id = Some(ContainerId::from_uuid(release.id.uuid()));
+        dyno.time_to_live_seconds = Some(RELEASE_PHASE_SECONDS);
+        tx.put_dyno(&dyno).await?;
+        durable!("release.phase_begun", tx.commit().await)?;
+        self.wakes.dynos.wake();
+        Ok(true)
+    }
+
+    /// The release dyno has ended: the release has succeeded and becomes current, or has failed.
+    pub(crate) async fn record_release_exit(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        status: Option<i32>,
+    ) -> Result<()> {
+        let mut tx = self.store.begin_for_app(app.id, self.now()).await?;
+        let Some(release) = tx.release(app.id, dyno.release_id).await? else { return Ok(()) };
+        let ended = if status == Some(0) { ReleaseStatus::Succeeded } else { ReleaseStatus::Failed };
+        if release.status.may_become(ended) {
+            tx.set_release_status(release.id, ended).await?;
+            if ended == ReleaseStatus::Succeeded {
+                // A newer one may have become current meanwhile (a rollback to a slug without release phase).
+                let current = tx.current_release(app.id).await?;
+                if current.is_none_or(|current| current.version < release.version) {
+                    make_current(&mut tx, &release).await?;
+                }
+            }
+            durable!("release.phase_ended", tx.commit().await)?;
+        } else {
+            // The only writer is not held over what follows.
+            drop(tx);
+        }
+        if let Err(error) = self.outputs.abandon(release.id.uuid()).await {
+            tracing::warn!(
+                error = chain(&error),
+                "could not finish the output of release v{}",
+                release.version
+            );
+        }
+        if status != Some(0) {
+            self.log_api(app.id, format!("Release v{} command failed", release.version)).await;
+        }
+        self.wakes.changes.wake();
+        self.wakes.dynos.wake();
+        self.publish_routes().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Jobs get things done: builds. A row with a phase, idempotent steps, a lease; a crash makes a job resumed or failed,
+//! never "running" for ever.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use paddock_core::{JobId, UnixMicros, durable};
+use paddock_store::{Job, JobLease, JobState, StoreError};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::kernel::error::chain;
+use crate::{Control, Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a job is ours without renewal.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often a lease is renewed.
+const RENEW: Duration = Duration::from_secs(10);
+/// How often the queue is looked at when nothing wakes us.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Runs the jobs of this server's apps until `stop`. `owner` names this process: at its start the leases of processes
+/// before it are over, since only one uses a data directory. So nobody else takes our jobs: a lease that passes while its
+/// job is worked on, because this machine was too busy to renew it or its clock was put on, is ours all the same. Ends
+/// early where another has started after all.
+///
+/// # Errors
+/// When the database cannot be written for long, at the start.
+pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) -> Result<()> {
+    control.store.expire_leases_of_others(&owner).await?;
+    let mut wake = control.wakes.jobs.listen();
+    let mut running = JoinSet::new();
+    let mut workers: HashMap<JobId, (AbortHandle, JobLease)> = HashMap::new();
+    loop {
+        if control.store.is_newest_incarnation().await.is_ok_and(|newest| !newest) {
+            return Err(Error::internal(
+                "run jobs",
+                "another process has started with the identity of this data folder: was the folder copied?",
+            ));
+        }
+        workers.retain(|_, (worker, _)| !worker.is_finished());
+        while running.len() < control.config.concurrent_builds {
+            // By one clock: what is renewed now has not passed now.
+            let now = control.now();
+            match claim(&control, &owner, workers.values().map(|(_, lease)| lease), now).await {
+                Ok(Some((job, lease))) => {
+                    let id = job.id;
+                    let worker = running.spawn(work(control.clone(), job, lease.clone()));
+                    if let Some((before, _)) = workers.insert(id, (worker, lease)) {
+                        // Not two at a time, whatever the database says.
+                        before.abort();
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "could not look for jobs, will be tried again");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            Some(_) = running.join_next() => {}
+            () = wake.heard(LOOK) => {}
+        }
+    }
+}
+
+/// Works on one job and keeps its lease. A job whose lease is lost belongs to somebody else: we let go of it.
+async fn work(control: Arc<Control>, job: Job, lease: JobLease) {
+    let done = async {
+        let result = match job.kind.as_str() {
+            crate::deploy::job::KIND => crate::deploy::job::run(&control, &job, &lease).await,
+            other => fail_unknown(&control, &job, &lease, other).await,
+        };
+        if let Err(error) = result {
+            tracing::error!(job.id = %job.id, job.kind = job.kind, error = chain(&error), "a job stopped, will be resumed");
+        }
+    };
+    tokio::select! {
+        () = keep(&control, &job, &lease) => {}
+        () = done => {}
+    }
+    control.wakes.changes.wake();
+}
+
+/// Claims a job, but none of those that are worked on here.
+async fn claim<'a>(
+    control: &Control,
+    owner: &str,
+    ours: impl Iterator<Item = &'a JobLease>,
+    now: UnixMicros,
+) -> std::result::Result<Option<(Job, JobLease)>, StoreError> {
+    for lease in ours {
+        match control.store.renew_job(lease, now, LEASE).await {
+            // It has just ended, or its worker hears of it in a moment.
+            Ok(()) | Err(StoreError::LeaseLost(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    control.store.claim_job(owner, now, LEASE).await
+}
+
+/// How a lease stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is ours, and was renewed.
+    Ours,
+    /// Its job has ended, by our hand: nobody else has ended it.
+    Ended,
+    /// Another one has the job.
+    Taken { owner: String },
+    /// The job is gone with its app.
+    Gone,
+}
+
+async fn renew(control: &Control, lease: &JobLease) -> std::result::Result<Standing, StoreError> {
+    match control.store.renew_job(lease, control.now(), LEASE).await {
+        Ok(()) => return Ok(Standing::Ours),
+        Err(StoreError::LeaseLost(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(match control.store.job(lease.job_id).await? {
+        None => Standing::Gone,
+        Some(row) if matches!(row.state, JobState::Succeeded | JobState::Failed) => Standing::Ended,
+        Some(row) => Standing::Taken { owner: row.lease_owner.unwrap_or_default() },
+    })
+}
+
+/// Renews a lease until it is lost. While the database is away it is not lost: what the work does is refused to whoever
+/// has lost it, and nobody else looks for jobs of this server.
+async fn keep(control: &Control, job: &Job, lease: &JobLease) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        match renew(control, lease).await {
+            Ok(Standing::Ours) => {}
+            // What its work does after that is let come to its end.
+            Ok(Standing::Ended) => return std::future::pending().await,
+            Ok(Standing::Taken { owner }) => {
+                tracing::error!(job.id = %job.id, owner, "a job belongs to somebody else now: it stops here");
+                return;
+            }
+            Ok(Standing::Gone) => {
+                tracing::info!(job.id = %job.id, "the app of a job was destroyed: it stops here");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(job.id = %job.id, error = chain(&error), "could not renew a lease, will be tried again");
+            }
+        }
+    }
+}
+
+async fn fail_unknown(control: &Control, job: &Job, lease: &JobLease, kind: &str) -> Result<()> {
+    let mut tx = control.store.begin_record(control.now()).await?;
+    tx.fail_job(lease, &format!("no such kind of job: {kind}")).await?;
+    durable!("job.refused", tx.commit().await)?;
+    tracing::error!(job.id = %job.id, job.kind = kind, "a job of a kind that this version does not know");
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Accounts: who is asking, and what they change of themselves. The operator makes them.
+
+use std::net::IpAddr;
+
+use paddock_core::durable;
+use paddock_core::{AccountId, ErrorId, UnixMicros};
+use paddock_store::{NewAccount, StoreError, Tx};
+use uuid::Uuid;
+
+use crate::kernel::access::failed;
+use crate::people::authorization::{PASSWORD_BYTES_MAX, hash_password};
+use crate::{Actor, Control, Error, Result};
+
+const NAME_BYTES_MAX: usize = 255;
+const PASSWORD_CHARS_MIN: usize = 8;
+
+/// An account as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The address.
+    pub email: String,
+    /// The full name.
+    pub name: Option<String>,
+    /// The last use of a token.
+    pub last_login_at: Option<UnixMicros>,
+    /// When it was made.
+    pub created_at: UnixMicros,
+    /// When it was changed.
+    pub updated_at: UnixMicros,
+}
+
+/// A wanted change of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountChange {
+    /// A new name; `Some(None)` for none.
+    pub name: Option<Option<String>>,
+    /// A new address; needs the password.
+    pub email: Option<String>,
+    /// A new password; needs the old one.
+    pub new_password: Option<String>,
+    /// The password as it is.
+    pub password: Option<String>,
+}
+
+impl Control {
+    /// The account that asks.
+    ///
+    /// # Errors
+    /// `not_found` when it is gone meanwhile.
+    pub async fn whoami(&self, actor: &Actor) -> Result<Account> {
+        let found = self.store.account(actor.account_id).await.map_err(failed("read an account"))?;
+        let account = found.ok_or_else(|| Error::not_found("account"))?;
+        let authorizations =
+            self.store.authorizations_of(account.id).await.map_err(failed("read an account"))?;
+        Ok(Account {
+            id: account.id,
+            email: account.email,
+            name: account.name,
+            last_login_at: authorizations.iter().filter_map(|authorization| authorization.used_at).max(),
+            created_at: account.created_at,
+            updated_at: account.updated_at,
+        })
+    }
+
+    /// An account by id, address or `~` (the one that asks). Only its own is visible to anybody.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn account(&self, actor: &Actor, identity: &str) -> Result<Account> {
+        match is_self(actor, identity) {
+            true => self.whoami(actor).await,
+            false => Err(Error::not_found("account")),
+        }
+    }
+
+    /// Changes the account that asks, all of it or nothing. `client` is where a guess at the password comes from.
+    ///
+    /// # Errors
+    /// `invalid_params` for a wrong password, an address that is none or is taken, a name or a password that is too
+    /// long or too short; `rate_limit` after too many wrong passwords.
+    pub async fn update_account(
+        &self,
+        actor: &Actor,
+        change: AccountChange,
+        client: Option<IpAddr>,
+    ) -> Result<Account> {
+        let name = change.name.map(|name| checked_name(name.as_deref())).transpose()?;
+        if let Some(email) = &change.email {
+            check_email(email)?;
+        }
+        if change.email.is_some() || change.new_password.is_some() {
+            self.confirm_password(actor, change.password.as_deref(), client).await?;
+        }
+        let password_hash = match &change.new_password {
+            None => None,
+            Some(password) => {
+                check_password(password)?;
+                Some(hash_password(password).await?)
+            }
+        };
+        let doing = failed("change an account");
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        if let Some(name) = name {
+            tx.set_account_name(actor.account_id, name.as_deref()).await.map_err(doing)?;
+        }
+        if let Some(email) = &change.email {
+            tx.set_account_email(actor.account_id, email).await.map_err(doing)?;
+        }
+        if let Some(hash) = password_hash {
+            tx.set_account_password(actor.account_id, &hash).await.map_err(doing)?;
+        }
+        tx.event(None, "account.update", &payload(actor.account_id)).await.map_err(doing)?;
+        durable!("account.changed", tx.commit().await).map_err(doing)?;
+        self.whoami(actor).await
+    }
+
+    /// Somebody who found a session open does not take the account over.
+    async fn confirm_password(
+        &self,
+        actor: &Actor,
+        password: Option<&str>,
+        client: Option<IpAddr>,
+    ) -> Result<()> {
+        let Some(password) = password else {
+            return Err(Error::invalid("Give your password, too: \"password\" is missing."));
+        };
+        match self.authenticate_password(&actor.email, password, client).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.id == ErrorId::Unauthorized => Err(Error::invalid("The password is wrong.")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the account that asks, with its tokens and keys. Answers what it was.
+    ///
+    /// # Errors
+    /// `invalid_params` while it owns apps, or is the account of the server's operator.
+    pub async fn delete_account(&self, actor: &Actor) -> Result<Account> {
+        let shown = self.whoami(actor).await?;
+        let doing = failed("delete an account");
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        if let Some(names) = owned_apps(&mut tx, actor.account_id).await.map_err(doing)? {
+            return Err(Error::invalid(format!("You own apps, which must be destroyed first: {names}")));
+        }
+        // The oldest is the operator, who reads the metrics and whose token the server's machine has: no other may become it.
+        if tx.accounts().await.map_err(doing)?.first().is_none_or(|operator| operator.id == actor.account_id)
+        {
+            return Err(Error::invalid(
+                "This is the account of the server's operator, which the server was made with and cannot do without.",
+            ));
+        }
+        tx.delete_account(actor.account_id).await.map_err(doing)?;
+        tx.event(None, "account.destroy", &payload(actor.account_id)).await.map_err(doing)?;
+        durable!("account.deleted", tx.commit().await).map_err(doing)?;
+        Ok(shown)
+    }
+
+    /// Makes an account; for the server's own start and its operator, not for the API.
+    ///
+    /// # Errors
+    /// `invalid_params` when the address is taken or no address.
+    pub async fn create_account(
+        &self,
+        email: &str,
+        name: Option<String>,
+        password: &str,
+    ) -> Result<AccountId> {
+        check_email(email)?;
+        let name = checked_name(name.as_deref())?;
+        let id = AccountId::from_uuid(Uuid::now_v7());
+        let password_hash = Some(hash_password(password).await?);
+        let new = NewAccount { id, email: email.to_owned(), name, password_hash };
+        let doing = failed("make an account");
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        tx.create_account(&new).await.map_err(doing)?;
+        tx.event(None, "account.create", &payload(id)).await.map_err(doing)?;
+        durable!("account.made", tx.commit().await).map_err(doing)?;
+        Ok(id)
+    }
+}
+
+/// The names of the apps that an account owns, the first ten; `None` when it owns none.
+pub(crate) async fn owned_apps(
+    tx: &mut Tx,
+    id: AccountId,
+) -> std::result::Result<Option<String>, StoreError> {
+    let apps = tx.apps_owned_by(id).await?;
+    let names: Vec<_> = apps.iter().take(10).map(|app| app.name.as_str()).collect();
+    let more = if apps.len() > names.len() { ", …" } else { "" };
+    Ok((!names.is_empty()).then(|| format!("{}{more}", names.join(", "))))
+}
+
+pub(crate) fn payload(id: AccountId) -> String {
+    format!("{{\"account\":\"{id}\"}}")
+}
+
+fn check_email(email: &str) -> Result<()> {
+    let halves = email.split_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty());
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == ':';
+    match halves.is_none() || email.len() > NAME_BYTES_MAX || email.chars().any(is_odd) {
+        true => Err(Error::invalid(format!("Email {email:?} is invalid"))),
+        false => Ok(()),
+    }
+}
+
+/// An empty name is none.
+fn checked_name(name: Option<&str>) -> Result<Option<String>> {
+    let name = name.map(str::trim).filter(|name| !name.is_empty());
+    match name.is_some_and(|name| name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control)) {
+        true => Err(Error::invalid(format!("A name is one line of at most {NAME_BYTES_MAX} bytes."))),
+        false => Ok(name.map(str::to_owned)),
+    }
+}
+
+fn check_password(password: &str) -> Result<()> {
+    match password.chars().count() >= PASSWORD_CHARS_MIN && password.len() <= PASSWORD_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "A password has at least {PASSWORD_CHARS_MIN} characters and at most {PASSWORD_BYTES_MAX} bytes."
+        ))),
+    }
+}
+
+/// Whether an identity names the actor.
+pub(crate) fn is_self(actor: &Actor, identity: &str) -> bool {
+    identity == "~" || identity.eq_ignore_ascii_case(&actor.email) || identity == actor.account_id.to_string()
+}

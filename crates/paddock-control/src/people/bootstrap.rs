@@ -1,0 +1,115 @@
+//! What a new data directory is given, and what its owner may ask for without logging in.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use paddock_core::durable;
+use paddock_core::{AccountId, AuthorizationId};
+use paddock_store::{NewAccount, NewAuthorization};
+use uuid::Uuid;
+
+use crate::Control;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::secret;
+use crate::people::authorization;
+
+impl Control {
+    /// Makes the first account if there is none; its random password goes to `password_file` (0600) and nowhere else.
+    ///
+    /// # Errors
+    /// When the file or the store cannot be written.
+    pub async fn ensure_first_account(&self, email: &str, password_file: &Path) -> Result<()> {
+        if !self.store.accounts().await?.is_empty() {
+            return Ok(());
+        }
+        let password = secret::random();
+        // The file first: an account whose password nobody has would be of no use.
+        write_private(password_file, &format!("{password}\n"))
+            .map_err(|error| Error::internal("write the first password", error))?;
+        let hash = authorization::hash_password(&password).await?;
+        let mut tx = self.store.begin_platform(self.now()).await?;
+        tx.create_account(&NewAccount {
+            id: AccountId::from_uuid(Uuid::now_v7()),
+            email: email.to_owned(),
+            name: None,
+            password_hash: Some(hash),
+        })
+        .await?;
+        durable!("account.first_made", tx.commit().await)?;
+        tracing::info!("made the first account, {email}; its password is in {}", password_file.display());
+        Ok(())
+    }
+
+    /// Makes the key of the addresses of outputs if there is none: a server that cannot read its own says so at its start.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or the key was sealed with another data key.
+    pub async fn ensure_stream_key(&self) -> Result<()> {
+        self.stream_key().await.map(drop)
+    }
+
+    /// The token of the command line on this machine: of the first account, made once and kept in `file` (0600), or of the
+    /// account with that address, kept in `folder`.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for an account that is disabled; when a file or the store cannot be read or written.
+    pub async fn command_line_token(
+        &self,
+        account: Option<&str>,
+        file: &Path,
+        folder: &Path,
+    ) -> Result<String> {
+        let first = self.store.accounts().await?.into_iter().next();
+        let first = first.ok_or_else(|| Error::not_found("account"))?;
+        let owner = match account {
+            Some(email) => self.known_account(email).await?,
+            None => first.clone(),
+        };
+        if !owner.is_enabled() {
+            return Err(Error::invalid(format!(
+                "Account {} is disabled. Name another one (--account EMAIL), or: paddockd account enable {}",
+                owner.email, owner.email
+            )));
+        }
+        let file = if owner.id == first.id { file.to_owned() } else { folder.join(owner.id.to_string()) };
+        if let Ok(token) = std::fs::read_to_string(&file) {
+            let token = token.trim().to_owned();
+            let kept = self.store.authorization_by_token(&secret::sha256(&token)).await?;
+            if kept.is_some_and(|kept| kept.account_id == owner.id) {
+                return Ok(token);
+            }
+        }
+        let token = secret::access_token();
+        let written = match owner.id == first.id {
+            true => Ok(()),
+            false => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        };
+        written
+            .and_then(|()| write_private(&file, &format!("{token}\n")))
+            .map_err(|error| Error::internal("write the token", error))?;
+        let mut tx = self.store.begin_platform(self.now()).await?;
+        tx.create_authorization(&NewAuthorization {
+            id: AuthorizationId::from_uuid(Uuid::now_v7()),
+            account_id: owner.id,
+            token_sha256: secret::sha256(&token),
+            token_hint: secret::hint(&token),
+            description: "Command line on the server's machine".into(),
+            scope: "global".into(),
+            expires_at: None,
+        })
+        .await?;
+        durable!("authorization.command_line_made", tx.commit().await)?;
+        Ok(token)
+    }
+}
+
+/// Writes a whole file that only its owner reads, or none.
+fn write_private(path: &Path, content: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = std::fs::remove_file(&new);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    durable!("bootstrap.secret_written", std::fs::rename(&new, path))
+}

@@ -1,0 +1,149 @@
+//! Collaborators: who works on an app.
+
+use paddock_core::durable;
+use paddock_core::{AccountId, AppId, AppName, CollaboratorId, UnixMicros};
+use paddock_store::CollaboratorRole;
+use uuid::Uuid;
+
+use crate::kernel::access::{Emails, Permission, failed};
+use crate::{Actor, Control, Error, Result};
+
+/// A collaborator of an app; the owner is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collaborator {
+    /// The id of the collaboration.
+    pub id: CollaboratorId,
+    /// On which app.
+    pub app_id: AppId,
+    /// The app's name.
+    pub app_name: AppName,
+    /// Who.
+    pub account_id: AccountId,
+    /// The address of who.
+    pub email: String,
+    /// `owner` or `collaborator`.
+    pub role: &'static str,
+    /// What it may do on the app: names of the platform's permissions, and what each allows.
+    pub permissions: &'static [(&'static str, &'static str)],
+    /// Since when.
+    pub created_at: UnixMicros,
+    /// When it was changed.
+    pub updated_at: UnixMicros,
+}
+
+impl Control {
+    /// The collaborators of an app, the owner among them.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn list_collaborators(&self, actor: &Actor, app: &str) -> Result<Vec<Collaborator>> {
+        let app = self.visible_app(actor, app).await?;
+        let rows = self.store.collaborators(app.id).await.map_err(failed("list collaborators"))?;
+        let mut emails = Emails::new(self);
+        let mut collaborators = Vec::with_capacity(rows.len());
+        for row in rows {
+            collaborators.push(Collaborator {
+                id: row.id,
+                app_id: row.app_id,
+                app_name: app.name.clone(),
+                account_id: row.account_id,
+                email: emails.of(row.account_id).await?,
+                role: row.role.as_str(),
+                permissions: permissions(row.role),
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+            });
+        }
+        Ok(collaborators)
+    }
+
+    /// One collaborator, by id or address.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn collaborator(&self, actor: &Actor, app: &str, identity: &str) -> Result<Collaborator> {
+        let collaborators = self.list_collaborators(actor, app).await?;
+        let named = |one: &Collaborator| {
+            one.email.eq_ignore_ascii_case(identity)
+                || one.id.to_string() == identity
+                || one.account_id.to_string() == identity
+        };
+        collaborators.into_iter().find(named).ok_or_else(|| Error::not_found("collaborator"))
+    }
+
+    /// Lets another account of this server work on an app; nobody is sent mail. Only the owner may.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden`; `invalid_params` for an account that is not there or works on it already.
+    pub async fn create_collaborator(&self, actor: &Actor, app: &str, user: &str) -> Result<Collaborator> {
+        let app = self.permitted_app(actor, app, Permission::Manage).await?;
+        let doing = failed("add a collaborator");
+        let account = match user.parse::<AccountId>() {
+            Ok(id) => self.store.account(id).await.map_err(doing)?,
+            Err(_) => self.store.account_by_email(user).await.map_err(doing)?,
+        };
+        let account = account.filter(|account| account.deleted_at.is_none()).ok_or_else(|| {
+            Error::invalid(format!(
+                "{user} has no account on this server. Its operator makes one with: paddockd account create {user}"
+            ))
+        })?;
+        let id = CollaboratorId::from_uuid(Uuid::now_v7());
+        let role = CollaboratorRole::Collaborator;
+        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        tx.create_collaborator(id, app.id, account.id, role).await.map_err(doing)?;
+        tx.event(Some(app.id), "collaborator.create", &payload(actor, account.id)).await.map_err(doing)?;
+        durable!("collaborator.added", tx.commit().await).map_err(doing)?;
+        let text = format!("Add {} as collaborator by user {}", account.email, actor.email);
+        self.log_api(app.id, text).await;
+        self.collaborator(actor, &app.id.to_string(), &id.to_string()).await
+    }
+
+    /// Ends somebody's work on an app: the owner ends anybody's, everybody their own.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` for another's as a collaborator; `invalid_params` for the owner.
+    pub async fn delete_collaborator(
+        &self,
+        actor: &Actor,
+        app: &str,
+        identity: &str,
+    ) -> Result<Collaborator> {
+        let collaborator = self.collaborator(actor, app, identity).await?;
+        if collaborator.role == CollaboratorRole::Owner.as_str() {
+            return Err(Error::invalid("The owner of an app cannot be removed from it."));
+        }
+        if collaborator.account_id != actor.account_id {
+            self.permitted_app(actor, app, Permission::Manage).await?;
+        }
+        let doing = failed("remove a collaborator");
+        let app = collaborator.app_id;
+        let mut tx = self.store.begin_for_app(app, self.now()).await.map_err(doing)?;
+        tx.delete_collaborator(app, collaborator.account_id).await.map_err(doing)?;
+        let payload = payload(actor, collaborator.account_id);
+        tx.event(Some(app), "collaborator.destroy", &payload).await.map_err(doing)?;
+        durable!("collaborator.removed", tx.commit().await).map_err(doing)?;
+        let text = format!("Remove {} as collaborator by user {}", collaborator.email, actor.email);
+        self.log_api(app, text).await;
+        Ok(collaborator)
+    }
+}
+
+/// What the owner alone may do comes first.
+const PERMISSIONS: [(&str, &str); 4] = [
+    ("manage", "Can rename and destroy the app and choose who works on it."),
+    ("deploy", "Can push code and change config vars and buildpacks."),
+    ("operate", "Can scale and restart dynos, roll back, and switch maintenance mode and features."),
+    ("view", "Can see the app, its releases, dynos and log."),
+];
+
+fn permissions(role: CollaboratorRole) -> &'static [(&'static str, &'static str)] {
+    match role {
+        CollaboratorRole::Owner => &PERMISSIONS,
+        CollaboratorRole::Collaborator => &PERMISSIONS[1..],
+    }
+}
+
+fn payload(actor: &Actor, account: AccountId) -> String {
+    serde_json::json!({ "collaborator": account.to_string(), "account": actor.account_id.to_string() })
+        .to_string()
+}

@@ -1,0 +1,68 @@
+//! Favorites: the apps that an account wants at hand.
+
+use paddock_core::durable;
+use paddock_core::{AppId, AppName, FavoriteId, UnixMicros};
+use paddock_store::Favorite as Row;
+use uuid::Uuid;
+
+use crate::kernel::access::failed;
+use crate::{Actor, Control, Error, Result};
+
+/// An app that an account wants at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Favorite {
+    /// Its id.
+    pub id: FavoriteId,
+    /// Which app.
+    pub app_id: AppId,
+    /// The app's name now.
+    pub app_name: AppName,
+    /// When it became one.
+    pub created_at: UnixMicros,
+}
+
+impl Control {
+    /// The favorites of the account that asks, by the apps' names.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list_favorites(&self, actor: &Actor) -> Result<Vec<Favorite>> {
+        let rows = self.store.favorites(actor.account_id).await.map_err(failed("list favorites"))?;
+        Ok(rows.into_iter().map(view).collect())
+    }
+
+    /// Makes an app a favorite of the account that asks; one that is a favorite already stays it.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn add_favorite(&self, actor: &Actor, app: &str) -> Result<Favorite> {
+        let app = self.visible_app(actor, app).await?;
+        let doing = failed("add a favorite");
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let id = FavoriteId::from_uuid(Uuid::now_v7());
+        tx.create_favorite(id, actor.account_id, app.id).await.map_err(doing)?;
+        let favorites = tx.favorites(actor.account_id).await.map_err(doing)?;
+        durable!("favorite.made", tx.commit().await).map_err(doing)?;
+        let found = favorites.into_iter().find(|favorite| favorite.app_id == app.id);
+        found.map(view).ok_or_else(|| Error::not_found("app"))
+    }
+
+    /// Takes a favorite off the account's that asks.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn remove_favorite(&self, actor: &Actor, id: &str) -> Result<Favorite> {
+        let favorites = self.list_favorites(actor).await?;
+        let found = favorites.into_iter().find(|favorite| favorite.id.to_string() == id);
+        let favorite = found.ok_or_else(|| Error::not_found("favorite"))?;
+        let doing = failed("remove a favorite");
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        tx.delete_favorite(actor.account_id, favorite.id).await.map_err(doing)?;
+        durable!("favorite.removed", tx.commit().await).map_err(doing)?;
+        Ok(favorite)
+    }
+}
+
+fn view(row: Row) -> Favorite {
+    Favorite { id: row.id, app_id: row.app_id, app_name: row.app_name, created_at: row.created_at }
+}

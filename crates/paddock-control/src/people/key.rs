@@ -1,0 +1,290 @@
+//! SSH keys of accounts. They are kept and checked; git over SSH, which they are for, is not built yet.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use paddock_core::durable;
+use paddock_core::{KeyId, UnixMicros};
+use paddock_store::{Key as Row, NewKey};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::kernel::access::failed;
+use crate::{Actor, Control, Error, Result};
+
+/// Longer than any key: RSA of 16,384 bits comes to 2,800 characters.
+const PUBLIC_KEY_BYTES_MAX: usize = 8 * 1024;
+/// Most keys of an account.
+const KEYS_MAX: usize = 100;
+const RSA_BITS_MIN: usize = 2048;
+
+/// An SSH key of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// The whole line: type, key, comment.
+    pub public_key: String,
+    /// What follows the key in its line.
+    pub comment: String,
+    /// `SHA256:` and the digest, as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    /// The address of the account.
+    pub email: String,
+    /// When it was added.
+    pub created_at: UnixMicros,
+    /// When it was changed.
+    pub updated_at: UnixMicros,
+}
+
+impl Control {
+    /// The keys of the account that asks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_keys(&self, actor: &Actor) -> Result<Vec<Key>> {
+        let rows = self.store.keys(actor.account_id).await.map_err(failed("list keys"))?;
+        Ok(rows.into_iter().map(|row| view(actor, row)).collect())
+    }
+
+    /// One key of the account that asks, by id or fingerprint.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn key(&self, actor: &Actor, identity: &str) -> Result<Key> {
+        let keys = self.list_keys(actor).await?;
+        let named = |key: &Key| key.id.to_string() == identity || key.fingerprint == identity;
+        keys.into_iter().find(named).ok_or_else(|| Error::not_found("key"))
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// `invalid_params` for what is no public key of OpenSSH, is too weak, or is some account's already.
+    pub async fn create_key(&self, actor: &Actor, public_key: &str) -> Result<Key> {
+        let line = PublicKey::parse(public_key).map_err(Error::invalid)?;
+        let doing = failed("add a key");
+        let id = KeyId::from_uuid(Uuid::now_v7());
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        if tx.keys(actor.account_id).await.map_err(doing)?.len() >= KEYS_MAX {
+            return Err(Error::invalid(format!("An account can have at most {KEYS_MAX} keys.")));
+        }
+        let new = NewKey {
+            id,
+            account_id: actor.account_id,
+            public_key: line.to_string(),
+            comment: line.comment.clone(),
+            fingerprint: line.fingerprint(),
+        };
+        tx.create_key(&new).await.map_err(doing)?;
+        tx.event(None, "key.create", &payload(actor, &new.fingerprint)).await.map_err(doing)?;
+        durable!("key.added", tx.commit().await).map_err(doing)?;
+        self.key(actor, &id.to_string()).await
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn delete_key(&self, actor: &Actor, identity: &str) -> Result<Key> {
+        let key = self.key(actor, identity).await?;
+        let doing = failed("remove a key");
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        tx.delete_key(key.id).await.map_err(doing)?;
+        tx.event(None, "key.destroy", &payload(actor, &key.fingerprint)).await.map_err(doing)?;
+        durable!("key.removed", tx.commit().await).map_err(doing)?;
+        Ok(key)
+    }
+}
+
+fn payload(actor: &Actor, fingerprint: &str) -> String {
+    serde_json::json!({ "fingerprint": fingerprint, "account": actor.account_id.to_string() }).to_string()
+}
+
+fn view(actor: &Actor, row: Row) -> Key {
+    Key {
+        id: row.id,
+        public_key: row.public_key,
+        comment: row.comment,
+        fingerprint: row.fingerprint,
+        email: actor.email.clone(),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+/// A line of a `.pub` file of OpenSSH: `ssh-ed25519 AAAA… comment`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PublicKey {
+    kind: String,
+    blob: Vec<u8>,
+    comment: String,
+}
+
+impl PublicKey {
+    /// Reads a line; the error is a sentence for the user. The key itself must be of the kind that the line says
+    /// (RFC 4253, 6.6; RFC 5656, 3.1; RFC 8709, 4), whole, and followed by nothing.
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let text = text.trim();
+        if text.contains("PRIVATE KEY") {
+            return Err(
+                "This is a private key. Keep it to yourself and add the file that ends in .pub.".to_owned()
+            );
+        }
+        if text.len() > PUBLIC_KEY_BYTES_MAX
+            || text.contains(['\n', '\r'])
+            || text.chars().any(char::is_control)
+        {
+            return Err("A key is one line, as in the .pub files of OpenSSH.".to_owned());
+        }
+        let mut words = text.splitn(3, [' ', '\t']).map(str::trim);
+        let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let blob = STANDARD.decode(key).or_else(|_| STANDARD_NO_PAD.decode(key)).unwrap_or_default();
+        if blob.is_empty() {
+            return Err("A key looks like: ssh-ed25519 AAAA… name@machine".to_owned());
+        }
+        check(kind, &blob)?;
+        let comment = words.next().unwrap_or_default().trim().to_owned();
+        Ok(Self { kind: kind.to_owned(), blob, comment })
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
+    }
+}
+
+impl std::fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, STANDARD.encode(&self.blob))?;
+        if self.comment.is_empty() { Ok(()) } else { write!(f, " {}", self.comment) }
+    }
+}
+
+fn check(kind: &str, blob: &[u8]) -> std::result::Result<(), String> {
+    let broken = || format!("The key is cut off or damaged: it is not a whole {kind} key.");
+    let mut fields = Fields(blob);
+    if fields.next().ok_or_else(broken)? != kind.as_bytes() {
+        return Err(broken());
+    }
+    let curve_points = |curve: &'static str, bytes: usize| (curve.as_bytes(), bytes);
+    let (curve, point_bytes) = match kind {
+        "ssh-rsa" => {
+            let (exponent, modulus) = (fields.next().ok_or_else(broken)?, fields.next().ok_or_else(broken)?);
+            if exponent.is_empty() || fields.next().is_some() {
+                return Err(broken());
+            }
+            return match bits(modulus) {
+                bits if bits < RSA_BITS_MIN => {
+                    Err(format!("RSA keys need at least {RSA_BITS_MIN} bits, this one has {bits}."))
+                }
+                _ => fields.ended().then_some(()).ok_or_else(broken),
+            };
+        }
+        "ssh-ed25519" | "sk-ssh-ed25519@openssh.com" => (&b""[..], 32),
+        "ecdsa-sha2-nistp256" | "sk-ecdsa-sha2-nistp256@openssh.com" => curve_points("nistp256", 65),
+        "ecdsa-sha2-nistp384" => curve_points("nistp384", 97),
+        "ecdsa-sha2-nistp521" => curve_points("nistp521", 133),
+        "ssh-dss" => {
+            return Err("DSA keys are too weak and are not taken: make one of type ed25519.".to_owned());
+        }
+        _ => return Err(format!("Keys of type {kind:?} are not known: make one of type ed25519.")),
+    };
+    if !curve.is_empty() && fields.next().ok_or_else(broken)? != curve {
+        return Err(broken());
+    }
+    if fields.next().ok_or_else(broken)?.len() != point_bytes {
+        return Err(broken());
+    }
+    // Keys in hardware end with the application that they are for.
+    if kind.starts_with("sk-") {
+        fields.next().ok_or_else(broken)?;
+    }
+    fields.ended().then_some(()).ok_or_else(broken)
+}
+
+/// Bits of a number in two's complement, big end first.
+fn bits(number: &[u8]) -> usize {
+    let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+    let leading = number.get(first).map_or(0, |byte| byte.leading_zeros() as usize);
+    (number.len() - first) * 8 - leading
+}
+
+/// Fields of a key: a length of four bytes, then so many.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        self.0 = rest;
+        Some(field)
+    }
+
+    fn ended(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+    fn field(bytes: &[u8]) -> Vec<u8> {
+        [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+    }
+
+    fn line(kind: &str, fields: &[&[u8]]) -> String {
+        let blob = fields.iter().fold(field(kind.as_bytes()), |blob, next| [blob, field(next)].concat());
+        format!("{kind} {}", STANDARD.encode(blob))
+    }
+
+    #[test]
+    fn a_line_of_a_pub_file_is_a_key() {
+        let key = PublicKey::parse(&format!("  {ED25519}   somebody at home \n")).unwrap();
+        assert_eq!(key.comment, "somebody at home");
+        assert_eq!(key.to_string(), format!("{ED25519} somebody at home"));
+        assert_eq!(key.fingerprint(), PublicKey::parse(ED25519).unwrap().fingerprint());
+        assert_eq!(PublicKey::parse(ED25519).unwrap().to_string(), ED25519);
+    }
+
+    #[test]
+    fn every_kind_that_is_safe_is_taken() {
+        let rsa = [&[0][..], &[0x80; 256]].concat();
+        for good in [
+            line("ssh-rsa", &[&[1, 0, 1], &rsa]),
+            line("ssh-ed25519", &[&[1; 32]]),
+            line("ecdsa-sha2-nistp256", &[b"nistp256", &[4; 65]]),
+            line("ecdsa-sha2-nistp384", &[b"nistp384", &[4; 97]]),
+            line("ecdsa-sha2-nistp521", &[b"nistp521", &[4; 133]]),
+            line("sk-ssh-ed25519@openssh.com", &[&[1; 32], b"ssh:"]),
+            line("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", &[4; 65], b"ssh:"]),
+        ] {
+            assert!(PublicKey::parse(&good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_or_a_weak_one_is_refused_in_words() {
+        let weak = line("ssh-rsa", &[&[1, 0, 1], &[0x7f; 256]]);
+        for (bad, word) in [
+            (String::new(), "ssh-ed25519"),
+            ("ssh-ed25519".to_owned(), "looks like"),
+            ("ssh-ed25519 !!!".to_owned(), "looks like"),
+            (format!("{ED25519}\n{ED25519}"), "one line"),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----".to_owned(), "private"),
+            (ED25519[..ED25519.len() - 4].to_owned(), "cut off"),
+            (ED25519.replace("ssh-ed25519", "ssh-rsa"), "not a whole ssh-rsa key"),
+            (line("ssh-ed25519", &[&[1; 31]]), "cut off"),
+            (line("ssh-ed25519", &[&[1; 32], b"more"]), "cut off"),
+            (line("ecdsa-sha2-nistp256", &[b"nistp384", &[4; 65]]), "cut off"),
+            (line("ssh-dss", &[b"x"]), "DSA"),
+            (line("ssh-none", &[b"x"]), "not known"),
+            (weak, "2048 bits, this one has 2047"),
+            ("x".repeat(9000), "one line"),
+        ] {
+            let said = PublicKey::parse(&bad).unwrap_err();
+            assert!(said.contains(word), "{bad}: {said}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Accounts, what they are recognised by, and who works on which app.
+
+pub mod account;
+pub mod authorization;
+mod bootstrap;
+pub mod collaborator;
+pub mod favorite;
+pub mod key;
+pub mod operator;

@@ -1,0 +1,224 @@
+//! Domains: the host names that lead to an app.
+
+use std::net::IpAddr;
+
+use paddock_core::durable;
+use paddock_core::{AppId, AppName, DomainId, UnixMicros};
+use paddock_store::{App, Domain as Row, DomainKind, NewDomain};
+use uuid::Uuid;
+
+use crate::kernel::access::failed;
+use crate::{Actor, Control, Error, Result};
+
+/// Most custom domains of an app.
+const DOMAINS_MAX: usize = 1000;
+
+/// A domain of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// Its id.
+    pub id: DomainId,
+    /// Of which app.
+    pub app_id: AppId,
+    /// The app's name.
+    pub app_name: AppName,
+    /// The host name.
+    pub hostname: String,
+    /// `heroku` or `custom`.
+    pub kind: &'static str,
+    /// What the user's DNS should point at.
+    pub cname: Option<String>,
+    /// `none`: ready.
+    pub status: String,
+    /// When it was added.
+    pub created_at: UnixMicros,
+    /// When it was changed.
+    pub updated_at: UnixMicros,
+}
+
+impl Control {
+    /// The domains of an app, its default one among them.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn list_domains(&self, actor: &Actor, app: &str) -> Result<Vec<Domain>> {
+        let app = self.visible_app(actor, app).await?;
+        let rows = self.store.domains(app.id).await.map_err(failed("list domains"))?;
+        Ok(rows.into_iter().map(|row| view(&app, row)).collect())
+    }
+
+    /// One domain, by id or host name.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn domain(&self, actor: &Actor, app: &str, identity: &str) -> Result<Domain> {
+        let domains = self.list_domains(actor, app).await?;
+        let named =
+            |one: &Domain| one.hostname.eq_ignore_ascii_case(identity) || one.id.to_string() == identity;
+        domains.into_iter().find(named).ok_or_else(|| Error::not_found("domain"))
+    }
+
+    /// Adds a custom domain; requests for it reach the app once the user's DNS points here.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for a name that is none, is the platform's, is taken, or is a wildcard above
+    /// another owner's name.
+    pub async fn add_domain(&self, actor: &Actor, app: &str, hostname: &str) -> Result<Domain> {
+        let app = self.visible_app(actor, app).await?;
+        let hostname = hostname.trim().to_ascii_lowercase();
+        check_hostname(&hostname, &self.config.domain).map_err(Error::invalid)?;
+        let doing = failed("add a domain");
+        let cname = app_hostname(&self.store.domains(app.id).await.map_err(doing)?);
+        let new = NewDomain {
+            id: DomainId::from_uuid(Uuid::now_v7()),
+            app_id: app.id,
+            hostname: hostname.clone(),
+            kind: DomainKind::Custom,
+            cname,
+            status: "none".to_owned(),
+        };
+        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let all = tx.all_domains().await.map_err(doing)?;
+        if all.iter().filter(|row| row.app_id == app.id).count() > DOMAINS_MAX {
+            return Err(Error::invalid(format!("An app can have at most {DOMAINS_MAX} custom domains.")));
+        }
+        let apps = tx.apps_everywhere().await.map_err(doing)?;
+        check_neighbours(&hostname, &app, &all, &apps)?;
+        tx.create_domain(&new).await.map_err(doing)?;
+        tx.event(Some(app.id), "domain.create", &payload(actor, &hostname)).await.map_err(doing)?;
+        durable!("domain.added", tx.commit().await).map_err(doing)?;
+        self.publish_routes().await;
+        self.log_api(app.id, format!("Add {hostname} domain by user {}", actor.email)).await;
+        self.domain(actor, &app.id.to_string(), &hostname).await
+    }
+
+    /// Removes a custom domain.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for the default domain.
+    pub async fn remove_domain(&self, actor: &Actor, app: &str, identity: &str) -> Result<Domain> {
+        let domain = self.domain(actor, app, identity).await?;
+        if domain.kind == DomainKind::Heroku.as_str() {
+            return Err(Error::invalid("The app's default domain cannot be removed."));
+        }
+        let doing = failed("remove a domain");
+        let mut tx = self.store.begin_for_app(domain.app_id, self.now()).await.map_err(doing)?;
+        tx.delete_domain(domain.app_id, domain.id).await.map_err(doing)?;
+        tx.event(Some(domain.app_id), "domain.destroy", &payload(actor, &domain.hostname))
+            .await
+            .map_err(doing)?;
+        durable!("domain.removed", tx.commit().await).map_err(doing)?;
+        self.publish_routes().await;
+        let text = format!("Remove {} domain by user {}", domain.hostname, actor.email);
+        self.log_api(domain.app_id, text).await;
+        Ok(domain)
+    }
+}
+
+fn app_hostname(rows: &[Row]) -> Option<String> {
+    rows.iter().find(|row| row.kind == DomainKind::Heroku).map(|row| row.hostname.clone())
+}
+
+fn payload(actor: &Actor, hostname: &str) -> String {
+    serde_json::json!({ "hostname": hostname, "account": actor.account_id.to_string() }).to_string()
+}
+
+/// The rules on a name by itself. Source: design, section 7, "Names".
+fn check_hostname(hostname: &str, platform: &str) -> std::result::Result<(), String> {
+    let named = hostname.strip_prefix("*.").unwrap_or(hostname);
+    let refused = |why: &str| Err(format!("Domain {hostname:?} is invalid: {why}."));
+    // Before its shape is looked at: a platform below localhost is no full domain name either.
+    let platform = platform.to_ascii_lowercase();
+    if named == platform || named.ends_with(&format!(".{platform}")) {
+        return Err(format!(
+            "Domain {hostname:?} is the platform's own: an app has the name below {platform} that it is called. Rename \
+             the app for another (heroku apps:rename), or add a domain of yours."
+        ));
+    }
+    if named.parse::<IpAddr>().is_ok() {
+        return refused("an IP address is no domain");
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if named.len() > 253 || !named.split('.').all(label) {
+        return refused(
+            "it must be a host name of letters, digits, dashes and dots (international names as xn--)",
+        );
+    }
+    let last = named.rsplit('.').next().unwrap_or_default();
+    if !named.contains('.') || last.bytes().all(|c| c.is_ascii_digit()) || last == "localhost" {
+        return refused("it must be a full domain name such as www.example.com");
+    }
+    if hostname.starts_with("*.") && platform.ends_with(&format!(".{named}")) {
+        return refused("it would cover the platform's own names");
+    }
+    Ok(())
+}
+
+/// A wildcard does not go above another owner's name, nor a name below another owner's wildcard.
+fn check_neighbours(hostname: &str, app: &App, all: &[Row], apps: &[App]) -> Result<()> {
+    let owner = |id: AppId| apps.iter().find(|app| app.id == id).map(|app| app.owner_id);
+    let covers = |wildcard: &str, name: &str| {
+        wildcard.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix) && name != wildcard)
+    };
+    let conflict = all.iter().any(|other| {
+        owner(other.app_id) != Some(app.owner_id)
+            && (covers(hostname, &other.hostname) || covers(&other.hostname, hostname))
+    });
+    match conflict {
+        true => Err(Error::invalid(format!("{hostname} overlaps with a domain of another owner."))),
+        false => Ok(()),
+    }
+}
+
+fn view(app: &App, row: Row) -> Domain {
+    Domain {
+        id: row.id,
+        app_id: row.app_id,
+        app_name: app.name.clone(),
+        hostname: row.hostname,
+        kind: row.kind.as_str(),
+        cname: row.cname,
+        status: row.status,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_hostname;
+
+    #[test]
+    fn only_full_names_of_others_are_taken() {
+        for good in ["www.example.com", "*.example.com", "xn--bcher-kva.example", "a-b.c.d"] {
+            assert_eq!(check_hostname(good, "paddock.localhost"), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "example",
+            "localhost",
+            "x.localhost",
+            "192.0.2.1",
+            "::1",
+            "1.2.3.4.5",
+            "*.com",
+            "a..b",
+            "-a.b",
+            "a_b.c",
+            "paddock.example",
+            "my.paddock.example",
+            "*.paddock.example",
+            "*.example",
+            "a.*.b",
+            "exämple.com",
+            "a b.c",
+        ] {
+            assert!(check_hostname(bad, "paddock.example").is_err(), "{bad}");
+        }
+    }
+}
