@@ -55,7 +55,6 @@ pub use {
 use deploy::{cancel, conversions, stream_secret};
 use dynos::{attached as clients, launch};
 use kernel::{error, rate_limit};
-use platform::metrics;
 
 /// What a control plane is made of.
 pub struct Parts {
@@ -109,12 +108,12 @@ pub struct Control {
     pub(crate) router: Option<Arc<RouterLink>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) last_routes: routing::routes::LastRoutes,
-    pub(crate) drained: logs::output::Drained,
+    pub(crate) drained: kernel::drained::Drained,
     /// Containers that were sent SIGTERM by this process.
     pub(crate) stopping: Mutex<HashSet<ContainerId>>,
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
-    pub(crate) numbers: metrics::Numbers,
+    pub(crate) numbers: kernel::numbers::Numbers,
     /// Held by who removes what nobody can reach any more, and by who needs it to stay.
     pub(crate) garbage: tokio::sync::Mutex<()>,
     /// Clients of attached one-off dynos.

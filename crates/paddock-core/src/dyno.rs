@@ -260,6 +260,9 @@ impl fmt::Display for DynoName {
     }
 }
 
+/// The feature of an app that gives its dynos variables about themselves.
+pub const DYNO_METADATA: &str = "runtime-dyno-metadata";
+
 #[cfg(test)]
 mod tests {
     use super::*;

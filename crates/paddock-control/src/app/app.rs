@@ -8,10 +8,13 @@ use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicr
 use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
 use uuid::Uuid;
 
-use crate::app::{feature, stack};
+use crate::app::feature;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
-use crate::kernel::access::{Emails, Permission, failed};
-use crate::people::account::is_self;
+use crate::kernel::access::Permission;
+use crate::kernel::actor::is_self;
+use crate::kernel::checked;
+use crate::kernel::emails::Emails;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result, fixed_id};
 
 /// The one region: this server, under the name that clients ask for by default.
@@ -79,7 +82,7 @@ impl Control {
     /// # Errors
     /// `invalid_params` for a name that is taken, reserved or malformed, an unknown stack, region or feature.
     pub async fn create_app(&self, actor: &Actor, order: AppOrder) -> Result<App> {
-        let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| stack::named(&name))?;
+        let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?;
         check_region(order.region.as_deref())?;
         for name in &order.features {
             feature::of_apps(name)?;
@@ -197,7 +200,7 @@ impl Control {
         let permission = if change.name.is_some() { Permission::Manage } else { Permission::Operate };
         let row = self.permitted_app(actor, identity, permission).await?;
         let name = change.name.map(|name| parse_name(&name)).transpose()?.filter(|name| *name != row.name);
-        let stack = change.build_stack.map(|name| stack::named(&name)).transpose()?;
+        let stack = change.build_stack.map(|name| checked::stack(&name)).transpose()?;
         let doing = failed("change an app");
         let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
         if let Some(name) = &name {

@@ -1,10 +1,11 @@
 //! Buildpack installations: which buildpacks the next build of an app uses.
 
-use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
+use paddock_core::buildpack::BuiltinBuildpack;
 use paddock_core::durable;
 
-use crate::kernel::access::failed;
+use crate::kernel::checked::{buildpack_name, parse_buildpack};
 use crate::kernel::config::ControlConfig;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// Most buildpacks of an app.
@@ -90,16 +91,6 @@ impl Control {
         self.wakes.changes.wake();
         self.list_buildpack_installations(actor, &app.id.to_string()).await
     }
-}
-
-/// A buildpack from a tenant's text, by the operator's rules.
-pub(crate) fn parse_buildpack(text: &str, config: &ControlConfig) -> Result<BuildpackRef> {
-    BuildpackRef::parse(text, config.buildpack_urls).map_err(|error| Error::invalid(format!("{error}.")))
-}
-
-/// What people call the buildpack that is kept as this text.
-pub(crate) fn buildpack_name(url: &str, config: &ControlConfig) -> String {
-    parse_buildpack(url, config).map_or_else(|_| url.to_owned(), |buildpack| buildpack.name().to_owned())
 }
 
 fn view(ordinal: i64, url: String, config: &ControlConfig) -> BuildpackInstallation {

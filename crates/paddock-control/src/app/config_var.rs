@@ -10,7 +10,7 @@ use paddock_store::Tx;
 
 use crate::deploy::release::announce;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 impl Control {

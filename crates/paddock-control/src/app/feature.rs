@@ -2,10 +2,11 @@
 
 use paddock_core::UnixMicros;
 use paddock_core::durable;
+use paddock_core::dyno::DYNO_METADATA;
 use paddock_store::Feature as Row;
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result, fixed_id, fixed_since};
 
 /// A feature with its switch.
@@ -40,9 +41,6 @@ pub(crate) struct Definition {
     state: &'static str,
     is_built: bool,
 }
-
-/// The feature that gives dynos variables about themselves.
-pub(crate) const DYNO_METADATA: &str = "runtime-dyno-metadata";
 
 const fn not_built(
     name: &'static str,

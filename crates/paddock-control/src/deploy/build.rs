@@ -8,9 +8,10 @@ use paddock_core::{AccountId, AppId, BuildId, ErrorId, ReleaseId, SlugId, Source
 use paddock_store::{App, Build as Row, NewBuild, SourceKind};
 use uuid::Uuid;
 
-use crate::app::buildpack_installation::{buildpack_name, parse_buildpack};
 use crate::deploy::stream_secret::Stream;
-use crate::kernel::access::{Emails, failed};
+use crate::kernel::checked::{buildpack_name, parse_buildpack};
+use crate::kernel::emails::Emails;
+use crate::kernel::error::failed;
 use crate::kernel::{checked, secret};
 use crate::{Actor, Control, Error, Result};
 

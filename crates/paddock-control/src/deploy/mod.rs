@@ -12,3 +12,4 @@ pub(crate) mod release_steps;
 pub mod slug;
 pub mod source;
 pub(crate) mod stream_secret;
+mod verify;

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::deploy::job;
-use crate::kernel::access::{failed, may_operate};
+use crate::kernel::access::may_operate;
+use crate::kernel::error::failed;
 use crate::kernel::error::{Error, chain};
 use crate::{Control, Result};
 

@@ -7,7 +7,8 @@ use paddock_store::{App, Order, Release as Row, Tx, VersionRange};
 
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::deploy::stream_secret::Stream;
-use crate::kernel::access::{Emails, failed};
+use crate::kernel::emails::Emails;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// A release as those see it who may see the app.

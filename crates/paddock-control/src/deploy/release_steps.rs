@@ -14,8 +14,8 @@ use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId
 use paddock_store::{App, Dyno, NewRelease, ProcessDefinition, Release, Tx};
 use uuid::Uuid;
 
-use crate::dynos::dyno_steps::new_dyno;
 use crate::kernel::error::chain;
+use crate::kernel::new_dyno::new_dyno;
 use crate::{Control, Result};
 
 /// The longest life of a release dyno. Source: `platform-behaviour.md`, section 5.

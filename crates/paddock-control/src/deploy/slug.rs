@@ -18,10 +18,9 @@ use paddock_store::{App, NewSlug, Slug as Row};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
-use crate::app::stack;
 use crate::deploy::job;
 use crate::deploy::source::{Upload, in_time, write_all};
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::kernel::{checked, secret};
 use crate::{Actor, Control, Error, Result};
 
@@ -96,7 +95,7 @@ impl Control {
                 "buildpack_provided_description",
                 order.buildpack_description,
             )?,
-            stack: order.stack.map_or(Ok(Stack::DEFAULT), |name| stack::named(&name))?,
+            stack: order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?,
             stack_version: self.host_stack.version.clone(),
         };
         let doing = failed("make a slug");

@@ -15,7 +15,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::{Actor, Control, Error, Result};
 

@@ -7,7 +7,7 @@ use paddock_core::UnixMicros;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Control, Error, Result};
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
@@ -86,4 +86,14 @@ impl Control {
 
 fn message(stream: Stream, signed: &[u8]) -> Vec<u8> {
     [stream.as_str().as_bytes(), b":", signed].concat()
+}
+
+impl Control {
+    /// Makes the key of the addresses of outputs if there is none: a server that cannot read its own says so at its start.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or the key was sealed with another data key.
+    pub async fn ensure_stream_key(&self) -> Result<()> {
+        self.stream_key().await.map(drop)
+    }
 }

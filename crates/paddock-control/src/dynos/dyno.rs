@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::dynos::attached::Client;
-use crate::dynos::dyno_steps::new_dyno;
 use crate::dynos::formation::unknown_size;
-use crate::dynos::handover;
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
+use crate::kernel::handover;
+use crate::kernel::new_dyno::new_dyno;
 use crate::kernel::secret;
 use crate::{Actor, Control, Error, Result};
 

@@ -11,7 +11,7 @@ use paddock_runtime::Observed;
 use paddock_store::{App, Dyno};
 
 use crate::dynos::dyno_steps::exit_lines;
-use crate::dynos::reconcile::LAST_OUTPUT;
+use crate::dynos::sight::LAST_OUTPUT;
 use crate::kernel::error::Error;
 use crate::{Control, Result};
 

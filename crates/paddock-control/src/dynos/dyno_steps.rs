@@ -9,24 +9,20 @@
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
+use paddock_core::ContainerId;
 use paddock_core::code::DynoCode;
 use paddock_core::durable;
-use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
+use paddock_core::dyno::{DYNO_METADATA, DynoKind, DynoName, DynoState};
 use paddock_core::plan::formation::StopReason;
-use paddock_core::{ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
 use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug, Tx};
-use uuid::Uuid;
 
-use crate::app::feature;
 use crate::dynos::launch;
-use crate::dynos::reconcile::Sight;
+use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
+use crate::kernel::new_dyno::new_dyno;
 use crate::{Control, Result};
-
-/// Ports that web dynos are told to bind: high, and below the kernel's own choice.
-const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 impl Control {
     /// Makes the row of a formation dyno, which is to be started; `None` where nothing is to run any more.
@@ -136,7 +132,7 @@ impl Control {
         let extra = self.store.dyno_env(app.id, dyno.id).await?;
         let mut env = launch::dyno_env(&config, &dyno.name, dyno.port, &extra);
         let features = self.store.app_features(app.id).await?;
-        if features.iter().any(|feature| feature.name == feature::DYNO_METADATA && feature.enabled) {
+        if features.iter().any(|feature| feature.name == DYNO_METADATA && feature.enabled) {
             let metadata = launch::dyno_metadata(app, dyno, release, slug, &self.config.domain);
             env.retain(|(name, _)| metadata.iter().all(|(of_platform, _)| of_platform != name));
             env.extend(metadata);
@@ -299,47 +295,6 @@ impl Control {
     }
 }
 
-/// The row of a dyno that is to be started.
-pub(crate) fn new_dyno(
-    release: &Release,
-    name: &DynoName,
-    kind: DynoKind,
-    command: String,
-    size: DynoSize,
-    now: UnixMicros,
-) -> Dyno {
-    let id = DynoId::from_uuid(Uuid::now_v7());
-    Dyno {
-        id,
-        app_id: release.app_id,
-        name: name.clone(),
-        process_type: name.process_type.clone(),
-        kind,
-        command,
-        size,
-        release_id: release.id,
-        release_version: release.version,
-        generation: 0,
-        state: DynoState::Starting,
-        desired: DesiredDynoState::Running,
-        container_id: Some(ContainerId::from_uuid(Uuid::now_v7())),
-        address: None,
-        port: name.process_type.is_web().then(|| random_port(id)),
-        attach_secret_sha256: None,
-        terminal_rows: None,
-        terminal_columns: None,
-        time_to_live_seconds: None,
-        crash_count: 0,
-        exit_status: None,
-        created_at: now,
-        state_changed_at: now,
-        updated_at: now,
-        retry_at: None,
-        hang_ups: 0,
-        hung_up_at: None,
-    }
-}
-
 fn stdio_of(dyno: &Dyno) -> Stdio {
     match (dyno.attach_secret_sha256, dyno.terminal_rows.zip(dyno.terminal_columns)) {
         (None, _) => Stdio::Output,
@@ -369,12 +324,6 @@ pub(crate) fn exit_lines(observed: Option<&Observed>) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A port by the dyno's own id: nothing else listens in its network, so any will do.
-fn random_port(id: DynoId) -> u16 {
-    let entropy = u16::from_le_bytes([id.uuid().as_bytes()[14], id.uuid().as_bytes()[15]]);
-    PORTS.start + entropy % (PORTS.end - PORTS.start)
 }
 
 #[cfg(test)]

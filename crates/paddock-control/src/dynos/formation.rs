@@ -5,8 +5,8 @@ use paddock_core::dyno::{DynoKind, DynoSize};
 use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
 use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
 
-use crate::dynos::handover;
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
+use crate::kernel::handover;
 use crate::{Actor, Control, Error, Result};
 
 /// Most dynos of an app, all process types together.

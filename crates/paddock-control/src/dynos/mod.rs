@@ -4,10 +4,11 @@
 pub(crate) mod attached;
 pub mod dyno;
 mod dyno_crash;
-pub(crate) mod dyno_steps;
+mod dyno_steps;
 mod errands;
 pub mod formation;
-pub(crate) mod handover;
+mod handover;
 mod hang_up;
 pub(crate) mod launch;
 pub(crate) mod reconcile;
+mod sight;

@@ -5,24 +5,25 @@
 //! `starting` without container, which the next pass launches. Containers are started and ended beside the pass
 //! ([`errands`](super::errands)), and a dyno whose container is being started or ended is left alone meanwhile.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use paddock_core::ContainerId;
 use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
-use paddock_core::{ContainerId, DynoId, UnixMicros};
-use paddock_runtime::{ContainerState, Observed};
+use paddock_runtime::ContainerState;
 use paddock_store::{App, DesiredDynoState, Dyno, Release};
 use tokio::task::JoinSet;
 
 use crate::dynos::errands::{Errand, ErrandKind, Errands};
 use crate::dynos::launch::ONE_OFF_LIFE;
+use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::reconcile::{PassReport, Reconciler, by_app};
@@ -37,22 +38,8 @@ pub struct FormationReconciler {
     errands: Errands,
 }
 
-/// How long the last output of a program that has ended is waited for before the log says that it has ended. It takes
-/// milliseconds; a log that takes nothing must not keep a crashed dyno up.
-pub(crate) const LAST_OUTPUT: Duration = Duration::from_secs(5);
-
 /// How long an attached one-off dyno waits for its client (R13 then).
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// What one pass sees of the runtime, and of the clients of one-off dynos.
-pub(crate) struct Sight {
-    containers: HashMap<ContainerId, Observed>,
-    /// Being started or ended by an errand of ours: what is seen of it is half done.
-    under_way: HashSet<ContainerId>,
-    /// Who had a client before that. A client stays until its program's end was seen: so one that is seen running and had
-    /// none has lost it.
-    had_client: HashSet<DynoId>,
-}
 
 impl FormationReconciler {
     /// For this control plane.
@@ -279,36 +266,6 @@ async fn formation_steps(
     let passed_in = formation::next_passed(desired, &seen, now);
     let again_in = again_in.into_iter().chain(passed_in).min();
     Ok((formation::plan(desired, &seen, now), again_in))
-}
-
-impl Sight {
-    /// What is seen of a dyno's container. Ports are asked for only while a web dyno boots.
-    async fn of(&self, control: &Control, dyno: &Dyno) -> Result<Seen> {
-        if dyno.container_id.is_some_and(|container| self.under_way.contains(&container)) {
-            return Ok(Seen::UnderWay);
-        }
-        let Some(observed) = self.container(dyno) else { return Ok(Seen::Absent) };
-        Ok(match observed.state {
-            ContainerState::Unknown => Seen::Unknown,
-            ContainerState::Exited { at, .. } if self.has_more_to_say(control, observed, at) => {
-                control.wakes.output.wake();
-                Seen::UnderWay
-            }
-            ContainerState::Exited { exit, .. } => Seen::Exited { status: exit.status },
-            ContainerState::Running if dyno.state != DynoState::Starting => Seen::Running { listening: true },
-            ContainerState::Running => Seen::Running { listening: control.listens(dyno, observed).await },
-        })
-    }
-
-    /// Whether the log still waits for the last output of a container that ended at `at`.
-    fn has_more_to_say(&self, control: &Control, observed: &Observed, at: UnixMicros) -> bool {
-        !control.drained.contains(observed.id) && control.now().since(at) < LAST_OUTPUT
-    }
-
-    /// The container of a dyno.
-    pub(crate) fn container(&self, dyno: &Dyno) -> Option<&Observed> {
-        self.containers.get(&dyno.container_id?)
-    }
 }
 
 /// Carries out one step of the plan.

@@ -1,10 +1,9 @@
 //! Who may see and do what: the first line of every use case. What one may not see is not found.
 
-use std::sync::Arc;
-
 use paddock_core::{AccountId, AppId, ErrorId};
 use paddock_store::{App, Store, StoreError};
 
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// Whether this account may still operate the app: for what goes on after it was asked for. One that was disabled may not.
@@ -107,53 +106,5 @@ impl Control {
     /// The app with this id or name, if the actor may see and operate it.
     pub(crate) async fn visible_app(&self, actor: &Actor, identity: &str) -> Result<App> {
         self.permitted_app(actor, identity, Permission::Operate).await
-    }
-}
-
-/// What the store says, as an answer: a refusal by its own text, anything else as a failure while `doing`.
-pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy {
-    move |error| match error {
-        StoreError::AppGone(_)
-        | StoreError::NameTaken(_)
-        | StoreError::EmailTaken(_)
-        | StoreError::HostnameTaken(_)
-        | StoreError::KeyTaken(_)
-        | StoreError::AlreadyCollaborator(_)
-        | StoreError::NulInText
-        | StoreError::BuildRunning { .. } => error.into(),
-        StoreError::Unavailable(_) => Error::database_away(doing, error),
-        other => Error::internal(doing, other),
-    }
-}
-
-impl Error {
-    /// Something that does not exist, with a sentence of its own.
-    pub(crate) fn not_found_because(resource: &'static str, message: impl Into<String>) -> Self {
-        let mut error = Self::new(ErrorId::NotFound, message);
-        error.resource = Some(resource);
-        error
-    }
-}
-
-/// Email addresses by account, looked up once for a whole list.
-pub(crate) struct Emails<'a> {
-    control: &'a Control,
-    known: std::collections::HashMap<AccountId, Arc<str>>,
-}
-
-impl<'a> Emails<'a> {
-    pub(crate) fn new(control: &'a Control) -> Self {
-        Self { control, known: std::collections::HashMap::new() }
-    }
-
-    /// The address of an account; empty for one that is gone, which rows of the past may name.
-    pub(crate) async fn of(&mut self, id: AccountId) -> Result<String> {
-        if let Some(email) = self.known.get(&id) {
-            return Ok(email.to_string());
-        }
-        let account = self.control.store.account(id).await.map_err(failed("look up an account"))?;
-        let email = account.map(|account| account.email).unwrap_or_default();
-        self.known.insert(id, email.as_str().into());
-        Ok(email)
     }
 }

@@ -29,3 +29,8 @@ impl Actor {
         self.authorization_id
     }
 }
+
+/// Whether an identity names the actor.
+pub(crate) fn is_self(actor: &Actor, identity: &str) -> bool {
+    identity == "~" || identity.eq_ignore_ascii_case(&actor.email) || identity == actor.account_id.to_string()
+}

@@ -1,6 +1,10 @@
 //! What clients say of a source or a slug, looked at before it is kept.
 
-use crate::{Error, Result};
+use paddock_core::buildpack::BuildpackRef;
+use paddock_core::stack::Stack;
+
+use crate::kernel::fixed::fixed_id;
+use crate::{ControlConfig, Error, Result};
 
 /// Most bytes of a text that a client may choose.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -26,6 +30,29 @@ pub(crate) fn text(name: &'static str, text: Option<String>) -> Result<Option<St
         }
         _ => Ok(text),
     }
+}
+
+/// A buildpack from a tenant's text, by the operator's rules.
+pub(crate) fn parse_buildpack(text: &str, config: &ControlConfig) -> Result<BuildpackRef> {
+    BuildpackRef::parse(text, config.buildpack_urls).map_err(|error| Error::invalid(format!("{error}.")))
+}
+
+/// What people call the buildpack that is kept as this text.
+pub(crate) fn buildpack_name(url: &str, config: &ControlConfig) -> String {
+    parse_buildpack(url, config).map_or_else(|_| url.to_owned(), |buildpack| buildpack.name().to_owned())
+}
+
+/// The stack with this name or id.
+pub(crate) fn stack(identity: &str) -> Result<Stack> {
+    let by_id = Some(Stack::Host).filter(|stack| is_stack(*stack, identity));
+    Stack::from_name(identity).or(by_id).ok_or_else(|| {
+        let name = Stack::DEFAULT.as_str();
+        Error::invalid(format!("Stack {identity} is not available on this server. Available: {name}."))
+    })
+}
+
+pub(crate) fn is_stack(stack: Stack, identity: &str) -> bool {
+    identity == stack.as_str() || identity == fixed_id("stack", stack.as_str()).to_string()
 }
 
 #[cfg(test)]

@@ -118,3 +118,28 @@ impl std::error::Error for Error {
         self.source.as_ref().map(|cause| cause.as_ref() as _)
     }
 }
+
+/// What the store says, as an answer: a refusal by its own text, anything else as a failure while `doing`.
+pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy {
+    move |error| match error {
+        StoreError::AppGone(_)
+        | StoreError::NameTaken(_)
+        | StoreError::EmailTaken(_)
+        | StoreError::HostnameTaken(_)
+        | StoreError::KeyTaken(_)
+        | StoreError::AlreadyCollaborator(_)
+        | StoreError::NulInText
+        | StoreError::BuildRunning { .. } => error.into(),
+        StoreError::Unavailable(_) => Error::database_away(doing, error),
+        other => Error::internal(doing, other),
+    }
+}
+
+impl Error {
+    /// Something that does not exist, with a sentence of its own.
+    pub(crate) fn not_found_because(resource: &'static str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorId::NotFound, message);
+        error.resource = Some(resource);
+        error
+    }
+}

@@ -2,14 +2,19 @@
 //! reconcilers. Nothing here knows an area.
 
 pub(crate) mod access;
-mod actor;
+pub(crate) mod actor;
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod config;
+pub(crate) mod drained;
+pub(crate) mod emails;
 pub(crate) mod error;
 mod fixed;
+pub(crate) mod handover;
 pub mod job;
 pub(crate) mod label;
+pub(crate) mod new_dyno;
+pub(crate) mod numbers;
 mod platform_log;
 pub(crate) mod rate_limit;
 pub mod reconcile;

@@ -11,7 +11,7 @@ use paddock_core::AccountId;
 use paddock_core::durable;
 use paddock_core::rate_limit::RequestPool;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Result};
 
 /// The pools of accounts that asked for something since the server began.

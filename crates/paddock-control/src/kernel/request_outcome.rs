@@ -16,8 +16,8 @@ use paddock_core::ErrorId;
 use paddock_core::durable;
 use sha2::{Digest, Sha256};
 
-use crate::kernel::access::failed;
 use crate::kernel::error::chain;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// How long an outcome is remembered: retries come within seconds, and who sends one id for several calls of his own

@@ -12,8 +12,9 @@ use paddock_store::{NewLogSession, SecretSha256, Store, StoreError};
 use paddock_telemetry::{LineNumber, Tail, render, sse_event};
 use uuid::Uuid;
 
-use crate::kernel::access::{failed, may_operate};
+use crate::kernel::access::may_operate;
 use crate::kernel::error::chain;
+use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::{Actor, Clock, Control, Error, Result};
 

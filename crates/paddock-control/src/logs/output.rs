@@ -3,8 +3,8 @@
 //! A line is acknowledged to its spool only after the log plane has it on disk; what comes again after a crash is
 //! dropped there by its number. Design, section 6, "log line".
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,24 +26,6 @@ use crate::{Control, Result};
 const BATCH: usize = 1000;
 /// How long a batch may wait to become larger: an fsync costs more.
 const GATHER: Duration = Duration::from_millis(3);
-
-/// Containers whose output is in the log to its end: they can be removed.
-#[derive(Debug, Default)]
-pub(crate) struct Drained(Mutex<HashSet<ContainerId>>);
-
-impl Drained {
-    pub(crate) fn insert(&self, id: ContainerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-    }
-
-    pub(crate) fn contains(&self, id: ContainerId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
-    }
-
-    pub(crate) fn forget(&self, id: ContainerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
-}
 
 /// Keeps a collector at every container whose output belongs into a log.
 pub struct OutputReconciler {

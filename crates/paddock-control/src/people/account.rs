@@ -7,7 +7,8 @@ use paddock_core::{AccountId, ErrorId, UnixMicros};
 use paddock_store::{NewAccount, StoreError, Tx};
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::actor::is_self;
+use crate::kernel::error::failed;
 use crate::people::authorization::{PASSWORD_BYTES_MAX, hash_password};
 use crate::{Actor, Control, Error, Result};
 
@@ -221,9 +222,4 @@ fn check_password(password: &str) -> Result<()> {
             "A password has at least {PASSWORD_CHARS_MIN} characters and at most {PASSWORD_BYTES_MAX} bytes."
         ))),
     }
-}
-
-/// Whether an identity names the actor.
-pub(crate) fn is_self(actor: &Actor, identity: &str) -> bool {
-    identity == "~" || identity.eq_ignore_ascii_case(&actor.email) || identity == actor.account_id.to_string()
 }

@@ -12,7 +12,7 @@ use paddock_store::{Authorization as Row, NewAuthorization};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::{Actor, Control, Error, Result};
 

@@ -41,14 +41,6 @@ impl Control {
         Ok(())
     }
 
-    /// Makes the key of the addresses of outputs if there is none: a server that cannot read its own says so at its start.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written, or the key was sealed with another data key.
-    pub async fn ensure_stream_key(&self) -> Result<()> {
-        self.stream_key().await.map(drop)
-    }
-
     /// The token of the command line on this machine: of the first account, made once and kept in `file` (0600), or of the
     /// account with that address, kept in `folder`.
     ///

@@ -5,7 +5,9 @@ use paddock_core::{AccountId, AppId, AppName, CollaboratorId, UnixMicros};
 use paddock_store::CollaboratorRole;
 use uuid::Uuid;
 
-use crate::kernel::access::{Emails, Permission, failed};
+use crate::kernel::access::Permission;
+use crate::kernel::emails::Emails;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// A collaborator of an app; the owner is one.

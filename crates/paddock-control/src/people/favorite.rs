@@ -5,7 +5,7 @@ use paddock_core::{AppId, AppName, FavoriteId, UnixMicros};
 use paddock_store::Favorite as Row;
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// An app that an account wants at hand.

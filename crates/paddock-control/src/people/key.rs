@@ -8,7 +8,7 @@ use paddock_store::{Key as Row, NewKey};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// Longer than any key: RSA of 16,384 bits comes to 2,800 characters.

@@ -7,7 +7,8 @@ use paddock_core::dyno::DynoState;
 use paddock_core::{AccountId, AppName, UnixMicros};
 use paddock_store::{Account, StoreError, Tx};
 
-use crate::kernel::access::{Emails, failed};
+use crate::kernel::emails::Emails;
+use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::people::account::{owned_apps, payload};
 use crate::people::authorization::hash_password;

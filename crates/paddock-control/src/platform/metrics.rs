@@ -4,102 +4,14 @@
 //! Asked when somebody looks: what the store has and did, and the disk. Labels are words of a known set, never names
 //! of apps, paths or ids.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use paddock_core::UnixMicros;
 use paddock_store::Counted;
 
-use crate::kernel::access::failed;
-use crate::kernel::error::{Error, chain};
-use crate::kernel::reconcile::PassReport;
+use crate::kernel::error::Error;
+use crate::kernel::error::failed;
+use crate::kernel::numbers::lock;
 use crate::{Actor, Control, Result};
-
-/// What is counted as it happens.
-#[derive(Debug)]
-pub(crate) struct Numbers {
-    started: Instant,
-    passes: Mutex<BTreeMap<&'static str, Passes>>,
-    /// Requests by the first digit of their status.
-    requests: Mutex<BTreeMap<char, u64>>,
-    /// How old the oldest line of the newest batch was when it was durable, by what it came from.
-    log_lag: Mutex<BTreeMap<&'static str, Duration>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Passes {
-    succeeded: u64,
-    failed: u64,
-    steps_done: u64,
-    steps_failed: u64,
-    duration: Duration,
-    last_success: Option<Instant>,
-    /// Why the newest pass failed, if it did. Not a label: it has no bounds.
-    trouble: Option<String>,
-}
-
-impl Default for Numbers {
-    fn default() -> Self {
-        let (passes, requests, log_lag) = Default::default();
-        Self { started: Instant::now(), passes, requests, log_lag }
-    }
-}
-
-impl Numbers {
-    /// A reconciler begins: it is seen to have been without a success since then.
-    pub(crate) fn begun(&self, reconciler: &'static str) {
-        lock(&self.passes).entry(reconciler).or_default();
-    }
-
-    /// A pass of a reconciler ended.
-    pub(crate) fn pass(
-        &self,
-        reconciler: &'static str,
-        duration: Duration,
-        passed: std::result::Result<&PassReport, &Error>,
-    ) {
-        let mut passes = lock(&self.passes);
-        let passes = passes.entry(reconciler).or_default();
-        passes.duration += duration;
-        passes.trouble = passed.as_ref().err().map(|error| chain(*error));
-        match passed {
-            Ok(report) => {
-                passes.succeeded += 1;
-                passes.steps_done += report.done as u64;
-                passes.steps_failed += report.failed as u64;
-                passes.last_success = Some(Instant::now());
-            }
-            Err(_) => passes.failed += 1,
-        }
-    }
-
-    /// A line of the router came in: a request that was answered.
-    pub(crate) fn request(&self, line: &str) {
-        // Last in the line, after everything that a client has a say in.
-        let status = line.rsplit_once(" status=").and_then(|(_, rest)| rest.chars().next());
-        if let Some(class @ '1'..='5') = status {
-            *lock(&self.requests).entry(class).or_default() += 1;
-        }
-    }
-
-    /// Lines from a source are durable now; the oldest of them was written `at`.
-    pub(crate) fn log_lag(&self, source: &'static str, at: Option<UnixMicros>) {
-        let Some(UnixMicros(at)) = at else { return };
-        let written = UNIX_EPOCH + Duration::from_micros(u64::try_from(at).unwrap_or(0));
-        // A clock that was set back makes no lag.
-        let lag = SystemTime::now().duration_since(written).unwrap_or_default();
-        lock(&self.log_lag).insert(source, lag);
-    }
-
-    /// What failed in the newest pass of each reconciler, in words for the operator.
-    fn troubles(&self) -> Vec<String> {
-        let passes = lock(&self.passes);
-        let troubles = passes.iter().filter_map(|(name, passes)| Some((name, passes.trouble.as_ref()?)));
-        troubles.map(|(name, trouble)| format!("{name}: {trouble}")).collect()
-    }
-}
 
 impl Control {
     /// The metrics, for the operator: the account that the server was made with.
@@ -279,13 +191,12 @@ fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::kernel::numbers::Numbers;
 
     #[test]
     fn the_text_is_what_prometheus_reads() {

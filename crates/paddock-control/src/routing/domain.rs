@@ -7,7 +7,7 @@ use paddock_core::{AppId, AppName, DomainId, UnixMicros};
 use paddock_store::{App, Domain as Row, DomainKind, NewDomain};
 use uuid::Uuid;
 
-use crate::kernel::access::failed;
+use crate::kernel::error::failed;
 use crate::{Actor, Control, Error, Result};
 
 /// Most custom domains of an app.

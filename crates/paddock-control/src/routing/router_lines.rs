@@ -18,8 +18,8 @@ use paddock_telemetry::{LogError, LogPlane};
 use uuid::Uuid;
 
 use crate::kernel::error::{Error, chain};
+use crate::kernel::numbers::Numbers;
 use crate::kernel::reconcile::{PassReport, Reconciler};
-use crate::platform::metrics::Numbers;
 use crate::routing::router_link::RouterLink;
 use crate::{Control, Result};
 

@@ -15,8 +15,8 @@ use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_ipc::routes::{AppRoute, DynoRoute, RouteTable, Web};
 use paddock_store::{App, DesiredDynoState, Dyno, Formation};
 
-use crate::dynos::handover::gets_requests;
 use crate::kernel::error::{Error, chain};
+use crate::kernel::handover::gets_requests;
 use crate::kernel::reconcile::{PassReport, Reconciler, by_app};
 use crate::routing::router_link::{RouterError, RouterLink, RouterStarter};
 use crate::{Control, Result};
