@@ -89,7 +89,7 @@ impl FromRequestParts<Arc<Api>> for Origin {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Infallible> {
         let Ok(client) = Client::from_request_parts(parts, api).await;
         if let (Some(_), Some(local)) = (proxied_host(&parts.headers), client.local) {
-            let host = api.control.address_for_proxied(local).to_string();
+            let host = api.control.routing.address_for_proxied(local).to_string();
             return Ok(Self { tls: true, host, is_proxied: true });
         }
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());

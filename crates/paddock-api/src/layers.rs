@@ -99,9 +99,9 @@ pub(crate) async fn authenticate(State(api): State<Arc<Api>>, mut request: Reque
     let login = request.method() == Method::POST && request.uri().path() == "/oauth/authorizations";
     let authenticated = match credentials(request.headers()) {
         Some(Credentials::Basic { user, password }) if login && user.contains('@') => {
-            api.control.authenticate_password(&user, &password, client).await
+            api.control.people.authenticate_password(&user, &password, client).await
         }
-        Some(credentials) => api.control.authenticate_token(credentials.token()).await,
+        Some(credentials) => api.control.people.authenticate_token(credentials.token()).await,
         None => return Problem::unauthorized().into_response(),
     };
     let actor = match authenticated {
@@ -111,8 +111,8 @@ pub(crate) async fn authenticate(State(api): State<Arc<Api>>, mut request: Reque
     // Asking what is left costs nothing.
     let is_free = request.uri().path() == "/account/rate-limits";
     let counted = match is_free {
-        true => api.control.requests_left(&actor).await.map(Some),
-        false => api.control.count_request(&actor).await,
+        true => api.control.kernel.requests_left(&actor).await.map(Some),
+        false => api.control.kernel.count_request(&actor).await,
     };
     let left = match counted {
         Ok(left) => left,

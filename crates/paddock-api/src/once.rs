@@ -36,7 +36,7 @@ pub(crate) async fn answer(State(api): State<Arc<Api>>, request: Request, next: 
     };
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let key = RequestKey::new(&actor, &id, parts.method.as_str(), path, &bytes);
-    match api.control.begin_request(&actor, &key).await {
+    match api.control.kernel.begin_request(&actor, &key).await {
         Ok(Turn::Done { status, body }) => replayed(status, body),
         Ok(Turn::First) => {
             let request = Request::from_parts(parts, Body::from(bytes));
@@ -52,7 +52,7 @@ async fn carry_out(api: Arc<Api>, key: RequestKey, request: Request, next: Next)
     let (parts, body) = layers::guard(request, next).await.into_parts();
     // Handlers' JSON is whole in memory; collecting it neither waits nor fails.
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    api.control.end_request(&key, parts.status.as_u16(), &bytes).await;
+    api.control.kernel.end_request(&key, parts.status.as_u16(), &bytes).await;
     Response::from_parts(parts, Body::from(bytes))
 }
 

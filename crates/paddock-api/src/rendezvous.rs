@@ -76,7 +76,7 @@ async fn session(mut stream: UnixStream, api: &Api) -> io::Result<()> {
     };
     let secret =
         tokio::time::timeout(SECRET_TIME_MAX, hello).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let attached = api.control.attach_dyno(&secret).await;
+    let attached = api.control.dynos.attach_dyno(&secret).await;
     stream.write_all(b"rendezvous\r\n").await?;
     stream.flush().await?;
     tokio::time::sleep(GREETING_PAUSE).await;
@@ -135,7 +135,7 @@ async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Re
     };
     // All that the program said was passed on, and the dyno may be forgotten; or nobody is there for it any more.
     drop(session);
-    api.control.wakes.dynos.wake();
+    api.control.kernel.wakes.dynos.wake();
     // The end of our side first; then the client hangs up when it has read everything.
     let _ = writer.shutdown().await;
     if left_at.is_none() {

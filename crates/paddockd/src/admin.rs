@@ -120,13 +120,13 @@ impl Admin {
                 frame::send(stream.as_fd(), &answer, &[])
             }
             AdminRequest::Status => {
-                let problems = runtime.block_on(self.control.troubles());
+                let problems = runtime.block_on(self.control.platform.troubles());
                 let problems = problems.unwrap_or_else(|error| vec![chain(&error)]);
                 let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
                 frame::send(stream.as_fd(), &AdminAnswer::Status { pid, version, problems }, &[])
             }
             AdminRequest::Metrics => {
-                let answer = match runtime.block_on(self.control.metrics()) {
+                let answer = match runtime.block_on(self.control.platform.metrics()) {
                     Ok(text) => AdminAnswer::Metrics { text },
                     Err(error) => AdminAnswer::Refused { reason: chain(&error) },
                 };
@@ -138,7 +138,7 @@ impl Admin {
     async fn rotate_keys(&self, data_key: bool, new_file: Option<&Path>) -> AdminAnswer {
         let data_key = if data_key { DataKey::Replaced } else { DataKey::Kept };
         let master_key = lock(&self.master_key).clone();
-        match self.control.rotate_keys(&master_key, new_file, data_key).await {
+        match self.control.platform.rotate_keys(&master_key, new_file, data_key).await {
             Ok((rotation, resealed)) => {
                 tracing::info!(resealed, ?rotation, "the master key was replaced");
                 if let Some(new_file) = new_file {
@@ -173,8 +173,13 @@ impl Admin {
             frame::send(stream.as_fd(), &AdminAnswer::BackupProgress { bytes_done, bytes_total }, &[]).is_ok()
         };
         let master_key = lock(&self.master_key).clone();
-        let backup =
-            self.control.back_up(&master_key, env!("CARGO_PKG_VERSION"), secrets, file, &mut progress);
+        let backup = self.control.platform.back_up(
+            &master_key,
+            env!("CARGO_PKG_VERSION"),
+            secrets,
+            file,
+            &mut progress,
+        );
         match runtime.block_on(backup) {
             Ok(Summary { apps, files, bytes, writes_held }) => {
                 tracing::info!(files, bytes, "wrote a backup of {apps} apps");
@@ -218,7 +223,7 @@ impl Admin {
         // Another machine is somebody else's as often as not: it gets the operator's token only by name.
         if account.is_some() || !proxy.is_some_and(ProxyClient::is_elsewhere) {
             let (file, folder) = (self.paths.cli_token(), self.paths.cli_tokens());
-            let token = self.control.command_line_token(account, &file, &folder).await;
+            let token = self.control.people.command_line_token(account, &file, &folder).await;
             pairs.push(("HEROKU_API_KEY", token.map_err(|error| error.to_string())?));
         }
         Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paddock_control::certificate_authority::{self, RENEWED_BEFORE};
 use paddock_control::reconcile::{PassReport, Reconciler};
+use paddock_control::wake::{Wake, Wakes};
 use paddock_control::{Control, Error, Result};
 use paddock_core::UnixMicros;
 
@@ -29,6 +30,10 @@ impl Reconciler for CertificateReconciler {
     const NAME: &'static str = "certificates";
     const INTERVAL: Duration = Duration::from_secs(60);
 
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.certificates
+    }
+
     async fn pass(&mut self) -> Result<PassReport> {
         let now = self.control.now();
         let mut done = 0;
@@ -40,7 +45,7 @@ impl Reconciler for CertificateReconciler {
             self.router
                 .prepare_folder(&renewed.chain_pem, &renewed.key_pem)
                 .map_err(|error| Error::internal("give the router its certificate", error))?;
-            self.control.have_certificates_read().await;
+            self.control.routing.have_certificates_read().await;
             tracing::info!("renewed the platform's certificate");
             done += 1;
         }

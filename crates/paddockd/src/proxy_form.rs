@@ -154,7 +154,7 @@ impl ProxyForm {
             let route = routes::ProxyForm { beyond_loopback, containers, certificates };
             OfferedProxyForm { route, addresses: made.addresses }
         };
-        control.offer_proxy_form(offered).await;
+        control.routing.offer_proxy_form(offered).await;
         Ok(())
     }
 }

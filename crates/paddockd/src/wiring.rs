@@ -259,8 +259,8 @@ pub(crate) async fn pass_on_changes(control: Arc<Control>, stop: CancellationTok
         tokio::select! {
             () = stop.cancelled() => return,
             () = control.runtime().changed() => {
-                control.wakes.output.wake();
-                control.wakes.dynos.wake();
+                control.kernel.wakes.output.wake();
+                control.kernel.wakes.dynos.wake();
             }
         }
     }

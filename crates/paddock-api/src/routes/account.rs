@@ -29,7 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn whoami(By(actor): By, State(api): State<Arc<Api>>) -> Reply<wire::Account> {
-    Ok(ok(view(api.control.whoami(&actor).await?)))
+    Ok(ok(view(api.control.people.whoami(&actor).await?)))
 }
 
 async fn info(
@@ -37,7 +37,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(user): Segments<String>,
 ) -> Reply<wire::Account> {
-    Ok(ok(view(api.control.account(&actor, &user).await?)))
+    Ok(ok(view(api.control.people.account(&actor, &user).await?)))
 }
 
 async fn update(
@@ -47,7 +47,7 @@ async fn update(
     Json(body): Json<wire::account::Update>,
 ) -> Reply<wire::Account> {
     let change = change(body)?;
-    Ok(ok(view(api.control.update_account(&actor, change, client.ip()).await?)))
+    Ok(ok(view(api.control.people.update_account(&actor, change, client.ip()).await?)))
 }
 
 async fn update_user(
@@ -57,12 +57,12 @@ async fn update_user(
     Segments(user): Segments<String>,
     Json(body): Json<wire::account::Update>,
 ) -> Reply<wire::Account> {
-    api.control.account(&actor, &user).await?;
+    api.control.people.account(&actor, &user).await?;
     update(By(actor), client, State(api), Json(body)).await
 }
 
 async fn destroy(By(actor): By, State(api): State<Arc<Api>>) -> Reply<wire::Account> {
-    Ok(ok(view(api.control.delete_account(&actor).await?)))
+    Ok(ok(view(api.control.people.delete_account(&actor).await?)))
 }
 
 async fn destroy_user(
@@ -70,12 +70,12 @@ async fn destroy_user(
     State(api): State<Arc<Api>>,
     Segments(user): Segments<String>,
 ) -> Reply<wire::Account> {
-    api.control.account(&actor, &user).await?;
+    api.control.people.account(&actor, &user).await?;
     destroy(By(actor), State(api)).await
 }
 
 async fn rate_limit(By(actor): By, State(api): State<Arc<Api>>) -> Reply<wire::RateLimit> {
-    Ok(ok(wire::RateLimit { remaining: api.control.requests_left(&actor).await? }))
+    Ok(ok(wire::RateLimit { remaining: api.control.kernel.requests_left(&actor).await? }))
 }
 
 /// What an account has no say in here may be sent as it is, and is refused otherwise: a change that is dropped in

@@ -46,7 +46,7 @@ async fn create(
         region: body.region.map(text),
         features: body.feature_flags.unwrap_or_default(),
     };
-    Ok(created(view(&api, &origin, api.control.create_app(&actor, order).await?)))
+    Ok(created(view(&api, &origin, api.control.apps.create_app(&actor, order).await?)))
 }
 
 async fn list(
@@ -55,7 +55,7 @@ async fn list(
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
 ) -> Reply<Vec<wire::App>> {
-    let apps = api.control.list_apps(&actor).await?;
+    let apps = api.control.apps.list_apps(&actor).await?;
     page(apps.into_iter().map(|app| view(&api, &origin, app)).collect(), &range, &SORTED_BY)
 }
 
@@ -66,7 +66,7 @@ async fn list_of_user(
     State(api): State<Arc<Api>>,
     Segments(user): Segments<String>,
 ) -> Reply<Vec<wire::App>> {
-    let apps = api.control.list_apps_of_user(&actor, &user).await?;
+    let apps = api.control.apps.list_apps_of_user(&actor, &user).await?;
     page(apps.into_iter().map(|app| view(&api, &origin, app)).collect(), &range, &SORTED_BY)
 }
 
@@ -79,7 +79,7 @@ async fn filter(
     OptionalJson(body): OptionalJson<wire::app::Filter>,
 ) -> Reply<Vec<wire::App>> {
     let ids = body.among.and_then(|among| among.id);
-    let apps = api.control.list_apps(&actor).await?;
+    let apps = api.control.apps.list_apps(&actor).await?;
     let wanted = apps.into_iter().filter(|app| {
         let id = app.id.to_string();
         ids.as_ref().is_none_or(|ids| ids.contains(&id))
@@ -93,7 +93,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::App> {
-    Ok(ok(view(&api, &origin, api.control.app(&actor, &app).await?)))
+    Ok(ok(view(&api, &origin, api.control.apps.app(&actor, &app).await?)))
 }
 
 async fn update(
@@ -105,7 +105,7 @@ async fn update(
 ) -> Reply<wire::App> {
     let change =
         AppChange { name: body.name, maintenance: body.maintenance, build_stack: body.build_stack.map(text) };
-    Ok(ok(view(&api, &origin, api.control.update_app(&actor, &app, change).await?)))
+    Ok(ok(view(&api, &origin, api.control.apps.update_app(&actor, &app, change).await?)))
 }
 
 async fn destroy(
@@ -114,7 +114,7 @@ async fn destroy(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::App> {
-    Ok(ok(view(&api, &origin, api.control.destroy_app(&actor, &app).await?)))
+    Ok(ok(view(&api, &origin, api.control.apps.destroy_app(&actor, &app).await?)))
 }
 
 fn text(identity: Identity) -> String {

@@ -44,7 +44,7 @@ async fn create(
         expires_in_seconds: body.expires_in,
         scope: body.scope,
     };
-    Ok(created(view(api.control.create_authorization(&actor, order).await?)))
+    Ok(created(view(api.control.people.create_authorization(&actor, order).await?)))
 }
 
 async fn list(
@@ -52,7 +52,7 @@ async fn list(
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
 ) -> Reply<Vec<wire::Authorization>> {
-    let authorizations = api.control.list_authorizations(&actor).await?;
+    let authorizations = api.control.people.list_authorizations(&actor).await?;
     page(authorizations.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -61,7 +61,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(id): Segments<String>,
 ) -> Reply<wire::Authorization> {
-    Ok(ok(view(api.control.authorization(&actor, &id).await?)))
+    Ok(ok(view(api.control.people.authorization(&actor, &id).await?)))
 }
 
 async fn update(
@@ -71,7 +71,7 @@ async fn update(
     Json(body): Json<wire::authorization::Update>,
 ) -> Reply<wire::Authorization> {
     let change = AuthorizationChange { description: body.description };
-    Ok(ok(view(api.control.update_authorization(&actor, &id, change).await?)))
+    Ok(ok(view(api.control.people.update_authorization(&actor, &id, change).await?)))
 }
 
 async fn revoke(
@@ -79,7 +79,7 @@ async fn revoke(
     State(api): State<Arc<Api>>,
     Segments(id): Segments<String>,
 ) -> Reply<wire::Authorization> {
-    Ok(ok(view(api.control.revoke_authorization(&actor, &id).await?)))
+    Ok(ok(view(api.control.people.revoke_authorization(&actor, &id).await?)))
 }
 
 async fn regenerate(
@@ -87,12 +87,12 @@ async fn regenerate(
     State(api): State<Arc<Api>>,
     Segments(id): Segments<String>,
 ) -> Reply<wire::Authorization> {
-    Ok(ok(view(api.control.regenerate_authorization(&actor, &id).await?)))
+    Ok(ok(view(api.control.people.regenerate_authorization(&actor, &id).await?)))
 }
 
 /// The logout command calls this and wants exactly "no such session" (contract `heroku-cli.md`, 2).
 async fn end_session(By(actor): By, State(api): State<Arc<Api>>) -> Reply<wire::IdOnly> {
-    Err(api.control.end_session(&actor).await.into())
+    Err(api.control.people.end_session(&actor).await.into())
 }
 
 fn view(authorization: Authorization) -> wire::Authorization {

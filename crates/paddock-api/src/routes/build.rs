@@ -37,7 +37,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Build>> {
-    let builds = api.control.list_builds(&actor, &app).await?;
+    let builds = api.control.deploy.list_builds(&actor, &app).await?;
     page(builds.into_iter().map(|build| view(build, &origin)).collect(), &range, &SORTED_BY)
 }
 
@@ -47,7 +47,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, build)): Segments<(String, String)>,
 ) -> Reply<wire::Build> {
-    Ok(ok(view(api.control.build(&actor, &app, &build).await?, &origin)))
+    Ok(ok(view(api.control.deploy.build(&actor, &app, &build).await?, &origin)))
 }
 
 async fn create(
@@ -67,7 +67,7 @@ async fn create(
             .buildpacks
             .map(|list| list.into_iter().filter_map(|one| one.url.or(one.name)).collect()),
     };
-    Ok(created(view(api.control.create_build(&actor, &app, order).await?, &origin)))
+    Ok(created(view(api.control.deploy.create_build(&actor, &app, order).await?, &origin)))
 }
 
 async fn cancel(
@@ -76,7 +76,7 @@ async fn cancel(
     State(api): State<Arc<Api>>,
     Segments((app, build)): Segments<(String, String)>,
 ) -> Reply<wire::Build> {
-    Ok(ok(view(api.control.cancel_build(&actor, &app, &build).await?, &origin)))
+    Ok(ok(view(api.control.deploy.cancel_build(&actor, &app, &build).await?, &origin)))
 }
 
 async fn purge_cache(
@@ -84,7 +84,7 @@ async fn purge_cache(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::Empty> {
-    api.control.purge_build_cache(&actor, &app).await?;
+    api.control.deploy.purge_build_cache(&actor, &app).await?;
     Ok(accepted())
 }
 

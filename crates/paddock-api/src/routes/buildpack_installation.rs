@@ -33,7 +33,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::BuildpackInstallation>> {
-    let list = api.control.list_buildpack_installations(&actor, &app).await?;
+    let list = api.control.apps.list_buildpack_installations(&actor, &app).await?;
     page(list.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -45,7 +45,7 @@ async fn replace(
 ) -> Reply<Vec<wire::BuildpackInstallation>> {
     let named = body.updates.into_iter().map(|update| update.buildpack.ok_or_else(unknown_buildpack));
     let buildpacks = named.collect::<Result<_, _>>()?;
-    let list = api.control.replace_buildpack_installations(&actor, &app, buildpacks).await?;
+    let list = api.control.apps.replace_buildpack_installations(&actor, &app, buildpacks).await?;
     Ok(ok(list.into_iter().map(view).collect()))
 }
 

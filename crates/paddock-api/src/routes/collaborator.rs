@@ -32,7 +32,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Collaborator>> {
-    let collaborators = api.control.list_collaborators(&actor, &app).await?;
+    let collaborators = api.control.people.list_collaborators(&actor, &app).await?;
     page(collaborators.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -41,7 +41,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, collaborator)): Segments<(String, String)>,
 ) -> Reply<wire::Collaborator> {
-    Ok(ok(view(api.control.collaborator(&actor, &app, &collaborator).await?)))
+    Ok(ok(view(api.control.people.collaborator(&actor, &app, &collaborator).await?)))
 }
 
 async fn create(
@@ -50,7 +50,7 @@ async fn create(
     Segments(app): Segments<String>,
     Json(body): Json<wire::collaborator::Create>,
 ) -> Reply<wire::Collaborator> {
-    Ok(created(view(api.control.create_collaborator(&actor, &app, body.user.as_str()).await?)))
+    Ok(created(view(api.control.people.create_collaborator(&actor, &app, body.user.as_str()).await?)))
 }
 
 async fn remove(
@@ -58,7 +58,7 @@ async fn remove(
     State(api): State<Arc<Api>>,
     Segments((app, collaborator)): Segments<(String, String)>,
 ) -> Reply<wire::Collaborator> {
-    Ok(ok(view(api.control.delete_collaborator(&actor, &app, &collaborator).await?)))
+    Ok(ok(view(api.control.people.delete_collaborator(&actor, &app, &collaborator).await?)))
 }
 
 fn view(collaborator: Collaborator) -> wire::Collaborator {

@@ -24,7 +24,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<ConfigVars> {
-    Ok(ok(api.control.config_vars(&actor, &app).await?))
+    Ok(ok(api.control.apps.config_vars(&actor, &app).await?))
 }
 
 async fn update(
@@ -33,7 +33,7 @@ async fn update(
     Segments(app): Segments<String>,
     Json(changes): Json<Update>,
 ) -> Reply<ConfigVars> {
-    Ok(ok(api.control.update_config_vars(&actor, &app, changes).await?))
+    Ok(ok(api.control.apps.update_config_vars(&actor, &app, changes).await?))
 }
 
 async fn info_of_release(
@@ -41,5 +41,5 @@ async fn info_of_release(
     State(api): State<Arc<Api>>,
     Segments((app, release)): Segments<(String, String)>,
 ) -> Reply<ConfigVars> {
-    Ok(ok(api.control.release_config_vars(&actor, &app, &release).await?))
+    Ok(ok(api.control.apps.release_config_vars(&actor, &app, &release).await?))
 }

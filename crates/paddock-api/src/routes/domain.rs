@@ -38,7 +38,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Domain>> {
-    let domains = api.control.list_domains(&actor, &app).await?;
+    let domains = api.control.routing.list_domains(&actor, &app).await?;
     page(domains.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -49,7 +49,7 @@ async fn create(
     Json(body): Json<wire::domain::Create>,
 ) -> Reply<wire::Domain> {
     refuse_certificate(body.sni_endpoint.as_ref())?;
-    Ok(created(view(api.control.add_domain(&actor, &app, &body.hostname).await?)))
+    Ok(created(view(api.control.routing.add_domain(&actor, &app, &body.hostname).await?)))
 }
 
 async fn info(
@@ -57,7 +57,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, domain)): Segments<(String, String)>,
 ) -> Reply<wire::Domain> {
-    Ok(ok(view(api.control.domain(&actor, &app, &domain).await?)))
+    Ok(ok(view(api.control.routing.domain(&actor, &app, &domain).await?)))
 }
 
 /// A domain has one thing that can be changed, its certificate, and only "none" of that is built.
@@ -67,7 +67,7 @@ async fn update(
     Segments((app, domain)): Segments<(String, String)>,
     Json(body): Json<wire::domain::Update>,
 ) -> Reply<wire::Domain> {
-    let domain = api.control.domain(&actor, &app, &domain).await?;
+    let domain = api.control.routing.domain(&actor, &app, &domain).await?;
     refuse_certificate(body.sni_endpoint.as_ref())?;
     Ok(ok(view(domain)))
 }
@@ -84,7 +84,7 @@ async fn remove(
     State(api): State<Arc<Api>>,
     Segments((app, domain)): Segments<(String, String)>,
 ) -> Reply<wire::Domain> {
-    Ok(ok(view(api.control.remove_domain(&actor, &app, &domain).await?)))
+    Ok(ok(view(api.control.routing.remove_domain(&actor, &app, &domain).await?)))
 }
 
 fn view(domain: Domain) -> wire::Domain {

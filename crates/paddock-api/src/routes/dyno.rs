@@ -39,7 +39,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Dyno>> {
-    let dynos = api.control.list_dynos(&actor, &app).await?;
+    let dynos = api.control.dynos.list_dynos(&actor, &app).await?;
     page(dynos.into_iter().map(|dyno| view(dyno, None)).collect(), &range, &SORTED_BY)
 }
 
@@ -48,7 +48,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, dyno)): Segments<(String, String)>,
 ) -> Reply<wire::Dyno> {
-    Ok(ok(view(api.control.dyno(&actor, &app, &dyno).await?, None)))
+    Ok(ok(view(api.control.dynos.dyno(&actor, &app, &dyno).await?, None)))
 }
 
 async fn create(
@@ -58,7 +58,7 @@ async fn create(
     Segments(app): Segments<String>,
     Json(body): Json<wire::dyno::Create>,
 ) -> Reply<wire::Dyno> {
-    let started = api.control.run_dyno(&actor, &app, order(body)).await?;
+    let started = api.control.dynos.run_dyno(&actor, &app, order(body)).await?;
     Ok(created(view_started(started, &origin)))
 }
 
@@ -67,7 +67,7 @@ async fn restart_all(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::Empty> {
-    api.control.restart_dynos(&actor, &app, DynoScope::All).await?;
+    api.control.dynos.restart_dynos(&actor, &app, DynoScope::All).await?;
     Ok(accepted())
 }
 
@@ -76,7 +76,7 @@ async fn restart(
     State(api): State<Arc<Api>>,
     Segments((app, dyno)): Segments<(String, String)>,
 ) -> Reply<wire::Empty> {
-    api.control.restart_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
+    api.control.dynos.restart_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
     Ok(accepted())
 }
 
@@ -85,7 +85,7 @@ async fn restart_type(
     State(api): State<Arc<Api>>,
     Segments((app, process_type)): Segments<(String, String)>,
 ) -> Reply<wire::Empty> {
-    api.control.restart_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
+    api.control.dynos.restart_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
     Ok(accepted())
 }
 
@@ -94,7 +94,7 @@ async fn stop(
     State(api): State<Arc<Api>>,
     Segments((app, dyno)): Segments<(String, String)>,
 ) -> Reply<wire::Empty> {
-    api.control.stop_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
+    api.control.dynos.stop_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
     Ok(accepted())
 }
 
@@ -103,7 +103,7 @@ async fn stop_type(
     State(api): State<Arc<Api>>,
     Segments((app, process_type)): Segments<(String, String)>,
 ) -> Reply<wire::Empty> {
-    api.control.stop_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
+    api.control.dynos.stop_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
     Ok(accepted())
 }
 

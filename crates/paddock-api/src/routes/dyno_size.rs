@@ -34,7 +34,7 @@ async fn list_for_app(
     axum::extract::State(api): axum::extract::State<std::sync::Arc<crate::Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::DynoSize>> {
-    api.control.app(&actor, &app).await?;
+    api.control.apps.app(&actor, &app).await?;
     page(DynoSize::ALL.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 

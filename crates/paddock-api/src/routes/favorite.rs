@@ -36,7 +36,7 @@ async fn list(
     Query(asked): Query<wire::favorite::Asked>,
 ) -> Reply<Vec<wire::Favorite>> {
     of_apps(asked.kind.as_deref().unwrap_or(APP))?;
-    page(api.control.list_favorites(&actor).await?.into_iter().map(view).collect(), &range, &SORTED_BY)
+    page(api.control.people.list_favorites(&actor).await?.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
 async fn add(
@@ -45,7 +45,7 @@ async fn add(
     Json(body): Json<wire::favorite::Create>,
 ) -> Reply<wire::Favorite> {
     of_apps(&body.kind)?;
-    Ok(created(view(api.control.add_favorite(&actor, &body.resource_id).await?)))
+    Ok(created(view(api.control.people.add_favorite(&actor, &body.resource_id).await?)))
 }
 
 async fn remove(
@@ -53,7 +53,7 @@ async fn remove(
     State(api): State<Arc<Api>>,
     Segments(favorite): Segments<String>,
 ) -> Reply<wire::Favorite> {
-    Ok(ok(view(api.control.remove_favorite(&actor, &favorite).await?)))
+    Ok(ok(view(api.control.people.remove_favorite(&actor, &favorite).await?)))
 }
 
 const APP: &str = "app";

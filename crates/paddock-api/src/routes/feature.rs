@@ -37,7 +37,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Feature>> {
-    let features = api.control.list_app_features(&actor, &app).await?;
+    let features = api.control.apps.list_app_features(&actor, &app).await?;
     page(features.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -46,7 +46,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, feature)): Segments<(String, String)>,
 ) -> Reply<wire::Feature> {
-    Ok(ok(view(api.control.app_feature(&actor, &app, &feature).await?)))
+    Ok(ok(view(api.control.apps.app_feature(&actor, &app, &feature).await?)))
 }
 
 async fn update(
@@ -55,7 +55,7 @@ async fn update(
     Segments((app, feature)): Segments<(String, String)>,
     Json(body): Json<wire::feature::Update>,
 ) -> Reply<wire::Feature> {
-    Ok(ok(view(api.control.set_app_feature(&actor, &app, &feature, body.enabled).await?)))
+    Ok(ok(view(api.control.apps.set_app_feature(&actor, &app, &feature, body.enabled).await?)))
 }
 
 async fn list_of_account(
@@ -63,7 +63,7 @@ async fn list_of_account(
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
 ) -> Reply<Vec<wire::Feature>> {
-    let features = api.control.list_account_features(&actor);
+    let features = api.control.apps.list_account_features(&actor);
     page(features.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -72,7 +72,7 @@ async fn info_of_account(
     State(api): State<Arc<Api>>,
     Segments(feature): Segments<String>,
 ) -> Reply<wire::Feature> {
-    Ok(ok(view(api.control.account_feature(&actor, &feature)?)))
+    Ok(ok(view(api.control.apps.account_feature(&actor, &feature)?)))
 }
 
 fn view(feature: Feature) -> wire::Feature {

@@ -37,7 +37,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Formation>> {
-    let formation = api.control.list_formation(&actor, &app).await?;
+    let formation = api.control.dynos.list_formation(&actor, &app).await?;
     page(formation.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -46,7 +46,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, formation)): Segments<(String, String)>,
 ) -> Reply<wire::Formation> {
-    Ok(ok(view(api.control.formation(&actor, &app, &formation).await?)))
+    Ok(ok(view(api.control.dynos.formation(&actor, &app, &formation).await?)))
 }
 
 async fn update_batch(
@@ -56,7 +56,7 @@ async fn update_batch(
     Json(body): Json<BatchUpdate>,
 ) -> Reply<Vec<wire::Formation>> {
     let changes = body.updates.into_iter().map(|update| change(update, None)).collect::<Result<_, _>>()?;
-    let formation = api.control.update_formation(&actor, &app, changes).await?;
+    let formation = api.control.dynos.update_formation(&actor, &app, changes).await?;
     Ok(ok(formation.into_iter().map(view).collect()))
 }
 
@@ -67,8 +67,8 @@ async fn update(
     Json(body): Json<Update>,
 ) -> Reply<wire::Formation> {
     let changes = vec![change(body, Some(formation.clone()))?];
-    api.control.update_formation(&actor, &app, changes).await?;
-    Ok(ok(view(api.control.formation(&actor, &app, &formation).await?)))
+    api.control.dynos.update_formation(&actor, &app, changes).await?;
+    Ok(ok(view(api.control.dynos.formation(&actor, &app, &formation).await?)))
 }
 
 fn change(update: Update, process_type: Option<String>) -> Result<FormationChange, Problem> {

@@ -45,7 +45,8 @@ async fn advertise(
         Problem::new(ErrorId::Forbidden, "Only smart HTTP is served: use git 1.6.6 or newer.")
     })?;
     let protocol = protocol(&headers);
-    let (content_type, refs) = api.control.advertise_git(&actor, app, &service, protocol.as_deref()).await?;
+    let (content_type, refs) =
+        api.control.deploy.advertise_git(&actor, app, &service, protocol.as_deref()).await?;
     Ok(([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], refs).into_response())
 }
 
@@ -84,7 +85,7 @@ async fn serve(
         request_id,
         body: StreamReader::new(request.into_body().into_data_stream().map_err(std::io::Error::other)),
     };
-    let answer = api.control.serve_git(&actor, call).await?;
+    let answer = api.control.deploy.serve_git(&actor, call).await?;
     let body = futures_util::stream::unfold(answer.body, |mut body| async {
         body.recv().await.map(|bytes| (bytes, body))
     });
@@ -104,7 +105,7 @@ fn protocol(headers: &HeaderMap) -> Option<String> {
 
 async fn authenticate(api: &Api, headers: &HeaderMap) -> Result<Actor, Refusal> {
     let credentials = credentials(headers).ok_or(Refusal::Challenge)?;
-    match api.control.authenticate_token(credentials.token()).await {
+    match api.control.people.authenticate_token(credentials.token()).await {
         Ok(actor) => Ok(actor),
         Err(error) if error.id == ErrorId::Unauthorized => Err(Refusal::Challenge),
         Err(error) => Err(Problem::from(error).into()),

@@ -29,7 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(By(actor): By, Asked(range): Asked, State(api): State<Arc<Api>>) -> Reply<Vec<wire::Key>> {
-    let keys = api.control.list_keys(&actor).await?;
+    let keys = api.control.people.list_keys(&actor).await?;
     page(keys.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
@@ -38,7 +38,7 @@ async fn create(
     State(api): State<Arc<Api>>,
     Json(body): Json<wire::key::Create>,
 ) -> Reply<wire::Key> {
-    Ok(created(view(api.control.create_key(&actor, &body.public_key).await?)))
+    Ok(created(view(api.control.people.create_key(&actor, &body.public_key).await?)))
 }
 
 async fn info(
@@ -46,7 +46,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(key): Segments<String>,
 ) -> Reply<wire::Key> {
-    Ok(ok(view(api.control.key(&actor, &key).await?)))
+    Ok(ok(view(api.control.people.key(&actor, &key).await?)))
 }
 
 async fn remove(
@@ -54,7 +54,7 @@ async fn remove(
     State(api): State<Arc<Api>>,
     Segments(key): Segments<String>,
 ) -> Reply<wire::Key> {
-    Ok(ok(view(api.control.delete_key(&actor, &key).await?)))
+    Ok(ok(view(api.control.people.delete_key(&actor, &key).await?)))
 }
 
 fn view(key: Key) -> wire::Key {

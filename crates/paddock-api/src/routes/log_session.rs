@@ -51,7 +51,7 @@ async fn create(
         lines: body.lines,
         tail: body.tail.unwrap_or(false),
     };
-    let session = api.control.create_log_session(&actor, &app, order).await?;
+    let session = api.control.logs.create_log_session(&actor, &app, order).await?;
     Ok(created(wire::LogSession {
         created_at: time(session.created_at),
         id: session.id.to_string(),
@@ -68,7 +68,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let reader = api.control.read_log_session(&secret, last).await?;
+    let reader = api.control.logs.read_log_session(&secret, last).await?;
     let form = if wants_events(&headers) { Form::Events } else { Form::Plain };
     // Everything there was has been said before: 204 tells a client of events not to come back.
     if last.is_some() && !reader.is_tail() {

@@ -21,7 +21,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn metrics(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
     let credentials = credentials(&headers).ok_or_else(Problem::unauthorized)?;
-    let actor = api.control.authenticate_token(credentials.token()).await?;
-    let text = api.control.metrics_for(&actor).await?;
+    let actor = api.control.people.authenticate_token(credentials.token()).await?;
+    let text = api.control.platform.metrics_for(&actor).await?;
     Ok(([(CONTENT_TYPE, TEXT)], text).into_response())
 }

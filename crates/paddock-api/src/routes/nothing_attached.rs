@@ -66,8 +66,8 @@ async fn nothing(
 ) -> Reply<Vec<wire::IdOnly>> {
     for (name, value) in &segments {
         match name {
-            "app" => drop(api.control.app(&actor, value).await?),
-            "user" => drop(api.control.account(&actor, value).await?),
+            "app" => drop(api.control.apps.app(&actor, value).await?),
+            "user" => drop(api.control.people.account(&actor, value).await?),
             _ => region::named(value)?,
         }
     }

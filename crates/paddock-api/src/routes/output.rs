@@ -27,14 +27,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn build(State(api): State<Arc<Api>>, Segments(secret): Segments<String>) -> Result<Response, Problem> {
-    Ok(stream_of(&api, api.control.read_build_output(&secret).await?))
+    Ok(stream_of(&api, api.control.deploy.read_build_output(&secret).await?))
 }
 
 async fn release(
     State(api): State<Arc<Api>>,
     Segments(secret): Segments<String>,
 ) -> Result<Response, Problem> {
-    Ok(stream_of(&api, api.control.read_release_output(&secret).await?))
+    Ok(stream_of(&api, api.control.deploy.read_release_output(&secret).await?))
 }
 
 fn stream_of(api: &Api, reader: OutputReader) -> Response {

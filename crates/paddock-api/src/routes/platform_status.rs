@@ -18,7 +18,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn current(State(api): State<Arc<Api>>, origin: Origin) -> Response {
-    let parts = api.control.platform_status().await;
+    let parts = api.control.apps.platform_status().await;
     let system = |part: &Part| wire::platform_status::System {
         system: part.name.to_owned(),
         status: if part.works { "green" } else { "red" }.to_owned(),

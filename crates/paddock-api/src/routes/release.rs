@@ -36,7 +36,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Release>> {
-    let releases = api.control.list_releases(&actor, &app).await?;
+    let releases = api.control.deploy.list_releases(&actor, &app).await?;
     page(releases.into_iter().map(|release| view(release, &origin)).collect(), &range, &SORTED_BY)
 }
 
@@ -46,7 +46,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, release)): Segments<(String, String)>,
 ) -> Reply<wire::Release> {
-    Ok(ok(view(api.control.release(&actor, &app, &release).await?, &origin)))
+    Ok(ok(view(api.control.deploy.release(&actor, &app, &release).await?, &origin)))
 }
 
 async fn create(
@@ -62,7 +62,7 @@ async fn create(
         slug: body.slug.map(text),
         description: body.description,
     };
-    Ok(created(view(api.control.create_release(&actor, &app, order).await?, &origin)))
+    Ok(created(view(api.control.deploy.create_release(&actor, &app, order).await?, &origin)))
 }
 
 fn view(release: Release, origin: &Origin) -> wire::Release {

@@ -45,7 +45,7 @@ async fn create(
         buildpack_description: body.buildpack_provided_description,
         stack: body.stack.map(|stack| stack.as_str().to_owned()),
     };
-    let (slug, put_secret) = api.control.create_slug(&actor, &app, order).await?;
+    let (slug, put_secret) = api.control.deploy.create_slug(&actor, &app, order).await?;
     let blob = Blob { method: "put".to_owned(), url: origin.url(&format!("/slugs/{put_secret}")) };
     Ok(created(wire::Slug { blob, ..view(slug, &origin) }))
 }
@@ -57,7 +57,7 @@ async fn upload(
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
-    api.control.upload_slug(&secret, Box::pin(body)).await?;
+    api.control.deploy.upload_slug(&secret, Box::pin(body)).await?;
     Ok(StatusCode::OK)
 }
 
@@ -67,7 +67,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments((app, slug)): Segments<(String, String)>,
 ) -> Reply<wire::Slug> {
-    Ok(ok(view(api.control.slug(&actor, &app, &slug).await?, &origin)))
+    Ok(ok(view(api.control.deploy.slug(&actor, &app, &slug).await?, &origin)))
 }
 
 /// The archive of a slug cannot be fetched yet: its address answers that in a sentence.

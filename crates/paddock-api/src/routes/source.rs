@@ -31,7 +31,7 @@ pub(super) fn uploads() -> Vec<Endpoint> {
 }
 
 async fn create(By(actor): By, origin: Origin, State(api): State<Arc<Api>>) -> Reply<wire::Source> {
-    let source = api.control.create_source(&actor).await?;
+    let source = api.control.deploy.create_source(&actor).await?;
     let url = |secret: &str| origin.url(&format!("/sources/{secret}"));
     let (get_url, put_url) = (url(&source.get_secret), url(&source.put_secret));
     Ok(created(wire::Source { source_blob: wire::source::SourceBlob { get_url, put_url } }))
@@ -43,7 +43,7 @@ async fn create_for_app(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<wire::Source> {
-    api.control.app(&actor, &app).await?;
+    api.control.apps.app(&actor, &app).await?;
     create(By(actor), origin, State(api)).await
 }
 
@@ -53,7 +53,7 @@ async fn upload(
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
-    api.control.upload_source(&secret, Box::pin(body)).await?;
+    api.control.deploy.upload_source(&secret, Box::pin(body)).await?;
     Ok(StatusCode::OK)
 }
 
@@ -61,7 +61,7 @@ async fn download(
     State(api): State<Arc<Api>>,
     Segments(secret): Segments<String>,
 ) -> Result<Response, Problem> {
-    let (file, size_bytes) = api.control.open_source(&secret).await?;
+    let (file, size_bytes) = api.control.deploy.open_source(&secret).await?;
     let headers = [(CONTENT_TYPE, "application/gzip".to_owned()), (CONTENT_LENGTH, size_bytes.to_string())];
     Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
 }

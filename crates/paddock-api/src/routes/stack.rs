@@ -28,7 +28,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(By(actor): By, Asked(range): Asked, State(api): State<Arc<Api>>) -> Reply<Vec<wire::Stack>> {
-    page(api.control.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)
+    page(api.control.apps.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
 async fn list_for_app(
@@ -37,8 +37,8 @@ async fn list_for_app(
     State(api): State<Arc<Api>>,
     Segments(app): Segments<String>,
 ) -> Reply<Vec<wire::Stack>> {
-    api.control.app(&actor, &app).await?;
-    page(api.control.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)
+    api.control.apps.app(&actor, &app).await?;
+    page(api.control.apps.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
 async fn info(
@@ -46,7 +46,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(stack): Segments<String>,
 ) -> Reply<wire::Stack> {
-    Ok(ok(view(api.control.stack(&actor, &stack)?)))
+    Ok(ok(view(api.control.apps.stack(&actor, &stack)?)))
 }
 
 /// A stack as other nouns refer to it.

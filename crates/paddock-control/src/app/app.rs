@@ -8,6 +8,7 @@ use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicr
 use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
 use uuid::Uuid;
 
+use crate::app::Apps;
 use crate::app::feature;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::access::Permission;
@@ -15,7 +16,7 @@ use crate::kernel::actor::is_self;
 use crate::kernel::checked;
 use crate::kernel::emails::Emails;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result, fixed_id};
+use crate::{Actor, Error, Result, fixed_id};
 
 /// The one region: this server, under the name that clients ask for by default.
 pub const REGION: &str = "us";
@@ -76,7 +77,7 @@ pub struct AppChange {
     pub build_stack: Option<String>,
 }
 
-impl Control {
+impl Apps {
     /// Makes an app with its first two releases.
     ///
     /// # Errors
@@ -90,11 +91,11 @@ impl Control {
         let wanted = order.name.map(|name| parse_name(&name)).transpose()?;
         let row = self.insert_app(actor, wanted, stack, &order.features).await?;
         for text in ["Initial release", "Release v1 created", "Enable Logplex", "Release v2 created"] {
-            self.log_api(row.id, format!("{text} by user {}", actor.email)).await;
+            self.kernel.log_api(row.id, format!("{text} by user {}", actor.email)).await;
         }
-        self.wakes.routes.wake();
-        self.wakes.changes.wake();
-        self.app_view(row, &mut Emails::new(self)).await
+        self.kernel.wakes.routes.wake();
+        self.kernel.wakes.changes.wake();
+        self.app_view(row, &mut Emails::new(&self.kernel)).await
     }
 
     async fn insert_app(
@@ -125,7 +126,7 @@ impl Control {
     ) -> Result<Row> {
         let doing = failed("make an app");
         let new = NewApp { id: AppId::from_uuid(Uuid::now_v7()), name, owner_id: actor.account_id, stack };
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         let row = tx.create_app(&new).await.map_err(doing)?;
         let domain = NewDomain {
             id: DomainId::from_uuid(Uuid::now_v7()),
@@ -163,8 +164,8 @@ impl Control {
     /// # Errors
     /// `not_found`.
     pub async fn app(&self, actor: &Actor, identity: &str) -> Result<App> {
-        let row = self.visible_app(actor, identity).await?;
-        self.app_view(row, &mut Emails::new(self)).await
+        let row = self.kernel.visible_app(actor, identity).await?;
+        self.app_view(row, &mut Emails::new(&self.kernel)).await
     }
 
     /// The apps that the actor owns or works on.
@@ -172,8 +173,8 @@ impl Control {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list_apps(&self, actor: &Actor) -> Result<Vec<App>> {
-        let rows = self.store.apps_of(actor.account_id).await.map_err(failed("list apps"))?;
-        let mut emails = Emails::new(self);
+        let rows = self.kernel.store.apps_of(actor.account_id).await.map_err(failed("list apps"))?;
+        let mut emails = Emails::new(&self.kernel);
         let mut apps = Vec::with_capacity(rows.len());
         for row in rows {
             apps.push(self.app_view(row, &mut emails).await?);
@@ -198,11 +199,11 @@ impl Control {
     /// `not_found`; `forbidden` to rename as a collaborator; `invalid_params`.
     pub async fn update_app(&self, actor: &Actor, identity: &str, change: AppChange) -> Result<App> {
         let permission = if change.name.is_some() { Permission::Manage } else { Permission::Operate };
-        let row = self.permitted_app(actor, identity, permission).await?;
+        let row = self.kernel.permitted_app(actor, identity, permission).await?;
         let name = change.name.map(|name| parse_name(&name)).transpose()?.filter(|name| *name != row.name);
         let stack = change.build_stack.map(|name| checked::stack(&name)).transpose()?;
         let doing = failed("change an app");
-        let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(row.id, self.kernel.now()).await.map_err(doing)?;
         if let Some(name) = &name {
             self.rename(&mut tx, &row, name).await?;
         }
@@ -215,13 +216,15 @@ impl Control {
         tx.event(Some(row.id), "app.update", &payload(actor, &row)).await.map_err(doing)?;
         let changed = tx.app(row.id).await.map_err(doing)?.ok_or_else(|| Error::not_found("app"))?;
         durable!("app.changed", tx.commit().await).map_err(doing)?;
-        self.publish_routes().await;
-        self.wakes.changes.wake();
+        self.kernel.routes.publish().await;
+        self.kernel.wakes.changes.wake();
         if change.maintenance.is_some_and(|maintenance| maintenance != row.maintenance) {
             let what = if changed.maintenance { "on" } else { "off" };
-            self.log_api(row.id, format!("Maintenance mode turned {what} by user {}", actor.email)).await;
+            self.kernel
+                .log_api(row.id, format!("Maintenance mode turned {what} by user {}", actor.email))
+                .await;
         }
-        self.app_view(changed, &mut Emails::new(self)).await
+        self.app_view(changed, &mut Emails::new(&self.kernel)).await
     }
 
     /// The old host stops answering at once.
@@ -240,27 +243,27 @@ impl Control {
     /// # Errors
     /// `not_found`; `forbidden` for a collaborator.
     pub async fn destroy_app(&self, actor: &Actor, identity: &str) -> Result<App> {
-        let row = self.permitted_app(actor, identity, Permission::Manage).await?;
-        let shown = self.app_view(row.clone(), &mut Emails::new(self)).await?;
+        let row = self.kernel.permitted_app(actor, identity, Permission::Manage).await?;
+        let shown = self.app_view(row.clone(), &mut Emails::new(&self.kernel)).await?;
         let doing = failed("destroy an app");
-        if let Some(build) = self.store.running_build(row.id).await.map_err(doing)? {
-            self.cancels.cancel(build.id);
+        if let Some(build) = self.kernel.store.running_build(row.id).await.map_err(doing)? {
+            self.deploy.cancels.cancel(build.id);
         }
-        let mut tx = self.store.begin_for_app(row.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(row.id, self.kernel.now()).await.map_err(doing)?;
         tx.delete_app(row.id).await.map_err(doing)?;
         tx.event(Some(row.id), "app.destroy", &payload(actor, &row)).await.map_err(doing)?;
         durable!("app.destroyed", tx.commit().await).map_err(doing)?;
-        self.publish_routes().await;
-        self.wakes.dynos.wake();
-        self.wakes.jobs.wake();
-        self.wakes.garbage.wake();
-        self.wakes.changes.wake();
+        self.kernel.routes.publish().await;
+        self.kernel.wakes.dynos.wake();
+        self.kernel.wakes.jobs.wake();
+        self.kernel.wakes.garbage.wake();
+        self.kernel.wakes.changes.wake();
         Ok(shown)
     }
 
     /// `NAME.DOMAIN`.
     fn default_hostname(&self, name: &AppName) -> String {
-        format!("{name}.{}", self.config.domain).to_ascii_lowercase()
+        format!("{name}.{}", self.kernel.config.domain).to_ascii_lowercase()
     }
 
     async fn app_view(&self, row: Row, emails: &mut Emails<'_>) -> Result<App> {
@@ -283,12 +286,16 @@ impl Control {
 
     async fn buildpack_description(&self, row: &Row) -> Result<Option<String>> {
         let doing = failed("read an app's slug");
-        let release = self.store.current_release(row.id).await.map_err(doing)?;
+        let release = self.kernel.store.current_release(row.id).await.map_err(doing)?;
         match release.and_then(|release| release.slug_id) {
             None => Ok(None),
-            Some(id) => {
-                Ok(self.store.slug(id).await.map_err(doing)?.and_then(|slug| slug.buildpack_description))
-            }
+            Some(id) => Ok(self
+                .kernel
+                .store
+                .slug(id)
+                .await
+                .map_err(doing)?
+                .and_then(|slug| slug.buildpack_description)),
         }
     }
 }

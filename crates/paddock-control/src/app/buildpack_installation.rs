@@ -3,10 +3,11 @@
 use paddock_core::buildpack::BuiltinBuildpack;
 use paddock_core::durable;
 
+use crate::app::Apps;
 use crate::kernel::checked::{buildpack_name, parse_buildpack};
 use crate::kernel::config::ControlConfig;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// Most buildpacks of an app.
 const BUILDPACKS_MAX: usize = 20;
@@ -48,7 +49,7 @@ impl Builtin {
     }
 }
 
-impl Control {
+impl Apps {
     /// The buildpacks of an app, in order.
     ///
     /// # Errors
@@ -58,9 +59,9 @@ impl Control {
         actor: &Actor,
         app: &str,
     ) -> Result<Vec<BuildpackInstallation>> {
-        let app = self.visible_app(actor, app).await?;
-        let urls = self.store.buildpacks(app.id).await.map_err(failed("read buildpacks"))?;
-        Ok((0..).zip(urls).map(|(ordinal, url)| view(ordinal, url, &self.config)).collect())
+        let app = self.kernel.visible_app(actor, app).await?;
+        let urls = self.kernel.store.buildpacks(app.id).await.map_err(failed("read buildpacks"))?;
+        Ok((0..).zip(urls).map(|(ordinal, url)| view(ordinal, url, &self.kernel.config)).collect())
     }
 
     /// Replaces the buildpacks of an app; the next build uses them.
@@ -73,22 +74,24 @@ impl Control {
         app: &str,
         buildpacks: Vec<String>,
     ) -> Result<Vec<BuildpackInstallation>> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         if buildpacks.len() > BUILDPACKS_MAX {
             return Err(Error::invalid(format!("An app can have at most {BUILDPACKS_MAX} buildpacks.")));
         }
-        let parsed =
-            buildpacks.iter().map(|text| parse_buildpack(text, &self.config)).collect::<Result<Vec<_>>>()?;
+        let parsed = buildpacks
+            .iter()
+            .map(|text| parse_buildpack(text, &self.kernel.config))
+            .collect::<Result<Vec<_>>>()?;
         let urls: Vec<String> = parsed.iter().map(|buildpack| buildpack.as_str().to_owned()).collect();
         let doing = failed("change buildpacks");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         tx.replace_buildpacks(app.id, &urls).await.map_err(doing)?;
         let payload = serde_json::json!({ "count": urls.len(), "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "buildpack_installations.update", &payload.to_string())
             .await
             .map_err(doing)?;
         durable!("buildpack.installed", tx.commit().await).map_err(doing)?;
-        self.wakes.changes.wake();
+        self.kernel.wakes.changes.wake();
         self.list_buildpack_installations(actor, &app.id.to_string()).await
     }
 }

@@ -8,19 +8,20 @@ use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, SlugId};
 use paddock_store::Tx;
 
+use crate::app::Apps;
 use crate::deploy::release::announce;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
-impl Control {
+impl Apps {
     /// The config vars of an app.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn config_vars(&self, actor: &Actor, app: &str) -> Result<ConfigVars> {
-        let app = self.visible_app(actor, app).await?;
-        self.store.config_vars(app.id).await.map_err(failed("read config vars"))
+        let app = self.kernel.visible_app(actor, app).await?;
+        self.kernel.store.config_vars(app.id).await.map_err(failed("read config vars"))
     }
 
     /// Sets (`Some`) and removes (`None`) config vars, and makes the release of it, unless nothing changes. Answers
@@ -34,9 +35,9 @@ impl Control {
         app: &str,
         changes: BTreeMap<String, Option<String>>,
     ) -> Result<ConfigVars> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let doing = failed("change config vars");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         let current = tx.config_vars(app.id).await.map_err(doing)?;
         let next = config::apply(&current, &changes).map_err(|error| Error::invalid(format!("{error}.")))?;
         // What is set to the value it has, or removed where it is not, is no change.
@@ -59,9 +60,9 @@ impl Control {
         let payload = serde_json::json!({ "keys": keys, "release": release.version, "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "config.update", &payload.to_string()).await.map_err(doing)?;
         durable!("config.changed", tx.commit().await).map_err(doing)?;
-        self.wake_after_release();
-        self.log_api(app.id, format!("{description} by user {}", actor.email)).await;
-        self.log_api(app.id, announce(&release, &actor.email)).await;
+        self.deploy.wake_after_release();
+        self.kernel.log_api(app.id, format!("{description} by user {}", actor.email)).await;
+        self.kernel.log_api(app.id, announce(&release, &actor.email)).await;
         Ok(next)
     }
 
@@ -70,9 +71,9 @@ impl Control {
     /// # Errors
     /// `not_found`.
     pub async fn release_config_vars(&self, actor: &Actor, app: &str, release: &str) -> Result<ConfigVars> {
-        let app = self.visible_app(actor, app).await?;
-        let release = self.release_row(&app, release).await?;
-        self.store.config_vars_of_release(app.id, release.id).await.map_err(failed("read config vars"))
+        let app = self.kernel.visible_app(actor, app).await?;
+        let release = self.deploy.release_row(&app, release).await?;
+        self.kernel.store.config_vars_of_release(app.id, release.id).await.map_err(failed("read config vars"))
     }
 }
 

@@ -6,8 +6,9 @@ use paddock_core::dyno::DYNO_METADATA;
 use paddock_store::Feature as Row;
 use uuid::Uuid;
 
+use crate::app::Apps;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result, fixed_id, fixed_since};
+use crate::{Actor, Error, Result, fixed_id, fixed_since};
 
 /// A feature with its switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,14 +113,14 @@ const OF_APPS: [Definition; 8] = [
     ),
 ];
 
-impl Control {
+impl Apps {
     /// The features of an app, by name.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_app_features(&self, actor: &Actor, app: &str) -> Result<Vec<Feature>> {
-        let app = self.visible_app(actor, app).await?;
-        let rows = self.store.app_features(app.id).await.map_err(failed("read features"))?;
+        let app = self.kernel.visible_app(actor, app).await?;
+        let rows = self.kernel.store.app_features(app.id).await.map_err(failed("read features"))?;
         Ok(OF_APPS.iter().map(|definition| view(definition, &rows)).collect())
     }
 
@@ -148,16 +149,16 @@ impl Control {
         if enabled && !is_built {
             return Err(Error::invalid(format!("Feature {} is not built on this server yet.", feature.name)));
         }
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let doing = failed("switch a feature");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         tx.set_app_feature(app.id, feature.name, enabled).await.map_err(doing)?;
         let payload = serde_json::json!({ "feature": feature.name, "enabled": enabled });
         tx.event(Some(app.id), "app_feature.update", &payload.to_string()).await.map_err(doing)?;
         durable!("feature.of_app_set", tx.commit().await).map_err(doing)?;
         let what = if enabled { "Enable" } else { "Disable" };
-        self.log_api(app.id, format!("{what} {} feature by user {}", feature.name, actor.email)).await;
-        self.wakes.changes.wake();
+        self.kernel.log_api(app.id, format!("{what} {} feature by user {}", feature.name, actor.email)).await;
+        self.kernel.wakes.changes.wake();
         self.app_feature(actor, &app.id.to_string(), feature.name).await
     }
 

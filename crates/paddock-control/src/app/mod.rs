@@ -9,3 +9,17 @@ pub mod platform_status;
 pub mod stack;
 
 pub use app::{App, AppChange, AppOrder, REGION};
+
+use std::sync::Arc;
+
+use paddock_runtime::Runtime;
+
+use crate::deploy::Deploy;
+use crate::kernel::Kernel;
+
+/// The use cases of apps.
+pub struct Apps {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) deploy: Arc<Deploy>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+}

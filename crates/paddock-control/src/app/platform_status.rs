@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Control;
+use crate::app::Apps;
 
 /// How long a part may take to show that it works.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -18,12 +18,12 @@ pub struct Part {
     pub trouble: &'static str,
 }
 
-impl Control {
+impl Apps {
     /// Apps work while their containers can be seen, tools (the API, git) while the database can be read. It tells no
     /// cause: who asks need not be anybody.
     pub async fn platform_status(&self) -> Vec<Part> {
         let containers = tokio::time::timeout(PATIENCE, self.runtime.observe());
-        let database = tokio::time::timeout(PATIENCE, self.store.platform_generation());
+        let database = tokio::time::timeout(PATIENCE, self.kernel.store.platform_generation());
         let (containers, database) = tokio::join!(containers, database);
         vec![
             Part {

@@ -3,8 +3,9 @@
 use paddock_core::UnixMicros;
 use paddock_core::stack::Stack;
 
+use crate::app::Apps;
 use crate::kernel::checked;
-use crate::{Actor, Control, Error, Result, fixed_since};
+use crate::{Actor, Error, Result, fixed_since};
 
 /// A stack, with what the API wants to know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct StackRow {
     pub since: UnixMicros,
 }
 
-impl Control {
+impl Apps {
     /// Every stack.
     #[must_use]
     pub fn list_stacks(&self, _: &Actor) -> Vec<StackRow> {

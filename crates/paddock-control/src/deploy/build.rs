@@ -8,12 +8,13 @@ use paddock_core::{AccountId, AppId, BuildId, ErrorId, ReleaseId, SlugId, Source
 use paddock_store::{App, Build as Row, NewBuild, SourceKind};
 use uuid::Uuid;
 
+use crate::deploy::Deploy;
 use crate::deploy::stream_secret::Stream;
 use crate::kernel::checked::{buildpack_name, parse_buildpack};
 use crate::kernel::emails::Emails;
 use crate::kernel::error::failed;
 use crate::kernel::{checked, secret};
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// How long a cancelled build gets to end before the answer is that it has not yet.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
@@ -82,15 +83,15 @@ pub struct BuildOrder {
     pub buildpacks: Option<Vec<String>>,
 }
 
-impl Control {
+impl Deploy {
     /// The builds of an app, oldest first.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_builds(&self, actor: &Actor, app: &str) -> Result<Vec<Build>> {
-        let app = self.visible_app(actor, app).await?;
-        let rows = self.store.builds(app.id).await.map_err(failed("list builds"))?;
-        let mut emails = Emails::new(self);
+        let app = self.kernel.visible_app(actor, app).await?;
+        let rows = self.kernel.store.builds(app.id).await.map_err(failed("list builds"))?;
+        let mut emails = Emails::new(&self.kernel);
         let mut builds = Vec::with_capacity(rows.len());
         for row in rows {
             builds.push(self.build_view(row, &mut emails).await?);
@@ -103,9 +104,9 @@ impl Control {
     /// # Errors
     /// `not_found`.
     pub async fn build(&self, actor: &Actor, app: &str, build: &str) -> Result<Build> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let row = self.build_row(&app, build).await?;
-        self.build_view(row, &mut Emails::new(self)).await
+        self.build_view(row, &mut Emails::new(&self.kernel)).await
     }
 
     /// Starts a build of an archive.
@@ -114,7 +115,7 @@ impl Control {
     /// `not_found`; `conflict` while another build of the app runs; `invalid_params` for an address that is neither an
     /// uploaded source of the actor's nor one that could be fetched, a bad checksum, version or buildpack.
     pub async fn create_build(&self, actor: &Actor, app: &str, order: BuildOrder) -> Result<Build> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let id = BuildId::from_uuid(Uuid::now_v7());
         let (source, secret) = match self.own_source(actor, &order.url).await? {
             Some(source) => (source.to_string(), None),
@@ -141,7 +142,7 @@ impl Control {
         };
         self.enqueue_build(&new, secret).await?;
         let row = self.build_row(&app, &new.id.to_string()).await?;
-        self.build_view(row, &mut Emails::new(self)).await
+        self.build_view(row, &mut Emails::new(&self.kernel)).await
     }
 
     /// Ends a running build badly and waits for its end.
@@ -149,22 +150,22 @@ impl Control {
     /// # Errors
     /// `not_found`; `conflict` when it has ended already.
     pub async fn cancel_build(&self, actor: &Actor, app: &str, build: &str) -> Result<Build> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let mut row = self.build_row(&app, build).await?;
         if row.status != BuildStatus::Pending {
             let text = format!("Build {} has ended already: it {}.", row.id, row.status.as_str());
             return Err(Error::new(ErrorId::Conflict, text));
         }
-        let mut changes = self.wakes.changes.listen();
+        let mut changes = self.kernel.wakes.changes.listen();
         self.cancels.cancel(row.id);
-        self.wakes.jobs.wake();
-        self.log_api(app.id, format!("Build cancelled by user {}", actor.email)).await;
+        self.kernel.wakes.jobs.wake();
+        self.kernel.log_api(app.id, format!("Build cancelled by user {}", actor.email)).await;
         let deadline = tokio::time::Instant::now() + CANCEL_TIME_MAX;
         while row.status == BuildStatus::Pending && tokio::time::Instant::now() < deadline {
             changes.heard(Duration::from_millis(250)).await;
             row = self.build_row(&app, build).await?;
         }
-        self.build_view(row, &mut Emails::new(self)).await
+        self.build_view(row, &mut Emails::new(&self.kernel)).await
     }
 
     /// Empties the app's build cache.
@@ -172,17 +173,17 @@ impl Control {
     /// # Errors
     /// `not_found`.
     pub async fn purge_build_cache(&self, actor: &Actor, app: &str) -> Result<()> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let purged = self.builder.purge_cache(app.id).await;
         purged.map_err(|error| Error::internal("empty a build cache", error))?;
-        self.log_api(app.id, format!("Purge build cache by user {}", actor.email)).await;
+        self.kernel.log_api(app.id, format!("Purge build cache by user {}", actor.email)).await;
         Ok(())
     }
 
     async fn build_row(&self, app: &App, build: &str) -> Result<Row> {
         let missing = || Error::not_found("build");
         let id: BuildId = build.parse().map_err(|_| missing())?;
-        self.store.build(app.id, id).await.map_err(failed("read a build"))?.ok_or_else(missing)
+        self.kernel.store.build(app.id, id).await.map_err(failed("read a build"))?.ok_or_else(missing)
     }
 
     /// The id of the actor's own uploaded source behind an address of ours. The secret in it is what counts: the
@@ -192,14 +193,15 @@ impl Control {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let secret = path.strip_prefix("sources/").filter(|secret| !secret.is_empty());
         let found = match secret {
-            Some(secret) => self.store.source_by_get_secret(&secret::sha256(secret)).await,
+            Some(secret) => self.kernel.store.source_by_get_secret(&secret::sha256(secret)).await,
             None => Ok(None),
         };
         let found = found.map_err(failed("read a source"))?;
-        if found.is_none() && !self.config.is_platform(authority) {
+        if found.is_none() && !self.kernel.config.is_platform(authority) {
             return Ok(None);
         }
-        let own = found.filter(|row| row.account_id == actor.account_id && row.expires_at > self.now());
+        let own =
+            found.filter(|row| row.account_id == actor.account_id && row.expires_at > self.kernel.now());
         let row = own
             .ok_or_else(|| Error::invalid("The source's url names no source of yours, or an expired one."))?;
         match row.size_bytes {
@@ -211,11 +213,11 @@ impl Control {
     }
 
     fn parsed(&self, text: &str) -> Result<String> {
-        parse_buildpack(text, &self.config).map(|buildpack| buildpack.as_str().to_owned())
+        parse_buildpack(text, &self.kernel.config).map(|buildpack| buildpack.as_str().to_owned())
     }
 
     fn named_buildpacks(&self, urls: Vec<String>) -> Vec<BuildBuildpack> {
-        let named = |url: String| BuildBuildpack { name: buildpack_name(&url, &self.config), url };
+        let named = |url: String| BuildBuildpack { name: buildpack_name(&url, &self.kernel.config), url };
         urls.into_iter().map(named).collect()
     }
 

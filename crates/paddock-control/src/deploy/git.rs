@@ -6,7 +6,8 @@ use paddock_core::ErrorId;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
-use crate::{Actor, Control, Error, Result};
+use crate::deploy::Deploy;
+use crate::{Actor, Error, Result};
 
 /// A git client's request to a service.
 pub struct GitCall<R> {
@@ -33,7 +34,7 @@ pub struct GitAnswer {
     pub body: mpsc::Receiver<Bytes>,
 }
 
-impl Control {
+impl Deploy {
     /// What a service offers: the answer to `info/refs`, and its content type.
     ///
     /// # Errors
@@ -45,7 +46,7 @@ impl Control {
         service: &str,
         git_protocol: Option<&str>,
     ) -> Result<(&'static str, Vec<u8>)> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let service = service_named(service)?;
         let refs = self.repositories.advertise(app.id, service, git_protocol).await.map_err(failed)?;
         Ok((service.advertisement_type(), refs))
@@ -59,7 +60,7 @@ impl Control {
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
-        let app = self.visible_app(actor, &call.app).await?;
+        let app = self.kernel.visible_app(actor, &call.app).await?;
         let service = service_named(&call.service)?;
         let request = GitRequest { body: call.body, gzip: call.gzip, git_protocol: call.git_protocol };
         let pusher = Pusher { account: actor.account_id, request_id: call.request_id };

@@ -12,4 +12,35 @@ pub(crate) mod release_steps;
 pub mod slug;
 pub mod source;
 pub(crate) mod stream_secret;
+pub(crate) mod sweep;
 mod verify;
+
+use std::sync::Arc;
+
+use paddock_build::Builder;
+use paddock_build::git::Repositories;
+use paddock_core::AccountId;
+use paddock_core::turns::Turns;
+use paddock_images::{HostStack, Layers};
+use paddock_outbound::Outbound;
+use paddock_runtime::Runtime;
+use paddock_telemetry::OutputLogs;
+
+use crate::kernel::Kernel;
+
+/// The use cases of sources, builds, slugs and releases.
+pub struct Deploy {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) layers: Arc<Layers>,
+    pub(crate) host_stack: HostStack,
+    pub(crate) repositories: Arc<Repositories>,
+    pub(crate) builder: Arc<Builder>,
+    pub(crate) outputs: Arc<OutputLogs>,
+    pub(crate) outbound: Outbound,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) cancels: cancel::Cancels,
+    pub(crate) stream_key: stream_secret::StreamKey,
+    pub(crate) conversions: conversions::Conversions,
+    /// Uploads of sources and slugs, by account.
+    pub(crate) uploads: Turns<AccountId>,
+}

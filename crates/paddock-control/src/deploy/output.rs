@@ -4,15 +4,16 @@ use bytes::Bytes;
 use paddock_telemetry::{Follow, OutputError};
 use uuid::Uuid;
 
+use crate::deploy::Deploy;
 use crate::deploy::stream_secret::Stream;
 use crate::kernel::error::chain;
-use crate::{Control, Error, Result};
+use crate::{Error, Result};
 
 /// Reads one output until its end.
 #[derive(Debug)]
 pub struct OutputReader(Follow);
 
-impl Control {
+impl Deploy {
     /// Follows the output of a build.
     ///
     /// # Errors

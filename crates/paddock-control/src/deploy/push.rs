@@ -13,14 +13,15 @@ use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::Result;
+use crate::deploy::Deploy;
 use crate::deploy::job;
 use crate::kernel::access::may_operate;
 use crate::kernel::error::failed;
 use crate::kernel::error::{Error, chain};
-use crate::{Control, Result};
 
 /// Takes pushes until `stop`.
-pub async fn receive_pushes(control: Arc<Control>, listener: HookListener, stop: CancellationToken) {
+pub async fn receive_pushes(deploy: Arc<Deploy>, listener: HookListener, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -28,17 +29,17 @@ pub async fn receive_pushes(control: Arc<Control>, listener: HookListener, stop:
         };
         match accepted {
             Ok(request) => {
-                tokio::spawn(handle(control.clone(), request));
+                tokio::spawn(handle(deploy.clone(), request));
             }
             Err(error) => tracing::warn!(error = chain(&error), "could not take a push"),
         }
     }
 }
 
-async fn handle(control: Arc<Control>, request: PushRequest) {
+async fn handle(deploy: Arc<Deploy>, request: PushRequest) {
     let PushRequest { app, pusher, commands, reply } = request;
     // A transfer may take hours: whoever was removed from the app meanwhile pushes nothing.
-    let refused = match may_operate(&control.store, pusher.account, app).await {
+    let refused = match may_operate(&deploy.kernel.store, pusher.account, app).await {
         Ok(true) => None,
         Ok(false) => Some(Error::not_found("app")),
         Err(error) => Some(failed("look at who may push")(error)),
@@ -57,7 +58,7 @@ async fn handle(control: Arc<Control>, request: PushRequest) {
     }
     let mut results = plan.others;
     if let Some(command) = plan.deploy {
-        let verdict = match control.deploy(app, &pusher, &command, &reply).await {
+        let verdict = match deploy.deploy(app, &pusher, &command, &reply).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 tell_rejected(&error, &pusher, &reply);
@@ -76,7 +77,7 @@ fn tell_rejected(error: &Error, pusher: &Pusher, reply: &PushReply) {
     reply.line(&format!("!\tPush rejected: {}", error.message));
 }
 
-impl Control {
+impl Deploy {
     /// Builds and releases what a deploy branch was pushed to, telling the pusher as it goes.
     async fn deploy(
         &self,
@@ -85,7 +86,7 @@ impl Control {
         command: &RefCommand,
         reply: &PushReply,
     ) -> Result<PushVerdict> {
-        let app = self.store.app(app).await?.ok_or_else(|| Error::not_found("app"))?;
+        let app = self.kernel.store.app(app).await?.ok_or_else(|| Error::not_found("app"))?;
         let Some(commit) = self.pushed_commit(&app, command).await? else {
             let branch = command.name.trim_start_matches("refs/heads/");
             reply.line(&format!(
@@ -105,7 +106,7 @@ impl Control {
         reply.line("Building source:");
         reply.line("");
         self.copy_output(id.uuid(), reply).await?;
-        let build = self.store.build(app.id, id).await?;
+        let build = self.kernel.store.build(app.id, id).await?;
         let build = build.ok_or_else(|| Error::new(ErrorId::NotFound, "the app was destroyed meanwhile."))?;
         if build.status != BuildStatus::Succeeded {
             reply.line("Verifying deploy...");
@@ -116,7 +117,7 @@ impl Control {
         }
         reply.line("Verifying deploy... done.");
         if let Some(id) = build.release_id
-            && let Some(release) = self.store.release(app.id, id).await?
+            && let Some(release) = self.kernel.store.release(app.id, id).await?
         {
             self.tell_release_phase(&app, &release, reply).await?;
             for line in self.verify_release(&app, &release).await? {
@@ -177,12 +178,12 @@ impl Control {
         {
             tracing::warn!(error = chain(&error), "could not remove the output of a build that was refused");
         }
-        self.wakes.jobs.wake();
+        self.kernel.wakes.jobs.wake();
         made
     }
 
     async fn record_build(&self, new: &NewBuild, secret: Option<String>) -> Result<()> {
-        let mut tx = self.store.begin_for_app(new.app_id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_for_app(new.app_id, self.kernel.now()).await?;
         match tx.create_build(new).await {
             Ok(_) => {}
             Err(StoreError::BuildRunning { id }) => {
@@ -206,12 +207,12 @@ impl Control {
 
     /// Where the bytes of a source are kept.
     pub(crate) fn source_blob_path(&self, id: SourceId) -> std::path::PathBuf {
-        self.config.data_dir.join("sources").join(format!("{id}.tgz"))
+        self.kernel.config.data_dir.join("sources").join(format!("{id}.tgz"))
     }
 
     /// The buildpacks a build of this app runs: the installed ones, in order.
     pub(crate) async fn buildpacks_for_build(&self, app: &App) -> Result<Vec<String>> {
-        Ok(self.store.buildpacks(app.id).await?)
+        Ok(self.kernel.store.buildpacks(app.id).await?)
     }
 
     /// Shows an output to the pusher until it is finished.
@@ -236,14 +237,19 @@ impl Control {
         let begun = self.outputs.writer(release.id.uuid());
         drop(begun);
         self.copy_output(release.id.uuid(), reply).await?;
-        let release =
-            self.store.release(app.id, release.id).await?.ok_or_else(|| Error::not_found("release"))?;
+        let release = self
+            .kernel
+            .store
+            .release(app.id, release.id)
+            .await?
+            .ok_or_else(|| Error::not_found("release"))?;
         if release.status == ReleaseStatus::Succeeded {
             reply.line("Waiting for release.... done.");
             return Ok(());
         }
         reply.line("Waiting for release.... failed.");
         let serving = self
+            .kernel
             .store
             .current_release(app.id)
             .await?

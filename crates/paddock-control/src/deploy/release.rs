@@ -5,11 +5,12 @@ use paddock_core::release::{ReleaseStatus, rollback_description};
 use paddock_core::{AccountId, AppId, AppName, ReleaseId, SlugId, UnixMicros};
 use paddock_store::{App, Order, Release as Row, Tx, VersionRange};
 
+use crate::deploy::Deploy;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::deploy::stream_secret::Stream;
 use crate::kernel::emails::Emails;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// A release as those see it who may see the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +56,17 @@ pub struct ReleaseOrder {
     pub description: Option<String>,
 }
 
-impl Control {
+impl Deploy {
     /// The releases of an app, oldest first.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_releases(&self, actor: &Actor, app: &str) -> Result<Vec<Release>> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let all = VersionRange { from: None, to: None, order: Order::Ascending, max: u32::MAX };
-        let rows = self.store.releases(app.id, all).await.map_err(failed("list releases"))?;
+        let rows = self.kernel.store.releases(app.id, all).await.map_err(failed("list releases"))?;
         let app = self.app_after(app).await?;
-        let mut emails = Emails::new(self);
+        let mut emails = Emails::new(&self.kernel);
         let mut releases = Vec::with_capacity(rows.len());
         for row in rows {
             releases.push(self.release_view(&app, row, &mut emails).await?);
@@ -78,15 +79,15 @@ impl Control {
     /// # Errors
     /// `not_found`.
     pub async fn release(&self, actor: &Actor, app: &str, release: &str) -> Result<Release> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let row = self.release_row(&app, release).await?;
         let app = self.app_after(app).await?;
-        self.release_view(&app, row, &mut Emails::new(self)).await
+        self.release_view(&app, row, &mut Emails::new(&self.kernel)).await
     }
 
     /// The app as it is after its releases were read: what has succeeded by then is not shown as not current.
     async fn app_after(&self, app: App) -> Result<App> {
-        let again = self.store.app(app.id).await.map_err(failed("read an app"))?;
+        let again = self.kernel.store.app(app.id).await.map_err(failed("read an app"))?;
         again.ok_or_else(|| Error::not_found("app"))
     }
 
@@ -95,9 +96,9 @@ impl Control {
     /// # Errors
     /// `not_found`; `invalid_params` when neither or both are named, or the release cannot be gone back to.
     pub async fn create_release(&self, actor: &Actor, app: &str, order: ReleaseOrder) -> Result<Release> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let doing = failed("make a release");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         let draft = match (order.rollback_to, order.slug) {
             (Some(target), None) => self.rollback_draft(&mut tx, actor, &app, &target).await?,
             (None, Some(slug)) => self.slug_draft(&mut tx, actor, &app, &slug, order.description).await?,
@@ -118,11 +119,11 @@ impl Control {
         tx.event(Some(app.id), "release.create", &payload.to_string()).await.map_err(doing)?;
         durable!("release.made", tx.commit().await).map_err(doing)?;
         self.wake_after_release();
-        self.log_api(app.id, format!("{what} by user {}", actor.email)).await;
-        self.log_api(app.id, announce(&row, &actor.email)).await;
-        let app = self.visible_app(actor, &app.id.to_string()).await?;
+        self.kernel.log_api(app.id, format!("{what} by user {}", actor.email)).await;
+        self.kernel.log_api(app.id, announce(&row, &actor.email)).await;
+        let app = self.kernel.visible_app(actor, &app.id.to_string()).await?;
         let row = self.release_row(&app, &row.version.to_string()).await?;
-        self.release_view(&app, row, &mut Emails::new(self)).await
+        self.release_view(&app, row, &mut Emails::new(&self.kernel)).await
     }
 
     async fn rollback_draft(
@@ -178,18 +179,20 @@ impl Control {
 
     /// Everybody who acts on a new release looks.
     pub(crate) fn wake_after_release(&self) {
-        self.wakes.jobs.wake();
-        self.wakes.dynos.wake();
-        self.wakes.routes.wake();
-        self.wakes.changes.wake();
+        self.kernel.wakes.jobs.wake();
+        self.kernel.wakes.dynos.wake();
+        self.kernel.wakes.routes.wake();
+        self.kernel.wakes.changes.wake();
     }
 
     /// The row of a release, by id, `12` or `v12`.
     pub(crate) async fn release_row(&self, app: &App, identity: &str) -> Result<Row> {
         let doing = failed("look up a release");
         let found = match named(identity).ok_or_else(|| Error::not_found("release"))? {
-            Named::Id(id) => self.store.release(app.id, id).await.map_err(doing)?,
-            Named::Version(version) => self.store.release_by_version(app.id, version).await.map_err(doing)?,
+            Named::Id(id) => self.kernel.store.release(app.id, id).await.map_err(doing)?,
+            Named::Version(version) => {
+                self.kernel.store.release_by_version(app.id, version).await.map_err(doing)?
+            }
         };
         found.ok_or_else(|| Error::not_found("release"))
     }

@@ -14,9 +14,10 @@ use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId
 use paddock_store::{App, Dyno, NewRelease, ProcessDefinition, Release, Tx};
 use uuid::Uuid;
 
+use crate::Result;
+use crate::deploy::Deploy;
 use crate::kernel::error::chain;
 use crate::kernel::new_dyno::new_dyno;
-use crate::{Control, Result};
 
 /// The longest life of a release dyno. Source: `platform-behaviour.md`, section 5.
 const RELEASE_PHASE_SECONDS: i64 = 60 * 60;
@@ -84,7 +85,7 @@ async fn make_current(tx: &mut Tx, release: &Release) -> Result<()> {
     Ok(())
 }
 
-impl Control {
+impl Deploy {
     /// Gives each app's oldest pending release its release dyno. The formation reconciler starts and watches it.
     pub(crate) async fn begin_release_phases(
         &self,
@@ -104,18 +105,19 @@ impl Control {
         let number = u32::try_from(release.id.uuid().as_u128() % 9000).unwrap_or(0) + 1000;
         let name = DynoName { process_type: ProcessType::release(), index: number };
         let size = self
+            .kernel
             .store
             .formation_of(app.id, &ProcessType::release())
             .await?
             .map_or(DynoSize::DEFAULT, |r| r.size);
-        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
         let mut dyno = new_dyno(release, &name, DynoKind::Release, command, size, tx.now());
         // One container for one release, however often this is tried.
         dyno.container_id = Some(ContainerId::from_uuid(release.id.uuid()));
         dyno.time_to_live_seconds = Some(RELEASE_PHASE_SECONDS);
         tx.put_dyno(&dyno).await?;
         durable!("release.phase_begun", tx.commit().await)?;
-        self.wakes.dynos.wake();
+        self.kernel.wakes.dynos.wake();
         Ok(true)
     }
 
@@ -126,7 +128,7 @@ impl Control {
         dyno: &Dyno,
         status: Option<i32>,
     ) -> Result<()> {
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await?;
         let Some(release) = tx.release(app.id, dyno.release_id).await? else { return Ok(()) };
         let ended = if status == Some(0) { ReleaseStatus::Succeeded } else { ReleaseStatus::Failed };
         if release.status.may_become(ended) {
@@ -151,11 +153,11 @@ impl Control {
             );
         }
         if status != Some(0) {
-            self.log_api(app.id, format!("Release v{} command failed", release.version)).await;
+            self.kernel.log_api(app.id, format!("Release v{} command failed", release.version)).await;
         }
-        self.wakes.changes.wake();
-        self.wakes.dynos.wake();
-        self.publish_routes().await;
+        self.kernel.wakes.changes.wake();
+        self.kernel.wakes.dynos.wake();
+        self.kernel.routes.publish().await;
         Ok(())
     }
 }

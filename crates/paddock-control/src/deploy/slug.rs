@@ -18,11 +18,12 @@ use paddock_store::{App, NewSlug, Slug as Row};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
+use crate::deploy::Deploy;
 use crate::deploy::job;
 use crate::deploy::source::{Upload, in_time, write_all};
 use crate::kernel::error::failed;
 use crate::kernel::{checked, secret};
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 const PROCESS_TYPES_MAX: usize = 500;
 const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -73,13 +74,13 @@ pub struct SlugOrder {
     pub stack: Option<String>,
 }
 
-impl Control {
+impl Deploy {
     /// Makes a slug without content, and the secret that opens its upload.
     ///
     /// # Errors
     /// `not_found`; `invalid_params` for process types, a checksum or a stack that are none.
     pub async fn create_slug(&self, actor: &Actor, app: &str, order: SlugOrder) -> Result<(Slug, String)> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let (put_secret, id) = (secret::random(), SlugId::from_uuid(Uuid::now_v7()));
         let new = NewSlug {
             id,
@@ -99,7 +100,7 @@ impl Control {
             stack_version: self.host_stack.version.clone(),
         };
         let doing = failed("make a slug");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         tx.create_slug(&new).await.map_err(doing)?;
         let payload = serde_json::json!({ "slug": id.to_string(), "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "slug.create", &payload.to_string()).await.map_err(doing)?;
@@ -115,17 +116,26 @@ impl Control {
     /// `service_unavailable` while as many uploads go on as are allowed.
     pub async fn upload_slug(&self, put_secret: &str, body: Upload) -> Result<()> {
         let doing = failed("take a slug's archive");
-        let found = self.store.slug_by_put_secret(&secret::sha256(put_secret)).await.map_err(doing)?;
+        let found = self.kernel.store.slug_by_put_secret(&secret::sha256(put_secret)).await.map_err(doing)?;
         let missing = || Error::not_found("slug");
         let row = found.ok_or_else(missing)?;
-        let app =
-            self.store.app(row.app_id.ok_or_else(missing)?).await.map_err(doing)?.ok_or_else(missing)?;
+        let app = self
+            .kernel
+            .store
+            .app(row.app_id.ok_or_else(missing)?)
+            .await
+            .map_err(doing)?
+            .ok_or_else(missing)?;
         if !row.layer.is_empty() {
             return Err(uploaded_before());
         }
         let _turn = self.turn_to_upload(app.owner_id)?;
-        let file =
-            self.config.data_dir.join("sources").join(format!("slug-{}.part", Uuid::new_v4().simple()));
+        let file = self
+            .kernel
+            .config
+            .data_dir
+            .join("sources")
+            .join(format!("slug-{}.part", Uuid::new_v4().simple()));
         let outcome = self.store_slug(&app, &row, body, &file).await;
         // A copy was taken; after a failure it is of no use.
         let _ = durable!("slug.archive_removed", tokio::fs::remove_file(&file).await);
@@ -134,7 +144,7 @@ impl Control {
 
     async fn store_slug(&self, app: &App, row: &Row, body: Upload, file: &Path) -> Result<()> {
         let disk = |error: std::io::Error| Error::internal("store a slug's archive", error);
-        tokio::fs::create_dir_all(self.config.data_dir.join("sources")).await.map_err(disk)?;
+        tokio::fs::create_dir_all(self.kernel.config.data_dir.join("sources")).await.map_err(disk)?;
         let (_, digest) = in_time(write_all(body, &file.to_owned())).await?;
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let _turn = CONVERSIONS.acquire().await.map_err(|error| Error::internal("convert a slug", error))?;
@@ -142,7 +152,7 @@ impl Control {
         let doing = failed("note a slug's archive");
         let size_bytes = i64::try_from(made.size_bytes).unwrap_or(i64::MAX);
         let checksum = format!("SHA256:{hex}");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         let is_first =
             tx.set_slug_uploaded(row.id, &made.layer, size_bytes, &checksum).await.map_err(doing)?;
         durable!("slug.uploaded", tx.commit().await).map_err(doing)?;
@@ -156,7 +166,7 @@ impl Control {
         let request = BuildRequest {
             build: id,
             app: app.id,
-            id_base: self.config.id_base(app.id_range),
+            id_base: self.kernel.config.id_base(app.id_range),
             source: Source { file: file.to_owned(), archive, version: String::new() },
             buildpacks: Vec::new(),
             config_vars: Default::default(),
@@ -165,7 +175,7 @@ impl Control {
             stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
             request_id: row.id.to_string(),
             limits: job::LIMITS,
-            disk_bytes: self.config.build_disk.bytes(),
+            disk_bytes: self.kernel.config.build_disk.bytes(),
             time_limit: CONVERSION_TIME_MAX,
         };
         let (log, mut said) = mpsc::channel::<Bytes>(16);
@@ -188,10 +198,10 @@ impl Control {
     /// # Errors
     /// `not_found`, also for a slug of another app.
     pub async fn slug(&self, actor: &Actor, app: &str, slug: &str) -> Result<Slug> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let missing = || Error::not_found("slug");
         let id: SlugId = slug.parse().map_err(|_| missing())?;
-        let row = self.store.slug(id).await.map_err(failed("read a slug"))?;
+        let row = self.kernel.store.slug(id).await.map_err(failed("read a slug"))?;
         let row = row.filter(|row| row.app_id == Some(app.id)).ok_or_else(missing)?;
         Ok(Slug {
             id: row.id,

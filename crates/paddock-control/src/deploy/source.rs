@@ -15,9 +15,10 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
+use crate::deploy::Deploy;
 use crate::kernel::error::failed;
 use crate::kernel::secret;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// Most bytes of a source archive.
 const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -45,7 +46,7 @@ pub struct NewSourceSecrets {
 /// The body of an upload.
 pub type Upload = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
-impl Control {
+impl Deploy {
     /// Makes a place for an archive.
     ///
     /// # Errors
@@ -57,10 +58,10 @@ impl Control {
             account_id: actor.account_id,
             put_secret_sha256: secret::sha256(&secrets.put_secret),
             get_secret_sha256: secret::sha256(&secrets.get_secret),
-            expires_at: self.now() + SOURCE_KEPT_FOR,
+            expires_at: self.kernel.now() + SOURCE_KEPT_FOR,
         };
         let doing = failed("make a source");
-        let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_record(self.kernel.now()).await.map_err(doing)?;
         tx.create_source(&new).await.map_err(doing)?;
         durable!("source.made", tx.commit().await).map_err(doing)?;
         Ok(secrets)
@@ -72,7 +73,7 @@ impl Control {
     /// `not_found` for a secret that opens nothing; `payload_too_large`; `bad_request` when the body breaks off;
     /// `service_unavailable` while as many uploads go on as are allowed; `invalid_params` when the account has no room.
     pub async fn upload_source(&self, put_secret: &str, body: Upload) -> Result<()> {
-        let found = self.store.source_by_put_secret(&secret::sha256(put_secret)).await;
+        let found = self.kernel.store.source_by_put_secret(&secret::sha256(put_secret)).await;
         let row = self.unexpired(found.map_err(failed("read a source"))?)?;
         let _turn = self.turn_to_upload(row.account_id)?;
         self.room_for_sources(row.account_id).await?;
@@ -97,7 +98,7 @@ impl Control {
 
     /// An error when the account's sources take all the room that they may.
     async fn room_for_sources(&self, account: AccountId) -> Result<()> {
-        let bytes = self.store.source_bytes_of(account, self.now()).await;
+        let bytes = self.kernel.store.source_bytes_of(account, self.kernel.now()).await;
         match bytes.map_err(failed("look at an account's sources"))? {
             bytes if bytes < SOURCES_BYTES_MAX => Ok(()),
             bytes => Err(Error::invalid(format!(
@@ -109,13 +110,13 @@ impl Control {
 
     async fn store_upload(&self, row: &Row, body: Upload, part: &PathBuf, path: &PathBuf) -> Result<()> {
         let disk = |error: std::io::Error| Error::internal("store a source archive", error);
-        tokio::fs::create_dir_all(self.config.data_dir.join("sources")).await.map_err(disk)?;
+        tokio::fs::create_dir_all(self.kernel.config.data_dir.join("sources")).await.map_err(disk)?;
         let (size_bytes, digest) = write_all(body, part).await?;
         durable!("source.stored", tokio::fs::rename(part, path).await).map_err(disk)?;
-        let folder = File::open(self.config.data_dir.join("sources")).await.map_err(disk)?;
+        let folder = File::open(self.kernel.config.data_dir.join("sources")).await.map_err(disk)?;
         folder.sync_all().await.map_err(disk)?;
         let doing = failed("note a source archive");
-        let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_record(self.kernel.now()).await.map_err(doing)?;
         let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
         tx.set_source_uploaded(row.id, size_bytes, digest).await.map_err(doing)?;
         durable!("source.uploaded", tx.commit().await).map_err(doing)?;
@@ -127,7 +128,7 @@ impl Control {
     /// # Errors
     /// `not_found`, also before the upload.
     pub async fn open_source(&self, get_secret: &str) -> Result<(File, u64)> {
-        let found = self.store.source_by_get_secret(&secret::sha256(get_secret)).await;
+        let found = self.kernel.store.source_by_get_secret(&secret::sha256(get_secret)).await;
         let row = self.unexpired(found.map_err(failed("read a source"))?)?;
         let size_bytes = row.size_bytes.and_then(|bytes| u64::try_from(bytes).ok());
         let size_bytes = size_bytes.ok_or_else(|| Error::not_found("source"))?;
@@ -136,7 +137,7 @@ impl Control {
     }
 
     fn unexpired(&self, row: Option<Row>) -> Result<Row> {
-        row.filter(|row| row.expires_at > self.now()).ok_or_else(|| Error::not_found("source"))
+        row.filter(|row| row.expires_at > self.kernel.now()).ok_or_else(|| Error::not_found("source"))
     }
 }
 

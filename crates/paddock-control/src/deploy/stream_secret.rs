@@ -7,8 +7,9 @@ use paddock_core::UnixMicros;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::deploy::Deploy;
 use crate::kernel::error::failed;
-use crate::{Control, Error, Result};
+use crate::{Error, Result};
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 const STREAM_KEY_SETTING: &str = "stream_key";
@@ -38,10 +39,10 @@ pub(crate) struct StreamKey(OnceCell<[u8; 32]>);
 
 /// The URL of an output is shown whenever its build or release is, so its secret is not stored but made again: id,
 /// day of expiry and a keyed digest of both. The same within a day, so that entity tags hold.
-impl Control {
+impl Deploy {
     /// The secret that opens the output with this id for one to two days.
     pub(crate) async fn stream_secret(&self, stream: Stream, id: Uuid) -> Result<String> {
-        let expires_on = self.now().0.div_euclid(DAY_MICROS) + 2;
+        let expires_on = self.kernel.now().0.div_euclid(DAY_MICROS) + 2;
         let mut bytes = id.as_bytes().to_vec();
         bytes.extend(expires_on.to_be_bytes());
         let mac = hmac::sign(&self.stream_key().await?, &message(stream, &bytes));
@@ -59,7 +60,7 @@ impl Control {
         let (id, expires_on) = signed.split_at_checked(16).ok_or_else(missing)?;
         let expires_on = i64::from_be_bytes(expires_on.try_into().map_err(|_| missing())?);
         let expires_at = UnixMicros(expires_on.saturating_mul(DAY_MICROS));
-        if expires_at <= self.now() {
+        if expires_at <= self.kernel.now() {
             return Err(missing());
         }
         Uuid::from_slice(id).map_err(|_| missing())
@@ -74,9 +75,10 @@ impl Control {
         let doing = "read the key of stream addresses";
         let mut fresh = [0; 32];
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Error::internal(doing, "no random numbers"))?;
-        let sealer = self.store.sealer();
+        let sealer = self.kernel.store.sealer();
         let sealed = sealer.seal(STREAM_KEY_SETTING, &fresh).map_err(failed(doing))?;
-        let stored = self.store.get_or_insert_setting(STREAM_KEY_SETTING, &STANDARD.encode(sealed)).await;
+        let stored =
+            self.kernel.store.get_or_insert_setting(STREAM_KEY_SETTING, &STANDARD.encode(sealed)).await;
         let stored =
             STANDARD.decode(stored.map_err(failed(doing))?).map_err(|error| Error::internal(doing, error))?;
         let clear = sealer.unseal(STREAM_KEY_SETTING, &stored).map_err(failed(doing))?;
@@ -88,7 +90,7 @@ fn message(stream: Stream, signed: &[u8]) -> Vec<u8> {
     [stream.as_str().as_bytes(), b":", signed].concat()
 }
 
-impl Control {
+impl Deploy {
     /// Makes the key of the addresses of outputs if there is none: a server that cannot read its own says so at its start.
     ///
     /// # Errors

@@ -5,25 +5,26 @@ use std::time::Duration;
 use paddock_store::{App, Dyno, Release};
 use tokio::time::Instant;
 
+use crate::Result;
+use crate::deploy::Deploy;
 use crate::kernel::handover::{Coming, coming, serves_on};
-use crate::{Control, Result};
 
 /// How long a push waits to tell whether its release has come up.
 const VERIFY_TIME_MAX: Duration = Duration::from_secs(5);
 
-impl Control {
+impl Deploy {
     /// What a pusher is told of a release that is not up within a few seconds; nothing where all is well.
     pub(crate) async fn verify_release(&self, app: &App, release: &Release) -> Result<Vec<String>> {
-        let formation = self.store.formation(app.id).await?;
+        let formation = self.kernel.store.formation(app.id).await?;
         if !formation.iter().any(|row| row.process_type.is_web() && row.quantity > 0) {
             return Ok(Vec::new());
         }
         let deadline = Instant::now() + VERIFY_TIME_MAX;
-        let mut changes = self.wakes.changes.listen();
+        let mut changes = self.kernel.wakes.changes.listen();
         loop {
-            let dynos = self.store.dynos(app.id).await?;
+            let dynos = self.kernel.store.dynos(app.id).await?;
             let is_current =
-                self.store.current_release(app.id).await?.is_some_and(|now| now.id == release.id);
+                self.kernel.store.current_release(app.id).await?.is_some_and(|now| now.id == release.id);
             match coming(&dynos, release.id) {
                 _ if !is_current => return Ok(Vec::new()),
                 Coming::Up => return Ok(Vec::new()),

@@ -13,13 +13,14 @@ use paddock_store::{App, DesiredDynoState, Dyno as Row, Formation, Tx};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::dynos::Dynos;
 use crate::dynos::attached::Client;
 use crate::dynos::formation::unknown_size;
 use crate::kernel::error::failed;
 use crate::kernel::handover;
 use crate::kernel::new_dyno::new_dyno;
 use crate::kernel::secret;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// Most one-off dynos of an app at a time.
 const ONE_OFFS_MAX: usize = 50;
@@ -96,14 +97,14 @@ pub enum DynoScope {
     ProcessType(String),
 }
 
-impl Control {
+impl Dynos {
     /// The dynos that run or should.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_dynos(&self, actor: &Actor, app: &str) -> Result<Vec<Dyno>> {
-        let app = self.visible_app(actor, app).await?;
-        let rows = self.store.dynos(app.id).await.map_err(failed("list dynos"))?;
+        let app = self.kernel.visible_app(actor, app).await?;
+        let rows = self.kernel.store.dynos(app.id).await.map_err(failed("list dynos"))?;
         Ok(rows.iter().filter(|row| is_shown(row)).map(|row| view(&app, row, &rows)).collect())
     }
 
@@ -151,9 +152,9 @@ impl Control {
         is_meant: impl Fn(&Row, Option<ReleaseId>) -> bool,
         text: String,
     ) -> Result<()> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let doing = failed("stop dynos");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         let rows = tx.dynos(app.id).await.map_err(doing)?;
         let current = tx.current_release(app.id).await.map_err(doing)?.map(|release| release.id);
         let meant: Vec<_> = rows.iter().filter(|row| is_shown(row) && is_meant(row, current)).collect();
@@ -166,9 +167,9 @@ impl Control {
         let payload = serde_json::json!({ "what": text, "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "dyno.stop", &payload.to_string()).await.map_err(doing)?;
         durable!("dyno.asked_to_end", tx.commit().await).map_err(doing)?;
-        self.wakes.dynos.wake();
-        self.wakes.changes.wake();
-        self.log_api(app.id, format!("{text} by user {}", actor.email)).await;
+        self.kernel.wakes.dynos.wake();
+        self.kernel.wakes.changes.wake();
+        self.kernel.log_api(app.id, format!("{text} by user {}", actor.email)).await;
         Ok(())
     }
 
@@ -201,10 +202,10 @@ impl Control {
     /// # Errors
     /// `not_found`; `invalid_params` for a size, name or variable that is none, or an app that has no build yet.
     pub async fn run_dyno(&self, actor: &Actor, app: &str, order: DynoOrder) -> Result<Started> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let checked = check(order)?;
         let doing = failed("make a one-off dyno");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         let release =
             tx.current_release(app.id).await.map_err(doing)?.filter(|release| release.slug_id.is_some());
         let release = release.ok_or_else(|| {
@@ -239,10 +240,10 @@ impl Control {
             serde_json::json!({ "dyno": name.to_string(), "account": actor.account_id.to_string() });
         tx.event(Some(app.id), "dyno.create", &payload.to_string()).await.map_err(doing)?;
         durable!("dyno.one_off_made", tx.commit().await).map_err(doing)?;
-        self.wakes.dynos.wake();
-        self.wakes.changes.wake();
+        self.kernel.wakes.dynos.wake();
+        self.kernel.wakes.changes.wake();
         let text = format!("Starting process with command `{}` by user {}", row.command, actor.email);
-        self.log_api(app.id, text).await;
+        self.kernel.log_api(app.id, text).await;
         Ok(Started { dyno: view(&app, &row, &[]), attach_secret })
     }
 
@@ -255,10 +256,11 @@ impl Control {
     pub async fn attach_dyno(&self, attach_secret: &str) -> Result<DynoSession> {
         let sha256 = secret::sha256(attach_secret);
         let deadline = Instant::now() + ATTACH_TIME_MAX;
-        let mut changes = self.wakes.changes.listen();
+        let mut changes = self.kernel.wakes.changes.listen();
         let mut client = None;
         while Instant::now() < deadline {
-            let row = self.store.dyno_by_attach_secret(&sha256).await.map_err(failed("attach to a dyno"))?;
+            let row =
+                self.kernel.store.dyno_by_attach_secret(&sha256).await.map_err(failed("attach to a dyno"))?;
             // One that could not be started is kept, as crashed, for as long as its client is here.
             let is_over = |state| matches!(state, DynoState::Down | DynoState::Crashed);
             let row = row.filter(|row| !is_over(row.state)).ok_or_else(|| match client {
@@ -268,7 +270,7 @@ impl Control {
             if client.is_none() {
                 // From now on the dyno starts, and is not forgotten.
                 client = Some(self.clients.enter(row.id));
-                self.wakes.dynos.wake();
+                self.kernel.wakes.dynos.wake();
             }
             if let Some(container) = row.container_id {
                 // Not started yet is the ordinary case here; what is worse shows in the row.
@@ -310,7 +312,7 @@ impl DynoSession {
         &self.dyno
     }
 
-    /// Whether the program has a terminal, which knows control characters; a pipe does not.
+    /// Whether the program has a terminal, which knows area characters; a pipe does not.
     #[must_use]
     pub fn has_terminal(&self) -> bool {
         self.has_terminal

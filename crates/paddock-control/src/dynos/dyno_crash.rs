@@ -10,17 +10,18 @@ use paddock_core::{ContainerId, UnixMicros};
 use paddock_runtime::Observed;
 use paddock_store::{App, Dyno};
 
+use crate::Result;
+use crate::dynos::Dynos;
 use crate::dynos::dyno_steps::exit_lines;
 use crate::dynos::sight::LAST_OUTPUT;
 use crate::kernel::error::Error;
-use crate::{Control, Result};
 
-impl Control {
+impl Dynos {
     pub(crate) async fn fail_launch(&self, app: &App, dyno: &Dyno, reason: &str) -> Result<()> {
         let retry_at = self.record_crash(app, dyno, None).await?;
         let mut lines = vec![format!("Error: the process could not be started: {reason}")];
-        lines.extend(retry_at.and_then(|at| next_try(at, self.now())));
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        lines.extend(retry_at.and_then(|at| next_try(at, self.kernel.now())));
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         self.tell_who_serves(app, dyno).await
     }
 
@@ -38,14 +39,14 @@ impl Control {
         }
         lines.push(format!("State changed from {} to crashed", dyno.state.as_str()));
         let retry_at = self.record_crash(app, dyno, status).await?;
-        lines.extend(retry_at.and_then(|at| next_try(at, self.now())));
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        lines.extend(retry_at.and_then(|at| next_try(at, self.kernel.now())));
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         self.tell_who_serves(app, dyno).await
     }
 
     /// When it is tried again; `None` when it is gone.
     async fn record_crash(&self, app: &App, dyno: &Dyno, status: Option<i32>) -> Result<Option<UnixMicros>> {
-        let now = self.now();
+        let now = self.kernel.now();
         let mut retry_at = None;
         let crashed = |dyno: Dyno| {
             let ran_for =
@@ -57,9 +58,9 @@ impl Control {
         };
         let Some(tx) = self.put_state(app, dyno, DynoState::Crashed, crashed).await? else { return Ok(None) };
         durable!("dyno.crashed", tx.commit().await)?;
-        self.wakes.changes.wake();
-        self.wakes.dynos.wake();
-        self.publish_routes().await;
+        self.kernel.wakes.changes.wake();
+        self.kernel.wakes.dynos.wake();
+        self.kernel.routes.publish().await;
         Ok(retry_at)
     }
 
@@ -72,7 +73,7 @@ impl Control {
             boot_hint(dyno.port.unwrap_or(0), &listening),
             "Stopping process with SIGKILL".into(),
         ];
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         let stopped = durable!("dyno.boot_ended", self.runtime.stop(container, Duration::ZERO).await);
         stopped.map_err(|error| Error::internal("stop a dyno", error))?;
         self.last_output(container).await;
@@ -82,9 +83,9 @@ impl Control {
     /// Waits until what a program has said before its end is in the log.
     async fn last_output(&self, container: ContainerId) {
         let until = tokio::time::Instant::now() + LAST_OUTPUT;
-        let mut woken = self.wakes.dynos.listen();
-        while !self.drained.contains(container) && tokio::time::Instant::now() < until {
-            self.wakes.output.wake();
+        let mut woken = self.kernel.wakes.dynos.listen();
+        while !self.kernel.drained.contains(container) && tokio::time::Instant::now() < until {
+            self.kernel.wakes.output.wake();
             woken.heard(Duration::from_millis(200)).await;
         }
     }

@@ -17,14 +17,15 @@ use paddock_core::plan::formation::StopReason;
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
 use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug, Tx};
 
+use crate::Result;
+use crate::dynos::Dynos;
 use crate::dynos::launch;
 use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::new_dyno::new_dyno;
-use crate::{Control, Result};
 
-impl Control {
+impl Dynos {
     /// Makes the row of a formation dyno, which is to be started; `None` where nothing is to run any more.
     pub(crate) async fn create_formation_dyno(&self, app: &App, name: &DynoName) -> Result<Option<Dyno>> {
         self.put_formation_dyno(app, name, None).await
@@ -35,7 +36,7 @@ impl Control {
         let made = self.put_formation_dyno(app, &crashed.name, Some(crashed)).await?;
         if made.is_some() {
             let line = "State changed from crashed to starting".to_owned();
-            self.log_dyno(app.id, &crashed.name.to_string(), vec![line]).await;
+            self.kernel.log_dyno(app.id, &crashed.name.to_string(), vec![line]).await;
         }
         Ok(made)
     }
@@ -46,7 +47,7 @@ impl Control {
         name: &DynoName,
         crashed: Option<&Dyno>,
     ) -> Result<Option<Dyno>> {
-        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
         // Slug and command of one release, whatever was committed since the pass read the app.
         let release = tx.current_release(app.id).await?.filter(|release| release.slug_id.is_some());
         let Some(release) = release else { return Ok(None) };
@@ -74,10 +75,12 @@ impl Control {
             Err(error) => return Err(error),
         };
         let name = dyno.name.to_string();
-        self.log_dyno(app.id, &name, vec![format!("Starting process with command `{}`", dyno.command)]).await;
+        self.kernel
+            .log_dyno(app.id, &name, vec![format!("Starting process with command `{}`", dyno.command)])
+            .await;
         match durable!("dyno.started", self.runtime.start(spec).await) {
             Ok(()) => {
-                self.wakes.output.wake();
+                self.kernel.wakes.output.wake();
                 Ok(())
             }
             Err(RuntimeError::Program { reason, .. }) => self.fail_launch(app, dyno, &reason).await,
@@ -89,10 +92,10 @@ impl Control {
     }
 
     async fn container_spec(&self, app: &App, dyno: &Dyno) -> Result<ContainerSpec> {
-        let release = self.store.release(app.id, dyno.release_id).await?;
+        let release = self.kernel.store.release(app.id, dyno.release_id).await?;
         let release = release.ok_or_else(|| Error::not_found("release"))?;
         let slug_id = release.slug_id.ok_or_else(|| Error::not_found("slug"))?;
-        let slug = self.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
+        let slug = self.kernel.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
         let env = self.environment(app, dyno, &release, &slug).await?;
         let stdio = stdio_of(dyno);
         let digest =
@@ -105,14 +108,14 @@ impl Control {
             id: dyno.container_id.ok_or_else(|| Error::not_found("dyno"))?,
             labels: label::of_dyno(app.id, &dyno.name, stdio == Stdio::Output),
             hostname: dyno.id.to_string(),
-            id_base: self.config.id_base(app.id_range),
+            id_base: self.kernel.config.id_base(app.id_range),
             layers,
             mounts: Vec::new(),
             command: launch::dyno_command(&dyno.command),
             env,
             working_dir: "/app".into(),
             limits: launch::dyno_limits(dyno.size),
-            disk: launch::dyno_disk(dyno.size, self.config.dyno_disk),
+            disk: launch::dyno_disk(dyno.size, self.kernel.config.dyno_disk),
             network: Network::Outbound,
             stdio,
             time_limit: None,
@@ -128,12 +131,12 @@ impl Control {
         release: &Release,
         slug: &Slug,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        let config = self.store.config_vars_of_release(app.id, release.id).await?;
-        let extra = self.store.dyno_env(app.id, dyno.id).await?;
+        let config = self.kernel.store.config_vars_of_release(app.id, release.id).await?;
+        let extra = self.kernel.store.dyno_env(app.id, dyno.id).await?;
         let mut env = launch::dyno_env(&config, &dyno.name, dyno.port, &extra);
-        let features = self.store.app_features(app.id).await?;
+        let features = self.kernel.store.app_features(app.id).await?;
         if features.iter().any(|feature| feature.name == DYNO_METADATA && feature.enabled) {
-            let metadata = launch::dyno_metadata(app, dyno, release, slug, &self.config.domain);
+            let metadata = launch::dyno_metadata(app, dyno, release, slug, &self.kernel.config.domain);
             env.retain(|(name, _)| metadata.iter().all(|(of_platform, _)| of_platform != name));
             env.extend(metadata);
         }
@@ -161,10 +164,12 @@ impl Control {
         let up = |dyno| Dyno { address, ..dyno };
         let Some(tx) = self.put_state(app, dyno, DynoState::Up, up).await? else { return Ok(()) };
         durable!("dyno.up", tx.commit().await)?;
-        self.log_dyno(app.id, &dyno.name.to_string(), vec!["State changed from starting to up".into()]).await;
-        self.wakes.changes.wake();
-        self.wakes.dynos.wake();
-        self.publish_routes().await;
+        self.kernel
+            .log_dyno(app.id, &dyno.name.to_string(), vec!["State changed from starting to up".into()])
+            .await;
+        self.kernel.wakes.changes.wake();
+        self.kernel.wakes.dynos.wake();
+        self.kernel.routes.publish().await;
         Ok(())
     }
 
@@ -177,7 +182,7 @@ impl Control {
         next: DynoState,
         change: impl FnOnce(Dyno) -> Dyno,
     ) -> Result<Option<Tx>> {
-        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
         let Some(now) = tx.dyno(dyno.id).await? else { return Ok(None) };
         if !now.state.may_become(next) {
             let (name, state, next) = (&now.name, now.state.as_str(), next.as_str());
@@ -206,7 +211,7 @@ impl Control {
     pub(crate) async fn remove_container(&self, container: ContainerId) -> Result<()> {
         let removed = durable!("dyno.container_removed", self.runtime.remove(container).await);
         removed.map_err(|error| Error::internal("remove a container", error))?;
-        self.drained.forget(container);
+        self.kernel.drained.forget(container);
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
         Ok(())
     }
@@ -214,11 +219,11 @@ impl Control {
     /// Takes a dyno off the routes and tells its log, before SIGTERM is sent.
     pub(crate) async fn announce_stop(&self, app: &App, dyno: &Dyno, reason: StopReason) -> Result<()> {
         if dyno.desired != DesiredDynoState::Stopped {
-            let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+            let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
             tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
             durable!("dyno.marked_to_end", tx.commit().await)?;
         }
-        self.publish_routes().await;
+        self.kernel.routes.publish().await;
         let mut lines = match reason {
             // Its successor is up already and has said so.
             StopReason::NewRelease => Vec::new(),
@@ -232,7 +237,7 @@ impl Control {
             StopReason::Requested => Vec::new(),
         };
         lines.push("Stopping all processes with SIGTERM".into());
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         Ok(())
     }
 
@@ -252,7 +257,7 @@ impl Control {
             let exit = exit_of(observed).map(|exit| format!("Process exited with status {}", exit.status));
             exit_lines(observed).into_iter().chain(exit).collect()
         };
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         self.tell_that_none_serves(app, dyno).await?;
         self.delete_dyno_row(app, dyno).await
     }
@@ -266,8 +271,8 @@ impl Control {
         sight: &Sight,
     ) -> Result<bool> {
         let observed = sight.container(dyno);
-        if observed.is_some_and(|observed| !self.drained.contains(observed.id)) {
-            self.wakes.output.wake();
+        if observed.is_some_and(|observed| !self.kernel.drained.contains(observed.id)) {
+            self.kernel.wakes.output.wake();
             return Ok(false);
         }
         let mut lines = exit_lines(observed);
@@ -275,22 +280,22 @@ impl Control {
             lines.push(format!("Process exited with status {status}"));
         }
         lines.push(format!("State changed from {} to complete", dyno.state.as_str()));
-        self.log_dyno(app.id, &dyno.name.to_string(), lines).await;
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         if dyno.kind == DynoKind::Release {
-            self.record_release_exit(app, dyno, status).await?;
+            self.deploy.record_release_exit(app, dyno, status).await?;
         }
         self.delete_dyno_row(app, dyno).await.map(|()| true)
     }
 
     async fn delete_dyno_row(&self, app: &App, dyno: &Dyno) -> Result<()> {
-        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
         tx.delete_dyno(dyno.id).await?;
         durable!("dyno.forgotten", tx.commit().await)?;
         if let Some(container) = dyno.container_id {
             self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
         }
-        self.wakes.changes.wake();
-        self.wakes.dynos.wake();
+        self.kernel.wakes.changes.wake();
+        self.kernel.wakes.dynos.wake();
         Ok(())
     }
 }

@@ -5,9 +5,10 @@ use paddock_core::dyno::{DynoKind, DynoSize};
 use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
 use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
 
+use crate::dynos::Dynos;
 use crate::kernel::error::failed;
 use crate::kernel::handover;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// Most dynos of an app, all process types together.
 const DYNOS_MAX: i64 = 100;
@@ -55,14 +56,14 @@ pub enum QuantityChange {
     Relative(i64),
 }
 
-impl Control {
+impl Dynos {
     /// The formation of an app.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_formation(&self, actor: &Actor, app: &str) -> Result<Vec<Formation>> {
-        let app = self.visible_app(actor, app).await?;
-        let rows = self.store.formation(app.id).await.map_err(failed("read a formation"))?;
+        let app = self.kernel.visible_app(actor, app).await?;
+        let rows = self.kernel.store.formation(app.id).await.map_err(failed("read a formation"))?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
     }
 
@@ -86,9 +87,9 @@ impl Control {
         app: &str,
         changes: Vec<FormationChange>,
     ) -> Result<Vec<Formation>> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let doing = failed("scale an app");
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         let mut rows = tx.formation(app.id).await.map_err(doing)?;
         let before = rows.clone();
         for change in &changes {
@@ -111,17 +112,17 @@ impl Control {
         }
         let rows = tx.formation(app.id).await.map_err(doing)?;
         durable!("formation.scaled", tx.commit().await).map_err(doing)?;
-        self.wakes.dynos.wake();
-        self.wakes.routes.wake();
-        self.wakes.changes.wake();
+        self.kernel.wakes.dynos.wake();
+        self.kernel.wakes.routes.wake();
+        self.kernel.wakes.changes.wake();
         if !text.is_empty() {
-            self.log_api(app.id, format!("Scaled to {text} by user {}", actor.email)).await;
+            self.kernel.log_api(app.id, format!("Scaled to {text} by user {}", actor.email)).await;
         }
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
     }
 }
 
-impl Control {
+impl Dynos {
     /// Dynos of another size are other dynos: those of the old size end, and the formation brings new ones.
     async fn end_resized(&self, tx: &mut Tx, app: &App, before: &[Row], changed: &[Row]) -> Result<()> {
         let doing = failed("resize dynos");

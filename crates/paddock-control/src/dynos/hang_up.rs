@@ -8,15 +8,16 @@ use paddock_core::code::DynoCode;
 use paddock_core::durable;
 use paddock_store::{App, Dyno};
 
+use crate::Result;
+use crate::dynos::Dynos;
 use crate::kernel::error::Error;
-use crate::{Control, Result};
 
-impl Control {
+impl Dynos {
     /// Sends SIGHUP to every process of the dyno.
     pub(crate) async fn hang_up(&self, app: &App, dyno: &Dyno) -> Result<()> {
         let Some(container) = dyno.container_id else { return Ok(()) };
         let line = "Client connection closed. Sending SIGHUP to all processes";
-        self.log_dyno(app.id, &dyno.name.to_string(), vec![line.to_owned()]).await;
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), vec![line.to_owned()]).await;
         let told = durable!("dyno.hung_up", self.runtime.hang_up(container).await);
         told.map_err(|error| Error::internal("hang up on a dyno", error))?;
         self.count_hang_up(app, dyno).await
@@ -24,12 +25,12 @@ impl Control {
 
     /// It was told often enough: says so, and leaves it to its time limit and to whoever stops it.
     pub(crate) async fn tell_detached(&self, app: &App, dyno: &Dyno) -> Result<()> {
-        self.log_dyno(app.id, &dyno.name.to_string(), vec![DynoCode::R16.line()]).await;
+        self.kernel.log_dyno(app.id, &dyno.name.to_string(), vec![DynoCode::R16.line()]).await;
         self.count_hang_up(app, dyno).await
     }
 
     async fn count_hang_up(&self, app: &App, dyno: &Dyno) -> Result<()> {
-        let mut tx = self.store.begin_observation(app.id, self.now()).await?;
+        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
         tx.count_hang_up(dyno.id).await?;
         durable!("dyno.hang_up_counted", tx.commit().await)?;
         Ok(())

@@ -12,3 +12,27 @@ mod hang_up;
 pub(crate) mod launch;
 pub(crate) mod reconcile;
 mod sight;
+mod stop_all;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use paddock_core::ContainerId;
+use paddock_images::{HostStack, Layers};
+use paddock_runtime::Runtime;
+
+use crate::deploy::Deploy;
+use crate::kernel::Kernel;
+
+/// The use cases of dynos and formations, and the steps of their reconciler.
+pub struct Dynos {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) deploy: Arc<Deploy>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) layers: Arc<Layers>,
+    pub(crate) host_stack: HostStack,
+    /// Containers that were sent SIGTERM by this process.
+    pub(crate) stopping: Mutex<HashSet<ContainerId>>,
+    /// Clients of attached one-off dynos.
+    pub(crate) clients: attached::Clients,
+}

@@ -21,20 +21,22 @@ use paddock_runtime::ContainerState;
 use paddock_store::{App, DesiredDynoState, Dyno, Release};
 use tokio::task::JoinSet;
 
+use crate::Result;
+use crate::dynos::Dynos;
 use crate::dynos::errands::{Errand, ErrandKind, Errands};
 use crate::dynos::launch::ONE_OFF_LIFE;
 use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::reconcile::{PassReport, Reconciler, by_app};
-use crate::{Control, Result};
+use crate::kernel::wake::{Wake, Wakes};
 
 /// How soon to look again while a web dyno has not bound its port: nothing else tells us.
 const BOOTING_LOOK: Duration = Duration::from_millis(30);
 
 /// Keeps dynos as wanted.
-pub struct FormationReconciler {
-    control: Arc<Control>,
+pub(crate) struct FormationReconciler {
+    area: Arc<Dynos>,
     errands: Errands,
 }
 
@@ -44,9 +46,9 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
 impl FormationReconciler {
     /// For this control plane.
     #[must_use]
-    pub fn new(control: Arc<Control>) -> Self {
-        let wakes = control.clone();
-        Self { control, errands: Errands::new(move || wakes.wakes.dynos.wake()) }
+    pub(crate) fn new(area: Arc<Dynos>) -> Self {
+        let wakes = area.clone();
+        Self { area, errands: Errands::new(move || wakes.kernel.wakes.dynos.wake()) }
     }
 }
 
@@ -55,23 +57,27 @@ impl Reconciler for FormationReconciler {
     const NAME: &'static str = "formation";
     const INTERVAL: Duration = Duration::from_secs(2);
 
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.dynos
+    }
+
     async fn pass(&mut self) -> Result<PassReport> {
         let mut report = PassReport { failed: self.errands.failed(), ..PassReport::default() };
         // What is under way first: what ends after this wakes the next pass. Containers before rows: one that is seen
         // without a row was then surely not made in between.
         let under_way = self.errands.under_way().into_keys().collect();
-        let had_client = self.control.clients.present();
-        let observed = self.control.runtime.observe().await;
+        let had_client = self.area.clients.present();
+        let observed = self.area.runtime.observe().await;
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
         let containers = observed.into_iter().map(|seen| (seen.id, seen)).collect();
         let sight = Arc::new(Sight { containers, under_way, had_client });
         let (apps, rows) = self.load().await?;
-        let pending = Arc::new(self.control.store.pending_releases().await?);
+        let pending = Arc::new(self.area.kernel.store.pending_releases().await?);
         let mut wanted = self.strays(&sight, &rows);
         let mut passes = JoinSet::new();
         for rows in apps {
-            let (control, sight, pending) = (self.control.clone(), sight.clone(), pending.clone());
-            passes.spawn(async move { pass_app(&control, &rows, &pending, &sight).await });
+            let (area, sight, pending) = (self.area.clone(), sight.clone(), pending.clone());
+            passes.spawn(async move { pass_app(&area, &rows, &pending, &sight).await });
         }
         while let Some(result) = passes.join_next().await {
             match result {
@@ -113,8 +119,8 @@ fn look_again(report: &mut PassReport, again_in: Option<Duration>) {
 impl FormationReconciler {
     /// Reads all apps at once; also the state of every dyno that has a container.
     async fn load(&self) -> Result<(Vec<AppRows>, HashMap<ContainerId, DynoState>)> {
-        let trial = self.control.config.dyno_trial;
-        let store = &self.control.store;
+        let trial = self.area.kernel.config.dyno_trial;
+        let store = &self.area.kernel.store;
         let apps = store.apps().await?;
         let dynos = store.all_dynos().await?;
         let states = dynos.iter().filter_map(|dyno| Some((dyno.container_id?, dyno.state))).collect();
@@ -142,16 +148,16 @@ impl FormationReconciler {
             if wanted || sight.under_way.contains(&container.id) {
                 continue;
             }
-            let (control, id) = (self.control.clone(), container.id);
+            let (area, id) = (self.area.clone(), container.id);
             let work = match observed.state {
                 ContainerState::Running => {
-                    if rows.contains_key(&id) || control.is_stopping(id) {
+                    if rows.contains_key(&id) || area.is_stopping(id) {
                         continue;
                     }
-                    async move { control.stop_container(id).await }.boxed()
+                    async move { area.stop_container(id).await }.boxed()
                 }
-                _ if control.drained.contains(id) => {
-                    async move { control.remove_container(id).await }.boxed()
+                _ if area.kernel.drained.contains(id) => {
+                    async move { area.remove_container(id).await }.boxed()
                 }
                 _ => continue,
             };
@@ -171,7 +177,7 @@ struct AppRows {
 
 /// One app's part of a pass. What fails is logged and tried again.
 async fn pass_app(
-    control: &Arc<Control>,
+    area: &Arc<Dynos>,
     AppRows { app, dynos, desired }: &AppRows,
     pending: &[Release],
     sight: &Sight,
@@ -187,25 +193,25 @@ async fn pass_app(
             tracing::warn!(app.name = %app.name, error = chain(&error), "a step failed, will be tried again");
         }
     };
-    let begun = control.begin_release_phases(app, pending, dynos).await;
+    let begun = area.deploy.begin_release_phases(app, pending, dynos).await;
     count(&mut report, begun.map(Outcome::from));
-    match formation_steps(control, desired, dynos, sight).await {
+    match formation_steps(area, desired, dynos, sight).await {
         Ok((steps, again_in)) => {
             report.again_in = again_in;
             for step in steps {
-                let result = carry_out(control, app, desired, dynos, sight, &step).await;
+                let result = carry_out(area, app, desired, dynos, sight, &step).await;
                 count(&mut report, result);
             }
         }
         Err(error) => count(&mut report, Err(error)),
     }
     for dyno in dynos.iter().filter(|dyno| dyno.kind != DynoKind::Formation) {
-        match one_off_seen(control, dyno, sight).await {
+        match one_off_seen(area, dyno, sight).await {
             Ok(seen) => {
-                let result = one_off(control, app, dyno, &seen, sight).await;
+                let result = one_off(area, app, dyno, &seen, sight).await;
                 count(&mut report, result);
-                let again_at = one_off::next_hang_up_at(&seen).filter(|at| *at > control.now());
-                look_again(&mut report, again_at.map(|at| at.since(control.now())));
+                let again_at = one_off::next_hang_up_at(&seen).filter(|at| *at > area.kernel.now());
+                look_again(&mut report, again_at.map(|at| at.since(area.kernel.now())));
             }
             Err(error) => count(&mut report, Err(error)),
         }
@@ -230,16 +236,16 @@ impl From<bool> for Outcome {
 
 /// Plans one app's formation; also how soon to look again.
 async fn formation_steps(
-    control: &Control,
+    area: &Dynos,
     desired: &Desired,
     dynos: &[Dyno],
     sight: &Sight,
 ) -> Result<(Vec<Step>, Option<Duration>)> {
     let mut seen = Vec::new();
     let mut again_in = None;
-    let now = control.now();
+    let now = area.kernel.now();
     for dyno in dynos.iter().filter(|dyno| dyno.kind == DynoKind::Formation) {
-        let seen_now = sight.of(control, dyno).await?;
+        let seen_now = sight.of(area, dyno).await?;
         if dyno.state == DynoState::Starting && matches!(seen_now, Seen::Running { listening: false }) {
             again_in = Some(BOOTING_LOOK);
         }
@@ -270,7 +276,7 @@ async fn formation_steps(
 
 /// Carries out one step of the plan.
 async fn carry_out(
-    control: &Arc<Control>,
+    area: &Arc<Dynos>,
     app: &App,
     desired: &Desired,
     dynos: &[Dyno],
@@ -280,55 +286,55 @@ async fn carry_out(
     let dyno = |id| dynos.iter().find(|dyno| dyno.id == id).ok_or_else(|| Error::not_found("dyno"));
     match step {
         Step::Create(name) => {
-            let made = control.create_formation_dyno(app, name).await?;
-            Ok(made.map_or(Outcome::Nothing, |made| start(control, app, &made)))
+            let made = area.create_formation_dyno(app, name).await?;
+            Ok(made.map_or(Outcome::Nothing, |made| start(area, app, &made)))
         }
-        Step::Launch(id) => Ok(start(control, app, dyno(*id)?)),
-        Step::MarkUp(id) => control.mark_dyno_up(app, dyno(*id)?, sight).await.map(|()| Outcome::Done),
+        Step::Launch(id) => Ok(start(area, app, dyno(*id)?)),
+        Step::MarkUp(id) => area.mark_dyno_up(app, dyno(*id)?, sight).await.map(|()| Outcome::Done),
         Step::Crash { dyno: id, status } => {
             let dyno = dyno(*id)?;
-            let crashed = control.mark_dyno_crashed(app, dyno, *status, sight.container(dyno)).await;
+            let crashed = area.mark_dyno_crashed(app, dyno, *status, sight.container(dyno)).await;
             crashed.map(|()| Outcome::Done)
         }
-        Step::BootTimeout(id) => Ok(end_boot(control, app, dyno(*id)?)),
-        Step::Stop { dyno: id, reason } => Ok(stop(control, app, dyno(*id)?, *reason)),
+        Step::BootTimeout(id) => Ok(end_boot(area, app, dyno(*id)?)),
+        Step::Stop { dyno: id, reason } => Ok(stop(area, app, dyno(*id)?, *reason)),
         Step::Forget(id) => {
             let dyno = dyno(*id)?;
-            let forgotten = control.forget_dyno(app, dyno, desired.wants(&dyno.name), sight).await;
+            let forgotten = area.forget_dyno(app, dyno, desired.wants(&dyno.name), sight).await;
             forgotten.map(|()| Outcome::Done)
         }
         Step::Retry(id) => {
-            let made = control.retry_dyno(app, dyno(*id)?).await?;
-            Ok(made.map_or(Outcome::Nothing, |made| start(control, app, &made)))
+            let made = area.retry_dyno(app, dyno(*id)?).await?;
+            Ok(made.map_or(Outcome::Nothing, |made| start(area, app, &made)))
         }
     }
 }
 
-fn start(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
-    let (control, app, launched) = (control.clone(), app.clone(), dyno.clone());
-    errand(dyno, ErrandKind::Start, None, async move { control.launch_dyno(&app, &launched).await })
+fn start(area: &Arc<Dynos>, app: &App, dyno: &Dyno) -> Outcome {
+    let (area, app, launched) = (area.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::Start, None, async move { area.launch_dyno(&app, &launched).await })
 }
 
-fn stop(control: &Arc<Control>, app: &App, dyno: &Dyno, reason: StopReason) -> Outcome {
+fn stop(area: &Arc<Dynos>, app: &App, dyno: &Dyno, reason: StopReason) -> Outcome {
     let Some(container) = dyno.container_id else { return Outcome::Nothing };
-    if control.is_stopping(container) {
+    if area.is_stopping(container) {
         return Outcome::Nothing;
     }
-    let (ending, app, stopped) = (control.clone(), app.clone(), dyno.clone());
+    let (ending, app, stopped) = (area.clone(), app.clone(), dyno.clone());
     let announce = async move { ending.announce_stop(&app, &stopped, reason).await }.boxed();
-    let control = control.clone();
-    errand(dyno, ErrandKind::End, Some(announce), async move { control.stop_container(container).await })
+    let area = area.clone();
+    errand(dyno, ErrandKind::End, Some(announce), async move { area.stop_container(container).await })
 }
 
-fn end_boot(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
-    let (control, app, ended) = (control.clone(), app.clone(), dyno.clone());
-    errand(dyno, ErrandKind::End, None, async move { control.end_boot(&app, &ended).await })
+fn end_boot(area: &Arc<Dynos>, app: &App, dyno: &Dyno) -> Outcome {
+    let (area, app, ended) = (area.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::End, None, async move { area.end_boot(&app, &ended).await })
 }
 
 /// A part of its end, though a program may go on: its shim may take as long to answer.
-fn hang_up(control: &Arc<Control>, app: &App, dyno: &Dyno) -> Outcome {
-    let (control, app, left) = (control.clone(), app.clone(), dyno.clone());
-    errand(dyno, ErrandKind::End, None, async move { control.hang_up(&app, &left).await })
+fn hang_up(area: &Arc<Dynos>, app: &App, dyno: &Dyno) -> Outcome {
+    let (area, app, left) = (area.clone(), app.clone(), dyno.clone());
+    errand(dyno, ErrandKind::End, None, async move { area.hang_up(&app, &left).await })
 }
 
 fn errand(
@@ -348,12 +354,12 @@ fn errand(
     })
 }
 
-async fn one_off_seen(control: &Control, dyno: &Dyno, sight: &Sight) -> Result<OneOffSeen> {
-    let has_client = sight.had_client.contains(&dyno.id) || control.clients.has(dyno.id);
+async fn one_off_seen(area: &Dynos, dyno: &Dyno, sight: &Sight) -> Result<OneOffSeen> {
+    let has_client = sight.had_client.contains(&dyno.id) || area.clients.has(dyno.id);
     Ok(OneOffSeen {
         state: dyno.state,
         ending: dyno.desired == DesiredDynoState::Stopped,
-        seen: sight.of(control, dyno).await?,
+        seen: sight.of(area, dyno).await?,
         ends_at: Some(dyno.created_at + life_of(dyno)),
         client_is_gone: dyno.attach_secret_sha256.is_some() && !has_client,
         hang_ups: u32::try_from(dyno.hang_ups).unwrap_or(u32::MAX),
@@ -363,40 +369,38 @@ async fn one_off_seen(control: &Control, dyno: &Dyno, sight: &Sight) -> Result<O
 
 /// Looks after a one-off dyno or a release phase's dyno.
 async fn one_off(
-    control: &Arc<Control>,
+    area: &Arc<Dynos>,
     app: &App,
     dyno: &Dyno,
     seen: &OneOffSeen,
     sight: &Sight,
 ) -> Result<Outcome> {
-    match one_off::plan(seen, control.now()) {
+    match one_off::plan(seen, area.kernel.now()) {
         None => Ok(Outcome::Nothing),
-        Some(step) if dyno.attach_secret_sha256.is_some() && waits_for_client(control, dyno, step) => {
+        Some(step) if dyno.attach_secret_sha256.is_some() && waits_for_client(area, dyno, step) => {
             Ok(Outcome::Nothing)
         }
-        Some(one_off::Step::Launch)
-            if dyno.attach_secret_sha256.is_some() && !control.clients.has(dyno.id) =>
-        {
+        Some(one_off::Step::Launch) if dyno.attach_secret_sha256.is_some() && !area.clients.has(dyno.id) => {
             let name = dyno.name.to_string();
-            control.log_dyno(app.id, &name, vec![DynoCode::R13.line()]).await;
-            control.finish_one_off(app, dyno, None, sight).await.map(Outcome::from)
+            area.kernel.log_dyno(app.id, &name, vec![DynoCode::R13.line()]).await;
+            area.finish_one_off(app, dyno, None, sight).await.map(Outcome::from)
         }
-        Some(one_off::Step::Launch) => Ok(start(control, app, dyno)),
-        Some(one_off::Step::MarkUp) => control.mark_dyno_up(app, dyno, sight).await.map(|()| Outcome::Done),
-        Some(one_off::Step::Stop) => Ok(stop(control, app, dyno, StopReason::Requested)),
-        Some(one_off::Step::HangUp) => Ok(hang_up(control, app, dyno)),
-        Some(one_off::Step::TellDetached) => control.tell_detached(app, dyno).await.map(|()| Outcome::Done),
+        Some(one_off::Step::Launch) => Ok(start(area, app, dyno)),
+        Some(one_off::Step::MarkUp) => area.mark_dyno_up(app, dyno, sight).await.map(|()| Outcome::Done),
+        Some(one_off::Step::Stop) => Ok(stop(area, app, dyno, StopReason::Requested)),
+        Some(one_off::Step::HangUp) => Ok(hang_up(area, app, dyno)),
+        Some(one_off::Step::TellDetached) => area.tell_detached(app, dyno).await.map(|()| Outcome::Done),
         Some(one_off::Step::Finish { status }) => {
-            control.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
+            area.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
         }
     }
 }
 
 /// An attached dyno starts when its client has come, and is kept until the client has read the end of it.
-fn waits_for_client(control: &Control, dyno: &Dyno, step: one_off::Step) -> bool {
-    let (is_there, ending) = (control.clients.has(dyno.id), dyno.desired == DesiredDynoState::Stopped);
+fn waits_for_client(area: &Dynos, dyno: &Dyno, step: one_off::Step) -> bool {
+    let (is_there, ending) = (area.clients.has(dyno.id), dyno.desired == DesiredDynoState::Stopped);
     match step {
-        one_off::Step::Launch => !is_there && control.now() < dyno.created_at + CLIENT_TIME_MAX,
+        one_off::Step::Launch => !is_there && area.kernel.now() < dyno.created_at + CLIENT_TIME_MAX,
         one_off::Step::Finish { .. } => is_there && !ending,
         one_off::Step::MarkUp | one_off::Step::Stop | one_off::Step::HangUp | one_off::Step::TellDetached => {
             false

@@ -9,7 +9,8 @@ use paddock_core::{ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerState, Observed};
 use paddock_store::Dyno;
 
-use crate::{Control, Result};
+use crate::Result;
+use crate::dynos::Dynos;
 
 /// What one pass sees of the runtime, and of the clients of one-off dynos.
 pub(crate) struct Sight {
@@ -23,26 +24,26 @@ pub(crate) struct Sight {
 
 impl Sight {
     /// What is seen of a dyno's container. Ports are asked for only while a web dyno boots.
-    pub(super) async fn of(&self, control: &Control, dyno: &Dyno) -> Result<Seen> {
+    pub(super) async fn of(&self, area: &Dynos, dyno: &Dyno) -> Result<Seen> {
         if dyno.container_id.is_some_and(|container| self.under_way.contains(&container)) {
             return Ok(Seen::UnderWay);
         }
         let Some(observed) = self.container(dyno) else { return Ok(Seen::Absent) };
         Ok(match observed.state {
             ContainerState::Unknown => Seen::Unknown,
-            ContainerState::Exited { at, .. } if self.has_more_to_say(control, observed, at) => {
-                control.wakes.output.wake();
+            ContainerState::Exited { at, .. } if self.has_more_to_say(area, observed, at) => {
+                area.kernel.wakes.output.wake();
                 Seen::UnderWay
             }
             ContainerState::Exited { exit, .. } => Seen::Exited { status: exit.status },
             ContainerState::Running if dyno.state != DynoState::Starting => Seen::Running { listening: true },
-            ContainerState::Running => Seen::Running { listening: control.listens(dyno, observed).await },
+            ContainerState::Running => Seen::Running { listening: area.listens(dyno, observed).await },
         })
     }
 
     /// Whether the log still waits for the last output of a container that ended at `at`.
-    fn has_more_to_say(&self, control: &Control, observed: &Observed, at: UnixMicros) -> bool {
-        !control.drained.contains(observed.id) && control.now().since(at) < LAST_OUTPUT
+    fn has_more_to_say(&self, area: &Dynos, observed: &Observed, at: UnixMicros) -> bool {
+        !area.kernel.drained.contains(observed.id) && area.kernel.now().since(at) < LAST_OUTPUT
     }
 
     /// The container of a dyno.

@@ -3,8 +3,9 @@
 use paddock_core::{AccountId, AppId, ErrorId};
 use paddock_store::{App, Store, StoreError};
 
+use crate::kernel::Kernel;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// Whether this account may still operate the app: for what goes on after it was asked for. One that was disabled may not.
 pub(crate) async fn may_operate(
@@ -41,7 +42,7 @@ pub(crate) enum Permission {
     Manage,
 }
 
-impl Control {
+impl Kernel {
     /// The app with this id or name, if the actor may do that with it.
     pub(crate) async fn permitted_app(
         &self,

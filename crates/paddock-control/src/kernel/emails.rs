@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use paddock_core::AccountId;
 
+use crate::Result;
+use crate::kernel::Kernel;
 use crate::kernel::error::failed;
-use crate::{Control, Result};
 
 /// Email addresses by account, looked up once for a whole list.
 pub(crate) struct Emails<'a> {
-    control: &'a Control,
+    kernel: &'a Kernel,
     known: std::collections::HashMap<AccountId, Arc<str>>,
 }
 
 impl<'a> Emails<'a> {
-    pub(crate) fn new(control: &'a Control) -> Self {
-        Self { control, known: std::collections::HashMap::new() }
+    pub(crate) fn new(kernel: &'a Kernel) -> Self {
+        Self { kernel, known: std::collections::HashMap::new() }
     }
 
     /// The address of an account; empty for one that is gone, which rows of the past may name.
@@ -23,7 +24,7 @@ impl<'a> Emails<'a> {
         if let Some(email) = self.known.get(&id) {
             return Ok(email.to_string());
         }
-        let account = self.control.store.account(id).await.map_err(failed("look up an account"))?;
+        let account = self.kernel.store.account(id).await.map_err(failed("look up an account"))?;
         let email = account.map(|account| account.email).unwrap_or_default();
         self.known.insert(id, email.as_str().into());
         Ok(email)

@@ -19,7 +19,9 @@ mod platform_log;
 pub(crate) mod rate_limit;
 pub mod reconcile;
 pub mod request_outcome;
+pub(crate) mod routes;
 pub(crate) mod secret;
+pub(crate) mod sweep;
 pub mod wake;
 
 pub use actor::Actor;
@@ -27,3 +29,41 @@ pub use clock::Clock;
 pub use config::ControlConfig;
 pub use error::{Error, Result};
 pub use fixed::{fixed_id, fixed_since};
+
+use std::sync::Arc;
+
+use paddock_core::UnixMicros;
+use paddock_store::Store;
+use paddock_telemetry::LogPlane;
+
+use crate::kernel::routes::PublishRoutes;
+
+/// What every area is made of. Use cases that several areas begin with (who may, what the log is told) are its methods.
+pub struct Kernel {
+    pub(crate) config: ControlConfig,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) logs: Arc<LogPlane>,
+    pub(crate) routes: Arc<dyn PublishRoutes>,
+    pub(crate) drained: drained::Drained,
+    pub(crate) numbers: numbers::Numbers,
+    pub(crate) rate_limits: rate_limit::RateLimits,
+    /// Names this run of the server among all that used the store.
+    pub(crate) run_id: String,
+    /// Wake-ups of reconcilers, jobs and waiters.
+    pub wakes: Arc<wake::Wakes>,
+}
+
+impl Kernel {
+    /// Now, by the control plane's clock.
+    #[must_use]
+    pub fn now(&self) -> UnixMicros {
+        self.clock.now()
+    }
+
+    /// The settings it was started with.
+    #[must_use]
+    pub fn config(&self) -> &ControlConfig {
+        &self.config
+    }
+}

@@ -4,10 +4,10 @@ use paddock_core::log::{LogLine, Source};
 use paddock_core::{AppId, UnixMicros};
 use paddock_telemetry::LogError;
 
-use crate::Control;
+use crate::kernel::Kernel;
 use crate::kernel::error::chain;
 
-impl Control {
+impl Kernel {
     /// A line about what somebody did through the API: `app[api]: Scaled to web@2:Basic by user a@b.c`.
     ///
     /// The deed is durable already; a log that cannot be written is the operator's to know, not a reason to fail.

@@ -11,8 +11,9 @@ use paddock_core::AccountId;
 use paddock_core::durable;
 use paddock_core::rate_limit::RequestPool;
 
+use crate::kernel::Kernel;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Result};
+use crate::{Actor, Result};
 
 /// The pools of accounts that asked for something since the server began.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ struct Counted {
     is_written: bool,
 }
 
-impl Control {
+impl Kernel {
     /// Counts a request of the actor. `None` when the account has none left; else how many are left.
     ///
     /// # Errors

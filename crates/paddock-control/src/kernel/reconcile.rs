@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use paddock_core::AppId;
 use tokio_util::sync::CancellationToken;
 
-use crate::Control;
+use crate::kernel::Kernel;
 use crate::kernel::error::chain;
-use crate::kernel::wake::Listener;
+use crate::kernel::wake::{Listener, Wake, Wakes};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +34,9 @@ pub trait Reconciler: Send {
     /// How long it may go without looking when nothing wakes it.
     const INTERVAL: Duration;
 
+    /// What tells it to look before its time.
+    fn wake(wakes: &Wakes) -> &Wake;
+
     /// Looks, plans, acts, records.
     async fn pass(&mut self) -> crate::Result<PassReport>;
 
@@ -39,19 +44,40 @@ pub trait Reconciler: Send {
     async fn end(&mut self) {}
 }
 
+/// A reconciler that is ready to run.
+pub struct Task {
+    /// What it keeps true.
+    pub name: &'static str,
+    run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>,
+}
+
+impl Task {
+    /// Hears wake-ups from now on, and does nothing yet.
+    #[must_use]
+    pub fn new<R: Reconciler + 'static>(kernel: Arc<Kernel>, reconciler: R) -> Self {
+        let wake = R::wake(&kernel.wakes).listen();
+        Self { name: R::NAME, run: Box::new(move |stop| keep_true(kernel, reconciler, wake, stop).boxed()) }
+    }
+
+    /// Runs it until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        (self.run)(stop).await;
+    }
+}
+
 /// Runs a reconciler until `stop`: a pass at once, then one for each wake-up and at least one for each interval. What
 /// the passes began is waited for.
-pub async fn keep_true<R: Reconciler>(
-    control: Arc<Control>,
+async fn keep_true<R: Reconciler>(
+    kernel: Arc<Kernel>,
     mut reconciler: R,
     mut wake: Listener,
     stop: CancellationToken,
 ) {
-    control.numbers.begun(R::NAME);
+    kernel.numbers.begun(R::NAME);
     loop {
         let began = Instant::now();
         let passed = reconciler.pass().await;
-        control.numbers.pass(R::NAME, began.elapsed(), passed.as_ref());
+        kernel.numbers.pass(R::NAME, began.elapsed(), passed.as_ref());
         let wait = match passed {
             Ok(report) => {
                 if report.done + report.failed > 0 {

@@ -16,9 +16,10 @@ use paddock_core::ErrorId;
 use paddock_core::durable;
 use sha2::{Digest, Sha256};
 
+use crate::kernel::Kernel;
 use crate::kernel::error::chain;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 /// How long an outcome is remembered: retries come within seconds, and who sends one id for several calls of his own
 /// is held up no longer than this.
@@ -67,7 +68,7 @@ pub enum Turn {
     },
 }
 
-impl Control {
+impl Kernel {
     /// Claims a request, or finds out what came of it; waits while it is carried out.
     ///
     /// # Errors

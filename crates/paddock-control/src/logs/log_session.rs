@@ -16,7 +16,8 @@ use crate::kernel::access::may_operate;
 use crate::kernel::error::chain;
 use crate::kernel::error::failed;
 use crate::kernel::secret;
-use crate::{Actor, Clock, Control, Error, Result};
+use crate::logs::Logs;
+use crate::{Actor, Clock, Error, Result};
 
 /// How long a session can be opened and re-opened.
 const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -53,7 +54,7 @@ pub struct NewSession {
     pub created_at: UnixMicros,
 }
 
-impl Control {
+impl Logs {
     /// Makes a log session.
     ///
     /// # Errors
@@ -64,11 +65,12 @@ impl Control {
         app: &str,
         order: LogSessionOrder,
     ) -> Result<NewSession> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let (source, dyno) = filters(order.source, order.dyno)?;
         let process_type = order.process_type.map(|text| text.parse::<ProcessType>()).transpose();
         let lines = order.lines.unwrap_or(LINES_DEFAULT).clamp(0, LINES_MAX);
-        let (id, secret, now) = (LogSessionId::from_uuid(Uuid::now_v7()), secret::random(), self.now());
+        let (id, secret, now) =
+            (LogSessionId::from_uuid(Uuid::now_v7()), secret::random(), self.kernel.now());
         let new = NewLogSession {
             id,
             secret_sha256: secret::sha256(&secret),
@@ -82,7 +84,7 @@ impl Control {
             expires_at: now + SESSION_LIFE,
         };
         let doing = failed("make a log session");
-        let mut tx = self.store.begin_record(now).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_record(now).await.map_err(doing)?;
         tx.create_log_session(&new).await.map_err(doing)?;
         durable!("log_session.made", tx.commit().await).map_err(doing)?;
         Ok(NewSession { id, secret, created_at: now })
@@ -95,16 +97,17 @@ impl Control {
     /// more.
     pub async fn read_log_session(&self, session_secret: &str, after: Option<u64>) -> Result<LogReader> {
         let doing = failed("read a log session");
-        let found = self.store.log_session_by_secret(&secret::sha256(session_secret)).await.map_err(doing)?;
-        let alive = found.filter(|session| session.expires_at > self.now());
+        let found =
+            self.kernel.store.log_session_by_secret(&secret::sha256(session_secret)).await.map_err(doing)?;
+        let alive = found.filter(|session| session.expires_at > self.kernel.now());
         let session = alive.ok_or_else(|| Error::not_found("log_session"))?;
         let reader = session.account_id.map(|account| Reader {
-            store: self.store.clone(),
+            store: self.kernel.store.clone(),
             account,
             app: session.app_id,
             session: session.secret_sha256,
             until: session.expires_at,
-            clock: self.clock.clone(),
+            clock: self.kernel.clock.clone(),
             looked_at: Instant::now(),
         });
         if let Some(reader) = &reader
@@ -119,12 +122,12 @@ impl Control {
         };
         let read = |error| Error::internal("read a log", error);
         let lines = usize::try_from(session.lines).unwrap_or(0);
-        let backlog = self.logs.read(session.app_id, filter.clone(), lines).await.map_err(read)?;
+        let backlog = self.kernel.logs.read(session.app_id, filter.clone(), lines).await.map_err(read)?;
         let tail = match session.tail {
             false => None,
             true => {
                 let from = after.map_or(backlog.up_to, LineNumber);
-                Some(self.logs.tail(session.app_id, filter, from).await.map_err(read)?)
+                Some(self.kernel.logs.tail(session.app_id, filter, from).await.map_err(read)?)
             }
         };
         let resumed = after.filter(|_| tail.is_some()).is_some();

@@ -16,11 +16,13 @@ use paddock_telemetry::{OutputError, SpooledOutputWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::Result;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::label::DynoContainer;
 use crate::kernel::reconcile::{PassReport, Reconciler};
-use crate::{Control, Result};
+use crate::kernel::wake::{Wake, Wakes};
+use crate::logs::Logs;
 
 /// Most lines that are made durable together.
 const BATCH: usize = 1000;
@@ -28,16 +30,16 @@ const BATCH: usize = 1000;
 const GATHER: Duration = Duration::from_millis(3);
 
 /// Keeps a collector at every container whose output belongs into a log.
-pub struct OutputReconciler {
-    control: Arc<Control>,
+pub(crate) struct OutputReconciler {
+    logs: Arc<Logs>,
     collectors: HashMap<ContainerId, JoinHandle<()>>,
 }
 
 impl OutputReconciler {
     /// For this control plane.
     #[must_use]
-    pub fn new(control: Arc<Control>) -> Self {
-        Self { control, collectors: HashMap::new() }
+    pub(crate) fn new(logs: Arc<Logs>) -> Self {
+        Self { logs, collectors: HashMap::new() }
     }
 }
 
@@ -46,22 +48,27 @@ impl Reconciler for OutputReconciler {
     const NAME: &'static str = "output";
     const INTERVAL: Duration = Duration::from_secs(2);
 
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.output
+    }
+
     async fn pass(&mut self) -> Result<PassReport> {
         self.collectors.retain(|_, collector| !collector.is_finished());
-        let observed = self.control.runtime.observe().await;
+        let observed = self.logs.runtime.observe().await;
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
         let mut report = PassReport::default();
         for container in observed.iter().filter_map(label::dyno_of) {
-            if self.collectors.contains_key(&container.id) || self.control.drained.contains(container.id) {
+            if self.collectors.contains_key(&container.id) || self.logs.kernel.drained.contains(container.id)
+            {
                 continue;
             }
             if !container.logged {
-                self.control.drained.insert(container.id);
+                self.logs.kernel.drained.insert(container.id);
                 continue;
             }
-            let (id, control) = (container.id, self.control.clone());
+            let (id, logs) = (container.id, self.logs.clone());
             let collector = tokio::spawn(async move {
-                if let Err(error) = collect(&control, &container).await {
+                if let Err(error) = collect(&logs, &container).await {
                     // The next pass begins again after the last durable line.
                     tracing::warn!(
                         dyno.name = container.name,
@@ -86,14 +93,14 @@ impl Drop for OutputReconciler {
 }
 
 /// Carries one container's output into its app's log until both have ended.
-async fn collect(control: &Control, container: &DynoContainer) -> Result<()> {
+async fn collect(logs: &Logs, container: &DynoContainer) -> Result<()> {
     let spool = container.id.uuid();
-    let after = control.logs.last_seq(container.app, spool).await;
+    let after = logs.kernel.logs.last_seq(container.app, spool).await;
     let after = after.map_err(|error| Error::internal("find the last line of a dyno", error))?;
-    let mut release_output = release_output(control, container)?;
+    let mut release_output = release_output(logs, container)?;
     // From the earlier of the two on: each leaves out what it has.
     let after = release_output.as_ref().map_or(after, |output| after.min(output.last_seq()));
-    let mut output = match control.runtime.output(container.id, after).await {
+    let mut output = match logs.runtime.output(container.id, after).await {
         Ok(output) => output,
         // Removed in the meantime: nothing more can come.
         Err(paddock_runtime::RuntimeError::NoSuchContainer(_)) => return Ok(()),
@@ -107,23 +114,23 @@ async fn collect(control: &Control, container: &DynoContainer) -> Result<()> {
         let last = batch.last().map_or(0, |output| output.seq);
         let oldest = batch.first().map(|output| output.at);
         let lines = batch.into_iter().map(|output| (output.seq, line_of(&container.name, output))).collect();
-        let appended = control.logs.append_from(container.app, spool, lines).await;
+        let appended = logs.kernel.logs.append_from(container.app, spool, lines).await;
         appended.map_err(|error| Error::internal("write a dyno's output to its log", error))?;
-        control.numbers.log_lag("dynos", oldest);
-        let acked = durable!("output.acknowledged", control.runtime.ack(container.id, last).await);
+        logs.kernel.numbers.log_lag("dynos", oldest);
+        let acked = durable!("output.acknowledged", logs.runtime.ack(container.id, last).await);
         acked.map_err(|error| Error::internal("acknowledge a dyno's output", error))?;
     }
-    control.drained.insert(container.id);
-    control.wakes.dynos.wake();
+    logs.kernel.drained.insert(container.id);
+    logs.kernel.wakes.dynos.wake();
     Ok(())
 }
 
 /// A release dyno's output is also the release's `output_stream_url`. Its container has the release's own id.
-fn release_output(control: &Control, container: &DynoContainer) -> Result<Option<SpooledOutputWriter>> {
+fn release_output(logs: &Logs, container: &DynoContainer) -> Result<Option<SpooledOutputWriter>> {
     if !container.name.starts_with("release.") {
         return Ok(None);
     }
-    match control.outputs.spooled_writer(container.id.uuid()) {
+    match logs.outputs.spooled_writer(container.id.uuid()) {
         Ok(writer) => Ok(Some(writer)),
         Err(OutputError::Finished(_)) => Ok(None),
         Err(error) => Err(Error::internal("keep the output of a release phase", error)),

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::kernel::actor::is_self;
 use crate::kernel::error::failed;
+use crate::people::People;
 use crate::people::authorization::{PASSWORD_BYTES_MAX, hash_password};
-use crate::{Actor, Control, Error, Result};
+use crate::{Actor, Error, Result};
 
 const NAME_BYTES_MAX: usize = 255;
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -45,16 +46,16 @@ pub struct AccountChange {
     pub password: Option<String>,
 }
 
-impl Control {
+impl People {
     /// The account that asks.
     ///
     /// # Errors
     /// `not_found` when it is gone meanwhile.
     pub async fn whoami(&self, actor: &Actor) -> Result<Account> {
-        let found = self.store.account(actor.account_id).await.map_err(failed("read an account"))?;
+        let found = self.kernel.store.account(actor.account_id).await.map_err(failed("read an account"))?;
         let account = found.ok_or_else(|| Error::not_found("account"))?;
         let authorizations =
-            self.store.authorizations_of(account.id).await.map_err(failed("read an account"))?;
+            self.kernel.store.authorizations_of(account.id).await.map_err(failed("read an account"))?;
         Ok(Account {
             id: account.id,
             email: account.email,
@@ -102,7 +103,7 @@ impl Control {
             }
         };
         let doing = failed("change an account");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         if let Some(name) = name {
             tx.set_account_name(actor.account_id, name.as_deref()).await.map_err(doing)?;
         }
@@ -141,7 +142,7 @@ impl Control {
     pub async fn delete_account(&self, actor: &Actor) -> Result<Account> {
         let shown = self.whoami(actor).await?;
         let doing = failed("delete an account");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         if let Some(names) = owned_apps(&mut tx, actor.account_id).await.map_err(doing)? {
             return Err(Error::invalid(format!("You own apps, which must be destroyed first: {names}")));
         }
@@ -174,7 +175,7 @@ impl Control {
         let password_hash = Some(hash_password(password).await?);
         let new = NewAccount { id, email: email.to_owned(), name, password_hash };
         let doing = failed("make an account");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.create_account(&new).await.map_err(doing)?;
         tx.event(None, "account.create", &payload(id)).await.map_err(doing)?;
         durable!("account.made", tx.commit().await).map_err(doing)?;

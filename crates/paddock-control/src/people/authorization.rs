@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::kernel::error::failed;
 use crate::kernel::secret;
-use crate::{Actor, Control, Error, Result};
+use crate::people::People;
+use crate::{Actor, Error, Result};
 
 /// How long a failed login counts.
 const FAILURES_COUNT_FOR: Duration = Duration::from_secs(15 * 60);
@@ -76,21 +77,21 @@ pub struct AuthorizationChange {
     pub description: Option<String>,
 }
 
-impl Control {
+impl People {
     /// The account that a token belongs to.
     ///
     /// # Errors
     /// `unauthorized`.
     pub async fn authenticate_token(&self, token: &str) -> Result<Actor> {
         let doing = failed("check a token");
-        let found = self.store.authorization_by_token(&secret::sha256(token)).await.map_err(doing)?;
-        let now = self.now();
+        let found = self.kernel.store.authorization_by_token(&secret::sha256(token)).await.map_err(doing)?;
+        let now = self.kernel.now();
         let valid = found.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         let row = valid.ok_or_else(invalid_credentials)?;
-        let account = self.store.account(row.account_id).await.map_err(doing)?;
+        let account = self.kernel.store.account(row.account_id).await.map_err(doing)?;
         let account = account.filter(paddock_store::Account::is_enabled).ok_or_else(invalid_credentials)?;
         if row.used_at.is_none_or(|used_at| now.since(used_at) > USED_AT_PRECISION) {
-            let mut tx = self.store.begin_record(now).await.map_err(doing)?;
+            let mut tx = self.kernel.store.begin_record(now).await.map_err(doing)?;
             tx.touch_authorization(row.id).await.map_err(doing)?;
             durable!("authorization.used", tx.commit().await).map_err(doing)?;
         }
@@ -114,14 +115,14 @@ impl Control {
             PASSWORD_CHECKS.acquire().await.map_err(|error| Error::internal("check a password", error))?;
         self.refuse_guessing(email, &place).await?;
         let doing = failed("check a password");
-        let account = self.store.account_by_email(email).await.map_err(doing)?;
+        let account = self.kernel.store.account_by_email(email).await.map_err(doing)?;
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
         // An unknown address costs the same time as a known one.
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NO_ONES_HASH.clone());
         let right =
             password.len() <= PASSWORD_BYTES_MAX && verify_password(password.to_owned(), hash).await?;
-        let mut tx = self.store.begin_record(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_record(self.kernel.now()).await.map_err(doing)?;
         let Some(account) = account.filter(|_| right && known) else {
             tx.record_login_failure(email, &place).await.map_err(doing)?;
             durable!("login.failed", tx.commit().await).map_err(doing)?;
@@ -137,8 +138,8 @@ impl Control {
     }
 
     async fn refuse_guessing(&self, email: &str, place: &str) -> Result<()> {
-        let since = self.now() - FAILURES_COUNT_FOR;
-        let counted = self.store.login_failures_since(email, place, since).await;
+        let since = self.kernel.now() - FAILURES_COUNT_FOR;
+        let counted = self.kernel.store.login_failures_since(email, place, since).await;
         let failures = counted.map_err(failed("count failed logins"))?;
         if failures.of_both < FAILURES_OF_BOTH_MAX
             && failures.of_address < FAILURES_OF_ADDRESS_MAX
@@ -173,7 +174,7 @@ impl Control {
             checked_description(order.description.as_deref().unwrap_or("Long-lived user authorization"))?;
         let expires_at = order
             .expires_in_seconds
-            .map(|seconds| self.now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+            .map(|seconds| self.kernel.now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
         let scope = scope.join(",");
         let (id, token) = self.store_authorization(actor, description, scope, expires_at).await?;
         self.shown_authorization(actor, id, Some(token)).await
@@ -197,7 +198,7 @@ impl Control {
             expires_at,
         };
         let doing = failed("make an authorization");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.create_authorization(&new).await.map_err(doing)?;
         tx.event(None, "authorization.create", &payload(actor, id)).await.map_err(doing)?;
         durable!("authorization.made", tx.commit().await).map_err(doing)?;
@@ -210,10 +211,15 @@ impl Control {
     /// When the store cannot be read.
     pub async fn list_authorizations(&self, actor: &Actor) -> Result<Vec<Authorization>> {
         let doing = failed("list authorizations");
-        let rows = self.store.authorizations_of(actor.account_id).await.map_err(doing)?;
-        let name =
-            self.store.account(actor.account_id).await.map_err(doing)?.and_then(|account| account.name);
-        let now = self.now();
+        let rows = self.kernel.store.authorizations_of(actor.account_id).await.map_err(doing)?;
+        let name = self
+            .kernel
+            .store
+            .account(actor.account_id)
+            .await
+            .map_err(doing)?
+            .and_then(|account| account.name);
+        let now = self.kernel.now();
         let alive = rows.into_iter().filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         Ok(alive.map(|row| view(actor, row, name.clone(), None, now)).collect())
     }
@@ -241,7 +247,7 @@ impl Control {
         if let Some(description) = change.description {
             let doing = failed("change an authorization");
             let description = checked_description(&description)?;
-            let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+            let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
             tx.set_authorization_description(row.id, &description).await.map_err(doing)?;
             tx.event(None, "authorization.update", &payload(actor, row.id)).await.map_err(doing)?;
             durable!("authorization.changed", tx.commit().await).map_err(doing)?;
@@ -257,7 +263,7 @@ impl Control {
         let row = self.own_authorization(actor, id).await?;
         let shown = self.shown_authorization(actor, row.id, None).await?;
         let doing = failed("revoke an authorization");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.delete_authorization(row.id).await.map_err(doing)?;
         tx.event(None, "authorization.destroy", &payload(actor, row.id)).await.map_err(doing)?;
         durable!("authorization.revoked", tx.commit().await).map_err(doing)?;
@@ -270,7 +276,8 @@ impl Control {
     /// `not_found`.
     pub async fn regenerate_authorization(&self, actor: &Actor, id: &str) -> Result<Authorization> {
         let row = self.own_authorization(actor, id).await?;
-        let expires_at = row.expires_at.map(|expires_at| self.now() + expires_at.since(row.created_at));
+        let expires_at =
+            row.expires_at.map(|expires_at| self.kernel.now() + expires_at.since(row.created_at));
         let (new, token) = self.store_authorization(actor, row.description, row.scope, expires_at).await?;
         self.revoke_authorization(actor, id).await?;
         self.shown_authorization(actor, new, Some(token)).await
@@ -284,7 +291,7 @@ impl Control {
     async fn own_authorization(&self, actor: &Actor, id: &str) -> Result<Row> {
         let missing = || Error::not_found("authorization");
         let id: AuthorizationId = id.parse().map_err(|_| missing())?;
-        let row = self.store.authorization(id).await.map_err(failed("read an authorization"))?;
+        let row = self.kernel.store.authorization(id).await.map_err(failed("read an authorization"))?;
         row.filter(|row| row.account_id == actor.account_id).ok_or_else(missing)
     }
 
@@ -295,10 +302,11 @@ impl Control {
         token: Option<String>,
     ) -> Result<Authorization> {
         let doing = failed("read an authorization");
-        let row = self.store.authorization(id).await.map_err(doing)?;
+        let row = self.kernel.store.authorization(id).await.map_err(doing)?;
         let row = row.ok_or_else(|| Error::not_found("authorization"))?;
-        let name = self.store.account(row.account_id).await.map_err(doing)?.and_then(|account| account.name);
-        Ok(view(actor, row, name, token, self.now()))
+        let name =
+            self.kernel.store.account(row.account_id).await.map_err(doing)?.and_then(|account| account.name);
+        Ok(view(actor, row, name, token, self.kernel.now()))
     }
 }
 

@@ -9,18 +9,18 @@ use paddock_core::{AccountId, AuthorizationId};
 use paddock_store::{NewAccount, NewAuthorization};
 use uuid::Uuid;
 
-use crate::Control;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::secret;
+use crate::people::People;
 use crate::people::authorization;
 
-impl Control {
+impl People {
     /// Makes the first account if there is none; its random password goes to `password_file` (0600) and nowhere else.
     ///
     /// # Errors
     /// When the file or the store cannot be written.
     pub async fn ensure_first_account(&self, email: &str, password_file: &Path) -> Result<()> {
-        if !self.store.accounts().await?.is_empty() {
+        if !self.kernel.store.accounts().await?.is_empty() {
             return Ok(());
         }
         let password = secret::random();
@@ -28,7 +28,7 @@ impl Control {
         write_private(password_file, &format!("{password}\n"))
             .map_err(|error| Error::internal("write the first password", error))?;
         let hash = authorization::hash_password(&password).await?;
-        let mut tx = self.store.begin_platform(self.now()).await?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await?;
         tx.create_account(&NewAccount {
             id: AccountId::from_uuid(Uuid::now_v7()),
             email: email.to_owned(),
@@ -52,7 +52,7 @@ impl Control {
         file: &Path,
         folder: &Path,
     ) -> Result<String> {
-        let first = self.store.accounts().await?.into_iter().next();
+        let first = self.kernel.store.accounts().await?.into_iter().next();
         let first = first.ok_or_else(|| Error::not_found("account"))?;
         let owner = match account {
             Some(email) => self.known_account(email).await?,
@@ -67,7 +67,7 @@ impl Control {
         let file = if owner.id == first.id { file.to_owned() } else { folder.join(owner.id.to_string()) };
         if let Ok(token) = std::fs::read_to_string(&file) {
             let token = token.trim().to_owned();
-            let kept = self.store.authorization_by_token(&secret::sha256(&token)).await?;
+            let kept = self.kernel.store.authorization_by_token(&secret::sha256(&token)).await?;
             if kept.is_some_and(|kept| kept.account_id == owner.id) {
                 return Ok(token);
             }
@@ -80,7 +80,7 @@ impl Control {
         written
             .and_then(|()| write_private(&file, &format!("{token}\n")))
             .map_err(|error| Error::internal("write the token", error))?;
-        let mut tx = self.store.begin_platform(self.now()).await?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await?;
         tx.create_authorization(&NewAuthorization {
             id: AuthorizationId::from_uuid(Uuid::now_v7()),
             account_id: owner.id,

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::kernel::access::Permission;
 use crate::kernel::emails::Emails;
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::people::People;
+use crate::{Actor, Error, Result};
 
 /// A collaborator of an app; the owner is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +34,15 @@ pub struct Collaborator {
     pub updated_at: UnixMicros,
 }
 
-impl Control {
+impl People {
     /// The collaborators of an app, the owner among them.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_collaborators(&self, actor: &Actor, app: &str) -> Result<Vec<Collaborator>> {
-        let app = self.visible_app(actor, app).await?;
-        let rows = self.store.collaborators(app.id).await.map_err(failed("list collaborators"))?;
-        let mut emails = Emails::new(self);
+        let app = self.kernel.visible_app(actor, app).await?;
+        let rows = self.kernel.store.collaborators(app.id).await.map_err(failed("list collaborators"))?;
+        let mut emails = Emails::new(&self.kernel);
         let mut collaborators = Vec::with_capacity(rows.len());
         for row in rows {
             collaborators.push(Collaborator {
@@ -78,11 +79,11 @@ impl Control {
     /// # Errors
     /// `not_found`; `forbidden`; `invalid_params` for an account that is not there or works on it already.
     pub async fn create_collaborator(&self, actor: &Actor, app: &str, user: &str) -> Result<Collaborator> {
-        let app = self.permitted_app(actor, app, Permission::Manage).await?;
+        let app = self.kernel.permitted_app(actor, app, Permission::Manage).await?;
         let doing = failed("add a collaborator");
         let account = match user.parse::<AccountId>() {
-            Ok(id) => self.store.account(id).await.map_err(doing)?,
-            Err(_) => self.store.account_by_email(user).await.map_err(doing)?,
+            Ok(id) => self.kernel.store.account(id).await.map_err(doing)?,
+            Err(_) => self.kernel.store.account_by_email(user).await.map_err(doing)?,
         };
         let account = account.filter(|account| account.deleted_at.is_none()).ok_or_else(|| {
             Error::invalid(format!(
@@ -91,12 +92,12 @@ impl Control {
         })?;
         let id = CollaboratorId::from_uuid(Uuid::now_v7());
         let role = CollaboratorRole::Collaborator;
-        let mut tx = self.store.begin_for_app(app.id, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
         tx.create_collaborator(id, app.id, account.id, role).await.map_err(doing)?;
         tx.event(Some(app.id), "collaborator.create", &payload(actor, account.id)).await.map_err(doing)?;
         durable!("collaborator.added", tx.commit().await).map_err(doing)?;
         let text = format!("Add {} as collaborator by user {}", account.email, actor.email);
-        self.log_api(app.id, text).await;
+        self.kernel.log_api(app.id, text).await;
         self.collaborator(actor, &app.id.to_string(), &id.to_string()).await
     }
 
@@ -115,17 +116,17 @@ impl Control {
             return Err(Error::invalid("The owner of an app cannot be removed from it."));
         }
         if collaborator.account_id != actor.account_id {
-            self.permitted_app(actor, app, Permission::Manage).await?;
+            self.kernel.permitted_app(actor, app, Permission::Manage).await?;
         }
         let doing = failed("remove a collaborator");
         let app = collaborator.app_id;
-        let mut tx = self.store.begin_for_app(app, self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_for_app(app, self.kernel.now()).await.map_err(doing)?;
         tx.delete_collaborator(app, collaborator.account_id).await.map_err(doing)?;
         let payload = payload(actor, collaborator.account_id);
         tx.event(Some(app), "collaborator.destroy", &payload).await.map_err(doing)?;
         durable!("collaborator.removed", tx.commit().await).map_err(doing)?;
         let text = format!("Remove {} as collaborator by user {}", collaborator.email, actor.email);
-        self.log_api(app, text).await;
+        self.kernel.log_api(app, text).await;
         Ok(collaborator)
     }
 }

@@ -6,7 +6,8 @@ use paddock_store::Favorite as Row;
 use uuid::Uuid;
 
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::people::People;
+use crate::{Actor, Error, Result};
 
 /// An app that an account wants at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +22,13 @@ pub struct Favorite {
     pub created_at: UnixMicros,
 }
 
-impl Control {
+impl People {
     /// The favorites of the account that asks, by the apps' names.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn list_favorites(&self, actor: &Actor) -> Result<Vec<Favorite>> {
-        let rows = self.store.favorites(actor.account_id).await.map_err(failed("list favorites"))?;
+        let rows = self.kernel.store.favorites(actor.account_id).await.map_err(failed("list favorites"))?;
         Ok(rows.into_iter().map(view).collect())
     }
 
@@ -36,9 +37,9 @@ impl Control {
     /// # Errors
     /// `not_found`.
     pub async fn add_favorite(&self, actor: &Actor, app: &str) -> Result<Favorite> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let doing = failed("add a favorite");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         let id = FavoriteId::from_uuid(Uuid::now_v7());
         tx.create_favorite(id, actor.account_id, app.id).await.map_err(doing)?;
         let favorites = tx.favorites(actor.account_id).await.map_err(doing)?;
@@ -56,7 +57,7 @@ impl Control {
         let found = favorites.into_iter().find(|favorite| favorite.id.to_string() == id);
         let favorite = found.ok_or_else(|| Error::not_found("favorite"))?;
         let doing = failed("remove a favorite");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.delete_favorite(actor.account_id, favorite.id).await.map_err(doing)?;
         durable!("favorite.removed", tx.commit().await).map_err(doing)?;
         Ok(favorite)

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::people::People;
+use crate::{Actor, Error, Result};
 
 /// Longer than any key: RSA of 16,384 bits comes to 2,800 characters.
 const PUBLIC_KEY_BYTES_MAX: usize = 8 * 1024;
@@ -36,13 +37,13 @@ pub struct Key {
     pub updated_at: UnixMicros,
 }
 
-impl Control {
+impl People {
     /// The keys of the account that asks.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn list_keys(&self, actor: &Actor) -> Result<Vec<Key>> {
-        let rows = self.store.keys(actor.account_id).await.map_err(failed("list keys"))?;
+        let rows = self.kernel.store.keys(actor.account_id).await.map_err(failed("list keys"))?;
         Ok(rows.into_iter().map(|row| view(actor, row)).collect())
     }
 
@@ -64,7 +65,7 @@ impl Control {
         let line = PublicKey::parse(public_key).map_err(Error::invalid)?;
         let doing = failed("add a key");
         let id = KeyId::from_uuid(Uuid::now_v7());
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         if tx.keys(actor.account_id).await.map_err(doing)?.len() >= KEYS_MAX {
             return Err(Error::invalid(format!("An account can have at most {KEYS_MAX} keys.")));
         }
@@ -88,7 +89,7 @@ impl Control {
     pub async fn delete_key(&self, actor: &Actor, identity: &str) -> Result<Key> {
         let key = self.key(actor, identity).await?;
         let doing = failed("remove a key");
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.delete_key(key.id).await.map_err(doing)?;
         tx.event(None, "key.destroy", &payload(actor, &key.fingerprint)).await.map_err(doing)?;
         durable!("key.removed", tx.commit().await).map_err(doing)?;

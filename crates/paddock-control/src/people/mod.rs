@@ -7,3 +7,12 @@ pub mod collaborator;
 pub mod favorite;
 pub mod key;
 pub mod operator;
+
+use std::sync::Arc;
+
+use crate::kernel::Kernel;
+
+/// The use cases of accounts.
+pub struct People {
+    pub(crate) kernel: Arc<Kernel>,
+}

@@ -10,9 +10,10 @@ use paddock_store::{Account, StoreError, Tx};
 use crate::kernel::emails::Emails;
 use crate::kernel::error::failed;
 use crate::kernel::secret;
+use crate::people::People;
 use crate::people::account::{owned_apps, payload};
 use crate::people::authorization::hash_password;
-use crate::{Control, Error, Result};
+use crate::{Error, Result};
 
 /// An account as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub struct KnownApp {
     pub slug_bytes: Option<i64>,
 }
 
-impl Control {
+impl People {
     /// Makes an account with a random password and answers that, once.
     ///
     /// # Errors
@@ -75,7 +76,7 @@ impl Control {
         let account = self.known_account(email).await?;
         let password = secret::random();
         let hash = hash_password(&password).await?;
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.set_account_password(account.id, &hash).await.map_err(doing)?;
         let tokens = tx.end_sessions_of(account.id).await.map_err(doing)?;
         tx.event(None, "account.reset_password", &payload(account.id)).await.map_err(doing)?;
@@ -90,7 +91,7 @@ impl Control {
     pub async fn log_out_account(&self, email: &str) -> Result<u64> {
         let doing = failed("log an account out");
         let account = self.known_account(email).await?;
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         let tokens = tx.end_sessions_of(account.id).await.map_err(doing)?;
         tx.event(None, "account.logout", &payload(account.id)).await.map_err(doing)?;
         durable!("account.logged_out", tx.commit().await).map_err(doing)?;
@@ -104,7 +105,7 @@ impl Control {
     pub async fn disable_account(&self, email: &str) -> Result<u64> {
         let doing = failed("disable an account");
         let account = self.known_account(email).await?;
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         if is_last(&mut tx, account.id).await.map_err(doing)? {
             return Err(last_one(&account));
         }
@@ -122,7 +123,7 @@ impl Control {
     pub async fn enable_account(&self, email: &str) -> Result<()> {
         let doing = failed("enable an account");
         let account = self.known_account(email).await?;
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         tx.set_account_disabled(account.id, false).await.map_err(doing)?;
         tx.event(None, "account.enable", &payload(account.id)).await.map_err(doing)?;
         durable!("account.enabled", tx.commit().await).map_err(doing)?;
@@ -137,7 +138,7 @@ impl Control {
     pub async fn remove_account(&self, email: &str) -> Result<()> {
         let doing = failed("delete an account");
         let account = self.known_account(email).await?;
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         if let Some(names) = owned_apps(&mut tx, account.id).await.map_err(doing)? {
             return Err(Error::invalid(format!(
                 "{} owns apps, which must be destroyed first: {names}",
@@ -165,11 +166,11 @@ impl Control {
     /// When the store cannot be read.
     pub async fn known_accounts(&self) -> Result<Vec<KnownAccount>> {
         let doing = failed("list accounts");
-        let now = self.now();
+        let now = self.kernel.now();
         let mut known = Vec::new();
-        for account in self.store.accounts().await.map_err(doing)? {
-            let apps = self.store.apps_owned_by(account.id).await.map_err(doing)?;
-            let tokens = self.store.authorizations_of(account.id).await.map_err(doing)?;
+        for account in self.kernel.store.accounts().await.map_err(doing)? {
+            let apps = self.kernel.store.apps_owned_by(account.id).await.map_err(doing)?;
+            let tokens = self.kernel.store.authorizations_of(account.id).await.map_err(doing)?;
             known.push(KnownAccount {
                 apps: apps.len(),
                 tokens: tokens.iter().filter(|token| token.expires_at.is_none_or(|at| at > now)).count(),
@@ -190,10 +191,10 @@ impl Control {
     /// When the store cannot be read.
     pub async fn known_apps(&self) -> Result<Vec<KnownApp>> {
         let doing = failed("list apps");
-        let dynos = self.store.all_dynos().await.map_err(doing)?;
-        let mut emails = Emails::new(self);
+        let dynos = self.kernel.store.all_dynos().await.map_err(doing)?;
+        let mut emails = Emails::new(&self.kernel);
         let mut known = Vec::new();
-        for app in self.store.apps().await.map_err(doing)? {
+        for app in self.kernel.store.apps().await.map_err(doing)? {
             let mut by_state = BTreeMap::new();
             for dyno in dynos.iter().filter(|dyno| dyno.app_id == app.id && dyno.state != DynoState::Down) {
                 *by_state.entry(dyno.state.as_str()).or_default() += 1;
@@ -211,7 +212,7 @@ impl Control {
 
     /// The account with this address, as the operator may name any.
     pub(crate) async fn known_account(&self, email: &str) -> Result<Account> {
-        let found = self.store.account_by_email(email).await.map_err(failed("look up an account"))?;
+        let found = self.kernel.store.account_by_email(email).await.map_err(failed("look up an account"))?;
         found.ok_or_else(|| {
             let text = format!("There is no account {email}. The accounts: paddockd account list");
             Error::not_found_because("account", text)

@@ -11,15 +11,16 @@ use paddock_store::Counted;
 use crate::kernel::error::Error;
 use crate::kernel::error::failed;
 use crate::kernel::numbers::lock;
-use crate::{Actor, Control, Result};
+use crate::platform::Platform;
+use crate::{Actor, Result};
 
-impl Control {
+impl Platform {
     /// The metrics, for the operator: the account that the server was made with.
     ///
     /// # Errors
     /// `not_found` for everybody else.
     pub async fn metrics_for(&self, actor: &Actor) -> Result<String> {
-        let accounts = self.store.accounts().await.map_err(failed("look up the operator"))?;
+        let accounts = self.kernel.store.accounts().await.map_err(failed("look up the operator"))?;
         match accounts.first() {
             Some(operator) if operator.id == actor.account_id => self.metrics().await,
             _ => Err(Error::not_found("resource")),
@@ -31,8 +32,14 @@ impl Control {
     /// # Errors
     /// The database could not be read.
     pub async fn troubles(&self) -> Result<Vec<String>> {
-        let mut troubles = self.numbers.troubles();
-        if self.store.is_data_key_rotating().await.map_err(failed("look for an unfinished rotation"))? {
+        let mut troubles = self.kernel.numbers.troubles();
+        if self
+            .kernel
+            .store
+            .is_data_key_rotating()
+            .await
+            .map_err(failed("look for an unfinished rotation"))?
+        {
             troubles.push("a new data key was made and not every secret is sealed with it; run again: paddockd keys rotate --data-key".into());
         }
         Ok(troubles)
@@ -52,7 +59,7 @@ impl Control {
     }
 
     fn write_passes(&self, text: &mut Exposition) {
-        let passes = lock(&self.numbers.passes).clone();
+        let passes = lock(&self.kernel.numbers.passes).clone();
         let of = |name: &'static str| [("reconciler", name)];
         text.counter("paddock_control_passes_total", "Passes of reconcilers by outcome.");
         for (name, passes) in &passes {
@@ -78,21 +85,25 @@ impl Control {
             "Time since the last pass that succeeded, or since the start.",
         );
         for (name, passes) in &passes {
-            let since = passes.last_success.unwrap_or(self.numbers.started);
+            let since = passes.last_success.unwrap_or(self.kernel.numbers.started);
             text.sample("paddock_control_pass_age_seconds", &of(name), since.elapsed().as_secs_f64());
         }
     }
 
     fn write_traffic(&self, text: &mut Exposition) {
         text.gauge("paddock_control_uptime_seconds", "Time since the control plane was started.");
-        text.sample("paddock_control_uptime_seconds", &[], self.numbers.started.elapsed().as_secs_f64());
+        text.sample(
+            "paddock_control_uptime_seconds",
+            &[],
+            self.kernel.numbers.started.elapsed().as_secs_f64(),
+        );
         text.counter("paddock_router_requests_total", "Requests to apps, by class of status, as collected.");
         for class in ['1', '2', '3', '4', '5'] {
-            let number = lock(&self.numbers.requests).get(&class).copied().unwrap_or_default();
+            let number = lock(&self.kernel.numbers.requests).get(&class).copied().unwrap_or_default();
             let label = format!("{class}xx");
             text.sample("paddock_router_requests_total", &[("status", &label)], number as f64);
         }
-        let lags = lock(&self.numbers.log_lag).clone();
+        let lags = lock(&self.kernel.numbers.log_lag).clone();
         text.gauge("paddock_telemetry_log_lag_seconds", "Age of the newest lines when they were durable.");
         for (source, lag) in lags {
             text.sample("paddock_telemetry_log_lag_seconds", &[("source", source)], lag.as_secs_f64());
@@ -108,11 +119,11 @@ impl Control {
             (Counted::Dynos, "paddock_control_dynos", "state", "Dynos by state."),
         ] {
             text.gauge(name, help);
-            for count in self.store.count(counted).await.map_err(doing)? {
+            for count in self.kernel.store.count(counted).await.map_err(doing)? {
                 text.sample(name, &[(label, &count.word)], count.number as f64);
             }
         }
-        let (jobs, now) = (self.store.open_jobs().await.map_err(doing)?, self.now());
+        let (jobs, now) = (self.kernel.store.open_jobs().await.map_err(doing)?, self.kernel.now());
         text.gauge("paddock_control_jobs", "Jobs that wait or run.");
         for open in &jobs {
             let labels = [("kind", open.kind.as_str()), ("state", &open.state)];
@@ -124,7 +135,7 @@ impl Control {
             let age = (now.0 - open.oldest_at.0).max(0) as f64 / 1e6;
             text.sample("paddock_control_job_age_seconds", &labels, age);
         }
-        let done = self.store.statistics();
+        let done = self.kernel.store.statistics();
         text.counter("paddock_store_transactions_total", "Transactions by outcome.");
         for (outcome, number) in [("committed", done.committed), ("rolled_back", done.rolled_back)] {
             text.sample("paddock_store_transactions_total", &[("outcome", outcome)], number as f64);
@@ -142,7 +153,7 @@ impl Control {
     }
 
     async fn write_disk(&self, text: &mut Exposition) -> Result<()> {
-        let (data, layers) = (self.config.data_dir.clone(), self.layers.clone());
+        let (data, layers) = (self.kernel.config.data_dir.clone(), self.layers.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let bytes = layers.size_bytes().map_err(|error| Error::internal("measure the layers", error))?;
             let stat = rustix::fs::statvfs(&data);

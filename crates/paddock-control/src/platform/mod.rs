@@ -1,7 +1,26 @@
 //! The server itself: its numbers, backups, keys, network, and what nobody names any more.
 
 pub mod backup;
+pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod network;
 pub(crate) mod rate_limits;
 pub(crate) mod sweep;
+
+use std::sync::Arc;
+
+use paddock_build::git::Repositories;
+use paddock_images::Layers;
+use paddock_runtime::Runtime;
+
+use crate::kernel::Kernel;
+
+/// The operator's use cases.
+pub struct Platform {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) layers: Arc<Layers>,
+    pub(crate) repositories: Arc<Repositories>,
+    /// Held by who removes what nobody can reach any more, and by who needs it to stay.
+    pub(crate) garbage: tokio::sync::Mutex<()>,
+}

@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::Result;
 use crate::kernel::error::Error;
 use crate::kernel::reconcile::{PassReport, Reconciler};
-use crate::{Control, Result};
+use crate::kernel::wake::{Wake, Wakes};
+use crate::platform::Platform;
 
 /// Keeps the containers' network true.
-pub struct NetworkReconciler {
-    control: Arc<Control>,
+pub(crate) struct NetworkReconciler {
+    platform: Arc<Platform>,
 }
 
 impl NetworkReconciler {
     /// For this control plane.
     #[must_use]
-    pub fn new(control: Arc<Control>) -> Self {
-        Self { control }
+    pub(crate) fn new(platform: Arc<Platform>) -> Self {
+        Self { platform }
     }
 }
 
@@ -27,8 +29,12 @@ impl Reconciler for NetworkReconciler {
     const NAME: &'static str = "network";
     const INTERVAL: Duration = Duration::from_secs(15);
 
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.network
+    }
+
     async fn pass(&mut self) -> Result<PassReport> {
-        let result = self.control.runtime.reconcile_network().await;
+        let result = self.platform.runtime.reconcile_network().await;
         result.map_err(|error| Error::internal("bring the network back to what it must be", error))?;
         Ok(PassReport::default())
     }

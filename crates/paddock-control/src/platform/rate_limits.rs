@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::Result;
 use crate::kernel::reconcile::{PassReport, Reconciler};
-use crate::{Control, Result};
+use crate::kernel::wake::{Wake, Wakes};
+use crate::platform::Platform;
 
 /// Writes rate limits down.
-pub struct RateLimitReconciler {
-    control: Arc<Control>,
+pub(crate) struct RateLimitReconciler {
+    platform: Arc<Platform>,
 }
 
 impl RateLimitReconciler {
     /// For this control plane.
     #[must_use]
-    pub fn new(control: Arc<Control>) -> Self {
-        Self { control }
+    pub(crate) fn new(platform: Arc<Platform>) -> Self {
+        Self { platform }
     }
 }
 
@@ -26,8 +28,12 @@ impl Reconciler for RateLimitReconciler {
     const NAME: &'static str = "rate_limits";
     const INTERVAL: Duration = Duration::from_secs(10);
 
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.rate_limits
+    }
+
     async fn pass(&mut self) -> Result<PassReport> {
-        let done = self.control.write_rate_limits().await?;
+        let done = self.platform.kernel.write_rate_limits().await?;
         Ok(PassReport { done, ..PassReport::default() })
     }
 }

@@ -8,7 +8,8 @@ use paddock_store::{App, Domain as Row, DomainKind, NewDomain};
 use uuid::Uuid;
 
 use crate::kernel::error::failed;
-use crate::{Actor, Control, Error, Result};
+use crate::routing::Routing;
+use crate::{Actor, Error, Result};
 
 /// Most custom domains of an app.
 const DOMAINS_MAX: usize = 1000;
@@ -36,14 +37,14 @@ pub struct Domain {
     pub updated_at: UnixMicros,
 }
 
-impl Control {
+impl Routing {
     /// The domains of an app, its default one among them.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn list_domains(&self, actor: &Actor, app: &str) -> Result<Vec<Domain>> {
-        let app = self.visible_app(actor, app).await?;
-        let rows = self.store.domains(app.id).await.map_err(failed("list domains"))?;
+        let app = self.kernel.visible_app(actor, app).await?;
+        let rows = self.kernel.store.domains(app.id).await.map_err(failed("list domains"))?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
     }
 
@@ -64,11 +65,11 @@ impl Control {
     /// `not_found`; `invalid_params` for a name that is none, is the platform's, is taken, or is a wildcard above
     /// another owner's name.
     pub async fn add_domain(&self, actor: &Actor, app: &str, hostname: &str) -> Result<Domain> {
-        let app = self.visible_app(actor, app).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
         let hostname = hostname.trim().to_ascii_lowercase();
-        check_hostname(&hostname, &self.config.domain).map_err(Error::invalid)?;
+        check_hostname(&hostname, &self.kernel.config.domain).map_err(Error::invalid)?;
         let doing = failed("add a domain");
-        let cname = app_hostname(&self.store.domains(app.id).await.map_err(doing)?);
+        let cname = app_hostname(&self.kernel.store.domains(app.id).await.map_err(doing)?);
         let new = NewDomain {
             id: DomainId::from_uuid(Uuid::now_v7()),
             app_id: app.id,
@@ -77,7 +78,7 @@ impl Control {
             cname,
             status: "none".to_owned(),
         };
-        let mut tx = self.store.begin_platform(self.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
         let all = tx.all_domains().await.map_err(doing)?;
         if all.iter().filter(|row| row.app_id == app.id).count() > DOMAINS_MAX {
             return Err(Error::invalid(format!("An app can have at most {DOMAINS_MAX} custom domains.")));
@@ -87,8 +88,8 @@ impl Control {
         tx.create_domain(&new).await.map_err(doing)?;
         tx.event(Some(app.id), "domain.create", &payload(actor, &hostname)).await.map_err(doing)?;
         durable!("domain.added", tx.commit().await).map_err(doing)?;
-        self.publish_routes().await;
-        self.log_api(app.id, format!("Add {hostname} domain by user {}", actor.email)).await;
+        self.kernel.routes.publish().await;
+        self.kernel.log_api(app.id, format!("Add {hostname} domain by user {}", actor.email)).await;
         self.domain(actor, &app.id.to_string(), &hostname).await
     }
 
@@ -102,15 +103,16 @@ impl Control {
             return Err(Error::invalid("The app's default domain cannot be removed."));
         }
         let doing = failed("remove a domain");
-        let mut tx = self.store.begin_for_app(domain.app_id, self.now()).await.map_err(doing)?;
+        let mut tx =
+            self.kernel.store.begin_for_app(domain.app_id, self.kernel.now()).await.map_err(doing)?;
         tx.delete_domain(domain.app_id, domain.id).await.map_err(doing)?;
         tx.event(Some(domain.app_id), "domain.destroy", &payload(actor, &domain.hostname))
             .await
             .map_err(doing)?;
         durable!("domain.removed", tx.commit().await).map_err(doing)?;
-        self.publish_routes().await;
+        self.kernel.routes.publish().await;
         let text = format!("Remove {} domain by user {}", domain.hostname, actor.email);
-        self.log_api(domain.app_id, text).await;
+        self.kernel.log_api(domain.app_id, text).await;
         Ok(domain)
     }
 }

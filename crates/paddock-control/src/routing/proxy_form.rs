@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use paddock_ipc::routes::ProxyForm;
 
-use crate::Control;
+use crate::routing::Routing;
 
 /// A proxy form whose certificates are in the router's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +30,11 @@ impl Offer {
     }
 }
 
-impl Control {
+impl Routing {
     /// Offers the proxy form; returns once the router answers it, if there is one.
     pub async fn offer_proxy_form(&self, offered: OfferedProxyForm) {
-        *self.proxy_form.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(offered);
-        self.publish_routes().await;
+        *self.publisher.proxy_form.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(offered);
+        self.kernel.routes.publish().await;
     }
 
     /// The address of this server to hand out to a client of the proxy form that came to `local`: what it is told
@@ -42,7 +42,7 @@ impl Control {
     #[must_use]
     pub fn address_for_proxied(&self, local: SocketAddr) -> SocketAddr {
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        let told = self.proxy_form.get(|offered| offered.addresses.clone()).unwrap_or_default();
+        let told = self.publisher.proxy_form.get(|offered| offered.addresses.clone()).unwrap_or_default();
         if local.ip().is_loopback() || told.contains(&local.ip()) {
             return local;
         }

@@ -17,11 +17,13 @@ use paddock_ipc::spool::{self, Reader, Record};
 use paddock_telemetry::{LogError, LogPlane};
 use uuid::Uuid;
 
+use crate::Result;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::numbers::Numbers;
 use crate::kernel::reconcile::{PassReport, Reconciler};
+use crate::kernel::wake::{Wake, Wakes};
+use crate::routing::Routing;
 use crate::routing::router_link::RouterLink;
-use crate::{Control, Result};
 
 /// How often the spool is looked at; nothing wakes us for it.
 const LOOK: Duration = Duration::from_millis(100);
@@ -35,8 +37,8 @@ const AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Durat
 const UNNAMED: Uuid = Uuid::from_u128(0x7061_6464_6f63_6b00_0000_726f_7574_6572);
 
 /// Carries the routers' lines into the apps' logs.
-pub struct RouterLines {
-    control: Arc<Control>,
+pub(crate) struct RouterLines {
+    routing: Arc<Routing>,
     link: Arc<RouterLink>,
     folder: PathBuf,
     /// Oldest first.
@@ -46,8 +48,8 @@ pub struct RouterLines {
 impl RouterLines {
     /// From the spools in the routers' folder; `link` takes the acknowledgements.
     #[must_use]
-    pub fn new(control: Arc<Control>, link: Arc<RouterLink>, folder: PathBuf) -> Self {
-        Self { control, link, folder, spools: Vec::new() }
+    pub(crate) fn new(routing: Arc<Routing>, link: Arc<RouterLink>, folder: PathBuf) -> Self {
+        Self { routing, link, folder, spools: Vec::new() }
     }
 
     /// Looks for spools; those that no router writes any more.
@@ -73,7 +75,7 @@ impl RouterLines {
 
     /// A destroyed app has no log any more: its lines are nobody's.
     async fn existing_apps(&self) -> Result<HashSet<AppId>> {
-        Ok(self.control.store.apps().await?.into_iter().map(|app| app.id).collect())
+        Ok(self.routing.kernel.store.apps().await?.into_iter().map(|app| app.id).collect())
     }
 
     async fn acknowledge(&mut self) {
@@ -98,6 +100,10 @@ impl Reconciler for RouterLines {
     const NAME: &'static str = "router lines";
     const INTERVAL: Duration = LOOK;
 
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.output
+    }
+
     async fn pass(&mut self) -> Result<PassReport> {
         // Before the reading: what is found ended now writes nothing that would come after it.
         let ended = self.find_spools().await?;
@@ -108,13 +114,13 @@ impl Reconciler for RouterLines {
         let mut report = PassReport::default();
         let mut over = HashSet::new();
         for spool in &mut self.spools {
-            let carried = spool.carry(&self.control.logs, &self.control.numbers).await?;
+            let carried = spool.carry(&self.routing.kernel.logs, &self.routing.kernel.numbers).await?;
             report.done += carried.done;
             report.failed += carried.failed;
             report.again_in = report.again_in.or(carried.again_in);
             if let Some(existing) = existing.as_ref().filter(|_| spool.is_due()) {
                 spool.owing.retain(|app, _| existing.contains(app));
-                report.done += spool.carry_owed(&self.control.logs).await?;
+                report.done += spool.carry_owed(&self.routing.kernel.logs).await?;
             }
             let is_empty = carried == PassReport::default() && spool.owing.is_empty();
             if let Some(name) = spool.name.filter(|name| is_empty && ended.contains(name)) {

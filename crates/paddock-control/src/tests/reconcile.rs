@@ -15,7 +15,6 @@ use crate::dynos::reconcile::FormationReconciler;
 use crate::kernel::clock::{Clock, SystemClock};
 use crate::kernel::reconcile::Reconciler as _;
 use crate::logs::output::OutputReconciler;
-use crate::platform::sweep::GarbageReconciler;
 use crate::tests::Still;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Still {
     /// How often the store is read by `work`.
     async fn reads<T>(&self, work: impl Future<Output = Result<T, crate::Error>>) -> u64 {
-        let before = self.control.store.statistics().reads;
+        let before = self.control.kernel.store.statistics().reads;
         work.await.unwrap();
-        self.control.store.statistics().reads - before
+        self.control.kernel.store.statistics().reads - before
     }
 
     /// Makes an app with one worker, which fails; its id.
@@ -36,21 +35,21 @@ impl Still {
     }
 
     async fn scale_worker(&self, app: AppId, quantity: u32) {
-        let mut tx = self.control.store.begin_for_app(app, self.control.now()).await.unwrap();
+        let mut tx = self.control.kernel.store.begin_for_app(app, self.control.now()).await.unwrap();
         tx.scale_formation(app, &"worker".parse().unwrap(), quantity, DynoSize::Basic).await.unwrap();
         tx.commit().await.unwrap();
     }
 
     /// What the log has of a dyno.
     async fn said(&self, app: AppId, dyno: &str) -> Vec<String> {
-        let log = self.control.logs.read(app, LogFilter::default(), usize::MAX).await.unwrap();
+        let log = self.control.kernel.logs.read(app, LogFilter::default(), usize::MAX).await.unwrap();
         let lines = log.lines.into_iter().filter(|(_, line)| line.process == dyno);
         lines.map(|(_, line)| line.text).collect()
     }
 
     /// Looks after the formation until the log of a dyno has a line.
     async fn pass_until(&self, formation: &mut FormationReconciler, app: AppId, dyno: &str, line: &str) {
-        let mut woken = self.control.wakes.dynos.listen();
+        let mut woken = self.control.kernel.wakes.dynos.listen();
         let passes = async {
             while !self.said(app, dyno).await.iter().any(|text| text.starts_with(line)) {
                 formation.pass().await.unwrap();
@@ -77,24 +76,24 @@ impl Still {
 #[tokio::test]
 async fn a_pass_reads_as_often_for_many_apps_as_for_one() {
     let t = Still::new().await;
-    let mut formation = FormationReconciler::new(t.control.clone());
-    let mut garbage = GarbageReconciler::new(t.control.clone());
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    let mut garbage = t.control.garbage();
     let mut counts = Vec::new();
     for (begun, apps) in [(0, 1), (1, 12)] {
         for number in begun..apps {
             let release = t.deployed_app(&format!("app-{number}"), "worker", "work").await;
             // One that the sweep ends and keeps, and one of nobody, which may be too young to go.
             for id in [release.id.uuid(), Uuid::now_v7()] {
-                t.control.outputs.writer(id).unwrap();
+                t.control.deploy.outputs.writer(id).unwrap();
             }
         }
-        let routes = t.reads(t.control.route_table()).await;
+        let routes = t.reads(t.control.routing.publisher.route_table()).await;
         counts.push([routes, t.reads(formation.pass()).await, t.reads(garbage.pass()).await]);
-        let outputs = t.control.outputs.list().await.unwrap();
+        let outputs = t.control.deploy.outputs.list().await.unwrap();
         assert_eq!(outputs.iter().filter(|output| output.is_finished).count(), apps);
     }
     assert_eq!(counts[0], counts[1], "routes, formation, garbage");
-    assert_eq!(t.control.route_table().await.unwrap().apps.len(), 12);
+    assert_eq!(t.control.routing.publisher.route_table().await.unwrap().apps.len(), 12);
 }
 
 #[tokio::test]
@@ -103,8 +102,8 @@ async fn a_start_that_hangs_does_not_hold_a_pass_up() {
     t.runtime.hold_starts("hang");
     t.deployed_app("stuck", "web", "hang").await;
     t.deployed_app("other", "web", "serve").await;
-    let mut formation = FormationReconciler::new(t.control.clone());
-    let mut woken = t.control.wakes.dynos.listen();
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    let mut woken = t.control.kernel.wakes.dynos.listen();
     let passes = async {
         while (t.running().await, t.runtime.held_starts().len()) != (1, 1) {
             formation.pass().await.unwrap();
@@ -125,7 +124,7 @@ async fn what_a_program_said_last_comes_before_its_end_and_before_the_next_start
     let t = Still::new().await;
     let app = t.failing_app("brief").await;
     let (mut formation, mut output) =
-        (FormationReconciler::new(t.control.clone()), OutputReconciler::new(t.control.clone()));
+        (FormationReconciler::new(t.control.dynos.clone()), OutputReconciler::new(t.control.logs.clone()));
     t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
     t.die("why I die");
     for _ in 0..3 {
@@ -162,7 +161,7 @@ impl Clock for Ahead {
 async fn a_log_that_takes_nothing_does_not_keep_a_crashed_dyno_up() {
     let t = Still::with_clock(Arc::new(Ahead(Duration::from_secs(10)))).await;
     let app = t.failing_app("unheard").await;
-    let mut formation = FormationReconciler::new(t.control.clone());
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
     t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
     t.die("nobody hears this");
     t.pass_until(&mut formation, app, "worker.1", "State changed from up to crashed").await;
@@ -172,24 +171,24 @@ async fn a_log_that_takes_nothing_does_not_keep_a_crashed_dyno_up() {
 #[tokio::test]
 async fn what_follows_a_crash_is_told() {
     let t = Still::new().await;
-    let (control, store) = (&t.control, &t.control.store);
+    let (control, store) = (&t.control, &t.control.kernel.store);
     let app = t.failing_app("fallen").await;
     let row = store.app(app).await.unwrap().unwrap();
     let name = DynoName { process_type: "worker".parse().unwrap(), index: 1 };
-    let first = control.create_formation_dyno(&row, &name).await.unwrap().unwrap();
-    control.mark_dyno_crashed(&row, &first, Some(1), None).await.unwrap();
+    let first = control.dynos.create_formation_dyno(&row, &name).await.unwrap().unwrap();
+    control.dynos.mark_dyno_crashed(&row, &first, Some(1), None).await.unwrap();
     let crashed = store.dyno(first.id).await.unwrap().unwrap();
-    let second = control.retry_dyno(&row, &crashed).await.unwrap().unwrap();
-    control.mark_dyno_crashed(&row, &second, Some(1), None).await.unwrap();
+    let second = control.dynos.retry_dyno(&row, &crashed).await.unwrap().unwrap();
+    control.dynos.mark_dyno_crashed(&row, &second, Some(1), None).await.unwrap();
     // It waits for its next try, until a new release takes its place, and that one's until the formation has none.
-    let mut formation = FormationReconciler::new(t.control.clone());
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
     formation.pass().await.unwrap();
     let tx = store.begin_for_app(app, control.now()).await.unwrap();
     t.release(tx, app, "worker", "work").await;
     formation.pass().await.unwrap();
     formation.end().await;
     let third = store.all_dynos().await.unwrap().pop().unwrap();
-    control.mark_dyno_crashed(&row, &third, Some(1), None).await.unwrap();
+    control.dynos.mark_dyno_crashed(&row, &third, Some(1), None).await.unwrap();
     t.runtime.remove(third.container_id.unwrap()).await.unwrap();
     t.scale_worker(app, 0).await;
     formation.pass().await.unwrap();
@@ -203,22 +202,22 @@ async fn what_follows_a_crash_is_told() {
 #[tokio::test]
 async fn the_log_says_when_the_last_dyno_that_served_on_has_ended() {
     let t = Still::new().await;
-    let (control, store) = (&t.control, &t.control.store);
+    let (control, store) = (&t.control, &t.control.kernel.store);
     let app = t.deployed_app("left", "web", "serve").await.app_id;
     let row = store.app(app).await.unwrap().unwrap();
     let name = DynoName { process_type: "web".parse().unwrap(), index: 1 };
-    let old = control.create_formation_dyno(&row, &name).await.unwrap().unwrap();
+    let old = control.dynos.create_formation_dyno(&row, &name).await.unwrap().unwrap();
     let mut tx = store.begin_for_app(app, control.now()).await.unwrap();
     tx.put_dyno(&paddock_store::Dyno { state: DynoState::Up, ..old.clone() }).await.unwrap();
     t.release(tx, app, "web", "broken").await;
-    let new = control.create_formation_dyno(&row, &name).await.unwrap().unwrap();
-    control.mark_dyno_crashed(&row, &new, Some(1), None).await.unwrap();
+    let new = control.dynos.create_formation_dyno(&row, &name).await.unwrap().unwrap();
+    control.dynos.mark_dyno_crashed(&row, &new, Some(1), None).await.unwrap();
     let (was, is) = (old.release_version, new.release_version);
     let serves_on = format!("Release v{is} has not come up: v{was} serves on");
     assert!(t.said(app, "web.1").await.contains(&serves_on), "{:?}", t.said(app, "web.1").await);
 
     // Its container is gone, as after a reboot.
-    let mut formation = FormationReconciler::new(t.control.clone());
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
     formation.pass().await.unwrap();
     formation.end().await;
     let said = t.said(app, "web.1").await;
@@ -230,11 +229,11 @@ async fn the_log_says_when_the_last_dyno_that_served_on_has_ended() {
 async fn a_dyno_has_slug_and_command_of_one_release_though_another_came_since_the_pass_began() {
     let t = Still::new().await;
     let first = t.deployed_app("moving", "worker", "old").await;
-    let seen = t.control.store.app(first.app_id).await.unwrap().unwrap();
-    let tx = t.control.store.begin_for_app(first.app_id, t.control.now()).await.unwrap();
+    let seen = t.control.kernel.store.app(first.app_id).await.unwrap().unwrap();
+    let tx = t.control.kernel.store.begin_for_app(first.app_id, t.control.now()).await.unwrap();
     let second = t.release(tx, first.app_id, "worker", "new").await;
     let name = DynoName { process_type: "worker".parse().unwrap(), index: 1 };
-    let made = t.control.create_formation_dyno(&seen, &name).await.unwrap().unwrap();
+    let made = t.control.dynos.create_formation_dyno(&seen, &name).await.unwrap().unwrap();
     assert_eq!((made.release_id, made.command.as_str()), (second.id, "new"));
 }
 
@@ -242,7 +241,7 @@ async fn a_dyno_has_slug_and_command_of_one_release_though_another_came_since_th
 async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
     let t = Still::new().await;
     let first = t.deployed_app("aged", "worker", "work").await;
-    let (store, app) = (&t.control.store, first.app_id);
+    let (store, app) = (&t.control.kernel.store, first.app_id);
     let day = |days: u64| t.control.now() - Duration::from_secs(days * 24 * 60 * 60);
     // v1 is young, v2 to v30 are old, and v4 is the current one.
     for _ in 2..=30 {
@@ -259,7 +258,7 @@ async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
         slugs.push(slug_of(version).await.unwrap());
     }
 
-    let mut garbage = GarbageReconciler::new(t.control.clone());
+    let mut garbage = t.control.garbage();
     assert_eq!(garbage.pass().await.unwrap().done, 8);
     for (version, slug) in (1..).zip(slugs) {
         let release = store.release_by_version(app, version).await.unwrap().unwrap();
@@ -287,11 +286,11 @@ async fn the_layer_of_a_destroyed_app_goes_before_one_that_may_be_about_to_be_na
     for (digit, age) in [("0", 1000), ("a", 180), ("b", 1000)] {
         add(digit, age);
     }
-    let mut garbage = GarbageReconciler::new(t.control.clone());
+    let mut garbage = t.control.garbage();
     garbage.pass().await.unwrap();
     assert_eq!(there(["0", "a", "b"]), [true, true, false], "named, too young to say, left over");
 
-    let mut tx = t.control.store.begin_for_app(app, t.control.now()).await.unwrap();
+    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now()).await.unwrap();
     tx.delete_app(app).await.unwrap();
     tx.commit().await.unwrap();
     // A build made the same just now, and its row is not there yet.
@@ -309,34 +308,35 @@ async fn the_log_of_an_app_that_nobody_remembers_goes() {
     let app = t.deployed_app("there", "worker", "work").await.app_id;
     let gone = AppId::from_uuid(Uuid::now_v7());
     for app in [app, gone] {
-        t.control.log_api(app, "late").await;
+        t.control.kernel.log_api(app, "late").await;
     }
-    assert_eq!(t.control.logs.apps().await.unwrap().len(), 2);
-    GarbageReconciler::new(t.control.clone()).pass().await.unwrap();
-    assert_eq!(t.control.logs.apps().await.unwrap(), [app]);
+    assert_eq!(t.control.kernel.logs.apps().await.unwrap().len(), 2);
+    t.control.garbage().pass().await.unwrap();
+    assert_eq!(t.control.kernel.logs.apps().await.unwrap(), [app]);
 }
 
 #[tokio::test]
 async fn clients_wait_for_a_dyno_that_is_tried_again_at_once() {
     let t = Still::new().await;
-    let (control, store) = (&t.control, &t.control.store);
+    let (control, store) = (&t.control, &t.control.kernel.store);
     let app = t.deployed_app("restless", "web", "serve").await.app_id;
     let app = store.app(app).await.unwrap().unwrap();
-    let web = async || control.route_table().await.unwrap().apps[&app.id.to_string()].web.clone();
+    let web =
+        async || control.routing.publisher.route_table().await.unwrap().apps[&app.id.to_string()].web.clone();
     let name = DynoName { process_type: "web".parse().unwrap(), index: 1 };
-    let first = control.create_formation_dyno(&app, &name).await.unwrap().unwrap();
-    control.mark_dyno_crashed(&app, &first, Some(1), None).await.unwrap();
+    let first = control.dynos.create_formation_dyno(&app, &name).await.unwrap().unwrap();
+    control.dynos.mark_dyno_crashed(&app, &first, Some(1), None).await.unwrap();
     assert_eq!(web().await, Web::Starting, "as after a reboot of the machine");
     let crashed = store.dyno(first.id).await.unwrap().unwrap();
-    let second = control.retry_dyno(&app, &crashed).await.unwrap().unwrap();
-    control.mark_dyno_crashed(&app, &second, Some(1), None).await.unwrap();
+    let second = control.dynos.retry_dyno(&app, &crashed).await.unwrap().unwrap();
+    control.dynos.mark_dyno_crashed(&app, &second, Some(1), None).await.unwrap();
     assert_eq!(web().await, Web::Crashed);
 }
 
 #[tokio::test]
 async fn a_reconciler_that_never_succeeded_has_an_age() {
     let t = Still::new().await;
-    t.control.numbers.begun("stuck");
-    let text = t.control.metrics().await.unwrap();
+    t.control.kernel.numbers.begun("stuck");
+    let text = t.control.platform.metrics().await.unwrap();
     assert!(text.contains("paddock_control_pass_age_seconds{reconciler=\"stuck\"}"), "{text}");
 }

@@ -9,25 +9,29 @@ use paddock_ipc::admin::{AccountLine, AdminAnswer, AdminRequest, AppLine};
 pub(super) async fn answer(control: &Control, request: AdminRequest) -> AdminAnswer {
     let answered = match request {
         AdminRequest::CreateAccount { email, name } => {
-            let made = control.create_account_with_random_password(&email, name).await;
+            let made = control.people.create_account_with_random_password(&email, name).await;
             made.map(|password| AdminAnswer::Password { password, ended_tokens: 0 })
         }
         AdminRequest::ResetPassword { email } => {
-            let reset = control.reset_password(&email).await;
+            let reset = control.people.reset_password(&email).await;
             reset.map(|(password, ended_tokens)| AdminAnswer::Password { password, ended_tokens })
         }
-        AdminRequest::LogOutAccount { email } => control.log_out_account(&email).await.map(done),
-        AdminRequest::DisableAccount { email } => control.disable_account(&email).await.map(done),
-        AdminRequest::EnableAccount { email } => control.enable_account(&email).await.map(|()| done(0)),
-        AdminRequest::DeleteAccount { email } => control.remove_account(&email).await.map(|()| done(0)),
+        AdminRequest::LogOutAccount { email } => control.people.log_out_account(&email).await.map(done),
+        AdminRequest::DisableAccount { email } => control.people.disable_account(&email).await.map(done),
+        AdminRequest::EnableAccount { email } => {
+            control.people.enable_account(&email).await.map(|()| done(0))
+        }
+        AdminRequest::DeleteAccount { email } => {
+            control.people.remove_account(&email).await.map(|()| done(0))
+        }
         AdminRequest::ListAccounts => {
-            let known = control.known_accounts().await;
+            let known = control.people.known_accounts().await;
             known.map(|known| AdminAnswer::Accounts {
                 accounts: known.into_iter().map(account_line).collect(),
             })
         }
         AdminRequest::ListApps => {
-            let known = control.known_apps().await;
+            let known = control.people.known_apps().await;
             known.map(|known| AdminAnswer::Apps { apps: known.into_iter().map(app_line).collect() })
         }
         other => return AdminAnswer::Refused { reason: format!("this is not about accounts: {other:?}") },

@@ -9,17 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paddock_api::Api;
-use paddock_control::FormationReconciler;
-use paddock_control::GarbageReconciler;
-use paddock_control::NetworkReconciler;
-use paddock_control::OutputReconciler;
-use paddock_control::RateLimitReconciler;
-use paddock_control::RouteReconciler;
-use paddock_control::RouterLines;
 use paddock_control::clock::{Clock as _, SystemClock};
-use paddock_control::reconcile::keep_true;
+use paddock_control::reconcile::Task;
 use paddock_control::router_link::{RouterError, RouterHello, RouterLink};
-use paddock_control::{Control, backup, certificate_authority, jobs, push};
+use paddock_control::{Control, RouterUpkeep, backup, certificate_authority, push};
 use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
 use paddock_store::DatabaseUrl;
@@ -96,8 +89,8 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
         wiring::open_control(&args, &paths, &instance, &program, store, runtime.clone(), link.clone())
             .await?;
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
-    control.ensure_first_account(&email, &paths.admin_password()).await?;
-    control.ensure_stream_key().await?;
+    control.people.ensure_first_account(&email, &paths.admin_password()).await?;
+    control.deploy.ensure_stream_key().await?;
 
     let proxy_form = Arc::new(ProxyForm::new(&args, &paths, &router, runtime.container_network()));
     proxy_form.resume(&control).await?;
@@ -333,36 +326,25 @@ fn start_tasks(
     paths: &Paths,
     tasks: &Tasks,
 ) -> Result<(), StartError> {
-    let (wakes, stop) = (&control.wakes, &tasks.stop);
+    let stop = &tasks.stop;
     let certificates = CertificateReconciler {
         control: control.clone(),
         router: router.clone(),
         proxy_form: proxy_form.clone(),
         paths: paths.clone(),
     };
-    let looked_at = wakes.certificates.listen();
-    tasks.spawn("certificates", keep_true(control.clone(), certificates, looked_at, stop.clone()));
-    let formation = FormationReconciler::new(control.clone());
-    tasks.spawn("formation", keep_true(control.clone(), formation, wakes.dynos.listen(), stop.clone()));
-    let routes = RouteReconciler::new(control.clone(), router);
-    tasks.spawn("routes", keep_true(control.clone(), routes, wakes.routes.listen(), stop.clone()));
-    let output = OutputReconciler::new(control.clone());
-    tasks.spawn("output", keep_true(control.clone(), output, wakes.output.listen(), stop.clone()));
-    let lines = RouterLines::new(control.clone(), link.clone(), paths.router());
-    tasks.spawn("router lines", keep_true(control.clone(), lines, wakes.output.listen(), stop.clone()));
-    let garbage = GarbageReconciler::new(control.clone());
-    tasks.spawn("garbage", keep_true(control.clone(), garbage, wakes.garbage.listen(), stop.clone()));
-    let network = NetworkReconciler::new(control.clone());
-    tasks.spawn("network", keep_true(control.clone(), network, wakes.network.listen(), stop.clone()));
-    let rate_limits = RateLimitReconciler::new(control.clone());
-    let limits_looked_at = wakes.rate_limits.listen();
-    tasks.spawn("rate limits", keep_true(control.clone(), rate_limits, limits_looked_at, stop.clone()));
+    let upkeep = RouterUpkeep { starter: router, link: link.clone(), folder: paths.router() };
+    let mut reconcilers = control.reconcilers(Some(upkeep));
+    reconcilers.push(Task::new(control.kernel.clone(), certificates));
+    for reconciler in reconcilers {
+        tasks.spawn(reconciler.name, reconciler.run(stop.clone()));
+    }
     tasks.spawn("changes", wiring::pass_on_changes(control.clone(), stop.clone()));
     let hooks = control.repositories().listen()?;
-    tasks.spawn("pushes", push::receive_pushes(control.clone(), hooks, stop.clone()));
+    tasks.spawn("pushes", push::receive_pushes(control.deploy.clone(), hooks, stop.clone()));
     let (runner, owner, token) = (control.clone(), uuid::Uuid::new_v4().to_string(), stop.clone());
     tasks.spawn("jobs", async move {
-        if let Err(error) = jobs::run(runner, owner, token).await {
+        if let Err(error) = runner.run_jobs(owner, token).await {
             tracing::error!(error = wiring::chain(&error), "jobs are not run");
         }
     });
@@ -415,7 +397,7 @@ async fn end_everything(
     link: &RouterLink,
     runtime: &LinuxRuntime,
 ) -> Result<(), StartError> {
-    control.stop_all_dynos().await?;
+    control.dynos.stop_all_dynos().await?;
     if let Err(error) = link.stop().await {
         tracing::debug!(%error, "the router was gone already");
     }

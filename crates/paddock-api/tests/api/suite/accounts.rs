@@ -187,7 +187,7 @@ async fn an_account_without_apps_is_deleted_and_leaves_its_name_on_what_it_did()
     let release = t.get("/apps/shared/releases/v3").send().await;
     assert_eq!(release.expect(200)["user"]["email"], STRANGER, "what was done stays done");
     assert_eq!(t.get("/apps/shared/collaborators").send().await.body.as_array().unwrap().len(), 1);
-    t.control.create_account(STRANGER, None, PASSWORD).await.unwrap();
+    t.control.people.create_account(STRANGER, None, PASSWORD).await.unwrap();
     let again = t.log_in(STRANGER).await;
     assert_eq!(t.get("/apps/shared").token(&again).send().await.refusal(), (404, "not_found"));
 
@@ -207,21 +207,25 @@ async fn the_operator_makes_accounts_and_resets_passwords() {
     };
     let first = t
         .control
+        .people
         .create_account_with_random_password("third@example.com", Some("Third".into()))
         .await
         .unwrap();
     let token = log_in(first.clone()).await.expect(201)["access_token"]["token"].as_str().unwrap().to_owned();
     t.get("/account").token(&token).send().await.expect(200);
-    let (second, ended) = t.control.reset_password("THIRD@example.com").await.unwrap();
+    let (second, ended) = t.control.people.reset_password("THIRD@example.com").await.unwrap();
     assert_eq!(ended, 1);
     assert_eq!(t.get("/account").token(&token).send().await.refusal(), (401, "unauthorized"));
     assert_ne!(first, second);
     assert_eq!(log_in(first).await.refusal(), (401, "unauthorized"));
     log_in(second).await.expect(201);
     for refused in ["third@example.com", "no address", "a:b@c"] {
-        assert!(t.control.create_account_with_random_password(refused, None).await.is_err(), "{refused}");
+        assert!(
+            t.control.people.create_account_with_random_password(refused, None).await.is_err(),
+            "{refused}"
+        );
     }
-    assert!(t.control.reset_password("nobody@example.com").await.is_err());
+    assert!(t.control.people.reset_password("nobody@example.com").await.is_err());
 }
 
 #[tokio::test]
@@ -229,29 +233,30 @@ async fn a_disabled_account_lets_nobody_in_and_its_apps_go_on() {
     let t = TestPaddock::start().await;
     t.post("/apps").stranger().json(json!({ "name": "theirs" })).send().await.expect(201);
     let log_in = || t.post("/oauth/authorizations").basic(STRANGER, PASSWORD).json(json!({})).send();
-    assert_eq!(t.control.disable_account(STRANGER).await.unwrap(), 1);
+    assert_eq!(t.control.people.disable_account(STRANGER).await.unwrap(), 1);
     assert_eq!(t.get("/account").stranger().send().await.refusal(), (401, "unauthorized"));
     let refused = log_in().await;
     assert_eq!(refused.refusal(), (403, "forbidden"));
     assert!(refused.body["message"].as_str().unwrap().contains("disabled"), "{}", refused.body);
     let guessed = t.post("/oauth/authorizations").basic(STRANGER, "guessed").json(json!({})).send().await;
     assert_eq!(guessed.refusal(), (401, "unauthorized"), "only who knows the password is told");
-    let apps = t.control.known_apps().await.unwrap();
+    let apps = t.control.people.known_apps().await.unwrap();
     assert_eq!(
         apps.iter().map(|app| (app.name.as_str(), app.owner.as_str())).collect::<Vec<_>>(),
         [("theirs", STRANGER)]
     );
-    let token = t.control.command_line_token(Some(STRANGER), "/nowhere".as_ref(), "/nowhere".as_ref()).await;
+    let token =
+        t.control.people.command_line_token(Some(STRANGER), "/nowhere".as_ref(), "/nowhere".as_ref()).await;
     assert!(token.unwrap_err().message.contains("disabled"));
 
-    let last = t.control.disable_account(OWNER).await.unwrap_err();
+    let last = t.control.people.disable_account(OWNER).await.unwrap_err();
     assert!(last.message.contains("last account"), "{}", last.message);
-    t.control.enable_account(STRANGER).await.unwrap();
+    t.control.people.enable_account(STRANGER).await.unwrap();
     log_in().await.expect(201);
-    t.control.disable_account(OWNER).await.unwrap();
-    let last = t.control.disable_account(STRANGER).await.unwrap_err();
+    t.control.people.disable_account(OWNER).await.unwrap();
+    let last = t.control.people.disable_account(STRANGER).await.unwrap_err();
     assert!(last.message.contains("last account"), "{}", last.message);
-    let known = t.control.known_accounts().await.unwrap();
+    let known = t.control.people.known_accounts().await.unwrap();
     let states: Vec<_> =
         known.iter().map(|known| (known.email.as_str(), known.disabled_at.is_some(), known.apps)).collect();
     assert_eq!(states, [(OWNER, true, 0), (STRANGER, false, 1)]);
@@ -261,16 +266,16 @@ async fn a_disabled_account_lets_nobody_in_and_its_apps_go_on() {
 async fn the_operator_deletes_accounts_that_own_nothing() {
     let t = TestPaddock::start().await;
     t.post("/apps").stranger().json(json!({ "name": "in-the-way" })).send().await.expect(201);
-    let refused = t.control.remove_account(STRANGER).await.unwrap_err();
+    let refused = t.control.people.remove_account(STRANGER).await.unwrap_err();
     assert!(refused.message.contains("in-the-way"), "{}", refused.message);
     t.delete("/apps/in-the-way").stranger().send().await.expect(200);
     // Also one that is disabled, and not the one that is the last then.
-    t.control.disable_account(OWNER).await.unwrap();
-    assert!(t.control.remove_account(STRANGER).await.unwrap_err().message.contains("last account"));
-    t.control.enable_account(OWNER).await.unwrap();
-    t.control.disable_account(STRANGER).await.unwrap();
-    t.control.remove_account(STRANGER).await.unwrap();
-    assert!(t.control.remove_account(STRANGER).await.unwrap_err().message.contains("account list"));
-    let first = t.control.remove_account(OWNER).await.unwrap_err();
+    t.control.people.disable_account(OWNER).await.unwrap();
+    assert!(t.control.people.remove_account(STRANGER).await.unwrap_err().message.contains("last account"));
+    t.control.people.enable_account(OWNER).await.unwrap();
+    t.control.people.disable_account(STRANGER).await.unwrap();
+    t.control.people.remove_account(STRANGER).await.unwrap();
+    assert!(t.control.people.remove_account(STRANGER).await.unwrap_err().message.contains("account list"));
+    let first = t.control.people.remove_account(OWNER).await.unwrap_err();
     assert!(first.message.contains("was made with"), "{}", first.message);
 }

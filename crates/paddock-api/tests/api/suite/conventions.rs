@@ -263,8 +263,8 @@ async fn the_rate_limit_is_told_and_asking_for_it_is_free() {
 async fn who_has_used_up_the_limit_waits_also_after_a_restart() {
     let mut t = TestPaddock::start().await;
     t.clock.hold();
-    let actor = t.control.authenticate_token(&t.token).await.unwrap();
-    while t.control.count_request(&actor).await.unwrap().is_some() {}
+    let actor = t.control.people.authenticate_token(&t.token).await.unwrap();
+    while t.control.kernel.count_request(&actor).await.unwrap().is_some() {}
     let refused = t.get("/account").send().await;
     assert_eq!(refused.refusal(), (429, "rate_limit"));
     assert_eq!(
@@ -286,12 +286,12 @@ async fn who_has_used_up_the_limit_waits_also_after_a_restart() {
 #[tokio::test]
 async fn the_limit_is_written_while_the_server_runs() {
     let t = TestPaddock::start_alive().await;
-    let actor = t.control.authenticate_token(&t.token).await.unwrap();
+    let actor = t.control.people.authenticate_token(&t.token).await.unwrap();
     for _ in 0..1000 {
-        t.control.count_request(&actor).await.unwrap();
+        t.control.kernel.count_request(&actor).await.unwrap();
     }
     t.eventually("the limit on disk", async || {
-        t.control.wakes.rate_limits.wake();
+        t.control.kernel.wakes.rate_limits.wake();
         let written = t.store.rate_limit(actor.account_id()).await.unwrap();
         written.is_some_and(|written| written.left_requests < 3600).then_some(())
     })

@@ -33,7 +33,7 @@ fn texts(events: &str) -> Vec<String> {
 async fn say(t: &TestPaddock, app: &str, text: &str) {
     let app: AppId =
         t.get(&format!("/apps/{app}")).send().await.body["id"].as_str().unwrap().parse().unwrap();
-    t.control.log_api(app, text).await;
+    t.control.kernel.log_api(app, text).await;
 }
 
 /// Reads events until `wanted` of them came.
@@ -193,7 +193,7 @@ async fn who_is_logged_out_reads_no_further_and_others_do() {
     let path = url.strip_prefix("http://localhost:5000").unwrap();
     let mut theirs = t.get(path).anonymous().open().await.into_body();
     let mut others = t.get(&owners).anonymous().header("accept", EVENTS).open().await.into_body();
-    t.control.log_out_account(STRANGER).await.unwrap();
+    t.control.people.log_out_account(STRANGER).await.unwrap();
     let ended = async {
         loop {
             say(&t, "shared", "not for everybody").await;

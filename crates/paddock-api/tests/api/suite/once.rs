@@ -83,9 +83,9 @@ async fn an_outcome_is_known_after_a_restart_and_forgotten_after_minutes() {
 #[tokio::test]
 async fn what_an_interrupted_run_has_begun_is_not_begun_again() {
     let t = TestPaddock::start().await;
-    let actor = t.control.authenticate_token(&t.token).await.unwrap();
+    let actor = t.control.people.authenticate_token(&t.token).await.unwrap();
     let key = RequestKey::new(&actor, "cut-off", "POST", "/apps", b"");
-    assert_eq!(t.control.begin_request(&actor, &key).await.unwrap(), Turn::First);
+    assert_eq!(t.control.kernel.begin_request(&actor, &key).await.unwrap(), Turn::First);
     // Killed here: neither made nor told.
     let t = t.another_run().await;
     let again = t.post("/apps").header("request-id", "cut-off").send().await;

@@ -93,7 +93,7 @@ async fn an_attached_dyno_waits_for_its_client_and_gives_up_after_a_minute() {
     .await;
     assert!(!t.runtime.specs().iter().any(|spec| spec.command.last().is_some_and(|c| c == "quick")));
     t.clock.advance(std::time::Duration::from_secs(61));
-    t.control.wakes.dynos.wake();
+    t.control.kernel.wakes.dynos.wake();
     t.eventually("the dyno to be given up", async || {
         (t.get(&format!("/apps/lonely/dynos/{name}")).send().await.status == 404).then_some(())
     })

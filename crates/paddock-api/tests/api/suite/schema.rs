@@ -213,7 +213,7 @@ async fn of_endings(c: &mut Checker<'_>) {
     c.send("DELETE", "/apps/{a}", "/apps/shaped", Value::Null).await;
     for (path, template) in [("/users/~", "/users/{u}"), ("/account", "/account")] {
         let leaver = format!("leaver{}@example.com", path.len());
-        c.t.control.create_account(&leaver, None, super::support::PASSWORD).await.unwrap();
+        c.t.control.people.create_account(&leaver, None, super::support::PASSWORD).await.unwrap();
         let token = c.t.log_in(&leaver).await;
         let gone = c.t.delete(path).token(&token).send().await;
         c.check("DELETE", template, &gone);

@@ -78,7 +78,7 @@ async fn the_uploads_of_an_account_leave_turns_for_others() {
             pending().await
         });
         let control = t.control.clone();
-        held.spawn(async move { control.upload_source(&put_secret, Box::pin(never_ends)).await });
+        held.spawn(async move { control.deploy.upload_source(&put_secret, Box::pin(never_ends)).await });
         is_asked.await.unwrap();
     }
     let source = t.post("/sources").send().await.expect(201)["source_blob"].clone();

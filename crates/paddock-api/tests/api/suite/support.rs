@@ -13,11 +13,7 @@ use hyper_util::rt::TokioIo;
 use paddock_api::{Api, serve, serve_rendezvous};
 use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
-use paddock_control::FormationReconciler;
-use paddock_control::OutputReconciler;
-use paddock_control::RateLimitReconciler;
-use paddock_control::reconcile::keep_true;
-use paddock_control::{Clock, Control, ControlConfig, Parts, jobs};
+use paddock_control::{Clock, Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
 use paddock_core::{ServerId, SlugId, UnixMicros};
@@ -171,7 +167,7 @@ impl TestPaddock {
     pub(crate) async fn start_with_accounts(place: Place) -> Self {
         let paddock = Self::open(place, Arc::new(TestClock::default())).await;
         for email in [OWNER, STRANGER] {
-            paddock.control.create_account(email, None, PASSWORD).await.unwrap();
+            paddock.control.people.create_account(email, None, PASSWORD).await.unwrap();
         }
         paddock.with_tokens().await
     }
@@ -238,18 +234,13 @@ impl TestPaddock {
     /// Starts jobs, formation, output; and web dynos listen.
     pub(crate) fn act_by_itself(&self) {
         let (control, stop) = (self.control.clone(), self.stop.clone());
-        let formation = FormationReconciler::new(control.clone());
-        tokio::spawn(keep_true(control.clone(), formation, control.wakes.dynos.listen(), stop.clone()));
-        let rate_limits = RateLimitReconciler::new(control.clone());
-        tokio::spawn(keep_true(
-            control.clone(),
-            rate_limits,
-            control.wakes.rate_limits.listen(),
-            stop.clone(),
-        ));
-        let output = OutputReconciler::new(control.clone());
-        tokio::spawn(keep_true(control.clone(), output, control.wakes.output.listen(), stop.clone()));
-        tokio::spawn(jobs::run(control.clone(), Uuid::new_v4().to_string(), stop.clone()));
+        for reconciler in control.reconcilers(None) {
+            if ["formation", "output", "rate_limits"].contains(&reconciler.name) {
+                tokio::spawn(reconciler.run(stop.clone()));
+            }
+        }
+        let (jobs, token) = (control.clone(), stop.clone());
+        tokio::spawn(async move { jobs.run_jobs(Uuid::new_v4().to_string(), token).await });
         tokio::spawn(let_web_dynos_listen(self.runtime.clone(), control, stop));
     }
 
@@ -371,7 +362,7 @@ impl TestPaddock {
     /// Waits until `look` finds something; fails naming `what` when it does not in time.
     pub(crate) async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        let mut changes = self.control.wakes.changes.listen();
+        let mut changes = self.control.kernel.wakes.changes.listen();
         loop {
             if let Some(found) = look().await {
                 return found;
@@ -460,8 +451,8 @@ async fn let_web_dynos_listen(runtime: FakeRuntime, control: Arc<Control>, stop:
                 }
             }
         }
-        control.wakes.dynos.wake();
-        control.wakes.output.wake();
+        control.kernel.wakes.dynos.wake();
+        control.kernel.wakes.output.wake();
         tokio::select! {
             () = stop.cancelled() => return,
             () = runtime.changed() => {}

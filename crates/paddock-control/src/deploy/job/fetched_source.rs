@@ -14,8 +14,9 @@ use paddock_store::Build;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
+use crate::deploy::Deploy;
 use crate::kernel::error::chain;
-use crate::{Control, Error, Result};
+use crate::{Error, Result};
 
 /// What fetching a source may cost. The bytes are those of an upload.
 const LIMITS: FetchLimits = FetchLimits {
@@ -31,16 +32,16 @@ const PROGRESS_EVERY: u64 = 25 * 1024 * 1024;
 /// # Errors
 /// `invalid_params` with a sentence for the output when the address, or who answers there, is at fault.
 pub(crate) async fn fetch(
-    control: &Control,
+    deploy: &Deploy,
     build: &Build,
     job: JobId,
     file: &Path,
     log: &BuildLog,
 ) -> Result<()> {
-    let url = control.store.job_secret(job).await?;
+    let url = deploy.kernel.store.job_secret(job).await?;
     let url = url.ok_or_else(|| Error::internal("read where a source lies", "its job does not say"))?;
     say(log, format!("-----> Fetching source from {}\n", build.source)).await;
-    let mut fetched = control.outbound.get(&url, LIMITS).await.map_err(refused)?;
+    let mut fetched = deploy.outbound.get(&url, LIMITS).await.map_err(refused)?;
     if fetched.shown() != build.source {
         say(log, format!("       Redirected to {}\n", fetched.shown())).await;
     }

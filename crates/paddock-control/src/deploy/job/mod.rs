@@ -8,7 +8,9 @@
 //! The release and the phase `releasing` are one transaction; moving the branch is repeated until it is done.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use paddock_build::git::GitError;
 use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
@@ -25,9 +27,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::Result;
+use crate::deploy::Deploy;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::error::{Error, chain};
-use crate::{Control, Result};
+use crate::kernel::job::Work;
 
 mod fetched_source;
 mod own_submodules;
@@ -50,56 +54,70 @@ const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 pub(crate) const LIMITS: Limits =
     Limits { memory_bytes: 2560 * 1024 * 1024, cpu_millicores: 100_000, cpu_weight: 50, pids: 4096 };
 
+/// Builds, as a kind of job.
+pub(crate) struct Builds(pub(crate) Arc<Deploy>);
+
+#[async_trait]
+impl Work for Builds {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn run(&self, job: &Job, lease: &JobLease) -> Result<()> {
+        run(&self.0, job, lease).await
+    }
+}
+
 /// Runs a build job from wherever it is.
-pub(crate) async fn run(control: &Control, job: &Job, lease: &JobLease) -> Result<()> {
+pub(crate) async fn run(deploy: &Deploy, job: &Job, lease: &JobLease) -> Result<()> {
     let id: BuildId = job.subject_id.parse().map_err(|error| Error::internal("read a build job", error))?;
-    let Some(build) = control.store.build_by_id(id).await? else {
+    let Some(build) = deploy.kernel.store.build_by_id(id).await? else {
         // The app was destroyed: its job went with it, and what runs must end.
-        return abandon(control, id).await;
+        return abandon(deploy, id).await;
     };
-    let Some(app) = control.store.app(build.app_id).await? else { return abandon(control, id).await };
+    let Some(app) = deploy.kernel.store.app(build.app_id).await? else { return abandon(deploy, id).await };
     match job.phase.as_str() {
-        QUEUED => match attempt(control, &app, &build, job, lease).await {
+        QUEUED => match attempt(deploy, &app, &build, job, lease).await {
             // The app was destroyed meanwhile, and the job with it: nobody else will clean up.
-            Err(error) if error.id == ErrorId::NotFound => abandon(control, id).await,
+            Err(error) if error.id == ErrorId::NotFound => abandon(deploy, id).await,
             result => result,
         },
-        RELEASING => conclude(control, &app, &build, lease).await,
+        RELEASING => conclude(deploy, &app, &build, lease).await,
         _ => {
-            clean_up(control, id).await?;
+            clean_up(deploy, id).await?;
             let told = Bytes::from_static(b" !     The build was interrupted by a restart of the server. Push again.\n\n !     Push failed\n");
-            if let Ok(mut output) = control.outputs.writer(id.uuid()) {
+            if let Ok(mut output) = deploy.outputs.writer(id.uuid()) {
                 let _ = output.append(told).await;
             }
-            fail(control, &app, &build, lease, "interrupted by a restart of the server").await
+            fail(deploy, &app, &build, lease, "interrupted by a restart of the server").await
         }
     }
 }
 
 /// Forgets a build that has no row any more; who follows its output is let go.
-async fn abandon(control: &Control, id: BuildId) -> Result<()> {
-    clean_up(control, id).await?;
-    finish_output(control, id).await;
+async fn abandon(deploy: &Deploy, id: BuildId) -> Result<()> {
+    clean_up(deploy, id).await?;
+    finish_output(deploy, id).await;
     // Who followed it has seen its end.
-    control.wakes.garbage.wake();
+    deploy.kernel.wakes.garbage.wake();
     Ok(())
 }
 
 /// Removes what a build that does not run left on the machine.
-pub(crate) async fn clean_up(control: &Control, id: BuildId) -> Result<()> {
-    control.builder.abandon(id).await.map_err(|error| Error::internal("clean up after a build", error))?;
-    let _ = durable!("build.source_removed", tokio::fs::remove_file(source_file(control, id)).await);
-    control.cancels.end(id);
+pub(crate) async fn clean_up(deploy: &Deploy, id: BuildId) -> Result<()> {
+    deploy.builder.abandon(id).await.map_err(|error| Error::internal("clean up after a build", error))?;
+    let _ = durable!("build.source_removed", tokio::fs::remove_file(source_file(deploy, id)).await);
+    deploy.cancels.end(id);
     Ok(())
 }
 
 /// Where a git build's source is put for its container.
-fn source_file(control: &Control, id: BuildId) -> PathBuf {
-    control.config.data_dir.join("sources").join(format!("build-{id}.tar"))
+fn source_file(deploy: &Deploy, id: BuildId) -> PathBuf {
+    deploy.kernel.config.data_dir.join("sources").join(format!("build-{id}.tar"))
 }
 
-async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: &JobLease) -> Result<()> {
-    let refused = match is_stale(control, app.id, build).await {
+async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &JobLease) -> Result<()> {
+    let refused = match is_stale(deploy, app.id, build).await {
         Ok(false) => None,
         Ok(true) => Some(("The branch has moved since this push began. Fetch, merge and push again", MOVED)),
         Err(error) if lease.attempt < ATTEMPTS_MAX => return Err(error),
@@ -113,43 +131,43 @@ async fn attempt(control: &Control, app: &App, build: &Build, job: &Job, lease: 
         }
     };
     if let Some((told, why)) = refused {
-        if let Ok(mut output) = control.outputs.writer(build.id.uuid()) {
+        if let Ok(mut output) = deploy.outputs.writer(build.id.uuid()) {
             let _ = output.append(format!(" !     {told}.\n\n !     Push failed\n")).await;
         }
-        return fail(control, app, build, lease, why).await;
+        return fail(deploy, app, build, lease, why).await;
     }
-    let cancel = control.cancels.begin(build.id);
-    let mut tx = control.store.begin_observation(app.id, control.now()).await?;
+    let cancel = deploy.cancels.begin(build.id);
+    let mut tx = deploy.kernel.store.begin_observation(app.id, deploy.kernel.now()).await?;
     tx.set_job_phase(lease, BUILDING).await?;
     durable!("build.begun", tx.commit().await)?;
-    let by = user_of(control, build.account_id).await;
-    control.log_api(app.id, format!("Build started by user {by}")).await;
-    let output = control
+    let by = user_of(deploy, build.account_id).await;
+    deploy.kernel.log_api(app.id, format!("Build started by user {by}")).await;
+    let output = deploy
         .outputs
         .writer(build.id.uuid())
         .map_err(|error| Error::internal("open a build's output", error))?;
-    let built = build_source(control, app, build, job, output, cancel).await;
-    let _ = durable!("build.source_dropped", tokio::fs::remove_file(source_file(control, build.id)).await);
-    control.cancels.end(build.id);
+    let built = build_source(deploy, app, build, job, output, cancel).await;
+    let _ = durable!("build.source_dropped", tokio::fs::remove_file(source_file(deploy, build.id)).await);
+    deploy.cancels.end(build.id);
     match built {
         Ok(outcome) => {
-            let (release, notices) = record_outcome(control, app, build, lease, outcome).await?;
-            tell_release(control, app, build, &release, &notices).await;
-            control.log_api(app.id, "Build succeeded").await;
-            conclude(control, app, build, lease).await
+            let (release, notices) = record_outcome(deploy, app, build, lease, outcome).await?;
+            tell_release(deploy, app, build, &release, &notices).await;
+            deploy.kernel.log_api(app.id, "Build succeeded").await;
+            conclude(deploy, app, build, lease).await
         }
         Err(failure) => {
             if let Some(cause) = &failure.source {
                 tracing::error!(app.name = %app.name, build.id = %build.id, error = chain(cause.as_ref()), "a build could not be run");
             }
-            fail(control, app, build, lease, &failure.kind.to_string()).await
+            fail(deploy, app, build, lease, &failure.kind.to_string()).await
         }
     }
 }
 
 /// Prepares the source and runs the build; its words go to `output`.
 async fn build_source(
-    control: &Control,
+    deploy: &Deploy,
     app: &App,
     build: &Build,
     job: &Job,
@@ -166,11 +184,11 @@ async fn build_source(
     };
     let work = async {
         let prepared = tokio::select! {
-            prepared = request_of(control, app, build, job, &log) => Some(prepared),
+            prepared = request_of(deploy, app, build, job, &log) => Some(prepared),
             () = cancel.cancelled() => None,
         };
         let (kind, told, source) = match prepared {
-            Some(Ok(request)) => return control.builder.build(request, log, cancel).await,
+            Some(Ok(request)) => return deploy.builder.build(request, log, cancel).await,
             None => (FailureKind::Canceled, "Build canceled".to_owned(), None),
             Some(Err(error)) if error.id == ErrorId::InternalServerError => {
                 (FailureKind::Source, "The source could not be read".to_owned(), Some(error))
@@ -185,42 +203,42 @@ async fn build_source(
 }
 
 async fn request_of(
-    control: &Control,
+    deploy: &Deploy,
     app: &App,
     build: &Build,
     job: &Job,
     log: &BuildLog,
 ) -> Result<BuildRequest> {
     let source = match build.source_kind {
-        SourceKind::Git => git_source(control, app, build, log).await?,
-        SourceKind::Archive => archive_source(control, build, job, log).await?,
+        SourceKind::Git => git_source(deploy, app, build, log).await?,
+        SourceKind::Archive => archive_source(deploy, build, job, log).await?,
     };
     let buildpacks =
-        build.buildpacks.iter().map(|url| BuildpackRef::parse(url, control.config.buildpack_urls));
+        build.buildpacks.iter().map(|url| BuildpackRef::parse(url, deploy.kernel.config.buildpack_urls));
     let buildpacks = buildpacks.collect::<std::result::Result<Vec<_>, _>>();
     let buildpacks = buildpacks.map_err(|error| Error::invalid(error.to_string()))?;
     Ok(BuildRequest {
         build: build.id,
         app: app.id,
-        id_base: control.config.id_base(app.id_range),
+        id_base: deploy.kernel.config.id_base(app.id_range),
         source,
         buildpacks,
-        config_vars: control.store.config_vars(app.id).await?,
+        config_vars: deploy.kernel.store.config_vars(app.id).await?,
         stack: build.stack,
-        stack_version: control.host_stack.version.clone(),
-        stack_layers: vec![Layer::HostStack(control.host_stack.folder.clone())],
+        stack_version: deploy.host_stack.version.clone(),
+        stack_layers: vec![Layer::HostStack(deploy.host_stack.folder.clone())],
         request_id: build.id.to_string(),
         limits: LIMITS,
-        disk_bytes: control.config.build_disk.bytes(),
+        disk_bytes: deploy.kernel.config.build_disk.bytes(),
         time_limit: TIME_LIMIT,
     })
 }
 
-async fn git_source(control: &Control, app: &App, build: &Build, log: &BuildLog) -> Result<Source> {
-    let file = source_file(control, build.id);
+async fn git_source(deploy: &Deploy, app: &App, build: &Build, log: &BuildLog) -> Result<Source> {
+    let file = source_file(deploy, build.id);
     let _ = durable!("build.source_made_anew", tokio::fs::remove_file(&file).await);
     let commit = &build.source;
-    let repositories = &control.repositories;
+    let repositories = &deploy.repositories;
     repositories
         .archive(app.id, commit, &file)
         .await
@@ -228,7 +246,7 @@ async fn git_source(control: &Control, app: &App, build: &Build, log: &BuildLog)
     let submodules = repositories.submodules(app.id, commit).await;
     let submodules =
         submodules.map_err(|error| Error::internal("read the submodules of the pushed commit", error))?;
-    let submodules = own_submodules::add(control, app, build, submodules, &file, log).await?;
+    let submodules = own_submodules::add(deploy, app, build, submodules, &file, log).await?;
     Ok(Source { file, archive: SourceArchive::Git { submodules }, version: commit.clone() })
 }
 
@@ -245,12 +263,12 @@ pub(super) fn unreadable(doing: &'static str, error: GitError) -> Error {
 }
 
 /// An uploaded source, when `source` is the id of one of our own `/sources`; else one to be fetched from elsewhere.
-async fn archive_source(control: &Control, build: &Build, job: &Job, log: &BuildLog) -> Result<Source> {
+async fn archive_source(deploy: &Deploy, build: &Build, job: &Job, log: &BuildLog) -> Result<Source> {
     let file = match build.source.parse::<SourceId>() {
-        Ok(id) => control.source_blob_path(id),
+        Ok(id) => deploy.source_blob_path(id),
         Err(_) => {
-            let file = source_file(control, build.id);
-            fetched_source::fetch(control, build, job.id, &file, log).await?;
+            let file = source_file(deploy, build.id);
+            fetched_source::fetch(deploy, build, job.id, &file, log).await?;
             file
         }
     };
@@ -263,14 +281,14 @@ async fn archive_source(control: &Control, build: &Build, job: &Job, log: &Build
 
 /// The slug, the release and the job's next phase, together.
 async fn record_outcome(
-    control: &Control,
+    deploy: &Deploy,
     app: &App,
     build: &Build,
     lease: &JobLease,
     outcome: BuildOutcome,
 ) -> Result<(Release, Vec<String>)> {
     let subject = match build.source_kind {
-        SourceKind::Git => control.repositories.commit_subject(app.id, &build.source).await.ok(),
+        SourceKind::Git => deploy.repositories.commit_subject(app.id, &build.source).await.ok(),
         SourceKind::Archive => build.source_description.clone(),
     };
     let size_bytes = i64::try_from(outcome.size_bytes).unwrap_or(i64::MAX);
@@ -286,9 +304,9 @@ async fn record_outcome(
         process_types: outcome.process_types,
         buildpack_description: Some(outcome.description),
         stack: build.stack,
-        stack_version: control.host_stack.version.clone(),
+        stack_version: deploy.host_stack.version.clone(),
     };
-    let mut tx = control.store.begin_for_app(app.id, control.now()).await?;
+    let mut tx = deploy.kernel.store.begin_for_app(app.id, deploy.kernel.now()).await?;
     tx.create_slug(&slug).await?;
     let mut first = FirstRelease { config: tx.config_vars(app.id).await?, notices: Vec::new() };
     if tx.formation(app.id).await?.is_empty() {
@@ -315,10 +333,10 @@ async fn record_outcome(
     tx.set_job_phase(lease, RELEASING).await?;
     tx.event(Some(app.id), "release.create", &format!("{{\"version\":{}}}", release.version)).await?;
     durable!("build.released", tx.commit().await)?;
-    control.wakes.dynos.wake();
-    control.wakes.changes.wake();
+    deploy.kernel.wakes.dynos.wake();
+    deploy.kernel.wakes.changes.wake();
     // Before the pusher hears of it: a request that comes right after the push waits for the dyno.
-    control.publish_routes().await;
+    deploy.kernel.routes.publish().await;
     Ok((release, first.notices))
 }
 
@@ -358,27 +376,27 @@ fn version_of(build: &Build) -> Option<String> {
 }
 
 /// The end of a build's output: `Launching…`, the version and the address.
-async fn tell_release(control: &Control, app: &App, build: &Build, release: &Release, notices: &[String]) {
+async fn tell_release(deploy: &Deploy, app: &App, build: &Build, release: &Release, notices: &[String]) {
     let mut text: String = notices.iter().map(|notice| format!("{notice}\n")).collect();
     text.push_str("-----> Launching...\n");
     if release.status == ReleaseStatus::Pending {
         text.push_str(" !     Release command declared: this new release will not be available until the command succeeds.\n");
     }
     text.push_str(&format!("       Released v{}\n", release.version));
-    text.push_str(&format!("       {} deployed to Paddock\n\n", control.config.web_url(&app.name)));
-    if let Ok(mut output) = control.outputs.writer(build.id.uuid())
+    text.push_str(&format!("       {} deployed to Paddock\n\n", deploy.kernel.config.web_url(&app.name)));
+    if let Ok(mut output) = deploy.outputs.writer(build.id.uuid())
         && let Err(error) = output.append(text).await
     {
         tracing::error!(build.id = %build.id, error = chain(&error), "could not keep a build's output");
     }
-    let by = user_of(control, release.account_id).await;
-    control.log_api(app.id, format!("{} by user {by}", release.description)).await;
-    control.log_api(app.id, format!("Release v{} created by user {by}", release.version)).await;
+    let by = user_of(deploy, release.account_id).await;
+    deploy.kernel.log_api(app.id, format!("{} by user {by}", release.description)).await;
+    deploy.kernel.log_api(app.id, format!("Release v{} created by user {by}", release.version)).await;
 }
 
 /// Moves the deploy branch, then ends the build. Repeated after a crash: a branch that is there already is right.
-async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
-    if let Err(error) = settle_branch(control, app.id, build).await {
+async fn conclude(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
+    if let Err(error) = settle_branch(deploy, app.id, build).await {
         if lease.attempt < ATTEMPTS_MAX {
             return Err(error);
         }
@@ -386,8 +404,8 @@ async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease)
             "the branch of a build is left where it is; its release stands");
     }
     let repo_bytes =
-        control.repositories.size_bytes(app.id).await.ok().and_then(|bytes| i64::try_from(bytes).ok());
-    let mut tx = control.store.begin_observation(app.id, control.now()).await?;
+        deploy.repositories.size_bytes(app.id).await.ok().and_then(|bytes| i64::try_from(bytes).ok());
+    let mut tx = deploy.kernel.store.begin_observation(app.id, deploy.kernel.now()).await?;
     if let Some(bytes) = repo_bytes {
         tx.set_repo_bytes(app.id, bytes).await?;
     }
@@ -400,16 +418,16 @@ async fn conclude(control: &Control, app: &App, build: &Build, lease: &JobLease)
     )
     .await?;
     durable!("build.succeeded", tx.commit().await)?;
-    finish_output(control, build.id).await;
-    control.wakes.changes.wake();
+    finish_output(deploy, build.id).await;
+    deploy.kernel.wakes.changes.wake();
     Ok(())
 }
 
 /// Whether the deploy branch is not where the pusher saw it. Only builds move it, and no other build of the app runs
 /// now: what is asked here stays true until this build ends.
-async fn is_stale(control: &Control, app: AppId, build: &Build) -> Result<bool> {
+async fn is_stale(deploy: &Deploy, app: AppId, build: &Build) -> Result<bool> {
     let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(false) };
-    let now = control.repositories.resolve(app, branch).await;
+    let now = deploy.repositories.resolve(app, branch).await;
     let now = now.map_err(|error| Error::internal("read the deploy branch", error))?.unwrap_or_default();
     // A branch that the pusher saw as new is all zeros on the wire.
     let seen =
@@ -418,18 +436,18 @@ async fn is_stale(control: &Control, app: AppId, build: &Build) -> Result<bool> 
 }
 
 /// Moves the deploy branch to what was built, which then needs no pin any more.
-async fn settle_branch(control: &Control, app: AppId, build: &Build) -> Result<()> {
+async fn settle_branch(deploy: &Deploy, app: AppId, build: &Build) -> Result<()> {
     let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(()) };
     let old = build.old_head.as_deref().unwrap_or_default();
-    move_branch(control, app, branch, &build.source, old).await?;
-    if let Err(error) = control.repositories.unpin(app, build.id).await {
+    move_branch(deploy, app, branch, &build.source, old).await?;
+    if let Err(error) = deploy.repositories.unpin(app, build.id).await {
         tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin a built commit");
     }
     Ok(())
 }
 
-async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {
-    let repositories = &control.repositories;
+async fn move_branch(deploy: &Deploy, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {
+    let repositories = &deploy.repositories;
     let now = repositories
         .resolve(app, branch)
         .await
@@ -447,33 +465,33 @@ async fn move_branch(control: &Control, app: AppId, branch: &str, new: &str, old
     }
 }
 
-async fn fail(control: &Control, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {
-    let mut tx = control.store.begin_observation(app.id, control.now()).await?;
+async fn fail(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {
+    let mut tx = deploy.kernel.store.begin_observation(app.id, deploy.kernel.now()).await?;
     tx.fail_build(build.id, why).await?;
     tx.fail_job(lease, why).await?;
     tx.event(Some(app.id), "build.update", &format!("{{\"id\":\"{}\",\"status\":\"failed\"}}", build.id))
         .await?;
     durable!("build.failed", tx.commit().await)?;
     if build.source_kind == SourceKind::Git
-        && let Err(error) = control.repositories.unpin(app.id, build.id).await
+        && let Err(error) = deploy.repositories.unpin(app.id, build.id).await
     {
         tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin the commit of a failed build");
     }
-    control.log_api(app.id, "Build failed -- check your build output").await;
-    finish_output(control, build.id).await;
-    control.wakes.changes.wake();
+    deploy.kernel.log_api(app.id, "Build failed -- check your build output").await;
+    finish_output(deploy, build.id).await;
+    deploy.kernel.wakes.changes.wake();
     Ok(())
 }
 
 /// Ends the output after the build's row says how it ended: who follows it then finds the answer.
-async fn finish_output(control: &Control, id: BuildId) {
-    if let Err(error) = control.outputs.abandon(id.uuid()).await {
+async fn finish_output(deploy: &Deploy, id: BuildId) {
+    if let Err(error) = deploy.outputs.abandon(id.uuid()).await {
         tracing::error!(build.id = %id, error = chain(&error), "could not finish a build's output");
     }
 }
 
-async fn user_of(control: &Control, account: AccountId) -> String {
-    match control.store.account(account).await {
+async fn user_of(deploy: &Deploy, account: AccountId) -> String {
+    match deploy.kernel.store.account(account).await {
         Ok(Some(account)) => account.email,
         Ok(None) | Err(_) => "unknown".into(),
     }

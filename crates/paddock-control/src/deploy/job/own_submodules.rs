@@ -9,15 +9,16 @@ use paddock_build::git::{GitError, Submodule};
 use paddock_core::ErrorId;
 use paddock_store::{App, Build};
 
+use crate::deploy::Deploy;
 use crate::deploy::job::unreadable;
-use crate::{Control, Error, Result};
+use crate::{Error, Result};
 
 /// Adds them to the source in `tar`, and returns the other ones, which the build fetches by itself.
 ///
 /// # Errors
 /// `invalid_params` with a sentence for the output when one leads nowhere that the pusher may see.
 pub(super) async fn add(
-    control: &Control,
+    deploy: &Deploy,
     app: &App,
     build: &Build,
     submodules: Vec<Submodule>,
@@ -27,7 +28,7 @@ pub(super) async fn add(
     if submodules.is_empty() {
         return Ok(submodules);
     }
-    let urls = control.repositories.submodule_urls(app.id, &build.source).await;
+    let urls = deploy.repositories.submodule_urls(app.id, &build.source).await;
     let urls = urls.map_err(|error| Error::internal("read .gitmodules", error))?;
     let mut elsewhere = Vec::new();
     for submodule in submodules {
@@ -42,7 +43,7 @@ pub(super) async fn add(
                 submodule.path
             ))
         })?;
-        add_one(control, build, &submodule, other, tar).await?;
+        add_one(deploy, build, &submodule, other, tar).await?;
         let text = format!("-----> Submodule {} from {other}, an app of this server\n", submodule.path);
         // Nobody needs to read for the build to go on.
         let _ = log.send(Bytes::from(text)).await;
@@ -51,14 +52,14 @@ pub(super) async fn add(
 }
 
 async fn add_one(
-    control: &Control,
+    deploy: &Deploy,
     build: &Build,
     submodule: &Submodule,
     name: &str,
     tar: &Path,
 ) -> Result<()> {
     let Submodule { path, commit } = submodule;
-    let other = match control.app_visible_to(build.account_id, name).await {
+    let other = match deploy.kernel.app_visible_to(build.account_id, name).await {
         Ok(other) => other,
         Err(error) if error.id == ErrorId::InternalServerError => return Err(error),
         Err(_) => {
@@ -67,14 +68,14 @@ async fn add_one(
             )));
         }
     };
-    let found = control.repositories.resolve(other.id, commit).await;
+    let found = deploy.repositories.resolve(other.id, commit).await;
     let found = found.map_err(|error| Error::internal("look for a submodule's commit", error))?;
     if found.as_ref() != Some(commit) {
         return Err(Error::invalid(format!(
             "Submodule {path} could not be fetched at {commit}: push that commit to {name} first"
         )));
     }
-    match control.repositories.add_to_archive(other.id, commit, path, tar).await {
+    match deploy.repositories.add_to_archive(other.id, commit, path, tar).await {
         Ok(()) => Ok(()),
         Err(error @ GitError::Failed { .. }) => Err(Error::internal("read the commit of a submodule", error)),
         Err(error) => Err(unreadable("add a submodule to the source", error)),

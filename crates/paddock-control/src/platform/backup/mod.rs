@@ -28,7 +28,7 @@ use paddock_core::ServerId;
 use paddock_store::{Database, ServerIdentity, Store, StoreConfig};
 use sha2::{Digest, Sha256};
 
-use crate::Control;
+use crate::platform::Platform;
 
 pub use archive::{ArchiveError, FORMAT, Header};
 pub use restore::{Restore, RestoreError, Restored, STAGING, is_unfinished, restore};
@@ -109,7 +109,7 @@ pub enum BackupError {
     Abandoned,
 }
 
-impl Control {
+impl Platform {
     /// Writes a backup of the running server to `out`. One at a time; garbage collection waits meanwhile.
     ///
     /// # Errors
@@ -122,7 +122,12 @@ impl Control {
         out: File,
         progress: &mut (dyn FnMut(Progress) -> bool + Send),
     ) -> Result<Summary, BackupError> {
-        let source = Source { data: &self.config.data_dir, store: &self.store, master_key_file, version };
+        let source = Source {
+            data: &self.kernel.config.data_dir,
+            store: &self.kernel.store,
+            master_key_file,
+            version,
+        };
         let _garbage = self.garbage.lock().await;
         let _repacking = self.repositories.hold_repacking().await;
         back_up(source, secrets, out, progress).await

@@ -29,7 +29,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Starts a router process on sockets that are bound already. The binary knows how.
 #[async_trait]
 pub trait RouterStarter: Send + Sync {
-    /// Starts a router that will answer on the control socket; its process id.
+    /// Starts a router that will answer on the routing socket; its process id.
     async fn start(&self, listeners: &[(Listener, OwnedFd)]) -> io::Result<u32>;
 
     /// Ends a router that was started and does not answer.

@@ -1,4 +1,4 @@
-//! Keeps the router's table true: which host is which app, and which dynos answer for it.
+//! Which host is which app, and which dynos answer for it, as the router is told.
 //!
 //! The whole table is sent with a generation that grows across restarts; the router refuses smaller ones. A table
 //! that is equal to the last one acknowledged is not sent again.
@@ -6,81 +6,59 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::ReleaseId;
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_ipc::routes::{AppRoute, DynoRoute, RouteTable, Web};
-use paddock_store::{App, DesiredDynoState, Dyno, Formation};
+use paddock_store::{App, DesiredDynoState, Dyno, Formation, Store};
 
 use crate::kernel::error::{Error, chain};
 use crate::kernel::handover::gets_requests;
-use crate::kernel::reconcile::{PassReport, Reconciler, by_app};
-use crate::routing::router_link::{RouterError, RouterLink, RouterStarter};
-use crate::{Control, Result};
+use crate::kernel::reconcile::by_app;
+use crate::kernel::routes::PublishRoutes;
+use crate::kernel::wake::Wakes;
+use crate::routing::proxy_form::Offer;
+use crate::routing::router_link::RouterLink;
+use crate::{ControlConfig, Result};
 
-/// The last table the router took, but for its generation; also the lock that keeps tables in order.
-pub(crate) type LastRoutes = tokio::sync::Mutex<Option<RouteTable>>;
-
-/// Keeps the router's table true, and a router running.
-pub struct RouteReconciler {
-    control: Arc<Control>,
-    starter: Arc<dyn RouterStarter>,
+/// Tells the router what changed.
+pub(crate) struct Publisher {
+    pub(super) config: ControlConfig,
+    pub(super) store: Store,
+    pub(super) wakes: Arc<Wakes>,
+    /// The router; `None` where nothing is routed (tests of use cases).
+    pub(super) router: Option<Arc<RouterLink>>,
+    pub(super) last: LastRoutes,
+    pub(super) proxy_form: Offer,
 }
 
-impl RouteReconciler {
-    /// For this control plane; `starter` brings back a router that is gone.
-    #[must_use]
-    pub fn new(control: Arc<Control>, starter: Arc<dyn RouterStarter>) -> Self {
-        Self { control, starter }
-    }
-
-    /// Talks to the router that runs, or starts one.
-    async fn revive(&self, link: &RouterLink) -> Result<()> {
-        match link.adopt().await {
-            Ok(_) => return Ok(()),
-            Err(RouterError::Away { .. }) => {}
-            Err(error) => return Err(Error::internal("talk to the router", error)),
-        }
-        tracing::warn!("the router is gone: starting another on the same sockets");
-        link.start(self.starter.as_ref())
-            .await
-            .map_err(|error| Error::internal("start the router", error))?;
-        Ok(())
+impl Publisher {
+    pub(crate) fn new(
+        config: ControlConfig,
+        store: Store,
+        wakes: Arc<Wakes>,
+        router: Option<Arc<RouterLink>>,
+    ) -> Self {
+        Self { config, store, wakes, router, last: LastRoutes::default(), proxy_form: Offer::default() }
     }
 }
 
 #[async_trait]
-impl Reconciler for RouteReconciler {
-    const NAME: &'static str = "routes";
-    const INTERVAL: Duration = Duration::from_secs(2);
-
-    async fn pass(&mut self) -> Result<PassReport> {
-        let Some(link) = self.control.router.clone() else { return Ok(PassReport::default()) };
-        let again_in = Some(Duration::from_millis(100));
-        if link.ping().await.is_err() {
-            *self.control.last_routes.lock().await = None;
-            self.revive(&link).await?;
-        }
-        match self.control.send_routes(&link).await {
-            Ok(sent) => Ok(PassReport { done: usize::from(sent), ..PassReport::default() }),
-            Err(error) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "the router did not take the routes, will be tried again"
-                );
-                Ok(PassReport { failed: 1, again_in, ..PassReport::default() })
-            }
-        }
+impl PublishRoutes for Publisher {
+    async fn publish(&self) {
+        self.publish_now().await;
     }
 }
 
-impl Control {
+/// The last table the router took, but for its generation; also the lock that keeps tables in order.
+pub(crate) type LastRoutes = tokio::sync::Mutex<Option<RouteTable>>;
+
+impl Publisher {
     /// Sends the routes as they are now and waits until the router uses them. What fails is tried again by the
     /// reconciler.
-    pub(crate) async fn publish_routes(&self) {
+    async fn publish_now(&self) {
         let Some(link) = self.router.clone() else { return };
         if let Err(error) = self.send_routes(&link).await {
             tracing::debug!(error = chain(&error), "routes wait for the next pass");
@@ -89,14 +67,14 @@ impl Control {
     }
 
     /// Has the router read its certificates again: it does with each table, and gets the same one once more.
-    pub async fn have_certificates_read(&self) {
-        *self.last_routes.lock().await = None;
-        self.publish_routes().await;
+    pub(super) async fn have_certificates_read(&self) {
+        *self.last.lock().await = None;
+        self.publish_now().await;
     }
 
     /// Whether a table had to be sent.
-    async fn send_routes(&self, link: &RouterLink) -> Result<bool> {
-        let mut last = self.last_routes.lock().await;
+    pub(super) async fn send_routes(&self, link: &RouterLink) -> Result<bool> {
+        let mut last = self.last.lock().await;
         let mut table = self.route_table().await?;
         if let Some(last) = last.as_ref() {
             table.generation = last.generation;

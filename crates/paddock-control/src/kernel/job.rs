@@ -5,23 +5,32 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use paddock_core::{JobId, UnixMicros, durable};
 use paddock_store::{Job, JobLease, JobState, StoreError};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::kernel::Kernel;
 use crate::kernel::error::chain;
-use crate::{Control, Error, Result};
-
-#[cfg(test)]
-mod tests;
+use crate::{Error, Result};
 
 /// How long a job is ours without renewal.
-const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// How often a lease is renewed.
-const RENEW: Duration = Duration::from_secs(10);
+pub(crate) const RENEW: Duration = Duration::from_secs(10);
 /// How often the queue is looked at when nothing wakes us.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// One kind of job.
+#[async_trait]
+pub(crate) trait Work: Send + Sync {
+    /// Its name in the rows.
+    fn kind(&self) -> &'static str;
+
+    /// Does the job from the phase that its row is in. What fails is tried again when the lease has passed.
+    async fn run(&self, job: &Job, lease: &JobLease) -> Result<()>;
+}
 
 /// Runs the jobs of this server's apps until `stop`. `owner` names this process: at its start the leases of processes
 /// before it are over, since only one uses a data directory. So nobody else takes our jobs: a lease that passes while its
@@ -30,26 +39,31 @@ const LOOK: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the database cannot be written for long, at the start.
-pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) -> Result<()> {
-    control.store.expire_leases_of_others(&owner).await?;
-    let mut wake = control.wakes.jobs.listen();
+pub(crate) async fn run(
+    kernel: Arc<Kernel>,
+    kinds: Arc<[Box<dyn Work>]>,
+    owner: String,
+    stop: CancellationToken,
+) -> Result<()> {
+    kernel.store.expire_leases_of_others(&owner).await?;
+    let mut wake = kernel.wakes.jobs.listen();
     let mut running = JoinSet::new();
     let mut workers: HashMap<JobId, (AbortHandle, JobLease)> = HashMap::new();
     loop {
-        if control.store.is_newest_incarnation().await.is_ok_and(|newest| !newest) {
+        if kernel.store.is_newest_incarnation().await.is_ok_and(|newest| !newest) {
             return Err(Error::internal(
                 "run jobs",
                 "another process has started with the identity of this data folder: was the folder copied?",
             ));
         }
         workers.retain(|_, (worker, _)| !worker.is_finished());
-        while running.len() < control.config.concurrent_builds {
+        while running.len() < kernel.config.concurrent_builds {
             // By one clock: what is renewed now has not passed now.
-            let now = control.now();
-            match claim(&control, &owner, workers.values().map(|(_, lease)| lease), now).await {
+            let now = kernel.now();
+            match claim(&kernel, &owner, workers.values().map(|(_, lease)| lease), now).await {
                 Ok(Some((job, lease))) => {
                     let id = job.id;
-                    let worker = running.spawn(work(control.clone(), job, lease.clone()));
+                    let worker = running.spawn(work(kernel.clone(), kinds.clone(), job, lease.clone()));
                     if let Some((before, _)) = workers.insert(id, (worker, lease)) {
                         // Not two at a time, whatever the database says.
                         before.abort();
@@ -71,43 +85,43 @@ pub async fn run(control: Arc<Control>, owner: String, stop: CancellationToken) 
 }
 
 /// Works on one job and keeps its lease. A job whose lease is lost belongs to somebody else: we let go of it.
-async fn work(control: Arc<Control>, job: Job, lease: JobLease) {
+async fn work(kernel: Arc<Kernel>, kinds: Arc<[Box<dyn Work>]>, job: Job, lease: JobLease) {
     let done = async {
-        let result = match job.kind.as_str() {
-            crate::deploy::job::KIND => crate::deploy::job::run(&control, &job, &lease).await,
-            other => fail_unknown(&control, &job, &lease, other).await,
+        let result = match kinds.iter().find(|kind| kind.kind() == job.kind) {
+            Some(kind) => kind.run(&job, &lease).await,
+            None => fail_unknown(&kernel, &job, &lease, &job.kind).await,
         };
         if let Err(error) = result {
             tracing::error!(job.id = %job.id, job.kind = job.kind, error = chain(&error), "a job stopped, will be resumed");
         }
     };
     tokio::select! {
-        () = keep(&control, &job, &lease) => {}
+        () = keep(&kernel, &job, &lease) => {}
         () = done => {}
     }
-    control.wakes.changes.wake();
+    kernel.wakes.changes.wake();
 }
 
 /// Claims a job, but none of those that are worked on here.
-async fn claim<'a>(
-    control: &Control,
+pub(crate) async fn claim<'a>(
+    kernel: &Kernel,
     owner: &str,
     ours: impl Iterator<Item = &'a JobLease>,
     now: UnixMicros,
 ) -> std::result::Result<Option<(Job, JobLease)>, StoreError> {
     for lease in ours {
-        match control.store.renew_job(lease, now, LEASE).await {
+        match kernel.store.renew_job(lease, now, LEASE).await {
             // It has just ended, or its worker hears of it in a moment.
             Ok(()) | Err(StoreError::LeaseLost(_)) => {}
             Err(error) => return Err(error),
         }
     }
-    control.store.claim_job(owner, now, LEASE).await
+    kernel.store.claim_job(owner, now, LEASE).await
 }
 
 /// How a lease stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
     /// It is ours, and was renewed.
     Ours,
     /// Its job has ended, by our hand: nobody else has ended it.
@@ -118,13 +132,13 @@ enum Standing {
     Gone,
 }
 
-async fn renew(control: &Control, lease: &JobLease) -> std::result::Result<Standing, StoreError> {
-    match control.store.renew_job(lease, control.now(), LEASE).await {
+pub(crate) async fn renew(kernel: &Kernel, lease: &JobLease) -> std::result::Result<Standing, StoreError> {
+    match kernel.store.renew_job(lease, kernel.now(), LEASE).await {
         Ok(()) => return Ok(Standing::Ours),
         Err(StoreError::LeaseLost(_)) => {}
         Err(error) => return Err(error),
     }
-    Ok(match control.store.job(lease.job_id).await? {
+    Ok(match kernel.store.job(lease.job_id).await? {
         None => Standing::Gone,
         Some(row) if matches!(row.state, JobState::Succeeded | JobState::Failed) => Standing::Ended,
         Some(row) => Standing::Taken { owner: row.lease_owner.unwrap_or_default() },
@@ -133,10 +147,10 @@ async fn renew(control: &Control, lease: &JobLease) -> std::result::Result<Stand
 
 /// Renews a lease until it is lost. While the database is away it is not lost: what the work does is refused to whoever
 /// has lost it, and nobody else looks for jobs of this server.
-async fn keep(control: &Control, job: &Job, lease: &JobLease) {
+async fn keep(kernel: &Kernel, job: &Job, lease: &JobLease) {
     loop {
         tokio::time::sleep(RENEW).await;
-        match renew(control, lease).await {
+        match renew(kernel, lease).await {
             Ok(Standing::Ours) => {}
             // What its work does after that is let come to its end.
             Ok(Standing::Ended) => return std::future::pending().await,
@@ -155,8 +169,8 @@ async fn keep(control: &Control, job: &Job, lease: &JobLease) {
     }
 }
 
-async fn fail_unknown(control: &Control, job: &Job, lease: &JobLease, kind: &str) -> Result<()> {
-    let mut tx = control.store.begin_record(control.now()).await?;
+async fn fail_unknown(kernel: &Kernel, job: &Job, lease: &JobLease, kind: &str) -> Result<()> {
+    let mut tx = kernel.store.begin_record(kernel.now()).await?;
     tx.fail_job(lease, &format!("no such kind of job: {kind}")).await?;
     durable!("job.refused", tx.commit().await)?;
     tracing::error!(job.id = %job.id, job.kind = kind, "a job of a kind that this version does not know");

@@ -1,0 +1,201 @@
+//! What deploying leaves behind: old releases and sources, containers, folders and outputs of builds that ended badly, layers
+//! that no slug names, caches beyond their limit.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use paddock_core::build::BuildStatus;
+use paddock_core::release::{KEPT_FOR, RELEASES_KEPT, ReleaseStatus};
+use paddock_core::{AppId, BuildId, ReleaseId, durable};
+use paddock_images::LayerDigest;
+use paddock_telemetry::OutputSeen;
+
+use crate::Result;
+use crate::deploy::{Deploy, job};
+use crate::kernel::error::{Error, chain};
+use crate::kernel::label;
+use crate::kernel::sweep::Sweep;
+
+/// Layers that no slug was seen to name are spared for this long: one is added before the row that names it, which takes
+/// seconds.
+const LAYER_AGE: Duration = Duration::from_secs(10 * 60);
+/// The same for those that a slug named, whose app or release is gone: a build may have added the same again just now.
+const RELEASED_LAYER_AGE: Duration = Duration::from_secs(2 * 60);
+/// All build caches together; the oldest go first. Source: contract `buildpacks.md`, section 12.
+const CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
+/// Files of sources are of no use after this long: a build takes minutes, an upload hours.
+const SOURCE_FILES: Duration = Duration::from_secs(24 * 60 * 60);
+/// Outputs that nothing was added to for this long belong to nobody unless a row says so.
+const QUIET: Duration = Duration::from_secs(10 * 60);
+
+/// Sweeps after deploying.
+pub(crate) struct DeploySweep {
+    deploy: Arc<Deploy>,
+    /// What was written before belongs to a process that is gone: one server uses a data directory.
+    begun_at: SystemTime,
+    /// The layers that slugs named in any pass, as long as they are there.
+    layers_seen_named: HashSet<LayerDigest>,
+}
+
+impl DeploySweep {
+    pub(crate) fn new(deploy: Arc<Deploy>) -> Self {
+        Self { deploy, begun_at: SystemTime::now(), layers_seen_named: HashSet::new() }
+    }
+
+    /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then. How many
+    /// releases; an app whose turn failed is tried again.
+    async fn expire_releases(&self) -> Result<u64> {
+        let (store, now) = (&self.deploy.kernel.store, self.deploy.kernel.now());
+        let mut expired = 0;
+        for app in store.apps_with_expirable_releases(RELEASES_KEPT, now - KEPT_FOR).await? {
+            match self.expire_releases_of(app).await {
+                Ok(count) => expired += count,
+                Err(error) => {
+                    tracing::warn!(app.id = %app, error = chain(&error), "could not expire releases, will be tried again");
+                }
+            }
+        }
+        Ok(expired)
+    }
+
+    async fn expire_releases_of(&self, app: AppId) -> Result<u64> {
+        let now = self.deploy.kernel.now();
+        // Its lock: a rollback that has begun keeps what it goes back to.
+        let mut tx = self.deploy.kernel.store.begin_observation(app, now).await?;
+        let expired = tx.expire_releases(app, RELEASES_KEPT, now - KEPT_FOR).await?;
+        durable!("release.expired", tx.commit().await)?;
+        Ok(expired)
+    }
+
+    /// Sources whose time is over, and what is left of uploads that never ended.
+    async fn remove_sources(&self) -> Result<()> {
+        let now = self.deploy.kernel.now();
+        for source in self.deploy.kernel.store.expired_sources(now).await? {
+            let _ = durable!(
+                "source.removed",
+                tokio::fs::remove_file(self.deploy.source_blob_path(source.id)).await
+            );
+            let mut tx = self.deploy.kernel.store.begin_record(now).await?;
+            tx.delete_source(source.id).await?;
+            durable!("source.forgotten", tx.commit().await)?;
+        }
+        let folder = self.deploy.kernel.config.data_dir.join("sources");
+        let removed = tokio::task::spawn_blocking(move || remove_old_files(&folder, SOURCE_FILES)).await;
+        let removed = removed.map_err(|error| Error::internal("remove old sources", error))?;
+        removed.map_err(|error| Error::internal("remove old sources", error))
+    }
+
+    /// What builds left that a crash, or the end of their app, kept from cleaning up: containers, folders, outputs
+    /// that nobody will finish and outputs of builds and releases that are gone.
+    async fn sweep_builds(&self) -> Result<()> {
+        let deploy = &self.deploy;
+        let observed =
+            deploy.runtime.observe().await.map_err(|error| Error::internal("list containers", error))?;
+        let outputs = deploy.outputs.list().await;
+        let outputs = outputs.map_err(|error| Error::internal("list outputs", error))?;
+        let files = deploy.builder.with_files().await;
+        let files = files.map_err(|error| Error::internal("list the folders of builds", error))?;
+        // Rows after containers: whatever begins meanwhile has its row first.
+        let builds = deploy.kernel.store.build_statuses().await?;
+        let releases = deploy.kernel.store.release_statuses().await?;
+        let is_running = |build| builds.get(&build) == Some(&BuildStatus::Pending);
+        for build in observed.iter().filter_map(label::build_of).chain(files) {
+            if !is_running(build) && !deploy.conversions.is_running(build) {
+                job::clean_up(deploy, build).await?;
+            }
+        }
+        for output in outputs {
+            let (build, release) = (BuildId::from_uuid(output.id), ReleaseId::from_uuid(output.id));
+            if is_running(build) || releases.get(&release) == Some(&ReleaseStatus::Pending) {
+                continue;
+            }
+            let has_owner = builds.contains_key(&build) || releases.contains_key(&release);
+            self.sweep_output(output, has_owner).await?;
+        }
+        Ok(())
+    }
+
+    /// An output that no build and no release writes to any more: it ends, and goes with what it belongs to.
+    async fn sweep_output(&self, output: OutputSeen, has_owner: bool) -> Result<()> {
+        let deploy = &self.deploy;
+        // An output is begun before the row that it belongs to: one that this process may have begun just now is spared.
+        let quiet_for = SystemTime::now().duration_since(output.written_at).unwrap_or_default();
+        let is_young = quiet_for < QUIET && output.written_at >= self.begun_at;
+        if !has_owner && !output.is_finished && is_young {
+            return Ok(());
+        }
+        if !output.is_finished {
+            let ended = deploy.outputs.abandon(output.id).await;
+            ended.map_err(|error| Error::internal("end an output that nobody writes", error))?;
+        }
+        if !has_owner {
+            let deleted = deploy.outputs.delete(output.id).await;
+            deleted.map_err(|error| Error::internal("delete an output", error))?;
+        }
+        Ok(())
+    }
+
+    async fn evict_caches(&self) -> Result<()> {
+        let evicted = self.deploy.builder.evict_caches(CACHE_BYTES_MAX).await;
+        evicted.map(|_| ()).map_err(|error| Error::internal("evict build caches", error))
+    }
+
+    /// Layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to be named
+    /// later.
+    async fn collect_layers(&mut self) -> Result<u64> {
+        let named = self.deploy.kernel.store.slug_layers().await?;
+        let named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
+        self.layers_seen_named.extend(named.iter().cloned());
+        let released: HashSet<_> = self.layers_seen_named.difference(&named).cloned().collect();
+        let layers = self.deploy.layers.clone();
+        let collected = tokio::task::spawn_blocking(move || {
+            let age = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+            let there = layers.list()?.into_iter().map(|(digest, _)| digest);
+            let unreleased: HashSet<_> = there.filter(|digest| !released.contains(digest)).collect();
+            let soon = layers.collect(&unreleased, age(RELEASED_LAYER_AGE))?;
+            let late = layers.collect(&named, age(LAYER_AGE))?;
+            let there: HashSet<_> = layers.list()?.into_iter().map(|(digest, _)| digest).collect();
+            Ok::<_, paddock_images::LayerError>((soon.layers + late.layers, there))
+        });
+        let collected = collected.await.map_err(|error| Error::internal("collect layers", error))?;
+        let (count, there) = collected.map_err(|error| Error::internal("collect layers", error))?;
+        self.layers_seen_named.retain(|digest| there.contains(digest));
+        Ok(count)
+    }
+}
+
+#[async_trait]
+impl Sweep for DeploySweep {
+    async fn remove_app(&mut self, app: AppId) -> Result<()> {
+        let removed = self.deploy.repositories.delete(app).await;
+        removed.map_err(|error| Error::internal("remove a destroyed app's repository", error))?;
+        let purged = self.deploy.builder.purge_cache(app).await;
+        purged.map_err(|error| Error::internal("remove a destroyed app's build cache", error))
+    }
+
+    async fn sweep(&mut self) -> Vec<Result<u64>> {
+        vec![
+            self.expire_releases().await,
+            self.remove_sources().await.map(|()| 0),
+            self.sweep_builds().await.map(|()| 0),
+            self.collect_layers().await,
+            self.evict_caches().await.map(|()| 0),
+        ]
+    }
+}
+
+/// Removes files that were last written longer ago than `age`.
+fn remove_old_files(folder: &Path, age: Duration) -> io::Result<()> {
+    let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|written| written < before) {
+            durable!("source.old_file_removed", std::fs::remove_file(entry.path()))?;
+        }
+    }
+    Ok(())
+}

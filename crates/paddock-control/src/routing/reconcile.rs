@@ -1,0 +1,73 @@
+//! Keeps the router's table true: which host is which app, and which dynos answer for it.
+//!
+//! The whole table is sent with a generation that grows across restarts; the router refuses smaller ones. A table
+//! that is equal to the last one acknowledged is not sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::Result;
+use crate::kernel::error::{Error, chain};
+use crate::kernel::reconcile::{PassReport, Reconciler};
+use crate::kernel::wake::{Wake, Wakes};
+use crate::routing::Routing;
+use crate::routing::router_link::{RouterError, RouterLink, RouterStarter};
+
+/// Keeps the router's table true, and a router running.
+pub(crate) struct RouteReconciler {
+    routing: Arc<Routing>,
+    starter: Arc<dyn RouterStarter>,
+}
+
+impl RouteReconciler {
+    /// For this control plane; `starter` brings back a router that is gone.
+    #[must_use]
+    pub(crate) fn new(routing: Arc<Routing>, starter: Arc<dyn RouterStarter>) -> Self {
+        Self { routing, starter }
+    }
+
+    /// Talks to the router that runs, or starts one.
+    async fn revive(&self, link: &RouterLink) -> Result<()> {
+        match link.adopt().await {
+            Ok(_) => return Ok(()),
+            Err(RouterError::Away { .. }) => {}
+            Err(error) => return Err(Error::internal("talk to the router", error)),
+        }
+        tracing::warn!("the router is gone: starting another on the same sockets");
+        link.start(self.starter.as_ref())
+            .await
+            .map_err(|error| Error::internal("start the router", error))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Reconciler for RouteReconciler {
+    const NAME: &'static str = "routes";
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    fn wake(wakes: &Wakes) -> &Wake {
+        &wakes.routes
+    }
+
+    async fn pass(&mut self) -> Result<PassReport> {
+        let Some(link) = self.routing.publisher.router.clone() else { return Ok(PassReport::default()) };
+        let again_in = Some(Duration::from_millis(100));
+        if link.ping().await.is_err() {
+            *self.routing.publisher.last.lock().await = None;
+            self.revive(&link).await?;
+        }
+        match self.routing.publisher.send_routes(&link).await {
+            Ok(sent) => Ok(PassReport { done: usize::from(sent), ..PassReport::default() }),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "the router did not take the routes, will be tried again"
+                );
+                Ok(PassReport { failed: 1, again_in, ..PassReport::default() })
+            }
+        }
+    }
+}
