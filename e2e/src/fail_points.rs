@@ -223,7 +223,9 @@ fn names_in(folder: &Path, names: &mut BTreeSet<String>) {
             names_in(&path, names);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for (at, opening) in text.match_indices("durable!(") {
+            // By itself, or as the commit of a change.
+            let openings = ["durable!(", ".commit(", ".commit_quietly("];
+            for (at, opening) in openings.iter().flat_map(|opening| text.match_indices(opening)) {
                 let rest = text[at + opening.len()..].trim_start();
                 names.extend(
                     rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).map(str::to_owned),

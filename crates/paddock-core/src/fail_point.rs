@@ -22,6 +22,30 @@ pub fn reached(point: &'static str) {
     }
 }
 
+/// Carries out a step that was handed on with its name, between the two points around it: what a change does for a use
+/// case. Elsewhere [`durable!`](crate::durable).
+pub async fn step<T>(name: &'static str, step: impl Future<Output = T>) -> T {
+    #[cfg(feature = "fail-points")]
+    reached_side(name, "before");
+    let outcome = step.await;
+    #[cfg(feature = "fail-points")]
+    reached_side(name, "after");
+    let _ = name;
+    outcome
+}
+
+/// Points are few and live as long as the program.
+#[cfg(feature = "fail-points")]
+fn reached_side(name: &'static str, side: &'static str) {
+    static POINTS: std::sync::Mutex<std::collections::BTreeMap<(&str, &str), &'static str>> =
+        std::sync::Mutex::new(std::collections::BTreeMap::new());
+    let mut points = POINTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let point: &'static str =
+        points.entry((name, side)).or_insert_with(|| Box::leak(format!("{name}:{side}").into_boxed_str()));
+    drop(points);
+    reached(point);
+}
+
 /// Names a durable step: `durable!("release.made", tx.commit().await)?`. Its value is the step's.
 ///
 /// The name is `noun.what_is_so_then`, and no two steps share one.

@@ -9,6 +9,7 @@ pub mod code;
 pub mod config;
 pub mod dyno;
 pub mod error;
+pub mod event;
 pub mod fail_point;
 pub mod id;
 pub mod log;

@@ -321,7 +321,8 @@ macro_rules! reads {
             /// The database could not be read.
             pub async fn $name(&mut self, $($arg: $ty),*) -> $crate::engine::answer!($kind $row) {
                 let values = $crate::engine::values![$($bind),*];
-                $crate::engine::$kind(self.connection(), $sql, values).await
+                let doing = self.doing();
+                $crate::engine::$kind(self.connection(), $sql, values).await.map_err(|error| error.during(doing))
             })*
         }
     };

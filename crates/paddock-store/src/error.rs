@@ -151,6 +151,15 @@ pub enum StoreError {
     /// may work in a moment. Nothing of the transaction was kept, unless it was the commit whose answer did not come.
     #[error("the database does not answer")]
     Unavailable(#[source] Cause),
+    /// A transaction failed at what it was for.
+    #[error("could not {doing}")]
+    During {
+        /// What it was for.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: Box<StoreError>,
+    },
     /// A statement failed.
     #[error("could not run the statement `{statement}`")]
     Statement {
@@ -178,4 +187,35 @@ pub enum StoreError {
         /// The column.
         column: &'static str,
     },
+}
+
+impl StoreError {
+    /// Says what a failure was in the way of. What is refused speaks for itself.
+    pub(crate) fn during(self, doing: &'static str) -> Self {
+        match self {
+            Self::Unavailable(_)
+            | Self::Statement { .. }
+            | Self::Commit(_)
+            | Self::UnreadableColumn { .. }
+            | Self::UnknownValue { .. }
+            | Self::Seal { .. }
+            | Self::Unseal { .. } => Self::During { doing, source: Box::new(self) },
+            other => other,
+        }
+    }
+
+    /// Whether the database did not answer: the same may work in a moment.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.why(), Self::Unavailable(_))
+    }
+
+    /// What went wrong, whatever it was in the way of.
+    #[must_use]
+    pub fn why(&self) -> &Self {
+        match self {
+            Self::During { source, .. } => source.why(),
+            other => other,
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Events: each change that somebody may want to have seen, in the order of the commits.
 
+use paddock_core::event::{By, Event as Happened, Particular};
 use paddock_core::{AppId, UnixMicros};
+use serde_json::{Map, Value};
 
 use crate::engine::{self, Number, row, statements, values};
 use crate::error::{Result, StoreError};
@@ -41,16 +43,16 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds an event; `payload` is JSON without secrets. Its number.
+    /// Adds what happened and who did it. Its number.
     ///
     /// # Errors
     /// The database could not be written.
-    pub async fn event(&mut self, app_id: Option<AppId>, kind: &str, payload: &str) -> Result<i64> {
-        let values = values![app_id, kind, payload, self.now];
+    pub async fn event(&mut self, event: &Happened, by: By) -> Result<i64> {
+        let values = values![event.app(), event.kind(), payload(event, by), self.now];
         let added = self.one::<Number>(ADD, values).await?;
         added
             .map(|Number(sequence)| sequence)
-            .ok_or_else(|| StoreError::Gone { noun: "event", id: kind.to_owned() })
+            .ok_or_else(|| StoreError::Gone { noun: "event", id: event.kind().to_owned() })
     }
 
     /// Deletes events from before `before`. How many.
@@ -59,5 +61,55 @@ impl Tx {
     /// The database could not be written.
     pub async fn purge_events(&mut self, before: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![before]).await
+    }
+}
+
+/// `{"account_id":"…","by":"account","hostname":"…"}`: who did it beside the particulars.
+fn payload(event: &Happened, by: By) -> String {
+    let mut payload = Map::new();
+    let (who, account) = match by {
+        By::Account(account) => ("account", Some(account)),
+        By::Operator => ("operator", None),
+        By::Platform => ("platform", None),
+    };
+    payload.insert("by".to_owned(), who.into());
+    if let Some(account) = account {
+        payload.insert("account_id".to_owned(), account.to_string().into());
+    }
+    for (name, particular) in event.particulars() {
+        let value = match particular {
+            Particular::Text(text) => Value::from(text),
+            Particular::Number(number) => Value::from(number),
+            Particular::Flag(flag) => Value::from(flag),
+            Particular::List(names) => Value::from(names),
+        };
+        payload.insert(name.to_owned(), value);
+    }
+    Value::Object(payload).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use paddock_core::{AccountId, AppId, BuildId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_event_has_a_fixed_form() {
+        let account = By::Account(AccountId::from_uuid(Uuid::from_u128(2)));
+        let app = AppId::from_uuid(Uuid::from_u128(1));
+        let domain = Happened::DomainCreated { app, hostname: "a \"b\"".to_owned() };
+        assert_eq!(
+            payload(&domain, account),
+            r#"{"account_id":"00000000-0000-0000-0000-000000000002","by":"account","hostname":"a \"b\""}"#
+        );
+        let config = Happened::ConfigUpdated { app, keys: vec!["A".to_owned()], release: 7 };
+        assert_eq!(payload(&config, By::Operator), r#"{"by":"operator","keys":["A"],"release":7}"#);
+        let build = Happened::BuildSucceeded { app, build: BuildId::from_uuid(Uuid::from_u128(3)) };
+        assert_eq!(
+            payload(&build, By::Platform),
+            r#"{"build":"00000000-0000-0000-0000-000000000003","by":"platform"}"#
+        );
     }
 }

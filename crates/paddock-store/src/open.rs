@@ -125,8 +125,8 @@ impl Store {
     ///
     /// # Errors
     /// `AppGone` when the app does not exist.
-    pub async fn begin_for_app(&self, app_id: AppId, now: UnixMicros) -> Result<Tx> {
-        self.begin_with(Owner::App(app_id), now).await
+    pub async fn begin_for_app(&self, app_id: AppId, now: UnixMicros, doing: &'static str) -> Result<Tx> {
+        self.begin_with(Owner::App(app_id), now, doing).await
     }
 
     /// Begins recording what was *observed* of an app (states of its dynos, progress of its jobs): the app is
@@ -134,16 +134,16 @@ impl Store {
     ///
     /// # Errors
     /// `AppGone` when the app does not exist.
-    pub async fn begin_observation(&self, app_id: AppId, now: UnixMicros) -> Result<Tx> {
-        self.begin_with(Owner::ObservedApp(app_id), now).await
+    pub async fn begin_observation(&self, app_id: AppId, now: UnixMicros, doing: &'static str) -> Result<Tx> {
+        self.begin_with(Owner::ObservedApp(app_id), now, doing).await
     }
 
     /// Begins a change that belongs to the platform (a new app, an account) and bumps its generation.
     ///
     /// # Errors
     /// The database could not be written.
-    pub async fn begin_platform(&self, now: UnixMicros) -> Result<Tx> {
-        self.begin_with(Owner::Platform, now).await
+    pub async fn begin_platform(&self, now: UnixMicros, doing: &'static str) -> Result<Tx> {
+        self.begin_with(Owner::Platform, now, doing).await
     }
 
     /// Begins writing rows that nobody waits for and that depend on no others (log sessions, login failures,
@@ -151,15 +151,15 @@ impl Store {
     ///
     /// # Errors
     /// The database could not be written.
-    pub async fn begin_record(&self, now: UnixMicros) -> Result<Tx> {
-        self.begin_with(Owner::Nobody, now).await
+    pub async fn begin_record(&self, now: UnixMicros, doing: &'static str) -> Result<Tx> {
+        self.begin_with(Owner::Nobody, now, doing).await
     }
 
-    async fn begin_with(&self, owner: Owner, now: UnixMicros) -> Result<Tx> {
+    async fn begin_with(&self, owner: Owner, now: UnixMicros, doing: &'static str) -> Result<Tx> {
         let asked = Instant::now();
-        let transaction = self.begin_write().await?;
+        let transaction = self.begin_write().await.map_err(|error| error.during(doing))?;
         let turn = Turn::begin(Arc::clone(&self.counters), asked.into_std());
-        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, owner, now).await
+        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, owner, now, doing).await
     }
 
     /// A transaction that writes and has taken no lock of its own yet.

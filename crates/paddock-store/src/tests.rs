@@ -179,7 +179,7 @@ async fn the_same_on_postgres_whatever_the_servers_settings_are() {
         let row = sqlx::query(show).fetch_one(&mut *connection).await.unwrap();
         assert!(row.get::<String, _>("line").starts_with("on "));
     }
-    let mut tx = store.begin_platform(paddock_core::UnixMicros(1)).await.unwrap();
+    let mut tx = store.begin_platform(paddock_core::UnixMicros(1), "test").await.unwrap();
     let row = sqlx::query(show).fetch_one(tx.connection()).await.unwrap();
     assert_eq!(row.get::<String, _>("line"), "on read committed");
     drop(tx);

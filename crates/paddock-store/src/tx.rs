@@ -7,6 +7,7 @@ use sqlx::any::Any;
 use sqlx::{AnyConnection, Transaction};
 
 use crate::app;
+use crate::concern::{self, Concerns};
 use crate::engine::{self, Number, Value, values};
 use crate::error::{Result, StoreError};
 use crate::platform;
@@ -33,6 +34,8 @@ pub struct Tx {
     pub(crate) server_id: ServerId,
     generation: i64,
     turn: Turn,
+    doing: &'static str,
+    concerns: Concerns,
 }
 
 impl Tx {
@@ -44,8 +47,10 @@ impl Tx {
         turn: Turn,
         owner: Owner,
         now: UnixMicros,
+        doing: &'static str,
     ) -> Result<Self> {
-        let mut tx = Self { inner, sealer, now, server_id, generation: 0, turn };
+        let (generation, concerns) = (0, Concerns::default());
+        let mut tx = Self { inner, sealer, now, server_id, generation, turn, doing, concerns };
         let bumped = match owner {
             Owner::App(id) => tx.one::<Number>(app::BUMP_GENERATION, values![id]).await?,
             Owner::ObservedApp(id) => tx.one::<Number>(app::LOCK, values![id]).await?,
@@ -59,6 +64,8 @@ impl Tx {
                 return Err(StoreError::Gone { noun: "platform", id: "1".to_owned() });
             }
         }
+        // The number itself concerns nobody.
+        tx.concerns = Concerns::default();
         Ok(tx)
     }
 
@@ -74,17 +81,29 @@ impl Tx {
         self.now
     }
 
-    /// Commits: when this answers, all is on disk. Answers the generation; wake the waiters now.
+    /// Whom what was written so far concerns.
+    #[must_use]
+    pub fn concerns(&self) -> Concerns {
+        self.concerns
+    }
+
+    /// Commits: when this answers, all is on disk. Answers the generation; wake those now whom it concerns.
     ///
     /// # Errors
     /// `Commit`; then nothing was kept. `Unavailable` when a server's answer did not come; then all was kept or nothing.
     pub async fn commit(mut self) -> Result<i64> {
+        let doing = self.doing;
         self.inner.commit().await.map_err(|error| match engine::is_away(&error) {
-            true => StoreError::Unavailable(error.into()),
-            false => StoreError::Commit(error.into()),
+            true => StoreError::Unavailable(error.into()).during(doing),
+            false => StoreError::Commit(error.into()).during(doing),
         })?;
         self.turn.committed();
         Ok(self.generation)
+    }
+
+    /// What the transaction is for, to say what failed.
+    pub(crate) fn doing(&self) -> &'static str {
+        self.doing
     }
 
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
@@ -96,16 +115,20 @@ impl Tx {
         sql: &'static str,
         values: Vec<Value>,
     ) -> Result<Option<T>> {
-        engine::one(&mut self.inner, sql, values).await
+        self.concerns |= concern::of(sql);
+        engine::one(&mut self.inner, sql, values).await.map_err(|error| error.during(self.doing))
     }
 
     pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64> {
-        engine::execute(&mut self.inner, sql, values).await
+        self.concerns |= concern::of(sql);
+        engine::execute(&mut self.inner, sql, values).await.map_err(|error| error.during(self.doing))
     }
 
     /// Whether a unique index let it pass.
     pub(crate) async fn execute_unique(&mut self, sql: &'static str, values: Vec<Value>) -> Result<bool> {
-        Ok(engine::execute_unique(&mut self.inner, sql, values).await?.is_some())
+        self.concerns |= concern::of(sql);
+        let changed = engine::execute_unique(&mut self.inner, sql, values).await;
+        Ok(changed.map_err(|error| error.during(self.doing))?.is_some())
     }
 
     /// Changes exactly one row, or says that it is gone.

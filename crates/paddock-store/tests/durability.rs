@@ -8,6 +8,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use paddock_core::event::{By, Event};
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ServerId, UnixMicros};
 use paddock_store::{Database, NewAccount, NewApp, ServerIdentity, Store, StoreConfig};
@@ -51,8 +52,9 @@ async fn write_until_killed(folder: &Path) {
     let store = Store::open(&config(folder)).await.unwrap();
     let app = store.apps().await.unwrap().remove(0);
     loop {
-        let mut tx = store.begin_for_app(app.id, UnixMicros(1)).await.unwrap();
-        let number = tx.event(Some(app.id), "app.update", "{}").await.unwrap();
+        let mut tx = store.begin_for_app(app.id, UnixMicros(1), "test").await.unwrap();
+        let scaled = Event::FormationUpdated { app: app.id, scaled: "web@1".to_owned() };
+        let number = tx.event(&scaled, By::Platform).await.unwrap();
         tx.commit().await.unwrap();
         let mut out = std::io::stdout().lock();
         writeln!(out, "{number}").and_then(|()| out.flush()).unwrap();
@@ -61,7 +63,7 @@ async fn write_until_killed(folder: &Path) {
 
 async fn make_app(store: &Store) {
     let owner_id = AccountId::from_uuid(Uuid::now_v7());
-    let mut tx = store.begin_platform(UnixMicros(1)).await.unwrap();
+    let mut tx = store.begin_platform(UnixMicros(1), "test").await.unwrap();
     let account = NewAccount { id: owner_id, email: "a@x.test".into(), name: None, password_hash: None };
     tx.create_account(&account).await.unwrap();
     let id = AppId::from_uuid(Uuid::now_v7());

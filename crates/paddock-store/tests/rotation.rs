@@ -64,7 +64,7 @@ async fn rotate_until_killed(folder: &Path) {
 
 async fn make_releases(store: &Store) -> (AppId, Vec<ReleaseId>) {
     let account_id = AccountId::from_uuid(Uuid::now_v7());
-    let mut tx = store.begin_platform(NOW).await.unwrap();
+    let mut tx = store.begin_platform(NOW, "test").await.unwrap();
     let account = NewAccount { id: account_id, email: "a@x.test".into(), name: None, password_hash: None };
     tx.create_account(&account).await.unwrap();
     let app_id = AppId::from_uuid(Uuid::now_v7());

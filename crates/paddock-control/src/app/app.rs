@@ -2,7 +2,7 @@
 
 use paddock_core::app::generated_name;
 use paddock_core::config::ConfigVars;
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicros};
 use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
@@ -15,7 +15,6 @@ use crate::kernel::access::Permission;
 use crate::kernel::actor::is_self;
 use crate::kernel::checked;
 use crate::kernel::emails::Emails;
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result, fixed_id};
 
 /// The one region: this server, under the name that clients ask for by default.
@@ -90,11 +89,6 @@ impl Apps {
         }
         let wanted = order.name.map(|name| parse_name(&name)).transpose()?;
         let row = self.insert_app(actor, wanted, stack, &order.features).await?;
-        for text in ["Initial release", "Release v1 created", "Enable Logplex", "Release v2 created"] {
-            self.kernel.log_api(row.id, format!("{text} by user {}", actor.email)).await;
-        }
-        self.kernel.wakes.routes.wake();
-        self.kernel.wakes.changes.wake();
         self.app_view(row, &mut Emails::new(&self.kernel)).await
     }
 
@@ -124,10 +118,9 @@ impl Apps {
         stack: Stack,
         features: &[String],
     ) -> Result<Row> {
-        let doing = failed("make an app");
         let new = NewApp { id: AppId::from_uuid(Uuid::now_v7()), name, owner_id: actor.account_id, stack };
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        let row = tx.create_app(&new).await.map_err(doing)?;
+        let mut tx = self.kernel.change_platform("make an app").await?;
+        let row = tx.create_app(&new).await?;
         let domain = NewDomain {
             id: DomainId::from_uuid(Uuid::now_v7()),
             app_id: row.id,
@@ -136,12 +129,12 @@ impl Apps {
             cname: None,
             status: "none".to_owned(),
         };
-        tx.create_domain(&domain).await.map_err(doing)?;
+        tx.create_domain(&domain).await?;
         let collaboration = CollaboratorId::from_uuid(Uuid::now_v7());
         let owner = CollaboratorRole::Owner;
-        tx.create_collaborator(collaboration, row.id, actor.account_id, owner).await.map_err(doing)?;
+        tx.create_collaborator(collaboration, row.id, actor.account_id, owner).await?;
         for feature in features {
-            tx.set_app_feature(row.id, feature, true).await.map_err(doing)?;
+            tx.set_app_feature(row.id, feature, true).await?;
         }
         for description in ["Initial release", "Enable Logplex"] {
             let draft = ReleaseDraft {
@@ -153,9 +146,11 @@ impl Apps {
             };
             add_release(&mut tx, row.id, draft).await?;
         }
-        tx.event(Some(row.id), "app.create", &payload(actor, &row)).await.map_err(doing)?;
-        let made = tx.app(row.id).await.map_err(doing)?;
-        durable!("app.made", tx.commit().await).map_err(doing)?;
+        let made = tx.app(row.id).await?;
+        for text in ["Initial release", "Release v1 created", "Enable Logplex", "Release v2 created"] {
+            tx.say(row.id, format!("{text} by user {}", actor.email));
+        }
+        tx.commit("app.made", Event::AppCreated { app: row.id, name: row.name }, actor).await?;
         made.ok_or_else(|| Error::not_found("app"))
     }
 
@@ -173,7 +168,7 @@ impl Apps {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list_apps(&self, actor: &Actor) -> Result<Vec<App>> {
-        let rows = self.kernel.store.apps_of(actor.account_id).await.map_err(failed("list apps"))?;
+        let rows = self.kernel.store.apps_of(actor.account_id).await?;
         let mut emails = Emails::new(&self.kernel);
         let mut apps = Vec::with_capacity(rows.len());
         for row in rows {
@@ -202,38 +197,32 @@ impl Apps {
         let row = self.kernel.permitted_app(actor, identity, permission).await?;
         let name = change.name.map(|name| parse_name(&name)).transpose()?.filter(|name| *name != row.name);
         let stack = change.build_stack.map(|name| checked::stack(&name)).transpose()?;
-        let doing = failed("change an app");
-        let mut tx = self.kernel.store.begin_for_app(row.id, self.kernel.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.change_app(row.id, "change an app").await?;
         if let Some(name) = &name {
             self.rename(&mut tx, &row, name).await?;
         }
         if let Some(maintenance) = change.maintenance {
-            tx.set_maintenance(row.id, maintenance).await.map_err(doing)?;
+            tx.set_maintenance(row.id, maintenance).await?;
         }
         if let Some(stack) = stack {
-            tx.set_app_stack(row.id, stack).await.map_err(doing)?;
+            tx.set_app_stack(row.id, stack).await?;
         }
-        tx.event(Some(row.id), "app.update", &payload(actor, &row)).await.map_err(doing)?;
-        let changed = tx.app(row.id).await.map_err(doing)?.ok_or_else(|| Error::not_found("app"))?;
-        durable!("app.changed", tx.commit().await).map_err(doing)?;
-        self.kernel.routes.publish().await;
-        self.kernel.wakes.changes.wake();
-        if change.maintenance.is_some_and(|maintenance| maintenance != row.maintenance) {
+        let changed = tx.app(row.id).await?.ok_or_else(|| Error::not_found("app"))?;
+        if changed.maintenance != row.maintenance {
             let what = if changed.maintenance { "on" } else { "off" };
-            self.kernel
-                .log_api(row.id, format!("Maintenance mode turned {what} by user {}", actor.email))
-                .await;
+            tx.say(row.id, format!("Maintenance mode turned {what} by user {}", actor.email));
         }
+        tx.commit("app.changed", Event::AppUpdated { app: row.id, name: changed.name.clone() }, actor)
+            .await?;
         self.app_view(changed, &mut Emails::new(&self.kernel)).await
     }
 
     /// The old host stops answering at once.
     async fn rename(&self, tx: &mut Tx, row: &Row, name: &AppName) -> Result<()> {
-        let doing = failed("rename an app");
-        tx.rename_app(row.id, name).await.map_err(doing)?;
-        let domains = tx.domains(row.id).await.map_err(doing)?;
+        tx.rename_app(row.id, name).await?;
+        let domains = tx.domains(row.id).await?;
         for domain in domains.into_iter().filter(|domain| domain.kind == DomainKind::Heroku) {
-            tx.set_domain_hostname(domain.id, &self.default_hostname(name)).await.map_err(doing)?;
+            tx.set_domain_hostname(domain.id, &self.default_hostname(name)).await?;
         }
         Ok(())
     }
@@ -245,19 +234,12 @@ impl Apps {
     pub async fn destroy_app(&self, actor: &Actor, identity: &str) -> Result<App> {
         let row = self.kernel.permitted_app(actor, identity, Permission::Manage).await?;
         let shown = self.app_view(row.clone(), &mut Emails::new(&self.kernel)).await?;
-        let doing = failed("destroy an app");
-        if let Some(build) = self.kernel.store.running_build(row.id).await.map_err(doing)? {
+        if let Some(build) = self.kernel.store.running_build(row.id).await? {
             self.deploy.cancels.cancel(build.id);
         }
-        let mut tx = self.kernel.store.begin_for_app(row.id, self.kernel.now()).await.map_err(doing)?;
-        tx.delete_app(row.id).await.map_err(doing)?;
-        tx.event(Some(row.id), "app.destroy", &payload(actor, &row)).await.map_err(doing)?;
-        durable!("app.destroyed", tx.commit().await).map_err(doing)?;
-        self.kernel.routes.publish().await;
-        self.kernel.wakes.dynos.wake();
-        self.kernel.wakes.jobs.wake();
-        self.kernel.wakes.garbage.wake();
-        self.kernel.wakes.changes.wake();
+        let mut tx = self.kernel.change_app(row.id, "destroy an app").await?;
+        tx.delete_app(row.id).await?;
+        tx.commit("app.destroyed", Event::AppDestroyed { app: row.id, name: row.name }, actor).await?;
         Ok(shown)
     }
 
@@ -285,17 +267,10 @@ impl Apps {
     }
 
     async fn buildpack_description(&self, row: &Row) -> Result<Option<String>> {
-        let doing = failed("read an app's slug");
-        let release = self.kernel.store.current_release(row.id).await.map_err(doing)?;
+        let release = self.kernel.store.current_release(row.id).await?;
         match release.and_then(|release| release.slug_id) {
             None => Ok(None),
-            Some(id) => Ok(self
-                .kernel
-                .store
-                .slug(id)
-                .await
-                .map_err(doing)?
-                .and_then(|slug| slug.buildpack_description)),
+            Some(id) => Ok(self.kernel.store.slug(id).await?.and_then(|slug| slug.buildpack_description)),
         }
     }
 }
@@ -312,8 +287,4 @@ fn check_region(region: Option<&str>) -> Result<()> {
             Err(Error::invalid(format!("Region {other} is not available: the only one is {REGION}.")))
         }
     }
-}
-
-fn payload(actor: &Actor, row: &Row) -> String {
-    format!("{{\"app\":\"{}\",\"name\":\"{}\",\"account\":\"{}\"}}", row.id, row.name, actor.account_id)
 }

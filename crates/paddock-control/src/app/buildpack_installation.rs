@@ -1,12 +1,11 @@
 //! Buildpack installations: which buildpacks the next build of an app uses.
 
 use paddock_core::buildpack::BuiltinBuildpack;
-use paddock_core::durable;
+use paddock_core::event::Event;
 
 use crate::app::Apps;
 use crate::kernel::checked::{buildpack_name, parse_buildpack};
 use crate::kernel::config::ControlConfig;
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result};
 
 /// Most buildpacks of an app.
@@ -60,7 +59,7 @@ impl Apps {
         app: &str,
     ) -> Result<Vec<BuildpackInstallation>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let urls = self.kernel.store.buildpacks(app.id).await.map_err(failed("read buildpacks"))?;
+        let urls = self.kernel.store.buildpacks(app.id).await?;
         Ok((0..).zip(urls).map(|(ordinal, url)| view(ordinal, url, &self.kernel.config)).collect())
     }
 
@@ -83,15 +82,17 @@ impl Apps {
             .map(|text| parse_buildpack(text, &self.kernel.config))
             .collect::<Result<Vec<_>>>()?;
         let urls: Vec<String> = parsed.iter().map(|buildpack| buildpack.as_str().to_owned()).collect();
-        let doing = failed("change buildpacks");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        tx.replace_buildpacks(app.id, &urls).await.map_err(doing)?;
-        let payload = serde_json::json!({ "count": urls.len(), "account": actor.account_id.to_string() });
-        tx.event(Some(app.id), "buildpack_installations.update", &payload.to_string())
-            .await
-            .map_err(doing)?;
-        durable!("buildpack.installed", tx.commit().await).map_err(doing)?;
-        self.kernel.wakes.changes.wake();
+        let mut tx = self.kernel.change_app(app.id, "change buildpacks").await?;
+        tx.replace_buildpacks(app.id, &urls).await?;
+        tx.commit(
+            "buildpack.installed",
+            Event::BuildpacksUpdated {
+                app: app.id,
+                buildpacks: parsed.iter().map(|buildpack| buildpack.name().to_owned()).collect(),
+            },
+            actor,
+        )
+        .await?;
         self.list_buildpack_installations(actor, &app.id.to_string()).await
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paddock_core::config::{self, ConfigVars};
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, SlugId};
 use paddock_store::Tx;
@@ -11,7 +11,6 @@ use paddock_store::Tx;
 use crate::app::Apps;
 use crate::deploy::release::announce;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result};
 
 impl Apps {
@@ -21,7 +20,7 @@ impl Apps {
     /// `not_found`.
     pub async fn config_vars(&self, actor: &Actor, app: &str) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
-        self.kernel.store.config_vars(app.id).await.map_err(failed("read config vars"))
+        Ok(self.kernel.store.config_vars(app.id).await?)
     }
 
     /// Sets (`Some`) and removes (`None`) config vars, and makes the release of it, unless nothing changes. Answers
@@ -36,9 +35,8 @@ impl Apps {
         changes: BTreeMap<String, Option<String>>,
     ) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let doing = failed("change config vars");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        let current = tx.config_vars(app.id).await.map_err(doing)?;
+        let mut tx = self.kernel.change_app(app.id, "change config vars").await?;
+        let current = tx.config_vars(app.id).await?;
         let next = config::apply(&current, &changes).map_err(|error| Error::invalid(format!("{error}.")))?;
         // What is set to the value it has, or removed where it is not, is no change.
         let effective: BTreeMap<_, _> =
@@ -46,7 +44,7 @@ impl Apps {
         if effective.is_empty() {
             return Ok(current);
         }
-        tx.set_config(app.id, &next).await.map_err(doing)?;
+        tx.set_config(app.id, &next).await?;
         let description = config::describe(&effective);
         let draft = ReleaseDraft {
             description: description.clone(),
@@ -56,13 +54,18 @@ impl Apps {
             config: next.clone(),
         };
         let release = add_release(&mut tx, app.id, draft).await?;
-        let keys: Vec<_> = effective.keys().collect();
-        let payload = serde_json::json!({ "keys": keys, "release": release.version, "account": actor.account_id.to_string() });
-        tx.event(Some(app.id), "config.update", &payload.to_string()).await.map_err(doing)?;
-        durable!("config.changed", tx.commit().await).map_err(doing)?;
-        self.deploy.wake_after_release();
-        self.kernel.log_api(app.id, format!("{description} by user {}", actor.email)).await;
-        self.kernel.log_api(app.id, announce(&release, &actor.email)).await;
+        tx.say(app.id, format!("{description} by user {}", actor.email));
+        tx.say(app.id, announce(&release, &actor.email));
+        tx.commit(
+            "config.changed",
+            Event::ConfigUpdated {
+                app: app.id,
+                keys: effective.into_keys().collect(),
+                release: release.version,
+            },
+            actor,
+        )
+        .await?;
         Ok(next)
     }
 
@@ -73,17 +76,16 @@ impl Apps {
     pub async fn release_config_vars(&self, actor: &Actor, app: &str, release: &str) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
         let release = self.deploy.release_row(&app, release).await?;
-        self.kernel.store.config_vars_of_release(app.id, release.id).await.map_err(failed("read config vars"))
+        Ok(self.kernel.store.config_vars_of_release(app.id, release.id).await?)
     }
 }
 
 /// What a config change is laid upon: the newest release that has not failed. One that waits for its release phase
 /// counts, and the change then waits behind it.
 async fn base_slug(tx: &mut Tx, app: AppId) -> Result<Option<SlugId>> {
-    let doing = failed("read the newest release");
-    let newest = tx.newest_release(app).await.map_err(doing)?;
+    let newest = tx.newest_release(app).await?;
     match newest.filter(|release| release.status == ReleaseStatus::Pending) {
         Some(pending) => Ok(pending.slug_id),
-        None => Ok(tx.current_release(app).await.map_err(doing)?.and_then(|release| release.slug_id)),
+        None => Ok(tx.current_release(app).await?.and_then(|release| release.slug_id)),
     }
 }

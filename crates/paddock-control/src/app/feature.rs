@@ -1,13 +1,12 @@
 //! Features: switches of apps, from a fixed table. Accounts have none yet.
 
 use paddock_core::UnixMicros;
-use paddock_core::durable;
 use paddock_core::dyno::DYNO_METADATA;
+use paddock_core::event::Event;
 use paddock_store::Feature as Row;
 use uuid::Uuid;
 
 use crate::app::Apps;
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result, fixed_id, fixed_since};
 
 /// A feature with its switch.
@@ -120,7 +119,7 @@ impl Apps {
     /// `not_found`.
     pub async fn list_app_features(&self, actor: &Actor, app: &str) -> Result<Vec<Feature>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let rows = self.kernel.store.app_features(app.id).await.map_err(failed("read features"))?;
+        let rows = self.kernel.store.app_features(app.id).await?;
         Ok(OF_APPS.iter().map(|definition| view(definition, &rows)).collect())
     }
 
@@ -150,15 +149,16 @@ impl Apps {
             return Err(Error::invalid(format!("Feature {} is not built on this server yet.", feature.name)));
         }
         let app = self.kernel.visible_app(actor, app).await?;
-        let doing = failed("switch a feature");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        tx.set_app_feature(app.id, feature.name, enabled).await.map_err(doing)?;
-        let payload = serde_json::json!({ "feature": feature.name, "enabled": enabled });
-        tx.event(Some(app.id), "app_feature.update", &payload.to_string()).await.map_err(doing)?;
-        durable!("feature.of_app_set", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_app(app.id, "switch a feature").await?;
+        tx.set_app_feature(app.id, feature.name, enabled).await?;
         let what = if enabled { "Enable" } else { "Disable" };
-        self.kernel.log_api(app.id, format!("{what} {} feature by user {}", feature.name, actor.email)).await;
-        self.kernel.wakes.changes.wake();
+        tx.say(app.id, format!("{what} {} feature by user {}", feature.name, actor.email));
+        tx.commit(
+            "feature.of_app_set",
+            Event::FeatureUpdated { app: app.id, feature: feature.name.to_owned(), enabled },
+            actor,
+        )
+        .await?;
         self.app_feature(actor, &app.id.to_string(), feature.name).await
     }
 

@@ -12,7 +12,6 @@ use crate::deploy::Deploy;
 use crate::deploy::stream_secret::Stream;
 use crate::kernel::checked::{buildpack_name, parse_buildpack};
 use crate::kernel::emails::Emails;
-use crate::kernel::error::failed;
 use crate::kernel::{checked, secret};
 use crate::{Actor, Error, Result};
 
@@ -90,7 +89,7 @@ impl Deploy {
     /// `not_found`.
     pub async fn list_builds(&self, actor: &Actor, app: &str) -> Result<Vec<Build>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let rows = self.kernel.store.builds(app.id).await.map_err(failed("list builds"))?;
+        let rows = self.kernel.store.builds(app.id).await?;
         let mut emails = Emails::new(&self.kernel);
         let mut builds = Vec::with_capacity(rows.len());
         for row in rows {
@@ -183,7 +182,7 @@ impl Deploy {
     async fn build_row(&self, app: &App, build: &str) -> Result<Row> {
         let missing = || Error::not_found("build");
         let id: BuildId = build.parse().map_err(|_| missing())?;
-        self.kernel.store.build(app.id, id).await.map_err(failed("read a build"))?.ok_or_else(missing)
+        self.kernel.store.build(app.id, id).await?.ok_or_else(missing)
     }
 
     /// The id of the actor's own uploaded source behind an address of ours. The secret in it is what counts: the
@@ -196,7 +195,7 @@ impl Deploy {
             Some(secret) => self.kernel.store.source_by_get_secret(&secret::sha256(secret)).await,
             None => Ok(None),
         };
-        let found = found.map_err(failed("read a source"))?;
+        let found = found?;
         if found.is_none() && !self.kernel.config.is_platform(authority) {
             return Ok(None);
         }

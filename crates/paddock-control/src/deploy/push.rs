@@ -6,7 +6,7 @@ use std::sync::Arc;
 use paddock_build::git::push::{DECLINED, plan};
 use paddock_build::git::{HookListener, PushReply, PushRequest, PushResult, PushVerdict, Pusher, RefCommand};
 use paddock_core::build::BuildStatus;
-use paddock_core::durable;
+use paddock_core::event::{By, Event};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, BuildId, ErrorId, JobId, SourceId};
 use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
@@ -17,7 +17,6 @@ use crate::Result;
 use crate::deploy::Deploy;
 use crate::deploy::job;
 use crate::kernel::access::may_operate;
-use crate::kernel::error::failed;
 use crate::kernel::error::{Error, chain};
 
 /// Takes pushes until `stop`.
@@ -42,7 +41,7 @@ async fn handle(deploy: Arc<Deploy>, request: PushRequest) {
     let refused = match may_operate(&deploy.kernel.store, pusher.account, app).await {
         Ok(true) => None,
         Ok(false) => Some(Error::not_found("app")),
-        Err(error) => Some(failed("look at who may push")(error)),
+        Err(error) => Some(error.into()),
     };
     if let Some(error) = refused {
         tell_rejected(&error, &pusher, &reply);
@@ -183,7 +182,7 @@ impl Deploy {
     }
 
     async fn record_build(&self, new: &NewBuild, secret: Option<String>) -> Result<()> {
-        let mut tx = self.kernel.store.begin_for_app(new.app_id, self.kernel.now()).await?;
+        let mut tx = self.kernel.change_app(new.app_id, "begin a build").await?;
         match tx.create_build(new).await {
             Ok(_) => {}
             Err(StoreError::BuildRunning { id }) => {
@@ -200,8 +199,12 @@ impl Deploy {
             secret,
         })
         .await?;
-        tx.event(Some(new.app_id), "build.create", &format!("{{\"id\":\"{}\"}}", new.id)).await?;
-        durable!("build.made", tx.commit().await)?;
+        tx.commit(
+            "build.made",
+            Event::BuildCreated { app: new.app_id, build: new.id },
+            By::Account(new.account_id),
+        )
+        .await?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Releases: how every change of slug or config becomes one, and going back to an earlier one.
 
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::release::{ReleaseStatus, rollback_description};
 use paddock_core::{AccountId, AppId, AppName, ReleaseId, SlugId, UnixMicros};
 use paddock_store::{App, Order, Release as Row, Tx, VersionRange};
@@ -9,7 +9,6 @@ use crate::deploy::Deploy;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::deploy::stream_secret::Stream;
 use crate::kernel::emails::Emails;
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result};
 
 /// A release as those see it who may see the app.
@@ -64,7 +63,7 @@ impl Deploy {
     pub async fn list_releases(&self, actor: &Actor, app: &str) -> Result<Vec<Release>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let all = VersionRange { from: None, to: None, order: Order::Ascending, max: u32::MAX };
-        let rows = self.kernel.store.releases(app.id, all).await.map_err(failed("list releases"))?;
+        let rows = self.kernel.store.releases(app.id, all).await?;
         let app = self.app_after(app).await?;
         let mut emails = Emails::new(&self.kernel);
         let mut releases = Vec::with_capacity(rows.len());
@@ -87,7 +86,7 @@ impl Deploy {
 
     /// The app as it is after its releases were read: what has succeeded by then is not shown as not current.
     async fn app_after(&self, app: App) -> Result<App> {
-        let again = self.kernel.store.app(app.id).await.map_err(failed("read an app"))?;
+        let again = self.kernel.store.app(app.id).await?;
         again.ok_or_else(|| Error::not_found("app"))
     }
 
@@ -97,8 +96,7 @@ impl Deploy {
     /// `not_found`; `invalid_params` when neither or both are named, or the release cannot be gone back to.
     pub async fn create_release(&self, actor: &Actor, app: &str, order: ReleaseOrder) -> Result<Release> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let doing = failed("make a release");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.change_app(app.id, "make a release").await?;
         let draft = match (order.rollback_to, order.slug) {
             (Some(target), None) => self.rollback_draft(&mut tx, actor, &app, &target).await?,
             (None, Some(slug)) => self.slug_draft(&mut tx, actor, &app, &slug, order.description).await?,
@@ -109,18 +107,18 @@ impl Deploy {
             }
         };
         if draft.rollback_of.is_some() {
-            tx.set_config(app.id, &draft.config).await.map_err(doing)?;
+            tx.set_config(app.id, &draft.config).await?;
         }
-        let (what, rollback_of) = (draft.description.clone(), draft.rollback_of);
+        let what = draft.description.clone();
         let row = add_release(&mut tx, app.id, draft).await?;
-        let payload = serde_json::json!({
-            "release": row.version, "rollback_of": rollback_of, "account": actor.account_id.to_string(),
-        });
-        tx.event(Some(app.id), "release.create", &payload.to_string()).await.map_err(doing)?;
-        durable!("release.made", tx.commit().await).map_err(doing)?;
-        self.wake_after_release();
-        self.kernel.log_api(app.id, format!("{what} by user {}", actor.email)).await;
-        self.kernel.log_api(app.id, announce(&row, &actor.email)).await;
+        tx.say(app.id, format!("{what} by user {}", actor.email));
+        tx.say(app.id, announce(&row, &actor.email));
+        tx.commit(
+            "release.made",
+            Event::ReleaseCreated { app: app.id, version: row.version, description: what.clone() },
+            actor,
+        )
+        .await?;
         let app = self.kernel.visible_app(actor, &app.id.to_string()).await?;
         let row = self.release_row(&app, &row.version.to_string()).await?;
         self.release_view(&app, row, &mut Emails::new(&self.kernel)).await
@@ -133,7 +131,6 @@ impl Deploy {
         app: &App,
         target: &str,
     ) -> Result<ReleaseDraft> {
-        let doing = failed("roll back");
         let target = find(tx, app, target).await?;
         if !eligible_for_rollback(&target) {
             let text =
@@ -144,7 +141,7 @@ impl Deploy {
             account_id: actor.account_id,
             description: rollback_description(target.version),
             slug_id: target.slug_id,
-            config: tx.config_vars_of_release(app.id, target.id).await.map_err(doing)?,
+            config: tx.config_vars_of_release(app.id, target.id).await?,
             rollback_of: Some(target.version),
         })
     }
@@ -157,10 +154,9 @@ impl Deploy {
         slug: &str,
         description: Option<String>,
     ) -> Result<ReleaseDraft> {
-        let doing = failed("release a slug");
         let missing = || Error::not_found("slug");
         let id: SlugId = slug.parse().map_err(|_| missing())?;
-        let slug = tx.slug(id).await.map_err(doing)?;
+        let slug = tx.slug(id).await?;
         let slug = slug.filter(|slug| slug.app_id == Some(app.id)).ok_or_else(missing)?;
         if slug.layer.is_empty() {
             let text = "The slug has not been uploaded: put its archive to its blob's url first.";
@@ -172,27 +168,16 @@ impl Deploy {
             account_id: actor.account_id,
             description: described.unwrap_or_else(|| paddock_core::release::deploy_description(commit)),
             slug_id: Some(id),
-            config: tx.config_vars(app.id).await.map_err(doing)?,
+            config: tx.config_vars(app.id).await?,
             rollback_of: None,
         })
     }
 
-    /// Everybody who acts on a new release looks.
-    pub(crate) fn wake_after_release(&self) {
-        self.kernel.wakes.jobs.wake();
-        self.kernel.wakes.dynos.wake();
-        self.kernel.wakes.routes.wake();
-        self.kernel.wakes.changes.wake();
-    }
-
     /// The row of a release, by id, `12` or `v12`.
     pub(crate) async fn release_row(&self, app: &App, identity: &str) -> Result<Row> {
-        let doing = failed("look up a release");
         let found = match named(identity).ok_or_else(|| Error::not_found("release"))? {
-            Named::Id(id) => self.kernel.store.release(app.id, id).await.map_err(doing)?,
-            Named::Version(version) => {
-                self.kernel.store.release_by_version(app.id, version).await.map_err(doing)?
-            }
+            Named::Id(id) => self.kernel.store.release(app.id, id).await?,
+            Named::Version(version) => self.kernel.store.release_by_version(app.id, version).await?,
         };
         found.ok_or_else(|| Error::not_found("release"))
     }
@@ -235,10 +220,9 @@ fn named(identity: &str) -> Option<Named> {
 }
 
 async fn find(tx: &mut Tx, app: &App, identity: &str) -> Result<Row> {
-    let doing = failed("look up a release");
     let found = match named(identity).ok_or_else(|| Error::not_found("release"))? {
-        Named::Id(id) => tx.release(app.id, id).await.map_err(doing)?,
-        Named::Version(version) => tx.release_by_version(app.id, version).await.map_err(doing)?,
+        Named::Id(id) => tx.release(app.id, id).await?,
+        Named::Version(version) => tx.release_by_version(app.id, version).await?,
     };
     found.ok_or_else(|| Error::not_found("release"))
 }

@@ -7,7 +7,6 @@
 //! ```
 
 use paddock_core::config::ConfigVars;
-use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId};
@@ -110,14 +109,13 @@ impl Deploy {
             .formation_of(app.id, &ProcessType::release())
             .await?
             .map_or(DynoSize::DEFAULT, |r| r.size);
-        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
+        let mut tx = self.kernel.observe_app(app.id, "begin a release phase").await?;
         let mut dyno = new_dyno(release, &name, DynoKind::Release, command, size, tx.now());
         // One container for one release, however often this is tried.
         dyno.container_id = Some(ContainerId::from_uuid(release.id.uuid()));
         dyno.time_to_live_seconds = Some(RELEASE_PHASE_SECONDS);
         tx.put_dyno(&dyno).await?;
-        durable!("release.phase_begun", tx.commit().await)?;
-        self.kernel.wakes.dynos.wake();
+        tx.commit_quietly("release.phase_begun").await?;
         Ok(true)
     }
 
@@ -128,7 +126,7 @@ impl Deploy {
         dyno: &Dyno,
         status: Option<i32>,
     ) -> Result<()> {
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await?;
+        let mut tx = self.kernel.change_app(app.id, "end a release phase").await?;
         let Some(release) = tx.release(app.id, dyno.release_id).await? else { return Ok(()) };
         let ended = if status == Some(0) { ReleaseStatus::Succeeded } else { ReleaseStatus::Failed };
         if release.status.may_become(ended) {
@@ -140,7 +138,7 @@ impl Deploy {
                     make_current(&mut tx, &release).await?;
                 }
             }
-            durable!("release.phase_ended", tx.commit().await)?;
+            tx.commit_quietly("release.phase_ended").await?;
         } else {
             // The only writer is not held over what follows.
             drop(tx);
@@ -155,9 +153,6 @@ impl Deploy {
         if status != Some(0) {
             self.kernel.log_api(app.id, format!("Release v{} command failed", release.version)).await;
         }
-        self.kernel.wakes.changes.wake();
-        self.kernel.wakes.dynos.wake();
-        self.kernel.routes.publish().await;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use paddock_build::{BuildFailure, BuildRequest, FailureKind, Source, SourceArchive};
 use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
 use paddock_runtime::Layer;
@@ -21,7 +22,6 @@ use uuid::Uuid;
 use crate::deploy::Deploy;
 use crate::deploy::job;
 use crate::deploy::source::{Upload, in_time, write_all};
-use crate::kernel::error::failed;
 use crate::kernel::{checked, secret};
 use crate::{Actor, Error, Result};
 
@@ -99,12 +99,9 @@ impl Deploy {
             stack: order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?,
             stack_version: self.host_stack.version.clone(),
         };
-        let doing = failed("make a slug");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        tx.create_slug(&new).await.map_err(doing)?;
-        let payload = serde_json::json!({ "slug": id.to_string(), "account": actor.account_id.to_string() });
-        tx.event(Some(app.id), "slug.create", &payload.to_string()).await.map_err(doing)?;
-        durable!("slug.made", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_app(app.id, "make a slug").await?;
+        tx.create_slug(&new).await?;
+        tx.commit("slug.made", Event::SlugCreated { app: app.id, slug: id }, actor).await?;
         Ok((self.slug(actor, &app.id.to_string(), &id.to_string()).await?, put_secret))
     }
 
@@ -115,17 +112,10 @@ impl Deploy {
     /// archive that is none, has no `./app`, or is not the one of the checksum; `payload_too_large`;
     /// `service_unavailable` while as many uploads go on as are allowed.
     pub async fn upload_slug(&self, put_secret: &str, body: Upload) -> Result<()> {
-        let doing = failed("take a slug's archive");
-        let found = self.kernel.store.slug_by_put_secret(&secret::sha256(put_secret)).await.map_err(doing)?;
+        let found = self.kernel.store.slug_by_put_secret(&secret::sha256(put_secret)).await?;
         let missing = || Error::not_found("slug");
         let row = found.ok_or_else(missing)?;
-        let app = self
-            .kernel
-            .store
-            .app(row.app_id.ok_or_else(missing)?)
-            .await
-            .map_err(doing)?
-            .ok_or_else(missing)?;
+        let app = self.kernel.store.app(row.app_id.ok_or_else(missing)?).await?.ok_or_else(missing)?;
         if !row.layer.is_empty() {
             return Err(uploaded_before());
         }
@@ -149,13 +139,11 @@ impl Deploy {
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let _turn = CONVERSIONS.acquire().await.map_err(|error| Error::internal("convert a slug", error))?;
         let made = self.convert_slug(app, row, file).await?;
-        let doing = failed("note a slug's archive");
         let size_bytes = i64::try_from(made.size_bytes).unwrap_or(i64::MAX);
         let checksum = format!("SHA256:{hex}");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        let is_first =
-            tx.set_slug_uploaded(row.id, &made.layer, size_bytes, &checksum).await.map_err(doing)?;
-        durable!("slug.uploaded", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_app(app.id, "note a slug's archive").await?;
+        let is_first = tx.set_slug_uploaded(row.id, &made.layer, size_bytes, &checksum).await?;
+        tx.commit_quietly("slug.uploaded").await?;
         if is_first { Ok(()) } else { Err(uploaded_before()) }
     }
 
@@ -201,7 +189,7 @@ impl Deploy {
         let app = self.kernel.visible_app(actor, app).await?;
         let missing = || Error::not_found("slug");
         let id: SlugId = slug.parse().map_err(|_| missing())?;
-        let row = self.kernel.store.slug(id).await.map_err(failed("read a slug"))?;
+        let row = self.kernel.store.slug(id).await?;
         let row = row.filter(|row| row.app_id == Some(app.id)).ok_or_else(missing)?;
         Ok(Slug {
             id: row.id,

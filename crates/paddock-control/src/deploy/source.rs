@@ -16,7 +16,6 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use crate::deploy::Deploy;
-use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::{Actor, Error, Result};
 
@@ -60,10 +59,9 @@ impl Deploy {
             get_secret_sha256: secret::sha256(&secrets.get_secret),
             expires_at: self.kernel.now() + SOURCE_KEPT_FOR,
         };
-        let doing = failed("make a source");
-        let mut tx = self.kernel.store.begin_record(self.kernel.now()).await.map_err(doing)?;
-        tx.create_source(&new).await.map_err(doing)?;
-        durable!("source.made", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.record("make a source").await?;
+        tx.create_source(&new).await?;
+        tx.commit_quietly("source.made").await?;
         Ok(secrets)
     }
 
@@ -74,7 +72,7 @@ impl Deploy {
     /// `service_unavailable` while as many uploads go on as are allowed; `invalid_params` when the account has no room.
     pub async fn upload_source(&self, put_secret: &str, body: Upload) -> Result<()> {
         let found = self.kernel.store.source_by_put_secret(&secret::sha256(put_secret)).await;
-        let row = self.unexpired(found.map_err(failed("read a source"))?)?;
+        let row = self.unexpired(found?)?;
         let _turn = self.turn_to_upload(row.account_id)?;
         self.room_for_sources(row.account_id).await?;
         let path = self.source_blob_path(row.id);
@@ -99,7 +97,7 @@ impl Deploy {
     /// An error when the account's sources take all the room that they may.
     async fn room_for_sources(&self, account: AccountId) -> Result<()> {
         let bytes = self.kernel.store.source_bytes_of(account, self.kernel.now()).await;
-        match bytes.map_err(failed("look at an account's sources"))? {
+        match bytes? {
             bytes if bytes < SOURCES_BYTES_MAX => Ok(()),
             bytes => Err(Error::invalid(format!(
                 "Your uploaded sources take {} MB, which is all that they may. Each is kept for a day after it was made.",
@@ -115,11 +113,10 @@ impl Deploy {
         durable!("source.stored", tokio::fs::rename(part, path).await).map_err(disk)?;
         let folder = File::open(self.kernel.config.data_dir.join("sources")).await.map_err(disk)?;
         folder.sync_all().await.map_err(disk)?;
-        let doing = failed("note a source archive");
-        let mut tx = self.kernel.store.begin_record(self.kernel.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.record("note a source archive").await?;
         let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-        tx.set_source_uploaded(row.id, size_bytes, digest).await.map_err(doing)?;
-        durable!("source.uploaded", tx.commit().await).map_err(doing)?;
+        tx.set_source_uploaded(row.id, size_bytes, digest).await?;
+        tx.commit_quietly("source.uploaded").await?;
         Ok(())
     }
 
@@ -129,7 +126,7 @@ impl Deploy {
     /// `not_found`, also before the upload.
     pub async fn open_source(&self, get_secret: &str) -> Result<(File, u64)> {
         let found = self.kernel.store.source_by_get_secret(&secret::sha256(get_secret)).await;
-        let row = self.unexpired(found.map_err(failed("read a source"))?)?;
+        let row = self.unexpired(found?)?;
         let size_bytes = row.size_bytes.and_then(|bytes| u64::try_from(bytes).ok());
         let size_bytes = size_bytes.ok_or_else(|| Error::not_found("source"))?;
         let file = File::open(self.source_blob_path(row.id)).await;

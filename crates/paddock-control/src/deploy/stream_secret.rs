@@ -8,7 +8,6 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::deploy::Deploy;
-use crate::kernel::error::failed;
 use crate::{Error, Result};
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
@@ -76,12 +75,11 @@ impl Deploy {
         let mut fresh = [0; 32];
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Error::internal(doing, "no random numbers"))?;
         let sealer = self.kernel.store.sealer();
-        let sealed = sealer.seal(STREAM_KEY_SETTING, &fresh).map_err(failed(doing))?;
+        let sealed = sealer.seal(STREAM_KEY_SETTING, &fresh)?;
         let stored =
             self.kernel.store.get_or_insert_setting(STREAM_KEY_SETTING, &STANDARD.encode(sealed)).await;
-        let stored =
-            STANDARD.decode(stored.map_err(failed(doing))?).map_err(|error| Error::internal(doing, error))?;
-        let clear = sealer.unseal(STREAM_KEY_SETTING, &stored).map_err(failed(doing))?;
+        let stored = STANDARD.decode(stored?).map_err(|error| Error::internal(doing, error))?;
+        let clear = sealer.unseal(STREAM_KEY_SETTING, &stored)?;
         clear.try_into().map_err(|_| Error::internal(doing, "the stored key has another length"))
     }
 }

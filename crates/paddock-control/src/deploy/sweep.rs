@@ -65,9 +65,9 @@ impl DeploySweep {
     async fn expire_releases_of(&self, app: AppId) -> Result<u64> {
         let now = self.deploy.kernel.now();
         // Its lock: a rollback that has begun keeps what it goes back to.
-        let mut tx = self.deploy.kernel.store.begin_observation(app, now).await?;
+        let mut tx = self.deploy.kernel.observe_app(app, "expire releases").await?;
         let expired = tx.expire_releases(app, RELEASES_KEPT, now - KEPT_FOR).await?;
-        durable!("release.expired", tx.commit().await)?;
+        tx.commit_quietly("release.expired").await?;
         Ok(expired)
     }
 
@@ -79,9 +79,9 @@ impl DeploySweep {
                 "source.removed",
                 tokio::fs::remove_file(self.deploy.source_blob_path(source.id)).await
             );
-            let mut tx = self.deploy.kernel.store.begin_record(now).await?;
+            let mut tx = self.deploy.kernel.record("forget a source").await?;
             tx.delete_source(source.id).await?;
-            durable!("source.forgotten", tx.commit().await)?;
+            tx.commit_quietly("source.forgotten").await?;
         }
         let folder = self.deploy.kernel.config.data_dir.join("sources");
         let removed = tokio::task::spawn_blocking(move || remove_old_files(&folder, SOURCE_FILES)).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paddock_core::config::{self, ConfigVars};
-use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
+use paddock_core::event::Event;
 use paddock_core::{AppId, AppName, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
 use paddock_runtime::{Attached, Input};
 use paddock_store::{App, DesiredDynoState, Dyno as Row, Formation, Tx};
@@ -16,7 +16,6 @@ use uuid::Uuid;
 use crate::dynos::Dynos;
 use crate::dynos::attached::Client;
 use crate::dynos::formation::unknown_size;
-use crate::kernel::error::failed;
 use crate::kernel::handover;
 use crate::kernel::new_dyno::new_dyno;
 use crate::kernel::secret;
@@ -104,7 +103,7 @@ impl Dynos {
     /// `not_found`.
     pub async fn list_dynos(&self, actor: &Actor, app: &str) -> Result<Vec<Dyno>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let rows = self.kernel.store.dynos(app.id).await.map_err(failed("list dynos"))?;
+        let rows = self.kernel.store.dynos(app.id).await?;
         Ok(rows.iter().filter(|row| is_shown(row)).map(|row| view(&app, row, &rows)).collect())
     }
 
@@ -153,23 +152,18 @@ impl Dynos {
         text: String,
     ) -> Result<()> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let doing = failed("stop dynos");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        let rows = tx.dynos(app.id).await.map_err(doing)?;
-        let current = tx.current_release(app.id).await.map_err(doing)?.map(|release| release.id);
+        let mut tx = self.kernel.change_app(app.id, "stop dynos").await?;
+        let rows = tx.dynos(app.id).await?;
+        let current = tx.current_release(app.id).await?.map(|release| release.id);
         let meant: Vec<_> = rows.iter().filter(|row| is_shown(row) && is_meant(row, current)).collect();
         if meant.is_empty() {
             self.check_scope(&mut tx, &app, scope).await?;
         }
         for row in meant {
-            tx.set_dyno_desired(row.id, DesiredDynoState::Stopped).await.map_err(doing)?;
+            tx.set_dyno_desired(row.id, DesiredDynoState::Stopped).await?;
         }
-        let payload = serde_json::json!({ "what": text, "account": actor.account_id.to_string() });
-        tx.event(Some(app.id), "dyno.stop", &payload.to_string()).await.map_err(doing)?;
-        durable!("dyno.asked_to_end", tx.commit().await).map_err(doing)?;
-        self.kernel.wakes.dynos.wake();
-        self.kernel.wakes.changes.wake();
-        self.kernel.log_api(app.id, format!("{text} by user {}", actor.email)).await;
+        tx.say(app.id, format!("{text} by user {}", actor.email));
+        tx.commit("dyno.asked_to_end", Event::DynosStopped { app: app.id, what: text }, actor).await?;
         Ok(())
     }
 
@@ -179,7 +173,7 @@ impl Dynos {
             DynoScope::All => return Ok(()),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => name,
         };
-        let formation = tx.formation(app.id).await.map_err(failed("read a formation"))?;
+        let formation = tx.formation(app.id).await?;
         if matches!(scope, DynoScope::Dyno(_)) {
             // Between two lives it has no row, and ends or begins anyway.
             let is_wanted = name.parse::<DynoName>().is_ok_and(|dyno| {
@@ -204,14 +198,12 @@ impl Dynos {
     pub async fn run_dyno(&self, actor: &Actor, app: &str, order: DynoOrder) -> Result<Started> {
         let app = self.kernel.visible_app(actor, app).await?;
         let checked = check(order)?;
-        let doing = failed("make a one-off dyno");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        let release =
-            tx.current_release(app.id).await.map_err(doing)?.filter(|release| release.slug_id.is_some());
+        let mut tx = self.kernel.change_app(app.id, "make a one-off dyno").await?;
+        let release = tx.current_release(app.id).await?.filter(|release| release.slug_id.is_some());
         let release = release.ok_or_else(|| {
             Error::invalid("The app has no build yet: there is nothing to run. Deploy it first, e.g. git push heroku main.")
         })?;
-        let rows = tx.dynos(app.id).await.map_err(doing)?;
+        let rows = tx.dynos(app.id).await?;
         let one_offs = rows.iter().filter(|row| row.kind == DynoKind::OneOff && row.state != DynoState::Down);
         if one_offs.count() >= ONE_OFFS_MAX {
             return Err(Error::invalid(format!(
@@ -220,7 +212,7 @@ impl Dynos {
         }
         let name = DynoName { process_type: checked.process_type, index: free_index(&rows) };
         let slug = match release.slug_id {
-            Some(slug) => tx.slug(slug).await.map_err(doing)?,
+            Some(slug) => tx.slug(slug).await?,
             None => None,
         };
         let command = match slug {
@@ -234,16 +226,11 @@ impl Dynos {
         row.attach_secret_sha256 = attach_secret.as_deref().map(secret::sha256);
         (row.terminal_rows, row.terminal_columns) =
             checked.terminal.map_or((None, None), |(r, c)| (Some(r), Some(c)));
-        tx.put_dyno(&row).await.map_err(doing)?;
-        tx.set_dyno_env(app.id, row.id, &checked.env).await.map_err(doing)?;
-        let payload =
-            serde_json::json!({ "dyno": name.to_string(), "account": actor.account_id.to_string() });
-        tx.event(Some(app.id), "dyno.create", &payload.to_string()).await.map_err(doing)?;
-        durable!("dyno.one_off_made", tx.commit().await).map_err(doing)?;
-        self.kernel.wakes.dynos.wake();
-        self.kernel.wakes.changes.wake();
-        let text = format!("Starting process with command `{}` by user {}", row.command, actor.email);
-        self.kernel.log_api(app.id, text).await;
+        tx.put_dyno(&row).await?;
+        tx.set_dyno_env(app.id, row.id, &checked.env).await?;
+        tx.say(app.id, format!("Starting process with command `{}` by user {}", row.command, actor.email));
+        let event = Event::DynoCreated { app: app.id, dyno: name.to_string(), command: row.command.clone() };
+        tx.commit("dyno.one_off_made", event, actor).await?;
         Ok(Started { dyno: view(&app, &row, &[]), attach_secret })
     }
 
@@ -259,8 +246,7 @@ impl Dynos {
         let mut changes = self.kernel.wakes.changes.listen();
         let mut client = None;
         while Instant::now() < deadline {
-            let row =
-                self.kernel.store.dyno_by_attach_secret(&sha256).await.map_err(failed("attach to a dyno"))?;
+            let row = self.kernel.store.dyno_by_attach_secret(&sha256).await?;
             // One that could not be started is kept, as crashed, for as long as its client is here.
             let is_over = |state| matches!(state, DynoState::Down | DynoState::Crashed);
             let row = row.filter(|row| !is_over(row.state)).ok_or_else(|| match client {

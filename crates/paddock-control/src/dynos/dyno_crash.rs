@@ -57,10 +57,7 @@ impl Dynos {
             Dyno { exit_status: status, crash_count: i64::from(in_a_row), retry_at, ..dyno }
         };
         let Some(tx) = self.put_state(app, dyno, DynoState::Crashed, crashed).await? else { return Ok(None) };
-        durable!("dyno.crashed", tx.commit().await)?;
-        self.kernel.wakes.changes.wake();
-        self.kernel.wakes.dynos.wake();
-        self.kernel.routes.publish().await;
+        tx.commit_quietly("dyno.crashed").await?;
         Ok(retry_at)
     }
 

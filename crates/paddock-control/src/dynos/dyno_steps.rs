@@ -15,12 +15,13 @@ use paddock_core::durable;
 use paddock_core::dyno::{DYNO_METADATA, DynoKind, DynoName, DynoState};
 use paddock_core::plan::formation::StopReason;
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Layer, Network, Observed, RuntimeError, Stdio};
-use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug, Tx};
+use paddock_store::{App, DesiredDynoState, Dyno, Release, Slug};
 
 use crate::Result;
 use crate::dynos::Dynos;
 use crate::dynos::launch;
 use crate::dynos::sight::Sight;
+use crate::kernel::change::Change;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::new_dyno::new_dyno;
@@ -47,7 +48,7 @@ impl Dynos {
         name: &DynoName,
         crashed: Option<&Dyno>,
     ) -> Result<Option<Dyno>> {
-        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
+        let mut tx = self.kernel.observe_app(app.id, "make a dyno").await?;
         // Slug and command of one release, whatever was committed since the pass read the app.
         let release = tx.current_release(app.id).await?.filter(|release| release.slug_id.is_some());
         let Some(release) = release else { return Ok(None) };
@@ -60,7 +61,7 @@ impl Dynos {
             tx.delete_dyno(crashed.id).await?;
         }
         tx.put_dyno(&dyno).await?;
-        durable!("dyno.made", tx.commit().await)?;
+        tx.commit_quietly("dyno.made").await?;
         Ok(Some(dyno))
     }
 
@@ -163,13 +164,10 @@ impl Dynos {
         let address = sight.container(dyno).and_then(|observed| observed.address);
         let up = |dyno| Dyno { address, ..dyno };
         let Some(tx) = self.put_state(app, dyno, DynoState::Up, up).await? else { return Ok(()) };
-        durable!("dyno.up", tx.commit().await)?;
+        tx.commit_quietly("dyno.up").await?;
         self.kernel
             .log_dyno(app.id, &dyno.name.to_string(), vec!["State changed from starting to up".into()])
             .await;
-        self.kernel.wakes.changes.wake();
-        self.kernel.wakes.dynos.wake();
-        self.kernel.routes.publish().await;
         Ok(())
     }
 
@@ -181,8 +179,8 @@ impl Dynos {
         dyno: &Dyno,
         next: DynoState,
         change: impl FnOnce(Dyno) -> Dyno,
-    ) -> Result<Option<Tx>> {
-        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
+    ) -> Result<Option<Change<'_>>> {
+        let mut tx = self.kernel.observe_app(app.id, "change the state of a dyno").await?;
         let Some(now) = tx.dyno(dyno.id).await? else { return Ok(None) };
         if !now.state.may_become(next) {
             let (name, state, next) = (&now.name, now.state.as_str(), next.as_str());
@@ -219,11 +217,13 @@ impl Dynos {
     /// Takes a dyno off the routes and tells its log, before SIGTERM is sent.
     pub(crate) async fn announce_stop(&self, app: &App, dyno: &Dyno, reason: StopReason) -> Result<()> {
         if dyno.desired != DesiredDynoState::Stopped {
-            let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
+            let mut tx = self.kernel.observe_app(app.id, "mark a dyno to end").await?;
             tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
-            durable!("dyno.marked_to_end", tx.commit().await)?;
+            tx.commit_quietly("dyno.marked_to_end").await?;
+        } else {
+            // A server before this one may have been ended before the router heard of it.
+            self.kernel.routes.publish().await;
         }
-        self.kernel.routes.publish().await;
         let mut lines = match reason {
             // Its successor is up already and has said so.
             StopReason::NewRelease => Vec::new(),
@@ -288,14 +288,12 @@ impl Dynos {
     }
 
     async fn delete_dyno_row(&self, app: &App, dyno: &Dyno) -> Result<()> {
-        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
+        let mut tx = self.kernel.observe_app(app.id, "forget a dyno").await?;
         tx.delete_dyno(dyno.id).await?;
-        durable!("dyno.forgotten", tx.commit().await)?;
+        tx.commit_quietly("dyno.forgotten").await?;
         if let Some(container) = dyno.container_id {
             self.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
         }
-        self.kernel.wakes.changes.wake();
-        self.kernel.wakes.dynos.wake();
         Ok(())
     }
 }

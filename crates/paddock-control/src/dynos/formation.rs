@@ -1,12 +1,11 @@
 //! The formation: how many dynos of which size each process type has.
 
-use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoSize};
+use paddock_core::event::Event;
 use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
 use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
 
 use crate::dynos::Dynos;
-use crate::kernel::error::failed;
 use crate::kernel::handover;
 use crate::{Actor, Error, Result};
 
@@ -63,7 +62,7 @@ impl Dynos {
     /// `not_found`.
     pub async fn list_formation(&self, actor: &Actor, app: &str) -> Result<Vec<Formation>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let rows = self.kernel.store.formation(app.id).await.map_err(failed("read a formation"))?;
+        let rows = self.kernel.store.formation(app.id).await?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
     }
 
@@ -88,9 +87,8 @@ impl Dynos {
         changes: Vec<FormationChange>,
     ) -> Result<Vec<Formation>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let doing = failed("scale an app");
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        let mut rows = tx.formation(app.id).await.map_err(doing)?;
+        let mut tx = self.kernel.change_app(app.id, "scale an app").await?;
+        let mut rows = tx.formation(app.id).await?;
         let before = rows.clone();
         for change in &changes {
             apply(&mut rows, change)?;
@@ -98,7 +96,7 @@ impl Dynos {
         check_total(&rows)?;
         let changed: Vec<_> = rows.iter().filter(|row| !before.contains(row)).cloned().collect();
         for row in &changed {
-            tx.scale_formation(app.id, &row.process_type, row.quantity, row.size).await.map_err(doing)?;
+            tx.scale_formation(app.id, &row.process_type, row.quantity, row.size).await?;
         }
         self.end_resized(&mut tx, &app, &before, &changed).await?;
         let named: Vec<_> = rows
@@ -106,18 +104,12 @@ impl Dynos {
             .filter(|row| changes.iter().any(|change| names(&change.process_type, &row.process_type, row.id)))
             .collect();
         let text = described(&named);
-        if !changed.is_empty() {
-            let payload = serde_json::json!({ "scaled": text, "account": actor.account_id.to_string() });
-            tx.event(Some(app.id), "formation.update", &payload.to_string()).await.map_err(doing)?;
-        }
-        let rows = tx.formation(app.id).await.map_err(doing)?;
-        durable!("formation.scaled", tx.commit().await).map_err(doing)?;
-        self.kernel.wakes.dynos.wake();
-        self.kernel.wakes.routes.wake();
-        self.kernel.wakes.changes.wake();
+        let rows = tx.formation(app.id).await?;
         if !text.is_empty() {
-            self.kernel.log_api(app.id, format!("Scaled to {text} by user {}", actor.email)).await;
+            tx.say(app.id, format!("Scaled to {text} by user {}", actor.email));
         }
+        let event = Event::FormationUpdated { app: app.id, scaled: text };
+        tx.commit("formation.scaled", event, actor).await?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
     }
 }
@@ -125,14 +117,13 @@ impl Dynos {
 impl Dynos {
     /// Dynos of another size are other dynos: those of the old size end, and the formation brings new ones.
     async fn end_resized(&self, tx: &mut Tx, app: &App, before: &[Row], changed: &[Row]) -> Result<()> {
-        let doing = failed("resize dynos");
         let was = |row: &Row| before.iter().find(|old| old.id == row.id).map(|old| old.size);
         let resized: Vec<_> = changed.iter().filter(|row| was(row) != Some(row.size)).collect();
         if resized.is_empty() {
             return Ok(());
         }
-        let current = tx.current_release(app.id).await.map_err(doing)?.map(|release| release.id);
-        let dynos = tx.dynos(app.id).await.map_err(doing)?;
+        let current = tx.current_release(app.id).await?.map(|release| release.id);
+        let dynos = tx.dynos(app.id).await?;
         for dyno in &dynos {
             let is_resized = resized.iter().any(|row| row.process_type == dyno.process_type);
             if is_resized
@@ -140,7 +131,7 @@ impl Dynos {
                 && dyno.kind == DynoKind::Formation
                 && dyno.desired == DesiredDynoState::Running
             {
-                tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await.map_err(doing)?;
+                tx.set_dyno_desired(dyno.id, DesiredDynoState::Stopped).await?;
             }
         }
         Ok(())

@@ -30,9 +30,9 @@ impl Dynos {
     }
 
     async fn count_hang_up(&self, app: &App, dyno: &Dyno) -> Result<()> {
-        let mut tx = self.kernel.store.begin_observation(app.id, self.kernel.now()).await?;
+        let mut tx = self.kernel.observe_app(app.id, "count a hang-up").await?;
         tx.count_hang_up(dyno.id).await?;
-        durable!("dyno.hang_up_counted", tx.commit().await)?;
+        tx.commit_quietly("dyno.hang_up_counted").await?;
         Ok(())
     }
 }

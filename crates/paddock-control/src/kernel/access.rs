@@ -4,7 +4,6 @@ use paddock_core::{AccountId, AppId, ErrorId};
 use paddock_store::{App, Store, StoreError};
 
 use crate::kernel::Kernel;
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result};
 
 /// Whether this account may still operate the app: for what goes on after it was asked for. One that was disabled may not.
@@ -50,11 +49,7 @@ impl Kernel {
         identity: &str,
         permission: Permission,
     ) -> Result<App> {
-        let app = self
-            .app_of(identity)
-            .await
-            .map_err(failed("look up an app"))?
-            .ok_or_else(|| Error::not_found("app"))?;
+        let app = self.app_of(identity).await?.ok_or_else(|| Error::not_found("app"))?;
         self.permitted(actor.account_id, app, permission).await
     }
 
@@ -72,14 +67,14 @@ impl Kernel {
 
     /// The app with this name, if that account may see and operate it: for jobs, which know who began them.
     pub(crate) async fn app_visible_to(&self, account: AccountId, name: &str) -> Result<App> {
-        let found = self.store.app_by_name(name).await.map_err(failed("look up an app"))?;
+        let found = self.store.app_by_name(name).await?;
         let app = found.ok_or_else(|| Error::not_found("app"))?;
         self.permitted(account, app, Permission::Operate).await
     }
 
     async fn permitted(&self, account: AccountId, app: App, permission: Permission) -> Result<App> {
         let most = most_permitted(&self.store, account, &app).await;
-        match (most.map_err(failed("look up a collaborator"))?, permission) {
+        match (most?, permission) {
             (None, _) => Err(Error::not_found("app")),
             (Some(Permission::Operate), Permission::Manage) => {
                 Err(Error::new(ErrorId::Forbidden, "Only the owner of the app may do that."))

@@ -1,5 +1,6 @@
 //! Who acts: made by authentication alone, taken by every use case.
 
+use paddock_core::event::By;
 use paddock_core::{AccountId, AuthorizationId};
 
 /// An authenticated account. Nothing outside this crate can make one.
@@ -33,4 +34,10 @@ impl Actor {
 /// Whether an identity names the actor.
 pub(crate) fn is_self(actor: &Actor, identity: &str) -> bool {
     identity == "~" || identity.eq_ignore_ascii_case(&actor.email) || identity == actor.account_id.to_string()
+}
+
+impl From<&Actor> for By {
+    fn from(actor: &Actor) -> Self {
+        Self::Account(actor.account_id)
+    }
 }

@@ -6,7 +6,6 @@ use paddock_core::AccountId;
 
 use crate::Result;
 use crate::kernel::Kernel;
-use crate::kernel::error::failed;
 
 /// Email addresses by account, looked up once for a whole list.
 pub(crate) struct Emails<'a> {
@@ -24,7 +23,7 @@ impl<'a> Emails<'a> {
         if let Some(email) = self.known.get(&id) {
             return Ok(email.to_string());
         }
-        let account = self.kernel.store.account(id).await.map_err(failed("look up an account"))?;
+        let account = self.kernel.store.account(id).await?;
         let email = account.map(|account| account.email).unwrap_or_default();
         self.known.insert(id, email.as_str().into());
         Ok(email)

@@ -6,6 +6,8 @@ use paddock_core::ErrorId;
 pub(crate) use paddock_core::error::chain;
 use paddock_store::StoreError;
 
+const INTERNAL: &str = "Internal server error. The server's log has the cause under this request's id.";
+
 /// A refusal or a failure. `message` is for the user; the cause is for the log and has no way into an answer.
 #[derive(Debug)]
 pub struct Error {
@@ -45,7 +47,7 @@ impl Error {
     pub fn internal(doing: &'static str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             id: ErrorId::InternalServerError,
-            message: "Internal server error. The server's log has the cause under this request's id.".into(),
+            message: INTERNAL.into(),
             resource: None,
             source: Some(Box::new(Cause { doing, source: cause.into() })),
         }
@@ -53,13 +55,19 @@ impl Error {
 }
 
 impl Error {
+    /// A failure of ours whose cause says itself what could not be done.
+    fn caused(cause: StoreError) -> Self {
+        let source: Option<Box<dyn std::error::Error + Send + Sync>> = Some(Box::new(cause));
+        Self { id: ErrorId::InternalServerError, message: INTERNAL.into(), resource: None, source }
+    }
+
     /// The database is away for a moment: the user may try again, the operator gets the cause.
-    pub(crate) fn database_away(doing: &'static str, cause: StoreError) -> Self {
+    fn database_away(cause: StoreError) -> Self {
         Self {
             id: ErrorId::ServiceUnavailable,
             message: "The database of this server does not answer. Try again in a moment.".into(),
             resource: None,
-            source: Some(Box::new(Cause { doing, source: Box::new(cause) })),
+            source: Some(Box::new(cause)),
         }
     }
 }
@@ -87,6 +95,8 @@ impl From<StoreError> for Error {
     /// What the store refuses is the user's to know; what it fails at is the operator's.
     fn from(error: StoreError) -> Self {
         match &error {
+            // It says itself what could not be done.
+            StoreError::During { .. } if !error.is_unavailable() => Self::caused(error),
             StoreError::AppGone(_) => Self::not_found("app"),
             StoreError::NameTaken(name) => Self::invalid(format!("Name {name} is already taken")),
             StoreError::EmailTaken(email) => Self::invalid(format!("Email {email} is already taken")),
@@ -101,7 +111,7 @@ impl From<StoreError> for Error {
             StoreError::BuildRunning { id } => {
                 Self::new(ErrorId::Conflict, format!("Build {id} of this app is still running."))
             }
-            StoreError::Unavailable(_) => Self::database_away("read or write the database", error),
+            _ if error.is_unavailable() => Self::database_away(error),
             _ => Self::internal("read or write the database", error),
         }
     }
@@ -116,22 +126,6 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|cause| cause.as_ref() as _)
-    }
-}
-
-/// What the store says, as an answer: a refusal by its own text, anything else as a failure while `doing`.
-pub(crate) fn failed(doing: &'static str) -> impl Fn(StoreError) -> Error + Copy {
-    move |error| match error {
-        StoreError::AppGone(_)
-        | StoreError::NameTaken(_)
-        | StoreError::EmailTaken(_)
-        | StoreError::HostnameTaken(_)
-        | StoreError::KeyTaken(_)
-        | StoreError::AlreadyCollaborator(_)
-        | StoreError::NulInText
-        | StoreError::BuildRunning { .. } => error.into(),
-        StoreError::Unavailable(_) => Error::database_away(doing, error),
-        other => Error::internal(doing, other),
     }
 }
 

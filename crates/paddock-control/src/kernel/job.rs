@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::{JobId, UnixMicros, durable};
+use paddock_core::{JobId, UnixMicros};
 use paddock_store::{Job, JobLease, JobState, StoreError};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -170,9 +170,9 @@ async fn keep(kernel: &Kernel, job: &Job, lease: &JobLease) {
 }
 
 async fn fail_unknown(kernel: &Kernel, job: &Job, lease: &JobLease, kind: &str) -> Result<()> {
-    let mut tx = kernel.store.begin_record(kernel.now()).await?;
+    let mut tx = kernel.record("refuse a job").await?;
     tx.fail_job(lease, &format!("no such kind of job: {kind}")).await?;
-    durable!("job.refused", tx.commit().await)?;
+    tx.commit_quietly("job.refused").await?;
     tracing::error!(job.id = %job.id, job.kind = kind, "a job of a kind that this version does not know");
     Ok(())
 }

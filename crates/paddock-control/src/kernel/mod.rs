@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod actor;
+pub(crate) mod change;
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod config;

@@ -8,11 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use paddock_core::AccountId;
-use paddock_core::durable;
 use paddock_core::rate_limit::RequestPool;
 
 use crate::kernel::Kernel;
-use crate::kernel::error::failed;
 use crate::{Actor, Result};
 
 /// The pools of accounts that asked for something since the server began.
@@ -53,7 +51,7 @@ impl Kernel {
     ) -> Result<T> {
         let (account, now) = (actor.account_id, self.now());
         if !self.pools().contains_key(&account) {
-            let written = self.store.rate_limit(account).await.map_err(failed("read a rate limit"))?;
+            let written = self.store.rate_limit(account).await?;
             let pool = written.map_or_else(
                 || RequestPool::full(now),
                 |written| RequestPool::of(written.left_requests, written.measured_at),
@@ -81,12 +79,11 @@ impl Kernel {
         if changed.is_empty() {
             return Ok(0);
         }
-        let doing = failed("write rate limits");
-        let mut tx = self.store.begin_record(now).await.map_err(doing)?;
+        let mut tx = self.record("write rate limits").await?;
         for (account, left) in &changed {
-            tx.set_rate_limit(*account, *left).await.map_err(doing)?;
+            tx.set_rate_limit(*account, *left).await?;
         }
-        durable!("rate_limit.written", tx.commit().await).map_err(doing)?;
+        tx.commit_quietly("rate_limit.written").await?;
         let mut pools = self.pools();
         for (account, left) in &changed {
             if let Some(counted) = pools.get_mut(account) {

@@ -13,12 +13,10 @@
 use std::time::Duration;
 
 use paddock_core::ErrorId;
-use paddock_core::durable;
 use sha2::{Digest, Sha256};
 
 use crate::kernel::Kernel;
 use crate::kernel::error::chain;
-use crate::kernel::error::failed;
 use crate::{Actor, Error, Result};
 
 /// How long an outcome is remembered: retries come within seconds, and who sends one id for several calls of his own
@@ -76,15 +74,13 @@ impl Kernel {
     pub async fn begin_request(&self, actor: &Actor, key: &RequestKey) -> Result<Turn> {
         let begun = tokio::time::Instant::now();
         let mut changes = self.wakes.changes.listen();
-        let doing = failed("claim a request");
         loop {
             let now = self.now();
             let since = now - REMEMBERED_FOR;
-            let Some(claim) = self.store.request_outcome(&key.0, since).await.map_err(doing)? else {
-                let mut tx = self.store.begin_record(now).await.map_err(doing)?;
-                let ours =
-                    tx.claim_request(&key.0, actor.account_id, &self.run_id, since).await.map_err(doing)?;
-                durable!("request.claimed", tx.commit().await).map_err(doing)?;
+            let Some(claim) = self.store.request_outcome(&key.0, since).await? else {
+                let mut tx = self.record("claim a request").await?;
+                let ours = tx.claim_request(&key.0, actor.account_id, &self.run_id, since).await?;
+                tx.commit_quietly("request.claimed").await?;
                 match ours {
                     true => return Ok(Turn::First),
                     false => continue,
@@ -105,13 +101,13 @@ impl Kernel {
     /// Writes down what came of a request. Best effort: it was carried out, and its client gets the answer.
     pub async fn end_request(&self, key: &RequestKey, status: u16, body: &[u8]) {
         let result = async {
-            let mut tx = self.store.begin_record(self.now()).await?;
+            let mut tx = self.record("keep the answer of a request").await?;
             match status {
                 // Refused: nothing was made.
                 400..=499 => tx.forget_request(&key.0).await?,
                 _ => tx.finish_request(&key.0, status, body).await?,
             }
-            durable!("request.answered", tx.commit().await)
+            tx.commit_quietly("request.answered").await
         };
         if let Err(error) = result.await {
             tracing::warn!(error = chain(&error), "could not write down what came of a request");

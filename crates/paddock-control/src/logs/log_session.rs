@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use paddock_core::durable;
 use paddock_core::log::{LogFilter, LogLine, Source};
 use paddock_core::{AccountId, AppId, LogSessionId, ProcessType, UnixMicros};
 use paddock_store::{NewLogSession, SecretSha256, Store, StoreError};
@@ -14,7 +13,6 @@ use uuid::Uuid;
 
 use crate::kernel::access::may_operate;
 use crate::kernel::error::chain;
-use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::logs::Logs;
 use crate::{Actor, Clock, Error, Result};
@@ -83,10 +81,9 @@ impl Logs {
             tail: order.tail,
             expires_at: now + SESSION_LIFE,
         };
-        let doing = failed("make a log session");
-        let mut tx = self.kernel.store.begin_record(now).await.map_err(doing)?;
-        tx.create_log_session(&new).await.map_err(doing)?;
-        durable!("log_session.made", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.record("make a log session").await?;
+        tx.create_log_session(&new).await?;
+        tx.commit_quietly("log_session.made").await?;
         Ok(NewSession { id, secret, created_at: now })
     }
 
@@ -96,9 +93,7 @@ impl Logs {
     /// `not_found` for a secret that opens nothing, or no longer, or was given to somebody who may not see the app any
     /// more.
     pub async fn read_log_session(&self, session_secret: &str, after: Option<u64>) -> Result<LogReader> {
-        let doing = failed("read a log session");
-        let found =
-            self.kernel.store.log_session_by_secret(&secret::sha256(session_secret)).await.map_err(doing)?;
+        let found = self.kernel.store.log_session_by_secret(&secret::sha256(session_secret)).await?;
         let alive = found.filter(|session| session.expires_at > self.kernel.now());
         let session = alive.ok_or_else(|| Error::not_found("log_session"))?;
         let reader = session.account_id.map(|account| Reader {
@@ -111,7 +106,7 @@ impl Logs {
             looked_at: Instant::now(),
         });
         if let Some(reader) = &reader
-            && !reader.may_read().await.map_err(doing)?
+            && !reader.may_read().await?
         {
             return Err(Error::not_found("log_session"));
         }

@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 
-use paddock_core::durable;
+use paddock_core::event::{By, Event};
 use paddock_core::{AccountId, ErrorId, UnixMicros};
 use paddock_store::{NewAccount, StoreError, Tx};
 use uuid::Uuid;
 
 use crate::kernel::actor::is_self;
-use crate::kernel::error::failed;
 use crate::people::People;
 use crate::people::authorization::{PASSWORD_BYTES_MAX, hash_password};
 use crate::{Actor, Error, Result};
@@ -52,10 +51,9 @@ impl People {
     /// # Errors
     /// `not_found` when it is gone meanwhile.
     pub async fn whoami(&self, actor: &Actor) -> Result<Account> {
-        let found = self.kernel.store.account(actor.account_id).await.map_err(failed("read an account"))?;
+        let found = self.kernel.store.account(actor.account_id).await?;
         let account = found.ok_or_else(|| Error::not_found("account"))?;
-        let authorizations =
-            self.kernel.store.authorizations_of(account.id).await.map_err(failed("read an account"))?;
+        let authorizations = self.kernel.store.authorizations_of(account.id).await?;
         Ok(Account {
             id: account.id,
             email: account.email,
@@ -102,19 +100,17 @@ impl People {
                 Some(hash_password(password).await?)
             }
         };
-        let doing = failed("change an account");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.change_platform("change an account").await?;
         if let Some(name) = name {
-            tx.set_account_name(actor.account_id, name.as_deref()).await.map_err(doing)?;
+            tx.set_account_name(actor.account_id, name.as_deref()).await?;
         }
         if let Some(email) = &change.email {
-            tx.set_account_email(actor.account_id, email).await.map_err(doing)?;
+            tx.set_account_email(actor.account_id, email).await?;
         }
         if let Some(hash) = password_hash {
-            tx.set_account_password(actor.account_id, &hash).await.map_err(doing)?;
+            tx.set_account_password(actor.account_id, &hash).await?;
         }
-        tx.event(None, "account.update", &payload(actor.account_id)).await.map_err(doing)?;
-        durable!("account.changed", tx.commit().await).map_err(doing)?;
+        tx.commit("account.changed", Event::AccountUpdated { account: actor.account_id }, actor).await?;
         self.whoami(actor).await
     }
 
@@ -141,21 +137,18 @@ impl People {
     /// `invalid_params` while it owns apps, or is the account of the server's operator.
     pub async fn delete_account(&self, actor: &Actor) -> Result<Account> {
         let shown = self.whoami(actor).await?;
-        let doing = failed("delete an account");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        if let Some(names) = owned_apps(&mut tx, actor.account_id).await.map_err(doing)? {
+        let mut tx = self.kernel.change_platform("delete an account").await?;
+        if let Some(names) = owned_apps(&mut tx, actor.account_id).await? {
             return Err(Error::invalid(format!("You own apps, which must be destroyed first: {names}")));
         }
         // The oldest is the operator, who reads the metrics and whose token the server's machine has: no other may become it.
-        if tx.accounts().await.map_err(doing)?.first().is_none_or(|operator| operator.id == actor.account_id)
-        {
+        if tx.accounts().await?.first().is_none_or(|operator| operator.id == actor.account_id) {
             return Err(Error::invalid(
                 "This is the account of the server's operator, which the server was made with and cannot do without.",
             ));
         }
-        tx.delete_account(actor.account_id).await.map_err(doing)?;
-        tx.event(None, "account.destroy", &payload(actor.account_id)).await.map_err(doing)?;
-        durable!("account.deleted", tx.commit().await).map_err(doing)?;
+        tx.delete_account(actor.account_id).await?;
+        tx.commit("account.deleted", Event::AccountDestroyed { account: actor.account_id }, actor).await?;
         Ok(shown)
     }
 
@@ -174,11 +167,9 @@ impl People {
         let id = AccountId::from_uuid(Uuid::now_v7());
         let password_hash = Some(hash_password(password).await?);
         let new = NewAccount { id, email: email.to_owned(), name, password_hash };
-        let doing = failed("make an account");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.create_account(&new).await.map_err(doing)?;
-        tx.event(None, "account.create", &payload(id)).await.map_err(doing)?;
-        durable!("account.made", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("make an account").await?;
+        tx.create_account(&new).await?;
+        tx.commit("account.made", Event::AccountCreated { account: id }, By::Operator).await?;
         Ok(id)
     }
 }
@@ -192,10 +183,6 @@ pub(crate) async fn owned_apps(
     let names: Vec<_> = apps.iter().take(10).map(|app| app.name.as_str()).collect();
     let more = if apps.len() > names.len() { ", …" } else { "" };
     Ok((!names.is_empty()).then(|| format!("{}{more}", names.join(", "))))
-}
-
-pub(crate) fn payload(id: AccountId) -> String {
-    format!("{{\"account\":\"{id}\"}}")
 }
 
 fn check_email(email: &str) -> Result<()> {

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::{AccountId, AuthorizationId, ErrorId, UnixMicros};
 use paddock_store::{Authorization as Row, NewAuthorization};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::people::People;
 use crate::{Actor, Error, Result};
@@ -83,17 +82,16 @@ impl People {
     /// # Errors
     /// `unauthorized`.
     pub async fn authenticate_token(&self, token: &str) -> Result<Actor> {
-        let doing = failed("check a token");
-        let found = self.kernel.store.authorization_by_token(&secret::sha256(token)).await.map_err(doing)?;
+        let found = self.kernel.store.authorization_by_token(&secret::sha256(token)).await?;
         let now = self.kernel.now();
         let valid = found.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         let row = valid.ok_or_else(invalid_credentials)?;
-        let account = self.kernel.store.account(row.account_id).await.map_err(doing)?;
+        let account = self.kernel.store.account(row.account_id).await?;
         let account = account.filter(paddock_store::Account::is_enabled).ok_or_else(invalid_credentials)?;
         if row.used_at.is_none_or(|used_at| now.since(used_at) > USED_AT_PRECISION) {
-            let mut tx = self.kernel.store.begin_record(now).await.map_err(doing)?;
-            tx.touch_authorization(row.id).await.map_err(doing)?;
-            durable!("authorization.used", tx.commit().await).map_err(doing)?;
+            let mut tx = self.kernel.record("check a token").await?;
+            tx.touch_authorization(row.id).await?;
+            tx.commit_quietly("authorization.used").await?;
         }
         Ok(Actor { account_id: account.id, email: account.email, authorization_id: Some(row.id) })
     }
@@ -114,22 +112,21 @@ impl People {
         let _turn =
             PASSWORD_CHECKS.acquire().await.map_err(|error| Error::internal("check a password", error))?;
         self.refuse_guessing(email, &place).await?;
-        let doing = failed("check a password");
-        let account = self.kernel.store.account_by_email(email).await.map_err(doing)?;
+        let account = self.kernel.store.account_by_email(email).await?;
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
         // An unknown address costs the same time as a known one.
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NO_ONES_HASH.clone());
         let right =
             password.len() <= PASSWORD_BYTES_MAX && verify_password(password.to_owned(), hash).await?;
-        let mut tx = self.kernel.store.begin_record(self.kernel.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.record("check a password").await?;
         let Some(account) = account.filter(|_| right && known) else {
-            tx.record_login_failure(email, &place).await.map_err(doing)?;
-            durable!("login.failed", tx.commit().await).map_err(doing)?;
+            tx.record_login_failure(email, &place).await?;
+            tx.commit_quietly("login.failed").await?;
             return Err(invalid_credentials());
         };
-        tx.clear_login_failures(email, &place).await.map_err(doing)?;
-        durable!("login.succeeded", tx.commit().await).map_err(doing)?;
+        tx.clear_login_failures(email, &place).await?;
+        tx.commit_quietly("login.succeeded").await?;
         if !account.is_enabled() {
             let text = "This account is disabled. The operator of the server can enable it again.";
             return Err(Error::new(ErrorId::Forbidden, text));
@@ -140,7 +137,7 @@ impl People {
     async fn refuse_guessing(&self, email: &str, place: &str) -> Result<()> {
         let since = self.kernel.now() - FAILURES_COUNT_FOR;
         let counted = self.kernel.store.login_failures_since(email, place, since).await;
-        let failures = counted.map_err(failed("count failed logins"))?;
+        let failures = counted?;
         if failures.of_both < FAILURES_OF_BOTH_MAX
             && failures.of_address < FAILURES_OF_ADDRESS_MAX
             && failures.of_email < FAILURES_OF_EMAIL_MAX
@@ -197,11 +194,9 @@ impl People {
             scope,
             expires_at,
         };
-        let doing = failed("make an authorization");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.create_authorization(&new).await.map_err(doing)?;
-        tx.event(None, "authorization.create", &payload(actor, id)).await.map_err(doing)?;
-        durable!("authorization.made", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("make an authorization").await?;
+        tx.create_authorization(&new).await?;
+        tx.commit("authorization.made", Event::AuthorizationCreated { authorization: id }, actor).await?;
         Ok((id, token))
     }
 
@@ -210,15 +205,8 @@ impl People {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list_authorizations(&self, actor: &Actor) -> Result<Vec<Authorization>> {
-        let doing = failed("list authorizations");
-        let rows = self.kernel.store.authorizations_of(actor.account_id).await.map_err(doing)?;
-        let name = self
-            .kernel
-            .store
-            .account(actor.account_id)
-            .await
-            .map_err(doing)?
-            .and_then(|account| account.name);
+        let rows = self.kernel.store.authorizations_of(actor.account_id).await?;
+        let name = self.kernel.store.account(actor.account_id).await?.and_then(|account| account.name);
         let now = self.kernel.now();
         let alive = rows.into_iter().filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         Ok(alive.map(|row| view(actor, row, name.clone(), None, now)).collect())
@@ -245,12 +233,11 @@ impl People {
     ) -> Result<Authorization> {
         let row = self.own_authorization(actor, id).await?;
         if let Some(description) = change.description {
-            let doing = failed("change an authorization");
             let description = checked_description(&description)?;
-            let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-            tx.set_authorization_description(row.id, &description).await.map_err(doing)?;
-            tx.event(None, "authorization.update", &payload(actor, row.id)).await.map_err(doing)?;
-            durable!("authorization.changed", tx.commit().await).map_err(doing)?;
+            let mut tx = self.kernel.change_platform("change an authorization").await?;
+            tx.set_authorization_description(row.id, &description).await?;
+            tx.commit("authorization.changed", Event::AuthorizationUpdated { authorization: row.id }, actor)
+                .await?;
         }
         self.shown_authorization(actor, row.id, None).await
     }
@@ -262,11 +249,10 @@ impl People {
     pub async fn revoke_authorization(&self, actor: &Actor, id: &str) -> Result<Authorization> {
         let row = self.own_authorization(actor, id).await?;
         let shown = self.shown_authorization(actor, row.id, None).await?;
-        let doing = failed("revoke an authorization");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.delete_authorization(row.id).await.map_err(doing)?;
-        tx.event(None, "authorization.destroy", &payload(actor, row.id)).await.map_err(doing)?;
-        durable!("authorization.revoked", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("revoke an authorization").await?;
+        tx.delete_authorization(row.id).await?;
+        tx.commit("authorization.revoked", Event::AuthorizationDestroyed { authorization: row.id }, actor)
+            .await?;
         Ok(shown)
     }
 
@@ -291,7 +277,7 @@ impl People {
     async fn own_authorization(&self, actor: &Actor, id: &str) -> Result<Row> {
         let missing = || Error::not_found("authorization");
         let id: AuthorizationId = id.parse().map_err(|_| missing())?;
-        let row = self.kernel.store.authorization(id).await.map_err(failed("read an authorization"))?;
+        let row = self.kernel.store.authorization(id).await?;
         row.filter(|row| row.account_id == actor.account_id).ok_or_else(missing)
     }
 
@@ -301,11 +287,9 @@ impl People {
         id: AuthorizationId,
         token: Option<String>,
     ) -> Result<Authorization> {
-        let doing = failed("read an authorization");
-        let row = self.kernel.store.authorization(id).await.map_err(doing)?;
+        let row = self.kernel.store.authorization(id).await?;
         let row = row.ok_or_else(|| Error::not_found("authorization"))?;
-        let name =
-            self.kernel.store.account(row.account_id).await.map_err(doing)?.and_then(|account| account.name);
+        let name = self.kernel.store.account(row.account_id).await?.and_then(|account| account.name);
         Ok(view(actor, row, name, token, self.kernel.now()))
     }
 }
@@ -330,10 +314,6 @@ fn view(
         created_at: row.created_at,
         updated_at: row.updated_at,
     }
-}
-
-fn payload(actor: &Actor, id: AuthorizationId) -> String {
-    format!("{{\"authorization\":\"{id}\",\"account\":\"{}\"}}", actor.account_id)
 }
 
 fn checked_description(text: &str) -> Result<String> {

@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use paddock_core::durable;
+use paddock_core::event::{By, Event};
 use paddock_core::{AccountId, AuthorizationId};
 use paddock_store::{NewAccount, NewAuthorization};
 use uuid::Uuid;
@@ -28,15 +29,11 @@ impl People {
         write_private(password_file, &format!("{password}\n"))
             .map_err(|error| Error::internal("write the first password", error))?;
         let hash = authorization::hash_password(&password).await?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await?;
-        tx.create_account(&NewAccount {
-            id: AccountId::from_uuid(Uuid::now_v7()),
-            email: email.to_owned(),
-            name: None,
-            password_hash: Some(hash),
-        })
-        .await?;
-        durable!("account.first_made", tx.commit().await)?;
+        let mut tx = self.kernel.change_platform("make the first account").await?;
+        let id = AccountId::from_uuid(Uuid::now_v7());
+        tx.create_account(&NewAccount { id, email: email.to_owned(), name: None, password_hash: Some(hash) })
+            .await?;
+        tx.commit("account.first_made", Event::AccountCreated { account: id }, By::Operator).await?;
         tracing::info!("made the first account, {email}; its password is in {}", password_file.display());
         Ok(())
     }
@@ -80,9 +77,10 @@ impl People {
         written
             .and_then(|()| write_private(&file, &format!("{token}\n")))
             .map_err(|error| Error::internal("write the token", error))?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await?;
+        let mut tx = self.kernel.change_platform("make the token of the command line").await?;
+        let id = AuthorizationId::from_uuid(Uuid::now_v7());
         tx.create_authorization(&NewAuthorization {
-            id: AuthorizationId::from_uuid(Uuid::now_v7()),
+            id,
             account_id: owner.id,
             token_sha256: secret::sha256(&token),
             token_hint: secret::hint(&token),
@@ -91,7 +89,12 @@ impl People {
             expires_at: None,
         })
         .await?;
-        durable!("authorization.command_line_made", tx.commit().await)?;
+        tx.commit(
+            "authorization.command_line_made",
+            Event::AuthorizationCreated { authorization: id },
+            By::Operator,
+        )
+        .await?;
         Ok(token)
     }
 }

@@ -1,13 +1,12 @@
 //! Collaborators: who works on an app.
 
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, UnixMicros};
 use paddock_store::CollaboratorRole;
 use uuid::Uuid;
 
 use crate::kernel::access::Permission;
 use crate::kernel::emails::Emails;
-use crate::kernel::error::failed;
 use crate::people::People;
 use crate::{Actor, Error, Result};
 
@@ -41,7 +40,7 @@ impl People {
     /// `not_found`.
     pub async fn list_collaborators(&self, actor: &Actor, app: &str) -> Result<Vec<Collaborator>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let rows = self.kernel.store.collaborators(app.id).await.map_err(failed("list collaborators"))?;
+        let rows = self.kernel.store.collaborators(app.id).await?;
         let mut emails = Emails::new(&self.kernel);
         let mut collaborators = Vec::with_capacity(rows.len());
         for row in rows {
@@ -80,10 +79,9 @@ impl People {
     /// `not_found`; `forbidden`; `invalid_params` for an account that is not there or works on it already.
     pub async fn create_collaborator(&self, actor: &Actor, app: &str, user: &str) -> Result<Collaborator> {
         let app = self.kernel.permitted_app(actor, app, Permission::Manage).await?;
-        let doing = failed("add a collaborator");
         let account = match user.parse::<AccountId>() {
-            Ok(id) => self.kernel.store.account(id).await.map_err(doing)?,
-            Err(_) => self.kernel.store.account_by_email(user).await.map_err(doing)?,
+            Ok(id) => self.kernel.store.account(id).await?,
+            Err(_) => self.kernel.store.account_by_email(user).await?,
         };
         let account = account.filter(|account| account.deleted_at.is_none()).ok_or_else(|| {
             Error::invalid(format!(
@@ -92,12 +90,15 @@ impl People {
         })?;
         let id = CollaboratorId::from_uuid(Uuid::now_v7());
         let role = CollaboratorRole::Collaborator;
-        let mut tx = self.kernel.store.begin_for_app(app.id, self.kernel.now()).await.map_err(doing)?;
-        tx.create_collaborator(id, app.id, account.id, role).await.map_err(doing)?;
-        tx.event(Some(app.id), "collaborator.create", &payload(actor, account.id)).await.map_err(doing)?;
-        durable!("collaborator.added", tx.commit().await).map_err(doing)?;
-        let text = format!("Add {} as collaborator by user {}", account.email, actor.email);
-        self.kernel.log_api(app.id, text).await;
+        let mut tx = self.kernel.change_app(app.id, "add a collaborator").await?;
+        tx.create_collaborator(id, app.id, account.id, role).await?;
+        tx.say(app.id, format!("Add {} as collaborator by user {}", account.email, actor.email));
+        tx.commit(
+            "collaborator.added",
+            Event::CollaboratorCreated { app: app.id, collaborator: account.id },
+            actor,
+        )
+        .await?;
         self.collaborator(actor, &app.id.to_string(), &id.to_string()).await
     }
 
@@ -118,15 +119,16 @@ impl People {
         if collaborator.account_id != actor.account_id {
             self.kernel.permitted_app(actor, app, Permission::Manage).await?;
         }
-        let doing = failed("remove a collaborator");
         let app = collaborator.app_id;
-        let mut tx = self.kernel.store.begin_for_app(app, self.kernel.now()).await.map_err(doing)?;
-        tx.delete_collaborator(app, collaborator.account_id).await.map_err(doing)?;
-        let payload = payload(actor, collaborator.account_id);
-        tx.event(Some(app), "collaborator.destroy", &payload).await.map_err(doing)?;
-        durable!("collaborator.removed", tx.commit().await).map_err(doing)?;
-        let text = format!("Remove {} as collaborator by user {}", collaborator.email, actor.email);
-        self.kernel.log_api(app, text).await;
+        let mut tx = self.kernel.change_app(app, "remove a collaborator").await?;
+        tx.delete_collaborator(app, collaborator.account_id).await?;
+        tx.say(app, format!("Remove {} as collaborator by user {}", collaborator.email, actor.email));
+        tx.commit(
+            "collaborator.removed",
+            Event::CollaboratorDestroyed { app, collaborator: collaborator.account_id },
+            actor,
+        )
+        .await?;
         Ok(collaborator)
     }
 }
@@ -144,9 +146,4 @@ fn permissions(role: CollaboratorRole) -> &'static [(&'static str, &'static str)
         CollaboratorRole::Owner => &PERMISSIONS,
         CollaboratorRole::Collaborator => &PERMISSIONS[1..],
     }
-}
-
-fn payload(actor: &Actor, account: AccountId) -> String {
-    serde_json::json!({ "collaborator": account.to_string(), "account": actor.account_id.to_string() })
-        .to_string()
 }

@@ -1,11 +1,9 @@
 //! Favorites: the apps that an account wants at hand.
 
-use paddock_core::durable;
 use paddock_core::{AppId, AppName, FavoriteId, UnixMicros};
 use paddock_store::Favorite as Row;
 use uuid::Uuid;
 
-use crate::kernel::error::failed;
 use crate::people::People;
 use crate::{Actor, Error, Result};
 
@@ -28,7 +26,7 @@ impl People {
     /// # Errors
     /// When the store fails.
     pub async fn list_favorites(&self, actor: &Actor) -> Result<Vec<Favorite>> {
-        let rows = self.kernel.store.favorites(actor.account_id).await.map_err(failed("list favorites"))?;
+        let rows = self.kernel.store.favorites(actor.account_id).await?;
         Ok(rows.into_iter().map(view).collect())
     }
 
@@ -38,12 +36,11 @@ impl People {
     /// `not_found`.
     pub async fn add_favorite(&self, actor: &Actor, app: &str) -> Result<Favorite> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let doing = failed("add a favorite");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
+        let mut tx = self.kernel.change_platform("add a favorite").await?;
         let id = FavoriteId::from_uuid(Uuid::now_v7());
-        tx.create_favorite(id, actor.account_id, app.id).await.map_err(doing)?;
-        let favorites = tx.favorites(actor.account_id).await.map_err(doing)?;
-        durable!("favorite.made", tx.commit().await).map_err(doing)?;
+        tx.create_favorite(id, actor.account_id, app.id).await?;
+        let favorites = tx.favorites(actor.account_id).await?;
+        tx.commit_quietly("favorite.made").await?;
         let found = favorites.into_iter().find(|favorite| favorite.app_id == app.id);
         found.map(view).ok_or_else(|| Error::not_found("app"))
     }
@@ -56,10 +53,9 @@ impl People {
         let favorites = self.list_favorites(actor).await?;
         let found = favorites.into_iter().find(|favorite| favorite.id.to_string() == id);
         let favorite = found.ok_or_else(|| Error::not_found("favorite"))?;
-        let doing = failed("remove a favorite");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.delete_favorite(actor.account_id, favorite.id).await.map_err(doing)?;
-        durable!("favorite.removed", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("remove a favorite").await?;
+        tx.delete_favorite(actor.account_id, favorite.id).await?;
+        tx.commit_quietly("favorite.removed").await?;
         Ok(favorite)
     }
 }

@@ -2,13 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::{KeyId, UnixMicros};
 use paddock_store::{Key as Row, NewKey};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::kernel::error::failed;
 use crate::people::People;
 use crate::{Actor, Error, Result};
 
@@ -43,7 +42,7 @@ impl People {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list_keys(&self, actor: &Actor) -> Result<Vec<Key>> {
-        let rows = self.kernel.store.keys(actor.account_id).await.map_err(failed("list keys"))?;
+        let rows = self.kernel.store.keys(actor.account_id).await?;
         Ok(rows.into_iter().map(|row| view(actor, row)).collect())
     }
 
@@ -63,10 +62,9 @@ impl People {
     /// `invalid_params` for what is no public key of OpenSSH, is too weak, or is some account's already.
     pub async fn create_key(&self, actor: &Actor, public_key: &str) -> Result<Key> {
         let line = PublicKey::parse(public_key).map_err(Error::invalid)?;
-        let doing = failed("add a key");
         let id = KeyId::from_uuid(Uuid::now_v7());
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        if tx.keys(actor.account_id).await.map_err(doing)?.len() >= KEYS_MAX {
+        let mut tx = self.kernel.change_platform("add a key").await?;
+        if tx.keys(actor.account_id).await?.len() >= KEYS_MAX {
             return Err(Error::invalid(format!("An account can have at most {KEYS_MAX} keys.")));
         }
         let new = NewKey {
@@ -76,9 +74,8 @@ impl People {
             comment: line.comment.clone(),
             fingerprint: line.fingerprint(),
         };
-        tx.create_key(&new).await.map_err(doing)?;
-        tx.event(None, "key.create", &payload(actor, &new.fingerprint)).await.map_err(doing)?;
-        durable!("key.added", tx.commit().await).map_err(doing)?;
+        tx.create_key(&new).await?;
+        tx.commit("key.added", Event::KeyCreated { fingerprint: new.fingerprint }, actor).await?;
         self.key(actor, &id.to_string()).await
     }
 
@@ -88,17 +85,11 @@ impl People {
     /// `not_found`.
     pub async fn delete_key(&self, actor: &Actor, identity: &str) -> Result<Key> {
         let key = self.key(actor, identity).await?;
-        let doing = failed("remove a key");
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.delete_key(key.id).await.map_err(doing)?;
-        tx.event(None, "key.destroy", &payload(actor, &key.fingerprint)).await.map_err(doing)?;
-        durable!("key.removed", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("remove a key").await?;
+        tx.delete_key(key.id).await?;
+        tx.commit("key.removed", Event::KeyDestroyed { fingerprint: key.fingerprint.clone() }, actor).await?;
         Ok(key)
     }
-}
-
-fn payload(actor: &Actor, fingerprint: &str) -> String {
-    serde_json::json!({ "fingerprint": fingerprint, "account": actor.account_id.to_string() }).to_string()
 }
 
 fn view(actor: &Actor, row: Row) -> Key {

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use paddock_core::durable;
 use paddock_core::dyno::DynoState;
+use paddock_core::event::{By, Event};
 use paddock_core::{AccountId, AppName, UnixMicros};
 use paddock_store::{Account, StoreError, Tx};
 
 use crate::kernel::emails::Emails;
-use crate::kernel::error::failed;
 use crate::kernel::secret;
 use crate::people::People;
-use crate::people::account::{owned_apps, payload};
+use crate::people::account::owned_apps;
 use crate::people::authorization::hash_password;
 use crate::{Error, Result};
 
@@ -72,15 +71,18 @@ impl People {
     /// # Errors
     /// `not_found`.
     pub async fn reset_password(&self, email: &str) -> Result<(String, u64)> {
-        let doing = failed("reset a password");
         let account = self.known_account(email).await?;
         let password = secret::random();
         let hash = hash_password(&password).await?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.set_account_password(account.id, &hash).await.map_err(doing)?;
-        let tokens = tx.end_sessions_of(account.id).await.map_err(doing)?;
-        tx.event(None, "account.reset_password", &payload(account.id)).await.map_err(doing)?;
-        durable!("account.password_reset", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("reset a password").await?;
+        tx.set_account_password(account.id, &hash).await?;
+        let tokens = tx.end_sessions_of(account.id).await?;
+        tx.commit(
+            "account.password_reset",
+            Event::AccountPasswordReset { account: account.id },
+            By::Operator,
+        )
+        .await?;
         Ok((password, tokens))
     }
 
@@ -89,12 +91,11 @@ impl People {
     /// # Errors
     /// `not_found`.
     pub async fn log_out_account(&self, email: &str) -> Result<u64> {
-        let doing = failed("log an account out");
         let account = self.known_account(email).await?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        let tokens = tx.end_sessions_of(account.id).await.map_err(doing)?;
-        tx.event(None, "account.logout", &payload(account.id)).await.map_err(doing)?;
-        durable!("account.logged_out", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("log an account out").await?;
+        let tokens = tx.end_sessions_of(account.id).await?;
+        tx.commit("account.logged_out", Event::AccountLoggedOut { account: account.id }, By::Operator)
+            .await?;
         Ok(tokens)
     }
 
@@ -103,16 +104,14 @@ impl People {
     /// # Errors
     /// `not_found`; `invalid_params` for the last one that is enabled.
     pub async fn disable_account(&self, email: &str) -> Result<u64> {
-        let doing = failed("disable an account");
         let account = self.known_account(email).await?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        if is_last(&mut tx, account.id).await.map_err(doing)? {
+        let mut tx = self.kernel.change_platform("disable an account").await?;
+        if is_last(&mut tx, account.id).await? {
             return Err(last_one(&account));
         }
-        tx.set_account_disabled(account.id, true).await.map_err(doing)?;
-        let tokens = tx.end_sessions_of(account.id).await.map_err(doing)?;
-        tx.event(None, "account.disable", &payload(account.id)).await.map_err(doing)?;
-        durable!("account.disabled", tx.commit().await).map_err(doing)?;
+        tx.set_account_disabled(account.id, true).await?;
+        let tokens = tx.end_sessions_of(account.id).await?;
+        tx.commit("account.disabled", Event::AccountDisabled { account: account.id }, By::Operator).await?;
         Ok(tokens)
     }
 
@@ -121,12 +120,10 @@ impl People {
     /// # Errors
     /// `not_found`.
     pub async fn enable_account(&self, email: &str) -> Result<()> {
-        let doing = failed("enable an account");
         let account = self.known_account(email).await?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        tx.set_account_disabled(account.id, false).await.map_err(doing)?;
-        tx.event(None, "account.enable", &payload(account.id)).await.map_err(doing)?;
-        durable!("account.enabled", tx.commit().await).map_err(doing)?;
+        let mut tx = self.kernel.change_platform("enable an account").await?;
+        tx.set_account_disabled(account.id, false).await?;
+        tx.commit("account.enabled", Event::AccountEnabled { account: account.id }, By::Operator).await?;
         Ok(())
     }
 
@@ -136,27 +133,25 @@ impl People {
     /// `not_found`; `invalid_params` while it owns apps, for the account that the server was made with, and for the last
     /// one that is enabled.
     pub async fn remove_account(&self, email: &str) -> Result<()> {
-        let doing = failed("delete an account");
         let account = self.known_account(email).await?;
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        if let Some(names) = owned_apps(&mut tx, account.id).await.map_err(doing)? {
+        let mut tx = self.kernel.change_platform("delete an account").await?;
+        if let Some(names) = owned_apps(&mut tx, account.id).await? {
             return Err(Error::invalid(format!(
                 "{} owns apps, which must be destroyed first: {names}",
                 account.email
             )));
         }
-        if tx.accounts().await.map_err(doing)?.first().is_none_or(|first| first.id == account.id) {
+        if tx.accounts().await?.first().is_none_or(|first| first.id == account.id) {
             return Err(Error::invalid(format!(
                 "{} is the account that the server was made with, which it cannot do without. It can be disabled.",
                 account.email
             )));
         }
-        if is_last(&mut tx, account.id).await.map_err(doing)? {
+        if is_last(&mut tx, account.id).await? {
             return Err(last_one(&account));
         }
-        tx.delete_account(account.id).await.map_err(doing)?;
-        tx.event(None, "account.destroy", &payload(account.id)).await.map_err(doing)?;
-        durable!("account.removed", tx.commit().await).map_err(doing)?;
+        tx.delete_account(account.id).await?;
+        tx.commit("account.removed", Event::AccountDestroyed { account: account.id }, By::Operator).await?;
         Ok(())
     }
 
@@ -165,12 +160,11 @@ impl People {
     /// # Errors
     /// When the store cannot be read.
     pub async fn known_accounts(&self) -> Result<Vec<KnownAccount>> {
-        let doing = failed("list accounts");
         let now = self.kernel.now();
         let mut known = Vec::new();
-        for account in self.kernel.store.accounts().await.map_err(doing)? {
-            let apps = self.kernel.store.apps_owned_by(account.id).await.map_err(doing)?;
-            let tokens = self.kernel.store.authorizations_of(account.id).await.map_err(doing)?;
+        for account in self.kernel.store.accounts().await? {
+            let apps = self.kernel.store.apps_owned_by(account.id).await?;
+            let tokens = self.kernel.store.authorizations_of(account.id).await?;
             known.push(KnownAccount {
                 apps: apps.len(),
                 tokens: tokens.iter().filter(|token| token.expires_at.is_none_or(|at| at > now)).count(),
@@ -190,11 +184,10 @@ impl People {
     /// # Errors
     /// When the store cannot be read.
     pub async fn known_apps(&self) -> Result<Vec<KnownApp>> {
-        let doing = failed("list apps");
-        let dynos = self.kernel.store.all_dynos().await.map_err(doing)?;
+        let dynos = self.kernel.store.all_dynos().await?;
         let mut emails = Emails::new(&self.kernel);
         let mut known = Vec::new();
-        for app in self.kernel.store.apps().await.map_err(doing)? {
+        for app in self.kernel.store.apps().await? {
             let mut by_state = BTreeMap::new();
             for dyno in dynos.iter().filter(|dyno| dyno.app_id == app.id && dyno.state != DynoState::Down) {
                 *by_state.entry(dyno.state.as_str()).or_default() += 1;
@@ -212,7 +205,7 @@ impl People {
 
     /// The account with this address, as the operator may name any.
     pub(crate) async fn known_account(&self, email: &str) -> Result<Account> {
-        let found = self.kernel.store.account_by_email(email).await.map_err(failed("look up an account"))?;
+        let found = self.kernel.store.account_by_email(email).await?;
         found.ok_or_else(|| {
             let text = format!("There is no account {email}. The accounts: paddockd account list");
             Error::not_found_because("account", text)

@@ -9,7 +9,6 @@ use std::fmt::Write;
 use paddock_store::Counted;
 
 use crate::kernel::error::Error;
-use crate::kernel::error::failed;
 use crate::kernel::numbers::lock;
 use crate::platform::Platform;
 use crate::{Actor, Result};
@@ -20,7 +19,7 @@ impl Platform {
     /// # Errors
     /// `not_found` for everybody else.
     pub async fn metrics_for(&self, actor: &Actor) -> Result<String> {
-        let accounts = self.kernel.store.accounts().await.map_err(failed("look up the operator"))?;
+        let accounts = self.kernel.store.accounts().await?;
         match accounts.first() {
             Some(operator) if operator.id == actor.account_id => self.metrics().await,
             _ => Err(Error::not_found("resource")),
@@ -33,13 +32,7 @@ impl Platform {
     /// The database could not be read.
     pub async fn troubles(&self) -> Result<Vec<String>> {
         let mut troubles = self.kernel.numbers.troubles();
-        if self
-            .kernel
-            .store
-            .is_data_key_rotating()
-            .await
-            .map_err(failed("look for an unfinished rotation"))?
-        {
+        if self.kernel.store.is_data_key_rotating().await? {
             troubles.push("a new data key was made and not every secret is sealed with it; run again: paddockd keys rotate --data-key".into());
         }
         Ok(troubles)
@@ -111,7 +104,6 @@ impl Platform {
     }
 
     async fn write_store(&self, text: &mut Exposition) -> Result<()> {
-        let doing = failed("count for metrics");
         for (counted, name, label, help) in [
             (Counted::Apps, "paddock_control_apps", "apps", "Apps."),
             (Counted::Builds, "paddock_control_builds", "status", "Builds by status."),
@@ -119,11 +111,11 @@ impl Platform {
             (Counted::Dynos, "paddock_control_dynos", "state", "Dynos by state."),
         ] {
             text.gauge(name, help);
-            for count in self.kernel.store.count(counted).await.map_err(doing)? {
+            for count in self.kernel.store.count(counted).await? {
                 text.sample(name, &[(label, &count.word)], count.number as f64);
             }
         }
-        let (jobs, now) = (self.kernel.store.open_jobs().await.map_err(doing)?, self.kernel.now());
+        let (jobs, now) = (self.kernel.store.open_jobs().await?, self.kernel.now());
         text.gauge("paddock_control_jobs", "Jobs that wait or run.");
         for open in &jobs {
             let labels = [("kind", open.kind.as_str()), ("state", &open.state)];

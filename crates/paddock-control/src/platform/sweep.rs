@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::{AppId, durable};
+use paddock_core::AppId;
 use paddock_store::DeletedApp;
 
 use crate::Result;
@@ -52,9 +52,9 @@ impl GarbageReconciler {
             area.remove_app(app.app_id).await?;
         }
         if kernel.now().since(app.deleted_at) > DESTROYED {
-            let mut tx = kernel.store.begin_platform(kernel.now()).await?;
+            let mut tx = kernel.change_platform("forget a destroyed app").await?;
             tx.forget_deleted_app(app.app_id).await?;
-            durable!("app.forgotten", tx.commit().await)?;
+            tx.commit_quietly("app.forgotten").await?;
             tracing::info!(app.name = %app.name, "the destroyed app {} is forgotten", app.name);
         }
         Ok(true)
@@ -69,7 +69,7 @@ impl GarbageReconciler {
 
     async fn purge_rows(&self) -> Result<()> {
         let now = self.platform.kernel.now();
-        let mut tx = self.platform.kernel.store.begin_platform(now).await?;
+        let mut tx = self.platform.kernel.change_platform("remove rows of the past").await?;
         tx.purge_orphan_slugs().await?;
         tx.purge_jobs(now - HISTORY).await?;
         tx.purge_events(now - HISTORY).await?;
@@ -77,7 +77,7 @@ impl GarbageReconciler {
         tx.purge_login_failures(now - LOGIN_FAILURES).await?;
         tx.purge_authorizations(now - HISTORY).await?;
         tx.purge_request_outcomes(now - REMEMBERED_FOR).await?;
-        durable!("garbage.rows_purged", tx.commit().await)?;
+        tx.commit_quietly("garbage.rows_purged").await?;
         Ok(())
     }
 }

@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use paddock_core::durable;
+use paddock_core::event::Event;
 use paddock_core::{AppId, AppName, DomainId, UnixMicros};
 use paddock_store::{App, Domain as Row, DomainKind, NewDomain};
 use uuid::Uuid;
 
-use crate::kernel::error::failed;
 use crate::routing::Routing;
 use crate::{Actor, Error, Result};
 
@@ -44,7 +43,7 @@ impl Routing {
     /// `not_found`.
     pub async fn list_domains(&self, actor: &Actor, app: &str) -> Result<Vec<Domain>> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let rows = self.kernel.store.domains(app.id).await.map_err(failed("list domains"))?;
+        let rows = self.kernel.store.domains(app.id).await?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
     }
 
@@ -68,8 +67,7 @@ impl Routing {
         let app = self.kernel.visible_app(actor, app).await?;
         let hostname = hostname.trim().to_ascii_lowercase();
         check_hostname(&hostname, &self.kernel.config.domain).map_err(Error::invalid)?;
-        let doing = failed("add a domain");
-        let cname = app_hostname(&self.kernel.store.domains(app.id).await.map_err(doing)?);
+        let cname = app_hostname(&self.kernel.store.domains(app.id).await?);
         let new = NewDomain {
             id: DomainId::from_uuid(Uuid::now_v7()),
             app_id: app.id,
@@ -78,18 +76,17 @@ impl Routing {
             cname,
             status: "none".to_owned(),
         };
-        let mut tx = self.kernel.store.begin_platform(self.kernel.now()).await.map_err(doing)?;
-        let all = tx.all_domains().await.map_err(doing)?;
+        let mut tx = self.kernel.change_platform("add a domain").await?;
+        let all = tx.all_domains().await?;
         if all.iter().filter(|row| row.app_id == app.id).count() > DOMAINS_MAX {
             return Err(Error::invalid(format!("An app can have at most {DOMAINS_MAX} custom domains.")));
         }
-        let apps = tx.apps_everywhere().await.map_err(doing)?;
+        let apps = tx.apps_everywhere().await?;
         check_neighbours(&hostname, &app, &all, &apps)?;
-        tx.create_domain(&new).await.map_err(doing)?;
-        tx.event(Some(app.id), "domain.create", &payload(actor, &hostname)).await.map_err(doing)?;
-        durable!("domain.added", tx.commit().await).map_err(doing)?;
-        self.kernel.routes.publish().await;
-        self.kernel.log_api(app.id, format!("Add {hostname} domain by user {}", actor.email)).await;
+        tx.create_domain(&new).await?;
+        tx.say(app.id, format!("Add {hostname} domain by user {}", actor.email));
+        tx.commit("domain.added", Event::DomainCreated { app: app.id, hostname: hostname.clone() }, actor)
+            .await?;
         self.domain(actor, &app.id.to_string(), &hostname).await
     }
 
@@ -102,27 +99,21 @@ impl Routing {
         if domain.kind == DomainKind::Heroku.as_str() {
             return Err(Error::invalid("The app's default domain cannot be removed."));
         }
-        let doing = failed("remove a domain");
-        let mut tx =
-            self.kernel.store.begin_for_app(domain.app_id, self.kernel.now()).await.map_err(doing)?;
-        tx.delete_domain(domain.app_id, domain.id).await.map_err(doing)?;
-        tx.event(Some(domain.app_id), "domain.destroy", &payload(actor, &domain.hostname))
-            .await
-            .map_err(doing)?;
-        durable!("domain.removed", tx.commit().await).map_err(doing)?;
-        self.kernel.routes.publish().await;
-        let text = format!("Remove {} domain by user {}", domain.hostname, actor.email);
-        self.kernel.log_api(domain.app_id, text).await;
+        let mut tx = self.kernel.change_app(domain.app_id, "remove a domain").await?;
+        tx.delete_domain(domain.app_id, domain.id).await?;
+        tx.say(domain.app_id, format!("Remove {} domain by user {}", domain.hostname, actor.email));
+        tx.commit(
+            "domain.removed",
+            Event::DomainDestroyed { app: domain.app_id, hostname: domain.hostname.clone() },
+            actor,
+        )
+        .await?;
         Ok(domain)
     }
 }
 
 fn app_hostname(rows: &[Row]) -> Option<String> {
     rows.iter().find(|row| row.kind == DomainKind::Heroku).map(|row| row.hostname.clone())
-}
-
-fn payload(actor: &Actor, hostname: &str) -> String {
-    serde_json::json!({ "hostname": hostname, "account": actor.account_id.to_string() }).to_string()
 }
 
 /// The rules on a name by itself. Source: design, section 7, "Names".

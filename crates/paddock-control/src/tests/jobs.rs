@@ -90,13 +90,13 @@ async fn a_lease_of_a_job_that_ended_or_whose_app_is_gone_was_taken_by_nobody() 
     let standing = async |lease: &JobLease| renew(&t.control.kernel, lease).await.unwrap();
     let (_, lease) = claimed("ending", "us").await;
     assert_eq!(standing(&lease).await, Standing::Ours);
-    let mut tx = t.control.kernel.store.begin_record(t.control.now()).await.unwrap();
+    let mut tx = t.control.kernel.store.begin_record(t.control.now(), "test").await.unwrap();
     tx.succeed_job(&lease).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(standing(&lease).await, Standing::Ended);
 
     let (app, lease) = claimed("destroyed", "us").await;
-    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now()).await.unwrap();
+    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now(), "test").await.unwrap();
     tx.delete_app(app).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(standing(&lease).await, Standing::Gone);

@@ -46,7 +46,7 @@ impl Still {
         let parts = Parts { clock, ..parts(folder.path(), runtime.clone()).await };
         let control = Arc::new(Control::new(parts));
         let owner = AccountId::from_uuid(Uuid::now_v7());
-        let mut tx = control.kernel.store.begin_platform(control.now()).await.unwrap();
+        let mut tx = control.kernel.store.begin_platform(control.now(), "test").await.unwrap();
         let email = "owner@example.com".to_owned();
         tx.create_account(&NewAccount { id: owner, email, name: None, password_hash: None }).await.unwrap();
         tx.commit().await.unwrap();
@@ -55,7 +55,7 @@ impl Still {
 
     /// Makes an app and releases a slug with one process type.
     pub(crate) async fn deployed_app(&self, name: &str, process_type: &str, command: &str) -> Release {
-        let mut tx = self.control.kernel.store.begin_platform(self.control.now()).await.unwrap();
+        let mut tx = self.control.kernel.store.begin_platform(self.control.now(), "test").await.unwrap();
         let id = AppId::from_uuid(Uuid::now_v7());
         let new = NewApp { id, name: name.parse().unwrap(), owner_id: self.owner, stack: Stack::Host };
         tx.create_app(&new).await.unwrap();

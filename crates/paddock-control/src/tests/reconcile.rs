@@ -35,7 +35,7 @@ impl Still {
     }
 
     async fn scale_worker(&self, app: AppId, quantity: u32) {
-        let mut tx = self.control.kernel.store.begin_for_app(app, self.control.now()).await.unwrap();
+        let mut tx = self.control.kernel.store.begin_for_app(app, self.control.now(), "test").await.unwrap();
         tx.scale_formation(app, &"worker".parse().unwrap(), quantity, DynoSize::Basic).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -183,7 +183,7 @@ async fn what_follows_a_crash_is_told() {
     // It waits for its next try, until a new release takes its place, and that one's until the formation has none.
     let mut formation = FormationReconciler::new(t.control.dynos.clone());
     formation.pass().await.unwrap();
-    let tx = store.begin_for_app(app, control.now()).await.unwrap();
+    let tx = store.begin_for_app(app, control.now(), "test").await.unwrap();
     t.release(tx, app, "worker", "work").await;
     formation.pass().await.unwrap();
     formation.end().await;
@@ -207,7 +207,7 @@ async fn the_log_says_when_the_last_dyno_that_served_on_has_ended() {
     let row = store.app(app).await.unwrap().unwrap();
     let name = DynoName { process_type: "web".parse().unwrap(), index: 1 };
     let old = control.dynos.create_formation_dyno(&row, &name).await.unwrap().unwrap();
-    let mut tx = store.begin_for_app(app, control.now()).await.unwrap();
+    let mut tx = store.begin_for_app(app, control.now(), "test").await.unwrap();
     tx.put_dyno(&paddock_store::Dyno { state: DynoState::Up, ..old.clone() }).await.unwrap();
     t.release(tx, app, "web", "broken").await;
     let new = control.dynos.create_formation_dyno(&row, &name).await.unwrap().unwrap();
@@ -230,7 +230,7 @@ async fn a_dyno_has_slug_and_command_of_one_release_though_another_came_since_th
     let t = Still::new().await;
     let first = t.deployed_app("moving", "worker", "old").await;
     let seen = t.control.kernel.store.app(first.app_id).await.unwrap().unwrap();
-    let tx = t.control.kernel.store.begin_for_app(first.app_id, t.control.now()).await.unwrap();
+    let tx = t.control.kernel.store.begin_for_app(first.app_id, t.control.now(), "test").await.unwrap();
     let second = t.release(tx, first.app_id, "worker", "new").await;
     let name = DynoName { process_type: "worker".parse().unwrap(), index: 1 };
     let made = t.control.dynos.create_formation_dyno(&seen, &name).await.unwrap().unwrap();
@@ -245,10 +245,10 @@ async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
     let day = |days: u64| t.control.now() - Duration::from_secs(days * 24 * 60 * 60);
     // v1 is young, v2 to v30 are old, and v4 is the current one.
     for _ in 2..=30 {
-        let tx = store.begin_for_app(app, day(31)).await.unwrap();
+        let tx = store.begin_for_app(app, day(31), "test").await.unwrap();
         t.release(tx, app, "worker", "work").await;
     }
-    let mut tx = store.begin_for_app(app, day(29)).await.unwrap();
+    let mut tx = store.begin_for_app(app, day(29), "test").await.unwrap();
     let old = tx.release_by_version(app, 4).await.unwrap().unwrap();
     tx.set_current_release(app, old.id).await.unwrap();
     tx.commit().await.unwrap();
@@ -290,7 +290,7 @@ async fn the_layer_of_a_destroyed_app_goes_before_one_that_may_be_about_to_be_na
     garbage.pass().await.unwrap();
     assert_eq!(there(["0", "a", "b"]), [true, true, false], "named, too young to say, left over");
 
-    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now()).await.unwrap();
+    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now(), "test").await.unwrap();
     tx.delete_app(app).await.unwrap();
     tx.commit().await.unwrap();
     // A build made the same just now, and its row is not there yet.

@@ -25,7 +25,7 @@ async fn the_first_start_makes_private_files() {
     // Characters that mean something in a URL: a path is a path.
     let config = config(&folder, "d b?%23/paddock.sqlite");
     let store = Store::open(&config).await.unwrap();
-    store.begin_platform(UnixMicros(1)).await.unwrap().commit().await.unwrap();
+    store.begin_platform(UnixMicros(1), "test").await.unwrap().commit().await.unwrap();
     let file = folder.path().join("d b?%23/paddock.sqlite");
     assert_eq!((mode(&config.master_key_file), mode(&file)), (0o600, 0o600));
     assert_eq!(mode(&file.with_extension("sqlite-wal")), 0o600);

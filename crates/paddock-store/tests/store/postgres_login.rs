@@ -62,7 +62,7 @@ async fn a_server_elsewhere_proves_its_name_and_takes_a_password() {
     let verified = |root: &str| format!("sslmode=verify-full&sslrootcert={root}");
 
     let store = open(&folder, &url(PASSWORD, &verified(&right))).await.unwrap();
-    store.begin_platform(UnixMicros(1)).await.unwrap().commit().await.unwrap();
+    store.begin_platform(UnixMicros(1), "test").await.unwrap().commit().await.unwrap();
     let encrypted = "SELECT count(*), count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                      WHERE usename = 'keeper'";
     let counted = server.sql("postgres", encrypted);

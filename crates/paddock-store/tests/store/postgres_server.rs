@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use paddock_core::event::{By, Event};
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ServerId, UnixMicros};
 use paddock_store::{
@@ -56,15 +57,16 @@ async fn a_restart_of_the_server_is_waited_for() {
     let Some(server) = PostgresServer::start() else { return };
     let (database, folder) = (server.database(), TempDir::new().unwrap());
     let store = Store::open(&config(&folder, database.url())).await.unwrap();
-    let begun = store.begin_platform(UnixMicros(1)).await.unwrap();
+    let begun = store.begin_platform(UnixMicros(1), "test").await.unwrap();
     let before = begun.commit().await.unwrap();
-    let cut = store.begin_platform(UnixMicros(2)).await.unwrap();
+    let cut = store.begin_platform(UnixMicros(2), "test").await.unwrap();
     server.stop();
 
     let waiting = (store.clone(), store.clone());
     let read = tokio::spawn(async move { waiting.0.platform_generation().await });
-    let write = tokio::spawn(async move { waiting.1.begin_platform(UnixMicros(3)).await?.commit().await });
-    assert!(matches!(cut.commit().await, Err(StoreError::Unavailable(_))), "it was cut off");
+    let write =
+        tokio::spawn(async move { waiting.1.begin_platform(UnixMicros(3), "test").await?.commit().await });
+    assert!(cut.commit().await.unwrap_err().is_unavailable(), "it was cut off");
     server.start_again();
     let read = read.await.unwrap().unwrap();
     assert!(read == before || read == before + 1, "{read}");
@@ -97,10 +99,15 @@ fn on_sqlite(folder: &TempDir) -> StoreConfig {
     StoreConfig::new(database, other.master_key_file, other.server)
 }
 
+/// What no one byte a letter holds.
+fn domain_added(app: AppId) -> Event {
+    Event::DomainCreated { app, hostname: "f\u{fc}r.example".to_owned() }
+}
+
 /// An app with a release, config vars and an event, and an event that was deleted since.
 async fn fill(store: &Store) {
     let owner_id = AccountId::from_uuid(Uuid::now_v7());
-    let mut tx = store.begin_platform(UnixMicros(1)).await.unwrap();
+    let mut tx = store.begin_platform(UnixMicros(1), "test").await.unwrap();
     let account = NewAccount { id: owner_id, email: "a@x.test".into(), name: None, password_hash: None };
     tx.create_account(&account).await.unwrap();
     let id = AppId::from_uuid(Uuid::now_v7());
@@ -108,7 +115,7 @@ async fn fill(store: &Store) {
     tx.create_app(&NewApp { id, name, owner_id, stack: Stack::Host }).await.unwrap();
     tx.set_config(id, &[("SECRET".to_owned(), "s3cr3t".to_owned())].into()).await.unwrap();
     for _ in 0..3 {
-        tx.event(Some(id), "app.create", "{\"name\": \"f\u{fc}r\"}").await.unwrap();
+        tx.event(&domain_added(id), By::Operator).await.unwrap();
     }
     tx.record_login_failure("a@x.test", "10.0.0.1").await.unwrap();
     tx.record_login_failure("a@x.test", "10.0.0.1").await.unwrap();
@@ -142,8 +149,8 @@ async fn a_copy_has_everything_and_goes_on_where_sqlite_ended() {
     assert_eq!((store.apps().await.unwrap(), store.events_since(0, 100).await.unwrap()), before);
     let app = &before.0[0];
     assert_eq!(store.config_vars(app.id).await.unwrap()["SECRET"], "s3cr3t");
-    let mut tx = store.begin_for_app(app.id, UnixMicros(2)).await.unwrap();
-    assert_eq!(tx.event(Some(app.id), "app.update", "{}").await.unwrap(), 4);
+    let mut tx = store.begin_for_app(app.id, UnixMicros(2), "test").await.unwrap();
+    assert_eq!(tx.event(&domain_added(app.id), By::Operator).await.unwrap(), 4);
     tx.commit().await.unwrap();
 
     let refused = copy_to_postgres(file, &url, &sqlite.server, |_| {}).await;
@@ -158,8 +165,8 @@ async fn a_copy_that_fails_leaves_the_target_empty() {
     let sqlite = on_sqlite(&folder);
     let store = Store::open(&sqlite).await.unwrap();
     fill(&store).await;
-    let mut tx = store.begin_platform(UnixMicros(3)).await.unwrap();
-    let refused = tx.event(None, "nul", "a\0b").await;
+    let mut tx = store.begin_platform(UnixMicros(3), "test").await.unwrap();
+    let refused = tx.record_login_failure("a\0b", "10.0.0.1").await;
     assert!(matches!(refused, Err(StoreError::NulInText)), "{refused:?}");
     drop(tx);
     store.close().await;
@@ -191,20 +198,20 @@ async fn a_snapshot_is_a_file_that_goes_on_where_the_server_was() {
     std::fs::create_dir(folder.path().join("db")).unwrap();
     let held = store.snapshot(&to).await.unwrap();
     let moment = Duration::from_millis(200);
-    let write = tokio::time::timeout(moment, store.begin_for_app(app.id, UnixMicros(5))).await;
+    let write = tokio::time::timeout(moment, store.begin_for_app(app.id, UnixMicros(5), "test")).await;
     assert!(write.is_err(), "nobody changes an app meanwhile");
     assert_eq!(store.apps().await.unwrap().len(), 1, "reads go on");
     held.release().await.unwrap();
-    let mut tx = store.begin_for_app(app.id, UnixMicros(6)).await.unwrap();
-    tx.event(Some(app.id), "app.update", "{}").await.unwrap();
+    let mut tx = store.begin_for_app(app.id, UnixMicros(6), "test").await.unwrap();
+    tx.event(&domain_added(app.id), By::Operator).await.unwrap();
     tx.commit().await.unwrap();
     store.close().await;
 
     let copy = Store::open(&on_sqlite(&folder)).await.unwrap();
     assert_eq!((copy.apps().await.unwrap(), copy.events_since(0, 100).await.unwrap()), before);
     assert_eq!(copy.config_vars(app.id).await.unwrap()["SECRET"], "s3cr3t");
-    let mut tx = copy.begin_for_app(app.id, UnixMicros(7)).await.unwrap();
-    assert_eq!(tx.event(Some(app.id), "app.update", "{}").await.unwrap(), 4, "number 3 was given already");
+    let mut tx = copy.begin_for_app(app.id, UnixMicros(7), "test").await.unwrap();
+    assert_eq!(tx.event(&domain_added(app.id), By::Operator).await.unwrap(), 4, "number 3 was given already");
     tx.commit().await.unwrap();
     copy.close().await;
 }
@@ -221,5 +228,5 @@ async fn one_of_several_servers_is_not_backed_up_alone() {
     let refused = store.snapshot(&folder.path().join("copy")).await.err().unwrap();
     assert!(refused.to_string().contains("pg_dump"), "{refused}");
     assert!(!folder.path().join("copy").exists());
-    store.begin_platform(UnixMicros(1)).await.unwrap().commit().await.unwrap();
+    store.begin_platform(UnixMicros(1), "test").await.unwrap().commit().await.unwrap();
 }

@@ -50,7 +50,7 @@ async fn an_account_has_room_for_so_many_bytes_of_sources() {
     let first = t.post("/sources").send().await.expect(201)["source_blob"].clone();
     let put_secret = path(&first["put_url"]).rsplit('/').next().unwrap().to_owned();
     let stored = t.store.source_by_put_secret(&Sha256::digest(put_secret).into()).await.unwrap().unwrap();
-    let mut tx = t.store.begin_record(stored.created_at).await.unwrap();
+    let mut tx = t.store.begin_record(stored.created_at, "test").await.unwrap();
     tx.set_source_uploaded(stored.id, 5 << 30, [0; 32]).await.unwrap();
     tx.commit().await.unwrap();
     let second = t.post("/sources").send().await.expect(201)["source_blob"].clone();

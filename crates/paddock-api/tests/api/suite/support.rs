@@ -290,7 +290,7 @@ impl TestPaddock {
             stack: Stack::Host,
             stack_version: "test".to_owned(),
         };
-        let mut tx = self.store.begin_for_app(app.id, self.control.now()).await.unwrap();
+        let mut tx = self.store.begin_for_app(app.id, self.control.now(), "test").await.unwrap();
         tx.create_slug(&new).await.unwrap();
         tx.commit().await.unwrap();
         id.to_string()

@@ -14,10 +14,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use paddock_build::git::GitError;
 use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
-use paddock_core::build::BuildStatus;
 use paddock_core::buildpack::BuildpackRef;
 use paddock_core::config::ConfigVars;
 use paddock_core::durable;
+use paddock_core::event::{By, Event};
 use paddock_core::release::{ReleaseStatus, deploy_description};
 use paddock_core::{AccountId, AppId, BuildId, ErrorId, SlugId, SourceId, config};
 use paddock_runtime::{Layer, Limits};
@@ -137,9 +137,9 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
         return fail(deploy, app, build, lease, why).await;
     }
     let cancel = deploy.cancels.begin(build.id);
-    let mut tx = deploy.kernel.store.begin_observation(app.id, deploy.kernel.now()).await?;
+    let mut tx = deploy.kernel.observe_app(app.id, "begin a build").await?;
     tx.set_job_phase(lease, BUILDING).await?;
-    durable!("build.begun", tx.commit().await)?;
+    tx.commit_quietly("build.begun").await?;
     let by = user_of(deploy, build.account_id).await;
     deploy.kernel.log_api(app.id, format!("Build started by user {by}")).await;
     let output = deploy
@@ -306,7 +306,7 @@ async fn record_outcome(
         stack: build.stack,
         stack_version: deploy.host_stack.version.clone(),
     };
-    let mut tx = deploy.kernel.store.begin_for_app(app.id, deploy.kernel.now()).await?;
+    let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
     tx.create_slug(&slug).await?;
     let mut first = FirstRelease { config: tx.config_vars(app.id).await?, notices: Vec::new() };
     if tx.formation(app.id).await?.is_empty() {
@@ -331,12 +331,17 @@ async fn record_outcome(
     tx.set_build_slug(build.id, slug.id).await?;
     tx.set_build_release(build.id, release.id).await?;
     tx.set_job_phase(lease, RELEASING).await?;
-    tx.event(Some(app.id), "release.create", &format!("{{\"version\":{}}}", release.version)).await?;
-    durable!("build.released", tx.commit().await)?;
-    deploy.kernel.wakes.dynos.wake();
-    deploy.kernel.wakes.changes.wake();
-    // Before the pusher hears of it: a request that comes right after the push waits for the dyno.
-    deploy.kernel.routes.publish().await;
+    // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
+    tx.commit(
+        "build.released",
+        Event::ReleaseCreated {
+            app: app.id,
+            version: release.version,
+            description: release.description.clone(),
+        },
+        By::Account(build.account_id),
+    )
+    .await?;
     Ok((release, first.notices))
 }
 
@@ -405,21 +410,15 @@ async fn conclude(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease) -
     }
     let repo_bytes =
         deploy.repositories.size_bytes(app.id).await.ok().and_then(|bytes| i64::try_from(bytes).ok());
-    let mut tx = deploy.kernel.store.begin_observation(app.id, deploy.kernel.now()).await?;
+    let mut tx = deploy.kernel.observe_app(app.id, "end a build well").await?;
     if let Some(bytes) = repo_bytes {
         tx.set_repo_bytes(app.id, bytes).await?;
     }
     tx.succeed_build(build.id).await?;
     tx.succeed_job(lease).await?;
-    tx.event(
-        Some(app.id),
-        "build.update",
-        &format!("{{\"id\":\"{}\",\"status\":\"{}\"}}", build.id, BuildStatus::Succeeded.as_str()),
-    )
-    .await?;
-    durable!("build.succeeded", tx.commit().await)?;
+    tx.commit("build.succeeded", Event::BuildSucceeded { app: app.id, build: build.id }, By::Platform)
+        .await?;
     finish_output(deploy, build.id).await;
-    deploy.kernel.wakes.changes.wake();
     Ok(())
 }
 
@@ -466,12 +465,15 @@ async fn move_branch(deploy: &Deploy, app: AppId, branch: &str, new: &str, old: 
 }
 
 async fn fail(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {
-    let mut tx = deploy.kernel.store.begin_observation(app.id, deploy.kernel.now()).await?;
+    let mut tx = deploy.kernel.observe_app(app.id, "end a build badly").await?;
     tx.fail_build(build.id, why).await?;
     tx.fail_job(lease, why).await?;
-    tx.event(Some(app.id), "build.update", &format!("{{\"id\":\"{}\",\"status\":\"failed\"}}", build.id))
-        .await?;
-    durable!("build.failed", tx.commit().await)?;
+    tx.commit(
+        "build.failed",
+        Event::BuildFailed { app: app.id, build: build.id, why: why.to_owned() },
+        By::Platform,
+    )
+    .await?;
     if build.source_kind == SourceKind::Git
         && let Err(error) = deploy.repositories.unpin(app.id, build.id).await
     {
@@ -479,7 +481,6 @@ async fn fail(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease, why: 
     }
     deploy.kernel.log_api(app.id, "Build failed -- check your build output").await;
     finish_output(deploy, build.id).await;
-    deploy.kernel.wakes.changes.wake();
     Ok(())
 }
 

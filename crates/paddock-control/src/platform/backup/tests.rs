@@ -75,7 +75,7 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
     let account = AccountId::from_uuid(Uuid::now_v7());
     let app = AppId::from_uuid(Uuid::now_v7());
     let (slug, release) = (SlugId::from_uuid(Uuid::now_v7()), ReleaseId::from_uuid(Uuid::now_v7()));
-    let mut tx = store.begin_platform(NOW).await.unwrap();
+    let mut tx = store.begin_platform(NOW, "test").await.unwrap();
     let (email, name) = ("a@example.test".to_owned(), None);
     tx.create_account(&NewAccount { id: account, email, name, password_hash: None }).await.unwrap();
     let name = "kept".parse().unwrap();

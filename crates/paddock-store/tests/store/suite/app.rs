@@ -14,15 +14,15 @@ async fn a_name_belongs_to_one_app() {
     let second = t.app("second").await;
     assert_eq!(t.store.app_by_name("first").await.unwrap().unwrap(), first);
 
-    let mut tx = t.store.begin_platform(NOW).await.unwrap();
+    let mut tx = t.store.begin_platform(NOW, "test").await.unwrap();
     let taken = tx.create_app(&new_app("first", first.owner_id)).await;
     assert!(matches!(taken, Err(StoreError::NameTaken(name)) if name == first.name));
     drop(tx);
-    let mut tx = t.store.begin_for_app(second.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(second.id, NOW, "test").await.unwrap();
     assert!(matches!(tx.rename_app(second.id, &first.name).await, Err(StoreError::NameTaken(_))));
     drop(tx);
 
-    let mut tx = t.store.begin_for_app(first.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(first.id, NOW, "test").await.unwrap();
     tx.rename_app(first.id, &"third".parse().unwrap()).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.app_by_name("first").await.unwrap(), None);
@@ -34,25 +34,27 @@ async fn a_change_bumps_the_generation_and_an_observation_does_not() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     assert_eq!(app.generation, 1);
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     assert_eq!(tx.generation(), 2);
     tx.set_maintenance(app.id, true).await.unwrap();
     assert_eq!(tx.commit().await.unwrap(), 2);
 
-    let tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+    let tx = t.store.begin_observation(app.id, NOW, "test").await.unwrap();
     assert_eq!(tx.commit().await.unwrap(), 2);
-    let mut dropped = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut dropped = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     dropped.set_maintenance(app.id, false).await.unwrap();
     drop(dropped);
 
     let app = t.store.app(app.id).await.unwrap().unwrap();
     assert_eq!((app.generation, app.maintenance), (2, true), "a dropped transaction leaves nothing");
     let nobody = AppId::from_uuid(Uuid::now_v7());
-    assert!(matches!(t.store.begin_for_app(nobody, NOW).await, Err(StoreError::AppGone(id)) if id == nobody));
-    assert!(matches!(t.store.begin_observation(nobody, NOW).await, Err(StoreError::AppGone(_))));
+    assert!(
+        matches!(t.store.begin_for_app(nobody, NOW, "test").await, Err(StoreError::AppGone(id)) if id == nobody)
+    );
+    assert!(matches!(t.store.begin_observation(nobody, NOW, "test").await, Err(StoreError::AppGone(_))));
 
     let before = t.store.platform_generation().await.unwrap();
-    assert_eq!(t.store.begin_platform(NOW).await.unwrap().commit().await.unwrap(), before + 1);
+    assert_eq!(t.store.begin_platform(NOW, "test").await.unwrap().commit().await.unwrap(), before + 1);
     assert_eq!(t.store.platform_generation().await.unwrap(), before + 1);
     let routes = t.store.next_routes_generation(0).await.unwrap();
     assert_eq!(t.store.next_routes_generation(0).await.unwrap(), routes + 1);
@@ -66,7 +68,7 @@ async fn an_account_sees_the_apps_it_owns_or_collaborates_on() {
     t.app("app-three").await;
     let id = CollaboratorId::from_uuid(Uuid::now_v7());
     let role = CollaboratorRole::Collaborator;
-    let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
     tx.create_collaborator(id, two.id, one.owner_id, role).await.unwrap();
     tx.commit().await.unwrap();
 
@@ -80,12 +82,12 @@ async fn an_account_sees_the_apps_it_owns_or_collaborates_on() {
     assert_eq!((found.id, found.role), (id, role));
     assert_eq!(t.store.collaborators(two.id).await.unwrap(), [found]);
 
-    let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
     let again = CollaboratorId::from_uuid(Uuid::now_v7());
     let twice = tx.create_collaborator(again, two.id, one.owner_id, role).await;
     assert!(matches!(twice, Err(StoreError::AlreadyCollaborator(_))));
     drop(tx);
-    let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
     assert!(tx.delete_collaborator(two.id, one.owner_id).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(names(t.store.apps_of(one.owner_id).await.unwrap()), ["app-one"]);
@@ -97,7 +99,7 @@ async fn a_deleted_app_takes_all_with_it_but_its_id_range() {
     let app = t.app("first").await;
     let slug = t.slug(app.id, "sha256:own").await;
     t.release(&app, Some(slug), vars(&[("A", "1")])).await;
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &vars(&[("A", "1")])).await.unwrap();
     tx.delete_app(app.id).await.unwrap();
     tx.commit().await.unwrap();
@@ -108,7 +110,7 @@ async fn a_deleted_app_takes_all_with_it_but_its_id_range() {
     let deleted = t.store.deleted_apps().await.unwrap();
     assert_eq!((deleted[0].app_id, deleted[0].id_range, deleted.len()), (app.id, app.id_range, 1));
 
-    let mut tx = t.store.begin_platform(NOW).await.unwrap();
+    let mut tx = t.store.begin_platform(NOW, "test").await.unwrap();
     tx.forget_deleted_app(app.id).await.unwrap();
     let next = tx.create_app(&new_app("first", app.owner_id)).await.unwrap();
     tx.commit().await.unwrap();
@@ -121,17 +123,17 @@ async fn a_slug_that_another_app_runs_outlives_its_app() {
     let t = Fixture::new().await;
     let (maker, user) = (t.app("maker").await, t.app("user-app").await);
     let slug = t.slug(maker.id, "sha256:shared").await;
-    let mut tx = t.store.begin_for_app(user.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(user.id, NOW, "test").await.unwrap();
     tx.create_release(&new_release(&user, Some(slug), vars(&[]))).await.unwrap();
     tx.commit().await.unwrap();
 
-    let mut tx = t.store.begin_for_app(maker.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(maker.id, NOW, "test").await.unwrap();
     tx.delete_app(maker.id).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.slug(slug).await.unwrap().unwrap().app_id, None);
     assert_eq!(t.store.slug_layers().await.unwrap(), ["sha256:shared"]);
 
-    let mut tx = t.store.begin_for_app(user.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(user.id, NOW, "test").await.unwrap();
     tx.delete_app(user.id).await.unwrap();
     tx.commit().await.unwrap();
     assert!(t.store.slug_layers().await.unwrap().is_empty());
@@ -148,13 +150,13 @@ async fn a_new_release_keeps_the_quantity_of_process_types_that_stay() {
         size_if_new: DynoSize::Basic,
     };
     let worker: ProcessType = "worker".parse().unwrap();
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.replace_process_types(app.id, &[define("web", "a"), define("worker", "b")]).await.unwrap();
     tx.scale_formation(app.id, &worker, 3, DynoSize::Standard2X).await.unwrap();
     tx.commit().await.unwrap();
     let before = t.store.formation_of(app.id, &worker).await.unwrap().unwrap();
 
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.replace_process_types(app.id, &[define("worker", "b2"), define("clock", "c")]).await.unwrap();
     let web = tx.scale_formation(app.id, &ProcessType::web(), 1, DynoSize::Basic).await;
     assert!(matches!(web, Err(StoreError::Gone { .. })));
@@ -185,10 +187,10 @@ async fn a_host_name_belongs_to_one_app() {
         status: "pending".into(),
     };
     let first = new(one.id, "www.example.test");
-    let mut tx = t.store.begin_for_app(one.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(one.id, NOW, "test").await.unwrap();
     tx.create_domain(&first).await.unwrap();
     tx.commit().await.unwrap();
-    let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
     let taken = tx.create_domain(&new(two.id, "www.example.test")).await;
     assert!(matches!(taken, Err(StoreError::HostnameTaken(name)) if name == "www.example.test"));
     drop(tx);
@@ -198,7 +200,7 @@ async fn a_host_name_belongs_to_one_app() {
     assert_eq!(found.status, "pending");
     assert_eq!(t.store.domain(two.id, first.id).await.unwrap(), None, "not another app's");
     assert_eq!(t.store.all_domains().await.unwrap(), t.store.domains(one.id).await.unwrap());
-    let mut tx = t.store.begin_for_app(two.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
     assert!(!tx.delete_domain(two.id, first.id).await.unwrap());
     assert!(tx.delete_domain(one.id, first.id).await.unwrap());
     tx.create_domain(&new(two.id, "www.example.test")).await.unwrap();
@@ -210,7 +212,7 @@ async fn buildpacks_keep_their_order_and_features_their_switch() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     let urls: Vec<String> = (0..12).map(|n| format!("https://example.test/{}", 11 - n)).collect();
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.replace_buildpacks(app.id, &["old".into()]).await.unwrap();
     tx.replace_buildpacks(app.id, &urls).await.unwrap();
     assert_eq!(tx.buildpacks(app.id).await.unwrap(), urls);

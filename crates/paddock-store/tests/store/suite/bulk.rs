@@ -15,7 +15,7 @@ async fn another_servers_app(t: &Fixture) -> App {
     let owner = t.account("elsewhere@example.test").await;
     let config = paddock_store::StoreConfig { server: server(2), ..t.config() };
     let other = Store::open(&config).await.unwrap();
-    let mut tx = other.begin_platform(NOW).await.unwrap();
+    let mut tx = other.begin_platform(NOW, "test").await.unwrap();
     let app = tx.create_app(&new_app("elsewhere", owner)).await.unwrap();
     tx.commit().await.unwrap();
     fill(&other, &app).await;
@@ -25,7 +25,7 @@ async fn another_servers_app(t: &Fixture) -> App {
 
 /// One process type, one config var, a build that runs, and two releases, the first of which is current.
 async fn fill(store: &Store, app: &App) {
-    let mut tx = store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = store.begin_for_app(app.id, NOW, "test").await.unwrap();
     let definition = ProcessDefinition {
         process_type: ProcessType::web(),
         command: format!("serve {}", app.name),

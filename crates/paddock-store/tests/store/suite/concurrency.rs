@@ -18,7 +18,7 @@ async fn of_eight_read_then_write_tasks_no_update_is_lost() {
             let (store, app) = (if task % 2 == 0 { t.store.clone() } else { second.clone() }, app.clone());
             tokio::spawn(async move {
                 for write in 0..WRITES {
-                    let mut tx = store.begin_for_app(app.id, NOW).await.unwrap();
+                    let mut tx = store.begin_for_app(app.id, NOW, "test").await.unwrap();
                     let before = tx.config_vars(app.id).await.unwrap();
                     let count: usize = before.get("COUNT").map_or(0, |count| count.parse().unwrap());
                     tx.set_config(app.id, &vars(&[("COUNT", &(count + 1).to_string())])).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_record_that_reads_before_it_writes_is_not_told_locked() {
             let id = app.owner_id;
             tokio::spawn(async move {
                 for _ in 0..WRITES {
-                    let mut tx = store.begin_record(NOW).await.unwrap();
+                    let mut tx = store.begin_record(NOW, "test").await.unwrap();
                     let account = tx.account(id).await.unwrap().unwrap();
                     tx.record_login_failure(&account.email, "10.0.0.1").await.unwrap();
                     tx.commit().await.unwrap();
@@ -77,14 +77,14 @@ async fn a_writer_that_is_cut_off_leaves_nothing_and_blocks_nobody() {
         let (store, id) = (t.store.clone(), app.id);
         let (begun, cut) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
-            let mut tx = store.begin_for_app(id, NOW).await.unwrap();
+            let mut tx = store.begin_for_app(id, NOW, "test").await.unwrap();
             tx.set_maintenance(id, true).await.unwrap();
             begun.send(()).unwrap();
             std::future::pending::<()>().await;
         });
         cut.await.unwrap();
         task.abort();
-        let tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+        let tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
         tx.commit().await.unwrap();
     }
     let app = t.store.app(app.id).await.unwrap().unwrap();

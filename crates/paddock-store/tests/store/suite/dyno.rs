@@ -16,7 +16,7 @@ async fn a_dyno_comes_back_as_it_was_put() {
     let release = t.release(&app, None, vars(&[])).await;
     let mut one = dyno(app.id, "web.1", &release);
     let put = async |dyno: paddock_store::Dyno| {
-        let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+        let mut tx = t.store.begin_observation(app.id, NOW, "test").await.unwrap();
         tx.put_dyno(&dyno).await.unwrap();
         tx.commit().await.unwrap();
     };
@@ -45,7 +45,7 @@ async fn a_dyno_is_wanted_until_it_is_not_and_stored_until_it_is_deleted() {
     let release = t.release(&app, None, vars(&[])).await;
     // A restarted dyno is a row of its own with the same name.
     let (old, new) = (dyno(app.id, "web.1", &release), dyno(app.id, "web.1", &release));
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.put_dyno(&old).await.unwrap();
     tx.set_dyno_desired(old.id, DesiredDynoState::Stopped).await.unwrap();
     tx.put_dyno(&new).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_dyno_is_wanted_until_it_is_not_and_stored_until_it_is_deleted() {
     let new = t.store.dyno(new.id).await.unwrap().unwrap();
     assert_eq!((new.hang_ups, new.hung_up_at), (2, Some(NOW)), "what is put again keeps its count");
 
-    let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_observation(app.id, NOW, "test").await.unwrap();
     assert!(tx.delete_dyno(old.id).await.unwrap());
     assert!(!tx.delete_dyno(old.id).await.unwrap());
     tx.commit().await.unwrap();
@@ -75,16 +75,16 @@ async fn a_stop_acknowledged_between_a_read_and_its_write_survives() {
     let app = t.app("first").await;
     let release = t.release(&app, None, vars(&[])).await;
     let one = dyno(app.id, "web.1", &release);
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut read = t.store.dyno(one.id).await.unwrap().unwrap();
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_dyno_desired(one.id, DesiredDynoState::Stopped).await.unwrap();
     tx.commit().await.unwrap();
     (read.state, read.port) = (DynoState::Up, Some(5000));
-    let mut tx = t.store.begin_observation(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_observation(app.id, NOW, "test").await.unwrap();
     tx.put_dyno(&read).await.unwrap();
     tx.commit().await.unwrap();
 
@@ -99,11 +99,11 @@ async fn a_dyno_has_variables_of_its_own() {
     let app = t.app("first").await;
     let release = t.release(&app, None, vars(&[])).await;
     let one = dyno(app.id, "run.4321", &release);
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.commit().await.unwrap();
     assert!(t.store.dyno_env(app.id, one.id).await.unwrap().is_empty());
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_dyno_env(app.id, one.id, &vars(&[("A", "ü\n\"")])).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.commit().await.unwrap();

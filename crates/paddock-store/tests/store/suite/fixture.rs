@@ -46,7 +46,7 @@ impl Fixture {
 
     pub(crate) async fn account(&self, email: &str) -> AccountId {
         let id = AccountId::from_uuid(Uuid::now_v7());
-        let mut tx = self.store.begin_platform(NOW).await.unwrap();
+        let mut tx = self.store.begin_platform(NOW, "test").await.unwrap();
         let new = NewAccount { id, email: email.into(), name: None, password_hash: None };
         tx.create_account(&new).await.unwrap();
         tx.commit().await.unwrap();
@@ -55,7 +55,7 @@ impl Fixture {
 
     pub(crate) async fn app(&self, name: &str) -> App {
         let owner_id = self.account(&format!("{name}@example.test")).await;
-        let mut tx = self.store.begin_platform(NOW).await.unwrap();
+        let mut tx = self.store.begin_platform(NOW, "test").await.unwrap();
         let app = tx.create_app(&new_app(name, owner_id)).await.unwrap();
         tx.commit().await.unwrap();
         app
@@ -63,14 +63,14 @@ impl Fixture {
 
     pub(crate) async fn slug(&self, app_id: AppId, layer: &str) -> SlugId {
         let id = SlugId::from_uuid(Uuid::now_v7());
-        let mut tx = self.store.begin_for_app(app_id, NOW).await.unwrap();
+        let mut tx = self.store.begin_for_app(app_id, NOW, "test").await.unwrap();
         tx.create_slug(&new_slug(id, app_id, layer)).await.unwrap();
         tx.commit().await.unwrap();
         id
     }
 
     pub(crate) async fn release(&self, app: &App, slug_id: Option<SlugId>, config: ConfigVars) -> Release {
-        let mut tx = self.store.begin_for_app(app.id, NOW).await.unwrap();
+        let mut tx = self.store.begin_for_app(app.id, NOW, "test").await.unwrap();
         let release = tx.create_release(&new_release(app, slug_id, config)).await.unwrap();
         tx.set_current_release(app.id, release.id).await.unwrap();
         tx.commit().await.unwrap();

@@ -21,7 +21,7 @@ async fn enqueue(t: &Fixture, kind: &str, app_id: Option<AppId>) -> JobId {
         phase: "first".into(),
         secret: None,
     };
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.enqueue_job(&new).await.unwrap();
     tx.commit().await.unwrap();
     id
@@ -78,7 +78,7 @@ async fn the_secret_of_a_job_goes_with_its_end() {
         secret: Some("https://user:word@example.com/".into()),
     };
     let ids = [Uuid::now_v7(), Uuid::now_v7()].map(JobId::from_uuid);
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     for id in ids {
         tx.enqueue_job(&made(id)).await.unwrap();
     }
@@ -89,7 +89,7 @@ async fn the_secret_of_a_job_goes_with_its_end() {
         let secret = t.store.job_secret(id).await.unwrap();
         assert_eq!(secret.as_deref(), Some("https://user:word@example.com/"));
     }
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.succeed_job(&one).await.unwrap();
     tx.fail_job(&other, "no room").await.unwrap();
     tx.commit().await.unwrap();
@@ -103,7 +103,7 @@ async fn who_lost_the_lease_can_change_nothing() {
     let t = Fixture::new().await;
     let id = enqueue(&t, "build", None).await;
     let (_, old) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.set_job_phase(&old, "second").await.unwrap();
     tx.commit().await.unwrap();
     t.store.renew_job(&old, NOW, LEASE * 2).await.unwrap();
@@ -115,7 +115,7 @@ async fn who_lost_the_lease_can_change_nothing() {
     assert_eq!((job.phase.as_str(), job.attempt), ("second", 2));
     let lost = |result| assert!(matches!(result, Err(StoreError::LeaseLost(job)) if job == id));
     lost(t.store.renew_job(&old, passed, LEASE).await);
-    let mut tx = t.store.begin_record(passed).await.unwrap();
+    let mut tx = t.store.begin_record(passed, "test").await.unwrap();
     lost(tx.set_job_phase(&old, "third").await);
     lost(tx.succeed_job(&old).await);
     lost(tx.fail_job(&old, "x").await);
@@ -131,14 +131,14 @@ async fn a_job_that_failed_says_why_until_it_is_purged() {
     let t = Fixture::new().await;
     let id = enqueue(&t, "build", None).await;
     let (_, lease) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.fail_job(&lease, "no room").await.unwrap();
     assert_eq!(tx.purge_jobs(NOW).await.unwrap(), 0, "not before its time");
     tx.commit().await.unwrap();
     let job = t.store.job(id).await.unwrap().unwrap();
     assert_eq!((job.state, job.last_error.as_deref()), (JobState::Failed, Some("no room")));
     assert!(t.store.claim_job("a", NOW + LEASE * 2, LEASE).await.unwrap().is_none(), "an end stays");
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     assert_eq!(tx.purge_jobs(NOW + Duration::from_micros(1)).await.unwrap(), 1);
     tx.commit().await.unwrap();
     assert_eq!(t.store.job(id).await.unwrap(), None);
@@ -164,7 +164,7 @@ async fn a_job_whose_app_is_deleted_is_lost() {
     let app = t.app("first").await;
     let deleted = enqueue(&t, "build", Some(app.id)).await;
     let (_, lease) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.delete_app(app.id).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.job(deleted).await.unwrap(), None);

@@ -115,7 +115,7 @@ async fn a_new_data_key_seals_every_value_again() {
     let app = t.app("first").await;
     let release = t.release(&app, None, vars(&[("A", "1")])).await;
     let one = dyno(app.id, "run.1", &release);
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &vars(&[("A", "2")])).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.set_dyno_env(app.id, one.id, &vars(&[("A", "3")])).await.unwrap();

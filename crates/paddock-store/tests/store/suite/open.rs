@@ -24,10 +24,10 @@ async fn the_first_start_makes_a_private_key_and_the_next_finds_it() {
 #[tokio::test]
 async fn references_are_enforced() {
     let t = Fixture::new().await;
-    let mut tx = t.store.begin_platform(NOW).await.unwrap();
+    let mut tx = t.store.begin_platform(NOW, "test").await.unwrap();
     let nobody = paddock_core::AccountId::from_uuid(uuid::Uuid::now_v7());
     let made = tx.create_app(&new_app("first", nobody)).await;
-    assert!(matches!(made, Err(StoreError::Statement { .. })), "{made:?}");
+    assert!(matches!(made.unwrap_err().why(), StoreError::Statement { .. }));
 }
 
 #[tokio::test]

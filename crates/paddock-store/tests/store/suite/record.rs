@@ -2,34 +2,42 @@
 
 use std::time::Duration;
 
-use paddock_core::LogSessionId;
+use paddock_core::event::{By, Event};
+use paddock_core::{AppId, LogSessionId};
 use paddock_store::NewLogSession;
 use uuid::Uuid;
 
 use super::fixture::{Fixture, NOW};
+
+fn scaled(app: AppId, n: u64) -> Event {
+    Event::FormationUpdated { app, scaled: format!("web@{n}") }
+}
 
 #[tokio::test]
 async fn events_come_in_the_order_of_the_commits_and_only_if_committed() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     assert_eq!(t.store.events_since(0, 100).await.unwrap(), []);
-    let mut dropped = t.store.begin_for_app(app.id, NOW).await.unwrap();
-    dropped.event(Some(app.id), "app.update", "{}").await.unwrap();
+    let mut dropped = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    dropped.event(&scaled(app.id, 0), By::Platform).await.unwrap();
     drop(dropped);
     let mut numbers = Vec::new();
     for n in 0..3_u64 {
-        let mut tx = t.store.begin_for_app(app.id, NOW + Duration::from_secs(n)).await.unwrap();
-        numbers.push(tx.event(Some(app.id), "app.update", &format!("{{\"n\":{n}}}")).await.unwrap());
+        let mut tx = t.store.begin_for_app(app.id, NOW + Duration::from_secs(n), "test").await.unwrap();
+        numbers.push(tx.event(&scaled(app.id, n), By::Platform).await.unwrap());
         tx.commit().await.unwrap();
     }
     let all = t.store.events_since(0, 100).await.unwrap();
     assert_eq!(all.iter().map(|event| event.sequence).collect::<Vec<_>>(), numbers);
-    assert_eq!(all[1].payload, "{\"n\":1}");
+    assert_eq!(
+        (&*all[1].kind, &*all[1].payload),
+        ("formation.update", r#"{"by":"platform","scaled":"web@1"}"#)
+    );
     assert_eq!(t.store.events_since(numbers[0], 1).await.unwrap(), [all[1].clone()]);
 
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.delete_app(app.id).await.unwrap();
-    tx.event(None, "app.destroy", "{}").await.unwrap();
+    tx.event(&Event::AppDestroyed { app: app.id, name: app.name.clone() }, By::Operator).await.unwrap();
     assert_eq!(tx.purge_events(NOW + Duration::from_secs(2)).await.unwrap(), 3);
     tx.commit().await.unwrap();
     let left = t.store.events_since(0, 100).await.unwrap();
@@ -71,14 +79,14 @@ async fn a_log_session_is_found_by_its_secret_until_it_is_purged() {
         tail: true,
         expires_at: NOW + Duration::from_secs(300),
     };
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.create_log_session(&new).await.unwrap();
     tx.commit().await.unwrap();
     let found = t.store.log_session_by_secret(&[5; 32]).await.unwrap().unwrap();
     assert_eq!((found.id, found.dyno, found.source), (new.id, new.dyno, None));
     assert_eq!(found.account_id, Some(app.owner_id));
     assert_eq!((found.lines, found.tail, found.process_type), (100, true, new.process_type));
-    let mut tx = t.store.begin_record(NOW).await.unwrap();
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     assert_eq!(tx.purge_log_sessions(new.expires_at).await.unwrap(), 0);
     assert_eq!(tx.purge_log_sessions(new.expires_at + Duration::from_micros(1)).await.unwrap(), 1);
     tx.commit().await.unwrap();

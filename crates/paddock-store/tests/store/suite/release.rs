@@ -14,7 +14,7 @@ async fn versions_have_no_gaps_even_after_a_release_that_was_not_committed() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     for version in 1..=3 {
-        let mut dropped = t.store.begin_for_app(app.id, NOW).await.unwrap();
+        let mut dropped = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
         let release = dropped.create_release(&new_release(&app, None, vars(&[]))).await.unwrap();
         assert_eq!(release.version, version);
         drop(dropped);
@@ -58,17 +58,17 @@ async fn the_current_release_is_one_of_the_apps_own() {
     assert_eq!((stored.current_release_id, stored.slug_bytes), (Some(release.id), Some(4096)));
     assert_eq!(stored.released_at, Some(NOW));
 
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     assert!(matches!(tx.set_current_release(app.id, stranger.id).await, Err(StoreError::Gone { .. })));
     drop(tx);
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     let mut phase = new_release(&app, Some(slug), vars(&[]));
     (phase.status, phase.release_command) = (ReleaseStatus::Pending, Some("migrate".into()));
     phase.output = Some("release/x.log".into());
     let phase = tx.create_release(&phase).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.pending_releases().await.unwrap()[0].output.as_deref(), Some("release/x.log"));
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_release_status(phase.id, ReleaseStatus::Failed).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.pending_releases().await.unwrap(), []);
@@ -81,7 +81,7 @@ async fn a_release_keeps_the_config_vars_it_was_made_with() {
     let app = t.app("first").await;
     assert!(t.store.config_vars(app.id).await.unwrap().is_empty());
     let old = t.release(&app, None, vars(&[("A", "1")])).await;
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &vars(&[("A", "2"), ("B", "\u{1F40E}\n\"'\\")])).await.unwrap();
     let current = tx.config_vars(app.id).await.unwrap();
     let new = tx.create_release(&new_release(&app, None, current)).await.unwrap();
@@ -98,10 +98,10 @@ async fn a_release_keeps_the_config_vars_it_was_made_with() {
 async fn a_release_cannot_name_a_slug_that_does_not_exist() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     let nothing = SlugId::from_uuid(Uuid::now_v7());
     let made = tx.create_release(&new_release(&app, Some(nothing), vars(&[]))).await;
-    assert!(matches!(made, Err(StoreError::Statement { .. })), "references are enforced");
+    assert!(matches!(made.unwrap_err().why(), StoreError::Statement { .. }), "references are enforced");
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn what_expires_is_old_beyond_those_kept_and_needed_by_nothing() {
     }
     let [shared, failed, alone, waiting, newest] = slugs[..] else { unreachable!() };
     let first = t.release(&app, Some(shared), vars(&[])).await;
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     let new = NewRelease { status: ReleaseStatus::Failed, ..new_release(&app, Some(failed), vars(&[])) };
     let second = tx.create_release(&new).await.unwrap();
     let build = tx.create_build(&new_build(&app)).await.unwrap();
@@ -126,7 +126,7 @@ async fn what_expires_is_old_beyond_those_kept_and_needed_by_nothing() {
     let later = NOW + Duration::from_secs(1);
     let expire = async |kept, before| {
         let expirable = t.store.apps_with_expirable_releases(kept, before).await.unwrap();
-        let mut tx = t.store.begin_observation(app.id, later).await.unwrap();
+        let mut tx = t.store.begin_observation(app.id, later, "test").await.unwrap();
         let expired = tx.expire_releases(app.id, kept, before).await.unwrap();
         tx.commit().await.unwrap();
         (expirable.contains(&app.id), expired)

@@ -28,7 +28,7 @@ async fn no_file_ever_holds_a_secret_in_clear() {
     let secret = vars(&[("API_KEY_NAME", SECRET)]);
     let release = t.release(&app, None, secret.clone()).await;
     let one = dyno(app.id, "run.1", &release);
-    let mut tx = t.store.begin_for_app(app.id, NOW).await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &secret).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.set_dyno_env(app.id, one.id, &secret).await.unwrap();

@@ -19,7 +19,7 @@ async fn a_server_sees_its_own_apps_and_takes_their_jobs_alone() {
     let t = Fixture::new().await;
     let other = beside(&t, 2).await;
     let mine = t.app("mine").await;
-    let mut tx = other.begin_platform(NOW).await.unwrap();
+    let mut tx = other.begin_platform(NOW, "test").await.unwrap();
     let theirs = tx.create_app(&new_app("theirs", mine.owner_id)).await.unwrap();
     for app in [&mine, &theirs] {
         tx.enqueue_job(&NewJob {
@@ -46,7 +46,7 @@ async fn a_server_sees_its_own_apps_and_takes_their_jobs_alone() {
     assert!(t.store.claim_job("b", NOW + LEASE / 2, LEASE).await.unwrap().is_none());
     assert!(other.claim_job("b", NOW + LEASE / 2, LEASE).await.unwrap().is_some());
 
-    let mut tx = other.begin_for_app(theirs.id, NOW).await.unwrap();
+    let mut tx = other.begin_for_app(theirs.id, NOW, "test").await.unwrap();
     tx.delete_app(theirs.id).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.deleted_apps().await.unwrap(), []);
