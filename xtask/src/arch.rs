@@ -21,7 +21,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "paddock-images", may_use: &["paddock-core"] },
     Row { name: "paddock-telemetry", may_use: &["paddock-core"] },
     Row { name: "paddock-runtime", may_use: &["paddock-core"] },
-    Row { name: "paddock-runtime-linux", may_use: &["paddock-core", "paddock-runtime", "paddock-ipc"] },
+    Row {
+        name: "paddock-runtime-linux",
+        may_use: &["paddock-core", "paddock-runtime", "paddock-images", "paddock-ipc"],
+    },
     Row { name: "paddock-build", may_use: &["paddock-core", "paddock-runtime", "paddock-images"] },
     Row { name: "paddock-router", may_use: &["paddock-core", "paddock-http1", "paddock-ipc"] },
     Row {

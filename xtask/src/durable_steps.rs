@@ -119,11 +119,11 @@ const UNNAMED: &[(&str, &str, &str)] = &[
         "Err(Errno::NOENT)",
         "one of the two ways of the swap, which has a name",
     ),
-    ("paddock-build/src/host/disk.rs", "renameat(&folder", "within a tree that is being removed"),
+    ("paddock-images/src/tree.rs", "renameat(&folder", "within a tree that is being removed"),
     (
-        "paddock-build/src/host/workspace.rs",
-        "fs::write(path",
-        "in the folder of a build, which a crash fails or begins anew",
+        "paddock-runtime-linux/src/runtime/names.rs",
+        "fs::write(&file",
+        "in the folder of a container that has not its name yet",
     ),
     (
         "paddock-control/src/people/bootstrap.rs",

@@ -23,7 +23,7 @@ use paddock_build::Builder;
 use paddock_build::git::Repositories;
 use paddock_core::UnixMicros;
 use paddock_core::turns::Turns;
-use paddock_images::{HostStack, Layers};
+use paddock_images::LayerStore;
 use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
 use paddock_store::Store;
@@ -73,10 +73,8 @@ pub struct Parts {
     pub store: Store,
     /// Where containers run.
     pub runtime: Arc<dyn Runtime>,
-    /// Slug layers.
-    pub layers: Arc<Layers>,
-    /// The `host` stack as this machine has it now.
-    pub host_stack: HostStack,
+    /// The layers of slugs, which are removed when no row names them.
+    pub layers: Arc<dyn LayerStore>,
     /// Git repositories of apps.
     pub repositories: Arc<Repositories>,
     /// Runs builds.
@@ -146,7 +144,6 @@ impl Control {
         let deploy = Arc::new(Deploy {
             kernel: kernel.clone(),
             layers: parts.layers.clone(),
-            host_stack: parts.host_stack.clone(),
             repositories: parts.repositories.clone(),
             builder: parts.builder,
             outputs: parts.outputs.clone(),
@@ -161,8 +158,6 @@ impl Control {
             kernel: kernel.clone(),
             deploy: deploy.clone(),
             runtime: runtime.clone(),
-            layers: parts.layers.clone(),
-            host_stack: parts.host_stack,
             stopping: Default::default(),
             clients: Default::default(),
         };

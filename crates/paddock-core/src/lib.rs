@@ -3,6 +3,7 @@
 //! Nothing here does I/O, is async, derives serde or reads a clock: `now` is always a parameter.
 
 pub mod app;
+pub mod artefact;
 pub mod build;
 pub mod buildpack;
 pub mod code;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod fail_point;
 pub mod id;
+pub mod layer;
 pub mod log;
 pub mod plan;
 pub mod process;
@@ -20,11 +22,14 @@ pub mod proxy_form;
 pub mod rate_limit;
 pub mod release;
 pub mod stack;
+pub mod tenant;
 pub mod time;
 pub mod turns;
 
 pub use app::AppName;
 pub use error::ErrorId;
 pub use id::*;
+pub use layer::LayerDigest;
 pub use process::ProcessType;
+pub use tenant::Tenant;
 pub use time::UnixMicros;

@@ -10,11 +10,11 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use paddock_core::stack::{Stack, StackVersion};
 use sha2::{Digest, Sha256};
 
 use self::etc::HostRoot;
 use self::tree::Tree;
-use crate::digest::hex;
 
 /// Raise it when what is generated changes, so that a new version is made on unchanged hosts.
 const GENERATOR_VERSION: u32 = 1;
@@ -82,6 +82,18 @@ impl HostStack {
                 .map_err(|(path, source)| HostStackError::Write { path, source })?;
         }
         Ok(Self { folder, version })
+    }
+
+    /// The base folder of a version of the stack: of the present one, where that one is not kept any more.
+    #[must_use]
+    pub fn base_of(&self, stack: &StackVersion) -> PathBuf {
+        match stack.stack {
+            Stack::Host => {
+                let named = self.folder.with_file_name(format!("{PREFIX}{}", stack.version));
+                let is_name = stack.version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                if is_name && named.is_dir() { named } else { self.folder.clone() }
+            }
+        }
     }
 
     /// Removes versions that are not in `keep`, and what a crash left unfinished. Keep every version that a release
@@ -154,5 +166,5 @@ fn version(host: &HostRoot, tree: &Tree) -> Result<String, HostStackError> {
     hash.update(GENERATOR_VERSION.to_le_bytes());
     hash.update(host.packages()?);
     tree.hash(&mut hash);
-    Ok(hex(&hash.finalize()[..6]))
+    Ok(hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect())
 }

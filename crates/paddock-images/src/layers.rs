@@ -1,4 +1,4 @@
-//! The content store of mountable layers: one EROFS file each, named by the digest of its bytes.
+//! The content store of mountable layers in a folder: one EROFS file each, named by the digest of its bytes.
 //!
 //! Only files that our converter wrote come in here, and nothing that a tenant names by digest is served from here.
 //! A file appears under its name whole or not at all, and never changes.
@@ -8,14 +8,12 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use paddock_core::durable;
+use paddock_core::{LayerDigest, durable};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
-
-use crate::LayerDigest;
 
 /// Where an EROFS superblock begins, and its magic number (little endian).
 const EROFS_SUPERBLOCK: u64 = 1024;
@@ -55,12 +53,12 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-/// The layers in one folder.
-#[derive(Debug)]
+/// The layers in one folder. Clones are the same store.
+#[derive(Debug, Clone)]
 pub struct Layers {
     folder: PathBuf,
     /// Adding and collecting exclude each other, so a layer that is added again is not collected under our hands.
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
 }
 
 impl Layers {
@@ -76,7 +74,7 @@ impl Layers {
             remove_file(&folder.join(INCOMING))
         };
         prepare().map_err(|source| disk("prepare", &folder, source))?;
-        Ok(Self { folder, changing: Mutex::default() })
+        Ok(Self { folder, changing: Arc::default() })
     }
 
     /// Where the layer is or would be.
@@ -111,7 +109,7 @@ impl Layers {
             return Ok(digest);
         }
         let hash = hash(&mut file, &mut io::sink()).map_err(|source| disk("read", tmp_file, source))?;
-        let digest = LayerDigest::of(hash);
+        let digest = digest_of(hash);
         let target = self.path_of(&digest);
         if is_there(&target).map_err(|source| disk("touch", &target, source))? {
             remove_file(tmp_file).map_err(|source| disk("remove", tmp_file, source))?;
@@ -151,7 +149,7 @@ impl Layers {
         let incoming = self.folder.join(INCOMING);
         remove_file(&incoming)?;
         let mut copy = OpenOptions::new().write(true).create_new(true).open(&incoming)?;
-        let digest = LayerDigest::of(hash(file, &mut copy)?);
+        let digest = digest_of(hash(file, &mut copy)?);
         let target = self.path_of(&digest);
         if is_there(&target)? {
             remove_file(&incoming)?;
@@ -179,14 +177,6 @@ impl Layers {
     pub fn list(&self) -> Result<Vec<(LayerDigest, u64)>, LayerError> {
         let found = self.entries()?;
         Ok(found.into_iter().map(|(digest, metadata)| (digest, metadata.len())).collect())
-    }
-
-    /// Bytes of all layers.
-    ///
-    /// # Errors
-    /// [`LayerError::Disk`].
-    pub fn size_bytes(&self) -> Result<u64, LayerError> {
-        Ok(self.list()?.iter().map(|(_, bytes)| bytes).sum())
     }
 
     /// Removes layers that are neither in `keep` nor were added (or added again) after `added_before`: a layer is
@@ -259,6 +249,10 @@ fn is_there(layer: &Path) -> io::Result<bool> {
         Ok(existing) => existing.set_modified(SystemTime::now()).map(|()| true),
         Err(_) => Ok(false),
     }
+}
+
+fn digest_of(hash: Sha256) -> LayerDigest {
+    LayerDigest::of_sha256(hash.finalize().into())
 }
 
 /// Hashes the whole file, copying it as it goes.

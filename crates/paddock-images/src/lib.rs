@@ -1,17 +1,19 @@
-//! Images on disk: mountable layers, the base of the `host` stack, conversion to layers, checks of source archives.
+//! Images on disk: mountable layers, the base of the `host` stack, conversion to layers, checks of source archives, trees
+//! that tenants wrote.
 //!
-//! Everything here is plain file work that blocks: call it off the async threads.
+//! Everything here is plain file work that blocks, to be called off the async threads; [`LayerStore`] does that itself.
 
 mod archive;
 mod compressed;
 mod convert;
-mod digest;
 mod host_stack;
+mod layer_store;
 mod layers;
+pub mod tree;
 
 pub use archive::{ArchiveError, ArchiveLimits, ArchiveSummary, Refused, check_source_archive};
 pub use compressed::compressed_size;
 pub use convert::{SLUG_ID, mkfs_erofs_command};
-pub use digest::{InvalidDigest, LayerDigest};
 pub use host_stack::{HostStack, HostStackError};
+pub use layer_store::{LayerStore, layer_store};
 pub use layers::{Collected, LayerError, Layers};

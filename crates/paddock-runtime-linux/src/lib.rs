@@ -14,6 +14,7 @@ mod container;
 mod disk;
 mod error;
 pub mod host_process;
+mod id_ranges;
 mod idmap;
 mod images;
 mod kernel;
@@ -26,6 +27,7 @@ mod seccomp;
 mod shim;
 
 pub use check::{HostCheck, check_host};
+pub use id_ranges::IdRanges;
 pub use idmap::check_folder;
-pub use runtime::{DISK_INTERVAL, LinuxConfig, LinuxRuntime};
+pub use runtime::{DISK_INTERVAL, LinuxConfig, LinuxRuntime, LocalImages};
 pub use shim::shim_main;

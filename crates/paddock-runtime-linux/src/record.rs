@@ -3,7 +3,7 @@
 //! * `spec.json`: what to run, without its environment (values may be secrets).
 //! * `state.json`: the shim that watches over it, its pid 1, and since when.
 //! * `exit.json`: how it ended; written after all output is in the spool.
-//! * `shim.sock`, `shim.log`, `spool/`; `disk/` where the writable layer has no limit.
+//! * `shim.sock`, `shim.log`, `spool/`; `disk/` where the writable layer has no limit; `texts/` for files of given text.
 //!
 //! The folder appears whole under its name, and each file is replaced whole.
 
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use paddock_core::UnixMicros;
+use paddock_core::artefact::ProgramUser;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub(crate) struct SpecRecord {
     pub(crate) id_base: u32,
     pub(crate) layers: Vec<LayerRecord>,
     pub(crate) mounts: Vec<MountRecord>,
+    /// Folders of earlier builds do not have it: every program ran as the same.
+    #[serde(default)]
+    pub(crate) user: UserRecord,
     pub(crate) command: Vec<String>,
     pub(crate) working_dir: String,
     pub(crate) limits: LimitsRecord,
@@ -49,13 +53,39 @@ pub(crate) struct LayerRecord {
     pub(crate) host_usr: bool,
 }
 
-/// A folder of the host made visible inside.
+/// A folder or file of the host made visible inside, its owners as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MountRecord {
     pub(crate) source: PathBuf,
     pub(crate) target: String,
     pub(crate) read_only: bool,
-    pub(crate) idmapped: bool,
+}
+
+/// Who the program runs as, inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserRecord {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Default for UserRecord {
+    fn default() -> Self {
+        ProgramUser::DYNO.into()
+    }
+}
+
+impl From<ProgramUser> for UserRecord {
+    fn from(user: ProgramUser) -> Self {
+        let ProgramUser { uid, gid } = user;
+        Self { uid, gid }
+    }
+}
+
+impl SpecRecord {
+    /// User and group of the program, as the host numbers them.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        (self.id_base + self.user.uid, self.id_base + self.user.gid)
+    }
 }
 
 /// Where the container writes.
@@ -229,6 +259,15 @@ impl Folder {
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("shim.log")
     }
+
+    pub(crate) fn texts(&self) -> PathBuf {
+        self.0.join("texts")
+    }
+
+    /// The file of the mount with this number.
+    pub(crate) fn text(&self, mount: usize) -> PathBuf {
+        self.texts().join(mount.to_string())
+    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
@@ -246,4 +285,34 @@ pub(crate) fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
 pub(crate) fn now() -> UnixMicros {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As builds wrote it that had neither users nor names of layers and volumes.
+    const EARLIER: &str = r#"{
+        "id": "0192f0a1-0000-7000-8000-000000000001", "instance": "abcdef",
+        "labels": {"app": "0192f0a1-0000-7000-8000-000000000002", "dyno": "web.1"},
+        "hostname": "0192f0a1-0000-7000-8000-000000000003", "id_base": 70254592,
+        "layers": [{"folder": "/srv/run/images/1-2-a.erofs", "host_usr": false},
+                   {"folder": "/srv/stacks/host-0123456789ab", "host_usr": true}],
+        "mounts": [{"source": "/srv/builds/x/plan.json", "target": "/build/plan.json", "read_only": true, "idmapped": false}],
+        "command": ["bash", "-c", "x"], "working_dir": "/app",
+        "limits": {"memory_bytes": 536870912, "cpu_millicores": 1000, "cpu_weight": 100, "pids": 256},
+        "disk": {"kind": "folder", "folder": "/srv/run/volumes/y/build-root"},
+        "network": {"address": "10.1.0.5", "netmask": "255.255.0.0", "gateway": "10.1.0.1", "bridge": "pkabcdef",
+                    "interface": "pkabcdef5"},
+        "stdio": {"kind": "output"}, "time_limit_ms": null, "leftover_grace_ms": 30000, "created_at": 1
+    }"#;
+
+    #[test]
+    fn a_folder_of_an_earlier_build_is_read() {
+        let spec: SpecRecord = serde_json::from_str(EARLIER).unwrap();
+        assert_eq!(spec.layers[1].folder, Path::new("/srv/stacks/host-0123456789ab"));
+        assert!(spec.mounts[0].read_only && spec.network.is_some());
+        assert_eq!(spec.user, UserRecord { uid: 1000, gid: 1000 });
+        assert_eq!(spec.owner(), (70_255_592, 70_255_592));
+    }
 }

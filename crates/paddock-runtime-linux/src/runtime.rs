@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::{ContainerId, VolumeId};
+use paddock_images::{HostStack, Layers};
 use paddock_runtime::{
-    Attached, ContainerSpec, ExecSpec, Network as Reach, Observed, Output, Runtime, RuntimeError, Stdio,
+    Attached, ContainerSpec, ExecSpec, LocalVolumes, Network as Reach, Observed, Output, Runtime,
+    RuntimeError, Share, Stdio,
 };
 use rustix::process::Signal;
 use tokio::sync::mpsc;
@@ -21,18 +23,20 @@ use crate::client;
 use crate::container::{Changed, Known, has_shim, observe};
 use crate::disk::Templates;
 use crate::host_process::Confinement;
+use crate::id_ranges::IdRanges;
 use crate::images::Images;
 use crate::net::Network;
 use crate::protocol::{FromShim, Handover, ToShim};
 use crate::record::{Folder, SpecRecord};
 
+mod names;
 mod remove;
 mod sockets;
 mod start;
 mod unfinished;
 mod volumes;
 
-use self::start::check;
+use self::names::check;
 use self::volumes::Volumes;
 
 /// How long a shim may take to answer.
@@ -58,10 +62,25 @@ pub struct LinuxConfig {
     /// What containers may reach although it is private: IPv4 ranges (`10.1.0.0/16`), or one TCP port of one address
     /// (`10.1.2.3:3128`, e.g. a proxy).
     pub allow_egress: Vec<String>,
+    /// The user ids of tenants' containers.
+    pub id_ranges: IdRanges,
+    /// What containers are made of; `None` for a runtime that only ends what runs.
+    pub images: Option<LocalImages>,
+    /// The folders that containers see parts of, by the names that they are asked for.
+    pub shares: BTreeMap<Share, PathBuf>,
     /// User and group of helper programs (mkfs); not 0 and no container's.
     pub helper_uid: u32,
     /// How often a container's disk is looked at for the line that says that it is full.
     pub disk_interval: Duration,
+}
+
+/// Where this machine has what [`paddock_runtime::Layer`] names.
+#[derive(Debug, Clone)]
+pub struct LocalImages {
+    /// Layers by content.
+    pub layers: Layers,
+    /// The base of the `host` stack, and the older ones beside it.
+    pub host_stack: HostStack,
 }
 
 /// What [`LinuxConfig::disk_interval`] is on a server.
@@ -97,6 +116,7 @@ impl LinuxRuntime {
             let reason = format!("{:?} is not six lower-case letters", config.instance);
             return Err(fail("use the instance's id")(io::Error::new(io::ErrorKind::InvalidInput, reason)));
         }
+        config.id_ranges.check().map_err(fail("use the ranges of user ids"))?;
         make_private(&config.run_dir).map_err(fail("make the folder for containers"))?;
         let cgroups = Cgroups::detect(&config.instance).map_err(fail("find the cgroups"))?;
         cgroups.prepare().map_err(fail("make the instance's cgroups"))?;
@@ -238,8 +258,8 @@ impl Runtime for LinuxRuntime {
             Reach::Outbound => Some(self.network.place(id).map_err(fail)?),
         };
         let begun = async {
-            let record = self.spec_record(&spec, place.clone()).await?;
-            self.write_folder(&record, &folder)?;
+            let record = self.spec_record(&spec, &folder, place.clone()).await?;
+            self.write_folder(&record, &spec.mounts, &folder)?;
             let handover = Handover { env: spec.env };
             let admitted = async {
                 match &place {
@@ -338,9 +358,13 @@ impl Runtime for LinuxRuntime {
             .map_err(|error| RuntimeError::host(format!("read the sockets of container {id}"), error))
     }
 
-    async fn make_volume(&self, id: VolumeId, limit_bytes: u64) -> Result<PathBuf, RuntimeError> {
-        let (volumes, template) = (self.volumes.clone(), self.templates.of(limit_bytes).await);
-        let made = blocking(move || volumes.make(id, &template?)).await;
+    async fn make_volume(&self, id: VolumeId, limit_bytes: Option<u64>) -> Result<(), RuntimeError> {
+        let template = match limit_bytes {
+            Some(bytes) => Some(self.templates.of(bytes).await),
+            None => None,
+        };
+        let volumes = self.volumes.clone();
+        let made = blocking(move || volumes.make(id, template.transpose()?.as_deref())).await;
         made.map_err(|error| RuntimeError::host(format!("make volume {id}"), error))
     }
 
@@ -357,6 +381,12 @@ impl Runtime for LinuxRuntime {
 
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {
         self.network.reconcile().await.map_err(|error| RuntimeError::host("restore the network", error))
+    }
+}
+
+impl LocalVolumes for LinuxRuntime {
+    fn folder_of(&self, id: VolumeId) -> PathBuf {
+        self.volumes.folder_of(id)
     }
 }
 

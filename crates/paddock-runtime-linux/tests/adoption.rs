@@ -56,7 +56,7 @@ fn hold(dir: &Path, instance: &str) {
     tokio().block_on(async {
         let config = config(dir, instance);
         let runtime = LinuxRuntime::open(config.clone()).await.unwrap();
-        let fixture = Fixture { runtime, config, base: dir.join("base"), id_base: 1 << 20 };
+        let fixture = Fixture::new(runtime, config);
         for script in [TALKS, ENDS] {
             let mut spec = fixture.spec(script);
             spec.network = paddock_runtime::Network::Outbound;

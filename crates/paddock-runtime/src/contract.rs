@@ -1,10 +1,12 @@
 //! What every backend does, as tests that take one.
 //!
-//! A backend's tests implement [`Bench`] and call [`all`]. Each function panics with what it saw. What only a real
-//! container can show (isolation, limits, packets) is tested where the backend is.
+//! A backend's tests implement [`Bench`] and have [`contract_tests!`](crate::contract_tests) make a test of each check.
+//! A check panics with what it saw. What only a real container can show (isolation, limits, packets) is tested where the
+//! backend is.
 #![allow(clippy::unwrap_used, reason = "these are tests, in a library so that every backend can run them")]
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +15,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    ContainerSpec, ContainerState, Disk, Exit, Input, Observed, Output, Runtime, RuntimeError, Stream,
+    Access, ContainerSpec, ContainerState, Disk, Exit, Input, Mount, MountSource, Observed, Output, Runtime,
+    RuntimeError, Stream,
 };
 
 /// How long a test waits for a state.
@@ -40,6 +43,10 @@ pub enum Act {
     Echo,
     /// Listens on this port of every address.
     Listen(u16),
+    /// Writes this text to the file at this path and ends with 0; with another status if it cannot.
+    Write(String, String),
+    /// Prints the lines of the file at this path and ends with 0; with another status if it cannot.
+    Show(String),
     /// Is not there.
     Missing,
 }
@@ -52,23 +59,59 @@ pub trait Bench: Sync {
     fn spec(&self, id: ContainerId, act: Act) -> ContainerSpec;
 }
 
-/// Every test, one after the other.
-pub async fn all(bench: &dyn Bench) {
-    status_and_labels_are_kept(bench).await;
-    a_second_start_changes_nothing(bench).await;
-    output_is_numbered_and_resumed(bench).await;
-    output_is_live(bench).await;
-    a_program_may_end_itself_on_term(bench).await;
-    grace_ends_and_can_be_shortened(bench).await;
-    a_program_is_hung_up_on(bench).await;
-    a_time_limit_stops(bench).await;
-    removing_forgets(bench).await;
-    a_missing_program_is_told_and_leaves_nothing(bench).await;
-    pipes_carry_both_ways(bench).await;
-    a_second_client_takes_over(bench).await;
-    listening_sockets_are_seen(bench).await;
-    a_change_wakes(bench).await;
-    a_volume_outlives_containers(bench).await;
+/// One of the checks in [`check`].
+pub type Check = for<'a> fn(&'a dyn Bench) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Makes a test of each check, named like it, which calls the function of this path with the check: a
+/// `fn(paddock_runtime::contract::Check)` that makes a bench, awaits the check on it, and takes the bench down.
+#[macro_export]
+macro_rules! contract_tests {
+    ($run:path) => {
+        $crate::contract_tests! { @list @tests $run }
+    };
+    (@list $($then:tt)*) => {
+        $crate::contract_tests! { $($then)*:
+            status_and_labels_are_kept
+            a_second_start_changes_nothing
+            output_is_numbered_and_resumed
+            output_is_live
+            a_program_may_end_itself_on_term
+            grace_ends_and_can_be_shortened
+            a_program_is_hung_up_on
+            a_time_limit_stops
+            removing_forgets
+            a_missing_program_is_told_and_leaves_nothing
+            pipes_carry_both_ways
+            a_second_client_takes_over
+            listening_sockets_are_seen
+            a_change_wakes
+            a_volume_outlives_containers
+            a_volume_may_have_no_limit
+            what_may_only_be_read_is_not_written
+            a_text_is_a_file_inside
+        }
+    };
+    (@tests $run:path: $($check:ident)*) => {
+        $(#[test] fn $check() { $run($crate::contract::check::$check) })*
+    };
+    (@checks: $($check:ident)*) => {
+        $(
+            #[doc = concat!("`", stringify!($check), "`")]
+            pub fn $check(bench: &dyn Bench) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+                Box::pin(super::$check(bench))
+            }
+        )*
+    };
+}
+
+/// The checks. One that is not in the list of [`contract_tests!`](crate::contract_tests) is dead code.
+pub mod check {
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use super::Bench;
+
+    crate::contract_tests! { @list @checks }
 }
 
 fn new_id() -> ContainerId {
@@ -128,7 +171,7 @@ async fn wait_ready(bench: &dyn Bench, id: ContainerId) {
 }
 
 /// How it ended, when, and for what it was.
-pub async fn status_and_labels_are_kept(bench: &dyn Bench) {
+async fn status_and_labels_are_kept(bench: &dyn Bench) {
     for status in [0, 3, 137] {
         let id = new_id();
         let spec = bench.spec(id, Act::Exit(status));
@@ -144,7 +187,7 @@ pub async fn status_and_labels_are_kept(bench: &dyn Bench) {
 }
 
 /// Starting what exists, in any state, is a no-op.
-pub async fn a_second_start_changes_nothing(bench: &dyn Bench) {
+async fn a_second_start_changes_nothing(bench: &dyn Bench) {
     let id = start(bench, Act::PrintThenRun("once".to_owned())).await;
     let before = find(bench, id).await.unwrap();
     bench.runtime().start(bench.spec(id, Act::Exit(1))).await.unwrap();
@@ -157,7 +200,7 @@ pub async fn a_second_start_changes_nothing(bench: &dyn Bench) {
 }
 
 /// Pieces are numbered from 1 without gaps, and reading can go on after any of them.
-pub async fn output_is_numbered_and_resumed(bench: &dyn Bench) {
+async fn output_is_numbered_and_resumed(bench: &dyn Bench) {
     let lines: Vec<String> = (0..500).map(|number| format!("line {number}")).collect();
     let id = start(bench, Act::Print(lines.clone())).await;
     let all = rest(&mut bench.runtime().output(id, 0).await.unwrap()).await;
@@ -173,7 +216,7 @@ pub async fn output_is_numbered_and_resumed(bench: &dyn Bench) {
 }
 
 /// A line arrives while its program runs.
-pub async fn output_is_live(bench: &dyn Bench) {
+async fn output_is_live(bench: &dyn Bench) {
     let id = start(bench, Act::PrintThenRun("hello".to_owned())).await;
     let mut output = bench.runtime().output(id, 0).await.unwrap();
     let piece = within("the line", output.recv()).await.unwrap();
@@ -185,7 +228,7 @@ pub async fn output_is_live(bench: &dyn Bench) {
 }
 
 /// SIGTERM comes first, and the program's own status counts.
-pub async fn a_program_may_end_itself_on_term(bench: &dyn Bench) {
+async fn a_program_may_end_itself_on_term(bench: &dyn Bench) {
     let id = start(bench, Act::EndOnTerm(5)).await;
     wait_ready(bench, id).await;
     bench.runtime().stop(id, PATIENCE).await.unwrap();
@@ -196,7 +239,7 @@ pub async fn a_program_may_end_itself_on_term(bench: &dyn Bench) {
 }
 
 /// SIGKILL comes after the grace; a later, shorter grace wins.
-pub async fn grace_ends_and_can_be_shortened(bench: &dyn Bench) {
+async fn grace_ends_and_can_be_shortened(bench: &dyn Bench) {
     let id = start(bench, Act::IgnoreTerm).await;
     wait_ready(bench, id).await;
     bench.runtime().stop(id, PATIENCE * 10).await.unwrap();
@@ -208,7 +251,7 @@ pub async fn grace_ends_and_can_be_shortened(bench: &dyn Bench) {
 }
 
 /// A container that has lived long enough is stopped.
-pub async fn a_time_limit_stops(bench: &dyn Bench) {
+async fn a_time_limit_stops(bench: &dyn Bench) {
     let id = new_id();
     let time_limit = Some(Duration::from_millis(300));
     bench.runtime().start(ContainerSpec { time_limit, ..bench.spec(id, Act::EndOnTerm(9)) }).await.unwrap();
@@ -217,7 +260,7 @@ pub async fn a_time_limit_stops(bench: &dyn Bench) {
 }
 
 /// Removing kills, forgets, and can be repeated.
-pub async fn removing_forgets(bench: &dyn Bench) {
+async fn removing_forgets(bench: &dyn Bench) {
     let id = start(bench, Act::IgnoreTerm).await;
     wait_ready(bench, id).await;
     remove(bench, id).await;
@@ -230,7 +273,7 @@ pub async fn removing_forgets(bench: &dyn Bench) {
 }
 
 /// The user's mistake has its own error.
-pub async fn a_missing_program_is_told_and_leaves_nothing(bench: &dyn Bench) {
+async fn a_missing_program_is_told_and_leaves_nothing(bench: &dyn Bench) {
     let id = new_id();
     let spec = bench.spec(id, Act::Missing);
     let command = spec.command[0].clone();
@@ -242,7 +285,7 @@ pub async fn a_missing_program_is_told_and_leaves_nothing(bench: &dyn Bench) {
 }
 
 /// Input arrives, its end arrives, and the output ends with the program.
-pub async fn pipes_carry_both_ways(bench: &dyn Bench) {
+async fn pipes_carry_both_ways(bench: &dyn Bench) {
     let id = start(bench, Act::Echo).await;
     let mut attached = bench.runtime().attach(id).await.unwrap();
     let sent: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -266,7 +309,7 @@ pub async fn pipes_carry_both_ways(bench: &dyn Bench) {
 }
 
 /// A client that went away is no end; the next one goes on.
-pub async fn a_second_client_takes_over(bench: &dyn Bench) {
+async fn a_second_client_takes_over(bench: &dyn Bench) {
     let id = start(bench, Act::Echo).await;
     let mut first = bench.runtime().attach(id).await.unwrap();
     first.input.send(Input::Bytes(Bytes::from_static(b"one"))).await.unwrap();
@@ -284,7 +327,7 @@ pub async fn a_second_client_takes_over(bench: &dyn Bench) {
 }
 
 /// Ports that programs inside listen on.
-pub async fn listening_sockets_are_seen(bench: &dyn Bench) {
+async fn listening_sockets_are_seen(bench: &dyn Bench) {
     let id = start(bench, Act::Listen(3000)).await;
     within("the port", async {
         loop {
@@ -300,7 +343,7 @@ pub async fn listening_sockets_are_seen(bench: &dyn Bench) {
 }
 
 /// An end wakes whoever waits.
-pub async fn a_change_wakes(bench: &dyn Bench) {
+async fn a_change_wakes(bench: &dyn Bench) {
     let id = start(bench, Act::EndOnTerm(0)).await;
     wait_ready(bench, id).await;
     bench.runtime().stop(id, PATIENCE).await.unwrap();
@@ -313,29 +356,93 @@ pub async fn a_change_wakes(bench: &dyn Bench) {
     remove(bench, id).await;
 }
 
-/// What is in a volume stays until the volume goes; making it again takes nothing away, removing it twice succeeds.
-pub async fn a_volume_outlives_containers(bench: &dyn Bench) {
+/// Runs an act to its end with these mounts; its status and what it printed.
+async fn run(bench: &dyn Bench, act: Act, mounts: Vec<Mount>, disk: Option<Disk>) -> (i32, Vec<Output>) {
+    let id = new_id();
+    let spec = bench.spec(id, act);
+    let disk = disk.unwrap_or_else(|| spec.disk.clone());
+    bench.runtime().start(ContainerSpec { mounts, disk, ..spec }).await.unwrap();
+    let printed = rest(&mut bench.runtime().output(id, 0).await.unwrap()).await;
+    let status = ended(bench, id).await.status;
+    remove(bench, id).await;
+    (status, printed)
+}
+
+/// What a file inside holds, in one line; `None` where it cannot be read.
+async fn shown(bench: &dyn Bench, path: &str, mounts: Vec<Mount>) -> Option<String> {
+    let (status, printed) = run(bench, Act::Show(path.to_owned()), mounts, None).await;
+    let lines: Vec<_> = printed.iter().map(|piece| String::from_utf8_lossy(&piece.bytes)).collect();
+    (status == 0).then(|| lines.concat())
+}
+
+fn write(path: &str, text: &str) -> Act {
+    Act::Write(path.to_owned(), text.to_owned())
+}
+
+fn of_volume(id: VolumeId, folder: &str, target: &str, access: Access) -> Mount {
+    let source = MountSource::Volume { id, folder: folder.to_owned(), access };
+    Mount { target: target.to_owned(), source }
+}
+
+async fn volume_keeps(bench: &dyn Bench, limit_bytes: Option<u64>) {
     let (runtime, id) = (bench.runtime(), VolumeId::from_uuid(Uuid::now_v7()));
     runtime.remove_volume(id).await.unwrap();
-    let folder = runtime.make_volume(id, 64 << 20).await.unwrap();
-    std::fs::write(folder.join("note"), "kept").unwrap();
-    let container = new_id();
-    let spec =
-        ContainerSpec { disk: Disk::Folder(folder.join("disk")), ..bench.spec(container, Act::Exit(0)) };
-    runtime.start(spec).await.unwrap();
-    ended(bench, container).await;
-    remove(bench, container).await;
-    assert_eq!(runtime.make_volume(id, 64 << 20).await.unwrap(), folder);
-    assert_eq!(std::fs::read_to_string(folder.join("note")).unwrap(), "kept");
+    runtime.make_volume(id, limit_bytes).await.unwrap();
+    let mounts = |access| vec![of_volume(id, "notes", "/notes", access)];
+    let disk = Some(Disk::Volume { id, folder: "disk".to_owned() });
+    assert_eq!(run(bench, write("/notes/one", "kept"), mounts(Access::ReadWrite), disk).await.0, 0);
+    runtime.make_volume(id, limit_bytes).await.unwrap();
+    assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadOnly)).await.as_deref(), Some("kept"));
+    assert_eq!(run(bench, write("/notes/one", "changed"), mounts(Access::ReadWrite), None).await.0, 0);
+    assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadWrite)).await.as_deref(), Some("changed"));
     assert!(!runtime.volume_is_full(id).await.unwrap());
     runtime.remove_volume(id).await.unwrap();
-    assert!(!folder.exists());
     runtime.remove_volume(id).await.unwrap();
     assert!(!runtime.volume_is_full(id).await.unwrap(), "one that is gone is not full");
+    runtime.make_volume(id, limit_bytes).await.unwrap();
+    assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadWrite)).await, None, "a new one is empty");
+    runtime.remove_volume(id).await.unwrap();
+}
+
+/// What is in a volume stays until the volume goes; making it again takes nothing away, removing it twice succeeds.
+async fn a_volume_outlives_containers(bench: &dyn Bench) {
+    volume_keeps(bench, Some(64 << 20)).await;
+}
+
+/// The same for one that is as large as the machine's disk.
+async fn a_volume_may_have_no_limit(bench: &dyn Bench) {
+    volume_keeps(bench, None).await;
+}
+
+/// A folder of a volume that may only be read, a text.
+async fn what_may_only_be_read_is_not_written(bench: &dyn Bench) {
+    let (runtime, id) = (bench.runtime(), VolumeId::from_uuid(Uuid::now_v7()));
+    runtime.make_volume(id, None).await.unwrap();
+    let folder = |access| of_volume(id, "notes", "/notes", access);
+    assert_eq!(run(bench, write("/notes/one", "kept"), vec![folder(Access::ReadWrite)], None).await.0, 0);
+    let text = Mount { target: "/said".to_owned(), source: MountSource::Text("said".to_owned()) };
+    for path in ["/notes/one", "/said"] {
+        let mounts = vec![folder(Access::ReadOnly), text.clone()];
+        assert_ne!(run(bench, write(path, "changed"), mounts, None).await.0, 0, "{path}");
+    }
+    let mounts = vec![folder(Access::ReadOnly)];
+    assert_eq!(shown(bench, "/notes/one", mounts).await.as_deref(), Some("kept"));
+    runtime.remove_volume(id).await.unwrap();
+}
+
+/// With its lines, at a path that no layer has.
+async fn a_text_is_a_file_inside(bench: &dyn Bench) {
+    let text = |target: &str, text: &str| Mount {
+        target: target.to_owned(),
+        source: MountSource::Text(text.to_owned()),
+    };
+    let mounts = vec![text("/plan/one.json", "{}\n"), text("/plan/two.json", "[]\n")];
+    assert_eq!(shown(bench, "/plan/one.json", mounts.clone()).await.as_deref(), Some("{}"));
+    assert_eq!(shown(bench, "/plan/two.json", mounts).await.as_deref(), Some("[]"));
 }
 
 /// SIGHUP reaches a program, which ends or goes on; nothing else becomes of it. What is gone is hung up on already.
-pub async fn a_program_is_hung_up_on(bench: &dyn Bench) {
+async fn a_program_is_hung_up_on(bench: &dyn Bench) {
     let id = start(bench, Act::EndOnHangUp(5)).await;
     wait_ready(bench, id).await;
     bench.runtime().hang_up(id).await.unwrap();

@@ -16,8 +16,8 @@ use paddock_core::{ContainerId, UnixMicros, VolumeId};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
-    Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, Network, Observed, Output, Runtime,
-    RuntimeError, Stream,
+    Access, Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, LocalVolumes, MountSource,
+    Network, Observed, Output, Runtime, RuntimeError, Stream,
 };
 
 /// Messages on their way between a client and a program.
@@ -160,10 +160,25 @@ impl FakeRuntime {
     }
 
     /// Plays a command that begins with `fake-`.
-    fn play(&self, id: ContainerId, command: &[String]) {
+    fn play(&self, id: ContainerId, spec: &ContainerSpec) {
+        let command = &spec.command;
         let number = || command.get(1).and_then(|word| word.parse().ok());
         let lines = command.get(1..).unwrap_or_default();
         match command[0].as_str() {
+            "fake-write" => {
+                let written = match command.as_slice() {
+                    [_, path, text] => write_inside(spec, path, text),
+                    _ => false,
+                };
+                self.exit(id, ended(i32::from(!written)));
+            }
+            "fake-show" => {
+                let text = command.get(1).and_then(|path| read_inside(spec, path));
+                text.iter()
+                    .flat_map(|text| text.lines())
+                    .for_each(|line| self.print(id, Stream::Stdout, line));
+                self.exit(id, ended(i32::from(text.is_none())));
+            }
             "fake-exit" => self.exit(id, ended(number().unwrap_or(0))),
             "fake-print" => {
                 lines.iter().for_each(|line| self.print(id, Stream::Stdout, line));
@@ -208,8 +223,8 @@ fn now() -> UnixMicros {
 #[async_trait]
 impl Runtime for FakeRuntime {
     /// `fake-exit N`, `fake-print LINE…`, `fake-print-then-run LINE`, `fake-end-on-term N`, `fake-ignore-term`,
-    /// `fake-end-on-hang-up N`, `fake-ignore-hang-up`, `fake-echo`, `fake-listen PORT` act by themselves, `fake-missing` cannot be started; any other command runs
-    /// until the test ends it.
+    /// `fake-end-on-hang-up N`, `fake-ignore-hang-up`, `fake-echo`, `fake-listen PORT`, `fake-write PATH TEXT`,
+    /// `fake-show PATH` act by themselves, `fake-missing` cannot be started; any other command runs until the test ends it.
     async fn start(&self, spec: ContainerSpec) -> Result<(), RuntimeError> {
         let (id, command) = (spec.id, spec.command.clone());
         if self.containers().contains_key(&id) {
@@ -223,7 +238,7 @@ impl Runtime for FakeRuntime {
             let program = command.first().cloned().unwrap_or_default();
             return Err(RuntimeError::Program { program, reason: "command not found".to_owned() });
         }
-        let time_limit = spec.time_limit;
+        let (time_limit, played) = (spec.time_limit, spec.clone());
         let is_held = self.is_held(id, &command);
         {
             let mut containers = self.containers();
@@ -254,7 +269,7 @@ impl Runtime for FakeRuntime {
             });
         }
         self.change(id, |_| {});
-        self.play(id, &command);
+        self.play(id, &played);
         if let Some(limit) = time_limit {
             let this = self.clone();
             tokio::spawn(async move {
@@ -402,10 +417,8 @@ impl Runtime for FakeRuntime {
     }
 
     /// A folder that is as large as the machine's disk, whatever the limit.
-    async fn make_volume(&self, id: VolumeId, _limit_bytes: u64) -> Result<PathBuf, RuntimeError> {
-        let folder = volume(id);
-        std::fs::create_dir_all(&folder).map_err(|error| RuntimeError::host("make a volume", error))?;
-        Ok(folder)
+    async fn make_volume(&self, id: VolumeId, _limit_bytes: Option<u64>) -> Result<(), RuntimeError> {
+        std::fs::create_dir_all(volume(id)).map_err(|error| RuntimeError::host("make a volume", error))
     }
 
     async fn volume_is_full(&self, _id: VolumeId) -> Result<bool, RuntimeError> {
@@ -426,6 +439,40 @@ impl Runtime for FakeRuntime {
     }
 }
 
+impl LocalVolumes for FakeRuntime {
+    fn folder_of(&self, id: VolumeId) -> PathBuf {
+        volume(id)
+    }
+}
+
 fn volume(id: VolumeId) -> PathBuf {
     PathBuf::from(format!("/tmp/paddock-fake-volume-{id}"))
+}
+
+/// What a path inside belongs to, and the rest of the path below that.
+fn mounted<'a>(spec: &'a ContainerSpec, path: &'a str) -> Option<(&'a MountSource, &'a str)> {
+    let found = spec.mounts.iter().rev().find_map(|mount| {
+        path.strip_prefix(mount.target.as_str()).map(|rest| (&mount.source, rest.trim_start_matches('/')))
+    });
+    found.filter(|(_, rest)| !rest.split('/').any(|name| name == ".."))
+}
+
+fn write_inside(spec: &ContainerSpec, path: &str, text: &str) -> bool {
+    match mounted(spec, path) {
+        Some((MountSource::Volume { id, folder, access: Access::ReadWrite }, rest)) => {
+            let folder = volume(*id).join(folder);
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(rest), text)).is_ok()
+        }
+        _ => false,
+    }
+}
+
+fn read_inside(spec: &ContainerSpec, path: &str) -> Option<String> {
+    match mounted(spec, path)? {
+        (MountSource::Volume { id, folder, .. }, rest) => {
+            std::fs::read_to_string(volume(*id).join(folder).join(rest)).ok()
+        }
+        (MountSource::Text(text), "") => Some(text.clone()),
+        _ => None,
+    }
 }

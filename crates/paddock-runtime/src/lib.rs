@@ -3,6 +3,10 @@
 //! A container runs one dyno, one build step or one conversion. It is named by a [`ContainerId`] chosen by the
 //! caller *before* the start, so every call can be repeated after a crash: starting what runs is a no-op, stopping
 //! or removing what is gone succeeds. So it is with volumes: disks that outlive the containers which write to them.
+//!
+//! What a container is made of is named, too ([`Layer`], [`MountSource`], [`Disk`]): where layers and volumes lie and which
+//! users of a host a tenant has is the backend's matter. Two things are local: [`LocalVolumes`], for a server that works on
+//! the files of volumes itself, and [`Share`], what it shows containers of its own files.
 //! Backends: `paddock-runtime-linux`; a fake in [`fake`].
 
 use std::collections::BTreeMap;
@@ -17,131 +21,11 @@ use tokio::sync::mpsc;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod fake;
+mod spec;
 
-/// What to run and how it is kept apart. No `Default`: every choice is made by the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerSpec {
-    /// Chosen by the caller; the name of the container in every later call.
-    pub id: ContainerId,
-    /// What the container is for; returned by [`Runtime::observe`], never interpreted by a backend.
-    pub labels: BTreeMap<String, String>,
-    /// Host name inside.
-    pub hostname: String,
-    /// First of the 65,536 host ids that the container's ids 0..65,535 map to. One range per app.
-    pub id_base: u32,
-    /// Read-only layers, the uppermost first. At least one of them gives the root its shape.
-    pub layers: Vec<Layer>,
-    /// Host folders made visible inside.
-    pub mounts: Vec<Mount>,
-    /// Program and arguments; the program is looked up in `PATH` of `env`.
-    pub command: Vec<String>,
-    /// The whole environment; nothing is inherited. Values may be secrets: they are never arguments of a program.
-    pub env: Vec<(String, Vec<u8>)>,
-    /// Working directory.
-    pub working_dir: String,
-    /// Limits of the container's cgroup.
-    pub limits: Limits,
-    /// Where it writes.
-    pub disk: Disk,
-    /// What it may reach.
-    pub network: Network,
-    /// Standard input and the kind of output.
-    pub stdio: Stdio,
-    /// The longest life, after which it is stopped like by [`Runtime::stop`]; `None` for no limit.
-    pub time_limit: Option<Duration>,
-    /// How long processes that outlive the program have from SIGTERM to SIGKILL, if no stop was asked for.
-    pub leftover_grace: Duration,
-}
-
-/// One read-only layer of a root file system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Layer {
-    /// A mountable file made by our converter (EROFS), or an unpacked folder where files cannot be mounted.
-    Image(PathBuf),
-    /// The host's own `/usr` over a generated base folder (the `host` stack): the folder, which holds the rest.
-    HostStack(PathBuf),
-}
-
-/// A host folder made visible inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// Folder or file on the host. Files in it carry container ids 0..65,535 shifted by `id_base`, unless `idmapped`.
-    pub source: PathBuf,
-    /// Absolute path inside; made if it is missing.
-    pub target: String,
-    /// Whether it can be written.
-    pub access: Access,
-    /// Whether owners are shifted by the mount (files carry plain ids, as in a layer) or already by `id_base`.
-    pub owners: Owners,
-}
-
-/// Whether a mount can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Reading only.
-    ReadOnly,
-    /// Reading and writing.
-    ReadWrite,
-}
-
-/// How the owners of files in a mount are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owners {
-    /// Files carry plain container ids (0, 1000): the mount shifts them.
-    Plain,
-    /// Files already carry host ids of the container's range.
-    Shifted,
-}
-
-/// Limits of a container's cgroup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Memory in bytes (swap is not added).
-    pub memory_bytes: u64,
-    /// CPU time per second of wall time, in thousandths of a core.
-    pub cpu_millicores: u32,
-    /// Share of CPU under contention, as a cgroup v2 weight (1 to 10,000; 100 is ordinary).
-    pub cpu_weight: u32,
-    /// Processes and threads.
-    pub pids: u32,
-}
-
-/// Where a container writes what is on none of its mounts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Disk {
-    /// A disk of its own that ends with it, as large as the machine's.
-    Unlimited,
-    /// A disk of its own that ends with it, of so many bytes: beyond, a write fails with ENOSPC.
-    Limited(u64),
-    /// A folder of a volume, made if it is missing: it shares the volume's limit and outlives the container. No other
-    /// container has the same.
-    Folder(PathBuf),
-}
-
-/// What a container may reach. Design, section 7, "Dyno and build network".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Network {
-    /// Nothing but its own loopback.
-    None,
-    /// DNS by our forwarder, the router's public ports, the outside minus private ranges.
-    Outbound,
-}
-
-/// Standard streams of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stdio {
-    /// Input is empty; output and errors are lines for [`Runtime::output`].
-    Output,
-    /// Input is a pipe that [`Runtime::attach`] writes; output and errors are raw bytes for the attached client.
-    Pipe,
-    /// A terminal for [`Runtime::attach`].
-    Terminal {
-        /// Rows of characters.
-        rows: u16,
-        /// Columns of characters.
-        columns: u16,
-    },
-}
+pub use spec::{
+    Access, ContainerSpec, Disk, ExecSpec, Layer, Limits, Mount, MountSource, Network, Share, Stdio,
+};
 
 /// A container as the backend sees it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,19 +93,6 @@ pub struct Output {
     pub bytes: Bytes,
     /// False for a piece that was flushed before its newline came, or was cut at 10,000 bytes.
     pub ends_line: bool,
-}
-
-/// A program beside the container's own, for consoles into a running dyno.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExecSpec {
-    /// Program and arguments.
-    pub command: Vec<String>,
-    /// The whole environment.
-    pub env: Vec<(String, Vec<u8>)>,
-    /// Working directory.
-    pub working_dir: String,
-    /// `Pipe` or `Terminal`.
-    pub stdio: Stdio,
 }
 
 /// A two-way connection to a program. Dropping it ends the connection, not the program.
@@ -325,12 +196,12 @@ pub trait Runtime: Send + Sync {
     /// The TCP ports that processes inside listen on, with the address each is bound to.
     async fn listening(&self, id: ContainerId) -> Result<Vec<std::net::SocketAddr>, RuntimeError>;
 
-    /// Makes an empty volume and returns its folder, which belongs to the host's root: the caller puts folders into it,
-    /// mounts them into containers, and reads there when those have ended. Whatever lies in it takes `limit_bytes` of
-    /// the machine's disk at most: beyond, a write fails with ENOSPC. One that is there already is left as it is.
-    async fn make_volume(&self, id: VolumeId, limit_bytes: u64) -> Result<PathBuf, RuntimeError>;
+    /// Makes an empty volume, whose folders containers mount. Whatever lies in it takes `limit_bytes` of the machine's disk
+    /// at most: beyond, a write fails with ENOSPC. `None` is as much as the machine has. One that is there already is left as
+    /// it is.
+    async fn make_volume(&self, id: VolumeId, limit_bytes: Option<u64>) -> Result<(), RuntimeError>;
 
-    /// Whether next to nothing more fits into a volume; false for one that is gone.
+    /// Whether next to nothing more fits into a volume; false for one that is gone, or has no limit.
     async fn volume_is_full(&self, id: VolumeId) -> Result<bool, RuntimeError>;
 
     /// Removes a volume with everything in it. The containers that had parts of it are removed before.
@@ -338,4 +209,12 @@ pub trait Runtime: Send + Sync {
 
     /// Brings network rules, addresses and forwarding back to what they must be; safe to call at any time.
     async fn reconcile_network(&self) -> Result<(), RuntimeError>;
+}
+
+/// Volumes whose files the server works on itself. A backend whose volumes are on other machines does not have this: what
+/// is done here by the server is done there in containers.
+pub trait LocalVolumes: Send + Sync {
+    /// The root of a volume that was made and not removed. It belongs to the host's root; what is below what a container
+    /// could write is a tenant's, and may be links to anywhere.
+    fn folder_of(&self, id: VolumeId) -> PathBuf;
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use paddock_core::ContainerId;
-use paddock_runtime::contract::{self, Act, Bench};
+use paddock_core::artefact::ProgramUser;
+use paddock_core::{ContainerId, Tenant};
+use paddock_runtime::contract::{Act, Bench, Check};
 use paddock_runtime::fake::FakeRuntime;
 use paddock_runtime::{ContainerSpec, Disk, Limits, Network, Runtime, Stdio};
 
@@ -26,17 +27,20 @@ impl Bench for Fake {
             Act::IgnoreHangUp => words("fake-ignore-hang-up", vec![]),
             Act::Echo => words("fake-echo", vec![]),
             Act::Listen(port) => words("fake-listen", vec![port.to_string()]),
+            Act::Write(path, text) => words("fake-write", vec![path, text]),
+            Act::Show(path) => words("fake-show", vec![path]),
             Act::Missing => words("fake-missing", vec![]),
         };
         ContainerSpec {
             id,
             labels: BTreeMap::from([("dyno".to_owned(), "web.1".to_owned())]),
             hostname: "fake".to_owned(),
-            id_base: 65_536,
+            tenant: Tenant(1),
             layers: vec![],
             mounts: vec![],
             stdio: if command[0] == "fake-echo" { Stdio::Pipe } else { Stdio::Output },
             command,
+            user: ProgramUser::DYNO,
             env: vec![],
             working_dir: "/app".to_owned(),
             limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1 },
@@ -48,7 +52,10 @@ impl Bench for Fake {
     }
 }
 
-#[tokio::test]
-async fn the_fake_keeps_the_contract() {
-    contract::all(&Fake(FakeRuntime::new())).await;
+fn on_a_fake(check: Check) {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let tokio = tokio.expect("a runtime can be made");
+    tokio.block_on(check(&Fake(FakeRuntime::new())));
 }
+
+paddock_runtime::contract_tests!(on_a_fake);

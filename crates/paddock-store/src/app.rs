@@ -1,7 +1,7 @@
 //! Apps: their names, their generation, and what of a deleted one is still to be removed.
 
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, AppName, ReleaseId, ServerId, UnixMicros};
+use paddock_core::{AccountId, AppId, AppName, ReleaseId, ServerId, Tenant, UnixMicros};
 
 use crate::engine::{self, reads, row, statements, values};
 use crate::error::{Result, StoreError};
@@ -40,6 +40,14 @@ pub struct App {
     pub updated_at: UnixMicros,
     /// When its current release became current.
     pub released_at: Option<UnixMicros>,
+}
+
+impl App {
+    /// Whom its containers work for.
+    #[must_use]
+    pub fn tenant(&self) -> Tenant {
+        Tenant(self.id_range)
+    }
 }
 
 row!(App { id, name, owner_id, stack, maintenance, generation, id_range, next_version, created_at, updated_at }

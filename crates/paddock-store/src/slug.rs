@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use paddock_core::stack::Stack;
+use paddock_core::artefact::Artefact;
+use paddock_core::layer::InvalidDigest;
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{AppId, ProcessType, SlugId, UnixMicros};
 
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
@@ -36,6 +38,17 @@ pub struct Slug {
     pub stack_version: String,
     /// When it was made.
     pub created_at: UnixMicros,
+}
+
+impl Slug {
+    /// What a release of it runs.
+    ///
+    /// # Errors
+    /// For one that was not uploaded yet.
+    pub fn artefact(&self) -> std::result::Result<Artefact, InvalidDigest> {
+        let stack = StackVersion { stack: self.stack, version: self.stack_version.clone() };
+        Ok(Artefact::of_slug(self.layer.parse()?, stack))
+    }
 }
 
 row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, created_at }

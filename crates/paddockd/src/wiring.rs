@@ -1,5 +1,6 @@
 //! How the parts of a server are put together.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -16,9 +17,8 @@ use paddock_core::buildpack::BuildpackUrls;
 pub(crate) use paddock_core::error::chain;
 use paddock_images::{ArchiveLimits, HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
-use paddock_runtime::Runtime;
 use paddock_runtime_linux::host_process::Confinement;
-use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
+use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
 use paddock_store::{DatabaseUrl, Store, StoreConfig};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use tokio::net::UnixListener;
@@ -73,20 +73,36 @@ pub(crate) fn listen_for(path: &Path, uid: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Containers on this machine.
-pub(crate) async fn open_runtime(
+/// Containers on this machine, and what they are made of.
+pub(crate) struct Containers {
+    pub(crate) runtime: Arc<LinuxRuntime>,
+    images: LocalImages,
+}
+
+/// Finds the containers that run already, and makes sure of what new ones are made of.
+pub(crate) async fn open_containers(
     args: &ServeArgs,
     paths: &Paths,
     instance: &Instance,
     program: &Path,
-) -> Result<Arc<LinuxRuntime>, StartError> {
+) -> Result<Containers, StartError> {
     for entry in &args.allow_egress {
         if let Some(remark) = egress::remark(entry, egress::is_own) {
             tracing::warn!("{remark}");
         }
     }
-    let config = linux_config(paths, instance, program, vec![args.listen.port()], args.allow_egress.clone());
-    Ok(LinuxRuntime::open(config).await?)
+    let stacks = paths.data.join("stacks");
+    let host_stack =
+        tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
+    let images = LocalImages { layers: Layers::open(paths.data.join("layers"))?, host_stack };
+    let config = LinuxConfig {
+        router_ports: vec![args.listen.port()],
+        allow_egress: args.allow_egress.clone(),
+        images: Some(images.clone()),
+        shares: builder_config(args, paths).shares(),
+        ..linux_config(paths, instance, program)
+    };
+    Ok(Containers { runtime: LinuxRuntime::open(config).await?, images })
 }
 
 /// The runtime as it is needed to end what a killed server left.
@@ -95,23 +111,21 @@ pub(crate) async fn open_bare_runtime(
     instance: &Instance,
     program: &Path,
 ) -> Result<Arc<LinuxRuntime>, StartError> {
-    Ok(LinuxRuntime::open(linux_config(paths, instance, program, Vec::new(), Vec::new())).await?)
+    Ok(LinuxRuntime::open(linux_config(paths, instance, program)).await?)
 }
 
-fn linux_config(
-    paths: &Paths,
-    instance: &Instance,
-    program: &Path,
-    router_ports: Vec<u16>,
-    allow_egress: Vec<String>,
-) -> LinuxConfig {
+/// What a runtime needs that starts nothing.
+fn linux_config(paths: &Paths, instance: &Instance, program: &Path) -> LinuxConfig {
     LinuxConfig {
         data_dir: paths.data.clone(),
         run_dir: paths.run().join("containers"),
         instance: instance.letters.clone(),
         program: program.to_owned(),
-        router_ports,
-        allow_egress,
+        router_ports: Vec::new(),
+        allow_egress: Vec::new(),
+        id_ranges: IdRanges { first: instance.first_app_range(), count: instance.app_ranges() },
+        images: None,
+        shares: BTreeMap::new(),
         helper_uid: instance.helper_uid(),
         disk_interval: paddock_runtime_linux::DISK_INTERVAL,
     }
@@ -139,37 +153,20 @@ pub(crate) async fn open_control(
     instance: &Instance,
     program: &Path,
     store: Store,
-    runtime: Arc<LinuxRuntime>,
+    containers: Containers,
     link: Arc<RouterLink>,
 ) -> Result<Arc<Control>, StartError> {
     let data = &paths.data;
-    let stacks = data.join("stacks");
-    let host_stack =
-        tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
-    let layers = Arc::new(Layers::open(data.join("layers"))?);
-    let runtime: Arc<dyn Runtime> = runtime;
-    let buildpack_urls =
-        if args.allow_insecure_buildpack_urls { BuildpackUrls::Insecure } else { BuildpackUrls::HttpsOnly };
-    let site = Site::new(environment, data, args.listen);
-    let builder = Builder::new(
-        BuilderConfig {
-            folder: data.join("builds"),
-            caches: data.join("caches"),
-            program: program.to_owned(),
-            site_env: site.for_builds(args.buildpack_folder.as_deref()).into_iter().collect(),
-            buildpack_urls,
-            buildpack_folder: args.buildpack_folder.clone(),
-            slug_bytes_max: SLUG_BYTES_MAX,
-        },
-        runtime.clone(),
-        layers.clone(),
-    );
+    let Containers { runtime, images } = containers;
+    let layers = Arc::new(images.layers);
+    let builder_config = builder_config(args, paths);
+    let buildpack_urls = builder_config.buildpack_urls;
+    let certificates = Site::new(environment, data, args.listen).variable("SSL_CERT_FILE");
     let config = ControlConfig {
         data_dir: data.clone(),
         domain: args.domain.clone(),
         listen: args.listen,
-        first_id_range: instance.first_app_range(),
-        id_ranges: instance.app_ranges(),
+        host_stack_version: images.host_stack.version,
         trusted_proxies: args.trusted_proxies(),
         resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         concurrent_builds: args.concurrent_builds,
@@ -181,17 +178,32 @@ pub(crate) async fn open_control(
     Ok(Arc::new(Control::new(Parts {
         config,
         store,
+        builder: Arc::new(Builder::new(builder_config, runtime.clone(), layers.clone())),
         runtime,
         layers,
-        host_stack,
         repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),
-        builder: Arc::new(builder),
         logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
-        outbound: outbound(args, site.variable("SSL_CERT_FILE"))?,
+        outbound: outbound(args, certificates)?,
         router: Some(link),
         clock: Arc::new(ServerClock),
     })))
+}
+
+fn builder_config(args: &ServeArgs, paths: &Paths) -> BuilderConfig {
+    let site = Site::new(environment, &paths.data, args.listen);
+    BuilderConfig {
+        folder: paths.data.join("builds"),
+        caches: paths.data.join("caches"),
+        site_env: site.for_builds(args.buildpack_folder.as_deref()).into_iter().collect(),
+        buildpack_urls: if args.allow_insecure_buildpack_urls {
+            BuildpackUrls::Insecure
+        } else {
+            BuildpackUrls::HttpsOnly
+        },
+        buildpack_folder: args.buildpack_folder.clone(),
+        slug_bytes_max: SLUG_BYTES_MAX,
+    }
 }
 
 /// A variable of the operator's.

@@ -11,16 +11,22 @@ use std::path::{Path, PathBuf};
 use paddock_core::AppId;
 use paddock_core::durable;
 use paddock_core::stack::Stack;
+use paddock_images::tree::remove_tree;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
 use rustix::io::Errno;
 
 use super::copy::copy_tree;
-use super::disk::{open_below, remove_tree, used_bytes};
+use super::disk::{open_below, used_bytes};
 use crate::plan::KEPT_FOLDER;
 
-/// The cache of an app on a stack, whether it exists or not.
+/// The cache of an app on a stack, whether it exists or not: its place in the share of caches.
+pub(super) fn place(app: AppId, stack: Stack) -> String {
+    format!("{app}/{}", stack.as_str())
+}
+
+/// Its folder.
 pub(super) fn folder(caches: &Path, app: AppId, stack: Stack) -> PathBuf {
-    caches.join(app.to_string()).join(stack.as_str())
+    caches.join(place(app, stack))
 }
 
 /// Takes what a successful build kept out of its `/tmp`: afterwards it is `ready`, on the file system of the caches.

@@ -1,16 +1,16 @@
 //! The containers of a build: the one that builds, or unpacks what was built elsewhere, and the one that packs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use paddock_core::artefact::ProgramUser;
 use paddock_core::{BuildId, ContainerId, VolumeId};
 use paddock_images::mkfs_erofs_command;
-use paddock_runtime::{Access, ContainerSpec, Disk, Mount, Network, Owners, Stdio};
+use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Share, Stdio};
 use uuid::Uuid;
 
-use super::workspace::Workspace;
-use super::{BuildRequest, BuilderConfig};
+use super::workspace::{self, Workspace};
+use super::{BUILDPACKS, BUILDS, BuildRequest, BuilderConfig, CACHES, cache};
 use crate::plan;
 
 /// The runner's program inside the container.
@@ -37,21 +37,22 @@ pub(super) fn volume_id(build: BuildId) -> VolumeId {
 pub(super) fn build(
     config: &BuilderConfig,
     request: &BuildRequest,
-    workspace: &Workspace,
-    cache: Option<&Path>,
+    plan: String,
+    has_cache: bool,
 ) -> ContainerSpec {
     let mut mounts = vec![
-        read_only(config.program.clone(), RUNNER),
-        read_only(workspace.plan_file(), plan::PLAN_FILE),
-        read_only(workspace.source_file(), plan::SOURCE_FILE),
-        writable(workspace.disk.join("result"), plan::RESULT_FOLDER),
-        writable(workspace.tmp(), "/tmp"),
+        mount(MountSource::Program, RUNNER),
+        mount(MountSource::Text(plan), plan::PLAN_FILE),
+        of_share(BUILDS, workspace::source_place(request.build), plan::SOURCE_FILE),
+        writable(request, workspace::RESULT, plan::RESULT_FOLDER),
+        writable(request, workspace::TMP, "/tmp"),
     ];
-    if let Some(cache) = cache {
-        mounts.push(read_only(cache.to_owned(), plan::SAVED_CACHE));
+    if has_cache {
+        let cache = cache::place(request.app, request.stack.stack);
+        mounts.push(of_share(CACHES, cache, plan::SAVED_CACHE));
     }
     if let Some(folder) = &config.buildpack_folder {
-        mounts.push(read_only(folder.clone(), &folder.display().to_string()));
+        mounts.push(of_share(BUILDPACKS, String::new(), &folder.display().to_string()));
     }
     let mut env = vec![("PATH".to_owned(), b"/usr/bin:/bin".to_vec())];
     for (name, value) in &request.config_vars {
@@ -64,7 +65,7 @@ pub(super) fn build(
         network: Network::Outbound,
         // The builder stops it in time; this is for a builder that is gone.
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
-        ..base(request, workspace, "build", mounts, command)
+        ..base(request, "build", mounts, command)
     }
 }
 
@@ -82,55 +83,50 @@ mv /tmp/unpacked/app "$2"
 
 /// Unpacks a slug that was uploaded to where a build would leave its tree.
 pub(super) fn unpack(request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
-    let mounts =
-        vec![read_only(workspace.source_file(), plan::SOURCE_FILE), writable(workspace.tmp(), "/tmp")];
+    let source = of_share(BUILDS, workspace::source_place(request.build), plan::SOURCE_FILE);
+    let mounts = vec![source, writable(request, workspace::TMP, "/tmp")];
     let tree = workspace.tree_inside();
     let command = ["bash", "-c", UNPACK, "bash", plan::SOURCE_FILE, &tree].map(str::to_owned).to_vec();
     ContainerSpec {
         env: vec![("PATH".to_owned(), b"/usr/bin:/bin".to_vec())],
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
-        ..base(request, workspace, "unpack", mounts, command)
+        ..base(request, "unpack", mounts, command)
     }
 }
 
 /// Turns the finished tree into a layer, seeing nothing else. It runs when the build's processes are gone.
-pub(super) fn pack(request: &BuildRequest, workspace: &Workspace, tree: PathBuf) -> ContainerSpec {
+pub(super) fn pack(request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
     let mounts = vec![
-        read_only(workspace.packing(), "/slug"),
-        read_only(tree, "/slug/app"),
-        writable(workspace.disk.join("slug"), "/out"),
+        of_disk(request, workspace::PACKING, "/slug", Access::ReadOnly),
+        of_disk(request, &workspace.tree_place(), "/slug/app", Access::ReadOnly),
+        writable(request, workspace::SLUG, "/out"),
     ];
     ContainerSpec {
         id: pack_id(request.build),
         env: vec![("PATH".to_owned(), b"/usr/sbin:/usr/bin:/sbin:/bin".to_vec())],
         network: Network::None,
         time_limit: Some(PACK_TIME),
-        ..base(request, workspace, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
+        ..base(request, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
     }
 }
 
-fn base(
-    request: &BuildRequest,
-    workspace: &Workspace,
-    kind: &str,
-    mounts: Vec<Mount>,
-    command: Vec<String>,
-) -> ContainerSpec {
+fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<String>) -> ContainerSpec {
     let labels =
         [("kind", kind.to_owned()), ("app", request.app.to_string()), ("build", request.build.to_string())];
     ContainerSpec {
         id: build_id(request.build),
         labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
         hostname: format!("{kind}-1"),
-        id_base: request.id_base,
-        layers: request.stack_layers.clone(),
+        tenant: request.tenant,
+        layers: vec![Layer::Stack(request.stack.clone())],
         mounts,
         command,
+        user: ProgramUser::DYNO,
         env: Vec::new(),
         working_dir: "/".to_owned(),
         limits: request.limits,
         // Whatever it writes where nothing is mounted is on the build's disk as well.
-        disk: Disk::Folder(workspace.disk.join(format!("{kind}-root"))),
+        disk: Disk::Volume { id: volume_id(request.build), folder: format!("{kind}-root") },
         network: Network::None,
         stdio: Stdio::Output,
         time_limit: None,
@@ -139,10 +135,18 @@ fn base(
     }
 }
 
-fn read_only(source: PathBuf, target: &str) -> Mount {
-    Mount { source, target: target.to_owned(), access: Access::ReadOnly, owners: Owners::Shifted }
+fn mount(source: MountSource, target: &str) -> Mount {
+    Mount { target: target.to_owned(), source }
 }
 
-fn writable(source: PathBuf, target: &str) -> Mount {
-    Mount { access: Access::ReadWrite, ..read_only(source, target) }
+fn of_share(share: Share, path: String, target: &str) -> Mount {
+    mount(MountSource::Share { share, path }, target)
+}
+
+fn of_disk(request: &BuildRequest, folder: &str, target: &str, access: Access) -> Mount {
+    mount(MountSource::Volume { id: volume_id(request.build), folder: folder.to_owned(), access }, target)
+}
+
+fn writable(request: &BuildRequest, folder: &str, target: &str) -> Mount {
+    of_disk(request, folder, target, Access::ReadWrite)
 }

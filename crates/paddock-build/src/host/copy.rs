@@ -11,13 +11,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use paddock_images::tree::{entries, open_folder};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod, fchown,
     ftruncate, futimens, linkat, mkdirat, openat, readlinkat, seek, statat, symlinkat,
 };
 use rustix::io::Errno;
 
-use super::disk::{DEPTH_MAX, entries, open_folder};
+use super::disk::DEPTH_MAX;
 
 /// Bits of a mode that are copied.
 const PERMISSIONS: u32 = 0o777;

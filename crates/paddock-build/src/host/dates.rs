@@ -9,9 +9,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use paddock_images::tree::{entries, open_folder};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, fstat, futimens, statat, utimensat};
 
-use super::disk::{DEPTH_MAX, entries, open_folder};
+use super::disk::DEPTH_MAX;
 
 /// 2 January 1980, in seconds: older files cannot be put into a zip archive, wherever one is.
 const OLDEST: i64 = 315_619_200;

@@ -1,13 +1,13 @@
 //! File work on trees that a build has made: it blocks, follows no link, and no tree is too deep for it.
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use paddock_core::durable;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
+use paddock_images::tree::{entries, open_folder, remove_tree};
+use rustix::fs::{AtFlags, CWD, statat};
 
 /// What the names of folders begin with that are being deleted.
 const DISCARDED: &str = ".discarded-";
@@ -71,38 +71,9 @@ pub(super) fn remove_discarded(parent: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a folder, and nothing else.
-pub(super) fn open_folder(
-    parent: impl rustix::fd::AsFd,
-    name: impl rustix::path::Arg,
-) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    Ok(openat(parent, name, flags, Mode::empty())?)
-}
-
 /// Opens a folder below `root` by its parts between slashes, none of which may be a link.
 pub(super) fn open_below(root: &Path, below: &str) -> io::Result<OwnedFd> {
     below.split('/').try_fold(open_folder(CWD, root)?, |folder, part| open_folder(&folder, part))
-}
-
-/// The names in a folder, and whether each is a folder.
-pub(super) fn entries(folder: &OwnedFd) -> io::Result<Vec<(CString, bool)>> {
-    let mut found = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            FileType::Unknown => {
-                FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
-            }
-            known => known,
-        };
-        found.push((name.to_owned(), kind == FileType::Directory));
-    }
-    Ok(found)
 }
 
 /// The bytes that a tree takes on disk; more than any limit for one that is too deep to count. What changes or
@@ -143,51 +114,11 @@ fn paths_fit_in(folder: &OwnedFd, bytes_left: usize, depth: usize) -> io::Result
     Ok(true)
 }
 
-/// Removes a folder with its content; succeeds when it is gone. Folders are first moved up to the top, one after the
-/// other, so that neither their depth nor the length of their paths matters.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    let top = match open_folder(CWD, path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    let mut waiting = Vec::new();
-    let mut moved: u64 = 0;
-    for (name, is_folder) in entries(&top)? {
-        if is_folder { waiting.push(name) } else { unlinkat(&top, &name, AtFlags::empty())? }
-    }
-    while let Some(name) = waiting.pop() {
-        let folder = open_folder(&top, &name)?;
-        for (inner, is_folder) in entries(&folder)? {
-            if !is_folder {
-                unlinkat(&folder, &inner, AtFlags::empty())?;
-                continue;
-            }
-            let free = free_name(&top, &mut moved)?;
-            renameat(&folder, &inner, &top, &free)?;
-            waiting.push(free);
-        }
-        unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
-    }
-    durable!("tree.removed", std::fs::remove_dir(path))
-}
-
-/// A name that nothing has at the top.
-fn free_name(top: &OwnedFd, moved: &mut u64) -> io::Result<CString> {
-    loop {
-        *moved += 1;
-        let name = CString::new(format!(".removing-{moved}"))?;
-        match statat(top, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(rustix::io::Errno::NOENT) => return Ok(name),
-            other => other.map(drop)?,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::mkdirat;
+    use rustix::fs::{Mode, mkdirat};
 
     use super::*;
 
@@ -198,26 +129,6 @@ mod tests {
             mkdirat(&folder, "folder", Mode::from_raw_mode(0o700)).unwrap();
             folder = open_folder(&folder, "folder").unwrap();
         }
-    }
-
-    #[test]
-    fn every_tree_can_be_removed_and_nothing_else_goes() {
-        let root = tempfile::tempdir().unwrap();
-        let (tree, outside) = (root.path().join("tree"), root.path().join("outside"));
-        std::fs::create_dir_all(tree.join("a/b")).unwrap();
-        std::fs::create_dir_all(tree.join(".removing-1/x")).unwrap();
-        std::fs::create_dir_all(&outside).unwrap();
-        std::fs::write(outside.join("keep"), "").unwrap();
-        std::fs::write(tree.join("a/b/c"), "").unwrap();
-        symlink(&outside, tree.join("a/link")).unwrap();
-        symlink("/none", tree.join("dangling")).unwrap();
-        deep(&tree, 3_000);
-        remove_tree(&tree).unwrap();
-        assert!(!tree.exists() && outside.join("keep").exists());
-        remove_tree(&tree).unwrap();
-        symlink(&outside, &tree).unwrap();
-        assert!(remove_tree(&tree).is_err(), "a link is no tree");
-        assert!(outside.join("keep").exists());
     }
 
     #[test]

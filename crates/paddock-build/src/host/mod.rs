@@ -21,10 +21,10 @@ use bytes::Bytes;
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
 use paddock_core::durable;
-use paddock_core::stack::Stack;
-use paddock_core::{AppId, BuildId, ProcessType};
-use paddock_images::Layers;
-use paddock_runtime::{Layer, Limits, Runtime};
+use paddock_core::stack::StackVersion;
+use paddock_core::{AppId, BuildId, LayerDigest, ProcessType, Tenant};
+use paddock_images::LayerStore;
+use paddock_runtime::{Limits, LocalVolumes, Runtime, Share};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,11 @@ pub use upload::SlugLayer;
 /// Takes the output of a build as it comes: bytes in order, lines cut anywhere. When it is full the build waits.
 pub type BuildLog = mpsc::Sender<Bytes>;
 
+/// What of the server's files builds' containers are shown.
+const BUILDS: Share = Share("builds");
+const CACHES: Share = Share("caches");
+const BUILDPACKS: Share = Share("buildpacks");
+
 /// What all builds of this server share.
 #[derive(Debug, Clone)]
 pub struct BuilderConfig {
@@ -42,8 +47,6 @@ pub struct BuilderConfig {
     pub folder: PathBuf,
     /// `DIR/caches`: what builds of an app leave for the next.
     pub caches: PathBuf,
-    /// `paddockd`, which is mounted into build containers and run as `paddockd build-runner`.
-    pub program: PathBuf,
     /// Variables for every build: proxies, certificate bundles, registries. Never secrets: buildpacks print some.
     pub site_env: BTreeMap<String, String>,
     /// Which buildpack URLs are allowed.
@@ -54,11 +57,24 @@ pub struct BuilderConfig {
     pub slug_bytes_max: u64,
 }
 
-/// Runs builds.
+impl BuilderConfig {
+    /// The folders that containers of builds see parts of, by the names that the runtime is asked for: it is to be opened
+    /// with them.
+    #[must_use]
+    pub fn shares(&self) -> BTreeMap<Share, PathBuf> {
+        let always = [(BUILDS, self.folder.clone()), (CACHES, self.caches.clone())];
+        let buildpacks = self.buildpack_folder.clone().map(|folder| (BUILDPACKS, folder));
+        always.into_iter().chain(buildpacks).collect()
+    }
+}
+
+/// Runs builds. Containers do the work that is the tenant's; before and between them the server works on the files of
+/// their volume itself.
 pub struct Builder {
     config: BuilderConfig,
     runtime: Arc<dyn Runtime>,
-    layers: Arc<Layers>,
+    volumes: Arc<dyn LocalVolumes>,
+    layers: Arc<dyn LayerStore>,
 }
 
 /// One build.
@@ -68,20 +84,16 @@ pub struct BuildRequest {
     pub build: BuildId,
     /// Its app.
     pub app: AppId,
-    /// First host id of the app's range.
-    pub id_base: u32,
+    /// Whom its containers work for: the app.
+    pub tenant: Tenant,
     /// What is built.
     pub source: Source,
     /// The app's buildpacks in order; none to detect.
     pub buildpacks: Vec<BuildpackRef>,
     /// The app's config vars.
     pub config_vars: ConfigVars,
-    /// What the slug will be laid upon.
-    pub stack: Stack,
-    /// Version of the stack.
-    pub stack_version: String,
-    /// The layers of the stack's build image, the uppermost first.
-    pub stack_layers: Vec<Layer>,
+    /// What it runs on, and the slug will be laid upon.
+    pub stack: StackVersion,
     /// The id of the request that caused the build.
     pub request_id: String,
     /// Limits of the build's cgroup; the CPU weight is below that of dynos.
@@ -121,8 +133,8 @@ pub enum SourceArchive {
 /// What a successful build made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOutcome {
-    /// The slug layer's digest, `sha256:…`, as `paddock_images::Layers` names it.
-    pub layer: String,
+    /// The slug's layer, which is in the store.
+    pub layer: LayerDigest,
     /// Its size in bytes.
     pub size_bytes: u64,
     /// Command by process type.
@@ -201,10 +213,14 @@ impl BuildFailure {
 }
 
 impl Builder {
-    /// A builder on this runtime, which keeps slugs in `layers`.
+    /// A builder on this runtime, which was opened with the configuration's shares; slugs are kept in `layers`.
     #[must_use]
-    pub fn new(config: BuilderConfig, runtime: Arc<dyn Runtime>, layers: Arc<Layers>) -> Self {
-        Self { config, runtime, layers }
+    pub fn new<R: Runtime + LocalVolumes + 'static>(
+        config: BuilderConfig,
+        runtime: Arc<R>,
+        layers: Arc<dyn LayerStore>,
+    ) -> Self {
+        Self { config, runtime: Arc::clone(&runtime) as Arc<dyn Runtime>, volumes: runtime, layers }
     }
 
     /// Builds. Everything the user is to see goes to `log`, from `-----> Building on the … stack` to `Done: 23.8M`,

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use paddock_core::ContainerId;
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::durable;
+use paddock_core::{ContainerId, LayerDigest};
 use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive, compressed_size};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError};
 use sha2::{Digest, Sha256};
@@ -119,10 +119,12 @@ impl Builder {
         cancel: &CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
         check_upload(request, screen).await?;
-        let cache = cache::folder(&self.config.caches, request.app, request.stack);
+        let cache = cache::folder(&self.config.caches, request.app, request.stack.stack);
         let has_cache = cache.is_dir();
-        let workspace = self.make_workspace(request, has_cache).await?;
-        let spec = container::build(&self.config, request, &workspace, has_cache.then_some(cache.as_path()));
+        let workspace = self.make_workspace(request).await?;
+        let plan = workspace.plan(&self.config, request, has_cache);
+        let plan = plan.map_err(|error| platform("could not write the plan of a build", error))?;
+        let spec = container::build(&self.config, request, plan, has_cache);
         let exit = self.watch(spec, request, screen, cancel).await?;
         let result = conclude(exit, workspace.result())?;
         if let Ok(tree) = workspace.tree() {
@@ -145,23 +147,17 @@ impl Builder {
         outcome(result, layer, size_bytes)
     }
 
-    /// Makes the folders of a build and its disk.
-    pub(super) async fn make_workspace(
-        &self,
-        request: &BuildRequest,
-        has_cache: bool,
-    ) -> Result<Workspace, BuildFailure> {
+    /// Makes the folder of a build and its volume.
+    pub(super) async fn make_workspace(&self, request: &BuildRequest) -> Result<Workspace, BuildFailure> {
         let failed = |error| platform("could not make the folders of a build", error);
-        let mut workspace = Workspace::of(&self.config, request);
+        let volume = container::volume_id(request.build);
+        let workspace = Workspace::of(&self.config, request.build, self.volumes.folder_of(volume));
         let place = workspace.clone();
         disk::blocking(move || place.make_root()).await.map_err(failed)?;
-        if let Some(limit) = request.disk_bytes {
-            let volume = container::volume_id(request.build);
-            let made = durable!("build.disk_made", self.runtime.make_volume(volume, limit).await);
-            workspace.disk = made.map_err(BuildFailure::platform)?;
-        }
-        let (place, config, wanted) = (workspace.clone(), self.config.clone(), request.clone());
-        disk::blocking(move || place.fill(&config, &wanted, has_cache)).await.map_err(failed)?;
+        let made = durable!("build.disk_made", self.runtime.make_volume(volume, request.disk_bytes).await);
+        made.map_err(BuildFailure::platform)?;
+        let (place, wanted) = (workspace.clone(), request.clone());
+        disk::blocking(move || place.fill(&wanted)).await.map_err(failed)?;
         Ok(workspace)
     }
 
@@ -254,15 +250,15 @@ impl Builder {
         workspace: &Workspace,
         screen: &mut Screen,
         cancel: &CancellationToken,
-    ) -> Result<(String, u64), BuildFailure> {
+    ) -> Result<(LayerDigest, u64), BuildFailure> {
         let tree = finished_tree(workspace, screen).await?;
-        let (dated, root) = (tree.clone(), workspace.packing());
-        disk::blocking(move || dates::copy(&dated, &root))
+        let root = workspace.packing();
+        disk::blocking(move || dates::copy(&tree, &root))
             .await
             .map_err(|error| platform("could not date the root of the slug", error))?;
         screen.text(&format!("\n{}", output::step("Compressing..."))).await;
         let (log, mut said) = mpsc::channel(16);
-        let spec = container::pack(request, workspace, tree);
+        let spec = container::pack(request, workspace);
         let packing = async move {
             // Dropped at the end, which ends the listening.
             let mut converter = Screen::new(log);
@@ -290,7 +286,7 @@ impl Builder {
         request: &BuildRequest,
         workspace: &Workspace,
         screen: &mut Screen,
-    ) -> Result<(String, u64), BuildFailure> {
+    ) -> Result<(LayerDigest, u64), BuildFailure> {
         let file = workspace.slug_file();
         let size_bytes =
             file.symlink_metadata().map_err(|error| platform("could not find the slug", error))?.len();
@@ -302,14 +298,10 @@ impl Builder {
                 return Err(BuildFailure::of(FailureKind::TooLarge));
             }
         };
-        let layers = self.layers.clone();
-        let digest = tokio::task::spawn_blocking(move || layers.add_erofs(&file))
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-            .map_err(BuildFailure::platform)?;
+        let digest = self.layers.add(&file).await.map_err(BuildFailure::platform)?;
         screen.text(&output::detail(&format!("Done: {size}"))).await;
         tracing::debug!(build.id = %request.build, layer = %digest, "a slug was packed");
-        Ok((digest.to_string(), size_bytes))
+        Ok((digest, size_bytes))
     }
 }
 
@@ -436,7 +428,7 @@ fn conclude(exit: Exit, result: io::Result<BuildResult>) -> Result<BuildResult, 
 }
 
 /// The runner's word, checked: it shares its user with the tenant's code.
-fn outcome(result: BuildResult, layer: String, size_bytes: u64) -> Result<BuildOutcome, BuildFailure> {
+fn outcome(result: BuildResult, layer: LayerDigest, size_bytes: u64) -> Result<BuildOutcome, BuildFailure> {
     let unusable = || BuildFailure::of(FailureKind::ProcessTypes);
     if result.process_types.len() > PROCESS_TYPES_MAX {
         return Err(unusable());

@@ -1,5 +1,6 @@
 //! A slug that somebody packed themselves: the same layer as after a build, without buildpacks.
 
+use paddock_core::LayerDigest;
 use tokio_util::sync::CancellationToken;
 
 use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, container, run};
@@ -7,8 +8,8 @@ use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, containe
 /// A slug's layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlugLayer {
-    /// Its digest, `sha256:…`.
-    pub layer: String,
+    /// Its digest.
+    pub layer: LayerDigest,
     /// Its size in bytes.
     pub size_bytes: u64,
 }
@@ -38,7 +39,7 @@ impl Builder {
         screen: &mut run::Screen,
     ) -> Result<SlugLayer, BuildFailure> {
         run::check_upload(request, screen).await?;
-        let workspace = self.make_workspace(request, false).await?;
+        let workspace = self.make_workspace(request).await?;
         let spec = container::unpack(request, &workspace);
         // Nobody cancels it: it is a matter of seconds, and of the request's time limit.
         let never = CancellationToken::new();

@@ -1,33 +1,39 @@
-//! The folders of one build on the host: `DIR/builds/BUILD/`, and the build's disk, which has a hard limit.
+//! The folders of one build on the host: `DIR/builds/BUILD/`, and the build's disk, a volume with a hard limit.
 //!
 //! ```text
-//! plan.json  source      read-only in the container, readable for the build's user
+//! source                 read-only in the container
 //! cache/                 what it keeps for the next build, before that takes the place of the cache
-//! disk: a volume, or without a limit `disk/` here
+//! the volume:
 //!   tmp/                 /tmp: build_XXXXXXXX (BUILD_DIR), codon/tmp/cache (CACHE_DIR), buildpacks
 //!   result/              /build/result: what the runner reports
 //!   packing/app/         where the converter sees the tree
 //!   slug/                the converter's output
 //!   KIND-root/           what else a container writes: /app (HOME, private to the build), /var/tmp
 //! ```
+//!
+//! `tmp`, `result` and `slug` are made with the containers that write there, and are their user's.
 //! What is on the disk is the tenant's: it may hold links to anywhere, so it is only opened with links refused, and
 //! only once the build's processes are gone.
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
 
 use paddock_core::BuildId;
 use paddock_core::durable;
+use paddock_images::tree::remove_tree;
 use rustix::fs::OFlags;
 
-use super::disk::remove_tree;
 use super::{BuildRequest, BuilderConfig, SourceArchive};
 use crate::plan::{self, ArchiveKind, BuildPlan, BuildResult};
 
-/// The user that builds run as, inside the container.
-const BUILD_USER: u32 = 1000;
+/// Folders of its volume.
+pub(super) const TMP: &str = "tmp";
+pub(super) const RESULT: &str = "result";
+pub(super) const PACKING: &str = "packing";
+pub(super) const SLUG: &str = "slug";
+const SOURCE: &str = "source";
 /// The longest result that is read, in bytes.
 const RESULT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
@@ -35,42 +41,29 @@ const RESULT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Workspace {
     root: PathBuf,
-    /// The root of its disk.
-    pub(super) disk: PathBuf,
+    /// The root of its volume.
+    disk: PathBuf,
     build_name: String,
-    owner: u32,
 }
 
 impl Workspace {
-    pub(super) fn of(config: &BuilderConfig, request: &BuildRequest) -> Self {
-        let root = config.folder.join(request.build.to_string());
-        Self {
-            disk: root.join("disk"),
-            root,
-            build_name: build_name(request.build),
-            owner: request.id_base + BUILD_USER,
-        }
+    pub(super) fn of(config: &BuilderConfig, build: BuildId, disk: PathBuf) -> Self {
+        Self { root: config.folder.join(build.to_string()), disk, build_name: build_name(build) }
     }
 
-    /// Makes its folder anew, with one for a disk without a limit. There is none with a limit yet: whatever a kill leaves
-    /// of that is found by this folder.
+    /// Makes its folder anew. There is no volume yet: whatever a kill leaves of that is found by this folder.
     pub(super) fn make_root(&self) -> io::Result<()> {
         remove_tree(&self.root)?;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.disk)
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)
     }
 
-    /// Fills it, and makes the folders on its disk.
-    pub(super) fn fill(
-        &self,
-        config: &BuilderConfig,
-        request: &BuildRequest,
-        has_cache: bool,
-    ) -> io::Result<()> {
-        for name in ["tmp", "result", "packing", "packing/app", "slug"] {
-            self.make_folder(&self.disk.join(name))?;
+    /// Puts the source in it, and on its volume what the converter mounts the tree upon.
+    pub(super) fn fill(&self, request: &BuildRequest) -> io::Result<()> {
+        for folder in [self.packing(), self.packing().join("app")] {
+            fs::create_dir(&folder)?;
+            fs::set_permissions(&folder, PermissionsExt::from_mode(0o755))?;
         }
-        self.write(&self.plan_file(), &serde_json::to_vec(&self.plan(config, request, has_cache))?)?;
-        let source = self.source_file();
+        let source = self.root.join(SOURCE);
         match request.source.archive {
             SourceArchive::Git { .. } => {
                 let moved = durable!("build.source_moved", fs::rename(&request.source.file, &source));
@@ -78,17 +71,23 @@ impl Workspace {
             }
             SourceArchive::Uploaded { .. } => fs::copy(&request.source.file, &source).map(drop)?,
         }
-        self.give(&source, 0o400)
+        fs::set_permissions(&source, PermissionsExt::from_mode(0o444))
     }
 
-    fn plan(&self, config: &BuilderConfig, request: &BuildRequest, has_cache: bool) -> BuildPlan {
+    /// What the runner is told.
+    pub(super) fn plan(
+        &self,
+        config: &BuilderConfig,
+        request: &BuildRequest,
+        has_cache: bool,
+    ) -> io::Result<String> {
         let (archive, submodules) = match &request.source.archive {
             SourceArchive::Git { submodules } => (ArchiveKind::GitTar, submodules.clone()),
             SourceArchive::Uploaded { .. } => (ArchiveKind::Uploaded, Vec::new()),
         };
-        BuildPlan {
-            stack: request.stack.as_str().to_owned(),
-            stack_version: request.stack_version.clone(),
+        let plan = BuildPlan {
+            stack: request.stack.stack.as_str().to_owned(),
+            stack_version: request.stack.version.clone(),
             source_version: request.source.version.clone(),
             request_id: request.request_id.clone(),
             build_name: self.build_name.clone(),
@@ -99,40 +98,17 @@ impl Workspace {
                 == paddock_core::buildpack::BuildpackUrls::Insecure,
             has_cache,
             site_env: config.site_env.clone(),
-        }
-    }
-
-    /// Makes a folder that belongs to the build's user.
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().mode(0o755).create(path)?;
-        self.give(path, 0o755)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs::write(path, bytes)?;
-        self.give(path, 0o400)
-    }
-
-    fn give(&self, path: &Path, mode: u32) -> io::Result<()> {
-        chown(path, Some(self.owner), Some(self.owner))?;
-        fs::set_permissions(path, PermissionsExt::from_mode(mode))
-    }
-
-    pub(super) fn plan_file(&self) -> PathBuf {
-        self.root.join("plan.json")
-    }
-
-    pub(super) fn source_file(&self) -> PathBuf {
-        self.root.join("source")
+        };
+        Ok(serde_json::to_string(&plan)?)
     }
 
     pub(super) fn tmp(&self) -> PathBuf {
-        self.disk.join("tmp")
+        self.disk.join(TMP)
     }
 
     /// The folder that becomes the root of the slug's layer.
     pub(super) fn packing(&self) -> PathBuf {
-        self.disk.join("packing")
+        self.disk.join(PACKING)
     }
 
     /// Where what is kept for the next build waits, on the file system of the caches.
@@ -145,9 +121,14 @@ impl Workspace {
         format!("/tmp/build_{}", self.build_name)
     }
 
+    /// Where it lies on the volume.
+    pub(super) fn tree_place(&self) -> String {
+        format!("{TMP}/build_{}", self.build_name)
+    }
+
     /// The finished tree, if it is a folder and not a link that the build has put there.
     pub(super) fn tree(&self) -> io::Result<PathBuf> {
-        let tree = self.tmp().join(format!("build_{}", self.build_name));
+        let tree = self.disk.join(self.tree_place());
         if tree.symlink_metadata()?.is_dir() {
             return Ok(tree);
         }
@@ -159,7 +140,7 @@ impl Workspace {
         let file = fs::OpenOptions::new()
             .read(true)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(self.disk.join("result").join(plan::RESULT_NAME))?;
+            .open(self.disk.join(RESULT).join(plan::RESULT_NAME))?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the build's result is no file"));
         }
@@ -170,8 +151,13 @@ impl Workspace {
 
     /// Where the converter writes the slug layer.
     pub(super) fn slug_file(&self) -> PathBuf {
-        self.disk.join("slug").join("slug.erofs")
+        self.disk.join(SLUG).join("slug.erofs")
     }
+}
+
+/// Where the source of a build is in the share of builds.
+pub(super) fn source_place(build: BuildId) -> String {
+    format!("{build}/{SOURCE}")
 }
 
 /// Eight hexadecimal digits for the name of BUILD_DIR: the random end of the build's id.

@@ -26,7 +26,7 @@ async fn an_app_with_a_procfile_becomes_a_slug_layer() {
              -----> Discovering process types\n       Procfile declares types -> web, worker\n\n\
              -----> Compressing...\n       Done: 0.1M\n"
         );
-        assert!(farm.layers.contains(&outcome.layer.parse().unwrap()));
+        assert!(farm.layers.contains(&outcome.layer));
 
         let dates = |built: &Built| {
             farm.slug_entries(built).into_iter().map(|entry| entry.date).collect::<BTreeSet<_>>()

@@ -21,7 +21,7 @@ use paddock_build::Builder;
 use paddock_build::git::Repositories;
 use paddock_core::AccountId;
 use paddock_core::turns::Turns;
-use paddock_images::{HostStack, Layers};
+use paddock_images::LayerStore;
 use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
 use paddock_telemetry::OutputLogs;
@@ -31,8 +31,7 @@ use crate::kernel::Kernel;
 /// The use cases of sources, builds, slugs and releases.
 pub struct Deploy {
     pub(crate) kernel: Arc<Kernel>,
-    pub(crate) layers: Arc<Layers>,
-    pub(crate) host_stack: HostStack,
+    pub(crate) layers: Arc<dyn LayerStore>,
     pub(crate) repositories: Arc<Repositories>,
     pub(crate) builder: Arc<Builder>,
     pub(crate) outputs: Arc<OutputLogs>,

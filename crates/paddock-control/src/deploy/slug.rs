@@ -14,7 +14,6 @@ use paddock_core::durable;
 use paddock_core::event::Event;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
-use paddock_runtime::Layer;
 use paddock_store::{App, NewSlug, Slug as Row};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -81,6 +80,7 @@ impl Deploy {
     /// `not_found`; `invalid_params` for process types, a checksum or a stack that are none.
     pub async fn create_slug(&self, actor: &Actor, app: &str, order: SlugOrder) -> Result<(Slug, String)> {
         let app = self.kernel.visible_app(actor, app).await?;
+        let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?;
         let (put_secret, id) = (secret::random(), SlugId::from_uuid(Uuid::now_v7()));
         let new = NewSlug {
             id,
@@ -96,8 +96,8 @@ impl Deploy {
                 "buildpack_provided_description",
                 order.buildpack_description,
             )?,
-            stack: order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?,
-            stack_version: self.host_stack.version.clone(),
+            stack,
+            stack_version: self.kernel.config.present(stack).version,
         };
         let mut tx = self.kernel.change_app(app.id, "make a slug").await?;
         tx.create_slug(&new).await?;
@@ -142,7 +142,7 @@ impl Deploy {
         let size_bytes = i64::try_from(made.size_bytes).unwrap_or(i64::MAX);
         let checksum = format!("SHA256:{hex}");
         let mut tx = self.kernel.change_app(app.id, "note a slug's archive").await?;
-        let is_first = tx.set_slug_uploaded(row.id, &made.layer, size_bytes, &checksum).await?;
+        let is_first = tx.set_slug_uploaded(row.id, &made.layer.to_string(), size_bytes, &checksum).await?;
         tx.commit_quietly("slug.uploaded").await?;
         if is_first { Ok(()) } else { Err(uploaded_before()) }
     }
@@ -154,13 +154,11 @@ impl Deploy {
         let request = BuildRequest {
             build: id,
             app: app.id,
-            id_base: self.kernel.config.id_base(app.id_range),
+            tenant: app.tenant(),
             source: Source { file: file.to_owned(), archive, version: String::new() },
             buildpacks: Vec::new(),
             config_vars: Default::default(),
-            stack: row.stack,
-            stack_version: row.stack_version.clone(),
-            stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
+            stack: self.kernel.config.present(row.stack),
             request_id: row.id.to_string(),
             limits: job::LIMITS,
             disk_bytes: self.kernel.config.build_disk.bytes(),

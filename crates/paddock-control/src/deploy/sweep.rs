@@ -10,8 +10,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use paddock_core::build::BuildStatus;
 use paddock_core::release::{KEPT_FOR, RELEASES_KEPT, ReleaseStatus};
-use paddock_core::{AppId, BuildId, ReleaseId, durable};
-use paddock_images::LayerDigest;
+use paddock_core::{AppId, BuildId, LayerDigest, ReleaseId, durable};
 use paddock_telemetry::OutputSeen;
 
 use crate::Result;
@@ -20,7 +19,7 @@ use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::sweep::Sweep;
 
-/// Layers that no slug was seen to name are spared for this long: one is added before the row that names it, which takes
+/// How long layers are spared that no slug was seen to name: one is added before the row that names it, which takes
 /// seconds.
 const LAYER_AGE: Duration = Duration::from_secs(10 * 60);
 /// The same for those that a slug named, whose app or release is gone: a build may have added the same again just now.
@@ -144,27 +143,24 @@ impl DeploySweep {
         evicted.map(|_| ()).map_err(|error| Error::internal("evict build caches", error))
     }
 
-    /// Layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to be named
-    /// later.
+    /// Removes the layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to
+    /// be named later.
     async fn collect_layers(&mut self) -> Result<u64> {
+        let failed = |error| Error::internal("collect layers", error);
         let named = self.deploy.kernel.store.slug_layers().await?;
         let named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
         self.layers_seen_named.extend(named.iter().cloned());
         let released: HashSet<_> = self.layers_seen_named.difference(&named).cloned().collect();
-        let layers = self.deploy.layers.clone();
-        let collected = tokio::task::spawn_blocking(move || {
-            let age = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-            let there = layers.list()?.into_iter().map(|(digest, _)| digest);
-            let unreleased: HashSet<_> = there.filter(|digest| !released.contains(digest)).collect();
-            let soon = layers.collect(&unreleased, age(RELEASED_LAYER_AGE))?;
-            let late = layers.collect(&named, age(LAYER_AGE))?;
-            let there: HashSet<_> = layers.list()?.into_iter().map(|(digest, _)| digest).collect();
-            Ok::<_, paddock_images::LayerError>((soon.layers + late.layers, there))
-        });
-        let collected = collected.await.map_err(|error| Error::internal("collect layers", error))?;
-        let (count, there) = collected.map_err(|error| Error::internal("collect layers", error))?;
+        let layers = &self.deploy.layers;
+        let age = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let there = layers.list().await.map_err(failed)?.into_iter().map(|(digest, _)| digest);
+        let unreleased = there.filter(|digest| !released.contains(digest)).collect();
+        let soon = layers.collect(unreleased, age(RELEASED_LAYER_AGE)).await.map_err(failed)?;
+        let late = layers.collect(named, age(LAYER_AGE)).await.map_err(failed)?;
+        let there = layers.list().await.map_err(failed)?;
+        let there: HashSet<_> = there.into_iter().map(|(digest, _)| digest).collect();
         self.layers_seen_named.retain(|digest| there.contains(digest));
-        Ok(count)
+        Ok(soon.layers + late.layers)
     }
 }
 

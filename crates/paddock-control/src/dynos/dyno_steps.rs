@@ -6,10 +6,10 @@
 //!           └───────────────────┴──────▶ crashed ◀──┘ ──retry time──▶ (no row; a new dyno of that name is made)
 //! ```
 
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use paddock_core::ContainerId;
+use paddock_core::artefact::Artefact;
 use paddock_core::code::DynoCode;
 use paddock_core::durable;
 use paddock_core::dyno::{DYNO_METADATA, DynoKind, DynoName, DynoState};
@@ -97,24 +97,20 @@ impl Dynos {
         let release = release.ok_or_else(|| Error::not_found("release"))?;
         let slug_id = release.slug_id.ok_or_else(|| Error::not_found("slug"))?;
         let slug = self.kernel.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
-        let env = self.environment(app, dyno, &release, &slug).await?;
+        let artefact = slug.artefact().map_err(|error| Error::internal("read the name of a layer", error))?;
+        let env = self.environment(app, dyno, &release, &slug, &artefact).await?;
         let stdio = stdio_of(dyno);
-        let digest =
-            slug.layer.parse().map_err(|error| Error::internal("read the name of a layer", error))?;
-        let layers = vec![
-            Layer::Image(self.layers.path_of(&digest)),
-            Layer::HostStack(self.stack_folder(&slug.stack_version)),
-        ];
         Ok(ContainerSpec {
             id: dyno.container_id.ok_or_else(|| Error::not_found("dyno"))?,
             labels: label::of_dyno(app.id, &dyno.name, stdio == Stdio::Output),
             hostname: dyno.id.to_string(),
-            id_base: self.kernel.config.id_base(app.id_range),
-            layers,
+            tenant: app.tenant(),
+            layers: Layer::of(&artefact),
             mounts: Vec::new(),
-            command: launch::dyno_command(&dyno.command),
+            command: artefact.command(&dyno.command),
+            user: artefact.user,
             env,
-            working_dir: "/app".into(),
+            working_dir: artefact.working_dir,
             limits: launch::dyno_limits(dyno.size),
             disk: launch::dyno_disk(dyno.size, self.kernel.config.dyno_disk),
             network: Network::Outbound,
@@ -131,10 +127,11 @@ impl Dynos {
         dyno: &Dyno,
         release: &Release,
         slug: &Slug,
+        artefact: &Artefact,
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let config = self.kernel.store.config_vars_of_release(app.id, release.id).await?;
         let extra = self.kernel.store.dyno_env(app.id, dyno.id).await?;
-        let mut env = launch::dyno_env(&config, &dyno.name, dyno.port, &extra);
+        let mut env = launch::dyno_env(artefact, &config, &dyno.name, dyno.port, &extra);
         let features = self.kernel.store.app_features(app.id).await?;
         if features.iter().any(|feature| feature.name == DYNO_METADATA && feature.enabled) {
             let metadata = launch::dyno_metadata(app, dyno, release, slug, &self.kernel.config.domain);
@@ -142,12 +139,6 @@ impl Dynos {
             env.extend(metadata);
         }
         Ok(env)
-    }
-
-    /// The base of a version of the `host` stack; the present one where that version is not kept any more.
-    fn stack_folder(&self, version: &str) -> PathBuf {
-        let folder = self.host_stack.folder.with_file_name(format!("host-{version}"));
-        if folder.is_dir() { folder } else { self.host_stack.folder.clone() }
     }
 
     /// Whether a booting dyno is ready: a web dyno must listen where the router can reach it.

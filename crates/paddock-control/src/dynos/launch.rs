@@ -1,9 +1,10 @@
-//! What a dyno's container is made of: command, environment, limits. Pure; nothing is started here.
+//! What a dyno's container is made of besides what it runs: environment, limits. Pure; nothing is started here.
 //!
 //! Source: contract `buildpacks.md`, section 11, and `platform-behaviour.md`, section 3.
 
 use std::time::Duration;
 
+use paddock_core::artefact::Artefact;
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoDisk, DynoName, DynoSize};
 use paddock_runtime::{Disk, Limits};
@@ -15,38 +16,20 @@ pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between SIGTERM and SIGKILL. Source: `platform-behaviour.md`, section 3.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(30);
 
-/// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of
-/// this text. A script of `.profile.d` that fails does not stop the boot.
-const BOOT: &str = r#"
-cd /app
-for script in /app/.profile.d/*.sh; do
-  if [ -r "$script" ]; then . "$script"; fi
-done
-if [ -r /app/.profile ]; then . /app/.profile; fi
-exec bash -c "$1"
-"#;
-
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The program of a dyno whose Procfile line, or `run` command, is `command`.
-pub(crate) fn dyno_command(command: &str) -> Vec<String> {
-    ["bash", "-c", BOOT, "bash", command].map(str::to_owned).to_vec()
-}
-
-/// The whole environment of a dyno. Config vars win over `PATH`, what `heroku run --env` said (`extra`) wins over
+/// The whole environment of a dyno. Config vars win over what it runs, what `heroku run --env` said (`extra`) wins over
 /// config vars, and nothing wins over what the platform must say.
 pub(crate) fn dyno_env(
+    artefact: &Artefact,
     config: &ConfigVars,
     name: &DynoName,
     port: Option<u16>,
     extra: &ConfigVars,
 ) -> Vec<(String, Vec<u8>)> {
-    let mut env = std::collections::BTreeMap::new();
-    env.insert("PATH".to_owned(), PATH.to_owned());
+    let mut env = artefact.env.clone();
     env.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
     env.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
-    env.insert("HOME".into(), "/app".into());
-    env.insert("PWD".into(), "/app".into());
+    env.insert("HOME".into(), artefact.home.clone());
+    env.insert("PWD".into(), artefact.working_dir.clone());
     env.insert("DYNO".into(), name.to_string());
     if let Some(port) = port {
         env.insert("PORT".into(), port.to_string());
@@ -98,20 +81,18 @@ pub(crate) fn dyno_limits(size: DynoSize) -> Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use paddock_core::LayerDigest;
+    use paddock_core::stack::{Stack, StackVersion};
 
-    #[test]
-    fn the_tenants_line_is_one_argument() {
-        let command = dyno_command("echo $PORT && rm -rf \"$HOME\"");
-        assert_eq!(command.len(), 5);
-        assert_eq!(command[4], "echo $PORT && rm -rf \"$HOME\"");
-    }
+    use super::*;
 
     #[test]
     fn config_vars_win_over_path_but_not_over_the_platform() {
         let config = [("PATH", "/x"), ("PORT", "1"), ("DYNO", "evil"), ("A", "b")];
         let config = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let env = dyno_env(&config, &"web.1".parse().unwrap(), Some(5000), &ConfigVars::new());
+        let stack = StackVersion { stack: Stack::Host, version: "1".to_owned() };
+        let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), stack);
+        let env = dyno_env(&slug, &config, &"web.1".parse().unwrap(), Some(5000), &ConfigVars::new());
         let value = |key: &str| {
             env.iter().find(|(k, _)| k == key).map(|(_, v)| String::from_utf8(v.clone()).unwrap())
         };

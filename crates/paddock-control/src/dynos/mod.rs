@@ -18,7 +18,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use paddock_core::ContainerId;
-use paddock_images::{HostStack, Layers};
 use paddock_runtime::Runtime;
 
 use crate::deploy::Deploy;
@@ -29,8 +28,6 @@ pub struct Dynos {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) deploy: Arc<Deploy>,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) layers: Arc<Layers>,
-    pub(crate) host_stack: HostStack,
     /// Containers that were sent SIGTERM by this process.
     pub(crate) stopping: Mutex<HashSet<ContainerId>>,
     /// Clients of attached one-off dynos.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use paddock_core::build::BuildDisk;
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
+use paddock_core::stack::{Stack, StackVersion};
 
 /// Settings of the control plane.
 #[derive(Debug, Clone)]
@@ -17,10 +18,8 @@ pub struct ControlConfig {
     pub domain: String,
     /// The public address that the router listens on.
     pub listen: SocketAddr,
-    /// The first range of 65,536 ids that apps have; app number N (from 0) has the Nth after it.
-    pub first_id_range: u32,
-    /// How many ranges apps have. More apps than that share ranges: they never leave them.
-    pub id_ranges: u32,
+    /// The version of the `host` stack that builds run on now.
+    pub host_stack_version: String,
     /// Resolvers that dynos' DNS questions are forwarded to.
     pub resolvers: Vec<SocketAddr>,
     /// Proxies in front of the router, whose word on clients is believed.
@@ -38,10 +37,12 @@ pub struct ControlConfig {
 }
 
 impl ControlConfig {
-    /// The first host id of the range of app number `id_range`.
+    /// The version of a stack that builds run on now.
     #[must_use]
-    pub fn id_base(&self, id_range: u32) -> u32 {
-        (self.first_id_range + id_range % self.id_ranges.max(1)) * 65_536
+    pub fn present(&self, stack: Stack) -> StackVersion {
+        match stack {
+            Stack::Host => StackVersion { stack, version: self.host_stack_version.clone() },
+        }
     }
 
     /// The absolute URL of an app's default domain.

@@ -22,6 +22,12 @@ impl Wake {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// How often it was woken, round and round.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        *self.0.borrow()
+    }
+
     /// Registers: wake-ups from now on are heard, also those that come before [`Listener::heard`] is called.
     #[must_use]
     pub fn listen(&self) -> Listener {

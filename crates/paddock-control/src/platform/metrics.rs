@@ -145,13 +145,12 @@ impl Platform {
     }
 
     async fn write_disk(&self, text: &mut Exposition) -> Result<()> {
-        let (data, layers) = (self.kernel.config.data_dir.clone(), self.layers.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            let bytes = layers.size_bytes().map_err(|error| Error::internal("measure the layers", error))?;
-            let stat = rustix::fs::statvfs(&data);
-            Ok::<_, Error>((stat.map_err(|error| Error::internal("measure the disk", error))?, bytes))
-        });
-        let (stat, layers) = asked.await.map_err(|error| Error::internal("measure the disk", error))??;
+        let layers = self.layers.list().await;
+        let layers = layers.map_err(|error| Error::internal("measure the layers", error))?;
+        let data = self.kernel.config.data_dir.clone();
+        let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&data));
+        let stat = asked.await.map_err(|error| Error::internal("measure the disk", error))?;
+        let stat = stat.map_err(|error| Error::internal("measure the disk", error))?;
         for (name, help, value) in [
             (
                 "paddock_control_data_size_bytes",
@@ -160,7 +159,11 @@ impl Platform {
             ),
             ("paddock_control_data_free_bytes", "Bytes that are free there.", stat.f_bavail * stat.f_frsize),
             ("paddock_control_data_free_inodes", "Inodes that are free there.", stat.f_favail),
-            ("paddock_images_layers_bytes", "Bytes of all layers.", layers),
+            (
+                "paddock_images_layers_bytes",
+                "Bytes of all layers.",
+                layers.iter().map(|(_, bytes)| bytes).sum(),
+            ),
         ] {
             text.gauge(name, help);
             text.sample(name, &[], value as f64);

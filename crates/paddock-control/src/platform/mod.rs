@@ -10,7 +10,7 @@ pub(crate) mod sweep;
 use std::sync::Arc;
 
 use paddock_build::git::Repositories;
-use paddock_images::Layers;
+use paddock_images::LayerStore;
 use paddock_runtime::Runtime;
 
 use crate::kernel::Kernel;
@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 pub struct Platform {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) layers: Arc<Layers>,
+    pub(crate) layers: Arc<dyn LayerStore>,
     pub(crate) repositories: Arc<Repositories>,
     /// Held by who removes what nobody can reach any more, and by who needs it to stay.
     pub(crate) garbage: tokio::sync::Mutex<()>,

@@ -11,9 +11,8 @@ use paddock_core::config::ConfigVars;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ServerId, SlugId};
-use paddock_images::{HostStack, Layers};
+use paddock_images::layer_store;
 use paddock_outbound::{Outbound, Roots};
-use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
 use paddock_store::{Database, NewAccount, NewApp, NewSlug, Release, ServerIdentity, Store, StoreConfig, Tx};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
@@ -105,12 +104,11 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
     };
     let database = Database::Sqlite(data.join("db/paddock.sqlite"));
     let store = StoreConfig::new(database, data.join("keys/master"), server);
-    let runtime: Arc<dyn Runtime> = Arc::new(runtime);
-    let layers = Arc::new(Layers::open(data.join("layers")).unwrap());
+    let runtime = Arc::new(runtime);
+    let layers = layer_store(data.join("layers")).unwrap();
     let builder = BuilderConfig {
         folder: data.join("builds"),
         caches: data.join("caches"),
-        program: "/bin/true".into(),
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
@@ -133,8 +131,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
             data_dir: data.to_owned(),
             domain: "paddock.example".to_owned(),
             listen: "127.0.0.1:5000".parse().unwrap(),
-            first_id_range: 10,
-            id_ranges: 100,
+            host_stack_version: "test".to_owned(),
             resolvers: Vec::new(),
             trusted_proxies: Vec::new(),
             concurrent_builds: 2,
@@ -147,7 +144,6 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
         runtime,
         layers,
-        host_stack: HostStack { folder: data.join("stack"), version: "test".to_owned() },
         repositories: Arc::new(Repositories::open(git).unwrap()),
         logs: Arc::new(LogPlane::open(data.join("logs"), retention).unwrap()),
         outputs: Arc::new(OutputLogs::open(data.join("outputs")).unwrap()),

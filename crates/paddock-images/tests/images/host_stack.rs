@@ -5,6 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_images::{HostStack, HostStackError};
 use tempfile::TempDir;
 
@@ -193,6 +194,14 @@ fn the_version_follows_packages_and_configuration_and_old_ones_stay_until_collec
     let mut expected = [format!("host-{second}"), format!("host-{fourth}")];
     expected.sort();
     assert_eq!(left, expected);
+    // A release of a version that is gone runs on the present one.
+    let present = HostStack::ensure(host.path(), stacks.path()).unwrap();
+    let base_of =
+        |version: &str| present.base_of(&StackVersion { stack: Stack::Host, version: version.to_owned() });
+    assert_eq!(base_of(&second), stacks.path().join(format!("host-{second}")));
+    for version in [&first, &fourth, "", "../../etc", "x/../y"] {
+        assert_eq!(base_of(version), present.folder, "{version:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use paddock_core::{ContainerId, durable};
+use paddock_images::tree::remove_tree;
 use paddock_runtime::RuntimeError;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -62,7 +63,7 @@ pub(super) fn finish_removals(run_dir: &Path) -> io::Result<()> {
 }
 
 fn delete(folder: &Path) {
-    if let Err(error) = durable!("container.folder_deleted", std::fs::remove_dir_all(folder)) {
+    if let Err(error) = durable!("container.folder_deleted", remove_tree(folder)) {
         tracing::warn!(folder = %folder.display(), %error, "could not delete the folder of a removed container");
     }
 }

@@ -8,59 +8,53 @@ use std::time::Duration;
 
 use paddock_core::durable;
 use paddock_ipc::frame;
-use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Owners};
+use paddock_runtime::{ContainerSpec, Mount};
 
+use super::names::write_texts;
 use super::{HOST_PATH, LinuxRuntime, blocking, make_private, unfinished};
 use crate::protocol::{FromShim, Handover};
-use crate::record::{DiskRecord, Folder, LayerRecord, MountRecord, NetworkRecord, SpecRecord, now};
+use crate::record::{Folder, NetworkRecord, SpecRecord, UserRecord, now};
 
 /// How long a shim may take to start a program.
 pub(super) const START_PATIENCE: Duration = Duration::from_secs(60);
 
 impl LinuxRuntime {
     /// Writes a new container's folder; it appears whole.
-    pub(super) fn write_folder(&self, spec: &SpecRecord, folder: &Folder) -> io::Result<()> {
-        let fresh = Folder(self.config.run_dir.join(format!(".new-{}", spec.id)));
+    pub(super) fn write_folder(
+        &self,
+        record: &SpecRecord,
+        mounts: &[Mount],
+        folder: &Folder,
+    ) -> io::Result<()> {
+        let fresh = Folder(self.config.run_dir.join(format!(".new-{}", record.id)));
         let _ = std::fs::remove_dir_all(&fresh.0);
         make_private(&fresh.0)?;
-        fresh.write_spec(spec)?;
+        write_texts(mounts, &fresh)?;
+        fresh.write_spec(record)?;
         durable!("container.recorded", std::fs::rename(&fresh.0, &folder.0))
     }
 
     pub(super) async fn spec_record(
         &self,
         spec: &ContainerSpec,
+        folder: &Folder,
         network: Option<NetworkRecord>,
     ) -> io::Result<SpecRecord> {
-        let disk = match &spec.disk {
-            Disk::Unlimited => DiskRecord::Unlimited,
-            Disk::Limited(bytes) => DiskRecord::Image {
-                template: self.templates.of(*bytes).await?,
-                limit_bytes: *bytes,
-                interval: self.config.disk_interval,
-            },
-            Disk::Folder(folder) => DiskRecord::Folder { folder: folder.clone() },
-        };
-        let layer = |layer: &Layer| {
-            let (path, host_usr) = match layer {
-                Layer::Image(path) => (path, false),
-                Layer::HostStack(path) => (path, true),
-            };
-            let named = |error| io::Error::other(format!("layer {}: {error}", path.display()));
-            Ok(LayerRecord { folder: self.images.folder_of(path).map_err(named)?, host_usr })
-        };
+        let (id_base, user) = (self.config.id_ranges.base_of(spec.tenant), UserRecord::from(spec.user));
+        let owner = (id_base + user.uid, id_base + user.gid);
         Ok(SpecRecord {
             id: spec.id.to_string(),
             instance: self.config.instance.clone(),
             labels: spec.labels.clone(),
             hostname: spec.hostname.clone(),
-            id_base: spec.id_base,
-            layers: spec.layers.iter().map(layer).collect::<io::Result<_>>()?,
-            mounts: spec.mounts.iter().map(mount_record).collect(),
+            id_base,
+            layers: spec.layers.iter().map(|layer| self.layer_record(layer)).collect::<io::Result<_>>()?,
+            mounts: self.mount_records(spec, folder, owner)?,
+            user,
             command: spec.command.clone(),
             working_dir: spec.working_dir.clone(),
             limits: spec.limits.into(),
-            disk,
+            disk: self.disk_record(&spec.disk).await?,
             network,
             stdio: spec.stdio.into(),
             time_limit_ms: spec.time_limit.map(milliseconds),
@@ -105,40 +99,6 @@ impl LinuxRuntime {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What cannot be run is refused before anything is made.
-pub(super) fn check(spec: &ContainerSpec) -> io::Result<()> {
-    let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-    let is_label = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 64
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-    };
-    if spec.id_base < 65_536 {
-        return refuse(format!("ids from {} are the host's own", spec.id_base));
-    }
-    if spec.layers.is_empty() {
-        return refuse("there is no layer".to_owned());
-    }
-    if !is_label(&spec.hostname) {
-        return refuse(format!("{:?} is no host name", spec.hostname));
-    }
-    for mount in &spec.mounts {
-        if !mount.target.starts_with('/') || mount.target.split('/').any(|name| name == "..") {
-            return refuse(format!("{:?} is no absolute path", mount.target));
-        }
-    }
-    Ok(())
-}
-
-fn mount_record(mount: &paddock_runtime::Mount) -> MountRecord {
-    MountRecord {
-        source: mount.source.clone(),
-        target: mount.target.clone(),
-        read_only: mount.access == Access::ReadOnly,
-        idmapped: mount.owners == Owners::Plain,
-    }
 }
 
 /// The end of a shim's log.

@@ -1,7 +1,8 @@
-//! Volumes: images that the server mounts itself, for containers that have them one after the other.
+//! Volumes: what containers of a tenant have one after the other, and the server between them.
 //!
-//! `DIR/run/volumes/ID` is the mount point. The image has no name, and the mount is all that holds it: whoever finds the
-//! folder after a kill unmounts it, and after a boot nothing but the folder is there.
+//! `DIR/run/volumes/ID` is a folder, or, with a limit, the mount point of an image that the server mounts itself. That image
+//! has no name, and the mount is all that holds it: whoever finds the folder after a kill unmounts it, and after a boot
+//! nothing but the folder is there.
 
 use std::fs::File;
 use std::io;
@@ -9,11 +10,17 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use paddock_core::{VolumeId, durable};
+use paddock_images::tree::{open_folder, remove_tree};
+use rustix::fs::{CWD, Gid, Mode, Uid, fchmod, fchown, mkdirat};
 use rustix::mount::UnmountFlags;
 
 use super::make_private;
+use super::names::is_below;
 use crate::disk::image;
 use crate::images::is_mount_point;
+
+/// Start of the name of a folder that is being deleted.
+const GONE: &str = ".gone-";
 
 /// The volumes of an instance.
 #[derive(Debug, Clone)]
@@ -22,48 +29,100 @@ pub(super) struct Volumes {
 }
 
 impl Volumes {
-    /// Uses this folder for mount points.
+    /// Uses this folder, and goes on with what an earlier process began to delete in it.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         make_private(&folder)?;
+        let mut gone = Vec::new();
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(GONE.as_bytes()) {
+                gone.push(entry.path());
+            }
+        }
+        tokio::task::spawn_blocking(move || gone.iter().for_each(|folder| delete(folder)));
         Ok(Self { folder })
     }
 
-    fn point(&self, id: VolumeId) -> PathBuf {
+    /// Where a volume is or would be.
+    pub(super) fn folder_of(&self, id: VolumeId) -> PathBuf {
         self.folder.join(id.to_string())
     }
 
-    /// Mounts a copy of this template, if nothing is mounted yet; the folder where it is.
-    pub(super) fn make(&self, id: VolumeId, template: &Path) -> io::Result<PathBuf> {
-        let point = self.point(id);
+    /// Makes a folder, and mounts a copy of this template there, if nothing is mounted yet.
+    pub(super) fn make(&self, id: VolumeId, template: Option<&Path>) -> io::Result<()> {
+        let point = self.folder_of(id);
         make_private(&point)?;
-        if !is_mount_point(&point)? {
-            let mount = image::mount(template, &point.join("disk.img"))?;
-            durable!("volume.mounted", image::attach_at(mount.as_fd(), &point))?;
+        match template {
+            Some(template) if !is_mount_point(&point)? => {
+                let mount = image::mount(template, &point.join("disk.img"))?;
+                durable!("volume.mounted", image::attach_at(mount.as_fd(), &point))
+            }
+            _ => Ok(()),
         }
-        Ok(point)
+    }
+
+    /// A folder of a volume, by names none of which is a link. For an owner, what is missing is made and is theirs.
+    pub(super) fn folder(&self, id: VolumeId, names: &str, owner: Option<(u32, u32)>) -> io::Result<PathBuf> {
+        if !is_below(names) {
+            let reason = format!("{names:?} is no folder of a volume");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        let point = self.folder_of(id);
+        let missing = |error| io::Error::other(format!("{names:?} of volume {id}: {error}"));
+        let mut folder = open_folder(CWD, &point).map_err(missing)?;
+        for name in names.split('/') {
+            let opened = match (open_folder(&folder, name), owner) {
+                (Err(error), Some((uid, gid))) if error.kind() == io::ErrorKind::NotFound => {
+                    mkdirat(&folder, name, Mode::RWXU).map_err(|error| missing(error.into()))?;
+                    let made = open_folder(&folder, name).map_err(missing)?;
+                    fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+                    fchmod(&made, Mode::from_raw_mode(0o755))?;
+                    Ok(made)
+                }
+                (opened, _) => opened,
+            };
+            folder = opened.map_err(missing)?;
+        }
+        Ok(point.join(names))
     }
 
     /// Whether next to nothing more fits.
     pub(super) fn is_full(&self, id: VolumeId) -> io::Result<bool> {
-        let point = self.point(id);
+        let point = self.folder_of(id);
         Ok(is_mount_point(&point)? && image::is_full(File::open(point)?.as_fd())?)
     }
 
-    /// Lets go of one, and of what is in it.
+    /// Lets go of one, and of what is in it: that is deleted in the background, since it may be much.
     pub(super) fn remove(&self, id: VolumeId) -> io::Result<()> {
-        remove(&self.point(id))
+        let point = self.folder_of(id);
+        unmount(&point)?;
+        let gone = self.folder.join(format!("{GONE}{}", uuid::Uuid::new_v4()));
+        match durable!("volume.removed", std::fs::rename(&point, &gone)) {
+            Ok(()) => {
+                tokio::task::spawn_blocking(move || delete(&gone));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Lets go of every one.
+    /// Lets go of every one, and of all that is in them.
     pub(super) fn remove_all(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.folder)? {
-            remove(&entry?.path())?;
+            let path = entry?.path();
+            unmount(&path)?;
+            match remove_tree(&path) {
+                // Deleted meanwhile by who had begun that.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }
 }
 
-fn remove(point: &Path) -> io::Result<()> {
+fn unmount(point: &Path) -> io::Result<()> {
     if is_mount_point(point)? {
         // Held open over the unmounting: what is not written yet need not be, and nobody gets in any more to write.
         let root = File::open(point)?;
@@ -72,8 +131,14 @@ fn remove(point: &Path) -> io::Result<()> {
             tracing::warn!(volume = %point.display(), %error, "the disk of a volume is written before it goes");
         }
     }
-    match durable!("volume.removed", std::fs::remove_dir_all(point)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    Ok(())
+}
+
+fn delete(folder: &Path) {
+    match remove_tree(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(folder = %folder.display(), %error, "could not delete a removed volume");
+        }
+        _ => {}
     }
 }

@@ -253,7 +253,7 @@ impl Exec {
             return Err(StepError::Program { reason: "the container has ended".to_owned() });
         }
         let container = shim.container;
-        let (theirs, ours) = streams::make(stdio, container.devpts, container.spec.id_base)
+        let (theirs, ours) = streams::make(stdio, container.devpts, container.spec)
             .doing(|| "make the standard streams".to_owned())?;
         let pid = enter::exec(container, shim.init.pidfd.as_fd(), program, theirs)?;
         Ok((pid, enter::watch(pid)?, ours))

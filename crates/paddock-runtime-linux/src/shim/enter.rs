@@ -207,7 +207,7 @@ fn become_init(
     unshare(proof, inner)?;
     continue_as_sibling(proof, reporter)?;
     settle(&spec.hostname, cgroups)?;
-    give_up_privilege()?;
+    give_up_privilege(spec.user)?;
     check_writable()?;
     take_filter(container.filter)?;
     // After the last change of ids, which would clear it. If the shim has died before this line, nobody sends the
@@ -276,7 +276,7 @@ fn become_program(
         .doing(|| "join the container's namespaces".to_owned())?;
     become_root_inside()?;
     continue_as_sibling(container.proof, reporter)?;
-    give_up_privilege()?;
+    give_up_privilege(container.spec.user)?;
     take_filter(container.filter)?;
     Err(program.run(streams))
 }

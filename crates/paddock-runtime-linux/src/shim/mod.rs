@@ -134,7 +134,7 @@ fn start<'a>(container: Container<'a>, env: &Environment) -> Result<Supervisor<'
     // Here and not where the root is built: the container's own cgroup refuses loop devices.
     let disk = Disk::make(spec, folder)?;
     let (program_streams, shim_streams) =
-        streams::make(spec.stdio, devpts, spec.id_base).doing(|| "make the standard streams".to_owned())?;
+        streams::make(spec.stdio, devpts, spec).doing(|| "make the standard streams".to_owned())?;
     let network_ready = || wiring.map_or(Ok(()), Wiring::wait);
     let (waiting, ends) =
         enter::prepare(container, &slot, &program, program_streams, disk.mount.as_fd(), network_ready)?;

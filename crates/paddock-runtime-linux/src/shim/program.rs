@@ -8,11 +8,11 @@ use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::{Gid, Uid};
 
-use super::rootfs::DYNO_ID;
 use super::streams::ProgramStreams;
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, CloseFrom};
 use crate::protocol::Environment;
+use crate::record::UserRecord;
 
 /// Where programs are looked up without a `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -107,9 +107,9 @@ impl Program {
     }
 }
 
-/// Gives up every privilege for good: capabilities, groups, root ids. What is left is uid 1000 that cannot gain
-/// anything by executing a program.
-pub(super) fn give_up_privilege() -> Result<(), StepError> {
+/// Gives up every privilege for good: capabilities, groups, root ids. What is left is a user that cannot gain anything
+/// by executing a program.
+pub(super) fn give_up_privilege(user: UserRecord) -> Result<(), StepError> {
     for capability in 0..64 {
         let Some(capability) = rustix::thread::CapabilitySet::from_bits(1 << capability) else { break };
         // The kernel refuses the first number that it does not know.
@@ -117,7 +117,7 @@ pub(super) fn give_up_privilege() -> Result<(), StepError> {
             break;
         }
     }
-    let (uid, gid) = (Uid::from_raw(DYNO_ID), Gid::from_raw(DYNO_ID));
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_groups(&[]).doing(|| "drop groups".to_owned())?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).doing(|| "set the group".to_owned())?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).doing(|| "set the user".to_owned())?;

@@ -20,8 +20,6 @@ use crate::error::{Doing, StepError};
 use crate::kernel;
 use crate::record::{Folder, LayerRecord, MountRecord, SpecRecord};
 
-/// The user and group that programs run as, inside.
-pub(crate) const DYNO_ID: u32 = 1000;
 /// The group of terminals, inside.
 const TTY_ID: u32 = 5;
 /// Where the root is, relative to the scratch folder that the builder leaves as working directory.
@@ -62,7 +60,7 @@ pub(super) fn build(
     let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .doing(|| "open the root".to_owned())?;
     for mount in &spec.mounts {
-        attach_host_folder(mount, spec.id_base, userns, root.as_fd())?;
+        attach_host_folder(mount, spec, root.as_fd())?;
     }
     Ok(())
 }
@@ -75,8 +73,8 @@ pub(super) fn new_devpts(id_base: u32) -> Result<OwnedFd, StepError> {
 }
 
 /// Owner and group of a terminal, as host ids.
-pub(super) fn terminal_owner(id_base: u32) -> (Uid, Gid) {
-    (Uid::from_raw(id_base + DYNO_ID), Gid::from_raw(id_base + TTY_ID))
+pub(super) fn terminal_owner(spec: &SpecRecord) -> (Uid, Gid) {
+    (Uid::from_raw(spec.owner().0), Gid::from_raw(spec.id_base + TTY_ID))
 }
 
 /// A detached mount of a new file system. `wishes` are options that older kernels may not know.
@@ -142,28 +140,29 @@ fn overlay(lower: &str) -> Result<(), StepError> {
     attach(new_mount("overlay", &options, &wishes, PLAIN_FILES)?.as_fd(), Path::new(ROOT))
 }
 
-/// Makes a folder that belongs to a container id.
-fn owned_folder(path: &Path, host_id: u32, mode: u32) -> Result<(), StepError> {
+/// Makes a folder that belongs to this user and group of the host.
+fn owned_folder(path: &Path, (uid, gid): (u32, u32), mode: u32) -> Result<(), StepError> {
     let doing = || format!("make {}", path.display());
     match std::fs::create_dir(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).doing(doing),
         _ => {}
     }
-    chown(path, Some(host_id), Some(host_id)).doing(doing)?;
+    chown(path, Some(uid), Some(gid)).doing(doing)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).doing(doing)
 }
 
 /// The writable layer: mount points, the two places that programs may write, and names of this container.
 fn upper(spec: &SpecRecord) -> Result<(), StepError> {
     let (upper, base) = (Path::new(UPPER), spec.id_base);
-    owned_folder(upper, base, 0o755)?;
-    owned_folder(Path::new(WORK), 0, 0o755)?;
+    let root = (base, base);
+    owned_folder(upper, root, 0o755)?;
+    owned_folder(Path::new(WORK), (0, 0), 0o755)?;
     for name in ["dev", "proc", "sys", "etc", "var", "usr"] {
-        owned_folder(&upper.join(name), base, 0o755)?;
+        owned_folder(&upper.join(name), root, 0o755)?;
     }
-    owned_folder(&upper.join("app"), base + DYNO_ID, 0o755)?;
-    owned_folder(&upper.join("tmp"), base, 0o1777)?;
-    owned_folder(&upper.join("var/tmp"), base, 0o1777)?;
+    owned_folder(&upper.join("app"), spec.owner(), 0o755)?;
+    owned_folder(&upper.join("tmp"), root, 0o1777)?;
+    owned_folder(&upper.join("var/tmp"), root, 0o1777)?;
     let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
     let mut resolv = String::new();
     if let Some(network) = &spec.network {
@@ -234,7 +233,7 @@ fn dev(base: u32, devpts: BorrowedFd<'_>) -> Result<(), StepError> {
         symlink(target, path.join(name)).doing(|| format!("link {name}"))?;
     }
     for name in ["pts", "shm", "mqueue"] {
-        owned_folder(&path.join(name), base, 0o755)?;
+        owned_folder(&path.join(name), (base, base), 0o755)?;
     }
     attach(devpts, &path.join("pts"))?;
     let options = [("mode", "1777"), ("size", "64m"), ("uid", owner.as_str()), ("gid", owner.as_str())];
@@ -243,18 +242,13 @@ fn dev(base: u32, devpts: BorrowedFd<'_>) -> Result<(), StepError> {
 }
 
 /// Attaches a host folder or file at its target.
-fn attach_host_folder(
-    mount: &MountRecord,
-    base: u32,
-    userns: BorrowedFd<'_>,
-    root: BorrowedFd<'_>,
-) -> Result<(), StepError> {
+fn attach_host_folder(mount: &MountRecord, spec: &SpecRecord, root: BorrowedFd<'_>) -> Result<(), StepError> {
     let clone = clone_of(&mount.source, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
     let attributes = PLAIN_FILES | if mount.read_only { READ_ONLY } else { 0 };
-    kernel::mount_setattr(clone.as_fd(), attributes, mount.idmapped.then_some(userns), false)
+    kernel::mount_setattr(clone.as_fd(), attributes, None, false)
         .doing(|| format!("set the attributes of {}", mount.source.display()))?;
     let is_folder = mount.source.is_dir();
-    let target = target_inside(root, &mount.target, is_folder, base)?;
+    let target = target_inside(root, &mount.target, is_folder, spec)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&clone, c"", &target, c"", flags).doing(|| format!("attach {} inside", mount.target))
 }
@@ -263,7 +257,12 @@ fn attach_host_folder(
 const OPEN_TRIES: u32 = 1000;
 
 /// Opens a path inside the root, making what is missing. No link of an image leads outside.
-fn target_inside(root: BorrowedFd<'_>, path: &str, is_folder: bool, base: u32) -> Result<OwnedFd, StepError> {
+fn target_inside(
+    root: BorrowedFd<'_>,
+    path: &str,
+    is_folder: bool,
+    spec: &SpecRecord,
+) -> Result<OwnedFd, StepError> {
     let doing = || format!("make {path} inside");
     let open = |path: &str, flags: OFlags, mode: Mode| {
         // "Again": something on the machine was renamed or mounted while `..` of a link was followed.
@@ -281,8 +280,9 @@ fn target_inside(root: BorrowedFd<'_>, path: &str, is_folder: bool, base: u32) -
     if names.is_empty() || names.contains(&"..") {
         return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput)).doing(doing);
     }
-    let owner = if matches!(names[0], "app" | "tmp") { base + DYNO_ID } else { base };
-    let owner = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+    let is_the_users = matches!(names[0], "app" | "tmp");
+    let (uid, gid) = if is_the_users { spec.owner() } else { (spec.id_base, spec.id_base) };
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     for depth in 1..=names.len() {
         let (parent, here) = (names[..depth - 1].join("/"), names[..depth].join("/"));
         match open(&here, OFlags::PATH, Mode::empty()) {

@@ -10,7 +10,7 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 use super::rootfs::terminal_owner;
-use crate::record::StdioRecord;
+use crate::record::{SpecRecord, StdioRecord};
 
 /// The ends that the program gets.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) enum ShimStreams {
 pub(super) fn make(
     stdio: StdioRecord,
     devpts: BorrowedFd<'_>,
-    id_base: u32,
+    spec: &SpecRecord,
 ) -> io::Result<(ProgramStreams, ShimStreams)> {
     let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     match stdio {
@@ -72,7 +72,7 @@ pub(super) fn make(
             rustix::pty::unlockpt(&master)?;
             let open = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
             let slave = rustix::pty::ioctl_tiocgptpeer(&master, open)?;
-            let (uid, gid) = terminal_owner(id_base);
+            let (uid, gid) = terminal_owner(spec);
             rustix::fs::fchown(&slave, Some(uid), Some(gid))?;
             resize(master.as_fd(), rows, columns)?;
             unblock(master.as_fd())?;

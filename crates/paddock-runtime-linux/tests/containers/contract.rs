@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::support::{Fixture, with};
 use paddock_core::ContainerId;
-use paddock_runtime::contract::{self, Act, Bench};
+use paddock_runtime::contract::{Act, Bench, Check};
 use paddock_runtime::{ContainerSpec, Disk, Runtime, Stdio};
 
 /// With the form of disk that its containers have.
@@ -29,6 +29,10 @@ impl Bench for Linux {
             Act::Listen(port) => python(&format!(
                 "import socket, time\ns = socket.socket()\ns.bind(('0.0.0.0', {port}))\ns.listen()\ntime.sleep(1000)"
             )),
+            Act::Write(path, text) => {
+                [sh("printf %s \"$2\" > \"$1\""), vec!["sh".to_owned(), path, text]].concat()
+            }
+            Act::Show(path) => vec!["cat".to_owned(), path],
             Act::Missing => vec!["no-such-program".to_owned()],
         };
         let mut spec = self.0.spec("");
@@ -52,12 +56,22 @@ fn python(script: &str) -> Vec<String> {
     ["python3", "-c", script].map(str::to_owned).to_vec()
 }
 
-#[test]
-fn linux_keeps_the_contract() {
-    with(|_| {}, |f| async move { contract::all(&Linux(f, Disk::Limited(64 << 20))).await });
+mod with_a_limited_disk {
+    use super::*;
+
+    fn on_linux(check: Check) {
+        with(|_| {}, |f| async move { check(&Linux(f, Disk::Limited(64 << 20))).await });
+    }
+
+    paddock_runtime::contract_tests!(on_linux);
 }
 
-#[test]
-fn linux_keeps_the_contract_without_a_limit_of_disk() {
-    with(|_| {}, |f| async move { contract::all(&Linux(f, Disk::Unlimited)).await });
+mod with_the_machines_disk {
+    use super::*;
+
+    fn on_linux(check: Check) {
+        with(|_| {}, |f| async move { check(&Linux(f, Disk::Unlimited)).await });
+    }
+
+    paddock_runtime::contract_tests!(on_linux);
 }

@@ -154,7 +154,7 @@ fn app_files_can_be_changed_and_renamed() {
     with(
         |_| {},
         |f| async move {
-            let base = f.base.join("app");
+            let base = f.config.data_dir.join("base/app");
             std::fs::create_dir_all(base.join("lib/inner")).unwrap();
             std::fs::write(base.join("lib/inner/file"), "from the layer").unwrap();
             for path in ["lib/inner/file", "lib/inner", "lib", ""] {

@@ -4,6 +4,7 @@
 
 mod contract;
 mod disk;
+mod files;
 mod host;
 mod inside;
 mod lifecycle;

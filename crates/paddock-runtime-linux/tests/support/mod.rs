@@ -6,17 +6,20 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use paddock_core::ContainerId;
+use paddock_core::artefact::ProgramUser;
+use paddock_core::stack::{Stack, StackVersion};
+use paddock_core::{ContainerId, Tenant};
+use paddock_images::{HostStack, Layers};
 use paddock_runtime::{
     ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Network, Observed, Output, Runtime, Stdio,
     Stream,
 };
-use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
+use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
 use uuid::Uuid;
 
 /// How long a test waits for a state.
@@ -26,7 +29,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Fixture {
     pub runtime: Arc<LinuxRuntime>,
     pub config: LinuxConfig,
-    pub base: PathBuf,
+    /// First host id of the containers' tenant.
     pub id_base: u32,
 }
 
@@ -43,10 +46,9 @@ pub fn with<F: Future<Output = ()> + Send + 'static>(
     tokio.block_on(async {
         let mut config = config(dir.path());
         shape(&mut config);
-        let base = dir.path().join("base");
-        make_base(&base);
+        make_base(&dir.path().join("base"));
         let runtime = LinuxRuntime::open(config.clone()).await.unwrap();
-        let fixture = Arc::new(Fixture { runtime, config: config.clone(), base, id_base: fresh_id_base() });
+        let fixture = Arc::new(Fixture::new(runtime, config.clone()));
         let result = tokio::spawn(test(Arc::clone(&fixture))).await;
         if result.is_err() {
             print_logs(&config.run_dir);
@@ -78,6 +80,12 @@ pub fn config(dir: &Path) -> LinuxConfig {
         program: env!("CARGO_BIN_EXE_paddock-shim").into(),
         router_ports: vec![],
         allow_egress: vec![],
+        id_ranges: IdRanges { first: fresh_id_range(), count: 1 },
+        images: Some(LocalImages {
+            layers: Layers::open(dir.join("layers")).unwrap(),
+            host_stack: HostStack { folder: dir.join("base"), version: "present".to_owned() },
+        }),
+        shares: BTreeMap::new(),
         helper_uid: 65_539,
         disk_interval: Duration::from_millis(300),
     }
@@ -87,9 +95,9 @@ fn fresh_instance() -> String {
     Uuid::new_v4().as_bytes()[..6].iter().map(|byte| char::from(b'a' + byte % 26)).collect()
 }
 
-fn fresh_id_base() -> u32 {
+fn fresh_id_range() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(16);
-    NEXT.fetch_add(1, Ordering::Relaxed) * 65_536
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn print_logs(run_dir: &Path) {
@@ -159,16 +167,22 @@ pub fn make_base(base: &Path) {
 }
 
 impl Fixture {
+    pub fn new(runtime: Arc<LinuxRuntime>, config: LinuxConfig) -> Self {
+        let id_base = config.id_ranges.base_of(Tenant(0));
+        Self { runtime, config, id_base }
+    }
+
     /// A container of the host stack that runs a shell line.
     pub fn spec(&self, script: &str) -> ContainerSpec {
         ContainerSpec {
             id: ContainerId::from_uuid(Uuid::now_v7()),
             labels: BTreeMap::from([("dyno".to_owned(), "web.1".to_owned())]),
             hostname: "web-1".to_owned(),
-            id_base: self.id_base,
-            layers: vec![Layer::HostStack(self.base.clone())],
+            tenant: Tenant(0),
+            layers: vec![stack()],
             mounts: vec![],
             command: vec!["sh".into(), "-c".into(), script.into()],
+            user: ProgramUser::DYNO,
             env: vec![
                 ("PATH".into(), b"/usr/bin:/bin:/usr/sbin".to_vec()),
                 ("HOME".into(), b"/app".to_vec()),
@@ -225,6 +239,11 @@ impl Fixture {
     pub async fn wait(&self, id: ContainerId, is_wanted: impl Fn(&ContainerState) -> bool) -> Observed {
         wait(&*self.runtime, id, is_wanted).await
     }
+}
+
+/// The stack that every container here lies on.
+pub fn stack() -> Layer {
+    Layer::Stack(StackVersion { stack: Stack::Host, version: "present".to_owned() })
 }
 
 /// Waits for a state of a container.

@@ -74,7 +74,8 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     // The state first: without it nothing that runs is known to be anybody's.
     let store = wiring::open_store(&args, &paths, url).await?;
     let program = std::env::current_exe()?;
-    let runtime = wiring::open_runtime(&args, &paths, &instance, &program).await?;
+    let containers = wiring::open_containers(&args, &paths, &instance, &program).await?;
+    let runtime = containers.runtime.clone();
     let front = match Front::open(&args, &paths, &instance, &runtime).await {
         Ok(front) => front,
         Err(error) => {
@@ -86,8 +87,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
     };
     let Front { router, link, api_socket, rendezvous_socket } = front;
     let control =
-        wiring::open_control(&args, &paths, &instance, &program, store, runtime.clone(), link.clone())
-            .await?;
+        wiring::open_control(&args, &paths, &instance, &program, store, containers, link.clone()).await?;
     let email = args.admin_email.clone().unwrap_or_else(|| format!("admin@{}", args.domain));
     control.people.ensure_first_account(&email, &paths.admin_password()).await?;
     control.deploy.ensure_stream_key().await?;

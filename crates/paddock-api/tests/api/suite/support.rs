@@ -17,7 +17,7 @@ use paddock_control::{Clock, Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
 use paddock_core::{ServerId, SlugId, UnixMicros};
-use paddock_images::{HostStack, Layers};
+use paddock_images::layer_store;
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
@@ -197,7 +197,7 @@ impl TestPaddock {
         let data = place.folder.path().to_owned();
         let outputs = Arc::new(OutputLogs::open(data.join("outputs")).unwrap());
         let store = Store::open(&place.config()).await.unwrap();
-        let port: Arc<dyn Runtime> = Arc::new(place.runtime.clone());
+        let port = Arc::new(place.runtime.clone());
         let parts = parts(&data, store.clone(), port, outputs.clone(), clock.clone());
         let control = Arc::new(Control::new(parts));
         let (socket, rendezvous) = (data.join("serve.sock"), data.join("rendezvous.sock"));
@@ -376,16 +376,15 @@ impl TestPaddock {
 fn parts(
     data: &Path,
     store: Store,
-    runtime: Arc<dyn Runtime>,
+    runtime: Arc<FakeRuntime>,
     outputs: Arc<OutputLogs>,
     clock: Arc<TestClock>,
 ) -> Parts {
-    let layers = Arc::new(Layers::open(data.join("layers")).unwrap());
+    let layers = layer_store(data.join("layers")).unwrap();
     let program = PathBuf::from("/bin/true");
     let builder = BuilderConfig {
         folder: data.join("builds"),
         caches: data.join("caches"),
-        program: program.clone(),
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
@@ -407,8 +406,7 @@ fn parts(
             data_dir: data.to_owned(),
             domain: "paddock.example".to_owned(),
             listen: "127.0.0.1:5000".parse().unwrap(),
-            first_id_range: 10,
-            id_ranges: 100,
+            host_stack_version: "test".to_owned(),
             resolvers: Vec::new(),
             trusted_proxies: Vec::new(),
             concurrent_builds: 2,
@@ -421,7 +419,6 @@ fn parts(
         builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
         runtime,
         layers,
-        host_stack: HostStack { folder: data.join("stack"), version: "test".to_owned() },
         repositories: Arc::new(Repositories::open(git).unwrap()),
         logs: Arc::new(
             LogPlane::open(

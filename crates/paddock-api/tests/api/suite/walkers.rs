@@ -114,6 +114,31 @@ async fn a_stranger_finds_nothing_of_somebody_elses() {
     assert_eq!(before, after, "nothing was changed");
 }
 
+/// Who waits for a change hears of every one, whatever the route: nobody wakes by hand.
+#[tokio::test]
+async fn whoever_waits_for_changes_hears_of_each_request_that_makes_one() {
+    let t = walked_app().await;
+    let mut heard = 0;
+    let last =
+        |route: &&Route| (route.path == "/apps/{app}", route.method == "DELETE", route.path == "/account");
+    let mut changing: Vec<_> = routes();
+    changing.sort_by_key(|route| last(&route));
+    for route in
+        changing.iter().filter(|route| route.method != "GET" && matches!(route.access, Access::Token))
+    {
+        let path = filled(&t, route).await;
+        let before = (t.control.kernel.wakes.changes.count(), t.store.statistics().commits);
+        let answer = t.call(route.method, &path).json(body_for(route)).send().await;
+        let after = (t.control.kernel.wakes.changes.count(), t.store.statistics().commits);
+        // The claim of a request, and what it came to, are changes as well; so only what committed beyond that counts.
+        if answer.status.is_success() && after.1 > before.1 {
+            assert!(after.0 > before.0, "{} {} committed and woke nobody", route.method, route.path);
+            heard += 1;
+        }
+    }
+    assert!(heard > 15, "only {heard} routes changed something");
+}
+
 /// What a list is asked for by: GET, but for the one whose question does not fit into an address.
 fn is_list(route: &Route) -> bool {
     route.method == "GET" || route.path == "/filters/apps"

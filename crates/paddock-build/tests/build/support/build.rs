@@ -14,11 +14,11 @@ use paddock_build::{
 };
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
-use paddock_core::stack::Stack;
-use paddock_core::{AppId, BuildId};
+use paddock_core::stack::{Stack, StackVersion};
+use paddock_core::{AppId, BuildId, Tenant};
 use paddock_images::{HostStack, Layers};
-use paddock_runtime::{Layer, Limits, Runtime};
-use paddock_runtime_linux::{LinuxConfig, LinuxRuntime};
+use paddock_runtime::{Limits, Runtime};
+use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
@@ -32,9 +32,8 @@ pub struct BuildFarm {
     pub folder: TempDir,
     pub runtime: Arc<LinuxRuntime>,
     pub builder: Builder,
-    pub layers: Arc<Layers>,
-    host_stack: HostStack,
-    id_base: u32,
+    pub layers: Layers,
+    stack: StackVersion,
     names: AbortHandle,
 }
 
@@ -118,6 +117,20 @@ impl BuildFarm {
         std::fs::create_dir_all(path("stacks")).unwrap();
         let entropy = Uuid::new_v4().as_u128();
         let instance = (0..6).map(|n| char::from(b'a' + ((entropy >> (n * 8)) % 26) as u8)).collect();
+        let layers = Layers::open(path("layers")).unwrap();
+        let host_stack =
+            HostStack::ensure(Path::new("/"), &path("stacks")).expect("a host stack can be made");
+        let stack = StackVersion { stack: Stack::Host, version: host_stack.version.clone() };
+        let config = BuilderConfig {
+            folder: path("builds"),
+            caches: path("caches"),
+            site_env: site_env(),
+            buildpack_urls: BuildpackUrls::Insecure,
+            buildpack_folder: Some(path("buildpacks")),
+            slug_bytes_max: 64 << 20,
+        };
+        // Far from the ranges of others: one for each farm.
+        let id_ranges = IdRanges { first: 0x4000 + ((entropy >> 64) as u32 & 0x0fff), count: 1 };
         let runtime = LinuxRuntime::open(LinuxConfig {
             data_dir: folder.path().to_owned(),
             run_dir: path("run/containers"),
@@ -125,6 +138,9 @@ impl BuildFarm {
             program: super::programs(),
             router_ports: Vec::new(),
             allow_egress: registries(),
+            id_ranges,
+            images: Some(LocalImages { layers: layers.clone(), host_stack }),
+            shares: config.shares(),
             helper_uid: 65_539,
             disk_interval: paddock_runtime_linux::DISK_INTERVAL,
         })
@@ -137,23 +153,8 @@ impl BuildFarm {
             panic!("the network cannot be set up: {network:?} {names:?}");
         };
         let names = names.abort_handle();
-        let layers = Arc::new(Layers::open(path("layers")).unwrap());
-        let config = BuilderConfig {
-            folder: path("builds"),
-            caches: path("caches"),
-            program: super::programs(),
-            site_env: site_env(),
-            buildpack_urls: BuildpackUrls::Insecure,
-            buildpack_folder: Some(path("buildpacks")),
-            slug_bytes_max: 64 << 20,
-        };
-        let host_stack =
-            HostStack::ensure(Path::new("/"), &path("stacks")).expect("a host stack can be made");
-        let shared: Arc<dyn Runtime> = runtime.clone();
-        let builder = Builder::new(config, shared, Arc::clone(&layers));
-        // Far from the ranges of others: 65,536 ids for each farm.
-        let id_base = 0x4000_0000 + ((entropy >> 64) as u32 & 0x0fff) * 65_536;
-        Self { folder, runtime, builder, layers, host_stack, id_base, names }
+        let builder = Builder::new(config, runtime.clone(), Arc::new(layers.clone()));
+        Self { folder, runtime, builder, layers, stack, names }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -193,13 +194,11 @@ impl BuildFarm {
         let request = BuildRequest {
             build: BuildId::from_uuid(Uuid::now_v7()),
             app: app.id,
-            id_base: self.id_base,
+            tenant: Tenant(0),
             source,
             buildpacks: buildpacks.collect::<Result<_, _>>().unwrap(),
             config_vars: app.config_vars.clone(),
-            stack: Stack::Host,
-            stack_version: self.host_stack.version.clone(),
-            stack_layers: vec![Layer::HostStack(self.host_stack.folder.clone())],
+            stack: self.stack.clone(),
             request_id: "00000000-0000-4000-8000-000000000000".into(),
             limits: Limits {
                 memory_bytes: app.memory_bytes,
@@ -232,7 +231,7 @@ impl BuildFarm {
     /// Unpacks a slug and returns the folder.
     pub fn unpack(&self, built: &Built) -> TempDir {
         let folder = TempDir::new().unwrap();
-        let layer = self.layers.path_of(&built.outcome().layer.parse().unwrap());
+        let layer = self.layers.path_of(&built.outcome().layer);
         let status = Command::new("fsck.erofs")
             .arg(format!("--extract={}", folder.path().display()))
             .arg("--overwrite")

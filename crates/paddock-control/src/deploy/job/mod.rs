@@ -20,7 +20,7 @@ use paddock_core::durable;
 use paddock_core::event::{By, Event};
 use paddock_core::release::{ReleaseStatus, deploy_description};
 use paddock_core::{AccountId, AppId, BuildId, ErrorId, SlugId, SourceId, config};
-use paddock_runtime::{Layer, Limits};
+use paddock_runtime::Limits;
 use paddock_store::{App, Build, Job, JobLease, NewSlug, Release, SourceKind};
 use paddock_telemetry::OutputWriter;
 use tokio::sync::mpsc;
@@ -220,13 +220,11 @@ async fn request_of(
     Ok(BuildRequest {
         build: build.id,
         app: app.id,
-        id_base: deploy.kernel.config.id_base(app.id_range),
+        tenant: app.tenant(),
         source,
         buildpacks,
         config_vars: deploy.kernel.store.config_vars(app.id).await?,
-        stack: build.stack,
-        stack_version: deploy.host_stack.version.clone(),
-        stack_layers: vec![Layer::HostStack(deploy.host_stack.folder.clone())],
+        stack: deploy.kernel.config.present(build.stack),
         request_id: build.id.to_string(),
         limits: LIMITS,
         disk_bytes: deploy.kernel.config.build_disk.bytes(),
@@ -295,8 +293,8 @@ async fn record_outcome(
     let slug = NewSlug {
         id: SlugId::from_uuid(Uuid::now_v7()),
         app_id: app.id,
-        checksum: Some(outcome.layer.replacen("sha256:", "SHA256:", 1)),
-        layer: outcome.layer,
+        checksum: Some(format!("SHA256:{}", outcome.layer.hex())),
+        layer: outcome.layer.to_string(),
         put_secret_sha256: None,
         size_bytes,
         commit_id: version_of(build),
@@ -304,7 +302,7 @@ async fn record_outcome(
         process_types: outcome.process_types,
         buildpack_description: Some(outcome.description),
         stack: build.stack,
-        stack_version: deploy.host_stack.version.clone(),
+        stack_version: deploy.kernel.config.present(build.stack).version,
     };
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
     tx.create_slug(&slug).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use paddock_build::git::RepositoryFiles;
 use paddock_core::AppId;
-use paddock_images::LayerDigest;
+use paddock_core::LayerDigest;
 use paddock_store::{App, Order, Store, VersionRange};
 use rustix::fs::OFlags;
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! The names that may occur in a backup. Anything else is refused, so an archive cannot name a place of its choice.
 
 use paddock_build::git::is_object_file;
-use paddock_images::LayerDigest;
+use paddock_core::LayerDigest;
 use uuid::Uuid;
 
 pub(super) const DATABASE: &str = "db/paddock.sqlite";

@@ -2,7 +2,7 @@
 //!
 //! A backup is one moment of the database and every file that it names. The database is copied first, with writes held,
 //! and the refs of all repositories are read in the same moment; then the copy, not the folder, says which files
-//! belong to it. Layers, objects and finished outputs never change, log segments only grow, and nothing is removed
+//! belong to it. What is in layers, objects and finished outputs never changes, log segments only grow, and nothing is removed
 //! meanwhile ([`Control::back_up`] holds garbage collection and repacking), so what is copied later is complete.
 //! What a file has beyond the database's moment (a newer log line, an object that no ref names yet) does no harm.
 //!

@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use paddock_build::git::lay_out;
+use paddock_core::LayerDigest;
 use paddock_core::{ServerId, durable};
-use paddock_images::LayerDigest;
 use paddock_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 

@@ -31,7 +31,7 @@ impl Data {
         let data = folder.path().join("data");
         let store = open(&data).await;
         let content = vec![7; 300_000];
-        let digest: paddock_images::LayerDigest =
+        let digest: paddock_core::LayerDigest =
             format!("sha256:{}", hex(&Sha256::digest(&content))).parse().unwrap();
         let (app, release) = rows(&store, &digest.to_string()).await;
         let layer = data.join(member::layer_name(&digest));

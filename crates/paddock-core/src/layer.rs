@@ -1,11 +1,9 @@
-//! Digests of layers.
+//! Layers: read-only trees of files that containers are made of, named by their content.
 
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
-/// SHA-256 of a mountable layer file: `sha256:` and 64 lower-case hex digits.
+/// SHA-256 of a mountable layer: `sha256:` and 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerDigest(String);
 
@@ -15,8 +13,10 @@ pub struct LayerDigest(String);
 pub struct InvalidDigest(pub String);
 
 impl LayerDigest {
-    pub(crate) fn of(hash: Sha256) -> Self {
-        Self(hex(&hash.finalize()))
+    /// The digest with these 32 bytes.
+    #[must_use]
+    pub fn of_sha256(bytes: [u8; 32]) -> Self {
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The hex digits alone.
@@ -43,6 +43,20 @@ impl FromStr for LayerDigest {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written_and_nothing_else_is_one() {
+        let digest = LayerDigest::of_sha256([0xa0; 32]);
+        assert_eq!(digest.to_string(), format!("sha256:{}", "a0".repeat(32)));
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        let (upper, hex) = (format!("sha256:{}", "A0".repeat(32)), "a0".repeat(32));
+        for text in
+            ["", "sha256:", "sha256:a0", &upper, &hex, &format!("sha512:{hex}"), &format!("sha256:{hex}0")]
+        {
+            assert_eq!(text.parse::<LayerDigest>(), Err(InvalidDigest(text.to_owned())));
+        }
+    }
 }

@@ -1,0 +1,186 @@
+//! What to run, by names that every backend has a meaning for: no path of a host, no user id of a host.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use paddock_core::artefact::{Artefact, ProgramUser};
+use paddock_core::stack::StackVersion;
+use paddock_core::{ContainerId, LayerDigest, Tenant, VolumeId};
+
+/// What to run and how it is kept apart. No `Default`: every choice is made by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Chosen by the caller; the name of the container in every later call.
+    pub id: ContainerId,
+    /// What the container is for; returned by [`crate::Runtime::observe`], never interpreted by a backend.
+    pub labels: BTreeMap<String, String>,
+    /// Host name inside: 1 to 64 letters, digits, `-`, `.`, `_`.
+    pub hostname: String,
+    /// Whom it works for. Containers of one tenant may have the same files; those of two have no user of the host in
+    /// common, as far as the backend has enough of them.
+    pub tenant: Tenant,
+    /// Read-only layers, the uppermost first. At least one of them gives the root its shape.
+    pub layers: Vec<Layer>,
+    /// What else is visible inside. A later one may lie within an earlier one.
+    pub mounts: Vec<Mount>,
+    /// Program and arguments; the program is looked up in `PATH` of `env`.
+    pub command: Vec<String>,
+    /// Who the program runs as. `/app`, `/tmp` and what it is given to write belong to this user.
+    pub user: ProgramUser,
+    /// The whole environment; nothing is inherited. Values may be secrets: they are never arguments of a program, and
+    /// never on a disk.
+    pub env: Vec<(String, Vec<u8>)>,
+    /// Working directory, an absolute path.
+    pub working_dir: String,
+    /// Limits of the container's cgroup.
+    pub limits: Limits,
+    /// Where it writes.
+    pub disk: Disk,
+    /// What it may reach.
+    pub network: Network,
+    /// Standard input and the kind of output.
+    pub stdio: Stdio,
+    /// The longest life, after which it is stopped like by [`crate::Runtime::stop`]; `None` for no limit.
+    pub time_limit: Option<Duration>,
+    /// How long processes that outlive the program have from SIGTERM to SIGKILL, if no stop was asked for.
+    pub leftover_grace: Duration,
+}
+
+/// One read-only layer of a root file system. Files in it carry ids as they are inside (0, 1000).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layer {
+    /// One of the layer store.
+    Stored(LayerDigest),
+    /// The base of a stack; of the present version, where the named one is not kept any more.
+    Stack(StackVersion),
+}
+
+impl Layer {
+    /// The layers of what a release runs, the uppermost first.
+    #[must_use]
+    pub fn of(artefact: &Artefact) -> Vec<Self> {
+        let stored = artefact.layers.iter().cloned().map(Self::Stored);
+        stored.chain(artefact.base.clone().map(Self::Stack)).collect()
+    }
+}
+
+/// Something that is visible inside a container besides its layers and its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute path inside, without `..`; made if it is missing and what it lies in can be written. No link of a layer
+    /// leads it out of the container.
+    pub target: String,
+    /// What is there.
+    pub source: MountSource,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A folder of a volume, from the volume's root on: names between slashes, none of which is a link. What one container
+    /// of a tenant has written there, the next one finds with its owners. Who may write to a folder has ended before a
+    /// folder below it is mounted.
+    Volume {
+        /// The volume.
+        id: VolumeId,
+        /// The folder. With [`Access::ReadWrite`] it is made if it is missing, and belongs to the container's user.
+        folder: String,
+        /// Whether it can be written.
+        access: Access,
+    },
+    /// A file or folder of a share, to be read: names between slashes, none for the whole share. Only what everybody on the
+    /// host may read can be read inside, and what containers of the same tenant wrote.
+    Share {
+        /// The share.
+        share: Share,
+        /// What of it.
+        path: String,
+    },
+    /// A file with this text, to be read by everybody inside. It lies on a disk as long as the container is there: no
+    /// secret.
+    Text(String),
+    /// The platform's own program, `paddockd`, to be read and executed by everybody inside.
+    Program,
+}
+
+/// A folder that the server and containers both see, by a name that server and backend agree on when they are put
+/// together: on one machine a folder of the host, elsewhere a disk that machines share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share(pub &'static str);
+
+/// Whether a mount can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// Limits of a container's cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in bytes (swap is not added).
+    pub memory_bytes: u64,
+    /// CPU time per second of wall time, in thousandths of a core.
+    pub cpu_millicores: u32,
+    /// Share of CPU under contention, as a cgroup v2 weight (1 to 10,000; 100 is ordinary).
+    pub cpu_weight: u32,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+/// Where a container writes what is on none of its mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disk {
+    /// A disk of its own that ends with it, as large as the machine's.
+    Unlimited,
+    /// A disk of its own that ends with it, of so many bytes: beyond, a write fails with ENOSPC.
+    Limited(u64),
+    /// A folder of a volume, made if it is missing: it shares the volume's limit and outlives the container. No other
+    /// container has the same.
+    Volume {
+        /// The volume.
+        id: VolumeId,
+        /// The folder, as in [`MountSource::Volume`].
+        folder: String,
+    },
+}
+
+/// What a container may reach. Design, section 7, "Dyno and build network".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing but its own loopback.
+    None,
+    /// DNS by our forwarder, the router's public ports, the outside minus private ranges.
+    Outbound,
+}
+
+/// Standard streams of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdio {
+    /// Input is empty; output and errors are lines for [`crate::Runtime::output`].
+    Output,
+    /// Input is a pipe that [`crate::Runtime::attach`] writes; output and errors are raw bytes for the attached client.
+    Pipe,
+    /// A terminal for [`crate::Runtime::attach`].
+    Terminal {
+        /// Rows of characters.
+        rows: u16,
+        /// Columns of characters.
+        columns: u16,
+    },
+}
+
+/// A program beside the container's own, for consoles into a running dyno. It runs as the container's user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, Vec<u8>)>,
+    /// Working directory.
+    pub working_dir: String,
+    /// `Pipe` or `Terminal`.
+    pub stdio: Stdio,
+}
