@@ -127,9 +127,9 @@ async fn whoever_waits_for_changes_hears_of_each_request_that_makes_one() {
         changing.iter().filter(|route| route.method != "GET" && matches!(route.access, Access::Token))
     {
         let path = filled(&t, route).await;
-        let before = (t.control.kernel.wakes.changes.count(), t.store.statistics().commits);
+        let before = (t.control.kernel.wakes.changes.count(), t.store.statistics().committed);
         let answer = t.call(route.method, &path).json(body_for(route)).send().await;
-        let after = (t.control.kernel.wakes.changes.count(), t.store.statistics().commits);
+        let after = (t.control.kernel.wakes.changes.count(), t.store.statistics().committed);
         // The claim of a request, and what it came to, are changes as well; so only what committed beyond that counts.
         if answer.status.is_success() && after.1 > before.1 {
             assert!(after.0 > before.0, "{} {} committed and woke nobody", route.method, route.path);
