@@ -11,12 +11,12 @@ use bytes::BytesMut;
 use paddock_core::code::RouterCode;
 use paddock_http1::{BadResponse, Body, Defect, Response};
 
-use crate::accept::Connection;
 use crate::client::{self, Asked, Client, Manner, Next};
-use crate::config::Limits;
+use crate::connection::Connection;
 use crate::dyno::DynoStream;
 use crate::exchange::Exchange;
 use crate::header::{self, Protocol};
+use crate::limits::Limits;
 use crate::page;
 use crate::relay::{self, Broken, Moved, NoHead, Passing, SendFailed, Talk};
 use crate::search::Search;

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use paddock_http1::{Body, Progress, Refused, Request, RequestReader, Response, Version};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
-use crate::accept::Connection;
+use crate::connection::Connection;
 use crate::header::{self, Protocol};
 use crate::page::{self, Page};
 use crate::reader::Reader;

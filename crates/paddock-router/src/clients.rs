@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::Limits;
+use crate::limits::Limits;
 
 /// The clients that are connected.
 #[derive(Debug, Default)]

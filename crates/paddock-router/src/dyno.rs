@@ -1,10 +1,8 @@
-//! A dyno that answers requests: its quarantine, its unused connections, and the choice among many.
+//! A dyno that answers requests: its quarantine and its unused connections.
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use paddock_ipc::routes::DynoRoute;
@@ -12,7 +10,8 @@ use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::config::Limits;
+use crate::clock::clock;
+use crate::limits::Limits;
 use crate::reader::Reader;
 use crate::turn::Paced;
 
@@ -131,73 +130,5 @@ impl Dyno {
 
     fn unused(&self) -> MutexGuard<'_, Vec<Unused>> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of `dynos`, each equally likely, that is not in quarantine.
-pub(crate) fn choose(dynos: &[Arc<Dyno>]) -> Option<&Arc<Dyno>> {
-    let any = dynos.get(random_below(dynos.len())?)?;
-    if any.quarantined_for().is_zero() {
-        return Some(any);
-    }
-    let free = || dynos.iter().filter(|dyno| dyno.quarantined_for().is_zero());
-    let count = free().count();
-    // A quarantine may end between the two passes; whichever dyno is met then will do.
-    free().nth(random_below(count)?).or_else(|| free().next())
-}
-
-/// Milliseconds since some moment of this process.
-pub(crate) fn clock() -> u64 {
-    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    // From 1, so that 0 can mean "never".
-    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX / 2) + 1
-}
-
-/// A number below `bound`; `None` when there is none. For spreading load, not for secrets.
-fn random_below(bound: usize) -> Option<usize> {
-    thread_local! {
-        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0u8));
-    }
-    // splitmix64
-    let mut mixed = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-    STATE.set(mixed);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    // The bias of the remainder is below one in 2^50 for any number of dynos.
-    usize::try_from(mixed % u64::try_from(bound).ok().filter(|bound| *bound > 0)?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dynos(count: usize) -> Vec<Arc<Dyno>> {
-        let route = |n: usize| DynoRoute {
-            name: format!("web.{n}"),
-            id: n.to_string(),
-            address: ([127, 0, 0, 1], 1).into(),
-        };
-        (0..count).map(|n| Arc::new(Dyno::new(&route(n)))).collect()
-    }
-
-    #[test]
-    fn the_choice_is_about_even_and_leaves_out_quarantined_ones() {
-        let dynos = dynos(4);
-        let mut chosen = [0; 4];
-        for _ in 0..4000 {
-            let id: usize = choose(&dynos).unwrap().id.parse().unwrap();
-            chosen[id] += 1;
-        }
-        assert!(chosen.iter().all(|count| (800..1200).contains(count)), "{chosen:?}");
-
-        let limits = Limits::heroku();
-        for dyno in &dynos[..3] {
-            dyno.quarantine(&limits);
-        }
-        assert!((0..100).all(|_| choose(&dynos).unwrap().id == "3"));
-        dynos[3].quarantine(&limits);
-        assert!(choose(&dynos).is_none());
-        assert!(choose(&[]).is_none());
     }
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use paddock_core::code::RouterCode;
 use paddock_http1::{Defect, Request};
 
-use crate::accept::Connection;
-use crate::config::Limits;
+use crate::connection::Connection;
 use crate::dyno::Dyno;
-use crate::header::{self, Forwarded};
+use crate::forwarded::Forwarded;
+use crate::header;
+use crate::limits::Limits;
 use crate::line::Line;
 use crate::relay::{Broken, SendFailed};
 use crate::table::App;

@@ -13,8 +13,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
-use crate::accept::Connection;
 use crate::client::{self, Asked, Client, Next};
+use crate::connection::Connection;
 use crate::header::{self, Protocol};
 use crate::page::{self, Page};
 use crate::reader::Reader;

@@ -10,16 +10,16 @@ use bytes::BytesMut;
 use paddock_core::proxy_form;
 use paddock_ipc::routes::ProxyForm;
 
-use crate::accept::{self, Connection};
 use crate::client::{Client, Next};
+use crate::connection::{self, Connection};
+use crate::host::host_name;
 use crate::page::{self, Page};
 use crate::session::{Became, serve_http};
 use crate::stream::Stream;
-use crate::table;
 
 /// The answer to a `CONNECT` for `target` that is refused.
 pub(crate) fn refused(connection: &Connection, target: &[u8]) -> Option<Page> {
-    let name = std::str::from_utf8(target).ok().and_then(table::host_name);
+    let name = std::str::from_utf8(target).ok().and_then(host_name);
     let refused = match &connection.router.routes.current().proxy_form {
         _ if connection.is_tunnelled => Some(Refused::Nested),
         Some(form) => refused_by(form, connection.peer, connection.local),
@@ -101,7 +101,7 @@ pub(crate) async fn serve(outer: &Connection, stream: Stream) {
         () = router.stop.draining() => return,
     };
     let Ok(Ok(stream)) = stream else { return };
-    let version = accept::tls_version(stream.get_ref().1);
+    let version = connection::tls_version(stream.get_ref().1);
     serve_http(stream, Arc::new(Connection::tunnelled(outer, version))).await;
 }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
-use crate::dyno::clock;
+use crate::clock::clock;
 use crate::reader::Reader;
 
 /// Bytes of a response that wait for their client: so much of it frees the dyno at once.

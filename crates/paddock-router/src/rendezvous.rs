@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::accept::Connection;
+use crate::connection::Connection;
 use crate::reader::Reader;
 use crate::stream::Prefixed;
 use crate::turn::Paced;

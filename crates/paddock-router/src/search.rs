@@ -7,9 +7,10 @@ use paddock_core::code::RouterCode;
 use tokio::time::Instant;
 
 use crate::app::Failure;
-use crate::config::Limits;
-use crate::dyno::{self, ConnectFailed, Dyno, DynoStream};
+use crate::choice::choose;
+use crate::dyno::{ConnectFailed, Dyno, DynoStream};
 use crate::exchange::Exchange;
+use crate::limits::Limits;
 use crate::table::Web;
 
 /// The search for a dyno for one request.
@@ -98,7 +99,7 @@ impl Search {
             Web::Starting => return Ok(Next::Wait(self.until, RouterCode::H20)),
             Web::Up(dynos) => dynos,
         };
-        if let Some(dyno) = dyno::choose(dynos) {
+        if let Some(dyno) = choose(dynos) {
             return Ok(Next::Use(dyno.clone()));
         }
         if self.attempts > 0 {

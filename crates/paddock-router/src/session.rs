@@ -7,11 +7,12 @@ use bytes::Bytes;
 use paddock_http1::{Defect, Form, Progress, Refused, Request};
 use tokio::time::Instant;
 
-use crate::accept::Connection;
 use crate::client::{Asked, Client, Next};
+use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::host::host_name;
 use crate::stream::{Duplex, Watched};
-use crate::table::{self, Destination};
+use crate::table::Destination;
 use crate::{app, page, platform, proxy_form, socket};
 
 /// What a request became.
@@ -144,7 +145,7 @@ fn understand(mut request: Request) -> Result<Asked, Refused> {
 }
 
 fn name(host: &[u8]) -> Option<Cow<'_, str>> {
-    table::host_name(std::str::from_utf8(host).ok()?)
+    host_name(std::str::from_utf8(host).ok()?)
 }
 
 /// Tells the client what is wrong with its request, and the app whose request it was.

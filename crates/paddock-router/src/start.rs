@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use crate::config::{Limits, RouterConfig, RouterError};
+use crate::config::{RouterConfig, RouterError};
+use crate::limits::Limits;
 use crate::log_file::LogFile;
-use crate::router::{self, Stop};
+use crate::run::run_until;
+use crate::stop::Stop;
 
 /// What `serve` tells a router it starts. The descriptors beside it: the control socket, then the listeners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +152,7 @@ fn run() -> Result<(), StartError> {
     let result = runtime.block_on(async {
         let stop = Stop::default();
         follow_signals(&stop).map_err(|source| RouterError::new("could not listen for signals", source))?;
-        router::run_until(config, listeners, control, stop).await
+        run_until(config, listeners, control, stop).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result.map_err(StartError::Router)

@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::accept::Connection;
+use crate::connection::Connection;
 
 /// A stream in both directions, whatever it is made of.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

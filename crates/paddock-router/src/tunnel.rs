@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::dyno::clock;
+use crate::clock::clock;
 use crate::reader::Reader;
 
 /// How a tunnel ended.
