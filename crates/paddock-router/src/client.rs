@@ -80,6 +80,14 @@ pub(crate) enum Next {
     Broken,
 }
 
+/// What a request became.
+pub(crate) enum Became<T> {
+    /// It was answered.
+    Answered(Next),
+    /// Who answers it agreed to another protocol.
+    Tunnel(T),
+}
+
 impl Client {
     pub(crate) fn new(stream: Stream) -> Self {
         let (read, writer) = tokio::io::split(stream);

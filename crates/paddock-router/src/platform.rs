@@ -13,13 +13,12 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
-use crate::client::{self, Asked, Client, Next};
+use crate::client::{self, Asked, Became, Client, Next};
 use crate::connection::Connection;
 use crate::header::{self, Protocol};
 use crate::page::{self, Page};
 use crate::reader::Reader;
 use crate::relay::{self, Broken, Moved, NoHead, Passing, SendFailed, Talk};
-use crate::session::Became;
 use crate::turn::Paced;
 use crate::{proxy_header, tunnel};
 
@@ -29,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Passes a request to `serve` and its answer back.
-pub(crate) async fn answer(client: &mut Client, connection: &Connection, mut asked: Asked) -> Became {
+pub(crate) async fn answer(client: &mut Client, connection: &Connection, mut asked: Asked) -> Became<Tunnel> {
     let config = &connection.router.config;
     let Ok(serve) = connect(&config.serve_socket, config.limits.serve_wait).await else {
         let page = page::unavailable("The platform is restarting. Please try again in a few seconds.");
@@ -73,7 +72,7 @@ async fn talk(
     connection: &Connection,
     asked: &mut Asked,
     mut serve: Serve,
-) -> Result<Became, Page> {
+) -> Result<Became<Tunnel>, Page> {
     let protocol = header::protocol(&asked.request);
     let mut out = head(asked, protocol);
     let (moved, bytes, manner) = (Moved::new(), AtomicU64::new(0), asked.manner);
@@ -143,9 +142,9 @@ fn no_answer(no_head: NoHead<()>) -> Page {
     }
 }
 
-async fn switch(client: &mut Client, response: Response, serve: Serve) -> Became {
+async fn switch(client: &mut Client, response: Response, serve: Serve) -> Became<Tunnel> {
     match client.switch(response).await {
-        Ok(()) => Became::PlatformTunnel(Tunnel(serve)),
+        Ok(()) => Became::Tunnel(Tunnel(serve)),
         Err(_) => Became::Answered(Next::Broken),
     }
 }

@@ -4,18 +4,13 @@
 //! platform alone. Dynos and builds are refused by the address they come from; that is the only use of it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use bytes::BytesMut;
 use paddock_core::proxy_form;
 use paddock_ipc::routes::ProxyForm;
 
-use crate::client::{Client, Next};
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::host::host_name;
 use crate::page::{self, Page};
-use crate::session::{Became, serve_http};
-use crate::stream::Stream;
 
 /// The answer to a `CONNECT` for `target` that is refused.
 pub(crate) fn refused(connection: &Connection, target: &[u8]) -> Option<Page> {
@@ -31,14 +26,6 @@ pub(crate) fn refused(connection: &Connection, target: &[u8]) -> Option<Page> {
         None => Some(Refused::Stranger("This target".into())),
     })?;
     Some(page::refusal(refused.status(), &refused.sentence()))
-}
-
-/// Tells the client to begin.
-pub(crate) async fn accept(client: &mut Client) -> Became {
-    match client.send(&mut BytesMut::from("HTTP/1.1 200 OK\r\n\r\n")).await {
-        Ok(()) => Became::Proxied,
-        Err(_) => Became::Answered(Next::Broken),
-    }
 }
 
 /// Why a `CONNECT` is refused.
@@ -90,19 +77,6 @@ fn refused_by(form: &ProxyForm, peer: SocketAddr, local: SocketAddr) -> Option<R
     } else {
         None
     }
-}
-
-/// What comes after the answer: TLS, and HTTP inside it.
-pub(crate) async fn serve(outer: &Connection, stream: Stream) {
-    let router = outer.router.clone();
-    let handshake = router.proxy_certificates.acceptor().accept(stream);
-    let stream = tokio::select! {
-        stream = tokio::time::timeout(router.config.limits.handshake, handshake) => stream,
-        () = router.stop.draining() => return,
-    };
-    let Ok(Ok(stream)) = stream else { return };
-    let version = connection::tls_version(stream.get_ref().1);
-    serve_http(stream, Arc::new(Connection::tunnelled(outer, version))).await;
 }
 
 #[cfg(test)]

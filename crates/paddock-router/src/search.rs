@@ -6,10 +6,10 @@ use std::time::Duration;
 use paddock_core::code::RouterCode;
 use tokio::time::Instant;
 
-use crate::app::Failure;
 use crate::choice::choose;
 use crate::dyno::{ConnectFailed, Dyno, DynoStream};
 use crate::exchange::Exchange;
+use crate::failure::Failure;
 use crate::limits::Limits;
 use crate::table::Web;
 

@@ -3,28 +3,43 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use paddock_http1::{Defect, Form, Progress, Refused, Request};
 use tokio::time::Instant;
 
-use crate::client::{Asked, Client, Next};
-use crate::connection::Connection;
+use crate::client::{Asked, Became, Client, Next};
+use crate::connection::{self, Connection};
 use crate::exchange::Exchange;
 use crate::host::host_name;
-use crate::stream::{Duplex, Watched};
+use crate::stream::{Duplex, Stream, Watched};
 use crate::table::Destination;
-use crate::{app, page, platform, proxy_form, socket};
+use crate::{app, page, platform, proxy_form, send, socket};
 
-/// What a request became.
-pub(crate) enum Became {
-    /// It was answered.
-    Answered(Next),
-    /// The dyno agreed to another protocol.
-    AppTunnel(app::Tunnel),
-    /// `serve` agreed to another protocol.
+/// What comes after a request.
+enum Then {
+    Next(Next),
+    AppTunnel(send::Tunnel),
     PlatformTunnel(platform::Tunnel),
     /// The client of the proxy form begins TLS.
     Proxied,
+}
+
+impl From<Became<send::Tunnel>> for Then {
+    fn from(became: Became<send::Tunnel>) -> Self {
+        match became {
+            Became::Answered(next) => Self::Next(next),
+            Became::Tunnel(tunnel) => Self::AppTunnel(tunnel),
+        }
+    }
+}
+
+impl From<Became<platform::Tunnel>> for Then {
+    fn from(became: Became<platform::Tunnel>) -> Self {
+        match became {
+            Became::Answered(next) => Self::Next(next),
+            Became::Tunnel(tunnel) => Self::PlatformTunnel(tunnel),
+        }
+    }
 }
 
 /// Serves HTTP on a stream until it ends.
@@ -41,18 +56,18 @@ pub(crate) async fn serve_http(stream: impl Duplex + 'static, connection: Arc<Co
 async fn serve(mut client: Client, connection: &Arc<Connection>) {
     loop {
         let Some(request) = next(&mut client, connection).await else { return };
-        let became = tokio::select! {
+        let then = tokio::select! {
             biased;
-            became = answer(&mut client, connection, request) => became,
+            then = answer(&mut client, connection, request) => then,
             () = socket::reset(&connection.socket) => return,
         };
-        match became {
-            Became::Answered(Next::Again) => client.reader.rest(),
-            Became::Answered(Next::Close { is_unread }) => return client.close(is_unread).await,
-            Became::Answered(Next::Broken) => return,
-            Became::AppTunnel(tunnel) => return tunnel.run(client).await,
-            Became::PlatformTunnel(tunnel) => return tunnel.run(client, connection).await,
-            Became::Proxied => return Box::pin(proxy_form::serve(connection, client.into_stream())).await,
+        match then {
+            Then::Next(Next::Again) => client.reader.rest(),
+            Then::Next(Next::Close { is_unread }) => return client.close(is_unread).await,
+            Then::Next(Next::Broken) => return,
+            Then::AppTunnel(tunnel) => return tunnel.run(client).await,
+            Then::PlatformTunnel(tunnel) => return tunnel.run(client, connection).await,
+            Then::Proxied => return Box::pin(serve_proxied(connection, client.into_stream())).await,
         }
         if client.has_begun() {
             // It does not wait for answers: others have their turn between its requests.
@@ -87,10 +102,10 @@ async fn answer(
     client: &mut Client,
     connection: &Arc<Connection>,
     request: Result<Request, Refused>,
-) -> Became {
+) -> Then {
     let mut asked = match request.and_then(understand) {
         Ok(asked) => asked,
-        Err(refused) => return Became::Answered(refuse(client, connection, refused).await),
+        Err(refused) => return Then::Next(refuse(client, connection, refused).await),
     };
     if &asked.request.method[..] == b"CONNECT" {
         let refused = match connection.place.is_surplus {
@@ -98,29 +113,29 @@ async fn answer(
             false => proxy_form::refused(connection, &asked.request.target),
         };
         return match refused {
-            Some(page) => Became::Answered(client.say(page, &mut asked, connection).await),
-            None => proxy_form::accept(client).await,
+            Some(page) => Then::Next(client.say(page, &mut asked, connection).await),
+            None => begin_proxied(client).await,
         };
     }
     let Some(name) = name(&asked.host).map(Cow::into_owned) else {
         let refused = Refused { defect: Defect::Host, request: asked.request };
-        return Became::Answered(refuse(client, connection, refused).await);
+        return Then::Next(refuse(client, connection, refused).await);
     };
     let page = if connection.is_tunnelled {
         match paddock_core::proxy_form::host(&name) {
-            Some(_) => return platform::answer(client, connection, asked).await,
+            Some(_) => return platform::answer(client, connection, asked).await.into(),
             None => page::refusal(421, "The proxy form leads to the platform alone."),
         }
     } else {
         match connection.router.destination(&name).await {
             Some(Destination::Platform) if connection.place.is_surplus => page::unavailable(TOO_MANY),
-            Some(Destination::Platform) => return platform::answer(client, connection, asked).await,
-            Some(Destination::App(app)) => return app::answer(client, connection, app, asked).await,
+            Some(Destination::Platform) => return platform::answer(client, connection, asked).await.into(),
+            Some(Destination::App(app)) => return app::answer(client, connection, app, asked).await.into(),
             Some(Destination::Unknown) => page::no_such_app(&name),
             None => page::unavailable("The platform is starting. Please try again in a few seconds."),
         }
     };
-    Became::Answered(client.say(page, &mut asked, connection).await)
+    Then::Next(client.say(page, &mut asked, connection).await)
 }
 
 /// Finds out what a request asks of whom, and where its body ends.
@@ -166,4 +181,25 @@ async fn refuse(client: &mut Client, connection: &Arc<Connection>, refused: Refu
         Some(Destination::Unknown) | None => page::refusal(defect.status(), &defect.sentence()),
     };
     client.refuse(page, &request.method[..] == b"HEAD").await
+}
+
+/// Tells the client of the proxy form to begin.
+async fn begin_proxied(client: &mut Client) -> Then {
+    match client.send(&mut BytesMut::from("HTTP/1.1 200 OK\r\n\r\n")).await {
+        Ok(()) => Then::Proxied,
+        Err(_) => Then::Next(Next::Broken),
+    }
+}
+
+/// What comes after that answer: TLS, and HTTP inside it.
+async fn serve_proxied(outer: &Connection, stream: Stream) {
+    let router = outer.router.clone();
+    let handshake = router.proxy_certificates.acceptor().accept(stream);
+    let stream = tokio::select! {
+        stream = tokio::time::timeout(router.config.limits.handshake, handshake) => stream,
+        () = router.stop.draining() => return,
+    };
+    let Ok(Ok(stream)) = stream else { return };
+    let version = connection::tls_version(stream.get_ref().1);
+    serve_http(stream, Arc::new(Connection::tunnelled(outer, version))).await;
 }

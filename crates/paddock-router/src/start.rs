@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use paddock_ipc::frame;
 use paddock_ipc::routes::Listener;
-use rustix::process::{Gid, Resource, Rlimit, Uid};
-use rustix::thread::CapabilitySet;
+use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use uuid::Uuid;
 use crate::config::{RouterConfig, RouterError};
 use crate::limits::Limits;
 use crate::log_file::LogFile;
+use crate::privileges::{PrivilegeKept, RunAs, give_up};
 use crate::run::run_until;
 use crate::stop::Stop;
 
@@ -46,15 +46,6 @@ pub struct RouterStart {
     pub workers: usize,
     /// The listening sockets beside this message, after the control socket.
     pub listeners: Vec<Listener>,
-}
-
-/// An unprivileged user and its group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunAs {
-    /// User id, not 0.
-    pub uid: u32,
-    /// Group id, not 0.
-    pub gid: u32,
 }
 
 impl RouterStart {
@@ -94,14 +85,8 @@ enum StartError {
         received: usize,
     },
     /// A privilege could not be given up; the router never runs with it.
-    #[error("could not give up privileges: {doing}")]
-    Privileges {
-        /// The step that failed.
-        doing: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Privileges(PrivilegeKept),
     /// The router itself.
     #[error("the router could not run")]
     Router(#[source] RouterError),
@@ -130,7 +115,7 @@ fn run() -> Result<(), StartError> {
     let _ = rustix::process::setsid();
     let descriptors = raise_descriptor_limit();
     if let Some(run_as) = start.run_as {
-        give_up_privileges(run_as)?;
+        give_up(run_as).map_err(StartError::Privileges)?;
     }
     log_to(&start.folder.join("router.log")).map_err(StartError::Router)?;
     let failed = |doing: &str, source| StartError::Router(RouterError::new(doing, source));
@@ -184,31 +169,6 @@ fn raise_descriptor_limit() -> usize {
 /// No limit is many.
 fn number(limit: Option<u64>) -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
-}
-
-/// Order matters: the bounding set needs CAP_SETPCAP, groups need CAP_SETGID, and the change of user takes both.
-fn give_up_privileges(run_as: RunAs) -> Result<(), StartError> {
-    let step = |doing| move |errno: rustix::io::Errno| StartError::Privileges { doing, source: errno.into() };
-    if run_as.uid == 0 || run_as.gid == 0 {
-        let source = io::ErrorKind::InvalidInput.into();
-        return Err(StartError::Privileges { doing: "the router does not run as root", source });
-    }
-    rustix::thread::clear_ambient_capability_set().map_err(step("ambient capabilities"))?;
-    for capability in CapabilitySet::all().iter() {
-        match rustix::thread::remove_capability_from_bounding_set(capability) {
-            // A capability this kernel does not know, or a start without root.
-            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM) => {}
-            Err(errno) => return Err(step("bounding set")(errno)),
-        }
-    }
-    let (uid, gid) = (Uid::from_raw(run_as.uid), Gid::from_raw(run_as.gid));
-    rustix::thread::set_thread_groups(&[]).map_err(step("groups"))?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(step("group id"))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(step("user id"))?;
-    let none = CapabilitySet::empty();
-    let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
-    rustix::thread::set_capabilities(None, sets).map_err(step("capabilities"))?;
-    rustix::thread::set_no_new_privs(true).map_err(step("no_new_privs"))
 }
 
 fn log_to(path: &Path) -> Result<(), RouterError> {
