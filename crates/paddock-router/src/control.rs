@@ -13,7 +13,7 @@ use paddock_ipc::routes::{FromRouter, Listener, ToRouter};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
-use crate::router::Router;
+use crate::connection::router::Router;
 
 /// One `serve`, the one that takes over from it, and a few who look.
 const CONNECTIONS_MAX: usize = 8;

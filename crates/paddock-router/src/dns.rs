@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::router::Router;
+use crate::connection::router::Router;
 
 const HEAD: usize = 12;
 const QUESTION_BYTES_MAX: usize = 4096;

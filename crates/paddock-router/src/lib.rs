@@ -8,11 +8,8 @@
 //! * [`RouterStart`], [`main`]: how `serve` starts the process and what it gives up before it begins.
 //! * [`run`]: the router inside a runtime, given its sockets.
 
-mod accept;
 mod app;
-mod choice;
 mod client;
-mod clients;
 mod clock;
 mod config;
 mod connection;
@@ -20,41 +17,18 @@ mod control;
 mod dns;
 mod dyno;
 mod exchange;
-mod failure;
-mod forwarded;
-mod header;
-mod host;
 mod limits;
-mod line;
-mod log_file;
-mod page;
 mod platform;
-mod privileges;
-mod proxy_form;
-mod proxy_header;
-mod reader;
+mod process;
 mod record;
 mod relay;
-mod rendezvous;
-mod router;
+mod routes;
 mod run;
-mod search;
-mod send;
-mod session;
-mod socket;
-mod start;
-mod stop;
-mod stream;
-mod table;
-mod tls;
-mod trusted_proxy;
-mod tunnel;
-mod turn;
 
 pub use config::{RouterConfig, RouterError};
+pub use connection::stop::Stop;
 pub use limits::Limits;
-pub use privileges::RunAs;
+pub use process::privileges::RunAs;
+pub use process::start::{RouterStart, main};
 pub use record::{TAG_LOST, TAG_REQUEST};
 pub use run::{run, run_until};
-pub use start::{RouterStart, main};
-pub use stop::Stop;

@@ -10,12 +10,15 @@ use paddock_ipc::routes::{Listener, ListenerKind};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::client::accept;
 use crate::config::{RouterConfig, RouterError};
-use crate::router::Router;
-use crate::stop::Stop;
-use crate::table::Routes;
-use crate::tls::Certificates;
-use crate::{accept, control, dns, record};
+use crate::connection::router::Router;
+use crate::connection::stop::Stop;
+use crate::connection::tls::Certificates;
+use crate::control;
+use crate::dns;
+use crate::record;
+use crate::routes::table::Routes;
 
 /// How often unused connections to dynos are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);

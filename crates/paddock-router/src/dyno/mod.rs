@@ -1,5 +1,7 @@
 //! A dyno that answers requests: its quarantine and its unused connections.
 
+pub(crate) mod choice;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,8 +14,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::clock::clock;
 use crate::limits::Limits;
-use crate::reader::Reader;
-use crate::turn::Paced;
+use crate::relay::reader::Reader;
+use crate::relay::turn::Paced;
 
 /// A connection over which one request at a time is sent.
 pub(crate) struct DynoStream {

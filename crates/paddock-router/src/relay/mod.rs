@@ -1,6 +1,10 @@
 //! One request and its answer on their way: to the server as it comes from the client, and back. Both bodies move at
 //! once; the server may answer before it has everything.
 
+pub(crate) mod reader;
+pub(crate) mod tunnel;
+pub(crate) mod turn;
+
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +19,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::clock;
-use crate::reader::Reader;
+use crate::relay::reader::Reader;
 
 /// Bytes of a response that wait for their client: so much of it frees the dyno at once.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;

@@ -9,8 +9,8 @@ use paddock_core::proxy_form;
 use paddock_ipc::routes::ProxyForm;
 
 use crate::connection::Connection;
-use crate::host::host_name;
-use crate::page::{self, Page};
+use crate::exchange::page::{self, Page};
+use crate::routes::host::host_name;
 
 /// The answer to a `CONNECT` for `target` that is refused.
 pub(crate) fn refused(connection: &Connection, target: &[u8]) -> Option<Page> {

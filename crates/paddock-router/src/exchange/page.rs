@@ -5,7 +5,7 @@
 use paddock_core::code::RouterCode;
 use paddock_http1::Defect;
 
-use crate::table::App;
+use crate::routes::table::App;
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";

@@ -7,13 +7,18 @@ use bytes::{Bytes, BytesMut};
 use paddock_http1::{Defect, Form, Progress, Refused, Request};
 use tokio::time::Instant;
 
-use crate::client::{Asked, Became, Client, Next};
+use crate::app;
+use crate::app::send;
+use crate::client::proxy_form;
+use crate::connection::socket;
+use crate::connection::stream::{Duplex, Stream, Watched};
 use crate::connection::{self, Connection};
 use crate::exchange::Exchange;
-use crate::host::host_name;
-use crate::stream::{Duplex, Stream, Watched};
-use crate::table::Destination;
-use crate::{app, page, platform, proxy_form, send, socket};
+use crate::exchange::client::{Asked, Became, Client, Next};
+use crate::exchange::page;
+use crate::platform;
+use crate::routes::host::host_name;
+use crate::routes::table::Destination;
 
 /// What comes after a request.
 enum Then {

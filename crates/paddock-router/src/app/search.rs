@@ -6,12 +6,12 @@ use std::time::Duration;
 use paddock_core::code::RouterCode;
 use tokio::time::Instant;
 
-use crate::choice::choose;
+use crate::app::failure::Failure;
+use crate::dyno::choice::choose;
 use crate::dyno::{ConnectFailed, Dyno, DynoStream};
 use crate::exchange::Exchange;
-use crate::failure::Failure;
 use crate::limits::Limits;
-use crate::table::Web;
+use crate::routes::table::Web;
 
 /// The search for a dyno for one request.
 pub(crate) struct Search {

@@ -3,6 +3,8 @@
 //! A request never waits for the disk. When the queue is full its record is counted instead, and an L13 line in the
 //! app's own log says how many were lost.
 
+pub(crate) mod line;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;

@@ -7,14 +7,14 @@ use bytes::BytesMut;
 use paddock_core::code::RouterCode;
 use paddock_http1::{BadResponse, Body, Defect, Response};
 
-use crate::client::{self, Asked, Client, Manner, Next};
+use crate::app::failure::Failure;
 use crate::dyno::DynoStream;
 use crate::exchange::Exchange;
-use crate::failure::Failure;
-use crate::header::{self, Protocol};
+use crate::exchange::client::{self, Asked, Client, Manner, Next};
+use crate::exchange::header::{self, Protocol};
 use crate::limits::Limits;
+use crate::relay::tunnel::{self, TunnelEnd};
 use crate::relay::{self, Broken, Moved, NoHead, Passing, SendFailed, Talk};
-use crate::tunnel::{self, TunnelEnd};
 
 /// What became of a request that a dyno answered.
 pub(crate) enum Passed {

@@ -1,6 +1,10 @@
 //! One app request from its arrival to its record. Inner steps fill it in; the record is made when it is dropped,
 //! so that each request leaves exactly one, however it ends.
 
+pub(crate) mod client;
+pub(crate) mod header;
+pub(crate) mod page;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,13 +14,12 @@ use paddock_core::code::RouterCode;
 use paddock_http1::{Defect, Request};
 
 use crate::connection::Connection;
+use crate::connection::forwarded::Forwarded;
 use crate::dyno::Dyno;
-use crate::forwarded::Forwarded;
-use crate::header;
 use crate::limits::Limits;
-use crate::line::Line;
+use crate::record::line::Line;
 use crate::relay::{Broken, SendFailed};
-use crate::table::App;
+use crate::routes::table::App;
 
 /// What is known of a request so far.
 pub(crate) struct Exchange {

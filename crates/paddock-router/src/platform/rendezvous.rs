@@ -6,10 +6,12 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::connection::Connection;
-use crate::reader::Reader;
-use crate::stream::Prefixed;
-use crate::turn::Paced;
-use crate::{platform, proxy_header, tunnel};
+use crate::connection::stream::Prefixed;
+use crate::platform;
+use crate::platform::proxy_header;
+use crate::relay::reader::Reader;
+use crate::relay::tunnel;
+use crate::relay::turn::Paced;
 
 /// Passes a stream, with the secret that was read from it, to `serve`, and bytes both ways until it ends.
 pub(crate) async fn serve<S>(secret: Bytes, client: S, connection: &Connection)

@@ -3,20 +3,24 @@
 //! Source: contract `platform-behaviour.md`, sections 1 and 2. Order of precedence: maintenance, blank, no web
 //! processes, crashed, starting, then what a connection meets.
 
+pub(crate) mod failure;
+pub(crate) mod search;
+pub(crate) mod send;
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use paddock_core::code::RouterCode;
 
-use crate::client::{Asked, Became, Client, Next};
+use crate::app::failure::Failure;
+use crate::app::search::Search;
+use crate::app::send::{Call, Ended, Passed, Tunnel};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
-use crate::failure::Failure;
-use crate::header;
-use crate::page;
-use crate::search::Search;
-use crate::send::{Call, Ended, Passed, Tunnel};
-use crate::table::App;
+use crate::exchange::client::{Asked, Became, Client, Next};
+use crate::exchange::header;
+use crate::exchange::page;
+use crate::routes::table::App;
 
 /// Answers a request of an app, and leaves its record.
 pub(crate) async fn answer(

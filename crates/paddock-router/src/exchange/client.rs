@@ -9,11 +9,11 @@ use paddock_http1::{Body, Progress, Refused, Request, RequestReader, Response, V
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::connection::Connection;
-use crate::header::{self, Protocol};
-use crate::page::{self, Page};
-use crate::reader::Reader;
+use crate::connection::stream::{Prefixed, Stream};
+use crate::exchange::header::{self, Protocol};
+use crate::exchange::page::{self, Page};
 use crate::relay::Passing;
-use crate::stream::{Prefixed, Stream};
+use crate::relay::reader::Reader;
 
 /// How long a client that was answered may go on sending what nobody reads before its connection is reset, and how much.
 const LINGER: Duration = Duration::from_secs(2);

@@ -7,12 +7,12 @@ use paddock_ipc::routes::Listener;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::clients::Clients;
 use crate::config::RouterConfig;
+use crate::connection::clients::Clients;
+use crate::connection::stop::Stop;
+use crate::connection::tls::Certificates;
 use crate::record::Records;
-use crate::stop::Stop;
-use crate::table::{Destination, Routes};
-use crate::tls::Certificates;
+use crate::routes::table::{Destination, Routes};
 
 /// What the parts of a router share.
 pub(crate) struct Router {

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::clients::Place;
+use crate::client::http::serve_http;
+use crate::connection::clients::Place;
+use crate::connection::router::Router;
+use crate::connection::socket::Socket;
+use crate::connection::stream::{First, Prefixed, read_first};
 use crate::connection::{Connection, tls_version};
-use crate::rendezvous;
-use crate::router::Router;
-use crate::session::serve_http;
-use crate::socket::Socket;
-use crate::stream::{First, Prefixed, read_first};
-use crate::turn::Paced;
+use crate::platform::rendezvous;
+use crate::relay::turn::Paced;
 
 /// Accepts clients until the router is told to stop.
 pub(crate) async fn accept(router: Arc<Router>, listener: TcpListener) {

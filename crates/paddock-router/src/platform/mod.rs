@@ -1,5 +1,8 @@
 //! Requests to the platform itself: passed to `serve`, one connection each, and held while `serve` is away.
 
+pub(crate) mod proxy_header;
+pub(crate) mod rendezvous;
+
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -13,14 +16,14 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
-use crate::client::{self, Asked, Became, Client, Next};
 use crate::connection::Connection;
-use crate::header::{self, Protocol};
-use crate::page::{self, Page};
-use crate::reader::Reader;
+use crate::exchange::client::{self, Asked, Became, Client, Next};
+use crate::exchange::header::{self, Protocol};
+use crate::exchange::page::{self, Page};
+use crate::relay::reader::Reader;
+use crate::relay::tunnel;
+use crate::relay::turn::Paced;
 use crate::relay::{self, Broken, Moved, NoHead, Passing, SendFailed, Talk};
-use crate::turn::Paced;
-use crate::{proxy_header, tunnel};
 
 /// How often it is looked whether `serve` is back.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

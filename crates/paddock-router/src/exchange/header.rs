@@ -7,7 +7,7 @@ use bytes::Bytes;
 use paddock_http1::{Body, Fields, Request, Version};
 use uuid::Uuid;
 
-use crate::forwarded::Forwarded;
+use crate::connection::forwarded::Forwarded;
 
 /// Whether both sides are to become a tunnel, which keeps `Upgrade` and `Connection`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,11 +19,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use crate::config::{RouterConfig, RouterError};
+use crate::connection::stop::Stop;
 use crate::limits::Limits;
-use crate::log_file::LogFile;
-use crate::privileges::{PrivilegeKept, RunAs, give_up};
+use crate::process::log_file::LogFile;
+use crate::process::privileges::{PrivilegeKept, RunAs, give_up};
 use crate::run::run_until;
-use crate::stop::Stop;
 
 /// What `serve` tells a router it starts. The descriptors beside it: the control socket, then the listeners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,14 @@
 //! A client's connection, as everything that answers on it sees it.
 
+pub(crate) mod clients;
+pub(crate) mod forwarded;
+pub(crate) mod router;
+pub(crate) mod socket;
+pub(crate) mod stop;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod trusted_proxy;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,10 +18,9 @@ use paddock_http1::Fields;
 use rustls::ProtocolVersion;
 use tokio::net::TcpStream;
 
-use crate::clients::Place;
-use crate::forwarded::Forwarded;
-use crate::router::Router;
-use crate::trusted_proxy;
+use crate::connection::clients::Place;
+use crate::connection::forwarded::Forwarded;
+use crate::connection::router::Router;
 
 /// What is known of a client's connection.
 pub(crate) struct Connection {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use paddock_http1::Fields;
 use paddock_ipc::routes::Network;
 
-use crate::forwarded::{Forwarded, canonical_ip};
+use crate::connection::forwarded::{Forwarded, canonical_ip};
 
 const PROTO: &str = "x-forwarded-proto";
 const PORT: &str = "x-forwarded-port";

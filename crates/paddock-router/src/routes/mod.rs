@@ -1,0 +1,4 @@
+//! What is known of apps.
+
+pub(crate) mod host;
+pub(crate) mod table;
