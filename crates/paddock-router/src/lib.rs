@@ -7,6 +7,15 @@
 //!
 //! * [`RouterStart`], [`main`]: how `serve` starts the process and what it gives up before it begins.
 //! * [`run`]: the router inside a runtime, given its sockets.
+//!
+//! Folders are the stages of a request, from the wire inwards, and a file imports from folders below its own only:
+//!
+//! * `process`, `run`: how it begins and ends; `control`, `dns`: what it does besides requests.
+//! * `client`: the door. First bytes, TLS, HTTP, and who answers.
+//! * `platform`, `app`: the answers of `serve` and of dynos.
+//! * `exchange`: one request and what is said to it.
+//! * `connection`: what a client's connection holds, and what all of them share.
+//! * `routes`, `dyno`: what is known of apps. `record`: what is left of a request. `relay`: bytes on their way.
 
 mod app;
 mod client;
