@@ -40,7 +40,7 @@ pub(crate) const ROWS: &[Row] = &[
             "paddock-ipc",
         ],
     },
-    Row { name: "paddock-api", may_use: &["paddock-core", "paddock-control", "paddock-wire"] },
+    Row { name: "paddock-api", may_use: &["paddock-core", "paddock-control", "paddock-wire", "paddock-ipc"] },
     Row {
         name: "paddockd",
         may_use: &[
@@ -138,6 +138,16 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         name: "url",
         owners: &["paddock-outbound"],
         reason: "addresses that tenants name are taken apart where they are checked",
+    },
+    Exclusive {
+        name: "fastrand",
+        owners: &["paddock-router"],
+        reason: "for spreading load; secrets and ids are made by aws-lc-rs and uuid",
+    },
+    Exclusive {
+        name: "percent-encoding",
+        owners: &["paddock-outbound", "paddock-store"],
+        reason: "addresses are written and taken apart where they are used",
     },
     Exclusive {
         name: "libc",

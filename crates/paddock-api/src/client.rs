@@ -1,6 +1,7 @@
 //! Who is on the other end, and by which address this server was reached.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use http::HeaderMap;
 use http::request::Parts;
 use paddock_control::ControlConfig;
 use paddock_core::proxy_form;
+use paddock_ipc::proxy_header::{Connection, Head, NoHeader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::Api;
 
@@ -24,6 +27,22 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Reads the header that a connection from the router begins with, and nothing after it.
+    ///
+    /// # Errors
+    /// When it does not begin with one.
+    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        let none = |NoHeader| io::Error::new(io::ErrorKind::InvalidData, "no PROXY v2 header");
+        let mut head = [0; Head::BYTES];
+        stream.read_exact(&mut head).await?;
+        let head = Head::parse(&head).map_err(none)?;
+        let mut rest = vec![0; head.rest()];
+        stream.read_exact(&mut rest).await?;
+        let Connection { addresses, tls } = head.connection(&rest).map_err(none)?;
+        let (address, local) = addresses.unzip();
+        Ok(Self { address, local, tls })
+    }
+
     /// The address that failed logins are counted for.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip())
@@ -103,7 +122,26 @@ impl FromRequestParts<Arc<Api>> for Origin {
 
 #[cfg(test)]
 mod tests {
-    use super::Origin;
+    use super::*;
+
+    #[test]
+    fn a_connection_begins_with_the_word_of_the_router() {
+        let (peer, local) = ("192.0.2.7:4660".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap());
+        let read = |bytes: &[u8]| {
+            let mut bytes = bytes;
+            let read = futures_util::FutureExt::now_or_never(Client::read(&mut bytes));
+            (read.expect("a slice never waits"), bytes.to_vec())
+        };
+        let mut sent = paddock_ipc::proxy_header::encode(peer, local, Some("TLSv1.3"));
+        sent.extend_from_slice(b"GET ");
+        let (client, rest) = read(&sent);
+        let client = client.unwrap();
+        assert_eq!((client.ip(), client.local, client.tls), (Some(peer.ip()), Some(local), true));
+        assert_eq!(rest, b"GET ", "nothing of the client is taken");
+        let refused = read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").0.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read(&[]).0.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
 
     #[test]
     fn a_port_is_always_named_for_rendezvous() {

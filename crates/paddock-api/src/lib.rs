@@ -19,7 +19,6 @@ mod layers;
 mod not_built;
 mod once;
 mod problem;
-mod proxy_header;
 mod rendezvous;
 mod routes;
 mod server;

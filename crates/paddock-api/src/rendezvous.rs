@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Api, proxy_header};
+use crate::Api;
+use crate::client::Client;
 
 /// How long a client may take to say its secret.
 const SECRET_TIME_MAX: Duration = Duration::from_secs(30);
@@ -71,7 +72,7 @@ pub async fn serve_rendezvous(listener: UnixListener, api: Arc<Api>, shutdown: C
 
 async fn session(mut stream: UnixStream, api: &Api) -> io::Result<()> {
     let hello = async {
-        proxy_header::read(&mut stream).await?;
+        Client::read(&mut stream).await?;
         read_secret(&mut stream).await
     };
     let secret =

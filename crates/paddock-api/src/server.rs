@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::client::Client;
-use crate::{Api, conditional, proxy_header, routes};
+use crate::{Api, conditional, routes};
 
 /// How long a connection may take to send its PROXY header and each request's head.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -53,7 +53,7 @@ pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: Cancellation
 }
 
 async fn connection(mut stream: UnixStream, api: Arc<Api>, router: Router, shutdown: CancellationToken) {
-    let client = match tokio::time::timeout(HEAD_TIME_MAX, proxy_header::read(&mut stream)).await {
+    let client = match tokio::time::timeout(HEAD_TIME_MAX, Client::read(&mut stream)).await {
         Ok(Ok(client)) => client,
         // The router connects ahead of need and may hang up unused.
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => return,

@@ -2,6 +2,7 @@
 //!
 //! * [`admin`]: what `paddockd env` and `paddockd stop` ask of a running server.
 //! * [`frame`]: length-prefixed JSON messages over a Unix socket, with descriptors beside them.
+//! * [`proxy_header`]: what the router says of a connection that it passes to `serve`.
 //! * [`spool`]: output records on disk, written by shims and the router, read and acknowledged by the control plane.
 //! * [`routes`]: the route table and the other messages between `serve` and the router.
 //!
@@ -9,6 +10,7 @@
 
 pub mod admin;
 pub mod frame;
+pub mod proxy_header;
 pub mod routes;
 pub mod spool;
 

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+/// What a path keeps in an address that has nothing but it.
+const NOT_PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'-');
 
 /// The database of a store.
 #[derive(Debug, Clone)]
@@ -29,7 +33,7 @@ impl Database {
         match self {
             Self::Sqlite(path) => path
                 .to_str()
-                .map(|path| format!("sqlite://{}", percent_encoded(path)))
+                .map(|path| format!("sqlite://{}", utf8_percent_encode(path, NOT_PLAIN)))
                 .ok_or("the path is not valid UTF-8"),
             Self::Postgres(url) => url.driver_url(),
         }
@@ -43,18 +47,6 @@ impl fmt::Display for Database {
             Self::Postgres(url) => url.fmt(f),
         }
     }
-}
-
-/// Everything but plain characters is percent-encoded.
-fn percent_encoded(path: &str) -> String {
-    path.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }
 
 /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Shown, it has neither password nor parameters.

@@ -1,7 +1,5 @@
 //! The choice among the dynos that are up.
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::dyno::Dyno;
@@ -20,17 +18,7 @@ pub(crate) fn choose(dynos: &[Arc<Dyno>]) -> Option<&Arc<Dyno>> {
 
 /// A number below `bound`; `None` when there is none. For spreading load, not for secrets.
 fn random_below(bound: usize) -> Option<usize> {
-    thread_local! {
-        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0u8));
-    }
-    // splitmix64
-    let mut mixed = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-    STATE.set(mixed);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    // The bias of the remainder is below one in 2^50 for any number of dynos.
-    usize::try_from(mixed % u64::try_from(bound).ok().filter(|bound| *bound > 0)?).ok()
+    (bound > 0).then(|| fastrand::usize(..bound))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Requests to the platform itself: passed to `serve`, one connection each, and held while `serve` is away.
 
-pub(crate) mod proxy_header;
 pub(crate) mod rendezvous;
 
 use std::io;
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use paddock_http1::{Defect, Response};
+use paddock_ipc::proxy_header;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};

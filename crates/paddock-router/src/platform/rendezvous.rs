@@ -3,12 +3,12 @@
 use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
+use paddock_ipc::proxy_header;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::connection::Connection;
 use crate::connection::stream::Prefixed;
 use crate::platform;
-use crate::platform::proxy_header;
 use crate::relay::reader::Reader;
 use crate::relay::tunnel;
 use crate::relay::turn::Paced;
