@@ -16,8 +16,8 @@ pub mod spool;
 
 /// The version of every message of this crate.
 ///
-/// 2: routers have spools of their own names and can retire.
-pub const VERSION: u32 = 2;
+/// 2: routers have spools of their own names and can retire. 3: routes are sent app by app.
+pub const VERSION: u32 = 3;
 
 /// The versions that a peer may speak.
 pub const SPOKEN: std::ops::RangeInclusive<u32> = VERSION - 1..=VERSION;

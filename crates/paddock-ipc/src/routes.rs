@@ -1,8 +1,11 @@
 //! What `serve` tells the router, and what the router answers.
 //!
 //! `serve` connects to the router's socket and sends [`ToRouter::Hello`]; the router answers [`FromRouter::Hello`]
-//! and passes duplicates of its listening sockets beside it. Then `serve` sends the whole table with its generation
-//! whenever it changed; the router refuses a smaller generation and keeps the table on disk.
+//! and passes duplicates of its listening sockets beside it. Then `serve` sends the whole table with its generation, and
+//! from then on the route of each app that changed, as a change of the generation that the router has. A router that has
+//! another one says so and is sent the whole table again. It keeps what it uses on disk.
+//!
+//! Version 2 knows whole tables alone, and has the hosts of all apps in one list ([`RouteTable::hosts`]).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +26,8 @@ pub enum ToRouter {
     },
     /// The whole route table.
     Routes(Box<RouteTable>),
+    /// The route of one app as it is now. Since version 3.
+    App(Box<AppChange>),
     /// Forget request records up to and including this number.
     Ack {
         /// Sequence number in the router's spool.
@@ -30,8 +35,7 @@ pub enum ToRouter {
     },
     /// Finish requests in flight (up to 30 s) and end.
     Stop,
-    /// Another router has the same sockets: take no new clients, and end with the last of those that are here. Since
-    /// version 2.
+    /// Another router has the same sockets: take no new clients, and end with the last of those that are here.
     Retire,
 }
 
@@ -53,15 +57,20 @@ pub enum FromRouter {
         generation: u64,
         /// The sockets that are passed beside this message.
         listeners: Vec<Listener>,
-        /// The name of its spool (the text form of a UUID). Since version 2; before, there was one without a name.
+        /// The name of its spool (the text form of a UUID).
         #[serde(default)]
         spool: Option<String>,
-        /// Whether it takes no new clients any more. Since version 2.
+        /// Whether it takes no new clients any more.
         #[serde(default)]
         retiring: bool,
     },
     /// The message was carried out; `generation` is the one in use now.
     Done {
+        /// Generation of the table in use.
+        generation: u64,
+    },
+    /// The change does not follow what is in use: the whole table is wanted. Since version 3.
+    Gap {
         /// Generation of the table in use.
         generation: u64,
     },
@@ -93,7 +102,7 @@ pub enum ListenerKind {
     DnsTcp,
 }
 
-/// Everything the router needs to route. Sent whole; a smaller generation than the one in use is refused.
+/// Everything the router needs to route. A smaller generation than the one in use is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Grows with every change, also across restarts of `serve`.
@@ -102,7 +111,8 @@ pub struct RouteTable {
     pub domain: String,
     /// Resolvers that DNS questions are forwarded to.
     pub resolvers: Vec<SocketAddr>,
-    /// App by host name (lower case, no port), wildcards as `*.example.com`.
+    /// App by host name, as version 2 has it in place of [`AppRoute::hosts`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hosts: BTreeMap<String, String>,
     /// Apps by id (the text form of `AppId`).
     pub apps: BTreeMap<String, AppRoute>,
@@ -112,6 +122,64 @@ pub struct RouteTable {
     /// Proxies in front of the router: what they say of the client is passed on.
     #[serde(default)]
     pub trusted_proxies: Vec<Network>,
+}
+
+impl RouteTable {
+    /// The same, whichever version it was made by: each app has its own hosts.
+    #[must_use]
+    pub fn with_hosts_of_apps(mut self) -> Self {
+        for (host, id) in std::mem::take(&mut self.hosts) {
+            if let Some(app) = self.apps.get_mut(&id) {
+                app.hosts.push(host);
+            }
+        }
+        self
+    }
+
+    /// The same as version 2 has it.
+    #[must_use]
+    pub fn with_one_list_of_hosts(mut self) -> Self {
+        for (id, app) in &mut self.apps {
+            let hosts = std::mem::take(&mut app.hosts);
+            self.hosts.extend(hosts.into_iter().map(|host| (host, id.clone())));
+        }
+        self
+    }
+
+    /// Takes a change that follows this table; false where it follows another.
+    #[must_use]
+    pub fn change(&mut self, change: AppChange) -> bool {
+        if !change.follows(self.generation) {
+            return false;
+        }
+        self.generation = change.generation;
+        match change.route {
+            Some(route) => drop(self.apps.insert(change.id, route)),
+            None => drop(self.apps.remove(&change.id)),
+        }
+        true
+    }
+}
+
+/// One app's route, by which a table becomes the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppChange {
+    /// The generation that it follows.
+    pub after: u64,
+    /// The generation that it leads to.
+    pub generation: u64,
+    /// The app's id (the text form of `AppId`).
+    pub id: String,
+    /// How its requests are answered from now on; `None` when it is gone.
+    pub route: Option<AppRoute>,
+}
+
+impl AppChange {
+    /// Whether it leads on from this generation.
+    #[must_use]
+    pub fn follows(&self, generation: u64) -> bool {
+        self.after == generation && self.generation > generation
+    }
 }
 
 /// Who may use this server as the proxy of the official client.
@@ -175,6 +243,10 @@ impl Network {
 pub struct AppRoute {
     /// The app's name, for the log.
     pub name: String,
+    /// Its host names (lower case, no port), wildcards as `*.example.com`. Of two apps that name a host the
+    /// later one has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// Whether maintenance mode is on (H80).
     pub maintenance: bool,
     /// What there is to route to.
@@ -239,17 +311,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_of_version_1_is_understood_and_ours_is_understood_there() {
-        let old = r#"{"message":"hello","version":1,"program":"0.1.0","instance":"abcdef","pid":7,
-            "generation":3,"listeners":[]}"#;
+    fn version_2_is_understood_and_ours_is_understood_there() {
+        let old = r#"{"message":"hello","version":2,"program":"0.1.0","instance":"abcdef","pid":7,
+            "generation":3,"listeners":[],"spool":"x","retiring":true}"#;
         let FromRouter::Hello { version, spool, retiring, .. } = serde_json::from_str(old).unwrap() else {
             panic!("not a hello")
         };
-        assert_eq!((version, spool, retiring), (1, None, false));
+        assert_eq!((version, spool.as_deref(), retiring), (2, Some("x"), true));
         assert!(crate::SPOKEN.contains(&version));
-        // Version 1 reads what it knows and passes over the rest: every field it had must still be there.
+        // Version 2 reads what it knows and passes over the rest: every field it had must still be there.
         let ours = FromRouter::Hello {
-            version: 1,
+            version: 2,
             program: "x".into(),
             instance: "abcdef".into(),
             pid: 7,
@@ -259,8 +331,55 @@ mod tests {
             retiring: false,
         };
         let ours = serde_json::to_value(&ours).unwrap();
-        for field in ["message", "version", "program", "instance", "pid", "generation", "listeners"] {
+        for field in [
+            "message",
+            "version",
+            "program",
+            "instance",
+            "pid",
+            "generation",
+            "listeners",
+            "spool",
+            "retiring",
+        ] {
             assert!(ours.get(field).is_some(), "{field}");
         }
+    }
+
+    const TABLE_OF_VERSION_2: &str = r#"{"generation":3,"domain":"x","resolvers":[],
+        "hosts":{"*.b.test":"b","a.test":"a","b.test":"b"},
+        "apps":{"a":{"name":"one","maintenance":false,"web":{"state":"none"},"error_page_url":null,
+                     "maintenance_page_url":null},
+                "b":{"name":"two","maintenance":true,"web":{"state":"blank"},"error_page_url":null,
+                     "maintenance_page_url":null}},
+        "proxy_form":null,"trusted_proxies":[]}"#;
+
+    #[test]
+    fn a_table_of_version_2_is_one_of_ours_and_back() {
+        let old: RouteTable = serde_json::from_str(TABLE_OF_VERSION_2).unwrap();
+        let ours = old.with_hosts_of_apps();
+        assert_eq!(ours.apps["a"].hosts, ["a.test"]);
+        assert_eq!(ours.apps["b"].hosts, ["*.b.test", "b.test"]);
+        assert_eq!(ours.clone().with_hosts_of_apps(), ours);
+        let again = serde_json::to_value(ours.with_one_list_of_hosts()).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(TABLE_OF_VERSION_2).unwrap());
+    }
+
+    #[test]
+    fn a_change_leads_from_the_table_it_follows_to_the_next() {
+        let old: RouteTable = serde_json::from_str(TABLE_OF_VERSION_2).unwrap();
+        let before = old.with_hosts_of_apps();
+        let mut table = before.clone();
+        let route = AppRoute { name: "renamed".into(), ..before.apps["a"].clone() };
+        let change = AppChange { after: 3, generation: 7, id: "a".into(), route: Some(route) };
+        for (after, generation) in [(2, 7), (4, 7), (3, 3), (3, 2)] {
+            assert!(!table.change(AppChange { after, generation, ..change.clone() }), "{after} {generation}");
+        }
+        assert_eq!(table, before);
+        assert!(table.change(change.clone()));
+        assert_eq!((table.generation, table.apps["a"].name.as_str()), (7, "renamed"));
+        assert!(!table.change(change), "it was taken already");
+        assert!(table.change(AppChange { after: 7, generation: 8, id: "a".into(), route: None }));
+        assert_eq!(table.apps.keys().collect::<Vec<_>>(), ["b"]);
     }
 }

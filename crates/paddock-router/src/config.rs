@@ -10,8 +10,9 @@ use crate::limits::Limits;
 /// Where a router lives and whom it talks to.
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
-    /// Its only folder (`DIR/router`), shared with a router that retires: `routes.json` (the last table), `spools/`
-    /// (request records, a folder for each router), `tls/` (`cert.pem` and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`), and
+    /// Its only folder (`DIR/router`), shared with a router that retires: `routes.json` (the last whole table),
+    /// `routes.journal` (what changed since), `spools/` (request records, a folder for each router), `tls/` (`cert.pem`
+    /// and `key.pem`, written by `serve`; those of further hosts are `HOST.cert.pem` and `HOST.key.pem`), and
     /// `proxy-form/` (`cert.pem` and `key.pem` for the names of the proxy form).
     pub folder: PathBuf,
     /// The name of its own folder in `spools/`; another for each router, so that none meets another's records.

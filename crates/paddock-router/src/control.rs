@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use crate::connection::router::Router;
+use crate::routes::{Keeper, NotTaken};
 
 /// One `serve`, the one that takes over from it, and a few who look.
 const CONNECTIONS_MAX: usize = 8;
@@ -111,22 +112,14 @@ fn hello(router: &Router, version: u32, instance: &str) -> io::Result<(FromRoute
 
 fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
     let done = || FromRouter::Done { generation: router.routes.current().generation };
+    // What is kept on disk is the other router's once we leave.
+    let keeper = if router.stop.is_leaving() { Keeper::Another } else { Keeper::Us };
     match message {
         ToRouter::Routes(table) => {
             router.reload_certificates();
-            let taken = match router.stop.is_leaving() {
-                // What is kept on disk is the other router's.
-                true => router.routes.follow(&table),
-                false => router.routes.install(&table),
-            };
-            match taken {
-                Ok(generation) => FromRouter::Done { generation },
-                Err(error) => {
-                    tracing::warn!(%error, "refused a route table");
-                    refused(error.to_string())
-                }
-            }
+            taken(router.routes.install(*table, keeper))
         }
+        ToRouter::App(change) => taken(router.routes.change(&change, keeper)),
         ToRouter::Ack { seq } => match router.records.ack(seq) {
             Ok(()) => done(),
             Err(error) => refused(format!("could not forget records: {error}")),
@@ -140,6 +133,17 @@ fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
             done()
         }
         ToRouter::Hello { .. } => refused("hello was said already"),
+    }
+}
+
+fn taken(taken: Result<u64, NotTaken>) -> FromRouter {
+    match taken {
+        Ok(generation) => FromRouter::Done { generation },
+        Err(NotTaken::Gap { current, .. }) => FromRouter::Gap { generation: current },
+        Err(error) => {
+            tracing::warn!(%error, "refused routes");
+            refused(error.to_string())
+        }
     }
 }
 

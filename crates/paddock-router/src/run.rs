@@ -18,7 +18,7 @@ use crate::connection::tls::Certificates;
 use crate::control;
 use crate::dns;
 use crate::record;
-use crate::routes::table::Routes;
+use crate::routes::Routes;
 
 /// How often unused connections to dynos are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The process `paddockd router`: what it gives up, and that it outlives who started it.
+//! The process `paddockd router`: what it gives up, that it outlives who started it, and what a kill leaves.
 //!
 //! Without a harness: called with the argument `router` this program is the router.
 
@@ -9,15 +9,21 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use paddock_ipc::frame;
-use paddock_ipc::routes::{FromRouter, Listener, ListenerKind, RouteTable, ToRouter};
+use paddock_ipc::routes::{
+    AppChange, AppRoute, FromRouter, Listener, ListenerKind, RouteTable, ToRouter, Web,
+};
 use paddock_router::{RouterStart, RunAs};
 
-const NAME: &str = "a_router_gives_up_every_privilege_and_outlives_its_starter";
+const TESTS: [(&str, fn()); 2] = [
+    ("a_router_gives_up_every_privilege_and_outlives_its_starter", gives_up_every_privilege),
+    ("routes_that_were_acknowledged_are_there_after_a_kill", keeps_what_it_acknowledged),
+];
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Any id that is not root's.
 const RUN_AS: RunAs = RunAs { uid: 64_123, gid: 64_124 };
@@ -30,20 +36,24 @@ fn main() -> ExitCode {
     }
     if arguments.iter().any(|argument| argument == "--list") {
         if !arguments.iter().any(|argument| argument == "--ignored") {
-            println!("{NAME}: test");
+            TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
         }
         return ExitCode::SUCCESS;
     }
     #[expect(clippy::disallowed_methods, reason = "the switch of the tests that need root")]
     let unprivileged = std::env::var("PADDOCK_TESTS_UNPRIVILEGED").is_ok_and(|value| value == "1");
-    if rustix::process::geteuid().is_root() {
-        test();
-        println!("test {NAME} ... ok");
-    } else if unprivileged {
-        println!("test {NAME} ... not run: needs root");
-    } else {
-        eprintln!("{NAME} needs root, to see the router become another user");
-        return ExitCode::FAILURE;
+    let named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let names_any = TESTS.iter().any(|(name, _)| named(name));
+    for (name, test) in TESTS.iter().filter(|(name, _)| named(name) || !names_any) {
+        if rustix::process::geteuid().is_root() {
+            test();
+            println!("test {name} ... ok");
+        } else if unprivileged {
+            println!("test {name} ... not run: needs root");
+        } else {
+            eprintln!("{name} needs root, to see the router become another user");
+            return ExitCode::FAILURE;
+        }
     }
     ExitCode::SUCCESS
 }
@@ -58,13 +68,20 @@ impl Drop for Router {
     }
 }
 
-fn test() {
+/// A place for routers, and their control socket.
+fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     chown(folder.path(), Some(RUN_AS.uid), Some(RUN_AS.gid)).unwrap();
     let own = folder.path().join("router");
     std::fs::create_dir(&own).unwrap();
     chown(&own, Some(RUN_AS.uid), Some(RUN_AS.gid)).unwrap();
     let control_path = folder.path().join("router.sock");
+    (folder, control_path)
+}
+
+fn gives_up_every_privilege() {
+    let (folder, control_path) = place();
+    let own = folder.path().join("router");
     let (mut router, public, starter) = start(folder.path(), &control_path);
     let pid = router.0.id();
 
@@ -89,6 +106,78 @@ fn test() {
     wait_for_text(&log, "could not use a certificate");
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     assert!(wait(&mut router.0).success());
+}
+
+/// How many routers are killed, each while it takes change after change.
+const KILLS: u64 = 12;
+
+fn keeps_what_it_acknowledged() {
+    let (folder, control_path) = place();
+    let mut acknowledged = 0;
+    for round in 0..=KILLS {
+        let (mut router, _, _starter) = start(folder.path(), &control_path);
+        let mut control = connect(&control_path);
+        let hello = ToRouter::Hello { version: paddock_ipc::VERSION, instance: "abcdef".into() };
+        let FromRouter::Hello { generation: found, .. } = ask(&mut control, &hello) else {
+            panic!("no hello")
+        };
+        // The one that was on its way may have been taken.
+        assert!((acknowledged..=acknowledged + 1).contains(&found), "{found} after {acknowledged}");
+        if round == KILLS {
+            return;
+        }
+        if round % 4 == 0 {
+            let whole = RouteTable { generation: found + 1, ..empty_table() };
+            assert_eq!(ask(&mut control, &ToRouter::Routes(Box::new(whole))), done(found + 1));
+        } else {
+            assert_eq!(ask(&mut control, &change(found)), done(found + 1));
+        }
+        let last = AtomicU64::new(found + 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| send_until_it_ends(&control, &last));
+            let until = Instant::now() + DEADLINE;
+            while last.load(Ordering::SeqCst) < found + 10 + round * 17 {
+                assert!(Instant::now() < until, "the router takes no changes");
+                std::thread::yield_now();
+            }
+            router.0.kill().unwrap();
+            wait(&mut router.0);
+        });
+        acknowledged = last.into_inner();
+        std::fs::remove_file(&control_path).unwrap();
+    }
+}
+
+fn done(generation: u64) -> FromRouter {
+    FromRouter::Done { generation }
+}
+
+/// A change of one of ten apps, so long that the journal soon becomes a table.
+fn change(after: u64) -> ToRouter {
+    let route = AppRoute {
+        name: "one".into(),
+        hosts: vec![format!("{after}.test")],
+        maintenance: false,
+        web: Web::Blank,
+        error_page_url: Some("x".repeat(16 * 1024)),
+        maintenance_page_url: None,
+    };
+    let id = format!("app-{}", after % 10);
+    ToRouter::App(Box::new(AppChange { after, generation: after + 1, id, route: Some(route) }))
+}
+
+fn send_until_it_ends(control: &UnixStream, last: &AtomicU64) {
+    loop {
+        let after = last.load(Ordering::SeqCst);
+        if frame::send(control.as_fd(), &change(after), &[]).is_err() {
+            return;
+        }
+        match frame::receive::<FromRouter>(control.as_fd()) {
+            Ok(Some((answer, _))) => assert_eq!(answer, done(after + 1)),
+            Ok(None) | Err(_) => return,
+        }
+        last.store(after + 1, Ordering::SeqCst);
+    }
 }
 
 fn start(folder: &Path, control_path: &Path) -> (Router, SocketAddr, UnixStream) {

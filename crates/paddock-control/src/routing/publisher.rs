@@ -139,6 +139,8 @@ fn error_pages(config: Option<&ConfigVars>) -> [Option<String>; 2] {
 fn route_of(app: &App, web: Web, [error_page_url, maintenance_page_url]: [Option<String>; 2]) -> AppRoute {
     AppRoute {
         name: app.name.to_string(),
+        // In the table's one list.
+        hosts: Vec::new(),
         maintenance: app.maintenance,
         web,
         error_page_url,

@@ -12,7 +12,8 @@ use crate::connection::clients::Clients;
 use crate::connection::stop::Stop;
 use crate::connection::tls::Certificates;
 use crate::record::Records;
-use crate::routes::table::{Destination, Routes};
+use crate::routes::Routes;
+use crate::routes::table::Destination;
 
 /// What the parts of a router share.
 pub(crate) struct Router {

@@ -1,17 +1,14 @@
-//! The route table in use: compiled from what `serve` sent, swapped whole, kept on disk.
+//! The route table, made for looking up. Each change makes another one, which shares with the one before it what is
+//! the same.
 
-use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
-use paddock_ipc::routes::{self, AppRoute, Network, ProxyForm, RouteTable};
-use tokio::sync::watch;
+use paddock_ipc::routes::{self, AppChange, AppRoute, Network, ProxyForm, RouteTable};
 use uuid::Uuid;
 
+use super::map::SharedMap;
 use crate::dyno::Dyno;
 
 /// Where requests of a host go.
@@ -25,6 +22,7 @@ pub(crate) enum Destination {
 }
 
 /// A table made for looking up.
+#[derive(Clone, Default)]
 pub(crate) struct Table {
     /// 0 before the first table came.
     pub(crate) generation: u64,
@@ -32,8 +30,8 @@ pub(crate) struct Table {
     pub(crate) proxy_form: Option<ProxyForm>,
     pub(crate) trusted_proxies: Vec<Network>,
     domain: String,
-    hosts: HashMap<String, Arc<App>>,
-    apps: HashMap<String, Arc<App>>,
+    hosts: SharedMap<Arc<App>>,
+    apps: SharedMap<Arc<App>>,
 }
 
 /// An app as the table has it. What outlives the table (counters, dynos) is handed from one table to the next.
@@ -42,6 +40,8 @@ pub(crate) struct App {
     pub(crate) id: String,
     /// The id as records carry it.
     pub(crate) key: Uuid,
+    /// In lower case.
+    hosts: Vec<String>,
     pub(crate) maintenance: bool,
     pub(crate) web: Web,
     pub(crate) error_page_url: Option<String>,
@@ -59,6 +59,32 @@ pub(crate) enum Web {
 }
 
 impl App {
+    fn new(id: &str, route: &AppRoute, before: Option<&Arc<Self>>) -> Self {
+        let known = before.map_or(&[][..], |app| app.dynos());
+        let dyno = |sent: &routes::DynoRoute| {
+            let same = known.iter().find(|dyno| dyno.id == sent.id && dyno.address == sent.address);
+            same.cloned().unwrap_or_else(|| Arc::new(Dyno::new(sent)))
+        };
+        Self {
+            id: id.to_owned(),
+            key: Uuid::try_parse(id).unwrap_or_default(),
+            hosts: route.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            maintenance: route.maintenance,
+            web: match &route.web {
+                routes::Web::Blank => Web::Blank,
+                routes::Web::None => Web::None,
+                routes::Web::Starting => Web::Starting,
+                routes::Web::Crashed => Web::Crashed,
+                // An empty list is a formation between two states, not a crash: wait for the next table.
+                routes::Web::Up { dynos } if dynos.is_empty() => Web::Starting,
+                routes::Web::Up { dynos } => Web::Up(dynos.iter().map(dyno).collect()),
+            },
+            error_page_url: route.error_page_url.clone(),
+            maintenance_page_url: route.maintenance_page_url.clone(),
+            in_flight: before.map(|app| app.in_flight.clone()).unwrap_or_default(),
+        }
+    }
+
     /// The dynos that are up; empty in every other state.
     pub(crate) fn dynos(&self) -> &[Arc<Dyno>] {
         match &self.web {
@@ -69,16 +95,52 @@ impl App {
 }
 
 impl Table {
-    fn empty() -> Self {
-        Self {
-            generation: 0,
-            resolvers: Vec::new(),
-            proxy_form: None,
-            trusted_proxies: Vec::new(),
-            domain: String::new(),
-            hosts: HashMap::new(),
-            apps: HashMap::new(),
+    /// Compiles what was sent; dynos and counters that were known before are the same objects again.
+    pub(crate) fn new(sent: &RouteTable, before: &Self) -> Self {
+        let mut table = Self {
+            generation: sent.generation,
+            resolvers: sent.resolvers.clone(),
+            proxy_form: sent.proxy_form.clone(),
+            trusted_proxies: sent.trusted_proxies.clone(),
+            domain: sent.domain.to_ascii_lowercase(),
+            hosts: SharedMap::default(),
+            apps: SharedMap::default(),
+        };
+        for (id, route) in &sent.apps {
+            table.put(App::new(id, route, before.app(id)));
         }
+        table
+    }
+
+    /// The table that a change leads to.
+    pub(crate) fn with(&self, change: &AppChange) -> Self {
+        let mut table = Self { generation: change.generation, ..self.clone() };
+        let before = self.app(&change.id);
+        if let Some(before) = before {
+            table.take_out(before);
+        }
+        if let Some(route) = &change.route {
+            table.put(App::new(&change.id, route, before));
+        }
+        table
+    }
+
+    fn put(&mut self, app: App) {
+        let app = Arc::new(app);
+        for host in &app.hosts {
+            self.hosts.insert(host, app.clone());
+        }
+        self.apps.insert(&app.id, app.clone());
+    }
+
+    fn take_out(&mut self, app: &Arc<App>) {
+        for host in &app.hosts {
+            // Another app may have it by now.
+            if self.hosts.get(host).is_some_and(|has| Arc::ptr_eq(has, app)) {
+                self.hosts.remove(host);
+            }
+        }
+        self.apps.remove(&app.id);
     }
 
     /// Where requests of `host` (lower case, no port) go. An exact name goes before a wildcard, and the wildcard
@@ -115,9 +177,14 @@ impl Table {
         self.apps.get(id)
     }
 
+    /// Every app.
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.apps.iter().map(|(_, app)| app)
+    }
+
     /// Every dyno that is up.
     pub(crate) fn dynos(&self) -> impl Iterator<Item = &Arc<Dyno>> {
-        self.apps.values().flat_map(|app| app.dynos())
+        self.apps().flat_map(|app| app.dynos())
     }
 
     fn is_platform(&self, host: &str) -> bool {
@@ -130,200 +197,60 @@ impl Table {
     }
 }
 
-/// Compiles what was sent; dynos and counters that were known before are the same objects again.
-fn compile(sent: &RouteTable, before: &Table) -> Table {
-    let apps: HashMap<String, Arc<App>> = sent
-        .apps
-        .iter()
-        .map(|(id, route)| (id.clone(), Arc::new(compile_app(id, route, before.app(id)))))
-        .collect();
-    let hosts =
-        sent.hosts.iter().filter_map(|(host, id)| Some((host.to_ascii_lowercase(), apps.get(id)?.clone())));
-    Table {
-        generation: sent.generation,
-        resolvers: sent.resolvers.clone(),
-        proxy_form: sent.proxy_form.clone(),
-        trusted_proxies: sent.trusted_proxies.clone(),
-        domain: sent.domain.to_ascii_lowercase(),
-        hosts: hosts.collect(),
-        apps,
-    }
-}
-
-fn compile_app(id: &str, route: &AppRoute, before: Option<&Arc<App>>) -> App {
-    let known = before.map_or(&[][..], |app| app.dynos());
-    let dyno = |sent: &routes::DynoRoute| {
-        let same = known.iter().find(|dyno| dyno.id == sent.id && dyno.address == sent.address);
-        same.cloned().unwrap_or_else(|| Arc::new(Dyno::new(sent)))
-    };
-    App {
-        id: id.to_owned(),
-        key: Uuid::try_parse(id).unwrap_or_default(),
-        maintenance: route.maintenance,
-        web: match &route.web {
-            routes::Web::Blank => Web::Blank,
-            routes::Web::None => Web::None,
-            routes::Web::Starting => Web::Starting,
-            routes::Web::Crashed => Web::Crashed,
-            // An empty list is a formation between two states, not a crash: wait for the next table.
-            routes::Web::Up { dynos } if dynos.is_empty() => Web::Starting,
-            routes::Web::Up { dynos } => Web::Up(dynos.iter().map(dyno).collect()),
-        },
-        error_page_url: route.error_page_url.clone(),
-        maintenance_page_url: route.maintenance_page_url.clone(),
-        in_flight: before.map(|app| app.in_flight.clone()).unwrap_or_default(),
-    }
-}
-
-/// A table was not taken.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TableRefused {
-    /// `serve` is behind.
-    #[error("generation {sent} is older than {current}, which is in use")]
-    Older { sent: u64, current: u64 },
-    /// The table could not be kept, so it is not used: after a restart the router would fall back behind it.
-    #[error("could not keep the table in {path}: {source}")]
-    Disk { path: PathBuf, source: io::Error },
-}
-
-/// The table in use, where it is kept, and who waits for the next one.
-pub(crate) struct Routes {
-    path: PathBuf,
-    table: ArcSwap<Table>,
-    changed: watch::Sender<u64>,
-    /// Held from the check of the generation to the swap.
-    installing: Mutex<()>,
-}
-
-impl Routes {
-    /// Begins with the table that was kept in `folder`, if one was and it can be read.
-    pub(crate) fn open(folder: &Path) -> Self {
-        let path = folder.join("routes.json");
-        let table = match read_table(&path) {
-            Ok(Some(kept)) => compile(&kept, &Table::empty()),
-            Ok(None) => Table::empty(),
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "the kept route table cannot be read: waiting for serve");
-                Table::empty()
-            }
-        };
-        Self {
-            path,
-            changed: watch::Sender::new(table.generation),
-            table: ArcSwap::from_pointee(table),
-            installing: Mutex::new(()),
-        }
-    }
-
-    /// The table in use.
-    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Table>> {
-        self.table.load()
-    }
-
-    /// Learns of every table from now on.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    /// Keeps and uses a table. Blocks on the disk. Returns the generation in use.
-    pub(crate) fn install(&self, sent: &RouteTable) -> Result<u64, TableRefused> {
-        self.swap(sent, || {
-            write_table(&self.path, sent)
-                .map_err(|source| TableRefused::Disk { path: self.path.clone(), source })
-        })
-    }
-
-    /// Uses a table that another router keeps. Returns the generation in use.
-    pub(crate) fn follow(&self, sent: &RouteTable) -> Result<u64, TableRefused> {
-        self.swap(sent, || Ok(()))
-    }
-
-    fn swap(
-        &self,
-        sent: &RouteTable,
-        keep: impl FnOnce() -> Result<(), TableRefused>,
-    ) -> Result<u64, TableRefused> {
-        let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.table.load_full();
-        if sent.generation < before.generation {
-            return Err(TableRefused::Older { sent: sent.generation, current: before.generation });
-        }
-        keep()?;
-        let table = compile(sent, &before);
-        self.table.store(Arc::new(table));
-        self.changed.send_replace(sent.generation);
-        forget_vanished(&before, &self.table.load());
-        Ok(sent.generation)
-    }
-}
-
-/// Closes the unused connections of dynos that are gone. Requests in flight hold theirs and go on.
-fn forget_vanished(before: &Table, now: &Table) {
-    for (id, app) in &before.apps {
-        let still = now.app(id).map_or(&[][..], |app| app.dynos());
-        for dyno in app.dynos() {
-            if !still.iter().any(|other| Arc::ptr_eq(other, dyno)) {
-                dyno.retire();
-            }
-        }
-    }
-}
-
-fn read_table(path: &Path) -> io::Result<Option<RouteTable>> {
-    match std::fs::read(path) {
-        Ok(json) => Ok(Some(serde_json::from_slice(&json)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Written beside and renamed: whoever is killed leaves the old table or the new one. Not synced: after a power cut
-/// its dynos are gone as well, and `serve` sends a table before anything answers.
-fn write_table(path: &Path, table: &RouteTable) -> io::Result<()> {
-    let beside = path.with_extension("json.new");
-    std::fs::write(&beside, serde_json::to_vec(table)?)?;
-    std::fs::rename(&beside, path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use paddock_ipc::routes::DynoRoute;
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn table(hosts: &[(&str, &str)]) -> RouteTable {
-        let app = |name: &str| AppRoute {
-            name: name.to_owned(),
+    fn route(hosts: &[&str], dynos: &[u16]) -> AppRoute {
+        let dyno = |port: &u16| DynoRoute {
+            name: format!("web.{port}"),
+            id: port.to_string(),
+            address: ([127, 0, 0, 1], *port).into(),
+        };
+        AppRoute {
+            name: "one".into(),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             maintenance: false,
-            web: routes::Web::Blank,
+            web: routes::Web::Up { dynos: dynos.iter().map(dyno).collect() },
             error_page_url: None,
             maintenance_page_url: None,
-        };
+        }
+    }
+
+    fn table(apps: &[(&str, AppRoute)]) -> RouteTable {
         RouteTable {
             generation: 7,
             domain: "Paddock.Example".into(),
             resolvers: Vec::new(),
-            hosts: hosts.iter().map(|(host, id)| ((*host).to_owned(), (*id).to_owned())).collect(),
-            apps: hosts.iter().map(|(_, id)| ((*id).to_owned(), app(id))).collect::<BTreeMap<_, _>>(),
+            hosts: BTreeMap::new(),
+            apps: apps.iter().map(|(id, route)| ((*id).to_owned(), route.clone())).collect(),
             proxy_form: None,
             trusted_proxies: Vec::new(),
+        }
+    }
+
+    fn found(table: &Table, host: &str) -> String {
+        match table.destination(host) {
+            Destination::Platform => "platform".to_owned(),
+            Destination::App(app) => app.id.clone(),
+            Destination::Unknown => "unknown".to_owned(),
         }
     }
 
     #[test]
     fn hosts_find_their_app_or_the_platform() {
         let sent = table(&[
-            ("a.paddock.example", "a"),
-            ("*.x.org", "x"),
-            ("*.deep.x.org", "deep"),
-            ("y.x.org", "y"),
+            ("a", route(&["A.paddock.example"], &[])),
+            ("x", route(&["*.x.org"], &[])),
+            ("deep", route(&["*.deep.x.org"], &[])),
+            ("y", route(&["y.x.org"], &[])),
         ]);
-        let table = compile(&sent, &Table::empty());
-        let found = |host: &str| match table.destination(host) {
-            Destination::Platform => "platform".to_owned(),
-            Destination::App(app) => app.id.clone(),
-            Destination::Unknown => "unknown".to_owned(),
-        };
+        let table = Table::new(&sent, &Table::default());
         for (host, expected) in [
             ("paddock.example", "platform"),
             ("api.paddock.example", "platform"),
@@ -343,22 +270,76 @@ mod tests {
             ("1.2.x.org", "x"),
             ("x.org", "unknown"),
         ] {
-            assert_eq!(found(host), expected, "{host}");
+            assert_eq!(found(&table, host), expected, "{host}");
         }
     }
 
     #[test]
-    fn an_older_table_is_refused_and_the_newest_is_there_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let routes = Routes::open(folder.path());
-        assert_eq!(routes.current().generation, 0);
-        let mut sent = table(&[("a.paddock.example", "a")]);
-        assert_eq!(routes.install(&sent).unwrap(), 7);
-        assert_eq!(routes.install(&sent).unwrap(), 7);
-        sent.generation = 6;
-        assert!(matches!(routes.install(&sent), Err(TableRefused::Older { sent: 6, current: 7 })));
-        let again = Routes::open(folder.path());
-        assert_eq!(again.current().generation, 7);
-        assert!(matches!(again.current().destination("a.paddock.example"), Destination::App(_)));
+    fn what_outlives_a_change_is_the_same_object_afterwards() {
+        let before = Table::new(
+            &table(&[("a", route(&["a.test"], &[1, 2])), ("b", route(&["b.test"], &[3]))]),
+            &Table::default(),
+        );
+        let change =
+            AppChange { after: 7, generation: 8, id: "a".into(), route: Some(route(&["a.test"], &[2, 4])) };
+        let now = before.with(&change);
+        let dynos = |table: &Table, id: &str| table.app(id).unwrap().dynos().to_vec();
+        assert!(Arc::ptr_eq(&dynos(&now, "a")[0], &dynos(&before, "a")[1]));
+        assert_eq!(dynos(&now, "a")[1].id, "4");
+        assert!(Arc::ptr_eq(now.app("b").unwrap(), before.app("b").unwrap()));
+        let in_flight = |table: &Table| table.app("a").unwrap().in_flight.clone();
+        assert!(Arc::ptr_eq(&in_flight(&now), &in_flight(&before)));
+        assert_eq!((before.generation, now.generation), (7, 8));
+        assert_eq!(dynos(&before, "a").len(), 2, "who looks at the table before sees that one");
+    }
+
+    const APPS: [&str; 3] = ["a", "b", "c"];
+    const HOSTS: [&str; 4] = ["one.test", "two.test", "*.test", "three.test"];
+
+    /// Which of the apps has each host.
+    type Owners = [Option<usize>; 4];
+
+    fn route_of(owners: &Owners, app: usize) -> AppRoute {
+        let hosts = (0..4).filter(|host| owners[*host] == Some(app)).map(|host| HOSTS[host]);
+        route(&hosts.collect::<Vec<_>>(), &[])
+    }
+
+    fn table_of(owners: &Owners) -> RouteTable {
+        table(&[0, 1, 2].map(|app| (APPS[app], route_of(owners, app))))
+    }
+
+    proptest! {
+        /// Hosts go from app to app; each app that lost or got one is sent, in any order.
+        #[test]
+        fn changes_one_by_one_lead_where_the_whole_table_does(
+            moves in prop::collection::vec((0..4usize, prop::option::of(0..3usize), any::<bool>()), 1..20),
+        ) {
+            let mut owners: Owners = [Some(0), Some(1), None, None];
+            let mut now = Table::new(&table_of(&owners), &Table::default());
+            for (host, owner, is_loser_first) in moves {
+                let before = std::mem::replace(&mut owners[host], owner);
+                let mut sent: Vec<usize> = before.into_iter().chain(owner).collect();
+                if !is_loser_first {
+                    sent.reverse();
+                }
+                for app in sent {
+                    let route = Some(route_of(&owners, app));
+                    let after = now.generation;
+                    let change = AppChange { after, generation: after + 1, id: APPS[app].into(), route };
+                    now = now.with(&change);
+                }
+                let expected = Table::new(&table_of(&owners), &Table::default());
+                for host in HOSTS.iter().copied().chain(["any.test", "deep.any.test", "org"]) {
+                    prop_assert_eq!(found(&now, host), found(&expected, host), "{}", host);
+                }
+            }
+            for id in APPS {
+                let change =
+                    AppChange { after: now.generation, generation: now.generation + 1, id: id.into(), route: None };
+                now = now.with(&change);
+                prop_assert!(now.app(id).is_none());
+            }
+            prop_assert_eq!(now.hosts.iter().count(), 0);
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 
 use paddock_ipc::frame;
-use paddock_ipc::routes::{FromRouter, RouteTable, ToRouter};
+use paddock_ipc::routes::{FromRouter, RouteTable, ToRouter, Web};
 use paddock_ipc::spool::Reader;
 use paddock_router::Limits;
 
 use crate::support::{
-    Control, DEADLINE, INSTANCE, Sockets, TestDyno, TestRouter, app_at, eventually, in_time, limits,
-    read_head, table, texts,
+    Control, DEADLINE, INSTANCE, Sockets, TestDyno, TestRouter, app, app_at, change, eventually, in_time,
+    limits, read_head, table, texts,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +61,39 @@ async fn an_older_table_is_refused_and_the_newer_one_stays() {
     let same = ToRouter::Routes(Box::new(table(2, &[])));
     assert_eq!(router.control.ask(&same), FromRouter::Done { generation: 2 });
     assert_eq!(router.get("one.paddock.test").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_app_is_changed_alone_and_who_leaves_something_out_is_asked_for_all() {
+    let mut router = TestRouter::start().await;
+    assert_eq!(router.control.ask(&change(2, 3, "one", None)), FromRouter::Gap { generation: 0 });
+    router.route(&[app_at("one", TestDyno::listen().await.say("one"))]);
+    router.route_app(&app_at("two", TestDyno::listen().await.say("two")).also_at("www.two.test"));
+    router.route_app(&app_at("one", TestDyno::listen().await.say("one again")));
+    for (host, body) in [("one.paddock.test", "one again"), ("www.two.test", "two")] {
+        assert_eq!(router.get(host).await.body, body);
+    }
+
+    let whole = std::fs::read(router.config.folder.join("routes.json")).unwrap();
+    let gap = FromRouter::Gap { generation: router.generation };
+    assert_eq!(router.control.ask(&change(router.generation - 1, router.generation + 1, "two", None)), gap);
+    assert_eq!(router.control.ask(&change(router.generation + 1, router.generation + 2, "two", None)), gap);
+    assert_eq!(router.get("www.two.test").await.body, "two");
+    let gone = change(router.generation, router.generation + 5, "two", None);
+    assert_eq!(router.control.ask(&gone), FromRouter::Done { generation: router.generation + 5 });
+    assert_eq!(router.get("www.two.test").await.status, 404);
+    assert_eq!(std::fs::read(router.config.folder.join("routes.json")).unwrap(), whole, "not written anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_for_its_dyno_hears_of_a_change_of_its_app() {
+    let mut router = TestRouter::start().await;
+    router.route(&[app("one", Web::Starting)]);
+    let mut client = router.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: one.paddock.test\r\n\r\n").await;
+    router.route_app(&app("two", Web::Starting));
+    router.route_app(&app_at("one", TestDyno::listen().await.say("up")));
+    assert_eq!(in_time("the answer", client.response()).await.body, "up");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,9 +209,12 @@ async fn a_router_that_retires_answers_whom_it_has_and_follows_tables_until_they
     // Ours is the last copy of the listening socket: who comes now waits for another router.
     let waiting = std::net::TcpStream::connect_timeout(&router.public, DEADLINE).unwrap();
 
-    let kept = std::fs::read_to_string(router.config.folder.join("routes.json")).unwrap();
-    router.route(&[app_at("one", TestDyno::listen().await.say("new"))]);
-    assert_eq!(std::fs::read_to_string(router.config.folder.join("routes.json")).unwrap(), kept);
+    let folder = router.config.folder.clone();
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let kept = ["routes.json", "routes.journal"].map(read);
+    router.route(&[app_at("one", TestDyno::listen().await.say("newer"))]);
+    router.route_app(&app_at("one", TestDyno::listen().await.say("new")));
+    assert_eq!(["routes.json", "routes.journal"].map(read), kept);
     for client in [&mut quiet, &mut silent] {
         client.send(get).await;
         let response = client.response().await;

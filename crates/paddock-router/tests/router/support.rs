@@ -11,7 +11,7 @@ use std::time::Duration;
 use paddock_core::code::RouterCode;
 use paddock_ipc::frame;
 use paddock_ipc::routes::{
-    AppRoute, DynoRoute, FromRouter, Listener, ListenerKind, RouteTable, ToRouter, Web,
+    AppChange, AppRoute, DynoRoute, FromRouter, Listener, ListenerKind, RouteTable, ToRouter, Web,
 };
 use paddock_ipc::spool::{Reader, Record};
 use paddock_router::{Limits, RouterConfig};
@@ -33,7 +33,7 @@ pub(crate) struct TestRouter {
     pub(crate) config: RouterConfig,
     pub(crate) control: Control,
     running: JoinHandle<()>,
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// Sockets for a router, as `serve` would make them.
@@ -98,6 +98,14 @@ impl TestRouter {
         self.generation += 1;
         table.generation = self.generation;
         let answer = self.control.ask(&ToRouter::Routes(Box::new(table)));
+        assert_eq!(answer, FromRouter::Done { generation: self.generation });
+    }
+
+    /// Sends what one app became, as a change of what was sent last.
+    pub(crate) fn route_app(&mut self, app: &TestApp) {
+        let (after, route) = (self.generation, AppRoute { hosts: app.hosts.clone(), ..app.route.clone() });
+        self.generation += 1;
+        let answer = self.control.ask(&change(after, self.generation, app.name, Some(route)));
         assert_eq!(answer, FromRouter::Done { generation: self.generation });
     }
 
@@ -190,6 +198,7 @@ pub(crate) struct TestApp {
 pub(crate) fn app(name: &'static str, web: Web) -> TestApp {
     let route = AppRoute {
         name: name.into(),
+        hosts: Vec::new(),
         maintenance: false,
         web,
         error_page_url: None,
@@ -235,6 +244,10 @@ pub(crate) fn table(generation: u64, apps: &[TestApp]) -> RouteTable {
         proxy_form: None,
         trusted_proxies: Vec::new(),
     }
+}
+
+pub(crate) fn change(after: u64, generation: u64, name: &str, route: Option<AppRoute>) -> ToRouter {
+    ToRouter::App(Box::new(AppChange { after, generation, id: app_id(name).to_string(), route }))
 }
 
 /// The small part of `serve` that talks to a router.

@@ -235,7 +235,9 @@ impl RouterLink {
         match answer.await? {
             FromRouter::Done { generation } => Ok(generation),
             FromRouter::Refused { reason } => Err(RouterError::Refused(reason)),
-            other @ FromRouter::Hello { .. } => Err(RouterError::Refused(format!("{other:?}"))),
+            other @ (FromRouter::Hello { .. } | FromRouter::Gap { .. }) => {
+                Err(RouterError::Refused(format!("{other:?}")))
+            }
         }
     }
 

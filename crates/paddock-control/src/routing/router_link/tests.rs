@@ -50,7 +50,7 @@ impl Told {
             }
             ToRouter::Routes(table) => self.generation.store(table.generation, Ordering::SeqCst),
             ToRouter::Retire => self.retired.store(true, Ordering::SeqCst),
-            ToRouter::Ack { .. } | ToRouter::Stop => {}
+            ToRouter::App(_) | ToRouter::Ack { .. } | ToRouter::Stop => {}
         }
         FromRouter::Done { generation: self.generation.load(Ordering::SeqCst) }
     }
