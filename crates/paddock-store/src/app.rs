@@ -123,6 +123,14 @@ reads! {
 }
 
 impl Store {
+    /// The app with this id, if it is this server's.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn own_app(&self, id: AppId) -> Result<Option<App>> {
+        Ok(self.app(id).await?.filter(|app| app.server_id == Some(self.server.id)))
+    }
+
     /// The apps of this server, by name.
     ///
     /// # Errors
@@ -151,6 +159,7 @@ impl Tx {
         if !self.execute_unique(CREATE, values).await? {
             return Err(StoreError::NameTaken(new.name.clone()));
         }
+        self.touch(new.id);
         self.app(new.id).await?.ok_or(StoreError::AppGone(new.id))
     }
 

@@ -61,7 +61,7 @@ const TABLES: &[(&str, Concerns)] = &[
     ("deleted_apps", Concerns::GARBAGE),
     ("domains", WHAT_IS_ROUTED),
     ("dynos", WHAT_RUNS),
-    ("events", Concerns::NOBODY),
+    ("events", Concerns::CHANGES),
     ("favorites", Concerns::CHANGES),
     ("formation", WHAT_RUNS),
     ("jobs", Concerns::JOBS.and(Concerns::CHANGES)),

@@ -99,6 +99,7 @@ impl Tx {
     /// # Errors
     /// `HostnameTaken`.
     pub async fn create_domain(&mut self, new: &NewDomain) -> Result<()> {
+        self.touch(new.app_id);
         let values = values![new.id, new.app_id, new.hostname, new.kind, new.cname, new.status, self.now];
         match self.execute_unique(CREATE, values).await? {
             true => Ok(()),

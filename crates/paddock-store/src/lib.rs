@@ -45,6 +45,7 @@ mod slug;
 mod snapshot;
 mod source;
 mod statistics;
+mod touched;
 mod tx;
 
 pub use account::{Account, NewAccount};
@@ -78,6 +79,7 @@ pub use slug::{NewSlug, Slug};
 pub use snapshot::WritesHeld;
 pub use source::{NewSource, Source};
 pub use statistics::Statistics;
+pub use touched::TouchedApps;
 pub use tx::Tx;
 
 /// SHA-256 of a secret: what is stored of tokens and one-purpose URLs.

@@ -17,6 +17,7 @@ use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
 use crate::server::{self, ServerIdentity};
 use crate::statistics::{Counters, Statistics, Turn};
+use crate::touched::{TouchedApps, Touches, Touching};
 use crate::tx::{Owner, Tx};
 use crate::{data_key, migrate, platform, seal};
 
@@ -63,6 +64,7 @@ pub struct Store {
     sealer: Arc<seal::Sealer>,
     pub(crate) server: Arc<ServerIdentity>,
     counters: Arc<Counters>,
+    touches: Arc<Touches>,
     patience: Duration,
 }
 
@@ -111,6 +113,7 @@ impl Store {
             sealer,
             server: Arc::new(config.server.clone()),
             counters: Arc::default(),
+            touches: Arc::default(),
             patience,
         })
     }
@@ -119,6 +122,12 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writers.close().await;
+    }
+
+    /// The apps that transactions touch from now on.
+    #[must_use]
+    pub fn touched_apps(&self) -> Arc<TouchedApps> {
+        self.touches.listen()
     }
 
     /// Begins a change that belongs to an app and bumps the app's generation, which waiters wait for.
@@ -159,7 +168,9 @@ impl Store {
         let asked = Instant::now();
         let transaction = self.begin_write().await.map_err(|error| error.during(doing))?;
         let turn = Turn::begin(Arc::clone(&self.counters), asked.into_std());
-        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, owner, now, doing).await
+        let touching = Touching::new(Arc::clone(&self.touches));
+        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, touching, owner, now, doing)
+            .await
     }
 
     /// A transaction that writes and has taken no lock of its own yet.

@@ -13,6 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::platform;
 use crate::seal::Sealer;
 use crate::statistics::Turn;
+use crate::touched::Touching;
 
 /// Whose generation a transaction bumps.
 pub(crate) enum Owner {
@@ -36,6 +37,7 @@ pub struct Tx {
     turn: Turn,
     doing: &'static str,
     concerns: Concerns,
+    touching: Touching,
 }
 
 impl Tx {
@@ -45,12 +47,13 @@ impl Tx {
         sealer: Arc<Sealer>,
         server_id: ServerId,
         turn: Turn,
+        touching: Touching,
         owner: Owner,
         now: UnixMicros,
         doing: &'static str,
     ) -> Result<Self> {
         let (generation, concerns) = (0, Concerns::default());
-        let mut tx = Self { inner, sealer, now, server_id, generation, turn, doing, concerns };
+        let mut tx = Self { inner, sealer, now, server_id, generation, turn, touching, doing, concerns };
         let bumped = match owner {
             Owner::App(id) => tx.one::<Number>(app::BUMP_GENERATION, values![id]).await?,
             Owner::ObservedApp(id) => tx.one::<Number>(app::LOCK, values![id]).await?,
@@ -58,7 +61,12 @@ impl Tx {
             Owner::Nobody => Some(Number(0)),
         };
         match (bumped, owner) {
-            (Some(Number(generation)), _) => tx.generation = generation,
+            (Some(Number(generation)), owner) => {
+                tx.generation = generation;
+                if let Owner::App(id) | Owner::ObservedApp(id) = owner {
+                    tx.touch(id);
+                }
+            }
             (None, Owner::App(id) | Owner::ObservedApp(id)) => return Err(StoreError::AppGone(id)),
             (None, Owner::Platform | Owner::Nobody) => {
                 return Err(StoreError::Gone { noun: "platform", id: "1".to_owned() });
@@ -101,9 +109,20 @@ impl Tx {
         Ok(self.generation)
     }
 
+    /// The apps that it writes to.
+    #[must_use]
+    pub fn apps(&self) -> &std::collections::BTreeSet<AppId> {
+        self.touching.apps()
+    }
+
     /// What the transaction is for, to say what failed.
     pub(crate) fn doing(&self) -> &'static str {
         self.doing
+    }
+
+    /// Something of an app changes that is not this transaction's owner.
+    pub(crate) fn touch(&mut self, app: AppId) {
+        self.touching.touch(app);
     }
 
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {

@@ -213,7 +213,7 @@ impl Dynos {
             tx.commit_quietly("dyno.marked_to_end").await?;
         } else {
             // A server before this one may have been ended before the router heard of it.
-            self.kernel.routes.publish().await;
+            self.kernel.routes.publish(app.id).await;
         }
         let mut lines = match reason {
             // Its successor is up already and has said so.

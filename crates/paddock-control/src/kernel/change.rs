@@ -58,14 +58,16 @@ impl Change<'_> {
     /// The same for what is nobody's deed: what was observed, what a job came to, what is cleared away.
     pub(crate) async fn commit_quietly(self, step: &'static str) -> Result<i64> {
         let Self { kernel, tx, said } = self;
-        let concerns = tx.concerns();
+        let (concerns, apps) = (tx.concerns(), tx.apps().clone());
         let generation = fail_point::step(step, tx.commit()).await?;
         kernel.wake(concerns);
         for (app, text) in said {
             kernel.log_api(app, text).await;
         }
         if concerns.include(Concerns::ROUTES) {
-            kernel.routes.publish().await;
+            for app in apps {
+                kernel.routes.publish(app).await;
+            }
         }
         Ok(generation)
     }

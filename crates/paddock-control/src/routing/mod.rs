@@ -21,6 +21,6 @@ pub struct Routing {
 impl Routing {
     /// Has the router read its certificates again: it does with each table, and gets the same one once more.
     pub async fn have_certificates_read(&self) {
-        self.publisher.have_certificates_read().await;
+        self.publisher.publish_all().await;
     }
 }

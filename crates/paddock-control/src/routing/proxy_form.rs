@@ -34,7 +34,7 @@ impl Routing {
     /// Offers the proxy form; returns once the router answers it, if there is one.
     pub async fn offer_proxy_form(&self, offered: OfferedProxyForm) {
         *self.publisher.proxy_form.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(offered);
-        self.kernel.routes.publish().await;
+        self.publisher.publish_all().await;
     }
 
     /// The address of this server to hand out to a client of the proxy form that came to `local`: what it is told

@@ -1,18 +1,19 @@
 //! Which host is which app, and which dynos answer for it, as the router is told.
 //!
-//! The whole table is sent with a generation that grows across restarts; the router refuses smaller ones. A table
-//! that is equal to the last one acknowledged is not sent again.
+//! One app's route is one message, with a generation that grows across restarts: what changed is read of one app and told
+//! of one app. The whole table is for a router that we meet, or that has another generation than we think.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use paddock_core::ReleaseId;
 use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoState};
-use paddock_ipc::routes::{AppRoute, DynoRoute, RouteTable, Web};
-use paddock_store::{App, DesiredDynoState, Dyno, Formation, Store};
+use paddock_core::{AppId, ReleaseId};
+use paddock_ipc::routes::{AppChange, AppRoute, DynoRoute, RouteTable, Web};
+use paddock_store::{App, DesiredDynoState, Domain, Dyno, Formation, Release, Store, TouchedApps};
+use tokio::sync::Mutex;
 
 use crate::kernel::error::{Error, chain};
 use crate::kernel::handover::gets_requests;
@@ -25,13 +26,28 @@ use crate::{ControlConfig, Result};
 
 /// Tells the router what changed.
 pub(crate) struct Publisher {
-    pub(super) config: ControlConfig,
-    pub(super) store: Store,
-    pub(super) wakes: Arc<Wakes>,
+    config: ControlConfig,
+    store: Store,
+    wakes: Arc<Wakes>,
     /// The router; `None` where nothing is routed (tests of use cases).
     pub(super) router: Option<Arc<RouterLink>>,
-    pub(super) last: LastRoutes,
+    /// What the router uses, as far as we know; also the lock that keeps messages in order. `None` while one is on its
+    /// way: who is cut off in the middle leaves the whole table to the next.
+    told: Mutex<Option<Arc<RouteTable>>>,
+    /// Apps whose routes may have changed since they were told.
+    touched: Arc<TouchedApps>,
     pub(super) proxy_form: Offer,
+}
+
+#[async_trait]
+impl PublishRoutes for Publisher {
+    async fn publish(&self, app: AppId) {
+        let Some(link) = self.router.clone() else { return };
+        if let Err(error) = self.send_app(&link, app).await {
+            self.touched.put_back([app]);
+            self.try_again(&error);
+        }
+    }
 }
 
 impl Publisher {
@@ -41,94 +57,202 @@ impl Publisher {
         wakes: Arc<Wakes>,
         router: Option<Arc<RouterLink>>,
     ) -> Self {
-        Self { config, store, wakes, router, last: LastRoutes::default(), proxy_form: Offer::default() }
+        let (told, touched) = (Mutex::default(), store.touched_apps());
+        Self { config, store, wakes, router, told, touched, proxy_form: Offer::default() }
     }
-}
 
-#[async_trait]
-impl PublishRoutes for Publisher {
-    async fn publish(&self) {
-        self.publish_now().await;
-    }
-}
-
-/// The last table the router took, but for its generation; also the lock that keeps tables in order.
-pub(crate) type LastRoutes = tokio::sync::Mutex<Option<RouteTable>>;
-
-impl Publisher {
-    /// Sends the routes as they are now and waits until the router uses them. What fails is tried again by the
-    /// reconciler.
-    async fn publish_now(&self) {
+    /// Sends the whole table, as when what concerns no single app changed. The router reads its certificates again.
+    pub(super) async fn publish_all(&self) {
         let Some(link) = self.router.clone() else { return };
-        if let Err(error) = self.send_routes(&link).await {
-            tracing::debug!(error = chain(&error), "routes wait for the next pass");
-            self.wakes.routes.wake();
+        let mut told = self.told.lock().await;
+        if let Err(error) = self.send_all(&link, &mut told).await {
+            self.try_again(&error);
         }
     }
 
-    /// Has the router read its certificates again: it does with each table, and gets the same one once more.
-    pub(super) async fn have_certificates_read(&self) {
-        *self.last.lock().await = None;
-        self.publish_now().await;
+    /// Nobody says what was touched until now.
+    #[cfg(test)]
+    pub(crate) fn forget_touched(&self) -> std::collections::BTreeSet<AppId> {
+        self.touched.take()
     }
 
-    /// Whether a table had to be sent.
-    pub(super) async fn send_routes(&self, link: &RouterLink) -> Result<bool> {
-        let mut last = self.last.lock().await;
-        let mut table = self.route_table().await?;
-        if let Some(last) = last.as_ref() {
-            table.generation = last.generation;
-            if *last == table {
-                return Ok(false);
+    fn try_again(&self, error: &Error) {
+        tracing::debug!(error = chain(error), "routes wait for the next pass");
+        self.wakes.routes.wake();
+    }
+
+    /// Nobody knows what the router uses.
+    pub(super) async fn forget_told(&self) {
+        *self.told.lock().await = None;
+    }
+
+    /// Sends the routes of apps that were touched, or everything where nobody knows what the router uses. How many
+    /// messages that were.
+    pub(super) async fn send_touched(&self, link: &RouterLink) -> Result<usize> {
+        let mut sent = 0;
+        {
+            let mut told = self.told.lock().await;
+            if told.is_none() {
+                self.send_all(link, &mut told).await?;
+                sent += 1;
             }
         }
+        let mut left = self.touched.take();
+        while let Some(app) = left.pop_first() {
+            match self.send_app(link, app).await {
+                Ok(was_sent) => sent += usize::from(was_sent),
+                Err(error) => {
+                    left.insert(app);
+                    self.touched.put_back(left);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Reads everything, and has sent what the router should have been told.
+    pub(crate) async fn sweep(&self) -> Result<()> {
+        let mut told = self.told.lock().await;
+        let Some(table) = told.as_ref() else { return Ok(()) };
+        let now = self.route_table().await?;
+        let missed = missed(table, &now);
+        if !is_platform_equal(table, &now) {
+            *told = None;
+        } else if !missed.is_empty() {
+            tracing::info!(apps = missed.len(), "routes were not told when they changed");
+            self.touched.put_back(missed);
+        }
+        Ok(())
+    }
+
+    /// Whether the app's route had to be sent.
+    async fn send_app(&self, link: &RouterLink, app: AppId) -> Result<bool> {
+        let mut told = self.told.lock().await;
+        let Some(table) = told.as_ref() else { return self.send_all(link, &mut told).await.map(|()| true) };
+        // What touches it from here on is looked at again: this may read it before.
+        self.touched.take_one(app);
+        let route = self.route(app).await?;
+        let id = app.to_string();
+        if table.apps.get(&id) == route.as_ref() {
+            return Ok(false);
+        }
+        let change = AppChange { after: table.generation, generation: self.number(link).await?, id, route };
+        let Some(mut table) = told.take().filter(|table| change.follows(table.generation)) else {
+            return self.send_all(link, &mut told).await.map(|()| true);
+        };
+        // No copy: nobody else has it between two messages.
+        let is_next = Arc::make_mut(&mut table).change(change.clone());
+        debug_assert!(is_next, "it follows");
+        link.send_routes(table.clone(), Some(change)).await.map_err(not_sent)?;
+        *told = Some(table);
+        Ok(true)
+    }
+
+    async fn send_all(&self, link: &RouterLink, told: &mut Option<Arc<RouteTable>>) -> Result<()> {
+        *told = None;
+        let touched = self.touched.take();
+        let sent = async {
+            let table = RouteTable { generation: self.number(link).await?, ..self.route_table().await? };
+            let table = Arc::new(table);
+            link.send_routes(table.clone(), None).await.map_err(not_sent)?;
+            Ok(table)
+        };
+        match sent.await {
+            Ok(table) => *told = Some(table),
+            Err(error) => {
+                self.touched.put_back(touched);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next generation.
+    async fn number(&self, link: &RouterLink) -> Result<u64> {
         // The router's own number is the greater one where the database was brought back to an earlier time. It has no
         // rights, and is not believed what no server ever counted to.
         let known = i64::try_from(link.generation()).ok().filter(|known| *known < 1 << 53).unwrap_or(0);
         let generation = self.store.next_routes_generation(known).await?;
-        table.generation = u64::try_from(generation).unwrap_or(0);
-        link.send_routes(table.clone()).await.map_err(|error| Error::internal("send the routes", error))?;
-        *last = Some(table);
-        Ok(true)
+        Ok(u64::try_from(generation).unwrap_or(0))
     }
 
-    /// Reads of all apps at once: this is asked for at every change of any dyno.
+    /// How requests of one app are answered; `None` when it is gone or another server's.
+    pub(crate) async fn route(&self, id: AppId) -> Result<Option<AppRoute>> {
+        let Some(app) = self.store.own_app(id).await? else { return Ok(None) };
+        let parts = RouteParts {
+            domains: self.store.domains(id).await?,
+            release: self.store.current_release(id).await?.and_then(|release| deployed(&release)),
+            formation: self.store.formation(id).await?,
+            dynos: self.store.dynos(id).await?,
+            pages: error_pages(Some(&self.store.config_vars(id).await?)),
+        };
+        Ok(Some(route_of(&app, parts, &self.config.domain)))
+    }
+
+    /// The routes of all apps, without a generation.
     pub(crate) async fn route_table(&self) -> Result<RouteTable> {
         let apps = self.store.apps().await?;
+        let mut domains = by_app(self.store.all_domains().await?, |domain| domain.app_id);
         let mut dynos = by_app(self.store.all_dynos().await?, |dyno| dyno.app_id);
         let mut formations = by_app(self.store.formations().await?, |row| row.app_id);
         let releases = self.store.current_releases().await?;
-        let releases: HashMap<_, _> = releases
-            .into_iter()
-            .filter_map(|release| Some((release.app_id, release.slug_id.map(|_| release.id)?)))
-            .collect();
+        let releases: HashMap<_, _> =
+            releases.iter().filter_map(|release| Some((release.app_id, deployed(release)?))).collect();
         let config = self.store.all_config_vars().await?;
-        let mut table = RouteTable {
+        // Domains of apps on other servers of this database are theirs to route.
+        let routes = apps.iter().map(|app| {
+            let parts = RouteParts {
+                domains: domains.remove(&app.id).unwrap_or_default(),
+                release: releases.get(&app.id).copied(),
+                formation: formations.remove(&app.id).unwrap_or_default(),
+                dynos: dynos.remove(&app.id).unwrap_or_default(),
+                pages: error_pages(config.get(&app.id)),
+            };
+            (app.id.to_string(), route_of(app, parts, &self.config.domain))
+        });
+        Ok(RouteTable {
             generation: 0,
             domain: self.config.domain.clone(),
             resolvers: self.config.resolvers.clone(),
             hosts: BTreeMap::new(),
-            apps: BTreeMap::new(),
+            apps: routes.collect(),
             proxy_form: self.proxy_form.route(),
             trusted_proxies: self.config.trusted_proxies.clone(),
-        };
-        let ours: HashSet<_> = apps.iter().map(|app| app.id).collect();
-        for domain in self.store.all_domains().await? {
-            // Domains of apps on other servers of this database are theirs to route.
-            if ours.contains(&domain.app_id) {
-                table.hosts.insert(domain.hostname, domain.app_id.to_string());
-            }
-        }
-        for app in apps {
-            table.hosts.insert(format!("{}.{}", app.name, self.config.domain), app.id.to_string());
-            let release = releases.get(&app.id).copied();
-            let formation = formations.remove(&app.id).unwrap_or_default();
-            let web = web_of(release, &formation, dynos.remove(&app.id).unwrap_or_default());
-            let pages = error_pages(config.get(&app.id));
-            table.apps.insert(app.id.to_string(), route_of(&app, web, pages));
-        }
-        Ok(table)
+        })
     }
+}
+
+fn not_sent(error: super::router_link::RouterError) -> Error {
+    Error::internal("send the routes", error)
+}
+
+/// Apps that the router was told something else of.
+fn missed(told: &RouteTable, now: &RouteTable) -> Vec<AppId> {
+    let gone = told.apps.keys().filter(|id| !now.apps.contains_key(*id));
+    let differs = |id: &&String| told.apps.get(*id) != now.apps.get(*id);
+    let ids = now.apps.keys().filter(differs).chain(gone);
+    ids.filter_map(|id| id.parse().ok()).collect()
+}
+
+/// Whether two tables say the same but of apps.
+fn is_platform_equal(told: &RouteTable, now: &RouteTable) -> bool {
+    (&told.domain, &told.resolvers, &told.proxy_form, &told.trusted_proxies)
+        == (&now.domain, &now.resolvers, &now.proxy_form, &now.trusted_proxies)
+}
+
+/// What a route is made of besides its app.
+struct RouteParts {
+    domains: Vec<Domain>,
+    /// The current one, if it has anything to run.
+    release: Option<ReleaseId>,
+    formation: Vec<Formation>,
+    dynos: Vec<Dyno>,
+    pages: [Option<String>; 2],
+}
+
+fn deployed(release: &Release) -> Option<ReleaseId> {
+    release.slug_id.map(|_| release.id)
 }
 
 /// The addresses of an app's own error and maintenance pages.
@@ -136,13 +260,17 @@ fn error_pages(config: Option<&ConfigVars>) -> [Option<String>; 2] {
     ["ERROR_PAGE_URL", "MAINTENANCE_PAGE_URL"].map(|key| config?.get(key).cloned())
 }
 
-fn route_of(app: &App, web: Web, [error_page_url, maintenance_page_url]: [Option<String>; 2]) -> AppRoute {
+fn route_of(app: &App, parts: RouteParts, platform: &str) -> AppRoute {
+    let own = format!("{}.{platform}", app.name);
+    let mut hosts: Vec<_> = parts.domains.into_iter().map(|domain| domain.hostname).chain([own]).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let [error_page_url, maintenance_page_url] = parts.pages;
     AppRoute {
         name: app.name.to_string(),
-        // In the table's one list.
-        hosts: Vec::new(),
+        hosts,
         maintenance: app.maintenance,
-        web,
+        web: web_of(parts.release, &parts.formation, parts.dynos),
         error_page_url,
         maintenance_page_url,
     }

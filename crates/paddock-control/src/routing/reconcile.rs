@@ -1,10 +1,8 @@
-//! Keeps the router's table true: which host is which app, and which dynos answer for it.
-//!
-//! The whole table is sent with a generation that grows across restarts; the router refuses smaller ones. A table
-//! that is equal to the last one acknowledged is not sent again.
+//! Keeps the router's table true, and a router running: a pass tells it of the apps that were touched and not told, and
+//! now and then looks at all of them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -19,13 +17,17 @@ use crate::routing::router_link::{RouterError, RouterLink, RouterStarter};
 pub(crate) struct RouteReconciler {
     routing: Arc<Routing>,
     starter: Arc<dyn RouterStarter>,
+    swept_at: Instant,
 }
+
+/// How often everything is read, for what nobody said.
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 impl RouteReconciler {
     /// For this control plane; `starter` brings back a router that is gone.
     #[must_use]
     pub(crate) fn new(routing: Arc<Routing>, starter: Arc<dyn RouterStarter>) -> Self {
-        Self { routing, starter }
+        Self { routing, starter, swept_at: Instant::now() }
     }
 
     /// Talks to the router that runs, or starts one.
@@ -55,12 +57,17 @@ impl Reconciler for RouteReconciler {
     async fn pass(&mut self) -> Result<PassReport> {
         let Some(link) = self.routing.publisher.router.clone() else { return Ok(PassReport::default()) };
         let again_in = Some(Duration::from_millis(100));
+        let publisher = &self.routing.publisher;
         if link.ping().await.is_err() {
-            *self.routing.publisher.last.lock().await = None;
+            publisher.forget_told().await;
             self.revive(&link).await?;
         }
-        match self.routing.publisher.send_routes(&link).await {
-            Ok(sent) => Ok(PassReport { done: usize::from(sent), ..PassReport::default() }),
+        if self.swept_at.elapsed() >= SWEEP_EVERY {
+            publisher.sweep().await?;
+            self.swept_at = Instant::now();
+        }
+        match publisher.send_touched(&link).await {
+            Ok(done) => Ok(PassReport { done, ..PassReport::default() }),
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),

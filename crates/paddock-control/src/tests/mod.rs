@@ -21,10 +21,12 @@ use uuid::Uuid;
 
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::clock::{Clock, SystemClock};
+use crate::routing::router_link::RouterLink;
 use crate::{Control, ControlConfig, Parts};
 
 mod jobs;
 mod reconcile;
+mod routes;
 
 /// A control plane of which nothing runs by itself.
 pub(crate) struct Still {
@@ -40,9 +42,18 @@ impl Still {
     }
 
     pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::with(clock, None).await
+    }
+
+    /// With a router to tell of routes.
+    pub(crate) async fn with_router(router: Arc<RouterLink>) -> Self {
+        Self::with(Arc::new(SystemClock), Some(router)).await
+    }
+
+    async fn with(clock: Arc<dyn Clock>, router: Option<Arc<RouterLink>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = FakeRuntime::new();
-        let parts = Parts { clock, ..parts(folder.path(), runtime.clone()).await };
+        let parts = Parts { clock, router, ..parts(folder.path(), runtime.clone()).await };
         let control = Arc::new(Control::new(parts));
         let owner = AccountId::from_uuid(Uuid::now_v7());
         let mut tx = control.kernel.store.begin_platform(control.now(), "test").await.unwrap();

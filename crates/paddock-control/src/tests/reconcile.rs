@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Still {
     /// How often the store is read by `work`.
-    async fn reads<T>(&self, work: impl Future<Output = Result<T, crate::Error>>) -> u64 {
+    pub(super) async fn reads<T>(&self, work: impl Future<Output = Result<T, crate::Error>>) -> u64 {
         let before = self.control.kernel.store.statistics().reads;
         work.await.unwrap();
         self.control.kernel.store.statistics().reads - before

@@ -52,10 +52,13 @@ impl Kept {
         std::fs::write(&beside, &json)?;
         std::fs::rename(&beside, &self.table)?;
         self.table_bytes = json.len() as u64;
-        // What is left in the journal if this fails led to an older table, and is passed over.
-        match OpenOptions::new().write(true).truncate(true).create(true).open(&self.journal) {
-            Ok(_) => self.journal_bytes = 0,
-            Err(error) => tracing::warn!(%error, "could not empty the journal of routes"),
+        // What is in a journal that stays led to an older table, and is passed over.
+        self.appended_to = None;
+        match std::fs::remove_file(&self.journal) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "could not remove the journal of routes");
+            }
+            Ok(()) | Err(_) => self.journal_bytes = 0,
         }
         Ok(())
     }
@@ -136,7 +139,7 @@ fn replay(table: &mut RouteTable, journal: &[u8]) -> usize {
     let mut good = 0;
     for line in journal.split_inclusive(|byte| *byte == b'\n') {
         let Some(change) = parse(line) else { break };
-        // A line of before the table: the journal was not emptied when that was written.
+        // A line of before the table: the journal was not removed when that was written.
         let is_older = change.generation <= table.generation;
         if !is_older && !table.change(change) {
             break;

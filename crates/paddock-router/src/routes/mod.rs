@@ -212,7 +212,6 @@ mod tests {
         let routes = Routes::open(folder.path());
         routes.install(table(7), Keeper::Us).unwrap();
         // Nobody can write to a folder, whatever their rights.
-        std::fs::remove_file(folder.path().join("routes.journal")).unwrap();
         std::fs::create_dir(folder.path().join("routes.journal")).unwrap();
         let change = AppChange { after: 7, generation: 8, id: "a".into(), route: None };
         assert!(matches!(routes.change(&change, Keeper::Us), Err(NotTaken::Disk { .. })));

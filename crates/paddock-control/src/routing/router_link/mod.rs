@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paddock_core::durable;
 use paddock_ipc::frame;
-use paddock_ipc::routes::{FromRouter, Listener, RouteTable, ToRouter};
+use paddock_ipc::routes::{AppChange, FromRouter, Listener, RouteTable, ToRouter};
 use uuid::Uuid;
 
 use crate::kernel::error::chain;
@@ -86,7 +86,7 @@ struct Connected {
     path: PathBuf,
     version: u32,
     pid: u32,
-    /// The name of its spool; version 1 had none.
+    /// The name of its spool.
     spool: Option<Uuid>,
     /// The generation of the table that it had when it was greeted.
     generation: u64,
@@ -212,24 +212,30 @@ impl RouterLink {
     pub async fn ping(&self) -> Result<(), RouterError> {
         let routers = self.routers.clone();
         blocking(move || {
-            let (mut routers, nothing) = (lock(&routers), ToRouter::Ack { seq: 0 });
-            routers.retiring.retain(|router| is_there(router, &nothing));
-            ask_current(&mut routers, &nothing).map(|_| ())
+            let mut routers = lock(&routers);
+            let nothing = |router: &Connected| ask(&router.stream, &ToRouter::Ack { seq: 0 });
+            routers.retiring.retain(|router| is_there(router, nothing));
+            ask_current(&mut routers, nothing).map(|_| ())
         })
         .await
     }
 
-    /// Sends the whole route table, also to routers that retire; returns the generation in use afterwards.
+    /// Sends the routes, also to routers that retire: the change that made the table to whom it follows, the whole table
+    /// to others. Returns the generation in use afterwards.
     ///
     /// # Errors
     /// When the router is away or refuses.
-    pub async fn send_routes(&self, table: RouteTable) -> Result<u64, RouterError> {
-        let message = ToRouter::Routes(Box::new(table));
+    pub async fn send_routes(
+        &self,
+        table: Arc<RouteTable>,
+        change: Option<AppChange>,
+    ) -> Result<u64, RouterError> {
         let routers = self.routers.clone();
         let answer = blocking(move || {
+            let tell = |router: &Connected| tell(router, &table, change.as_ref());
             let mut routers = lock(&routers);
-            let answer = ask_current(&mut routers, &message)?;
-            routers.retiring.retain(|router| is_there(router, &message));
+            let answer = ask_current(&mut routers, tell)?;
+            routers.retiring.retain(|router| is_there(router, tell));
             Ok(answer)
         });
         match answer.await? {
@@ -265,8 +271,9 @@ impl RouterLink {
         let routers = self.routers.clone();
         blocking(move || {
             let mut routers = lock(&routers);
-            routers.retiring.retain(|router| is_there(router, &ToRouter::Stop));
-            ask_current(&mut routers, &ToRouter::Stop).map(|_| ())
+            let stop = |router: &Connected| ask(&router.stream, &ToRouter::Stop);
+            routers.retiring.retain(|router| is_there(router, stop));
+            ask_current(&mut routers, stop).map(|_| ())
         })
         .await
     }
@@ -327,9 +334,7 @@ fn sockets_aside(path: &Path) -> Vec<PathBuf> {
 
 /// Has a router retire; `None` when it could not be told, which is tried again by whoever finds it next.
 fn retire(router: Connected) -> Option<Connected> {
-    // Version 1 knows no other end than one within thirty seconds.
-    let message = if router.version < 2 { ToRouter::Stop } else { ToRouter::Retire };
-    match ask(&router.stream, &message) {
+    match ask(&router.stream, &ToRouter::Retire) {
         Ok(_) => Some(router),
         Err(error) => {
             tracing::warn!(%error, "could not tell the router (process {}) that another took its place", router.pid);
@@ -359,10 +364,33 @@ fn greet(path: &Path, instance: &str) -> Result<Greeted, RouterError> {
     Ok(Greeted { router, hello, sockets, retiring })
 }
 
+/// The first version that takes the change of one app.
+const CHANGES_SINCE: u32 = 3;
+
+/// Tells a router of a change, or of everything where it does not know that message or has another table.
+fn tell(router: &Connected, table: &RouteTable, change: Option<&AppChange>) -> io::Result<FromRouter> {
+    if let Some(change) = change.filter(|_| router.version >= CHANGES_SINCE) {
+        match ask(&router.stream, &ToRouter::App(Box::new(change.clone())))? {
+            FromRouter::Gap { generation } => {
+                tracing::info!(generation, "the router (process {}) gets all routes", router.pid);
+            }
+            answer => return Ok(answer),
+        }
+    }
+    let table = match router.version {
+        CHANGES_SINCE.. => table.clone(),
+        _ => table.clone().with_one_list_of_hosts(),
+    };
+    ask(&router.stream, &ToRouter::Routes(Box::new(table)))
+}
+
 /// Asks the router that takes clients. A connection that broke is not used again.
-fn ask_current(routers: &mut Routers, message: &ToRouter) -> Result<FromRouter, RouterError> {
+fn ask_current(
+    routers: &mut Routers,
+    ask: impl FnOnce(&Connected) -> io::Result<FromRouter>,
+) -> Result<FromRouter, RouterError> {
     let away = || RouterError::Talk(io::ErrorKind::NotConnected.into());
-    let answer = ask(&routers.current.as_ref().ok_or_else(away)?.stream, message);
+    let answer = ask(routers.current.as_ref().ok_or_else(away)?);
     if answer.is_err() {
         routers.current = None;
     }
@@ -370,8 +398,8 @@ fn ask_current(routers: &mut Routers, message: &ToRouter) -> Result<FromRouter, 
 }
 
 /// Whether a router that retires takes a message; once it has ended its socket goes.
-fn is_there(router: &Connected, message: &ToRouter) -> bool {
-    let answer = ask(&router.stream, message);
+fn is_there(router: &Connected, ask: impl FnOnce(&Connected) -> io::Result<FromRouter>) -> bool {
+    let answer = ask(router);
     if let Err(error) = &answer {
         tracing::info!(%error, "the router that was replaced (process {}) has ended", router.pid);
         // Found again, and removed again, if this fails.
@@ -401,5 +429,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

@@ -66,7 +66,7 @@ proptest! {
         after in prop::option::of("[a-z]{1,3}"),
     ) {
         let (folder, kept, mut made) = kept(&changes);
-        let journal = std::fs::read(&kept.journal).unwrap();
+        let journal = std::fs::read(&kept.journal).unwrap_or_default();
         let cut = cut.index(journal.len() + 1);
         std::fs::write(&kept.journal, &journal[..cut]).unwrap();
         let whole = journal[..cut].iter().filter(|byte| **byte == b'\n').count();
@@ -91,7 +91,7 @@ proptest! {
         byte: u8,
     ) {
         let (folder, kept, made) = kept(&changes);
-        let mut journal = std::fs::read(&kept.journal).unwrap();
+        let mut journal = std::fs::read(&kept.journal).unwrap_or_default();
         prop_assume!(!journal.is_empty());
         let at = at.index(journal.len());
         let before = journal[..at].iter().filter(|byte| **byte == b'\n').count();
@@ -104,11 +104,11 @@ proptest! {
     #[test]
     fn a_table_and_its_journal_are_one_table_afterwards(changes in changes()) {
         let (folder, mut kept, made) = kept(&changes);
-        let journal = std::fs::read(&kept.journal).unwrap();
+        let journal = std::fs::read(&kept.journal).unwrap_or_default();
         kept.compact().unwrap();
         let last = made.last().unwrap();
         prop_assert_eq!(&read(folder.path()), last);
-        prop_assert_eq!(std::fs::metadata(&kept.journal).unwrap().len(), 0);
+        prop_assert!(!kept.journal.exists());
 
         // Killed between the two steps: the journal is there still, and says nothing new.
         std::fs::write(&kept.journal, &journal).unwrap();

@@ -62,6 +62,47 @@ async fn a_change_bumps_the_generation_and_an_observation_does_not() {
 }
 
 #[tokio::test]
+async fn an_app_is_touched_once_a_transaction_of_it_has_ended() {
+    let t = Fixture::new().await;
+    let (one, two) = (t.app("app-one").await, t.app("app-two").await);
+    let touched = t.store.touched_apps();
+    assert!(touched.take().is_empty(), "from now on");
+
+    let tx = t.store.begin_for_app(one.id, NOW, "test").await.unwrap();
+    assert!(touched.take().is_empty(), "who reads now reads what was");
+    tx.commit().await.unwrap();
+    assert_eq!(touched.take(), [one.id].into());
+    t.store.begin_observation(two.id, NOW, "test").await.unwrap().commit().await.unwrap();
+    drop(t.store.begin_for_app(one.id, NOW, "test").await.unwrap());
+    let other = t.store.touched_apps();
+    touched.take_one(two.id);
+    assert_eq!(touched.take(), [one.id].into());
+    assert!(other.take().is_empty());
+
+    // A new app, and a domain that a transaction of the platform adds.
+    let three = t.app("app-three").await;
+    let new = NewDomain {
+        id: DomainId::from_uuid(Uuid::now_v7()),
+        app_id: two.id,
+        hostname: "www.example.com".into(),
+        kind: DomainKind::Custom,
+        cname: None,
+        status: "none".into(),
+    };
+    let mut tx = t.store.begin_platform(NOW, "test").await.unwrap();
+    tx.create_domain(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(touched.take(), [two.id, three.id].into());
+    assert_eq!(other.take(), [two.id, three.id].into());
+    let nobody = AppId::from_uuid(Uuid::now_v7());
+    assert!(t.store.begin_for_app(nobody, NOW, "test").await.is_err());
+    t.store.begin_record(NOW, "test").await.unwrap().commit().await.unwrap();
+    assert!(touched.take().is_empty());
+    touched.put_back([one.id]);
+    assert_eq!(touched.take(), [one.id].into());
+}
+
+#[tokio::test]
 async fn an_account_sees_the_apps_it_owns_or_collaborates_on() {
     let t = Fixture::new().await;
     let (one, two) = (t.app("app-one").await, t.app("app-two").await);
