@@ -213,8 +213,9 @@ impl Control {
     /// # Errors
     /// When the database cannot be written for long at the start, and where another process has the identity of this one.
     pub async fn run_jobs(&self, owner: String, stop: CancellationToken) -> Result<()> {
-        let kinds: Vec<Box<dyn kernel::job::Work>> = vec![Box::new(deploy::job::Builds(self.deploy.clone()))];
-        kernel::job::run(self.kernel.clone(), kinds.into(), owner, stop).await
+        let builds = deploy::job::Builds(self.deploy.clone());
+        let lanes = vec![kernel::job::Lane::new(builds, self.kernel.config.concurrent_builds)];
+        kernel::job::run(self.kernel.clone(), lanes.into(), owner, stop).await
     }
 
     /// The settings it was started with.

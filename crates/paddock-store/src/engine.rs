@@ -420,6 +420,15 @@ pub(crate) async fn execute_unique(
     }
 }
 
+/// One word, as `word`.
+pub(crate) struct Word(pub(crate) String);
+
+impl FromRow for Word {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get("word").map(Self)
+    }
+}
+
 /// A single number, in the column `number`.
 pub(crate) struct Number(pub(crate) i64);
 

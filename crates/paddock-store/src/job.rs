@@ -8,7 +8,7 @@ use std::time::Duration;
 use paddock_core::durable;
 use paddock_core::{AppId, JobId, UnixMicros};
 
-use crate::engine::{self, Number, Sealed, reads, row, statements, values, word_columns};
+use crate::engine::{self, Number, Sealed, Word, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
@@ -83,7 +83,7 @@ pub struct Job {
 row!(Job { id, kind, subject_id, phase, state, attempt, run_at, created_at, updated_at }
     optional { app_id, lease_owner, lease_until, last_error });
 
-/// What a new job is made of; fields as in [`Job`]. It may be claimed at once.
+/// What a new job is made of; fields as in [`Job`].
 #[derive(Debug, Clone)]
 pub struct NewJob {
     /// Its id.
@@ -98,6 +98,8 @@ pub struct NewJob {
     pub phase: String,
     /// What it needs to know that nobody may read; it is kept sealed, until the job ends.
     pub secret: Option<String>,
+    /// Not to be claimed before; `None`: at once.
+    pub run_at: Option<UnixMicros>,
 }
 
 /// Proof of a claim: needed for every change to a running job.
@@ -114,16 +116,20 @@ pub struct JobLease {
 statements! {
     BY_ID = "SELECT * FROM jobs WHERE id = $1";
     CREATE = "INSERT INTO jobs (id, kind, app_id, subject_id, phase, state, attempt, payload, secret, run_at, created_at, \
-        updated_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, '{}', $6, $7, $7, $7)";
+        updated_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, '{}', $6, $8, $7, $7)";
     SECRET = "SELECT secret AS sealed FROM jobs WHERE id = $1";
     // The outer condition is the inner one again: a claimant that waited for another's claim finds it false.
     CLAIM = "UPDATE jobs SET state = 'running', lease_owner = $1, lease_until = $2, attempt = attempt + 1, \
         updated_at = $3 WHERE id = (SELECT id FROM jobs WHERE run_at <= $3 \
-        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $4)) \
+        AND kind = $5 AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $4)) \
         AND (state = 'pending' OR (state = 'running' AND lease_until < $3)) \
-        ORDER BY created_at, id LIMIT 1) \
+        ORDER BY (SELECT COUNT(*) FROM jobs AS others WHERE others.app_id = jobs.app_id AND others.kind = jobs.kind \
+        AND others.state = 'running' AND others.lease_until >= $3), created_at, id LIMIT 1) \
         AND (state = 'pending' OR (state = 'running' AND lease_until < $3)) RETURNING *";
-    CLAIMABLE = "SELECT COUNT(*) AS number FROM jobs WHERE run_at <= $1 \
+    KINDS = "SELECT DISTINCT kind AS word FROM jobs WHERE run_at <= $1 \
+        AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $2)) \
+        AND (state = 'pending' OR (state = 'running' AND lease_until < $1)) ORDER BY kind";
+    CLAIMABLE = "SELECT COUNT(*) AS number FROM jobs WHERE run_at <= $1 AND kind = $3 \
         AND (app_id IS NULL OR app_id IN (SELECT id FROM apps WHERE server_id = $2)) \
         AND (state = 'pending' OR (state = 'running' AND lease_until < $1))";
     RENEW = "UPDATE jobs SET lease_until = $4, updated_at = $5 \
@@ -149,26 +155,39 @@ reads! {
 }
 
 impl Store {
-    /// Claims the oldest job that may be claimed: one that is pending and due, or whose lease has passed. Safe for any number of claimants: each job goes to one.
+    /// The kinds of the jobs that may be claimed, by name.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn claimable_kinds(&self, now: UnixMicros) -> Result<Vec<String>> {
+        let kinds =
+            engine::all::<Word>(&mut *self.reader().await?, KINDS, values![now, self.server.id]).await?;
+        Ok(kinds.into_iter().map(|Word(kind)| kind).collect())
+    }
+
+    /// Claims a job of a kind that may be claimed: one that is pending and due, or whose lease has passed. Apps take turns:
+    /// of those that have the fewest running, the one that waits for longest. Safe for any number of claimants: each job
+    /// goes to one.
     ///
     /// # Errors
     /// The database could not be written.
     pub async fn claim_job(
         &self,
         owner: &str,
+        kind: &str,
         now: UnixMicros,
         lease: Duration,
     ) -> Result<Option<(Job, JobLease)>> {
         let mut connection = self.writer().await?;
         loop {
-            let values = values![owner, now + lease, now, self.server.id];
+            let values = values![owner, now + lease, now, self.server.id, kind];
             let claimed = durable!("job.claimed", engine::one::<Job>(&mut connection, CLAIM, values).await)?;
             if let Some(job) = claimed {
                 let lease = JobLease { job_id: job.id, owner: owner.to_owned(), attempt: job.attempt };
                 return Ok(Some((job, lease)));
             }
             // Somebody else may have taken the oldest between our look and our lock: then there is a next.
-            let left = engine::one::<Number>(&mut connection, CLAIMABLE, values![now, self.server.id]);
+            let left = engine::one::<Number>(&mut connection, CLAIMABLE, values![now, self.server.id, kind]);
             if left.await?.is_none_or(|Number(count)| count == 0) {
                 return Ok(None);
             }
@@ -212,14 +231,23 @@ impl Store {
 }
 
 impl Tx {
-    /// Makes a job that may be claimed from the commit on.
+    /// Makes a job that may be claimed once it is due.
     ///
     /// # Errors
     /// The database could not be written.
     pub async fn enqueue_job(&mut self, new: &NewJob) -> Result<()> {
         let sealed = |secret: &String| self.sealer.seal(&secret_place(new.id), secret.as_bytes());
         let secret = new.secret.as_ref().map(sealed).transpose()?;
-        let values = values![new.id, new.kind, new.app_id, new.subject_id, new.phase, secret, self.now];
+        let values = values![
+            new.id,
+            new.kind,
+            new.app_id,
+            new.subject_id,
+            new.phase,
+            secret,
+            self.now,
+            new.run_at.unwrap_or(self.now)
+        ];
         self.execute(CREATE, values).await.map(drop)
     }
 

@@ -59,7 +59,7 @@ async fn each_server_runs_the_jobs_of_its_own_apps_once_also_when_one_is_killed(
     let place = first.place.clone();
     drop(first);
     let later = second.control.now() + Duration::from_secs(3600);
-    let taken = second.store.claim_job("probe", later, Duration::from_secs(1)).await;
+    let taken = second.store.claim_job("probe", "build", later, Duration::from_secs(1)).await;
     assert_eq!(taken.expect("the database answers"), None, "a job is where its app is");
     second.app("beta").await;
     build(&second, "beta").await;

@@ -1,6 +1,7 @@
 //! From source to a release: pushes, uploads, builds, slugs, releases and what they said.
 
 pub mod build;
+pub(crate) mod build_queue;
 pub(crate) mod cancel;
 pub(crate) mod conversions;
 pub mod git;

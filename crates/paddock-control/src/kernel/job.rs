@@ -22,14 +22,69 @@ pub(crate) const RENEW: Duration = Duration::from_secs(10);
 /// How often the queue is looked at when nothing wakes us.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How far a job has come: a word in its row for each step that is to be done next, or again.
+pub(crate) trait Phase: Copy + Send + Sync + 'static {
+    /// Every phase.
+    const ALL: &'static [Self];
+
+    /// The word.
+    fn as_str(self) -> &'static str;
+
+    /// The phase with this word.
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|phase| phase.as_str() == word)
+    }
+}
+
 /// One kind of job.
 #[async_trait]
-pub(crate) trait Work: Send + Sync {
+pub(crate) trait Work: Send + Sync + 'static {
     /// Its name in the rows.
-    fn kind(&self) -> &'static str;
+    const KIND: &'static str;
+    /// Its phases.
+    type Phase: Phase;
 
     /// Does the job from the phase that its row is in. What fails is tried again when the lease has passed.
-    async fn run(&self, job: &Job, lease: &JobLease) -> Result<()>;
+    async fn run(&self, job: &Job, phase: Self::Phase, lease: &JobLease) -> Result<()>;
+}
+
+/// A kind of job with places of its own: one kind that is full holds up no other.
+pub(crate) struct Lane {
+    kind: &'static str,
+    slots: usize,
+    work: Box<dyn AnyWork>,
+}
+
+impl Lane {
+    /// At most `slots` jobs of this kind at a time.
+    pub(crate) fn new(work: impl Work, slots: usize) -> Self {
+        Self { kind: kind_of(&work), slots, work: Box::new(work) }
+    }
+}
+
+fn kind_of<W: Work>(_: &W) -> &'static str {
+    W::KIND
+}
+
+/// [`Work`] without its phases.
+#[async_trait]
+trait AnyWork: Send + Sync {
+    /// `None` for a phase that this version does not know.
+    async fn run_from(&self, job: &Job, lease: &JobLease) -> Option<Result<()>>;
+}
+
+#[async_trait]
+impl<W: Work> AnyWork for W {
+    async fn run_from(&self, job: &Job, lease: &JobLease) -> Option<Result<()>> {
+        Some(self.run(job, W::Phase::parse(&job.phase)?, lease).await)
+    }
+}
+
+/// A job that is worked on here.
+struct Worker {
+    kind: String,
+    lease: JobLease,
+    task: AbortHandle,
 }
 
 /// Runs the jobs of this server's apps until `stop`. `owner` names this process: at its start the leases of processes
@@ -41,14 +96,14 @@ pub(crate) trait Work: Send + Sync {
 /// When the database cannot be written for long, at the start.
 pub(crate) async fn run(
     kernel: Arc<Kernel>,
-    kinds: Arc<[Box<dyn Work>]>,
+    lanes: Arc<[Lane]>,
     owner: String,
     stop: CancellationToken,
 ) -> Result<()> {
     kernel.store.expire_leases_of_others(&owner).await?;
     let mut wake = kernel.wakes.jobs.listen();
     let mut running = JoinSet::new();
-    let mut workers: HashMap<JobId, (AbortHandle, JobLease)> = HashMap::new();
+    let mut workers: HashMap<JobId, Worker> = HashMap::new();
     loop {
         if kernel.store.is_newest_incarnation().await.is_ok_and(|newest| !newest) {
             return Err(Error::internal(
@@ -56,25 +111,9 @@ pub(crate) async fn run(
                 "another process has started with the identity of this data folder: was the folder copied?",
             ));
         }
-        workers.retain(|_, (worker, _)| !worker.is_finished());
-        while running.len() < kernel.config.concurrent_builds {
-            // By one clock: what is renewed now has not passed now.
-            let now = kernel.now();
-            match claim(&kernel, &owner, workers.values().map(|(_, lease)| lease), now).await {
-                Ok(Some((job, lease))) => {
-                    let id = job.id;
-                    let worker = running.spawn(work(kernel.clone(), kinds.clone(), job, lease.clone()));
-                    if let Some((before, _)) = workers.insert(id, (worker, lease)) {
-                        // Not two at a time, whatever the database says.
-                        before.abort();
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "could not look for jobs, will be tried again");
-                    break;
-                }
-            }
+        workers.retain(|_, worker| !worker.task.is_finished());
+        if let Err(error) = fill(&kernel, &lanes, &owner, &mut running, &mut workers).await {
+            tracing::error!(error = chain(&error), "could not look for jobs, will be tried again");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -84,12 +123,41 @@ pub(crate) async fn run(
     }
 }
 
+/// Takes up what is due and has a place. A kind that no lane is for is taken up as well, to be refused.
+async fn fill(
+    kernel: &Arc<Kernel>,
+    lanes: &Arc<[Lane]>,
+    owner: &str,
+    running: &mut JoinSet<()>,
+    workers: &mut HashMap<JobId, Worker>,
+) -> std::result::Result<(), StoreError> {
+    for kind in kernel.store.claimable_kinds(kernel.now()).await? {
+        let slots = lanes.iter().find(|lane| lane.kind == kind).map_or(1, |lane| lane.slots);
+        while workers.values().filter(|worker| worker.kind == kind).count() < slots {
+            // By one clock: what is renewed now has not passed now.
+            let (leases, now) = (workers.values().map(|worker| &worker.lease), kernel.now());
+            let Some((job, lease)) = claim(kernel, owner, &kind, leases, now).await? else { break };
+            let id = job.id;
+            let task = running.spawn(work(kernel.clone(), lanes.clone(), job, lease.clone()));
+            if let Some(before) = workers.insert(id, Worker { kind: kind.clone(), lease, task }) {
+                // Not two at a time, whatever the database says.
+                before.task.abort();
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Works on one job and keeps its lease. A job whose lease is lost belongs to somebody else: we let go of it.
-async fn work(kernel: Arc<Kernel>, kinds: Arc<[Box<dyn Work>]>, job: Job, lease: JobLease) {
+async fn work(kernel: Arc<Kernel>, lanes: Arc<[Lane]>, job: Job, lease: JobLease) {
     let done = async {
-        let result = match kinds.iter().find(|kind| kind.kind() == job.kind) {
-            Some(kind) => kind.run(&job, &lease).await,
-            None => fail_unknown(&kernel, &job, &lease, &job.kind).await,
+        let done = match lanes.iter().find(|lane| lane.kind == job.kind) {
+            Some(lane) => lane.work.run_from(&job, &lease).await,
+            None => None,
+        };
+        let result = match done {
+            Some(result) => result,
+            None => refuse(&kernel, &job, &lease).await,
         };
         if let Err(error) = result {
             tracing::error!(job.id = %job.id, job.kind = job.kind, error = chain(&error), "a job stopped, will be resumed");
@@ -106,6 +174,7 @@ async fn work(kernel: Arc<Kernel>, kinds: Arc<[Box<dyn Work>]>, job: Job, lease:
 pub(crate) async fn claim<'a>(
     kernel: &Kernel,
     owner: &str,
+    kind: &str,
     ours: impl Iterator<Item = &'a JobLease>,
     now: UnixMicros,
 ) -> std::result::Result<Option<(Job, JobLease)>, StoreError> {
@@ -116,7 +185,7 @@ pub(crate) async fn claim<'a>(
             Err(error) => return Err(error),
         }
     }
-    kernel.store.claim_job(owner, now, LEASE).await
+    kernel.store.claim_job(owner, kind, now, LEASE).await
 }
 
 /// How a lease stands.
@@ -169,10 +238,12 @@ async fn keep(kernel: &Kernel, job: &Job, lease: &JobLease) {
     }
 }
 
-async fn fail_unknown(kernel: &Kernel, job: &Job, lease: &JobLease, kind: &str) -> Result<()> {
+/// A kind or a phase that a later version has written.
+async fn refuse(kernel: &Kernel, job: &Job, lease: &JobLease) -> Result<()> {
+    let what = format!("no such kind or phase of a job: {}, {}", job.kind, job.phase);
     let mut tx = kernel.record("refuse a job").await?;
-    tx.fail_job(lease, &format!("no such kind of job: {kind}")).await?;
+    tx.fail_job(lease, &what).await?;
     tx.commit_quietly("job.refused").await?;
-    tracing::error!(job.id = %job.id, job.kind = kind, "a job of a kind that this version does not know");
+    tracing::error!(job.id = %job.id, job.kind = job.kind, job.phase = job.phase, "a job that this version does not know");
     Ok(())
 }

@@ -1,14 +1,23 @@
 //! Jobs of a control plane of which nothing runs by itself.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use paddock_core::stack::Stack;
-use paddock_core::{AppId, BuildId};
-use paddock_store::{NewBuild, SourceKind};
+use paddock_core::{AppId, BuildId, JobId};
+use paddock_store::{Job, JobState, NewBuild, NewJob, SourceKind};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use paddock_store::JobLease;
 
+use crate::Result;
+use crate::deploy::build_queue::BuildPhase;
 use crate::deploy::job as build;
-use crate::kernel::job::{LEASE, RENEW, Standing, claim, renew};
+use crate::kernel::Kernel;
+use crate::kernel::job::{LEASE, Lane, Phase, RENEW, Standing, Work, claim, renew, run};
 use crate::tests::Still;
 
 impl Still {
@@ -42,7 +51,7 @@ async fn a_build_whose_repository_cannot_be_read_fails_and_is_not_in_the_way_of_
     std::fs::write(t.folder.path().join(format!("git/{app}.git")), "").unwrap();
     let claim = async |after: u32| {
         let now = t.control.now() + (LEASE + RENEW) * after;
-        t.control.kernel.store.claim_job("test", now, LEASE).await.unwrap()
+        t.control.kernel.store.claim_job("test", "build", now, LEASE).await.unwrap()
     };
     for build in 0..2 {
         let id = t.pushed(app).await;
@@ -50,7 +59,7 @@ async fn a_build_whose_repository_cannot_be_read_fails_and_is_not_in_the_way_of_
             let (job, lease) = claim(build * 10 + u32::try_from(attempt).unwrap()).await.unwrap();
             assert_eq!((job.subject_id, lease.attempt), (id.to_string(), attempt));
             let job = t.control.kernel.store.job(job.id).await.unwrap().unwrap();
-            let done = build::run(&t.control.deploy, &job, &lease).await;
+            let done = build::run(&t.control.deploy, &job, BuildPhase::Queued, &lease).await;
             assert_eq!(done.is_ok(), attempt == build::ATTEMPTS_MAX);
         }
         let build = t.control.kernel.store.build(app, id).await.unwrap().unwrap();
@@ -65,8 +74,9 @@ async fn a_lease_that_passed_while_its_job_is_worked_on_is_not_taken_from_oursel
     let app = t.deployed_app("busy", "web", "serve").await.app_id;
     t.pushed(app).await;
     let now = t.control.now();
-    let claim_at =
-        async |ours: &[JobLease], now| claim(&t.control.kernel, "us", ours.iter(), now).await.unwrap();
+    let claim_at = async |ours: &[JobLease], now| {
+        claim(&t.control.kernel, "us", "build", ours.iter(), now).await.unwrap()
+    };
     let (job, lease) = claim_at(&[], now).await.unwrap();
     // Nobody came to renew it for long, as on a machine that has no time.
     let late = now + LEASE * 10;
@@ -84,7 +94,8 @@ async fn a_lease_of_a_job_that_ended_or_whose_app_is_gone_was_taken_by_nobody() 
     let claimed = async |name: &str, owner: &str| {
         let app = t.deployed_app(name, "web", "serve").await.app_id;
         t.pushed(app).await;
-        let claimed = t.control.kernel.store.claim_job(owner, t.control.now(), LEASE).await.unwrap().unwrap();
+        let claimed =
+            t.control.kernel.store.claim_job(owner, "build", t.control.now(), LEASE).await.unwrap().unwrap();
         (app, claimed.1)
     };
     let standing = async |lease: &JobLease| renew(&t.control.kernel, lease).await.unwrap();
@@ -103,6 +114,104 @@ async fn a_lease_of_a_job_that_ended_or_whose_app_is_gone_was_taken_by_nobody() 
 
     let (_, lease) = claimed("taken", "us").await;
     let later = t.control.now() + LEASE * 2;
-    t.control.kernel.store.claim_job("others", later, LEASE).await.unwrap().unwrap();
+    t.control.kernel.store.claim_job("others", "build", later, LEASE).await.unwrap().unwrap();
     assert_eq!(standing(&lease).await, Standing::Taken { owner: "others".to_owned() });
+}
+
+/// Jobs of a kind that take as long as the test wants.
+struct Held {
+    let_go: Arc<Semaphore>,
+    begun: mpsc::UnboundedSender<AppId>,
+}
+
+#[derive(Clone, Copy)]
+struct Only;
+
+impl Phase for Only {
+    const ALL: &'static [Self] = &[Self];
+    fn as_str(self) -> &'static str {
+        "only"
+    }
+}
+
+impl Held {
+    async fn hold(&self, t: &Kernel, job: &Job, lease: &JobLease) -> Result<()> {
+        self.begun.send(job.app_id.unwrap()).unwrap();
+        self.let_go.acquire().await.unwrap().forget();
+        let mut tx = t.record("test").await?;
+        tx.succeed_job(lease).await?;
+        tx.commit_quietly("test.job_ended").await.map(drop)
+    }
+}
+
+macro_rules! held_kind {
+    ($name:ident, $kind:literal) => {
+        struct $name(Arc<Kernel>, Held);
+
+        #[async_trait]
+        impl Work for $name {
+            const KIND: &'static str = $kind;
+            type Phase = Only;
+            async fn run(&self, job: &Job, _: Only, lease: &JobLease) -> Result<()> {
+                self.1.hold(&self.0, job, lease).await
+            }
+        }
+    };
+}
+held_kind!(Builds, "build");
+held_kind!(Certificates, "certificate");
+
+fn held() -> (Held, mpsc::UnboundedReceiver<AppId>, Arc<Semaphore>) {
+    let (begun, heard) = mpsc::unbounded_channel();
+    let let_go = Arc::new(Semaphore::new(0));
+    (Held { let_go: let_go.clone(), begun }, heard, let_go)
+}
+
+async fn ask(t: &Still, app: AppId, kind: &str, phase: &str, in_time: Duration) -> JobId {
+    let mut tx = t.control.kernel.record("test").await.unwrap();
+    let id = JobId::from_uuid(Uuid::now_v7());
+    let (kind, phase, subject_id) = (kind.to_owned(), phase.to_owned(), String::new());
+    let run_at = Some(t.control.now() + in_time);
+    tx.enqueue_job(&NewJob { id, kind, app_id: Some(app), subject_id, phase, secret: None, run_at })
+        .await
+        .unwrap();
+    tx.commit_quietly("test.job_made").await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_kind_that_is_full_holds_up_no_other_and_apps_take_turns() {
+    let t = Still::new().await;
+    let (busy, other) = (
+        t.deployed_app("busy", "web", "serve").await.app_id,
+        t.deployed_app("other", "web", "serve").await.app_id,
+    );
+    let ((builds, mut building, next), (certificates, mut certified, _)) = (held(), held());
+    let kernel = t.control.kernel.clone();
+    let lanes = [
+        Lane::new(Builds(kernel.clone(), builds), 2),
+        Lane::new(Certificates(kernel.clone(), certificates), 1),
+    ];
+    for _ in 0..3 {
+        ask(&t, busy, "build", "only", Duration::ZERO).await;
+    }
+    let late = ask(&t, other, "build", "only", Duration::from_secs(3600)).await;
+    let unknown = ask(&t, other, "build", "unheard", Duration::ZERO).await;
+    let stop = CancellationToken::new();
+    let runner = tokio::spawn(run(kernel.clone(), Vec::from(lanes).into(), "us".to_owned(), stop.clone()));
+    assert_eq!((building.recv().await, building.recv().await), (Some(busy), Some(busy)));
+    // Builds are full.
+    ask(&t, other, "certificate", "only", Duration::ZERO).await;
+    assert_eq!(certified.recv().await, Some(other));
+    ask(&t, other, "build", "only", Duration::ZERO).await;
+    next.add_permits(1);
+    // The other app has none running, though the busy one's third waits for longer.
+    assert_eq!(building.recv().await, Some(other));
+    next.add_permits(8);
+    assert_eq!(building.recv().await, Some(busy));
+    stop.cancel();
+    runner.await.unwrap().unwrap();
+    let state = async |id| t.control.kernel.store.job(id).await.unwrap().unwrap().state;
+    assert_eq!(state(late).await, JobState::Pending, "it is not due");
+    assert_eq!(state(unknown).await, JobState::Failed, "its phase is of a later version");
 }

@@ -29,61 +29,57 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::deploy::Deploy;
-use crate::deploy::release_steps::{ReleaseDraft, add_release};
+use crate::deploy::build_queue::{BuildPhase, KIND};
+use crate::deploy::job::branch::{is_stale, settle_branch};
+use crate::deploy::job::release::record_outcome;
+use crate::deploy::job::source::{request_of, source_file};
+use crate::deploy::job::text::{finish_output, tell_release, user_of};
 use crate::kernel::error::{Error, chain};
-use crate::kernel::job::Work;
+use crate::kernel::job::{Phase, Work};
 
+mod branch;
 mod fetched_source;
 mod own_submodules;
+mod release;
+mod source;
+mod text;
 
-/// The job's kind in its row.
-pub(crate) const KIND: &str = "build";
-/// The job's first phase.
-pub(crate) const QUEUED: &str = "queued";
-const BUILDING: &str = "building";
+pub(crate) use source::LIMITS;
+
 /// Why a build failed that came too late.
 const MOVED: &str = "the branch has moved since the push began";
 /// What git could not do in so many attempts, half a minute apart, it will not do.
 pub(crate) const ATTEMPTS_MAX: i64 = 5;
-const RELEASING: &str = "releasing";
-
-/// The longest build. Source: contract `buildpacks.md`, section 12.
-const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-
-/// A build's share of the machine: less than any dyno under contention. Memory: what Node's buildpack assumes.
-pub(crate) const LIMITS: Limits =
-    Limits { memory_bytes: 2560 * 1024 * 1024, cpu_millicores: 100_000, cpu_weight: 50, pids: 4096 };
 
 /// Builds, as a kind of job.
 pub(crate) struct Builds(pub(crate) Arc<Deploy>);
 
 #[async_trait]
 impl Work for Builds {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    const KIND: &'static str = KIND;
+    type Phase = BuildPhase;
 
-    async fn run(&self, job: &Job, lease: &JobLease) -> Result<()> {
-        run(&self.0, job, lease).await
+    async fn run(&self, job: &Job, phase: BuildPhase, lease: &JobLease) -> Result<()> {
+        run(&self.0, job, phase, lease).await
     }
 }
 
 /// Runs a build job from wherever it is.
-pub(crate) async fn run(deploy: &Deploy, job: &Job, lease: &JobLease) -> Result<()> {
+pub(crate) async fn run(deploy: &Deploy, job: &Job, phase: BuildPhase, lease: &JobLease) -> Result<()> {
     let id: BuildId = job.subject_id.parse().map_err(|error| Error::internal("read a build job", error))?;
     let Some(build) = deploy.kernel.store.build_by_id(id).await? else {
         // The app was destroyed: its job went with it, and what runs must end.
         return abandon(deploy, id).await;
     };
     let Some(app) = deploy.kernel.store.app(build.app_id).await? else { return abandon(deploy, id).await };
-    match job.phase.as_str() {
-        QUEUED => match attempt(deploy, &app, &build, job, lease).await {
+    match phase {
+        BuildPhase::Queued => match attempt(deploy, &app, &build, job, lease).await {
             // The app was destroyed meanwhile, and the job with it: nobody else will clean up.
             Err(error) if error.id == ErrorId::NotFound => abandon(deploy, id).await,
             result => result,
         },
-        RELEASING => conclude(deploy, &app, &build, lease).await,
-        _ => {
+        BuildPhase::Releasing => conclude(deploy, &app, &build, lease).await,
+        BuildPhase::Building => {
             clean_up(deploy, id).await?;
             let told = Bytes::from_static(b" !     The build was interrupted by a restart of the server. Push again.\n\n !     Push failed\n");
             if let Ok(mut output) = deploy.outputs.writer(id.uuid()) {
@@ -111,11 +107,6 @@ pub(crate) async fn clean_up(deploy: &Deploy, id: BuildId) -> Result<()> {
     Ok(())
 }
 
-/// Where a git build's source is put for its container.
-fn source_file(deploy: &Deploy, id: BuildId) -> PathBuf {
-    deploy.kernel.config.data_dir.join("sources").join(format!("build-{id}.tar"))
-}
-
 async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &JobLease) -> Result<()> {
     let refused = match is_stale(deploy, app.id, build).await {
         Ok(false) => None,
@@ -138,7 +129,7 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
     }
     let cancel = deploy.cancels.begin(build.id);
     let mut tx = deploy.kernel.observe_app(app.id, "begin a build").await?;
-    tx.set_job_phase(lease, BUILDING).await?;
+    tx.set_job_phase(lease, BuildPhase::Building.as_str()).await?;
     tx.commit_quietly("build.begun").await?;
     let by = user_of(deploy, build.account_id).await;
     deploy.kernel.log_api(app.id, format!("Build started by user {by}")).await;
@@ -202,201 +193,6 @@ async fn build_source(
     built
 }
 
-async fn request_of(
-    deploy: &Deploy,
-    app: &App,
-    build: &Build,
-    job: &Job,
-    log: &BuildLog,
-) -> Result<BuildRequest> {
-    let source = match build.source_kind {
-        SourceKind::Git => git_source(deploy, app, build, log).await?,
-        SourceKind::Archive => archive_source(deploy, build, job, log).await?,
-    };
-    let buildpacks =
-        build.buildpacks.iter().map(|url| BuildpackRef::parse(url, deploy.kernel.config.buildpack_urls));
-    let buildpacks = buildpacks.collect::<std::result::Result<Vec<_>, _>>();
-    let buildpacks = buildpacks.map_err(|error| Error::invalid(error.to_string()))?;
-    Ok(BuildRequest {
-        build: build.id,
-        app: app.id,
-        tenant: app.tenant(),
-        source,
-        buildpacks,
-        config_vars: deploy.kernel.store.config_vars(app.id).await?,
-        stack: deploy.kernel.config.present(build.stack),
-        request_id: build.id.to_string(),
-        limits: LIMITS,
-        disk_bytes: deploy.kernel.config.build_disk.bytes(),
-        time_limit: TIME_LIMIT,
-    })
-}
-
-async fn git_source(deploy: &Deploy, app: &App, build: &Build, log: &BuildLog) -> Result<Source> {
-    let file = source_file(deploy, build.id);
-    let _ = durable!("build.source_made_anew", tokio::fs::remove_file(&file).await);
-    let commit = &build.source;
-    let repositories = &deploy.repositories;
-    repositories
-        .archive(app.id, commit, &file)
-        .await
-        .map_err(|error| unreadable("read the pushed commit", error))?;
-    let submodules = repositories.submodules(app.id, commit).await;
-    let submodules =
-        submodules.map_err(|error| Error::internal("read the submodules of the pushed commit", error))?;
-    let submodules = own_submodules::add(deploy, app, build, submodules, &file, log).await?;
-    Ok(Source { file, archive: SourceArchive::Git { submodules }, version: commit.clone() })
-}
-
-/// What is too large is the pusher's to mend.
-pub(super) fn unreadable(doing: &'static str, error: GitError) -> Error {
-    match error {
-        GitError::ArchiveTooLarge { limit, .. } => Error::invalid(format!(
-            "The files of this commit, with its submodules, have more than {} MB. Take large files out of the repository: a slug \
-             holds at most 500 MB compressed",
-            limit >> 20
-        )),
-        error => Error::internal(doing, error),
-    }
-}
-
-/// An uploaded source, when `source` is the id of one of our own `/sources`; else one to be fetched from elsewhere.
-async fn archive_source(deploy: &Deploy, build: &Build, job: &Job, log: &BuildLog) -> Result<Source> {
-    let file = match build.source.parse::<SourceId>() {
-        Ok(id) => deploy.source_blob_path(id),
-        Err(_) => {
-            let file = source_file(deploy, build.id);
-            fetched_source::fetch(deploy, build, job.id, &file, log).await?;
-            file
-        }
-    };
-    if !file.exists() {
-        return Err(Error::invalid("The source blob was not uploaded. PUT it to the source's put_url first"));
-    }
-    let archive = SourceArchive::Uploaded { checksum: build.source_checksum.clone() };
-    Ok(Source { file, archive, version: build.source_version.clone().unwrap_or_default() })
-}
-
-/// The slug, the release and the job's next phase, together.
-async fn record_outcome(
-    deploy: &Deploy,
-    app: &App,
-    build: &Build,
-    lease: &JobLease,
-    outcome: BuildOutcome,
-) -> Result<(Release, Vec<String>)> {
-    let subject = match build.source_kind {
-        SourceKind::Git => deploy.repositories.commit_subject(app.id, &build.source).await.ok(),
-        SourceKind::Archive => build.source_description.clone(),
-    };
-    let size_bytes = i64::try_from(outcome.size_bytes).unwrap_or(i64::MAX);
-    let slug = NewSlug {
-        id: SlugId::from_uuid(Uuid::now_v7()),
-        app_id: app.id,
-        checksum: Some(format!("SHA256:{}", outcome.layer.hex())),
-        layer: outcome.layer.to_string(),
-        put_secret_sha256: None,
-        size_bytes,
-        commit_id: version_of(build),
-        commit_description: subject,
-        process_types: outcome.process_types,
-        buildpack_description: Some(outcome.description),
-        stack: build.stack,
-        stack_version: deploy.kernel.config.present(build.stack).version,
-    };
-    let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
-    tx.create_slug(&slug).await?;
-    let mut first = FirstRelease { config: tx.config_vars(app.id).await?, notices: Vec::new() };
-    if tx.formation(app.id).await?.is_empty() {
-        first = first_release(first.config, &outcome.config_vars, &outcome.addons);
-        tx.set_config(app.id, &first.config).await?;
-    }
-    let draft = ReleaseDraft {
-        description: version_of(build)
-            .map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
-        account_id: build.account_id,
-        slug_id: Some(slug.id),
-        rollback_of: None,
-        config: first.config,
-    };
-    let release = add_release(&mut tx, app.id, draft).await?;
-    if let Some(detected) = &outcome.detected
-        && tx.buildpacks(app.id).await?.is_empty()
-    {
-        // What was detected once stays: later pushes do not depend on what detection would say then.
-        tx.replace_buildpacks(app.id, &[detected.as_str().to_owned()]).await?;
-    }
-    tx.set_build_slug(build.id, slug.id).await?;
-    tx.set_build_release(build.id, release.id).await?;
-    tx.set_job_phase(lease, RELEASING).await?;
-    // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
-    tx.commit(
-        "build.released",
-        Event::ReleaseCreated {
-            app: app.id,
-            version: release.version,
-            description: release.description.clone(),
-        },
-        By::Account(build.account_id),
-    )
-    .await?;
-    Ok((release, first.notices))
-}
-
-/// What an app's first release begins with, and what its pusher is told of that.
-struct FirstRelease {
-    config: ConfigVars,
-    notices: Vec<String>,
-}
-
-/// What the last buildpack's `bin/release` asks for counts once, and never against what the user has set.
-/// Source: contract `buildpacks.md`, section 5.4.
-fn first_release(set: ConfigVars, wanted: &ConfigVars, addons: &[String]) -> FirstRelease {
-    let (config, refused) = config::with_defaults(&set, wanted);
-    let new: Vec<_> = config.keys().filter(|key| !set.contains_key(*key)).map(String::as_str).collect();
-    let mut notices = Vec::new();
-    if !new.is_empty() {
-        notices.push(format!("       Config vars set by the buildpack: {}", new.join(", ")));
-    }
-    notices.extend(
-        refused.iter().map(|reason| format!(" !     Not set, as the buildpack asks for it: {reason}")),
-    );
-    if !addons.is_empty() {
-        notices.push(format!(
-            " !     The buildpack asks for add-ons, which are not built on this server yet: {}.\n \
-             !     Set what the app needs of them yourself: heroku config:set NAME=VALUE",
-            addons.join(", ")
-        ));
-    }
-    FirstRelease { config, notices }
-}
-
-fn version_of(build: &Build) -> Option<String> {
-    match build.source_kind {
-        SourceKind::Git => Some(build.source.clone()),
-        SourceKind::Archive => build.source_version.clone(),
-    }
-}
-
-/// The end of a build's output: `Launching…`, the version and the address.
-async fn tell_release(deploy: &Deploy, app: &App, build: &Build, release: &Release, notices: &[String]) {
-    let mut text: String = notices.iter().map(|notice| format!("{notice}\n")).collect();
-    text.push_str("-----> Launching...\n");
-    if release.status == ReleaseStatus::Pending {
-        text.push_str(" !     Release command declared: this new release will not be available until the command succeeds.\n");
-    }
-    text.push_str(&format!("       Released v{}\n", release.version));
-    text.push_str(&format!("       {} deployed to Paddock\n\n", deploy.kernel.config.web_url(&app.name)));
-    if let Ok(mut output) = deploy.outputs.writer(build.id.uuid())
-        && let Err(error) = output.append(text).await
-    {
-        tracing::error!(build.id = %build.id, error = chain(&error), "could not keep a build's output");
-    }
-    let by = user_of(deploy, release.account_id).await;
-    deploy.kernel.log_api(app.id, format!("{} by user {by}", release.description)).await;
-    deploy.kernel.log_api(app.id, format!("Release v{} created by user {by}", release.version)).await;
-}
-
 /// Moves the deploy branch, then ends the build. Repeated after a crash: a branch that is there already is right.
 async fn conclude(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease) -> Result<()> {
     if let Err(error) = settle_branch(deploy, app.id, build).await {
@@ -420,48 +216,6 @@ async fn conclude(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease) -
     Ok(())
 }
 
-/// Whether the deploy branch is not where the pusher saw it. Only builds move it, and no other build of the app runs
-/// now: what is asked here stays true until this build ends.
-async fn is_stale(deploy: &Deploy, app: AppId, build: &Build) -> Result<bool> {
-    let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(false) };
-    let now = deploy.repositories.resolve(app, branch).await;
-    let now = now.map_err(|error| Error::internal("read the deploy branch", error))?.unwrap_or_default();
-    // A branch that the pusher saw as new is all zeros on the wire.
-    let seen =
-        build.old_head.as_deref().filter(|id| id.bytes().any(|digit| digit != b'0')).unwrap_or_default();
-    Ok(now != seen)
-}
-
-/// Moves the deploy branch to what was built, which then needs no pin any more.
-async fn settle_branch(deploy: &Deploy, app: AppId, build: &Build) -> Result<()> {
-    let (SourceKind::Git, Some(branch)) = (build.source_kind, &build.branch) else { return Ok(()) };
-    let old = build.old_head.as_deref().unwrap_or_default();
-    move_branch(deploy, app, branch, &build.source, old).await?;
-    if let Err(error) = deploy.repositories.unpin(app, build.id).await {
-        tracing::warn!(build.id = %build.id, error = chain(&error), "could not unpin a built commit");
-    }
-    Ok(())
-}
-
-async fn move_branch(deploy: &Deploy, app: AppId, branch: &str, new: &str, old: &str) -> Result<()> {
-    let repositories = &deploy.repositories;
-    let now = repositories
-        .resolve(app, branch)
-        .await
-        .map_err(|error| Error::internal("read the deploy branch", error))?;
-    if now.as_deref() == Some(new) {
-        return Ok(());
-    }
-    match repositories.update_ref(app, branch, new, old).await {
-        // Somebody moved it by hand, in the repository: the release stands, and what they did as well.
-        Err(GitError::RefMoved(name)) => {
-            tracing::error!(app.id = %app, "{name} was moved while a build of it ran; it is left where it is");
-            Ok(())
-        }
-        result => result.map_err(|error| Error::internal("move the deploy branch", error)),
-    }
-}
-
 async fn fail(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {
     let mut tx = deploy.kernel.observe_app(app.id, "end a build badly").await?;
     tx.fail_build(build.id, why).await?;
@@ -480,18 +234,4 @@ async fn fail(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease, why: 
     deploy.kernel.log_api(app.id, "Build failed -- check your build output").await;
     finish_output(deploy, build.id).await;
     Ok(())
-}
-
-/// Ends the output after the build's row says how it ended: who follows it then finds the answer.
-async fn finish_output(deploy: &Deploy, id: BuildId) {
-    if let Err(error) = deploy.outputs.abandon(id.uuid()).await {
-        tracing::error!(build.id = %id, error = chain(&error), "could not finish a build's output");
-    }
-}
-
-async fn user_of(deploy: &Deploy, account: AccountId) -> String {
-    match deploy.kernel.store.account(account).await {
-        Ok(Some(account)) => account.email,
-        Ok(None) | Err(_) => "unknown".into(),
-    }
 }

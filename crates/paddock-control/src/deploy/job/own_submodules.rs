@@ -10,7 +10,7 @@ use paddock_core::ErrorId;
 use paddock_store::{App, Build};
 
 use crate::deploy::Deploy;
-use crate::deploy::job::unreadable;
+use crate::deploy::job::source::unreadable;
 use crate::{Error, Result};
 
 /// Adds them to the source in `tar`, and returns the other ones, which the build fetches by itself.

@@ -20,6 +20,7 @@ async fn enqueue(t: &Fixture, kind: &str, app_id: Option<AppId>) -> JobId {
         subject_id: "subject".into(),
         phase: "first".into(),
         secret: None,
+        run_at: None,
     };
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.enqueue_job(&new).await.unwrap();
@@ -39,7 +40,9 @@ async fn each_job_goes_to_one_of_several_claimants() {
             let store = t.store.clone();
             tokio::spawn(async move {
                 let mut mine = Vec::new();
-                while let Some((job, lease)) = store.claim_job(&n.to_string(), NOW, LEASE).await.unwrap() {
+                while let Some((job, lease)) =
+                    store.claim_job(&n.to_string(), "build", NOW, LEASE).await.unwrap()
+                {
                     assert_eq!((job.state, job.attempt, lease.attempt), (JobState::Running, 1, 1));
                     mine.push(job.id);
                 }
@@ -59,11 +62,11 @@ async fn each_job_goes_to_one_of_several_claimants() {
 async fn the_oldest_is_claimed_first() {
     let t = Fixture::new().await;
     let first = enqueue(&t, "build", None).await;
-    let second = enqueue(&t, "release", None).await;
+    let second = enqueue(&t, "build", None).await;
     for id in [first, second] {
-        assert_eq!(t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap().0.id, id);
+        assert_eq!(t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap().0.id, id);
     }
-    assert!(t.store.claim_job("a", NOW, LEASE).await.unwrap().is_none());
+    assert!(t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -76,6 +79,7 @@ async fn the_secret_of_a_job_goes_with_its_end() {
         subject_id: "subject".into(),
         phase: "first".into(),
         secret: Some("https://user:word@example.com/".into()),
+        run_at: None,
     };
     let ids = [Uuid::now_v7(), Uuid::now_v7()].map(JobId::from_uuid);
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
@@ -83,8 +87,8 @@ async fn the_secret_of_a_job_goes_with_its_end() {
         tx.enqueue_job(&made(id)).await.unwrap();
     }
     tx.commit().await.unwrap();
-    let (_, one) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
-    let (_, other) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
+    let (_, one) = t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap();
+    let (_, other) = t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap();
     for id in ids {
         let secret = t.store.job_secret(id).await.unwrap();
         assert_eq!(secret.as_deref(), Some("https://user:word@example.com/"));
@@ -102,16 +106,16 @@ async fn the_secret_of_a_job_goes_with_its_end() {
 async fn who_lost_the_lease_can_change_nothing() {
     let t = Fixture::new().await;
     let id = enqueue(&t, "build", None).await;
-    let (_, old) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
+    let (_, old) = t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap();
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.set_job_phase(&old, "second").await.unwrap();
     tx.commit().await.unwrap();
     t.store.renew_job(&old, NOW, LEASE * 2).await.unwrap();
     let passed = NOW + LEASE + Duration::from_secs(1);
-    assert!(t.store.claim_job("b", passed, LEASE).await.unwrap().is_none(), "it was renewed");
+    assert!(t.store.claim_job("b", "build", passed, LEASE).await.unwrap().is_none(), "it was renewed");
 
     let passed = NOW + LEASE * 2 + Duration::from_micros(1);
-    let (job, new) = t.store.claim_job("a", passed, LEASE).await.unwrap().unwrap();
+    let (job, new) = t.store.claim_job("a", "build", passed, LEASE).await.unwrap().unwrap();
     assert_eq!((job.phase.as_str(), job.attempt), ("second", 2));
     let lost = |result| assert!(matches!(result, Err(StoreError::LeaseLost(job)) if job == id));
     lost(t.store.renew_job(&old, passed, LEASE).await);
@@ -130,14 +134,14 @@ async fn who_lost_the_lease_can_change_nothing() {
 async fn a_job_that_failed_says_why_until_it_is_purged() {
     let t = Fixture::new().await;
     let id = enqueue(&t, "build", None).await;
-    let (_, lease) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
+    let (_, lease) = t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap();
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.fail_job(&lease, "no room").await.unwrap();
     assert_eq!(tx.purge_jobs(NOW).await.unwrap(), 0, "not before its time");
     tx.commit().await.unwrap();
     let job = t.store.job(id).await.unwrap().unwrap();
     assert_eq!((job.state, job.last_error.as_deref()), (JobState::Failed, Some("no room")));
-    assert!(t.store.claim_job("a", NOW + LEASE * 2, LEASE).await.unwrap().is_none(), "an end stays");
+    assert!(t.store.claim_job("a", "build", NOW + LEASE * 2, LEASE).await.unwrap().is_none(), "an end stays");
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     assert_eq!(tx.purge_jobs(NOW + Duration::from_micros(1)).await.unwrap(), 1);
     tx.commit().await.unwrap();
@@ -150,12 +154,12 @@ async fn leases_of_a_dead_process_pass_at_once() {
     let app = t.app("first").await;
     enqueue(&t, "build", Some(app.id)).await;
     enqueue(&t, "build", Some(app.id)).await;
-    t.store.claim_job("dead", NOW, LEASE).await.unwrap().unwrap();
-    t.store.claim_job("alive", NOW, LEASE).await.unwrap().unwrap();
+    t.store.claim_job("dead", "build", NOW, LEASE).await.unwrap().unwrap();
+    t.store.claim_job("alive", "build", NOW, LEASE).await.unwrap().unwrap();
     assert_eq!(t.store.expire_leases_of_others("alive").await.unwrap(), 1);
-    let (job, _) = t.store.claim_job("alive", NOW, LEASE).await.unwrap().unwrap();
+    let (job, _) = t.store.claim_job("alive", "build", NOW, LEASE).await.unwrap().unwrap();
     assert_eq!(job.attempt, 2);
-    assert!(t.store.claim_job("alive", NOW, LEASE).await.unwrap().is_none());
+    assert!(t.store.claim_job("alive", "build", NOW, LEASE).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -163,7 +167,7 @@ async fn a_job_whose_app_is_deleted_is_lost() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     let deleted = enqueue(&t, "build", Some(app.id)).await;
-    let (_, lease) = t.store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
+    let (_, lease) = t.store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap();
     let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.delete_app(app.id).await.unwrap();
     tx.commit().await.unwrap();

@@ -122,7 +122,7 @@ async fn a_new_data_key_seals_every_value_again() {
     let job = JobId::from_uuid(Uuid::now_v7());
     let of = |text: &str| text.to_owned();
     let (kind, subject_id, phase, secret) = (of("build"), of("subject"), of("first"), Some(of("five")));
-    let new = NewJob { id: job, kind, app_id: Some(app.id), subject_id, phase, secret };
+    let new = NewJob { id: job, kind, app_id: Some(app.id), subject_id, phase, secret, run_at: None };
     tx.enqueue_job(&new).await.unwrap();
     tx.commit().await.unwrap();
     let sealed = t.store.sealer().seal("a-setting", b"four").unwrap();

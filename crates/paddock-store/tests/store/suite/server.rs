@@ -29,6 +29,7 @@ async fn a_server_sees_its_own_apps_and_takes_their_jobs_alone() {
             subject_id: "subject".into(),
             phase: "first".into(),
             secret: None,
+            run_at: None,
         })
         .await
         .unwrap();
@@ -38,13 +39,13 @@ async fn a_server_sees_its_own_apps_and_takes_their_jobs_alone() {
     for (store, app) in [(&t.store, &mine), (&other, &theirs)] {
         assert_eq!(store.apps().await.unwrap(), [store.app(app.id).await.unwrap().unwrap()]);
         assert_eq!(store.apps_everywhere().await.unwrap().len(), 2);
-        let (job, _) = store.claim_job("a", NOW, LEASE).await.unwrap().unwrap();
+        let (job, _) = store.claim_job("a", "build", NOW, LEASE).await.unwrap().unwrap();
         assert_eq!(job.app_id, Some(app.id));
-        assert!(store.claim_job("a", NOW + LEASE / 2, LEASE).await.unwrap().is_none());
+        assert!(store.claim_job("a", "build", NOW + LEASE / 2, LEASE).await.unwrap().is_none());
     }
     assert_eq!(other.expire_leases_of_others("b").await.unwrap(), 1, "its own alone");
-    assert!(t.store.claim_job("b", NOW + LEASE / 2, LEASE).await.unwrap().is_none());
-    assert!(other.claim_job("b", NOW + LEASE / 2, LEASE).await.unwrap().is_some());
+    assert!(t.store.claim_job("b", "build", NOW + LEASE / 2, LEASE).await.unwrap().is_none());
+    assert!(other.claim_job("b", "build", NOW + LEASE / 2, LEASE).await.unwrap().is_some());
 
     let mut tx = other.begin_for_app(theirs.id, NOW, "test").await.unwrap();
     tx.delete_app(theirs.id).await.unwrap();
