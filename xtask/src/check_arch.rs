@@ -2,31 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::arch;
+use crate::breach::Breach;
 use crate::cargo;
 use crate::durable_steps;
+use crate::rust_files::rust_files;
 use crate::source::Source;
-
-/// One broken rule: where, what, and what to do instead.
-pub(crate) struct Breach {
-    place: String,
-    pub(crate) what: String,
-    remedy: String,
-}
-
-impl Breach {
-    pub(crate) fn new(
-        place: impl Into<String>,
-        what: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Breach {
-        Breach { place: place.into(), what: what.into(), remedy: remedy.into() }
-    }
-}
 
 /// Prints every breach and whether there was none.
 pub(crate) fn run(root: &Path) -> Result<bool, String> {
@@ -197,21 +182,6 @@ fn check_sources(root: &Path, package: &Value) -> Result<Vec<Breach>, String> {
         }
     }
     Ok(breaches)
-}
-
-pub(crate) fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut files = Vec::new();
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(files) };
-    for entry in entries {
-        let path = entry.map_err(|error| format!("could not list {}: {error}", folder.display()))?.path();
-        if path.is_dir() {
-            files.extend(rust_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn check_file(package: &str, place: &str, is_test_file: bool, text: &str) -> Vec<Breach> {

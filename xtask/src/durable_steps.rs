@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::check_arch::{Breach, rust_files};
+use crate::breach::Breach;
+use crate::rust_files::rust_files;
 use crate::source::Source;
 
 /// Folders of the crates whose steps outlive the server. What runs in processes of its own (shim, router, what is inside

@@ -6,6 +6,7 @@
 )]
 
 mod arch;
+mod breach;
 mod cargo;
 mod check_arch;
 mod check_sql;
@@ -13,6 +14,7 @@ mod coverage;
 mod docs;
 mod durable_steps;
 mod long;
+mod rust_files;
 mod source;
 
 use std::path::Path;
