@@ -1,8 +1,7 @@
 //! Successful answers: a status and JSON, a page of a list.
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, LAST_MODIFIED};
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, LAST_MODIFIED};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use paddock_wire as wire;
@@ -10,6 +9,7 @@ use paddock_wire::Dated;
 use paddock_wire::range::{self, Attribute, InvalidRange, Page, Range};
 use serde::Serialize;
 
+use crate::json::json;
 use crate::problem::Problem;
 
 /// What a handler returns.
@@ -82,13 +82,4 @@ impl<T: Serialize + Dated> IntoResponse for Answer<T> {
         }
         response
     }
-}
-
-/// JSON, readable, as the platform prints it.
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec_pretty(body).expect("wire types have text keys and do not fail");
-    let mut response = Response::new(Body::from(bytes));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

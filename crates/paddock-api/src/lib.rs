@@ -15,6 +15,7 @@ mod body;
 mod client;
 mod conditional;
 mod cors;
+mod json;
 mod layers;
 mod not_built;
 mod once;

@@ -10,8 +10,8 @@ use http::{Method, StatusCode};
 use paddock_core::ErrorId;
 use paddock_core::proxy_form::Host;
 
-use crate::answer;
 use crate::client::proxied_host;
+use crate::json::json;
 use crate::problem::Problem;
 
 /// Paths of the platform that are not built, and what each is. `{}` stands for one segment; what follows a path
@@ -99,7 +99,7 @@ pub(crate) async fn hosts(request: Request, next: Next) -> Response {
         Some(Host::Registry) => return registry(),
         Some(Host::Kolkrabbi) => "The link to GitHub is",
         Some(Host::Telex) if request.method() == Method::GET && request.uri().path() == NOTIFICATIONS => {
-            return answer::json(StatusCode::OK, &[(); 0]);
+            return json(StatusCode::OK, &[(); 0]);
         }
         Some(Host::Telex) => "Notifications are",
         Some(Host::Metrics) => "Metrics are",
@@ -113,7 +113,7 @@ fn registry() -> Response {
     let message = "The container registry is not built on this server yet.";
     let errors = [serde_json::json!({ "code": "UNSUPPORTED", "message": message })];
     let body = serde_json::json!({ "id": "not_found", "message": message, "errors": errors });
-    answer::json(StatusCode::NOT_FOUND, &body)
+    json(StatusCode::NOT_FOUND, &body)
 }
 
 /// Answers every path that no route has.

@@ -8,7 +8,7 @@ use paddock_core::ErrorId;
 use paddock_wire::range::InvalidRange;
 use paddock_wire::{ErrorBody, accept::NotAcceptable};
 
-use crate::answer;
+use crate::json::json;
 
 /// The longest sentence, in characters: some repeat what the client sent, which may be a megabyte of it.
 const MESSAGE_CHARS_MAX: usize = 1000;
@@ -81,7 +81,7 @@ impl IntoResponse for Problem {
             url: None,
             resource: self.resource.map(str::to_owned),
         };
-        let mut response = answer::json(status, &body);
+        let mut response = json(status, &body);
         if let Some(cause) = self.cause {
             response.extensions_mut().insert(Cause(cause));
         }

@@ -11,7 +11,7 @@ use paddock_wire::buildpack_registry::{Buildpack, Readme, Revision, Source, Supp
 use super::buildpack_installation::known;
 use super::time::time;
 use super::{Access, Endpoint, Segments, get};
-use crate::answer;
+use crate::json::json;
 use crate::problem::Problem;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -26,11 +26,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// What a search asks for, as pairs of `in[namespace][]`, `in[name][]` or `like[description]` and a text.
 async fn search(Query(wanted): Query<Vec<(String, String)>>) -> Response {
     let found: Vec<_> = Builtin::all().map(view).filter(|buildpack| is_wanted(buildpack, &wanted)).collect();
-    answer::json(StatusCode::OK, &found)
+    json(StatusCode::OK, &found)
 }
 
 async fn info(Segments(name): Segments<String>) -> Result<Response, Problem> {
-    Ok(answer::json(StatusCode::OK, &view(named(&name)?)))
+    Ok(json(StatusCode::OK, &view(named(&name)?)))
 }
 
 /// A built-in buildpack changes with the server: there is one version of it here.
@@ -42,12 +42,12 @@ async fn revisions(Segments(name): Segments<String>) -> Result<Response, Problem
         status: "published".to_owned(),
         license: "Apache-2.0".to_owned(),
     };
-    Ok(answer::json(StatusCode::OK, &[only]))
+    Ok(json(StatusCode::OK, &[only]))
 }
 
 async fn readme(Segments(name): Segments<String>) -> Result<Response, Problem> {
     let content = format!("{}\n", described(named(&name)?));
-    Ok(answer::json(StatusCode::OK, &Readme { content, encoding: "utf8".to_owned() }))
+    Ok(json(StatusCode::OK, &Readme { content, encoding: "utf8".to_owned() }))
 }
 
 fn named(name: &str) -> Result<Builtin, Problem> {

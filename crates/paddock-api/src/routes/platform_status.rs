@@ -10,8 +10,9 @@ use paddock_wire as wire;
 
 use super::time::time;
 use super::{Access, Endpoint, get};
+use crate::Api;
 use crate::client::Origin;
-use crate::{Api, answer};
+use crate::json::json;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![get(Access::Public, "/api/v4/current-status", current)]
@@ -38,5 +39,5 @@ async fn current(State(api): State<Arc<Api>>, origin: Origin) -> Response {
         incidents: parts.iter().filter(|part| !part.works).map(incident).collect(),
         scheduled: Vec::new(),
     };
-    answer::json(StatusCode::OK, &body)
+    json(StatusCode::OK, &body)
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use paddock_wire::hyper_schema::{Definition, HyperSchema, Link, Reference};
 
 use super::{Access, Endpoint, Route, get, platform};
-use crate::answer;
+use crate::json::json;
 
 const PATH: &str = "/schema";
 
@@ -17,7 +17,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn schema() -> Response {
-    answer::json(StatusCode::OK, &document())
+    json(StatusCode::OK, &document())
 }
 
 fn document() -> HyperSchema {
