@@ -1,6 +1,7 @@
 //! The build runner: the program of a build container. It runs as the build's own unprivileged user, next to the
 //! tenant's code, and prints what people see. Everything that touches a tenant's bytes happens here.
 
+mod build;
 mod builtin;
 mod cache;
 mod checkout;
@@ -26,9 +27,9 @@ use paddock_core::config::ConfigVars;
 
 pub use places::Places;
 
+use self::build::{Build, Fetched};
 use self::cache::Cache;
 use self::fetch::Git;
-use self::phases::{Build, Fetched};
 use self::release::Release;
 use self::session::Session;
 use self::stop::Stop;

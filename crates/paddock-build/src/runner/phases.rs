@@ -1,40 +1,20 @@
 //! One buildpack after the other: detect, compile, export; then release of the last that has one, and reports.
 //! Source: contract `buildpacks.md`, section 5.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
-use paddock_core::config::ConfigVars;
 
+use super::build::{Build, Fetched};
 use super::builtin::{self, BuiltinBuild};
-use super::cache::Cache;
 use super::release::{self, Release};
 use super::screen;
-use super::session::{self, Session};
+use super::session;
 use super::stop::Stop;
-use crate::plan::{BuildPlan, RunnerFailure};
+use crate::plan::RunnerFailure;
 
 /// The most bytes that are kept of one report.
 const REPORT_BYTES_MAX: usize = 64 * 1024;
-
-/// The folders of a build and what its buildpacks share.
-#[derive(Debug)]
-pub(super) struct Build<'a> {
-    pub(super) plan: &'a BuildPlan,
-    pub(super) config_vars: &'a ConfigVars,
-    pub(super) session: Session,
-    pub(super) build_dir: PathBuf,
-    pub(super) cache: Cache,
-    pub(super) env_dir: PathBuf,
-    pub(super) home: PathBuf,
-}
-
-/// One buildpack that was fetched.
-#[derive(Debug)]
-pub(super) struct Fetched {
-    pub(super) buildpack: BuildpackRef,
-    pub(super) folder: PathBuf,
-}
 
 impl Fetched {
     /// What a built-in one still does when all have compiled.

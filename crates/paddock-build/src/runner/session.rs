@@ -52,9 +52,17 @@ impl Session {
         }
         env.insert("HOME".to_owned(), places.home.display().to_string());
         let mut session = Self { env, exports: Vec::new() };
-        let stack = stack::of_buildpacks(&plan.stack, &session);
+        let stack = stack::of_buildpacks(&plan.stack, || session.c_library());
         session.env.insert("STACK".to_owned(), stack);
         session
+    }
+
+    /// What the machine says of its C library, such as `glibc 2.36`.
+    fn c_library(&self) -> String {
+        let mut getconf = self.plain("getconf");
+        getconf.arg("GNU_LIBC_VERSION");
+        let said = capture(getconf).ok().map(|captured| captured.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     /// The usual `PATH`.

@@ -1,23 +1,15 @@
 //! The stack that classic buildpacks are told. They know Heroku's names and fetch programs that were built on those
 //! stacks; the name that people see of a stack of ours is another thing.
 
-use super::session::{self, Session};
-
 /// Heroku's stacks and the C library that programs built on them need, the newest first.
 const STACKS: [((u32, u32), &str); 3] =
     [((2, 43), "heroku-26"), ((2, 39), "heroku-24"), ((2, 35), "heroku-22")];
 /// What is said of a machine that is older than all of them, or does not say how old it is.
 const OLDEST: &str = "heroku-22";
 
-/// For `STACK`: the newest of Heroku's stacks whose programs run here.
-pub(super) fn of_buildpacks(name: &str, session: &Session) -> String {
-    if name.starts_with("heroku-") {
-        return name.to_owned();
-    }
-    let mut getconf = session.plain("getconf");
-    getconf.arg("GNU_LIBC_VERSION");
-    let said = session::capture(getconf).ok().map(|captured| captured.stdout).unwrap_or_default();
-    newest_for(&String::from_utf8_lossy(&said)).to_owned()
+/// For `STACK`: the newest of Heroku's stacks whose programs run here. `c_library` says which one is installed.
+pub(super) fn of_buildpacks(name: &str, c_library: impl FnOnce() -> String) -> String {
+    if name.starts_with("heroku-") { name.to_owned() } else { newest_for(&c_library()).to_owned() }
 }
 
 /// From `glibc 2.36`.

@@ -14,7 +14,7 @@ use std::process::Command;
 use paddock_core::buildpack::BuiltinBuildpack;
 use sha2::{Digest, Sha256};
 
-use super::phases::Build;
+use super::build::Build;
 use super::session;
 use super::stop::Stop;
 use crate::source::remove_any;

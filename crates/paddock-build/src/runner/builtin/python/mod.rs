@@ -3,6 +3,7 @@
 //! The packages live in a virtual environment at `/app/.heroku/python`, which during the build is a link to
 //! `BUILD_DIR/.heroku/python`: so paths that are written into scripts are those of run time.
 
+mod choice;
 mod django;
 mod editable;
 mod hooks;
@@ -94,10 +95,10 @@ pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
         }
     };
     let required = version::required(build.build_dir());
-    let wanted = interpreter::or_last(build, wanted, required.as_ref());
+    let wanted = choice::or_last(build, wanted, required.as_ref());
     wanted.say();
     let Some(uv) = uv::find(build)? else { return Ok(false) };
-    let Some(interpreter) = interpreter::choose(build, &wanted, required.as_ref(), &uv)? else {
+    let Some(interpreter) = choice::choose(build, &wanted, required.as_ref(), &uv)? else {
         return Ok(false);
     };
     if let (Manifest::UvLock { .. }, Some(required)) = (&manifest, &required)
@@ -106,7 +107,7 @@ pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
         screen::warning(&does_not_fit(&wanted, required, &interpreter));
         return Ok(false);
     }
-    interpreter::keep_last(build, &wanted, &interpreter)?;
+    choice::keep_last(build, &wanted, &interpreter)?;
     let settings = PipSettings::of(build);
     PythonBuild { build, manifest, settings, interpreter, uv }.run()
 }
