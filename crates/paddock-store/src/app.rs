@@ -102,13 +102,6 @@ statements! {
     FORGET_DELETED = "DELETE FROM deleted_apps WHERE app_id = $1";
 }
 
-/// The lock of everything that an app owns.
-pub(crate) const BUMP_GENERATION: &str =
-    "UPDATE apps SET generation = generation + 1 WHERE id = $1 RETURNING generation AS number";
-/// The same lock where nothing new is wanted.
-pub(crate) const LOCK: &str =
-    "UPDATE apps SET generation = generation WHERE id = $1 RETURNING generation AS number";
-
 reads! {
     /// The app with this id.
     app(id: AppId) -> one App: BY_ID [id];

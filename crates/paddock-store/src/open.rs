@@ -1,6 +1,6 @@
 //! Opening the store: files, connections, migrations, keys.
 
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use crate::database::{Database, Engine};
 use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
+use crate::owner::Owner;
 use crate::server::{self, ServerIdentity};
 use crate::statistics::{Counters, Statistics, Turn};
 use crate::touched::{TouchedApps, Touches, Touching};
-use crate::tx::{Owner, Tx};
-use crate::{data_key, migrate, platform, seal};
+use crate::tx::Tx;
+use crate::{data_key, migrate, platform, private_file, seal};
 
 const READERS: u32 = 4;
 /// How soon a database that is away is tried again.
@@ -287,17 +288,7 @@ async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Res
 /// Makes folder and file readable by us alone; the engine gives its log the mode of the database.
 fn prepare_file(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
-        make_private_folder(folder)?;
+        private_file::make_private_folder(folder)?;
     }
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
-}
-
-/// Makes an empty file that only we can read, where there is none.
-pub(crate) fn make_private_file(path: &Path) -> std::io::Result<()> {
-    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
-}
-
-/// Makes a folder that only we can enter; one that exists is left as it is.
-pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -14,9 +14,6 @@ statements! {
     GENERATION = "SELECT generation AS number FROM platform WHERE id = 1";
 }
 
-/// The lock of everything that no app owns.
-pub(crate) const BUMP_GENERATION: &str =
-    "UPDATE platform SET generation = generation + 1 WHERE id = 1 RETURNING generation AS number";
 pub(crate) const DATA_KEY: &str = "SELECT data_key AS sealed FROM platform WHERE id = 1";
 pub(crate) const SET_DATA_KEY: &str = "UPDATE platform SET data_key = $1 WHERE id = 1 AND data_key IS NULL";
 

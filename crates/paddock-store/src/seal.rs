@@ -215,7 +215,7 @@ fn make_master(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let key = random_key("master-key")?;
     let make = || -> std::io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        crate::open::make_private_folder(folder)?;
+        crate::private_file::make_private_folder(folder)?;
         let new = path.with_extension("new");
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

@@ -7,7 +7,7 @@ use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use sqlx::{AnyConnection, Executor as _, Row as _};
 use uuid::Uuid;
 
-use crate::{Database, DatabaseUrl, ServerIdentity, Store, StoreConfig, app, migrate, platform};
+use crate::{Database, DatabaseUrl, ServerIdentity, Store, StoreConfig, migrate, owner, platform};
 
 /// A store and what goes with it.
 struct Opened {
@@ -42,9 +42,9 @@ async fn on_postgres() -> Option<Opened> {
 async fn prepare_every_statement(store: &Store) {
     let mut connection = store.writer().await.unwrap();
     let locks = [
-        ("app::BUMP_GENERATION", app::BUMP_GENERATION),
-        ("app::LOCK", app::LOCK),
-        ("platform::BUMP_GENERATION", platform::BUMP_GENERATION),
+        ("owner::BUMP_APP", owner::BUMP_APP),
+        ("owner::LOCK_APP", owner::LOCK_APP),
+        ("owner::BUMP_PLATFORM", owner::BUMP_PLATFORM),
         ("platform::DATA_KEY", platform::DATA_KEY),
         ("platform::SET_DATA_KEY", platform::SET_DATA_KEY),
     ];

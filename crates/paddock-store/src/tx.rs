@@ -6,22 +6,13 @@ use paddock_core::{AppId, ServerId, UnixMicros};
 use sqlx::any::Any;
 use sqlx::{AnyConnection, Transaction};
 
-use crate::app;
 use crate::concern::{self, Concerns};
 use crate::engine::{self, Number, Value, values};
 use crate::error::{Result, StoreError};
-use crate::platform;
+use crate::owner::{self, Owner};
 use crate::seal::Sealer;
 use crate::statistics::Turn;
 use crate::touched::Touching;
-
-/// Whose generation a transaction bumps.
-pub(crate) enum Owner {
-    App(AppId),
-    ObservedApp(AppId),
-    Platform,
-    Nobody,
-}
 
 /// A transaction that has bumped the generation of its owner. Dropped without [`Tx::commit`] it leaves nothing.
 ///
@@ -55,9 +46,9 @@ impl Tx {
         let (generation, concerns) = (0, Concerns::default());
         let mut tx = Self { inner, sealer, now, server_id, generation, turn, touching, doing, concerns };
         let bumped = match owner {
-            Owner::App(id) => tx.one::<Number>(app::BUMP_GENERATION, values![id]).await?,
-            Owner::ObservedApp(id) => tx.one::<Number>(app::LOCK, values![id]).await?,
-            Owner::Platform => tx.one::<Number>(platform::BUMP_GENERATION, values![]).await?,
+            Owner::App(id) => tx.one::<Number>(owner::BUMP_APP, values![id]).await?,
+            Owner::ObservedApp(id) => tx.one::<Number>(owner::LOCK_APP, values![id]).await?,
+            Owner::Platform => tx.one::<Number>(owner::BUMP_PLATFORM, values![]).await?,
             Owner::Nobody => Some(Number(0)),
         };
         match (bumped, owner) {
