@@ -5,6 +5,8 @@
 //! * [`OutputLogs`]: one text per build or release phase, followed while it grows.
 //! * [`render`], [`sse_event`]: the form in which clients get lines.
 
+mod blocking;
+mod error;
 mod output;
 mod plane;
 mod record;
@@ -12,9 +14,11 @@ mod render;
 mod segment;
 mod tail;
 
+pub use error::LogError;
 pub use output::{
     Follow, OUTPUT_BYTES_MAX, OutputError, OutputLogs, OutputSeen, OutputWriter, SpooledOutputWriter,
 };
-pub use plane::{Backlog, LineNumber, LogError, LogPlane, Retention};
+pub use plane::{Backlog, LogPlane, Retention};
+pub use record::LineNumber;
 pub use render::{render, sse_event};
 pub use tail::Tail;

@@ -17,7 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use crate::record::line_bytes;
+use crate::blocking::blocking;
+use crate::error::LogError;
+use crate::record::{LineNumber, line_bytes};
 use crate::segment::{Cursor, Lines, Segments, Writer, restore};
 use crate::tail::Tail;
 
@@ -30,10 +32,6 @@ const COMMITS_AT_ONCE: usize = 8;
 const SEGMENT_BYTES_MAX: u64 = 1024 * 1024;
 const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
 
-/// Number of a line within its app's log: from 1, without gaps. The `id` of server-sent events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct LineNumber(pub u64);
-
 /// How long lines are kept. Heroku keeps 1,500 lines for a week (platform-behaviour 15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -43,37 +41,6 @@ pub struct Retention {
     pub age_min: Duration,
     /// Bytes of one app's log on disk; wins over the other two.
     pub bytes_max: u64,
-}
-
-/// The log plane failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum LogError {
-    /// The disk refused. Nothing of the call is promised to be kept.
-    #[error("could not {doing} the log of app {app}")]
-    Disk {
-        /// What was tried.
-        doing: &'static str,
-        /// Whose log.
-        app: AppId,
-        /// Why it failed.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// The folder of all logs cannot be used.
-    #[error("could not use the folder of logs {folder}")]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// The app's log was deleted meanwhile.
-    #[error("the log of app {0} has been deleted")]
-    Deleted(AppId),
-    /// The process is ending.
-    #[error("the log plane is shutting down")]
-    ShuttingDown,
 }
 
 /// The last lines of a log, and where a [`Tail`] goes on without gap or repeat.
@@ -467,13 +434,6 @@ fn apps_in(folder: &Path) -> io::Result<Vec<AppId>> {
         apps.extend(entry?.file_name().to_str().and_then(|name| name.parse::<AppId>().ok()));
     }
     Ok(apps)
-}
-
-/// Runs file work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    spawn_blocking(work).await.unwrap_or(Err(LogError::ShuttingDown))
 }
 
 /// Locks; a panic elsewhere leaves states that are repaired from disk, so poison does not matter.

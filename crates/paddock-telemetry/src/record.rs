@@ -9,6 +9,10 @@ use paddock_core::UnixMicros;
 use paddock_core::log::{LogFilter, LogLine, Source};
 use uuid::Uuid;
 
+/// Number of a line within its app's log: from 1, without gaps. The `id` of server-sent events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LineNumber(pub u64);
+
 /// Most bytes of one line's text; what is longer is cut. Dynos' lines come in pieces of 10,000 bytes.
 pub(crate) const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of a process's name.

@@ -8,7 +8,9 @@ use paddock_core::log::{LogFilter, LogLine, Source};
 use paddock_core::{AppId, UnixMicros};
 use tokio::sync::watch;
 
-use crate::plane::{LineNumber, LogError, blocking};
+use crate::blocking::blocking;
+use crate::error::LogError;
+use crate::record::LineNumber;
 use crate::segment::{Cursor, Segments};
 
 /// About how many bytes one call of [`Tail::next`] looks at.
