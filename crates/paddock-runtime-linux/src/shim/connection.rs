@@ -1,21 +1,17 @@
-//! One connection to a shim: a request, and what becomes of it.
+//! One connection to a shim: what it asks for, and the role that it has afterwards.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use paddock_ipc::frame;
 use rustix::event::PollFlags;
 use rustix::process::{Pid, WaitOptions};
 
-use super::enter;
-use super::program::Program;
+use super::attachable::Attachable;
 use super::relay::{Relay, Taken};
-use super::streams::{self, ShimStreams};
-use super::supervise::{Attachable, Supervisor};
-use super::{failure, log};
-use crate::error::{Doing, StepError};
+use super::streams::ShimStreams;
 use crate::protocol::{FromShim, ToShim};
 
 /// Most bytes of a request.
@@ -50,19 +46,43 @@ struct Exec {
     output_ended: bool,
 }
 
-/// What serving a connection did to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Served {
-    /// Nothing.
-    Alone,
-    /// It took the program over from whoever had it.
-    TookOver,
+/// A request, with who waits for the answer and what it has sent beyond.
+pub(super) struct Asked {
+    pub(super) request: ToShim,
+    pub(super) socket: UnixStream,
+    pub(super) received: Vec<u8>,
+}
+
+/// Nothing of the request, whose environment may hold secrets.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
 }
 
 impl Connection {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self(Role::Asking { socket, received: Vec::new() }))
+    }
+
+    /// It gets wake-ups from now on.
+    pub(super) fn subscribed(socket: UnixStream) -> Self {
+        Self(Role::Subscriber(socket))
+    }
+
+    /// It has the container's own program from now on, and first what `held` says that nobody got.
+    pub(super) fn attached(socket: UnixStream, received: Vec<u8>, held: &mut Vec<u8>) -> io::Result<Self> {
+        let mut relay = Relay::new(socket, received)?;
+        relay.give(&std::mem::take(held));
+        Ok(Self(Role::Attached(relay)))
+    }
+
+    /// It has a further program from now on.
+    pub(super) fn exec(socket: UnixStream, received: Vec<u8>, started: (Pid, OwnedFd, ShimStreams)) -> Self {
+        let (pid, pidfd, streams) = started;
+        let client = Relay::new(socket, received).ok().map(|relay| (relay, streams));
+        Self(Role::Exec(Box::new(Exec { client, pid, pidfd, ended: false, output_ended: false })))
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -92,17 +112,17 @@ impl Connection {
         }
     }
 
-    /// Does what can be done without waiting.
-    pub(super) fn serve(&mut self, shim: &mut Supervisor<'_>) -> Served {
+    /// Does what can be done without waiting and without others; returns what is asked for, and is over with that.
+    pub(super) fn serve(&mut self, attachable: Option<&mut Attachable>, has_ended: bool) -> Option<Asked> {
         match &mut self.0 {
-            Role::Asking { .. } => return self.serve_asking(shim),
+            Role::Asking { .. } => return self.serve_asking(),
             Role::Subscriber(socket) => {
                 // Subscribers say nothing: whatever is readable is the end.
                 if !matches!(socket.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                     self.0 = Role::Over;
                 }
             }
-            Role::Attached(_) => self.serve_attached(shim),
+            Role::Attached(_) => self.serve_attached(attachable, has_ended),
             Role::Exec(exec) => {
                 exec.serve();
                 if exec.ended && exec.client.is_none() {
@@ -111,7 +131,7 @@ impl Connection {
             }
             Role::Over => {}
         }
-        Served::Alone
+        None
     }
 
     /// Sends a wake-up to a subscriber.
@@ -132,15 +152,8 @@ impl Connection {
         }
     }
 
-    /// Gives this client what others left behind.
-    pub(super) fn receive_held(&mut self, attachable: Option<&mut Attachable>) {
-        if let (Role::Attached(relay), Some(program)) = (&mut self.0, attachable) {
-            relay.give(&std::mem::take(&mut program.held));
-        }
-    }
-
-    fn serve_asking(&mut self, shim: &mut Supervisor<'_>) -> Served {
-        let Role::Asking { socket, received } = &mut self.0 else { return Served::Alone };
+    fn serve_asking(&mut self) -> Option<Asked> {
+        let Role::Asking { socket, received } = &mut self.0 else { return None };
         let mut buffer = [0; 16 * 1024];
         let whole = loop {
             match frame::decode::<ToShim>(received) {
@@ -150,115 +163,36 @@ impl Connection {
             }
             match socket.read(&mut buffer) {
                 Ok(count) if count > 0 => received.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Served::Alone,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 _ => break None,
             }
         };
         let Role::Asking { socket, received } = std::mem::replace(&mut self.0, Role::Over) else {
-            return Served::Alone;
+            return None;
         };
-        whole.map_or(Served::Alone, |request| self.carry_out(request, socket, received, shim))
+        whole.map(|request| Asked { request, socket, received })
     }
 
-    fn carry_out(
-        &mut self,
-        request: ToShim,
-        socket: UnixStream,
-        received: Vec<u8>,
-        shim: &mut Supervisor<'_>,
-    ) -> Served {
-        match request {
-            ToShim::Stop { grace_ms } => {
-                shim.stop(Duration::from_millis(grace_ms));
-                reply(&socket, &FromShim::Done);
-            }
-            ToShim::HangUp => {
-                shim.hang_up();
-                reply(&socket, &FromShim::Done);
-            }
-            ToShim::Ack { seq } => {
-                let acked = shim.spooler.as_mut().map_or(Ok(()), |spooler| spooler.ack(seq));
-                reply(&socket, &acked.map_or_else(host_failed, |()| FromShim::Done));
-            }
-            ToShim::Subscribe => {
-                // One at once: something may have happened before the subscription.
-                self.0 = Role::Subscriber(socket);
-                self.wake(shim.exit.is_some());
-            }
-            ToShim::Attach if shim.attachable.is_none() => {
-                reply(
-                    &socket,
-                    &FromShim::HostFailed { reason: "its output is lines; it has no console".to_owned() },
-                );
-            }
-            ToShim::Attach => {
-                reply(&socket, &FromShim::Done);
-                match Relay::new(socket, received) {
-                    Ok(relay) => self.0 = Role::Attached(relay),
-                    Err(error) => log(&format!("attach: {error}")),
-                }
-                return Served::TookOver;
-            }
-            ToShim::Exec { command, env, working_dir, stdio } => {
-                let made = Program::new(&command, &env, &working_dir)
-                    .and_then(|program| Exec::start(&program, stdio, shim));
-                match made {
-                    Ok((pid, pidfd, streams)) => {
-                        reply(&socket, &FromShim::Done);
-                        let client = Relay::new(socket, received).ok().map(|relay| (relay, streams));
-                        let exec = Exec { client, pid, pidfd, ended: false, output_ended: false };
-                        self.0 = Role::Exec(Box::new(exec));
-                        return self.serve(shim);
-                    }
-                    Err(error) => reply(&socket, &failure(&error, &command)),
-                }
-            }
-            ToShim::Quit => {
-                let cleaned = shim.clean_up();
-                shim.quit = true;
-                reply(&socket, &cleaned.map_or_else(host_failed, |()| FromShim::Done));
-            }
-        }
-        Served::Alone
-    }
-
-    fn serve_attached(&mut self, shim: &mut Supervisor<'_>) {
-        let (Role::Attached(relay), Some(program)) = (&mut self.0, shim.attachable.as_mut()) else { return };
+    fn serve_attached(&mut self, attachable: Option<&mut Attachable>, has_ended: bool) {
+        let (Role::Attached(relay), Some(program)) = (&mut self.0, attachable) else { return };
         relay.serve_client(&mut program.streams);
         relay.feed_program(&mut program.streams);
         if !program.output_ended {
             let taken = relay.take_output(&mut program.streams);
-            program.output_ended =
-                taken == Taken::Ended || (shim.exit.is_some() && taken == Taken::NothingNow);
+            program.output_ended = taken == Taken::Ended || (has_ended && taken == Taken::NothingNow);
         }
         relay.deliver();
         if relay.is_over() {
             program.held.extend(relay.take_undelivered());
             self.0 = Role::Over;
-        } else if shim.exit.is_some() && program.output_ended && relay.is_delivered() {
+        } else if has_ended && program.output_ended && relay.is_delivered() {
             self.0 = Role::Over;
         }
     }
 }
 
 impl Exec {
-    /// Runs the program; returns its process and our ends of its streams.
-    fn start(
-        program: &Program,
-        stdio: crate::record::StdioRecord,
-        shim: &Supervisor<'_>,
-    ) -> Result<(Pid, OwnedFd, ShimStreams), StepError> {
-        if shim.has_ended() {
-            return Err(StepError::Program { reason: "the container has ended".to_owned() });
-        }
-        let container = shim.container;
-        let (theirs, ours) = streams::make(stdio, container.devpts, container.spec)
-            .doing(|| "make the standard streams".to_owned())?;
-        let pid = enter::exec(container, shim.init.pidfd.as_fd(), program, theirs)?;
-        Ok((pid, enter::watch(pid)?, ours))
-    }
-
     fn serve(&mut self) {
         if !self.ended {
             // Reaped at once: pid 1 of the container cannot end before.
@@ -297,15 +231,4 @@ fn relay_waits<'a>(
         waits.push((input, PollFlags::OUT));
     }
     waits
-}
-
-fn host_failed(error: io::Error) -> FromShim {
-    FromShim::HostFailed { reason: error.to_string() }
-}
-
-/// Answers a request; the answer fits into an empty socket.
-fn reply(socket: &UnixStream, message: &FromShim) {
-    if let Err(error) = frame::send(socket.as_fd(), message, &[]) {
-        log(&format!("answer a request: {error}"));
-    }
 }

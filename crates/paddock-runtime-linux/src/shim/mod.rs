@@ -4,6 +4,7 @@
 //! finds it again by its folder. It lives until it is told to quit, also after the container's end. If it dies,
 //! the container's pid 1 dies with it.
 
+mod attachable;
 mod connection;
 mod disk;
 mod enter;
@@ -13,6 +14,7 @@ mod own_cgroup;
 mod program;
 mod relay;
 mod report;
+mod requests;
 mod rootfs;
 mod slot;
 mod spooler;
@@ -23,7 +25,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use paddock_ipc::frame;
 use paddock_runtime::Stream;
@@ -93,7 +95,7 @@ fn run(folder: &Folder) -> Result<(), StepError> {
         Ok(supervisor) => {
             answer(&starter, &FromShim::Done);
             drop(starter);
-            supervisor.run()
+            serve(supervisor)
         }
         Err(error) => {
             cgroups.kill(&spec.id);
@@ -103,6 +105,21 @@ fn run(folder: &Folder) -> Result<(), StepError> {
             Err(error)
         }
     }
+}
+
+/// Serves the container and whoever asks about it until told to quit.
+fn serve(mut shim: Supervisor<'_>) -> Result<(), StepError> {
+    while !shim.quit {
+        for ready in shim.wait().doing(|| "wait for events".to_owned())? {
+            shim.serve(ready);
+            while let Some((index, asked)) = shim.next_asked() {
+                requests::carry_out(&mut shim, index, asked);
+            }
+        }
+        shim.tick(Instant::now());
+        shim.drop_connections();
+    }
+    Ok(())
 }
 
 /// Leaves the parent's session and standard input; returns the latter, which is the starter's socket.

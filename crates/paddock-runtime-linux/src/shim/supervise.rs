@@ -1,5 +1,6 @@
 //! The shim's loop around one container.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
-use super::connection::{Connection, Served};
+use super::attachable::Attachable;
+use super::connection::{Asked, Connection};
 use super::disk::Disk;
 use super::enter::{self, Container};
 use super::init::shell_status;
@@ -58,16 +60,6 @@ impl Init {
     }
 }
 
-/// What the program of a container that is not of lines is connected to.
-#[derive(Debug)]
-pub(super) struct Attachable {
-    pub(super) streams: ShimStreams,
-    /// Output that a client went away without.
-    pub(super) held: Vec<u8>,
-    /// Nobody inside can write any more.
-    pub(super) output_ended: bool,
-}
-
 /// The container and everybody who asks about it.
 #[derive(Debug)]
 pub(super) struct Supervisor<'a> {
@@ -80,6 +72,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) attachable: Option<Attachable>,
     listener: UnixListener,
     connections: Vec<Connection>,
+    /// What connections asked for and nobody has carried out yet, with their places in the list.
+    asked: VecDeque<(usize, Asked)>,
     kill_at: Option<Instant>,
     stop_at: Option<Instant>,
     /// A stop was asked for, by a client or by the time limit.
@@ -92,7 +86,7 @@ pub(super) struct Supervisor<'a> {
 
 /// Whom a ready descriptor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ready {
+pub(super) enum Ready {
     Listener,
     Stream(usize),
     /// The program, not everything that it started.
@@ -121,9 +115,10 @@ impl<'a> Supervisor<'a> {
             exit: None,
             disk: Some(disk),
             spooler,
-            attachable: streams.map(|streams| Attachable { streams, held: Vec::new(), output_ended: false }),
+            attachable: streams.map(Attachable::new),
             listener,
             connections: Vec::new(),
+            asked: VecDeque::new(),
             kill_at: None,
             stop_at,
             is_stopping: false,
@@ -134,20 +129,8 @@ impl<'a> Supervisor<'a> {
         })
     }
 
-    /// Serves until told to quit.
-    pub(super) fn run(mut self) -> Result<(), StepError> {
-        while !self.quit {
-            for ready in self.wait().doing(|| "wait for events".to_owned())? {
-                self.serve(ready);
-            }
-            self.tick(Instant::now());
-            self.connections.retain(|connection| !connection.is_over());
-        }
-        Ok(())
-    }
-
     /// Waits until something is ready or a time has come.
-    fn wait(&self) -> io::Result<Vec<Ready>> {
+    pub(super) fn wait(&self) -> io::Result<Vec<Ready>> {
         let mut whose = vec![Ready::Listener];
         let mut waits = vec![PollFd::new(&self.listener, PollFlags::IN)];
         let mut add = |ready: Ready, wait| {
@@ -199,7 +182,7 @@ impl<'a> Supervisor<'a> {
             .min()
     }
 
-    fn serve(&mut self, ready: Ready) {
+    pub(super) fn serve(&mut self, ready: Ready) {
         match ready {
             Ready::Listener => self.accept(),
             Ready::Stream(index) => {
@@ -223,7 +206,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// What time alone brings about.
-    fn tick(&mut self, now: Instant) {
+    pub(super) fn tick(&mut self, now: Instant) {
         if self.exit.is_none() {
             if self.stop_at.is_some_and(|at| now >= at) {
                 self.stop(TIME_LIMIT_GRACE);
@@ -345,22 +328,36 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn serve_connection(&mut self, index: usize) {
-        if index >= self.connections.len() {
-            return;
+    /// Has a connection do what it can without the others; what it asks for waits to be carried out.
+    pub(super) fn serve_connection(&mut self, index: usize) {
+        let has_ended = self.exit.is_some();
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let asked = connection.serve(self.attachable.as_mut(), has_ended);
+        self.asked.extend(asked.map(|asked| (index, asked)));
+    }
+
+    /// What is to be carried out next, and the place of who asked.
+    pub(super) fn next_asked(&mut self) -> Option<(usize, Asked)> {
+        self.asked.pop_front()
+    }
+
+    /// Gives a connection the role that it asked for.
+    pub(super) fn set_connection(&mut self, index: usize, connection: Connection) {
+        if let Some(place) = self.connections.get_mut(index) {
+            *place = connection;
         }
-        // Out of the list while it is served: a request may concern the others.
-        let mut connection = self.connections.swap_remove(index);
-        if connection.serve(self) == Served::TookOver {
-            for other in &mut self.connections {
-                other.detach(self.attachable.as_mut());
-            }
-            connection.receive_held(self.attachable.as_mut());
-            connection.serve(self);
+    }
+
+    /// Takes the program from whoever has it; output that they did not get stays for the next.
+    pub(super) fn detach_all(&mut self) {
+        for connection in &mut self.connections {
+            connection.detach(self.attachable.as_mut());
         }
-        self.connections.push(connection);
-        let last = self.connections.len() - 1;
-        self.connections.swap(index, last);
+    }
+
+    /// Forgets connections of which nothing more comes.
+    pub(super) fn drop_connections(&mut self) {
+        self.connections.retain(|connection| !connection.is_over());
     }
 
     /// Wakes subscribers; one that does not read has wake-ups waiting already.
