@@ -7,20 +7,8 @@ use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::cgroup::Cgroups;
+use crate::host_check::HostCheck;
 use crate::idmap::check_folder;
-
-/// One thing that containers need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostCheck {
-    /// What it is.
-    pub name: &'static str,
-    /// Whether it is there.
-    pub ok: bool,
-    /// What was found.
-    pub detail: String,
-    /// What the operator can do where it is not.
-    pub remedy: &'static str,
-}
 
 /// Looks at this machine without changing it.
 #[must_use]

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use crate::check::HostCheck;
+use crate::host_check::HostCheck;
 use crate::kernel;
 
 /// Ids that are mapped for the attempt; which ones does not matter.

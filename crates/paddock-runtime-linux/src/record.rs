@@ -108,7 +108,7 @@ pub(crate) enum DiskRecord {
 }
 
 const fn disk_interval() -> Duration {
-    crate::DISK_INTERVAL
+    crate::disk::DISK_INTERVAL
 }
 
 /// Limits of the container's cgroup.

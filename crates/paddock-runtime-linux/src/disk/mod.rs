@@ -15,7 +15,12 @@
 pub(crate) mod image;
 mod template;
 
+use std::time::Duration;
+
 pub(crate) use template::Templates;
+
+/// What [`crate::LinuxConfig::disk_interval`] is on a server.
+pub const DISK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Bytes of a block, and what limits are rounded down to.
 const BLOCK_BYTES: u64 = 4096;

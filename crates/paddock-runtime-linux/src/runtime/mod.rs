@@ -83,9 +83,6 @@ pub struct LocalImages {
     pub host_stack: HostStack,
 }
 
-/// What [`LinuxConfig::disk_interval`] is on a server.
-pub const DISK_INTERVAL: Duration = Duration::from_secs(5);
-
 /// Runs containers on this machine.
 #[derive(Debug)]
 pub struct LinuxRuntime {

@@ -11,12 +11,10 @@ use paddock_ipc::frame;
 use paddock_runtime::{ContainerSpec, Mount};
 
 use super::names::write_texts;
-use super::{HOST_PATH, LinuxRuntime, blocking, make_private, unfinished};
+use super::unfinished::{self, START_PATIENCE};
+use super::{HOST_PATH, LinuxRuntime, blocking, make_private};
 use crate::protocol::{FromShim, Handover};
 use crate::record::{Folder, NetworkRecord, SpecRecord, UserRecord, now};
-
-/// How long a shim may take to start a program.
-pub(super) const START_PATIENCE: Duration = Duration::from_secs(60);
 
 impl LinuxRuntime {
     /// Writes a new container's folder; it appears whole.

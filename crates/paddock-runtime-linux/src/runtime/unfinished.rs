@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use paddock_runtime::RuntimeError;
 use rustix::fs::{FlockOperation, flock};
 
-use super::start::START_PATIENCE;
 use super::{LinuxRuntime, blocking, folders};
 use crate::cgroup::wait_a_moment;
 use crate::record::Folder;
+
+/// How long a shim may take to start a program.
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(60);
 
 impl LinuxRuntime {
     /// Forgets what an earlier process began to start and whose program never ran.
