@@ -11,9 +11,6 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::server::Server;
-use crate::wait::wait_until;
-
 /// The folder through which a test and a server speak of points.
 #[derive(Debug)]
 pub struct FailPoints {
@@ -167,18 +164,6 @@ impl Default for FailPoints {
     }
 }
 
-impl Server {
-    /// Waits until `serve` has ended, which it is about to when a point has struck. It can be started again then.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn wait_dead(&mut self) {
-        wait_until("the server's end", Duration::from_secs(30), || {
-            (self.pid().is_none() || self.has_died()).then_some(())
-        });
-    }
-}
-
 /// The clock of a server with fail points, which is the machine's until a test sets it ahead.
 #[derive(Debug, Clone)]
 pub struct ServerClock {
@@ -240,7 +225,7 @@ pub(crate) fn program() -> PathBuf {
     if let Some(program) = std::env::var_os("PADDOCKD_FAIL_POINTS") {
         return PathBuf::from(program);
     }
-    let program = crate::server::paddockd().with_file_name("paddockd-fail-points");
+    let program = crate::tools::paddockd().with_file_name("paddockd-fail-points");
     assert!(
         program.exists(),
         "{} is not built: cargo build -p paddockd --features fail-points --bin paddockd-fail-points (bin/test does)",

@@ -35,7 +35,8 @@ pub use port::Port;
 pub use quickstart::Quickstart;
 pub use redaction::redact;
 pub use repo::Repo;
-pub use server::{Server, paddockd};
+pub use server::Server;
+pub use tools::paddockd;
 pub use transcript::Transcript;
 pub use wait::{pause, wait_until};
 

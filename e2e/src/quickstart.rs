@@ -12,7 +12,7 @@ use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::{Outcome, run};
 use crate::port::Port;
-use crate::server::paddockd;
+use crate::tools::paddockd;
 use crate::wait::wait_until;
 
 /// Dropped, it is taken down, and nothing may be left.

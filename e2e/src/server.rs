@@ -17,6 +17,7 @@ use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::run;
 use crate::port::Port;
+use crate::tools::paddockd;
 use crate::wait::{wait_for, wait_until};
 
 /// The domain of every test server: names below `localhost` mean this machine in a browser, too.
@@ -136,6 +137,16 @@ impl Server {
         server.program = fail_points::program();
         server.fail_points = Some(points.folder().to_owned());
         server
+    }
+
+    /// Waits until `serve` has ended, which it is about to when a point has struck. It can be started again then.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_dead(&mut self) {
+        wait_until("the server's end", Duration::from_secs(30), || {
+            (self.pid().is_none() || self.has_died()).then_some(())
+        });
     }
 
     fn prepare(listen: Ipv4Addr, wrapper: &[&str], arguments: &[&str]) -> Server {
@@ -472,22 +483,6 @@ impl Drop for Server {
             panic!("{reason}\n{}", self.log_end());
         }
     }
-}
-
-/// The program under test: `$PADDOCKD`, or the one built beside the tests.
-///
-/// # Panics
-/// When it is not built.
-#[must_use]
-pub fn paddockd() -> PathBuf {
-    if let Some(program) = std::env::var_os("PADDOCKD") {
-        return PathBuf::from(program);
-    }
-    // Tests lie in `deps`, examples in `examples`, both beside the program.
-    let test = std::env::current_exe().unwrap();
-    let built = test.parent().and_then(Path::parent).map(|folder| folder.join("paddockd"));
-    let program = built.filter(|program| program.exists());
-    program.expect("paddockd is not built: run `cargo build -p paddockd` first (bin/test does)")
 }
 
 /// `export NAME=VALUE`, the value perhaps in single quotes.

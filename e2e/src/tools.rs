@@ -1,4 +1,4 @@
-//! The official CLI, installed once outside the tree.
+//! The programs that journeys run: the server beside the tests, and the official CLI, installed once outside the tree.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,22 @@ pub(crate) fn stand_in() -> PathBuf {
         let _ = std::os::unix::fs::symlink(&program, &link);
     }
     folder
+}
+
+/// The program under test: `$PADDOCKD`, or the one built beside the tests.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn paddockd() -> PathBuf {
+    if let Some(program) = std::env::var_os("PADDOCKD") {
+        return PathBuf::from(program);
+    }
+    // Tests lie in `deps`, examples in `examples`, both beside the program.
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(Path::parent).map(|folder| folder.join("paddockd"));
+    let program = built.filter(|program| program.exists());
+    program.expect("paddockd is not built: run `cargo build -p paddockd` first (bin/test does)")
 }
 
 fn install(folder: &Path) {
