@@ -6,9 +6,9 @@ use clap::Args;
 use paddock_core::ServerId;
 use paddock_store::{Database, DatabaseUrl, ServerIdentity};
 
-use crate::commands::serve::StartError;
 use crate::kept_file::keep_file;
 use crate::paths::Paths;
+use crate::start_error::StartError;
 
 /// Names the variable; it keeps a password out of the process list.
 pub(crate) const URL_VARIABLE: &str = "PADDOCK_DATABASE_URL";

@@ -25,6 +25,7 @@ mod reference;
 mod router_process;
 mod settings;
 mod site;
+mod start_error;
 mod wiring;
 
 /// Paddock: a Heroku that people own.

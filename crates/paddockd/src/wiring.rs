@@ -14,7 +14,6 @@ use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Parts};
 use paddock_core::buildpack::BuildpackUrls;
-pub(crate) use paddock_core::error::chain;
 use paddock_images::{ArchiveLimits, HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime_linux::host_process::Confinement;
@@ -24,7 +23,6 @@ use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::serve::StartError;
 use crate::database;
 use crate::egress;
 #[cfg(feature = "fail-points")]
@@ -33,6 +31,7 @@ use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::settings::{self, ServeArgs};
 use crate::site::Site;
+use crate::start_error::StartError;
 
 /// Largest slug, compressed. Source: contract `platform-behaviour.md`, section 8.
 const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;

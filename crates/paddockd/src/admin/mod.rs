@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use paddock_control::backup::{ClearSecrets, Progress, Summary};
 use paddock_control::{Control, DataKey};
+use paddock_core::error::chain;
 use paddock_ipc::admin::{AdminAnswer, AdminRequest, ProxyClient};
 use paddock_ipc::frame;
 use paddock_store::MasterKeyRotation;
@@ -20,7 +21,6 @@ mod accounts;
 
 use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
-use crate::wiring::chain;
 
 /// How long a peer may take to ask.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use clap::Args;
 use paddock_control::backup::{ClearSecrets, Source, Summary, back_up};
+use paddock_core::error::chain;
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 use paddock_store::Store;
 
 use super::progress::{ProgressLine, megabytes};
 use super::retention;
-use super::serve::StartError;
 use super::stop::not_running;
 use super::stopped::StoppedServer;
 use crate::database::DatabaseArgs;
 use crate::paths::Paths;
+use crate::start_error::StartError;
 use crate::wiring;
 
 /// The longest between two words of the server: it reads one file in that time.
@@ -60,7 +61,7 @@ impl BackupArgs {
         if self.is_piped() {
             return match self.write_to_pipe() {
                 Ok(summary) => self.tell(summary, None),
-                Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+                Err(error) => crate::complain(&chain(error.as_ref())),
             };
         }
         let to = match self.keep {
@@ -75,7 +76,7 @@ impl BackupArgs {
                     Err(error) => crate::complain(&format!("older backups were not removed: {error}")),
                 }
             }
-            Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+            Err(error) => crate::complain(&chain(error.as_ref())),
         }
     }
 

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use paddock_core::error::chain;
 use paddock_store::{Copied, CopiedTable, DatabaseUrl, copy_to_postgres};
 
-use crate::commands::serve::{StartError, take_lock};
+use crate::commands::serve::take_lock;
 use crate::database::{self, DatabaseArgs};
 use crate::paths::Paths;
+use crate::start_error::StartError;
 use crate::wiring;
 
 /// Where the server's state is
@@ -53,7 +55,7 @@ impl DatabaseCommand {
         let paths = Paths::new(args.data);
         match copy(&paths, &url) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+            Err(error) => crate::complain(&chain(error.as_ref())),
         }
     }
 }

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use paddock_core::error::chain;
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 use paddock_store::{MasterKeyRotation, Store};
 
-use super::serve::StartError;
 use super::stop::not_running;
 use super::stopped::StoppedServer;
 use crate::database::DatabaseArgs;
 use crate::paths::Paths;
+use crate::start_error::StartError;
 use crate::wiring;
 
 /// Every value is sealed again in that time.
@@ -72,7 +73,7 @@ impl KeysArgs {
         let KeysCommand::Rotate(args) = self.command;
         match args.rotate() {
             Ok(rotated) => args.tell(&rotated),
-            Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+            Err(error) => crate::complain(&chain(error.as_ref())),
         }
     }
 }

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use paddock_control::backup::{self, Restore, Restored};
+use paddock_core::error::chain;
 
 use super::progress::{ProgressLine, megabytes};
-use super::serve::{StartError, closed_to_others, take_lock};
+use super::serve::{closed_to_others, take_lock};
 use crate::instance::Instance;
 use crate::paths::Paths;
+use crate::start_error::StartError;
 
 /// Brings back what `paddockd backup` wrote, into a data folder that is empty or does not exist.
 ///
@@ -37,7 +39,7 @@ impl RestoreArgs {
     pub(crate) fn run(self) -> ExitCode {
         match self.restore() {
             Ok((paths, restored)) => self.tell(&paths, &restored),
-            Err(error) => crate::complain(&crate::wiring::chain(error.as_ref())),
+            Err(error) => crate::complain(&chain(error.as_ref())),
         }
     }
 

@@ -13,6 +13,7 @@ use paddock_control::clock::{Clock as _, SystemClock};
 use paddock_control::reconcile::Task;
 use paddock_control::router_link::{RouterError, RouterHello, RouterLink};
 use paddock_control::{Control, RouterUpkeep, backup, certificate_authority, push};
+use paddock_core::error::chain;
 use paddock_ipc::routes::ListenerKind;
 use paddock_runtime_linux::LinuxRuntime;
 use paddock_store::DatabaseUrl;
@@ -30,6 +31,7 @@ use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
 use crate::router_process::{self, RouterProcess};
 use crate::settings::ServeArgs;
+use crate::start_error::StartError;
 use crate::wiring;
 
 /// How long tasks may take to end.
@@ -39,9 +41,6 @@ const DRAIN: Duration = Duration::from_secs(20);
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is tried meanwhile.
 const LOCK_LOOK: Duration = Duration::from_millis(20);
-
-/// Anything that keeps the server from starting, in words for the operator.
-pub(crate) type StartError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) fn run(args: ServeArgs) -> ExitCode {
     args.log_format.install();
@@ -60,7 +59,7 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
     runtime.shutdown_timeout(Duration::from_secs(2));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => crate::complain(&wiring::chain(error.as_ref())),
+        Err(error) => crate::complain(&chain(error.as_ref())),
     }
 }
 
@@ -80,7 +79,7 @@ async fn serve(args: ServeArgs, url: Option<DatabaseUrl>) -> Result<(), StartErr
         Ok(front) => front,
         Err(error) => {
             if let Err(error) = runtime.close_unused().await {
-                tracing::warn!(error = wiring::chain(&error), "what was made in the kernel is left there");
+                tracing::warn!(error = chain(&error), "what was made in the kernel is left there");
             }
             return Err(error);
         }
@@ -282,7 +281,7 @@ async fn upgrade(link: &RouterLink, router: &RouterProcess, old: &RouterHello) {
             old.program
         ),
         Err(error) => tracing::error!(
-            error = wiring::chain(&error),
+            error = chain(&error),
             "could not replace the router: process {} goes on with {}",
             old.pid,
             old.program
@@ -345,7 +344,7 @@ fn start_tasks(
     let (runner, owner, token) = (control.clone(), uuid::Uuid::new_v4().to_string(), stop.clone());
     tasks.spawn("jobs", async move {
         if let Err(error) = runner.run_jobs(owner, token).await {
-            tracing::error!(error = wiring::chain(&error), "jobs are not run");
+            tracing::error!(error = chain(&error), "jobs are not run");
         }
     });
     Ok(())

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use paddock_core::error::chain;
 use paddock_ipc::admin::{self, AdminAnswer, AdminRequest};
 
 use crate::paths::Paths;
@@ -45,7 +46,7 @@ impl StopArgs {
             }
             Err(error) if not_running(&error) => match super::serve::end_without_server(&paths) {
                 Ok(()) => crate::say("No server was running; its dynos and router are stopped."),
-                Err(error) => crate::complain(&crate::wiring::chain(error.as_ref())),
+                Err(error) => crate::complain(&chain(error.as_ref())),
             },
             Err(error) => crate::complain(&format!("could not ask the server: {error}")),
         }

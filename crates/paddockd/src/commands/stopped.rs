@@ -5,9 +5,10 @@ use std::path::Path;
 
 use paddock_store::{DatabaseUrl, StoreConfig};
 
-use super::serve::{StartError, take_lock};
+use super::serve::take_lock;
 use crate::database;
 use crate::paths::Paths;
+use crate::start_error::StartError;
 
 /// No server starts on this data folder as long as this lives.
 pub(super) struct StoppedServer {
