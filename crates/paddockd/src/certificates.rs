@@ -12,7 +12,7 @@ use paddock_control::wake::{Wake, Wakes};
 use paddock_control::{Control, Error, Result};
 use paddock_core::UnixMicros;
 
-use crate::commands::doctor::certificate::end_of;
+use crate::certificate_end::end_of;
 use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
 use crate::router_process::RouterProcess;

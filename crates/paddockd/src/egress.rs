@@ -1,39 +1,55 @@
 //! `--allow-egress`: private networks that are reached all the same, and single ports, which may be of this machine.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::str::FromStr;
 
 use paddock_outbound::Network;
 
-/// What is wrong with an entry, as a sentence for the operator.
-pub(crate) fn problem(entry: &str) -> Option<String> {
-    if let Ok(service) = entry.parse::<SocketAddrV4>() {
-        let (address, port) = (service.ip(), service.port());
-        return match () {
-            () if address.is_loopback() || address.is_unspecified() => Some(format!(
-                "--allow-egress {entry}: inside a dyno {address} is the dyno itself. Have the service listen on an address of \
-                 this machine that `ip address` shows, and say that one with :{port}"
-            )),
-            () if port == 0 => Some(format!("--allow-egress {entry}: there is no port 0")),
-            () => None,
-        };
+/// An entry that was understood.
+#[derive(Debug, Clone)]
+pub(crate) struct Egress {
+    pub(crate) text: String,
+    /// What the server itself may fetch from; a port of a service is for dynos and builds.
+    pub(crate) network: Option<Network>,
+}
+
+impl FromStr for Egress {
+    /// A sentence for the operator.
+    type Err = String;
+
+    fn from_str(entry: &str) -> Result<Self, String> {
+        let text = entry.to_owned();
+        if let Ok(service) = entry.parse::<SocketAddrV4>() {
+            return match problem_of(service) {
+                Some(problem) => Err(format!("--allow-egress {entry}: {problem}")),
+                None => Ok(Self { text, network: None }),
+            };
+        }
+        let network = entry.parse().ok().filter(|_| is_network(entry)).ok_or_else(|| {
+            format!(
+                "--allow-egress {entry:?} is neither an IPv4 network, such as 192.0.2.0/24, nor a port of an address, \
+                 such as 192.0.2.7:5432"
+            )
+        })?;
+        Ok(Self { text, network: Some(network) })
     }
-    (!is_network(entry)).then(|| {
-        format!(
-            "--allow-egress {entry:?} is neither an IPv4 network, such as 192.0.2.0/24, nor a port of an address, such as \
-             192.0.2.7:5432"
-        )
-    })
+}
+
+fn problem_of(service: SocketAddrV4) -> Option<String> {
+    let (address, port) = (service.ip(), service.port());
+    if address.is_loopback() || address.is_unspecified() {
+        return Some(format!(
+            "inside a dyno {address} is the dyno itself. Have the service listen on an address of this machine that \
+             `ip address` shows, and say that one with :{port}"
+        ));
+    }
+    (port == 0).then(|| "there is no port 0".to_owned())
 }
 
 /// A network that dynos and builds can reach: they have IPv4 alone.
 fn is_network(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     address.parse::<Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
-}
-
-/// The networks among the entries: what the server itself fetches from. A port of a service is for dynos and builds.
-pub(crate) fn networks(entries: &[String]) -> Vec<Network> {
-    entries.iter().filter_map(|entry| entry.parse().ok()).collect()
 }
 
 /// What an operator should hear who named this machine itself without a port: its own ports are opened one by one.
@@ -55,6 +71,10 @@ pub(crate) fn is_own(address: Ipv4Addr) -> bool {
 mod tests {
     use super::*;
 
+    fn problem(entry: &str) -> Option<String> {
+        entry.parse::<Egress>().err()
+    }
+
     #[test]
     fn networks_and_ports_of_addresses_are_taken_and_loopback_ports_are_not() {
         for right in ["192.0.2.0/24", "127.0.0.0/8", "192.0.2.7/32", "192.0.2.7:5432"] {
@@ -69,7 +89,8 @@ mod tests {
             assert!(problem(inside).unwrap().contains("ip address"), "{inside}");
         }
         assert!(problem("192.0.2.7:0").is_some());
-        assert_eq!(networks(&["192.0.2.7:5432".to_owned(), "192.0.2.0/24".to_owned()]).len(), 1);
+        assert!("192.0.2.7:5432".parse::<Egress>().unwrap().network.is_none());
+        assert!("192.0.2.0/24".parse::<Egress>().unwrap().network.is_some());
     }
 
     #[test]

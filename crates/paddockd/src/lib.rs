@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod admin;
+mod certificate_end;
 mod certificates;
 mod commands;
+mod data_dir;
 mod database;
 mod egress;
 #[cfg(feature = "fail-points")]
@@ -22,6 +24,7 @@ mod paths;
 mod proxy_form;
 #[cfg(test)]
 mod reference;
+mod resolvers;
 mod router_process;
 mod settings;
 mod site;
@@ -39,7 +42,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server: API, git, builds, dynos, router, logs
-    Serve(settings::ServeArgs),
+    Serve(commands::serve::ServeArgs),
     /// Print the variables that point the official CLI and git at a running server
     ///
     /// Without --proxy the CLI reaches the server at localhost and does all but container:*, favorites and what else has

@@ -14,7 +14,7 @@ use paddock_ipc::routes::{self, Network};
 
 use crate::paths::Paths;
 use crate::router_process::RouterProcess;
-use crate::settings::ServeArgs;
+use crate::settings::Settings;
 
 /// Everything that the proxy form needs of the server.
 pub(crate) struct ProxyForm {
@@ -47,9 +47,9 @@ pub(crate) enum ProxyFormError {
 }
 
 impl ProxyForm {
-    /// Of a server that was started with these arguments, whose containers have this network.
+    /// Of a server with these settings, whose containers have this network.
     pub(crate) fn new(
-        args: &ServeArgs,
+        settings: &Settings,
         paths: &Paths,
         router: &Arc<RouterProcess>,
         (address, prefix): (IpAddr, u8),
@@ -57,8 +57,8 @@ impl ProxyForm {
         Self {
             paths: paths.clone(),
             router: router.clone(),
-            listen: args.listen,
-            beyond_loopback: args.proxy_form,
+            listen: settings.listen,
+            beyond_loopback: settings.proxy_form,
             containers: Network { address, prefix },
             turn: Mutex::default(),
         }

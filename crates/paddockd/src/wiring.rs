@@ -13,12 +13,11 @@ use paddock_build::{Builder, BuilderConfig};
 use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Parts};
-use paddock_core::buildpack::BuildpackUrls;
 use paddock_images::{ArchiveLimits, HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime_linux::host_process::Confinement;
 use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
-use paddock_store::{DatabaseUrl, Store, StoreConfig};
+use paddock_store::{Store, StoreConfig};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +28,8 @@ use crate::egress;
 use crate::fail_points::ServerClock;
 use crate::instance::Instance;
 use crate::paths::Paths;
-use crate::settings::{self, ServeArgs};
+use crate::resolvers;
+use crate::settings::Settings;
 use crate::site::Site;
 use crate::start_error::StartError;
 
@@ -80,13 +80,13 @@ pub(crate) struct Containers {
 
 /// Finds the containers that run already, and makes sure of what new ones are made of.
 pub(crate) async fn open_containers(
-    args: &ServeArgs,
+    settings: &Settings,
     paths: &Paths,
     instance: &Instance,
     program: &Path,
 ) -> Result<Containers, StartError> {
-    for entry in &args.allow_egress {
-        if let Some(remark) = egress::remark(entry, egress::is_own) {
+    for entry in &settings.allow_egress {
+        if let Some(remark) = egress::remark(&entry.text, egress::is_own) {
             tracing::warn!("{remark}");
         }
     }
@@ -95,10 +95,10 @@ pub(crate) async fn open_containers(
         tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
     let images = LocalImages { layers: Layers::open(paths.data.join("layers"))?, host_stack };
     let config = LinuxConfig {
-        router_ports: vec![args.listen.port()],
-        allow_egress: args.allow_egress.clone(),
+        router_ports: vec![settings.listen.port()],
+        allow_egress: settings.allow_egress.iter().map(|entry| entry.text.clone()).collect(),
         images: Some(images.clone()),
-        shares: builder_config(args, paths).shares(),
+        shares: builder_config(settings, paths).shares(),
         ..linux_config(paths, instance, program)
     };
     Ok(Containers { runtime: LinuxRuntime::open(config).await?, images })
@@ -132,22 +132,21 @@ fn linux_config(paths: &Paths, instance: &Instance, program: &Path) -> LinuxConf
 
 /// Durable state, where this data folder has it.
 pub(crate) async fn open_store(
-    args: &ServeArgs,
+    settings: &Settings,
     paths: &Paths,
-    url: Option<DatabaseUrl>,
 ) -> Result<Store, StartError> {
-    let database = database::choose(paths, url.clone())?;
-    let master_key_file = args.master_key(paths);
+    let database = database::choose(paths, settings.database.clone())?;
+    let master_key_file = settings.master_key(paths);
     let store = Store::open(&StoreConfig::new(database, master_key_file, database::identity(paths)?)).await?;
-    if let Some(url) = url {
-        database::note(paths, &url)?;
+    if let Some(url) = &settings.database {
+        database::note(paths, url)?;
     }
     Ok(store)
 }
 
 /// The control plane with everything it stands on.
 pub(crate) async fn open_control(
-    args: &ServeArgs,
+    settings: &Settings,
     paths: &Paths,
     instance: &Instance,
     program: &Path,
@@ -158,20 +157,20 @@ pub(crate) async fn open_control(
     let data = &paths.data;
     let Containers { runtime, images } = containers;
     let layers = Arc::new(images.layers);
-    let builder_config = builder_config(args, paths);
+    let builder_config = builder_config(settings, paths);
     let buildpack_urls = builder_config.buildpack_urls;
-    let certificates = Site::new(environment, data, args.listen).variable("SSL_CERT_FILE");
+    let certificates = Site::new(environment, data, settings.listen).variable("SSL_CERT_FILE");
     let config = ControlConfig {
         data_dir: data.clone(),
-        domain: args.domain.clone(),
-        listen: args.listen,
+        domain: settings.domain.clone(),
+        listen: settings.listen,
         host_stack_version: images.host_stack.version,
-        trusted_proxies: args.trusted_proxies(),
-        resolvers: settings::resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
-        concurrent_builds: args.concurrent_builds,
-        build_disk: args.build_disk,
-        dyno_disk: args.dyno_disk,
-        dyno_trial: Duration::from_secs(args.dyno_trial),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        resolvers: resolvers::of_this_machine(),
+        concurrent_builds: settings.concurrent_builds,
+        build_disk: settings.build_disk,
+        dyno_disk: settings.dyno_disk,
+        dyno_trial: settings.dyno_trial,
         buildpack_urls,
     };
     Ok(Arc::new(Control::new(Parts {
@@ -183,24 +182,20 @@ pub(crate) async fn open_control(
         repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),
         logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
-        outbound: outbound(args, certificates)?,
+        outbound: outbound(settings, certificates)?,
         router: Some(link),
         clock: Arc::new(ServerClock),
     })))
 }
 
-fn builder_config(args: &ServeArgs, paths: &Paths) -> BuilderConfig {
-    let site = Site::new(environment, &paths.data, args.listen);
+fn builder_config(settings: &Settings, paths: &Paths) -> BuilderConfig {
+    let site = Site::new(environment, &paths.data, settings.listen);
     BuilderConfig {
         folder: paths.data.join("builds"),
         caches: paths.data.join("caches"),
-        site_env: site.for_builds(args.buildpack_folder.as_deref()).into_iter().collect(),
-        buildpack_urls: if args.allow_insecure_buildpack_urls {
-            BuildpackUrls::Insecure
-        } else {
-            BuildpackUrls::HttpsOnly
-        },
-        buildpack_folder: args.buildpack_folder.clone(),
+        site_env: site.for_builds(settings.buildpack_folder.as_deref()).into_iter().collect(),
+        buildpack_urls: settings.buildpack_urls,
+        buildpack_folder: settings.buildpack_folder.clone(),
         slug_bytes_max: SLUG_BYTES_MAX,
     }
 }
@@ -212,8 +207,8 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// The client for addresses that tenants name. It trusts the operator's `SSL_CERT_FILE` as builds do.
-fn outbound(args: &ServeArgs, certificates: Option<String>) -> Result<Outbound, StartError> {
-    let allowed = egress::networks(&args.allow_egress);
+fn outbound(settings: &Settings, certificates: Option<String>) -> Result<Outbound, StartError> {
+    let allowed = settings.allow_egress.iter().filter_map(|entry| entry.network.clone()).collect();
     let roots = match certificates {
         Some(file) => Roots::of_file(Path::new(&file))?,
         None => Roots::of_system()?,

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use paddock_core::error::chain;
 use paddock_store::{Copied, CopiedTable, DatabaseUrl, copy_to_postgres};
 
-use crate::commands::serve::take_lock;
+use crate::data_dir::take_lock;
 use crate::database::{self, DatabaseArgs};
 use crate::paths::Paths;
 use crate::start_error::StartError;

@@ -9,7 +9,7 @@ use paddock_control::backup::{self, Restore, Restored};
 use paddock_core::error::chain;
 
 use super::progress::{ProgressLine, megabytes};
-use super::serve::{closed_to_others, take_lock};
+use crate::data_dir::{closed_to_others, take_lock};
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::start_error::StartError;

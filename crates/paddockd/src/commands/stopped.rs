@@ -5,7 +5,7 @@ use std::path::Path;
 
 use paddock_store::{DatabaseUrl, StoreConfig};
 
-use super::serve::take_lock;
+use crate::data_dir::take_lock;
 use crate::database;
 use crate::paths::Paths;
 use crate::start_error::StartError;

@@ -7,7 +7,7 @@ use std::path::Path;
 use paddock_control::backup;
 
 use super::{Finding, certificate, machine};
-use crate::commands::serve::closed_to_others;
+use crate::data_dir::closed_to_others;
 use crate::database::{note_file, sqlite_file};
 use crate::paths::Paths;
 

@@ -3,7 +3,7 @@
 //! It looks and changes nothing. Each file asks about one thing: the machine, the languages of apps, the data folder, the
 //! processes.
 
-pub(crate) mod certificate;
+mod certificate;
 mod data_folder;
 mod languages;
 mod machine;
