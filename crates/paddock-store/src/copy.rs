@@ -11,8 +11,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 use crate::database::{Database, DatabaseUrl, Engine};
 use crate::engine::{Value, arguments};
 use crate::error::{Cause, Result, StoreError};
-use crate::server::{self, ServerIdentity};
-use crate::{migrate, open};
+use crate::server;
+use crate::server_identity::ServerIdentity;
+use crate::{migrate, opening};
 
 /// What one table came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +50,10 @@ pub async fn copy_to_postgres(
     mut done: impl FnMut(&CopiedTable),
 ) -> Result<Copied> {
     sqlx::any::install_default_drivers();
-    let mut source = open::connect(&Database::Sqlite(from.to_owned())).await?;
+    let mut source = opening::connect(&Database::Sqlite(from.to_owned())).await?;
     migrate::migrate(&mut source, Engine::Sqlite).await?;
     server::adopt(&mut source, server).await?;
-    let mut target = open::connect(&Database::Postgres(to.clone())).await?;
+    let mut target = opening::connect(&Database::Postgres(to.clone())).await?;
     migrate::migrate(&mut target, Engine::Postgres).await?;
     let tables = tables(&mut source).await?;
     let whole = StoreError::copying("the database");
@@ -75,7 +76,7 @@ pub async fn copy_to_postgres(
 
 /// Copies what a transaction on PostgreSQL sees into a new file of SQLite. Nothing else has that file open.
 pub(crate) async fn copy_to_sqlite(source: &mut AnyConnection, to: &Path) -> Result<()> {
-    let mut target = open::connect(&Database::Sqlite(to.to_owned())).await?;
+    let mut target = opening::connect(&Database::Sqlite(to.to_owned())).await?;
     migrate::migrate(&mut target, Engine::Sqlite).await?;
     let tables = tables(&mut target).await?;
     let whole = StoreError::copying("the database");

@@ -6,17 +6,7 @@ use sqlx::AnyConnection;
 use crate::Store;
 use crate::engine::{self, Number, statements, values};
 use crate::error::{Result, StoreError};
-
-/// Which server opens the store.
-#[derive(Debug, Clone)]
-pub struct ServerIdentity {
-    /// The id of its data folder.
-    pub id: ServerId,
-    /// Differs with each start.
-    pub incarnation: String,
-    /// Whether it has used this very database before; then it is an error if the database does not know it.
-    pub known: bool,
-}
+use crate::server_identity::ServerIdentity;
 
 statements! {
     IS_KNOWN = "SELECT COUNT(*) AS number FROM servers WHERE id = $1";
