@@ -15,6 +15,7 @@
 
 mod archive;
 mod contents;
+mod error;
 mod member;
 mod restore;
 #[cfg(test)]
@@ -30,8 +31,9 @@ use sha2::{Digest, Sha256};
 
 use crate::platform::Platform;
 
-pub use archive::{ArchiveError, FORMAT, Header};
-pub use restore::{Restore, RestoreError, Restored, STAGING, is_unfinished, restore};
+pub use archive::{FORMAT, Header};
+pub use error::{ArchiveError, RestoreError};
+pub use restore::{Restore, Restored, STAGING, is_unfinished, restore};
 
 /// Where the seal of an archive's list belongs: it opens with this installation's data key alone.
 const SEAL_PLACE: &str = "backup:manifest";

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use paddock_build::git::lay_out;
 use paddock_core::LayerDigest;
@@ -16,7 +16,8 @@ use paddock_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 
 use crate::platform::backup::archive;
-use crate::platform::backup::archive::{ArchiveError, Header, Sink, Whole};
+use crate::platform::backup::archive::{Header, Sink, Whole};
+use crate::platform::backup::error::{ArchiveError, RestoreError};
 use crate::platform::backup::member;
 use crate::platform::backup::member::{DATABASE, Kind, MASTER_KEY, SERVER_ID, TOP};
 use crate::platform::backup::{Progress, SEAL_PLACE};
@@ -48,62 +49,6 @@ pub struct Restored {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-}
-
-/// Why nothing was restored.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// Something is in the data directory.
-    #[error("{data} is not empty ({found} is in it). Restore into an empty folder")]
-    NotEmpty {
-        /// The data directory.
-        data: PathBuf,
-        /// Something in it.
-        found: String,
-    },
-    /// A file or folder could not be used.
-    #[error("could not use {path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The archive is not what it should be.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// The disk is too small.
-    #[error("the backup holds {needed} bytes, but only {free} are free below {data}")]
-    NoRoom {
-        /// The data directory.
-        data: PathBuf,
-        /// What the backup needs.
-        needed: u64,
-        /// What there is.
-        free: u64,
-    },
-    /// The archive cannot be opened by itself.
-    #[error("this backup was made without the master key: say where the key is with --master-key-file FILE")]
-    KeyNeeded,
-    /// The key is another one.
-    #[error("the master key {path} is not the one that this backup's secrets are sealed with")]
-    WrongKey {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// The database cannot be used.
-    #[error("the backup's database could not be opened")]
-    Store(#[from] StoreError),
-    /// The list of checksums was not written by the server that the backup is of.
-    #[error("the backup was tampered with: its list of checksums is not sealed with this server's key")]
-    Seal,
-    /// A file that the database names is not in the archive.
-    #[error("the backup lacks {name}, which its database names")]
-    Lacks {
-        /// The member.
-        name: String,
-    },
 }
 
 /// Whether a restore into this data directory was begun and not ended.
