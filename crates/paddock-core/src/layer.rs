@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hex::hex;
+
 /// SHA-256 of a mountable layer: `sha256:` and 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerDigest(String);
@@ -16,7 +18,7 @@ impl LayerDigest {
     /// The digest with these 32 bytes.
     #[must_use]
     pub fn of_sha256(bytes: [u8; 32]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&bytes))
     }
 
     /// The hex digits alone.

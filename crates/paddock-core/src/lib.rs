@@ -12,6 +12,7 @@ pub mod dyno;
 pub mod error;
 pub mod event;
 pub mod fail_point;
+pub mod hex;
 pub mod id;
 pub mod layer;
 pub mod log;
@@ -28,6 +29,7 @@ pub mod turns;
 
 pub use app::AppName;
 pub use error::ErrorId;
+pub use hex::hex;
 pub use id::*;
 pub use layer::LayerDigest;
 pub use process::ProcessType;

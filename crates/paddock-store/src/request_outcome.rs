@@ -1,5 +1,6 @@
 //! Requests that are carried out once: a claim before, the outcome after. Kept for some minutes.
 
+use paddock_core::hex;
 use paddock_core::{AccountId, UnixMicros};
 
 use crate::engine::{self, FromRow, Row, statements, values};
@@ -41,8 +42,7 @@ statements! {
 
 /// Where a sealed body belongs.
 pub(crate) fn place(request_sha256: &[u8; 32]) -> String {
-    let hex: String = request_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("request:{hex}")
+    format!("request:{}", hex(request_sha256))
 }
 
 impl Store {

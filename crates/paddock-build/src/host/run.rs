@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{BufMut, Bytes, BytesMut};
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::durable;
-use paddock_core::{ContainerId, LayerDigest};
+use paddock_core::{ContainerId, LayerDigest, hex};
 use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive, compressed_size};
 use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError};
 use sha2::{Digest, Sha256};
@@ -380,7 +380,7 @@ pub(super) async fn check_upload(request: &BuildRequest, screen: &mut Screen) ->
         if let Some(checksum) = checksum {
             let mut hash = Sha256::new();
             io::copy(&mut File::open(&file).map_err(unreadable)?, &mut hash).map_err(unreadable)?;
-            let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let found = hex(&hash.finalize());
             let wanted = checksum.rsplit(':').next().unwrap_or_default();
             if !wanted.eq_ignore_ascii_case(&found) {
                 return Ok(Some(format!("source archive: its checksum is SHA256:{found}, not {checksum}")));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
+use paddock_core::hex;
 use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
@@ -211,7 +212,7 @@ fn fall_back(possible: bool, error: io::Error) -> io::Result<()> {
 }
 
 fn key(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes())[..16])
 }
 
 /// Makes the programs of a buildpack executable and checks that those exist that must.

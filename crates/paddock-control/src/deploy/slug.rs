@@ -12,6 +12,7 @@ use bytes::Bytes;
 use paddock_build::{BuildFailure, BuildRequest, FailureKind, Source, SourceArchive};
 use paddock_core::durable;
 use paddock_core::event::Event;
+use paddock_core::hex;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
 use paddock_store::{App, NewSlug, Slug as Row};
@@ -136,7 +137,7 @@ impl Deploy {
         let disk = |error: std::io::Error| Error::internal("store a slug's archive", error);
         tokio::fs::create_dir_all(self.kernel.config.data_dir.join("sources")).await.map_err(disk)?;
         let (_, digest) = in_time(write_all(body, &file.to_owned())).await?;
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(&digest);
         let _turn = CONVERSIONS.acquire().await.map_err(|error| Error::internal("convert a slug", error))?;
         let made = self.convert_slug(app, row, file).await?;
         let size_bytes = i64::try_from(made.size_bytes).unwrap_or(i64::MAX);

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use paddock_core::hex;
 use paddock_core::stack::{Stack, StackVersion};
 use sha2::{Digest, Sha256};
 
@@ -166,5 +167,5 @@ fn version(host: &HostRoot, tree: &Tree) -> Result<String, HostStackError> {
     hash.update(GENERATOR_VERSION.to_le_bytes());
     hash.update(host.packages()?);
     tree.hash(&mut hash);
-    Ok(hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()[..6]))
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use paddock_core::buildpack::BuiltinBuildpack;
+use paddock_core::hex;
 use sha2::{Digest, Sha256};
 
 use super::build::Build;
@@ -197,5 +198,5 @@ fn cache_key(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }

@@ -14,10 +14,11 @@ use std::io::{self, BufReader, BufWriter, Read};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use paddock_core::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::platform::backup::RestoreError;
+use crate::platform::backup::error::{ArchiveError, RestoreError};
 
 /// The newest form that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -56,55 +57,6 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) bytes: u64,
     pub(super) sha256: String,
-}
-
-/// What is wrong with an archive.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// It could not be written.
-    #[error("could not write the archive")]
-    Write(#[source] io::Error),
-    /// It has more members than a restore would read.
-    #[error(
-        "there are {members} files, and a backup can have about five million: stop the server and copy its folder instead"
-    )]
-    TooMany {
-        /// How many there are.
-        members: usize,
-    },
-    /// A file became shorter while it was read.
-    #[error("{name} became shorter while it was read; try again")]
-    Shrunk {
-        /// The file.
-        name: String,
-    },
-    /// It could not be read to its end.
-    #[error("the backup is cut off or damaged: the copy of it is incomplete")]
-    Read(#[source] io::Error),
-    /// It ends too early.
-    #[error("the backup is cut off: its list of files is missing")]
-    NoManifest,
-    /// It begins with something else.
-    #[error("this file is no backup of paddockd")]
-    NotABackup,
-    /// A later program has written it.
-    #[error(
-        "the backup was written by paddockd {version} in a newer form ({format}); restore it with that version"
-    )]
-    Newer {
-        /// The version of that program.
-        version: String,
-        /// Its form.
-        format: u32,
-    },
-    /// It has a member that no backup has.
-    #[error("the backup is damaged or was tampered with: {name:?} {reason}")]
-    Refused {
-        /// The member.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
 }
 
 /// Writes an archive.
@@ -304,10 +256,6 @@ fn tar_header(name: &str, bytes: u64) -> Result<tar::Header, ArchiveError> {
     header.set_mtime(0);
     header.set_cksum();
     Ok(header)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hashes and counts what goes through.

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use paddock_core::config::ConfigVars;
+use paddock_core::hex;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
@@ -119,10 +120,6 @@ fn config() -> ConfigVars {
 fn put(path: &Path, content: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, content).unwrap();
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unpacked(archive: &[u8]) -> std::io::Result<Vec<u8>> {
