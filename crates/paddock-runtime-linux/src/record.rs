@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use paddock_core::UnixMicros;
 use paddock_core::artefact::ProgramUser;
+use paddock_files::Beside;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -276,9 +277,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
 
 /// Replaces a file whole: readers see the old or the new one.
 pub(crate) fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, serde_json::to_vec(value)?)?;
-    std::fs::rename(&fresh, path)
+    Beside::write(path, serde_json::to_vec(value)?)?.replace()
 }
 
 /// Now, by the machine's clock.

@@ -36,7 +36,6 @@ mod migrate;
 mod opening;
 mod owner;
 mod platform;
-mod private_file;
 mod rate_limit;
 mod release;
 mod request_outcome;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use paddock_core::UnixMicros;
 use paddock_core::durable;
+use paddock_files::make_private_folder;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, Connection as _};
 
@@ -14,7 +15,7 @@ use crate::database::{Database, Engine};
 use crate::engine::{self, Sealed, values};
 use crate::error::{Result, StoreError};
 use crate::store::{Store, StoreConfig};
-use crate::{data_key, migrate, platform, private_file, seal, server};
+use crate::{data_key, migrate, platform, seal, server};
 
 const READERS: u32 = 4;
 
@@ -134,7 +135,7 @@ async fn data_key(connection: &mut AnyConnection, master_key_file: &Path) -> Res
 /// Makes folder and file readable by us alone; the engine gives its log the mode of the database.
 fn prepare_file(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
-        private_file::make_private_folder(folder)?;
+        make_private_folder(folder)?;
     }
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
 }

@@ -5,14 +5,14 @@
 //! the database alone tells nothing; the data key lies in the database, so a new master key means one new wrapping.
 //! Tokens and secrets of one-purpose URLs are not sealed but stored as SHA-256: nobody needs them back.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use paddock_core::durable;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use paddock_files::{Beside, make_private_folder, sync_folder_of};
 
 use crate::error::{Result, StoreError};
 
@@ -186,11 +186,6 @@ pub(crate) fn remove_master(path: &Path) -> Result<()> {
     removed.map_err(|source| StoreError::MasterKey { path: path.to_owned(), source })
 }
 
-fn sync_folder_of(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
 fn random_key(place: &str) -> Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| StoreError::Seal { place: place.to_owned() })?;
@@ -214,18 +209,9 @@ fn read_master(path: &Path) -> Result<Option<[u8; KEY_BYTES]>> {
 fn make_master(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let key = random_key("master-key")?;
     let make = || -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        crate::private_file::make_private_folder(folder)?;
-        let new = path.with_extension("new");
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&key)?;
-        file.sync_all()?;
-        durable!("store.master_key_made", renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE))?;
-        std::fs::File::open(folder)?.sync_all()
+        make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
+        let file = Beside::write(path, key)?.synced()?;
+        durable!("store.master_key_made", file.place())
     };
     make().map_err(|source| StoreError::MasterKey { path: path.to_owned(), source })?;
     Ok(key)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use paddock_files::make_private_file;
 use sqlx::Transaction;
 use sqlx::any::Any;
 use sqlx::pool::PoolConnection;
@@ -10,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use crate::database::Engine;
 use crate::engine::{self, Number, values};
 use crate::error::{Result, StoreError};
-use crate::{Store, copy, private_file};
+use crate::{Store, copy};
 
 /// SQLite's: one file with everything that is committed, no log beside it.
 const COPY: &str = "VACUUM INTO $1";
@@ -67,7 +68,7 @@ impl Store {
     pub async fn snapshot(&self, to: &Path) -> Result<WritesHeld> {
         let failed = |source: crate::Cause| StoreError::Open { database: to.display().to_string(), source };
         let name = to.to_str().ok_or_else(|| failed("the path is not valid UTF-8".into()))?;
-        let make_file = || private_file::make_private_file(to).map_err(|error| failed(error.into()));
+        let make_file = || make_private_file(to).map(drop).map_err(|error| failed(error.into()));
         let since = Instant::now();
         let held = match self.engine() {
             Engine::Sqlite => {

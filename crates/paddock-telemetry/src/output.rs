@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use paddock_core::durable;
+use paddock_files::{Beside, beside};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -92,7 +93,7 @@ impl OutputLogs {
             for entry in std::fs::read_dir(&shared.folder)? {
                 let entry = entry?;
                 let name = entry.file_name();
-                let stem = Path::new(&name).file_stem().and_then(|stem| stem.to_str());
+                let stem = name.to_str().and_then(|name| name.split('.').next());
                 let Some(id) = stem.and_then(|stem| stem.parse::<Uuid>().ok()) else { continue };
                 let written_at = match entry.metadata() {
                     Ok(metadata) => metadata.modified()?,
@@ -177,7 +178,7 @@ impl OutputLogs {
             remove(&shared.text_path(id))?;
             remove(&shared.end_path(id))?;
             remove(&shared.position_path(id))?;
-            remove(&shared.position_path(id).with_extension("new"))?;
+            remove(&beside(&shared.position_path(id)))?;
             shared.wake(id).send_replace(());
             Ok(())
         })
@@ -339,9 +340,8 @@ impl Shared {
     /// Replaced whole: what the text has beyond the old one is cut off after a kill.
     fn note(&self, id: Uuid, Position { seq, bytes }: Position) -> io::Result<()> {
         let path = self.position_path(id);
-        let new = path.with_extension("new");
-        durable!("release_output.written", std::fs::write(&new, format!("{seq} {bytes}")))?;
-        durable!("release_output.noted", std::fs::rename(&new, &path))
+        let file = Beside::write(&path, format!("{seq} {bytes}"))?;
+        durable!("release_output.noted", file.replace())
     }
 
     fn finish(&self, id: Uuid) -> io::Result<()> {

@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 
 use async_trait::async_trait;
 use paddock_control::router_link::RouterStarter;
+use paddock_core::{durable, hex};
+use paddock_files::Beside;
 use paddock_ipc::routes::{Listener, ListenerKind};
 use paddock_router::{RouterStart, RunAs};
 use sha2::{Digest, Sha256};
@@ -36,12 +38,12 @@ pub(crate) fn program_id() -> io::Result<String> {
     let mut file = File::open(OWN_PROGRAM)?;
     let mut digest = Sha256::new();
     io::copy(&mut file, &mut digest)?;
-    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), hex(&digest.finalize())))
+    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), short(&digest.finalize())))
 }
 
 /// Enough of a digest to tell one thing from another.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+fn short(digest: &[u8]) -> String {
+    hex(&digest[..8])
 }
 
 #[async_trait]
@@ -118,13 +120,10 @@ impl RouterProcess {
         self.prepare_own(&folder)?;
         let uid = self.instance.router_uid();
         for (name, content) in [("cert.pem", chain_pem), ("key.pem", key_pem)] {
-            let new = folder.join(format!("{prefix}{name}.new"));
-            std::fs::write(&new, content)?;
-            std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600))?;
-            chown(&new, Some(uid), Some(uid))?;
-            std::fs::rename(&new, folder.join(format!("{prefix}{name}")))?;
+            let file = Beside::write(&folder.join(format!("{prefix}{name}")), content)?.owned_by(uid)?;
+            durable!("router.certificate_kept", file.replace())?;
         }
-        Ok(hex(&Sha256::digest(chain_pem)))
+        Ok(short(&Sha256::digest(chain_pem)))
     }
 
     fn prepare_own(&self, folder: &Path) -> io::Result<()> {

@@ -1,12 +1,12 @@
 //! What a new data directory is given, and what its owner may ask for without logging in.
 
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::Path;
 
 use paddock_core::durable;
 use paddock_core::event::{By, Event};
 use paddock_core::{AccountId, AuthorizationId};
+use paddock_files::{Beside, make_private_folder};
 use paddock_store::{NewAccount, NewAuthorization};
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ impl People {
         let token = secret::access_token();
         let written = match owner.id == first.id {
             true => Ok(()),
-            false => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+            false => make_private_folder(folder),
         };
         written
             .and_then(|()| write_private(&file, &format!("{token}\n")))
@@ -101,10 +101,6 @@ impl People {
 
 /// Writes a whole file that only its owner reads, or none.
 fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let _ = std::fs::remove_file(&new);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    durable!("bootstrap.secret_written", std::fs::rename(&new, path))
+    let file = Beside::write(path, content)?.synced()?;
+    durable!("bootstrap.secret_written", file.replace())
 }

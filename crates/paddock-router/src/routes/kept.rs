@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use paddock_files::Beside;
 use paddock_ipc::routes::{AppChange, RouteTable};
 
 const TABLE: &str = "routes.json";
@@ -47,10 +48,8 @@ impl Kept {
 
     /// Keeps a whole table. Blocks on the disk.
     pub(crate) fn put(&mut self, table: &RouteTable) -> io::Result<()> {
-        let beside = self.table.with_extension("json.new");
         let json = serde_json::to_vec(table)?;
-        std::fs::write(&beside, &json)?;
-        std::fs::rename(&beside, &self.table)?;
+        Beside::write(&self.table, &json)?.replace()?;
         self.table_bytes = json.len() as u64;
         // What is in a journal that stays led to an older table, and is passed over.
         self.appended_to = None;

@@ -1,13 +1,14 @@
 //! Empty file systems to copy, one for each size.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::{BLOCK_BYTES, BYTES_MIN, UNUSED_END_BYTES};
 use crate::host_process::Confinement;
+use paddock_files::Beside;
 
 /// Part of a template's name: changes with how they are made, so that none of another version is copied.
 const VERSION: u32 = 1;
@@ -56,18 +57,15 @@ impl Templates {
 
     /// The template appears whole under its name.
     async fn make(&self, template: &Path, bytes: u64) -> io::Result<()> {
-        let fresh = template.with_extension("new");
-        let _ = std::fs::remove_file(&fresh);
-        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&fresh)?;
+        let fresh = Beside::write(template, [])?;
+        let file = fresh.file();
         file.set_len(bytes)?;
         // mkfs is no root and may not pass the folders above: it gets the open file, and the file for that while.
-        fchown(&file, Some(self.confinement.uid), Some(self.confinement.uid))?;
+        fchown(file, Some(self.confinement.uid), Some(self.confinement.uid))?;
         let made = self.run_mkfs(file.try_clone()?, bytes).await;
-        fchown(&file, Some(0), Some(0))?;
-        file.set_permissions(Permissions::from_mode(0o400))?;
+        fchown(file, Some(0), Some(0))?;
         made?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, template)
+        fresh.with_mode(0o400)?.synced()?.replace()
     }
 
     async fn run_mkfs(&self, file: File, bytes: u64) -> io::Result<()> {

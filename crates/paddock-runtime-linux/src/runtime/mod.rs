@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::{ContainerId, VolumeId};
+use paddock_files::make_private_folder;
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::{
     Attached, ContainerSpec, ExecSpec, LocalVolumes, Network as Reach, Observed, Output, Runtime,
@@ -114,7 +114,7 @@ impl LinuxRuntime {
             return Err(fail("use the instance's id")(io::Error::new(io::ErrorKind::InvalidInput, reason)));
         }
         config.id_ranges.check().map_err(fail("use the ranges of user ids"))?;
-        make_private(&config.run_dir).map_err(fail("make the folder for containers"))?;
+        make_private_folder(&config.run_dir).map_err(fail("make the folder for containers"))?;
         let cgroups = Cgroups::detect(&config.instance).map_err(fail("find the cgroups"))?;
         cgroups.prepare().map_err(fail("make the instance's cgroups"))?;
         if !cgroups.favour_moves() {
@@ -412,11 +412,6 @@ fn started(answer: FromShim, fail: impl Fn(io::Error) -> RuntimeError) -> Result
         FromShim::HostFailed { reason } => Err(fail(io::Error::other(reason))),
         FromShim::Wake { .. } => Err(fail(io::Error::other("the shim answered out of turn"))),
     }
-}
-
-/// Makes a folder that only root looks into.
-fn make_private(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Every container's folder.

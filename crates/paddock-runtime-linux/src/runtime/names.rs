@@ -4,9 +4,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use paddock_files::make_private_folder;
 use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource};
 
-use super::{LinuxRuntime, make_private};
+use super::LinuxRuntime;
 use crate::record::{DiskRecord, Folder, LayerRecord, MountRecord};
 
 impl LinuxRuntime {
@@ -70,7 +71,7 @@ impl LinuxRuntime {
 pub(super) fn write_texts(mounts: &[Mount], folder: &Folder) -> io::Result<()> {
     for (number, mount) in mounts.iter().enumerate() {
         let MountSource::Text(text) = &mount.source else { continue };
-        make_private(&folder.texts())?;
+        make_private_folder(&folder.texts())?;
         let file = folder.text(number);
         std::fs::write(&file, text)?;
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444))?;

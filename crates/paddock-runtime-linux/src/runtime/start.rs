@@ -7,12 +7,13 @@ use std::process::Stdio as ProcessStdio;
 use std::time::Duration;
 
 use paddock_core::durable;
+use paddock_files::make_private_folder;
 use paddock_ipc::frame;
 use paddock_runtime::{ContainerSpec, Mount};
 
 use super::names::write_texts;
 use super::unfinished::{self, START_PATIENCE};
-use super::{HOST_PATH, LinuxRuntime, blocking, make_private};
+use super::{HOST_PATH, LinuxRuntime, blocking};
 use crate::protocol::{FromShim, Handover};
 use crate::record::{Folder, NetworkRecord, SpecRecord, UserRecord, now};
 
@@ -26,7 +27,7 @@ impl LinuxRuntime {
     ) -> io::Result<()> {
         let fresh = Folder(self.config.run_dir.join(format!(".new-{}", record.id)));
         let _ = std::fs::remove_dir_all(&fresh.0);
-        make_private(&fresh.0)?;
+        make_private_folder(&fresh.0)?;
         write_texts(mounts, &fresh)?;
         fresh.write_spec(record)?;
         durable!("container.recorded", std::fs::rename(&fresh.0, &folder.0))

@@ -10,11 +10,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use paddock_core::{VolumeId, durable};
+use paddock_files::make_private_folder;
 use paddock_images::tree::{open_folder, remove_tree};
 use rustix::fs::{CWD, Gid, Mode, Uid, fchmod, fchown, mkdirat};
 use rustix::mount::UnmountFlags;
 
-use super::make_private;
 use super::names::is_below;
 use crate::disk::image;
 use crate::images::is_mount_point;
@@ -31,7 +31,7 @@ pub(super) struct Volumes {
 impl Volumes {
     /// Uses this folder, and goes on with what an earlier process began to delete in it.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        make_private(&folder)?;
+        make_private_folder(&folder)?;
         let mut gone = Vec::new();
         for entry in std::fs::read_dir(&folder)? {
             let entry = entry?;
@@ -51,7 +51,7 @@ impl Volumes {
     /// Makes a folder, and mounts a copy of this template there, if nothing is mounted yet.
     pub(super) fn make(&self, id: VolumeId, template: Option<&Path>) -> io::Result<()> {
         let point = self.folder_of(id);
-        make_private(&point)?;
+        make_private_folder(&point)?;
         match template {
             Some(template) if !is_mount_point(&point)? => {
                 let mount = image::mount(template, &point.join("disk.img"))?;

@@ -4,12 +4,12 @@
 //! variable only and never put into a trust store. CA variables *replace* the system's list in most clients, so
 //! `bundle.pem` holds the system's certificates and ours.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use paddock_core::{UnixMicros, durable};
+use paddock_files::Beside;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
@@ -158,16 +158,11 @@ fn read(path: &Path) -> Result<String, CaError> {
     std::fs::read_to_string(path).map_err(|source| CaError::File { path: path.into(), source })
 }
 
-/// Writes a whole file or none: a temporary one beside it, then a rename.
+/// Writes a whole file or none.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {
-    let attempt = || -> io::Result<()> {
-        let temporary = path.with_extension("new");
-        let _ = std::fs::remove_file(&temporary);
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        durable!("ca.file_written", std::fs::rename(&temporary, path))
+    let attempt = || {
+        let file = Beside::write(path, content)?.with_mode(mode)?.synced()?;
+        durable!("ca.file_written", file.replace())
     };
     attempt().map_err(|source| CaError::File { path: path.into(), source })
 }
