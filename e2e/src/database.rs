@@ -68,7 +68,6 @@ impl StateIn {
 /// # Panics
 /// When neither database is asked for.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the tester says what the journeys run on")]
 pub fn tests_on_sqlite() -> bool {
     match std::env::var("PADDOCK_TESTS_DATABASE").as_deref() {
         Err(_) | Ok("" | "sqlite") => true,

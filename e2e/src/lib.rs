@@ -2,6 +2,7 @@
 //!
 //! A journey is a conversation and a look through a second door: what a command says is compared with its recorded
 //! transcript, and the state afterwards is asked of the API or of the app itself.
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![expect(clippy::unwrap_used, reason = "a harness ends the test where it stands")]
 
 mod cli;
@@ -43,7 +44,6 @@ pub use wait::{pause, wait_until};
 /// A number that the environment may raise: journeys run three rounds by default, `cargo xtask soak` more.
 #[must_use]
 pub fn rounds(variable: &str, default: usize) -> usize {
-    #[expect(clippy::disallowed_methods, reason = "how long to test is the tester's choice")]
     let given = std::env::var(variable).ok();
     given.and_then(|text| text.parse().ok()).unwrap_or(default)
 }

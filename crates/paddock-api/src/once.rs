@@ -41,6 +41,10 @@ pub(crate) async fn answer(State(api): State<Arc<Api>>, request: Request, next: 
         Ok(Turn::First) => {
             let request = Request::from_parts(parts, Body::from(bytes));
             // A task of its own: what was begun comes to its end, and is written down, also when the client is gone.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it is waited for, and goes on when the client is gone"
+            )]
             let task = tokio::spawn(carry_out(api, key, request, next).in_current_span());
             task.await.unwrap_or_else(|_| internal_error())
         }

@@ -111,6 +111,7 @@ async fn join(stream: UnixStream, mut session: DynoSession, api: &Api) -> io::Re
     let input = session.input();
     let (reader, mut writer) = stream.into_split();
     let moved = Arc::new(Notify::new());
+    #[expect(clippy::disallowed_methods, reason = "it is waited for, and ends with its socket")]
     let mut typing = tokio::spawn(forward(reader, input, !session.has_terminal(), moved.clone()));
     let mut left_at = None;
     let outcome = loop {

@@ -5,6 +5,10 @@
 //! * [`runner`]: what runs inside that container: everything that touches a tenant's bytes.
 //!
 //! Rules: contract `buildpacks.md`; text of errors that people see: its sections 5, 7 and 8.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 pub mod git;
 mod host;

@@ -15,6 +15,10 @@
 //! in wake-ups (`cargo xtask check-arch` holds this list).
 //!
 //! Control depends on the runtime *port*, never on a backend, and nothing here reads the environment.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,6 +7,10 @@
 //! * [`RequestReader`], [`ResponseReader`]: heads out of bytes as they come.
 //! * [`Body`]: what of the bytes that follow is the body's.
 //! * [`Fields`]: header fields, in their order and with their bytes.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 mod body;
 mod chunks;

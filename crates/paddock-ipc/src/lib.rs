@@ -7,6 +7,10 @@
 //! * [`routes`]: the route table and the other messages between `serve` and the router.
 //!
 //! Versioned by [`VERSION`]. The last two versions are spoken: after every upgrade a router is older than the server.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 pub mod admin;
 pub mod frame;

@@ -93,6 +93,7 @@ impl Outbound {
         builder.max_buf_size(HEAD_BYTES_MAX);
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // How it ends is told to whoever reads the body.
+        #[expect(clippy::disallowed_methods, reason = "it ends with the driver")]
         let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
         let answered = tokio::time::timeout(idle, sender.send_request(request(target)?)).await;
         let silent = |_| OutboundError::Idle { shown: target.shown(), idle };

@@ -16,6 +16,10 @@
 //! * `exchange`: one request and what is said to it.
 //! * `connection`: what a client's connection holds, and what all of them share.
 //! * `routes`, `dyno`: what is known of apps. `record`: what is left of a request. `relay`: bytes on their way.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 mod app;
 mod client;

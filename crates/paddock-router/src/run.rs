@@ -77,7 +77,9 @@ pub async fn run_until(
         listen(&router, listener.kind, socket).map_err(failed(&doing))?;
     }
     router.listening.close();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
     tokio::spawn(control::accept(router.clone(), control));
+    #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
     tokio::spawn(maintain(router.clone()));
     tracing::info!(generation = router.routes.current().generation, "the router is up");
     stop.leaving().await;

@@ -1,7 +1,7 @@
 //! The process `paddockd router`: what it gives up, that it outlives who started it, and what a kill leaves.
 //!
 //! Without a harness: called with the argument `router` this program is the router.
-
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![expect(clippy::unwrap_used, reason = "a test, though it has no test functions")]
 
 use std::io::{Read, Write};
@@ -40,7 +40,6 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    #[expect(clippy::disallowed_methods, reason = "the switch of the tests that need root")]
     let unprivileged = std::env::var("PADDOCK_TESTS_UNPRIVILEGED").is_ok_and(|value| value == "1");
     let named = |name: &str| arguments.iter().any(|argument| argument == name);
     let names_any = TESTS.iter().any(|(name, _)| named(name));

@@ -3,6 +3,10 @@
 //! Version 1 controllers and version 2 are used side by side, whatever the host has. A group is named
 //! `paddock-INSTANCE/NAME` in every hierarchy. The version 2 group exists even where that hierarchy has no
 //! controllers: `cgroup.kill` works there.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "files of cgroups are switches of the kernel: nothing of them is on a disk"
+)]
 
 use std::io;
 use std::path::{Path, PathBuf};

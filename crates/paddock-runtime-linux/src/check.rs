@@ -1,7 +1,7 @@
 //! What this machine has of what containers need.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -9,6 +9,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::cgroup::Cgroups;
 use crate::host_check::HostCheck;
 use crate::idmap::check_folder;
+use crate::tool::tool;
 
 /// Looks at this machine without changing it.
 #[must_use]
@@ -107,7 +108,7 @@ fn cgroups() -> HostCheck {
 }
 
 fn program(name: &'static str, arguments: &[&str], remedy: &'static str) -> HostCheck {
-    let run = Command::new(name).args(arguments).stdin(Stdio::null()).output();
+    let run = tool(name).args(arguments).stdin(Stdio::null()).output();
     let detail = match &run {
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
@@ -132,7 +133,7 @@ fn forwarding() -> HostCheck {
 
 /// A chain of somebody else that drops what is forwarded also drops the containers' packets: whoever drops wins.
 fn other_firewall() -> HostCheck {
-    let listed = Command::new("nft").args(["list", "chains"]).stdin(Stdio::null()).output();
+    let listed = tool("nft").args(["list", "chains"]).stdin(Stdio::null()).output();
     let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let dropping = dropping_chains(&text);
     let detail = if dropping.is_empty() {

@@ -71,7 +71,9 @@ pub(crate) fn attached(socket: UnixStream) -> io::Result<Attached> {
     let (read, write) = tokio::io::split(tokio::net::UnixStream::from_std(socket)?);
     let (input, inputs) = mpsc::channel(MESSAGES_AHEAD);
     let (outputs, output) = mpsc::channel(MESSAGES_AHEAD);
+    #[expect(clippy::disallowed_methods, reason = "it ends with the socket")]
     tokio::spawn(carry_input(inputs, write));
+    #[expect(clippy::disallowed_methods, reason = "it ends with the socket")]
     tokio::spawn(carry_output(read, outputs));
     Ok(Attached { input, output })
 }

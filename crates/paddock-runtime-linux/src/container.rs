@@ -48,6 +48,7 @@ impl Known {
     }
 
     /// Begins to listen to the shim; does so once.
+    #[expect(clippy::disallowed_methods, reason = "it ends with what it watches")]
     pub(crate) fn listen(self: &Arc<Self>, folder: Folder, changed: Arc<Changed>) {
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if watcher.is_none() {

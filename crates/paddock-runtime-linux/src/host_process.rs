@@ -38,6 +38,7 @@ impl Confinement {
     #[must_use]
     pub fn command(&self, command: impl AsRef<OsStr>) -> tokio::process::Command {
         let Self { program, instance, uid, group, memory_bytes, pids } = self;
+        #[expect(clippy::disallowed_methods, reason = "this is how programs of the host are run")]
         let mut line = tokio::process::Command::new(program);
         line.arg("confine")
             .args(["--uid", &uid.to_string(), "--instance", instance, "--group", group])
@@ -144,6 +145,7 @@ impl Orders {
             return Err(invalid("there is no command".to_owned()));
         };
         use std::os::unix::process::CommandExt;
+        #[expect(clippy::disallowed_methods, reason = "this is how programs of the host are run")]
         let error = std::process::Command::new(command).args(arguments).exec();
         Ok((error, command.clone()))
     }

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::host_check::HostCheck;
 use crate::kernel;
+use crate::tool::tool;
 
 /// Ids that are mapped for the attempt; which ones does not matter.
 const MAP: &str = "0 65536 65536\n";
@@ -45,7 +46,7 @@ impl User {
         if !rustix::process::geteuid().is_root() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut process = Command::new("unshare")
+        let mut process = tool("unshare")
             .args(["--user", "cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -89,6 +90,7 @@ fn enter(process: &mut Child) -> io::Result<File> {
     output.read_exact(&mut [0])?;
     let proc = format!("/proc/{}", process.id());
     for map in ["uid_map", "gid_map"] {
+        #[expect(clippy::disallowed_methods, reason = "a switch of the kernel")]
         std::fs::write(format!("{proc}/{map}"), MAP)?;
     }
     File::open(format!("{proc}/ns/user"))

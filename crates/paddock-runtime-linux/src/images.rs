@@ -9,13 +9,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
+
+use crate::tool::tool;
 
 /// The mounts under one folder.
 #[derive(Debug)]
@@ -44,6 +45,10 @@ impl Images {
         if !is_mount_point(&point)? {
             std::fs::create_dir_all(&point)?;
             mount(layer, &point)?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a note beside a mount point, which goes with the machine"
+            )]
             std::fs::write(self.source_note(&point), layer.as_os_str().as_encoded_bytes())?;
         }
         Ok(point)
@@ -69,7 +74,9 @@ impl Images {
             if is_mount_point(&point)? {
                 rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
             }
+            #[expect(clippy::disallowed_methods, reason = "a mount point, which goes with the machine")]
             std::fs::remove_dir(&point)?;
+            #[expect(clippy::disallowed_methods, reason = "a note beside a mount point")]
             let _ = std::fs::remove_file(note);
         }
         Ok(())
@@ -117,10 +124,8 @@ fn mount_file(file: &Path, point: &Path) -> io::Result<()> {
 }
 
 fn mount_loop(file: &Path, point: &Path) -> io::Result<()> {
-    let output = Command::new("mount")
-        .args(["-t", "erofs", "-o", "loop,ro,nosuid,nodev"])
-        .args([file, point])
-        .output()?;
+    let output =
+        tool("mount").args(["-t", "erofs", "-o", "loop,ro,nosuid,nodev"]).args([file, point]).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -129,6 +134,8 @@ fn mount_loop(file: &Path, point: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     /// The two ways to mount a file show the same; kernels before 6.12 have the second one only.

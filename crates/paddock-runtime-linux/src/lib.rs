@@ -6,6 +6,10 @@
 //! * [`check_host`] and [`check_folder`] say what a machine lacks.
 //!
 //! Unsafe code is in the module `kernel` alone.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 mod cgroup;
 mod check;
@@ -26,6 +30,7 @@ mod record;
 mod runtime;
 mod seccomp;
 mod shim;
+mod tool;
 
 pub use check::check_host;
 pub use disk::DISK_INTERVAL;

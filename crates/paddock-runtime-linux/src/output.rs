@@ -42,6 +42,7 @@ fn piece(record: Record) -> Output {
 /// Sends what the spool has after `after` and then what comes, until the container has ended.
 pub(crate) fn follow(folder: Folder, known: Arc<Known>, after: u64) -> mpsc::Receiver<Output> {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+    #[expect(clippy::disallowed_methods, reason = "it ends with who receives")]
     tokio::spawn(async move {
         // The receiver takes the channel's end as the output's: an error is not that. It begins again after the last
         // piece that was sent.

@@ -1,6 +1,7 @@
 //! Containers outlive the process that started them: killed with SIGKILL, it is followed by another that finds them.
 //!
 //! Has a `main` of its own, because the process to be killed is this program as well: `adoption hold DIR INSTANCE`.
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod support;

@@ -3,6 +3,7 @@
 //! A backend's tests implement [`Bench`] and have [`contract_tests!`](crate::contract_tests) make a test of each check.
 //! A check panics with what it saw. What only a real container can show (isolation, limits, packets) is tested where the
 //! backend is.
+#![expect(clippy::disallowed_methods, reason = "it is the test of a runtime")]
 #![allow(clippy::unwrap_used, reason = "these are tests, in a library so that every backend can run them")]
 
 use std::future::Future;

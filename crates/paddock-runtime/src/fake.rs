@@ -3,6 +3,7 @@
 //! A container runs until a test says how it ended ([`FakeRuntime::exit`]), or until it is stopped (status 143).
 //! What it prints and listens on is told by the test as well. Commands whose first word begins with `fake-` act by
 //! themselves, which is how the fake passes the contract of real backends: see [`FakeRuntime::start`].
+#![expect(clippy::disallowed_methods, reason = "it stands for a runtime in tests")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

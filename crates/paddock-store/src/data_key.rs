@@ -136,6 +136,7 @@ impl Store {
         if let Some(path) = new_file.filter(|new_file| seal::is_same_file(new_file, master_key_file)) {
             return Err(StoreError::MasterKeySame { path: path.to_owned() });
         }
+        #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut writer = self.writer().await?;
         if let Some(new_file) = new_file.filter(|new_file| new_file.exists()) {
             let wrapped = wrapped_data_key(&mut writer).await?;
@@ -227,6 +228,7 @@ impl Store {
     }
 
     async fn begin_data_key(&self, master_key_file: &Path) -> Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut writer = self.writer().await?;
         data_keys(&mut writer, master_key_file).await?;
         if previous_data_key(&mut writer).await?.is_some() {
@@ -257,6 +259,10 @@ impl Store {
         for table in &TABLES {
             let mut after = String::new();
             loop {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the connection of a statement that has a name"
+                )]
                 let mut writer = self.writer().await?;
                 let begun = writer.begin_with(self.engine().begin()).await;
                 let mut transaction = begun.map_err(|error| StoreError::Unavailable(error.into()))?;
@@ -281,6 +287,7 @@ impl Store {
 
     /// What came of the requests of the last minutes.
     async fn reseal_outcomes(&self) -> Result<u64> {
+        #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut writer = self.writer().await?;
         let mut resealed = 0;
         for row in engine::all::<OutcomeRow>(&mut writer, OUTCOMES, values![]).await? {
@@ -299,6 +306,7 @@ impl Store {
     async fn reseal_settings(&self) -> Result<u64> {
         let (mut resealed, mut after) = (0, String::new());
         loop {
+            #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
             let mut writer = self.writer().await?;
             let rows: Vec<SettingRow> = engine::all(&mut writer, SETTINGS, values![after, BATCH]).await?;
             let Some(last) = rows.last() else { return Ok(resealed) };

@@ -178,6 +178,7 @@ impl Store {
         now: UnixMicros,
         lease: Duration,
     ) -> Result<Option<(Job, JobLease)>> {
+        #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut connection = self.writer().await?;
         loop {
             let values = values![owner, now + lease, now, self.server.id, kind];

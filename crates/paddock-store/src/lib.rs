@@ -7,6 +7,10 @@
 //! Stored: what was acknowledged to a user, what the reconcilers hold true, what jobs have still to do.
 //! Not stored: log lines and numbers (telemetry), blobs and layers (images), git objects, which connections are
 //! open. Secrets are stored sealed or as SHA-256 (see [`seal`]).
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 mod account;
 mod app;

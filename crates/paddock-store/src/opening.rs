@@ -109,6 +109,10 @@ pub(crate) async fn connect(database: &Database) -> Result<AnyConnection> {
 }
 
 /// The machine's clock: for the operator, who may want to know since when a server has been running.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for the operator, who may want to know since when a server has been running"
+)]
 fn now() -> UnixMicros {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))

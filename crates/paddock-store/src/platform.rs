@@ -33,6 +33,7 @@ impl Store {
     /// # Errors
     /// The database could not be written.
     pub async fn next_routes_generation(&self, known: i64) -> Result<i64> {
+        #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut connection = self.writer().await?;
         let row = durable!(
             "routes.numbered",

@@ -33,6 +33,7 @@ impl Store {
     /// # Errors
     /// The database could not be written.
     pub async fn get_or_insert_setting(&self, key: &str, value: &str) -> Result<String> {
+        #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut connection = self.writer().await?;
         durable!("setting.kept", engine::execute(&mut connection, INSERT, values![key, value]).await)?;
         let setting = engine::one::<Setting>(&mut connection, GET, values![key]).await?;

@@ -73,6 +73,10 @@ impl Store {
         let held = match self.engine() {
             Engine::Sqlite => {
                 make_file()?;
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "it holds writes back, and writes a copy alone"
+                )]
                 let mut writer = self.writer().await?;
                 engine::execute(&mut writer, COPY, values![name]).await?;
                 Held::Sqlite { writer }

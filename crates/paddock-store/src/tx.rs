@@ -92,6 +92,7 @@ impl Tx {
     /// `Commit`; then nothing was kept. `Unavailable` when a server's answer did not come; then all was kept or nothing.
     pub async fn commit(mut self) -> Result<i64> {
         let doing = self.doing;
+        #[expect(clippy::disallowed_methods, reason = "each use case names its own commit")]
         self.inner.commit().await.map_err(|error| match engine::is_away(&error) {
             true => StoreError::Unavailable(error.into()).during(doing),
             false => StoreError::Commit(error.into()).during(doing),

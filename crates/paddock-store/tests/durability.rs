@@ -1,7 +1,7 @@
 //! What was acknowledged survives kill -9, and nothing half-done does.
 //!
 //! The program starts a copy of itself that commits and says so, kills it, and looks at what is on disk.
-
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test without the usual harness")]
 
 use std::io::{BufRead as _, BufReader, Write as _};

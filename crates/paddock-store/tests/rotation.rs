@@ -1,5 +1,5 @@
 //! Keys are rotated by a program that is killed again and again: at no moment is a secret lost.
-
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test without the usual harness")]
 
 use std::io::{BufRead as _, BufReader, Write as _};

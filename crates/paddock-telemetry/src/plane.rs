@@ -297,6 +297,7 @@ impl AppLog {
             !std::mem::replace(&mut queue.is_committing, true)
         };
         if must_start {
+            #[expect(clippy::disallowed_methods, reason = "whoever appends waits for what comes of it")]
             tokio::spawn(commit_all(shared.clone(), self));
         }
         outcome.await.unwrap_or(Err(LogError::ShuttingDown))

@@ -235,6 +235,7 @@ impl Writer {
 }
 
 /// Brings the disk back to what `durable` says, after a write or fsync failed.
+#[expect(clippy::disallowed_methods, reason = "after a failed write, in a process that lives on")]
 pub(crate) fn restore(folder: &Path, durable: &Segments) -> io::Result<()> {
     for segment in list_segments(folder)? {
         let path = segment_path(folder, segment.first);

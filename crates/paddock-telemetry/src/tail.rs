@@ -47,6 +47,7 @@ impl Tail {
                 after => after.saturating_add(1).min(segments.next),
             }
         };
+        #[expect(clippy::disallowed_methods, reason = "a line of the log is dated by this machine")]
         let last_at = UnixMicros(Timestamp::now().as_microsecond());
         Self { app, folder, filter, next, last_at, durable, cursor: Cursor::default() }
     }
@@ -119,6 +120,7 @@ impl Batch {
             "Error L11 (Tail buffer overflow) -> This tail session dropped {dropped} messages since {}+00:00.",
             since.strftime("%Y-%m-%dT%H:%M:%S.%6f")
         );
+        #[expect(clippy::disallowed_methods, reason = "a line of the log is dated by this machine")]
         let at = UnixMicros(Timestamp::now().as_microsecond());
         let line = LogLine { at, source: Source::Heroku, process: "logplex".into(), text };
         self.found.push((LineNumber(number - 1), line));

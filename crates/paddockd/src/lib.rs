@@ -1,4 +1,8 @@
 //! `paddockd`: the server binary. Configuration, roles, wiring, drain; everything else lives in the other crates.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
+)]
 
 use std::io::Write;
 use std::path::Path;

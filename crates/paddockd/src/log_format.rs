@@ -55,6 +55,10 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = Map::new();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a line of the log says by the clock of this machine when it was written"
+        )]
         line.insert("timestamp".into(), jiff::Timestamp::now().to_string().into());
         line.insert("level".into(), event.metadata().level().as_str().into());
         line.insert("target".into(), event.metadata().target().into());

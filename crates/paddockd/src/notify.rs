@@ -20,6 +20,7 @@ pub(crate) fn stopping() {
 }
 
 fn tell(state: &str) {
+    #[expect(clippy::disallowed_methods, reason = "the server binary is where the environment is read")]
     let Some(name) = std::env::var_os(VARIABLE) else { return };
     if let Err(error) = send(&name, state) {
         tracing::warn!(%error, "the service manager could not be told: {}", state.trim_end().replace('\n', ", "));

@@ -68,6 +68,7 @@ impl RouterStarter for RouterProcess {
             .append(true)
             .open(self.paths.router().join("start.log"))?;
         // Never another build than this one, whatever lies at our path by now.
+        #[expect(clippy::disallowed_methods, reason = "the router is this very program")]
         let mut child = Command::new(OWN_PROGRAM)
             .arg0("paddockd")
             .arg("router")
@@ -135,6 +136,10 @@ impl RouterProcess {
 
     fn control_socket(&self) -> io::Result<UnixListener> {
         let path = self.paths.router_socket();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a socket of the server before: each start makes its own"
+        )]
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;

@@ -65,6 +65,7 @@ pub(crate) fn check_machine(data: &Path) -> Result<(), StartError> {
 
 /// A Unix socket that one unprivileged user may connect to.
 pub(crate) fn listen_for(path: &Path, uid: u32) -> io::Result<UnixListener> {
+    #[expect(clippy::disallowed_methods, reason = "a socket of the server before: each start makes its own")]
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
@@ -208,7 +209,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 
 /// The client for addresses that tenants name. It trusts the operator's `SSL_CERT_FILE` as builds do.
 fn outbound(settings: &Settings, certificates: Option<String>) -> Result<Outbound, StartError> {
-    let allowed = settings.allow_egress.iter().filter_map(|entry| entry.network.clone()).collect();
+    let allowed = settings.allow_egress.iter().filter_map(|entry| entry.network).collect();
     let roots = match certificates {
         Some(file) => Roots::of_file(Path::new(&file))?,
         None => Roots::of_system()?,

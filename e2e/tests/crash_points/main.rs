@@ -6,6 +6,7 @@
 //! and with restores. Much of it is waiting, so several servers are walked side by side (`lane.rs`); what is to be done
 //! is in one plan (`plan.rs`), and what they came to in one book (`book.rs`). Which points are died at, see `fifths.rs`.
 //! Some of it, or one point, again: `PADDOCK_CRASH_POINT='VERB,VERB NAME:before'`.
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,

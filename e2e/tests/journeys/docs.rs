@@ -141,7 +141,6 @@ fn newcomer(environment: BTreeMap<String, String>) -> Cli {
 }
 
 /// Where Rust and what it builds are: quickstart builds, in a home of its own.
-#[expect(clippy::disallowed_methods, reason = "the tester's own toolchain")]
 fn toolchain() -> BTreeMap<String, String> {
     let home = PathBuf::from(std::env::var_os("HOME").unwrap());
     let or = |name: &str, folder: &str| {

@@ -1,5 +1,6 @@
 //! Every journey. Each has a server, a home and a port of its own, so that several run side by side; which are alone on
 //! the machine, `.config/nextest.toml` says.
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 
 mod accounts;
 mod backup;

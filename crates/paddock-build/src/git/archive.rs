@@ -37,6 +37,10 @@ impl Repositories {
     ) -> Result<(), GitError> {
         let more = tar.with_extension("submodule.tar");
         // Of a try that was killed.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "in the source of a build, which a crash fails or makes anew"
+        )]
         let _ = std::fs::remove_file(&more);
         let used = tokio::fs::metadata(tar).await.map_or(0, |metadata| metadata.len());
         let left = self.config.archive_bytes_max.saturating_sub(used);
@@ -50,6 +54,10 @@ impl Repositories {
             }
             Err(error) => Err(error),
         };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "in the source of a build, which a crash fails or makes anew"
+        )]
         let _ = std::fs::remove_file(&more);
         joined
     }
@@ -64,6 +72,10 @@ impl Repositories {
     ) -> Result<(), GitError> {
         checked(commit)?;
         let path = self.create(app).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "in the source of a build, which a crash fails or makes anew"
+        )]
         let mut file = tokio::fs::File::create_new(to)
             .await
             .map_err(|source| GitError::io(format!("could not write {}", to.display()), source))?;
@@ -93,6 +105,10 @@ fn append(tar: &Path, more: &Path) -> io::Result<()> {
     let mut tar = File::options().write(true).open(tar)?;
     tar.seek(SeekFrom::Start(end))?;
     // What was behind the end is zeros, and `more` has an end of its own.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "in the source of a build, which a crash fails or makes anew"
+    )]
     tar.set_len(end)?;
     io::copy(&mut File::open(more)?, &mut tar).map(drop)
 }

@@ -79,6 +79,7 @@ pub struct PushReply {
 }
 
 impl HookListener {
+    #[expect(clippy::disallowed_methods, reason = "a socket of the server before: each start makes its own")]
     pub(super) fn bind(socket: &Path, git_uid: u32, pushes: Pushes) -> Result<Self, GitError> {
         let io = |source| GitError::io(format!("could not listen on {}", socket.display()), source);
         match std::fs::remove_file(socket) {
@@ -124,6 +125,7 @@ impl HookListener {
         let HookRequest { token, commands } = serde_json::from_slice(&line)?;
         let Some((app, pusher)) = self.pushes.take(&token) else { return Ok(None) };
         let (frames, waiting) = mpsc::channel(PROGRESS_WAITING_MAX);
+        #[expect(clippy::disallowed_methods, reason = "it ends with the channel that it sends from")]
         tokio::spawn(send(write, waiting));
         Ok(Some(PushRequest { app, pusher, commands, reply: PushReply { frames } }))
     }

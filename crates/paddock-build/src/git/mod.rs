@@ -184,6 +184,7 @@ fn quoted(path: &Path) -> String {
 
 /// Gives a program a second name: the git user may run it there although it may not enter the program's own folder,
 /// such as a build below a home that is its owner's alone. A copy where it lies on another file system.
+#[expect(clippy::disallowed_methods, reason = "beside the hook, which is placed by a step with a name")]
 fn link_or_copy(program: &Path, name: &Path) -> std::io::Result<()> {
     std::fs::hard_link(program, name).or_else(|_| std::fs::copy(program, name).map(drop))
 }
@@ -208,6 +209,7 @@ impl Repositories {
         let hook = hooks.join(HOOK_NAME);
         let next = hooks.join("proc-receive.next");
         // Replaced by a rename, so that a push that is under way finds the old or the new one.
+        #[expect(clippy::disallowed_methods, reason = "what a start that broke off left beside the hook")]
         let _ = std::fs::remove_file(&next);
         link_or_copy(hook_program, &next)
             .and_then(|()| durable!("repository.hook_placed", std::fs::rename(&next, &hook)))

@@ -62,6 +62,7 @@ impl Repositories {
         let io = |source| GitError::io(format!("could not make the repository of {app}"), source);
         let info = next.join("info");
         std::fs::create_dir_all(&info).map_err(io)?;
+        #[expect(clippy::disallowed_methods, reason = "in a repository that has not its name yet")]
         std::fs::write(info.join("attributes"), files::ATTRIBUTES).map_err(io)?;
         durable!("repository.made", std::fs::rename(&next, &path)).map_err(io)?;
         Ok(path)
@@ -135,7 +136,7 @@ impl Repositories {
         let path = self.create(app).await?;
         let moved = durable!(
             "repository.branch_moved",
-            self.output(&path, "update-ref", &["update-ref", "--no-deref", name, new, expected_old]).await
+            self.change_ref(&path, &["--no-deref", name, new, expected_old]).await
         );
         match moved {
             Err(GitError::Failed { message, .. }) if MOVED.iter().any(|words| message.contains(words)) => {
@@ -153,11 +154,7 @@ impl Repositories {
         checked(commit)?;
         let path = self.create(app).await?;
         let name = format!("{PINS}{build}");
-        durable!(
-            "repository.commit_pinned",
-            self.output(&path, "update-ref", &["update-ref", &name, commit]).await
-        )
-        .map(drop)
+        durable!("repository.commit_pinned", self.change_ref(&path, &[&name, commit]).await).map(drop)
     }
 
     /// Lets a build's commit go; succeeds when it was not pinned.
@@ -167,11 +164,7 @@ impl Repositories {
     pub async fn unpin(&self, app: AppId, build: BuildId) -> Result<(), GitError> {
         let path = self.create(app).await?;
         let name = format!("{PINS}{build}");
-        durable!(
-            "repository.commit_unpinned",
-            self.output(&path, "update-ref", &["update-ref", "-d", &name]).await
-        )
-        .map(drop)
+        durable!("repository.commit_unpinned", self.change_ref(&path, &["-d", &name]).await).map(drop)
     }
 
     /// Lets go of what was pinned longer ago than any build takes.
@@ -180,6 +173,10 @@ impl Repositories {
         for build in refs.lines().filter_map(|name| name.strip_prefix(PINS)?.parse::<BuildId>().ok()) {
             // The id has the time in it.
             let pinned_at = build.uuid().get_timestamp().map(|at| Duration::from_secs(at.to_unix().0));
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the ids of builds have the time of this machine in them"
+            )]
             let age = SystemTime::now().duration_since(UNIX_EPOCH + pinned_at.unwrap_or_default());
             if age.is_ok_and(|age| age > PIN_TIME) {
                 self.unpin(app, build).await?;
@@ -206,6 +203,11 @@ impl Repositories {
         arguments: &[&str],
     ) -> Result<String, GitError> {
         Ok(String::from_utf8_lossy(&self.output(git_dir, name, arguments).await?).into_owned())
+    }
+
+    /// A durable step, which its caller names.
+    async fn change_ref(&self, git_dir: &Path, change: &[&str]) -> Result<Vec<u8>, GitError> {
+        self.output(git_dir, "update-ref", &[&["update-ref"], change].concat()).await
     }
 
     pub(super) async fn output(

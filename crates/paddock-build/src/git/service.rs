@@ -168,6 +168,7 @@ impl Repositories {
         };
         let (sender, body) = mpsc::channel(64);
         let repositories = self.clone();
+        #[expect(clippy::disallowed_methods, reason = "it is held to the longest time of a transfer")]
         tokio::spawn(async move {
             let _turn = turn;
             if tokio::time::timeout(SERVICE_TIME, transfer(child, service, request, sender)).await.is_err() {

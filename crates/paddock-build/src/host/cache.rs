@@ -49,6 +49,7 @@ pub(super) fn replace(ready: &Path, cache: &Path) -> io::Result<()> {
     durable!("build.cache_swapped", swap(ready, cache))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the two ways of a swap that has a name")]
 fn swap(ready: &Path, cache: &Path) -> io::Result<()> {
     match renameat_with(CWD, ready, CWD, cache, RenameFlags::EXCHANGE) {
         Err(Errno::NOENT) => Ok(renameat(CWD, ready, CWD, cache)?),

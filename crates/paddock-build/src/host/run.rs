@@ -128,6 +128,7 @@ impl Builder {
         let exit = self.watch(spec, request, screen, cancel).await?;
         let result = conclude(exit, workspace.result())?;
         if let Ok(tree) = workspace.tree() {
+            #[expect(clippy::disallowed_methods, reason = "files are dated by the time of this machine")]
             let dated = disk::blocking(move || dates::settle(&tree, SystemTime::now())).await;
             dated.map_err(|error| platform("could not date the finished tree", error))?;
         }

@@ -67,8 +67,16 @@ impl Workspace {
         match request.source.archive {
             SourceArchive::Git { .. } => {
                 let moved = durable!("build.source_moved", fs::rename(&request.source.file, &source));
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "in the folder of a build, which a crash fails or begins anew"
+                )]
                 moved.or_else(|_| fs::copy(&request.source.file, &source).map(drop))?;
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "in the folder of a build, which a crash fails or begins anew"
+            )]
             SourceArchive::Uploaded { .. } => fs::copy(&request.source.file, &source).map(drop)?,
         }
         fs::set_permissions(&source, PermissionsExt::from_mode(0o444))

@@ -28,6 +28,10 @@ pub async fn receive_pushes(deploy: Arc<Deploy>, listener: HookListener, stop: C
         };
         match accepted {
             Ok(request) => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a push goes on as long as its build or its client does"
+                )]
                 tokio::spawn(handle(deploy.clone(), request));
             }
             Err(error) => tracing::warn!(error = chain(&error), "could not take a push"),

@@ -148,6 +148,7 @@ pub(crate) async fn in_time<T>(upload: impl Future<Output = Result<T>>) -> Resul
 /// Writes a body to a new file, synced; its length and SHA-256.
 pub(crate) async fn write_all(mut body: Upload, path: &PathBuf) -> Result<(u64, [u8; 32])> {
     let disk = |error: std::io::Error| Error::internal("write a source archive", error);
+    #[expect(clippy::disallowed_methods, reason = "the file gets its name in a step that has one")]
     let mut file = File::create_new(path).await.map_err(disk)?;
     let (mut size_bytes, mut digest) = (0_u64, Sha256::new());
     loop {

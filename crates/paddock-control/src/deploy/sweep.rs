@@ -15,6 +15,7 @@ use paddock_telemetry::OutputSeen;
 
 use crate::Result;
 use crate::deploy::{Deploy, job};
+use crate::kernel::clock::machine_time;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::sweep::Sweep;
@@ -42,7 +43,7 @@ pub(crate) struct DeploySweep {
 
 impl DeploySweep {
     pub(crate) fn new(deploy: Arc<Deploy>) -> Self {
-        Self { deploy, begun_at: SystemTime::now(), layers_seen_named: HashSet::new() }
+        Self { deploy, begun_at: machine_time(), layers_seen_named: HashSet::new() }
     }
 
     /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then. How many
@@ -122,7 +123,7 @@ impl DeploySweep {
     async fn sweep_output(&self, output: OutputSeen, has_owner: bool) -> Result<()> {
         let deploy = &self.deploy;
         // An output is begun before the row that it belongs to: one that this process may have begun just now is spared.
-        let quiet_for = SystemTime::now().duration_since(output.written_at).unwrap_or_default();
+        let quiet_for = machine_time().duration_since(output.written_at).unwrap_or_default();
         let is_young = quiet_for < QUIET && output.written_at >= self.begun_at;
         if !has_owner && !output.is_finished && is_young {
             return Ok(());
@@ -152,7 +153,7 @@ impl DeploySweep {
         self.layers_seen_named.extend(named.iter().cloned());
         let released: HashSet<_> = self.layers_seen_named.difference(&named).cloned().collect();
         let layers = &self.deploy.layers;
-        let age = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let age = |age| machine_time().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let there = layers.list().await.map_err(failed)?.into_iter().map(|(digest, _)| digest);
         let unreleased = there.filter(|digest| !released.contains(digest)).collect();
         let soon = layers.collect(unreleased, age(RELEASED_LAYER_AGE)).await.map_err(failed)?;
@@ -186,7 +187,7 @@ impl Sweep for DeploySweep {
 
 /// Removes files that were last written longer ago than `age`.
 fn remove_old_files(folder: &Path, age: Duration) -> io::Result<()> {
-    let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    let before = machine_time().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|written| written < before) {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use paddock_core::UnixMicros;
 
+use crate::kernel::clock::machine_time;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::reconcile::PassReport;
 
@@ -81,7 +82,7 @@ impl Numbers {
         let Some(UnixMicros(at)) = at else { return };
         let written = UNIX_EPOCH + Duration::from_micros(u64::try_from(at).unwrap_or(0));
         // A clock that was set back makes no lag.
-        let lag = SystemTime::now().duration_since(written).unwrap_or_default();
+        let lag = machine_time().duration_since(written).unwrap_or_default();
         lock(&self.log_lag).insert(source, lag);
     }
 

@@ -67,6 +67,7 @@ impl Reconciler for OutputReconciler {
                 continue;
             }
             let (id, logs) = (container.id, self.logs.clone());
+            #[expect(clippy::disallowed_methods, reason = "it is in the list of those that end with this")]
             let collector = tokio::spawn(async move {
                 if let Err(error) = collect(&logs, &container).await {
                     // The next pass begins again after the last durable line.

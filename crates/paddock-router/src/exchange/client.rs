@@ -233,6 +233,7 @@ pub(crate) fn pass_on<'a>(
 }
 
 /// Now, as the header `Date` has it.
+#[expect(clippy::disallowed_methods, reason = "the header Date is the time of this machine")]
 fn date() -> String {
     jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -105,6 +105,10 @@ pub(crate) fn for_dyno(
     fields.set("X-Forwarded-Proto", if forwarded.is_https { "https" } else { "http" });
     fields.set("X-Forwarded-Port", forwarded.port.clone());
     fields.set("X-Request-Id", request_id.clone());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "apps are told when a request began by the clock of this machine"
+    )]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     fields.set("X-Request-Start", now.as_millis().to_string());
     via(fields);

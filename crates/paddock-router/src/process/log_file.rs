@@ -24,6 +24,7 @@ impl LogFile {
     }
 
     fn begin_anew(&mut self) -> io::Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "the log of a process of its own")]
         std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
         self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         self.bytes = 0;

@@ -190,6 +190,7 @@ fn follow_signals(stop: &Stop) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let stop = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
     tokio::spawn(async move {
         loop {
             tokio::select! {

@@ -160,6 +160,10 @@ fn loss_line(lost: u64, since: UnixMicros) -> String {
     LogCode::L13 { lost, since }.line()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a record says by the clock of this machine when a request ended"
+)]
 fn now() -> UnixMicros {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMicros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))

@@ -19,6 +19,7 @@ use tokio::process::Command;
 
 use self::subnet::Subnet;
 use crate::record::NetworkRecord;
+use crate::tool::tool;
 
 /// The network of one instance.
 #[derive(Debug)]
@@ -141,6 +142,7 @@ impl Network {
         );
         feed("ip", &["-batch", "-"], &script).await?;
         // Nobody speaks IPv6 there; an address of the host would only be one more thing to refuse.
+        #[expect(clippy::disallowed_methods, reason = "a switch of the kernel")]
         let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"), "1");
         let text = {
             let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +180,7 @@ fn hardware_address(instance: &str) -> String {
 fn forward_packets() -> io::Result<()> {
     let switch = "/proc/sys/net/ipv4/ip_forward";
     if std::fs::read_to_string(switch)?.trim() != "1" {
+        #[expect(clippy::disallowed_methods, reason = "a switch of the kernel")]
         std::fs::write(switch, "1")?;
         tracing::info!("switched on net.ipv4.ip_forward: containers reach the outside through this machine");
     }
@@ -186,7 +189,7 @@ fn forward_packets() -> io::Result<()> {
 
 /// Runs a program that reads its orders from standard input.
 async fn feed(program: &str, arguments: &[&str], orders: &str) -> io::Result<()> {
-    let mut child = Command::new(program)
+    let mut child = Command::from(tool(program))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

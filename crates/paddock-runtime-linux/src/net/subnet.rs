@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
+
+use crate::tool::tool;
 
 /// Where instances of this machine take turns in choosing.
 const CHOOSING: &str = "/run/paddock-subnets.lock";
@@ -114,7 +115,7 @@ fn used_ranges(bridge: &str) -> io::Result<Vec<(Ipv4Addr, u32)>> {
 }
 
 fn ip(arguments: &[&str]) -> io::Result<Vec<u8>> {
-    let output = Command::new("ip").args(arguments).output()?;
+    let output = tool("ip").args(arguments).output()?;
     if output.status.success() {
         return Ok(output.stdout);
     }

@@ -3,6 +3,7 @@
 //! It makes the container, owns its standard streams and its exit status, and outlives the control plane, which
 //! finds it again by its folder. It lives until it is told to quit, also after the container's end. If it dies,
 //! the container's pid 1 dies with it.
+#![expect(clippy::disallowed_methods, reason = "a process of its own, which outlives the server")]
 
 mod attachable;
 mod connection;

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, WaitOptions};
 use rustix::thread::UnshareFlags;
@@ -13,6 +13,7 @@ use rustix::thread::UnshareFlags;
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, Forked, SingleThreaded};
 use crate::record::NetworkRecord;
+use crate::tool::tool;
 
 /// Ids of a container.
 const IDS: u32 = 65_536;
@@ -81,7 +82,7 @@ impl Wiring {
              link set {interface} type bridge_slave isolated on\n\
              link set {interface} up\n"
         );
-        let mut child = Command::new("ip")
+        let mut child = tool("ip")
             .args(["-batch", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

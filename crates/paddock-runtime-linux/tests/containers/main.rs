@@ -1,5 +1,5 @@
 //! Real containers, each test's in an instance of its own.
-
+#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test and its parts")]
 
 mod contract;

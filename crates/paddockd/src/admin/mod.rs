@@ -52,6 +52,7 @@ pub(crate) struct Admin {
 /// Listens; each peer is answered in a thread of its own, since there are few and they may block.
 pub(crate) fn listen(admin: Arc<Admin>) -> io::Result<()> {
     let path = admin.paths.admin_socket();
+    #[expect(clippy::disallowed_methods, reason = "a socket of the server before: each start makes its own")]
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666))?;

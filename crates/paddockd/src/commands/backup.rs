@@ -64,6 +64,10 @@ impl BackupArgs {
                 Err(error) => crate::complain(&chain(error.as_ref())),
             };
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a backup is named by the time at which it was asked for"
+        )]
         let to = match self.keep {
             Some(_) => self.to.join(retention::name(jiff::Timestamp::now())),
             None => self.to.clone(),
@@ -108,12 +112,20 @@ impl BackupArgs {
             Err(error) => Err(could_not("write", &part, error)),
         };
         let renamed = written.and_then(|summary| {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a file of the operator's, outside the data folder"
+            )]
             std::fs::rename(&part, to).map_err(|error| could_not("write", to, error))?;
             let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
             File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
             Ok(summary)
         });
         if renamed.is_err() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a file of the operator's, outside the data folder"
+            )]
             let _ = std::fs::remove_file(&part);
         }
         renamed
@@ -212,6 +224,7 @@ fn receive(stream: &std::os::unix::net::UnixStream) -> Result<Summary, StartErro
 }
 
 /// A new file that its owner alone reads; one that an earlier attempt left goes first.
+#[expect(clippy::disallowed_methods, reason = "a file of the operator's, outside the data folder")]
 fn open_new(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -53,6 +53,10 @@ pub(crate) async fn fetch(
 async fn save(fetched: &mut Fetched, path: &Path, log: &BuildLog) -> Result<u64> {
     let disk = |error: std::io::Error| Error::internal("write a fetched source", error);
     // A try before this one may have left its beginning.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "in the source of a build, which a crash fails or makes anew"
+    )]
     let mut file = File::create(path).await.map_err(disk)?;
     let (mut bytes, mut told) = (0_u64, 0_u64);
     while let Some(chunk) = fetched.chunk().await.map_err(refused)? {

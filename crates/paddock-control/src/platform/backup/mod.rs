@@ -150,6 +150,10 @@ pub async fn back_up(
     let snapshot = contents::Snapshot::take(source).await?;
     let contents = contents::Contents::of(source, &snapshot, secrets).await?;
     let total = contents.bytes();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a backup says by the clock of this machine when it was made"
+    )]
     let header = Header {
         format: FORMAT,
         version: source.version.to_owned(),

@@ -110,6 +110,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
         end_everything(&control, &link, &runtime).await?;
     }
     control.close().await;
+    #[expect(clippy::disallowed_methods, reason = "the last act of a server")]
     let _ = std::fs::remove_file(paths.admin_socket());
     drop(std::mem::take(&mut *admin::lock(&admin.waiting)));
     if tasks.broken.load(Ordering::Relaxed) {

@@ -35,6 +35,7 @@ impl Tasks {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (stop, broken) = (self.stop.clone(), self.broken.clone());
         self.tracker.spawn(async move {
+            #[expect(clippy::disallowed_methods, reason = "it is waited for, so that a panic is seen")]
             let ended = tokio::spawn(task).await;
             if !stop.is_cancelled() {
                 let error = ended.err().map(|error| error.to_string());
