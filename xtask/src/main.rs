@@ -1,4 +1,5 @@
 //! Tasks of the workspace that are not tests: `cargo xtask NAME`.
+#![expect(clippy::disallowed_methods, reason = "tasks of the workspace run cargo and write what they make")]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,12 +11,14 @@ mod breach;
 mod cargo;
 mod check_arch;
 mod check_sql;
+mod circles;
 mod coverage;
 mod docs;
-mod durable_steps;
+mod durable_names;
 mod long;
+mod modules;
 mod rust_files;
-mod source;
+mod tokens;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +27,7 @@ use coverage::Mode;
 
 const USAGE: &str = "usage: cargo xtask TASK
 
-  check-arch          which crate may use which, the rules on source files, and a name for each durable step
+  check-arch          which crate, area and file may use which, the rules on source files, and names of durable steps
   check-sql           every statement and both engines' migrations, prepared and compared on SQLite and PostgreSQL
   coverage            what is built of the published API, and which commands of the official CLI pass
   coverage --write    the same, written to docs/reference
