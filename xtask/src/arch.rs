@@ -201,34 +201,6 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     Exclusive { name: "tempfile", owners: &["e2e"], reason: "temporary folders are for tests" },
 ];
 
-/// Must not be in the tree at all.
-pub(crate) const BANNED: &[(&str, &str)] = &[
-    (
-        "ring",
-        "a second TLS provider leaves rustls without a default and it panics at first use: use aws-lc-rs",
-    ),
-    ("openssl-sys", "TLS is rustls with aws-lc-rs: switch the dependency's native-tls feature off"),
-    ("native-tls", "TLS is rustls with aws-lc-rs: switch the dependency's native-tls feature off"),
-    ("rusqlite", "links SQLite a second time beside sqlx"),
-];
-
-/// Crates that occur in two versions, and who forces it. Anything else twice is a breach.
-pub(crate) const DUPLICATES: &[(&str, &str)] = &[
-    ("base64", "pem, below rcgen, is one version ahead"),
-    ("block-buffer", "sqlx and aws-lc users stand on either side of digest 0.11"),
-    ("chacha20", "proptest's random numbers, tests only"),
-    ("cpufeatures", "sha2 0.10 and argon2 beside chacha20 in proptest"),
-    ("crypto-common", "sqlx and ours stand on either side of digest 0.11"),
-    ("digest", "sqlx and ours stand on either side of digest 0.11"),
-    ("getrandom", "rand_core 0.6 below argon2, uuid and tempfile are ahead"),
-    ("hashbrown", "hashlink, below sqlx, is one version behind indexmap"),
-    ("rand_core", "argon2's password-hash stands on 0.6, proptest's rand on 0.10"),
-    ("sha2", "sqlx and ours stand on either side of digest 0.11"),
-    ("syn", "tracing-attributes still builds with syn 2; build time only"),
-    ("synstructure", "asn1-rs-derive, below rcgen, is one version behind; build time only"),
-    ("untrusted", "rustls-webpki is ahead of aws-lc-rs"),
-];
-
 /// The areas of a crate: its first-level folders. The crate's root may name them all.
 pub(crate) struct Areas {
     /// The crate.

@@ -1,6 +1,6 @@
 //! What cargo knows of the workspace: its members with their manifests, and the resolved tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,19 +13,12 @@ pub(crate) fn members(root: &Path) -> Result<Vec<Value>, String> {
     Ok(metadata["packages"].as_array().cloned().unwrap_or_default())
 }
 
-/// Versions by package name of what `cargo tree` lists with these arguments. Unlike `cargo metadata` it leaves out
-/// packages that only an unused feature names.
-pub(crate) fn tree(root: &Path, arguments: &[&str]) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
-    let mut all = vec!["tree", "--prefix", "none", "--format", "{p}"];
-    all.extend(arguments);
-    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in output(root, &all)?.lines() {
-        let mut words = line.split_whitespace();
-        if let (Some(name), Some(version)) = (words.next(), words.next()) {
-            versions.entry(name.to_owned()).or_default().insert(version.trim_start_matches('v').to_owned());
-        }
-    }
-    Ok(versions)
+/// The names of the packages that `cargo tree` lists with these arguments. Unlike `cargo metadata` it leaves out packages that
+/// only an unused feature names.
+pub(crate) fn tree(root: &Path, arguments: &[&str]) -> Result<BTreeSet<String>, String> {
+    let all = [&["tree", "--prefix", "none", "--format", "{p}"], arguments].concat();
+    let listed = output(root, &all)?;
+    Ok(listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
 /// Where cargo puts what it makes.

@@ -141,30 +141,11 @@ fn check_third_party(name: &str, used: &str) -> Option<Breach> {
     (!exclusive.owners.contains(&name)).then(|| Breach::new(name, format!("uses {used}"), remedy))
 }
 
-/// Checks the resolved tree: what is banned, what is there twice, what is below core.
+/// Checks what is below core. Versions, bans and licences are for `bin/cargo-deny`.
 fn check_tree(root: &Path) -> Result<Vec<Breach>, String> {
-    let tree = cargo::tree(root, &["--workspace", "--edges", "normal,build,dev"])?;
     let mut breaches = Vec::new();
-    for (name, remedy) in arch::BANNED {
-        if tree.contains_key(*name) {
-            let what = format!("{name} is in the tree");
-            breaches.push(Breach::new(
-                "Cargo.lock",
-                what,
-                format!("{remedy} (`cargo tree -i {name}` names who)"),
-            ));
-        }
-    }
-    for (name, versions) in tree.iter().filter(|(_, versions)| versions.len() > 1) {
-        if arch::DUPLICATES.iter().all(|(allowed, _)| allowed != name) {
-            let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
-            let what = format!("{name} is there as {}", versions.join(" and "));
-            let remedy = "settle on one version, or list it in DUPLICATES with who forces it";
-            breaches.push(Breach::new("Cargo.lock", what, remedy));
-        }
-    }
     let below_core = cargo::tree(root, &["--package", "paddock-core", "--edges", "normal"])?;
-    for name in arch::NEVER_BELOW_CORE.iter().filter(|name| below_core.contains_key(**name)) {
+    for name in arch::NEVER_BELOW_CORE.iter().filter(|name| below_core.contains(**name)) {
         let what = format!("{name} is below it");
         breaches.push(Breach::new("paddock-core", what, "switch off the feature that brings it"));
     }
