@@ -35,7 +35,8 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Breach>, String> {
 fn names_in(text: &str) -> Result<Vec<(usize, String)>, String> {
     let source = Source::parse(text)?;
     // By itself, or as the commit of a change.
-    let openings: [&[&str]; 3] = [&["durable", "!", "("], &[".", "commit", "("], &[".", "commit_quietly", "("]];
+    let openings: [&[&str]; 3] =
+        [&["durable", "!", "("], &[".", "commit", "("], &[".", "commit_quietly", "("]];
     let steps = openings.iter().flat_map(|opening| source.find(opening)).filter(|found| !found[0].in_test);
     let names = steps.filter_map(|found| source.tokens.get(found[0].at + 3));
     let names = names.filter(|name| name.kind == Kind::Text);
@@ -57,7 +58,10 @@ mod tests {
     fn names_of_steps_are_found_and_those_of_tests_and_comments_are_not() {
         let text = "fn f() { change.commit(\"f.g\", event, by); tx.commit(); durable!(\"a.b\", g(\"c\"))?; durable!(\n\"d.e\",\ntx.commit()) }\n\
                     // durable!(\"x.y\", 1)\n#[cfg(test)]\nmod tests { fn t() { durable!(\"t.u\", 1) } }";
-        assert_eq!(names_in(text).unwrap(), [(1, "a.b".to_owned()), (2, "d.e".to_owned()), (1, "f.g".to_owned())]);
+        assert_eq!(
+            names_in(text).unwrap(),
+            [(1, "a.b".to_owned()), (2, "d.e".to_owned()), (1, "f.g".to_owned())]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whose rows a transaction is about. Its first statement locks them.
 
-use paddock_core::AppId;
+use paddock_core::{AppId, UnixMicros};
 
 /// Whose generation a transaction bumps.
 pub(crate) enum Owner {
@@ -8,6 +8,14 @@ pub(crate) enum Owner {
     ObservedApp(AppId),
     Platform,
     Nobody,
+}
+
+/// What a transaction is begun for.
+pub(crate) struct Purpose {
+    pub(crate) owner: Owner,
+    pub(crate) now: UnixMicros,
+    /// For whoever reads why it failed: `scale an app`.
+    pub(crate) doing: &'static str,
 }
 
 /// The lock of everything that an app owns.

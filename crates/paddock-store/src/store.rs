@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::database::{Database, Engine};
 use crate::engine;
 use crate::error::{Result, StoreError};
-use crate::owner::Owner;
+use crate::owner::{Owner, Purpose};
 use crate::seal;
 use crate::server_identity::ServerIdentity;
 use crate::statistics::{Counters, Statistics, Turn};
@@ -110,8 +110,8 @@ impl Store {
         let transaction = self.begin_write().await.map_err(|error| error.during(doing))?;
         let turn = Turn::begin(Arc::clone(&self.counters), asked.into_std());
         let touching = Touching::new(Arc::clone(&self.touches));
-        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, touching, owner, now, doing)
-            .await
+        let purpose = Purpose { owner, now, doing };
+        Tx::begun(transaction, Arc::clone(&self.sealer), self.server.id, turn, touching, purpose).await
     }
 
     /// A transaction that writes and has taken no lock of its own yet.

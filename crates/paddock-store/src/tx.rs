@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Transaction};
 use crate::concern::{self, Concerns};
 use crate::engine::{self, Number, Value, values};
 use crate::error::{Result, StoreError};
-use crate::owner::{self, Owner};
+use crate::owner::{self, Owner, Purpose};
 use crate::seal::Sealer;
 use crate::statistics::Turn;
 use crate::touched::Touching;
@@ -39,9 +39,7 @@ impl Tx {
         server_id: ServerId,
         turn: Turn,
         touching: Touching,
-        owner: Owner,
-        now: UnixMicros,
-        doing: &'static str,
+        Purpose { owner, now, doing }: Purpose,
     ) -> Result<Self> {
         let (generation, concerns) = (0, Concerns::default());
         let mut tx = Self { inner, sealer, now, server_id, generation, turn, touching, doing, concerns };

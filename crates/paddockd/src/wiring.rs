@@ -132,10 +132,7 @@ fn linux_config(paths: &Paths, instance: &Instance, program: &Path) -> LinuxConf
 }
 
 /// Durable state, where this data folder has it.
-pub(crate) async fn open_store(
-    settings: &Settings,
-    paths: &Paths,
-) -> Result<Store, StartError> {
+pub(crate) async fn open_store(settings: &Settings, paths: &Paths) -> Result<Store, StartError> {
     let database = database::choose(paths, settings.database.clone())?;
     let master_key_file = settings.master_key(paths);
     let store = Store::open(&StoreConfig::new(database, master_key_file, database::identity(paths)?)).await?;

@@ -138,7 +138,7 @@ impl Shelf<'_> {
         let last = format!("refs/fetched/{}", key(name));
         match repository.fetch(url, name) {
             Ok(commit) => repository.run(&["update-ref", &last, &commit])?,
-            Err(error) => fall_back(repository.commit(&last).is_ok(), error)?,
+            Err(error) => fall_back(repository.commit_named(&last).is_ok(), error)?,
         }
         let mut checkout = self.git.command(self.session);
         checkout.arg("--git-dir").arg(&kept).arg("--work-tree").arg(folder);
@@ -164,7 +164,7 @@ impl Repository<'_> {
         session::must(self.command(arguments))
     }
 
-    fn commit(&self, name: &str) -> io::Result<String> {
+    fn commit_named(&self, name: &str) -> io::Result<String> {
         let wanted = format!("{name}^{{commit}}");
         let captured = session::capture(self.command(&["rev-parse", "--verify", "--quiet", &wanted]))?;
         if !captured.status.success() {
@@ -178,7 +178,7 @@ impl Repository<'_> {
     fn fetch(&self, url: &str, name: &str) -> io::Result<String> {
         let quick = ["fetch", "--quiet", "--no-tags", "--depth", "1", "--", url, name];
         if self.run(&quick).is_ok() {
-            return self.commit("FETCH_HEAD");
+            return self.commit_named("FETCH_HEAD");
         }
         let everything =
             ["fetch", "--quiet", "--force", "--", url, "+HEAD:refs/all/HEAD", "+refs/*:refs/all/*"];
@@ -196,7 +196,7 @@ impl Repository<'_> {
             format!("refs/all/{name}"),
             name.to_owned(),
         ];
-        names.iter().find_map(|name| self.commit(name).ok()).ok_or_else(|| {
+        names.iter().find_map(|name| self.commit_named(name).ok()).ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, format!("no branch, tag or commit named {name}"))
         })
     }

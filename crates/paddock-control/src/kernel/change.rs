@@ -59,6 +59,7 @@ impl Change<'_> {
     pub(crate) async fn commit_quietly(self, step: &'static str) -> Result<i64> {
         let Self { kernel, tx, said } = self;
         let (concerns, apps) = (tx.concerns(), tx.apps().clone());
+        #[expect(clippy::disallowed_methods, reason = "it is named by the caller")]
         let generation = fail_point::step(step, tx.commit()).await?;
         kernel.wake(concerns);
         for (app, text) in said {

@@ -47,6 +47,7 @@ impl Kept {
     }
 
     /// Keeps a whole table. Blocks on the disk.
+    #[expect(clippy::disallowed_methods, reason = "files of a process of its own")]
     pub(crate) fn put(&mut self, table: &RouteTable) -> io::Result<()> {
         let json = serde_json::to_vec(table)?;
         Beside::write(&self.table, &json)?.replace()?;
@@ -71,6 +72,7 @@ impl Kept {
         };
         // Half a line that a full disk or a kill left would hide what comes after it.
         if file.metadata()?.len() != self.journal_bytes {
+            #[expect(clippy::disallowed_methods, reason = "a file of a process of its own")]
             file.set_len(self.journal_bytes)?;
         }
         file.write_all(&line)?;

@@ -79,8 +79,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     };
     let Front { router, link, api_socket, rendezvous_socket } = front;
     let control =
-        wiring::open_control(&settings, &paths, &instance, &program, store, containers, link.clone())
-            .await?;
+        wiring::open_control(&settings, &paths, &instance, &program, store, containers, link.clone()).await?;
     control.people.ensure_first_account(&settings.admin_email, &paths.admin_password()).await?;
     control.deploy.ensure_stream_key().await?;
 
