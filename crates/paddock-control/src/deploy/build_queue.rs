@@ -67,6 +67,7 @@ impl Deploy {
             subject_id: new.id.to_string(),
             phase: BuildPhase::Queued.as_str().into(),
             secret,
+            run_at: None,
         })
         .await?;
         tx.commit(

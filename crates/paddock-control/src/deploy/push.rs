@@ -6,16 +6,14 @@ use std::sync::Arc;
 use paddock_build::git::push::{DECLINED, plan};
 use paddock_build::git::{HookListener, PushReply, PushRequest, PushResult, PushVerdict, Pusher, RefCommand};
 use paddock_core::build::BuildStatus;
-use paddock_core::event::{By, Event};
 use paddock_core::release::ReleaseStatus;
-use paddock_core::{AppId, BuildId, ErrorId, JobId, SourceId};
-use paddock_store::{App, NewBuild, NewJob, Release, SourceKind, StoreError};
+use paddock_core::{AppId, BuildId, ErrorId};
+use paddock_store::{App, NewBuild, Release, SourceKind};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Result;
 use crate::deploy::Deploy;
-use crate::deploy::job;
 use crate::kernel::access::may_operate;
 use crate::kernel::error::{Error, chain};
 

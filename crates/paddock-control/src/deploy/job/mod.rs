@@ -7,25 +7,18 @@
 //! ```
 //! The release and the phase `releasing` are one transaction; moving the branch is repeated until it is done.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use paddock_build::git::GitError;
-use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind, Source, SourceArchive};
-use paddock_core::buildpack::BuildpackRef;
-use paddock_core::config::ConfigVars;
+use paddock_build::{BuildFailure, BuildOutcome, FailureKind};
 use paddock_core::durable;
 use paddock_core::event::{By, Event};
-use paddock_core::release::{ReleaseStatus, deploy_description};
-use paddock_core::{AccountId, AppId, BuildId, ErrorId, SlugId, SourceId, config};
-use paddock_runtime::Limits;
-use paddock_store::{App, Build, Job, JobLease, NewSlug, Release, SourceKind};
+use paddock_core::{BuildId, ErrorId};
+use paddock_store::{App, Build, Job, JobLease, SourceKind};
 use paddock_telemetry::OutputWriter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::Result;
 use crate::deploy::Deploy;
