@@ -10,7 +10,6 @@ use paddock_core::ErrorId;
 use paddock_store::{App, Build};
 
 use crate::deploy::Deploy;
-use crate::deploy::job::source::unreadable;
 use crate::{Error, Result};
 
 /// Adds them to the source in `tar`, and returns the other ones, which the build fetches by itself.
@@ -88,6 +87,18 @@ fn named_app(url: &str) -> Option<&str> {
     let name = name.strip_suffix('/').unwrap_or(name);
     let name = name.strip_suffix(".git").unwrap_or(name);
     (!name.is_empty() && !name.contains('/') && name != "..").then_some(name)
+}
+
+/// What is too large is the pusher's to mend.
+pub(super) fn unreadable(doing: &'static str, error: GitError) -> Error {
+    match error {
+        GitError::ArchiveTooLarge { limit, .. } => Error::invalid(format!(
+            "The files of this commit, with its submodules, have more than {} MB. Take large files out of the repository: a slug \
+             holds at most 500 MB compressed",
+            limit >> 20
+        )),
+        error => Error::internal(doing, error),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use paddock_build::git::GitError;
 use paddock_build::{BuildLog, BuildRequest, Source, SourceArchive};
 use paddock_core::buildpack::BuildpackRef;
 use paddock_core::{BuildId, SourceId, durable};
@@ -10,6 +9,7 @@ use paddock_runtime::Limits;
 use paddock_store::{App, Build, Job, SourceKind};
 
 use crate::deploy::Deploy;
+use crate::deploy::job::own_submodules::unreadable;
 use crate::deploy::job::{fetched_source, own_submodules};
 use crate::{Error, Result};
 
@@ -64,18 +64,6 @@ async fn git_source(deploy: &Deploy, app: &App, build: &Build, log: &BuildLog) -
         submodules.map_err(|error| Error::internal("read the submodules of the pushed commit", error))?;
     let submodules = own_submodules::add(deploy, app, build, submodules, &file, log).await?;
     Ok(Source { file, archive: SourceArchive::Git { submodules }, version: commit.clone() })
-}
-
-/// What is too large is the pusher's to mend.
-pub(super) fn unreadable(doing: &'static str, error: GitError) -> Error {
-    match error {
-        GitError::ArchiveTooLarge { limit, .. } => Error::invalid(format!(
-            "The files of this commit, with its submodules, have more than {} MB. Take large files out of the repository: a slug \
-             holds at most 500 MB compressed",
-            limit >> 20
-        )),
-        error => Error::internal(doing, error),
-    }
 }
 
 /// An uploaded source, when `source` is the id of one of our own `/sources`; else one to be fetched from elsewhere.
