@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::cargo::target_directory;
+
 /// Runs the crash journeys with bigger numbers; whether they pass.
 pub(crate) fn soak(root: &Path, name: Option<&str>) -> Result<bool, String> {
     build(root)?;
@@ -22,6 +24,22 @@ pub(crate) fn bench_deploy(root: &Path) -> Result<bool, String> {
     build(root)?;
     let mut command = cargo(root);
     command.args(["run", "--quiet", "--package", "e2e", "--example", "bench_deploy"]);
+    status(command)
+}
+
+/// Measures what the platform costs with one app and with thousands, of the program as it is released; `PADDOCKD` names
+/// another.
+pub(crate) fn bench_scale(root: &Path) -> Result<bool, String> {
+    let mut command = cargo(root);
+    command.args(["run", "--quiet", "--package", "e2e", "--example", "bench_scale"]);
+    if std::env::var_os("PADDOCKD").is_none() {
+        let mut release = cargo(root);
+        release.args(["build", "--release", "--package", "paddockd"]);
+        if !status(release)? {
+            return Err("paddockd does not build".to_owned());
+        }
+        command.env("PADDOCKD", target_directory(root)?.join("release/paddockd"));
+    }
     status(command)
 }
 

@@ -37,7 +37,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   docs --check        whether its links lead somewhere and every page is in the index
   soak [NAME]         the crash journeys with thirty kills and a million lines; crash-points: every verb at every
                       point (as root)
-  bench deploy        git push to the first 200, beside the same steps by hand (as root)";
+  bench deploy        git push to the first 200, beside the same steps by hand (as root)
+  bench scale         what 5,000 apps that have nothing to do cost beside one, and whether it is within bounds (as root)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ["soak"] => long::soak(root, None),
         ["soak", name] => long::soak(root, Some(name)),
         ["bench", "deploy"] => long::bench_deploy(root),
+        ["bench", "scale"] => long::bench_scale(root),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
