@@ -19,16 +19,12 @@ pub(crate) struct Process(PathBuf);
 
 impl Processes {
     pub(crate) fn of(server: &Server) -> Self {
-        let data = server.data().display().to_string();
-        let of_router = |arguments: &str| arguments.contains("\0router\0") && arguments.contains(&data);
-        let pids = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        let mut routers = pids.filter(|path| {
-            fs::read_to_string(path.join("cmdline")).is_ok_and(|arguments| of_router(&arguments))
-        });
-        let router = routers.next().expect("a server has a router");
-        assert!(routers.next().is_none(), "one router: none was replaced here");
+        let log = server.log();
+        let started = log.lines().filter_map(|line| line.split_once("started the router (process "));
+        let router =
+            started.last().and_then(|(_, rest)| rest.split_once(')')).expect("a server has a router").0;
         let serve = PathBuf::from(format!("/proc/{}", server.pid().expect("the server runs")));
-        Self { serve: Process(serve), router: Process(router) }
+        Self { serve: Process(serve), router: Process(format!("/proc/{router}").into()) }
     }
 
     /// Processor time since they began.
