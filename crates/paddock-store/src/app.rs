@@ -3,9 +3,9 @@
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppName, ReleaseId, ServerId, Tenant, UnixMicros};
 
-use crate::engine::{self, reads, row, statements, values};
+use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::{Result, StoreError};
-use crate::{Store, Tx};
+use crate::{AppSpan, Store, Tx};
 
 /// An app as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,27 @@ impl App {
 row!(App { id, name, owner_id, stack, maintenance, generation, id_range, next_version, created_at, updated_at }
     optional { current_release_id, repo_bytes, slug_bytes, server_id, released_at });
 
+/// An app with what a list of apps says of it besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedApp {
+    /// The app.
+    pub app: App,
+    /// The address of its owner.
+    pub owner_email: String,
+    /// What the last buildpack of its current slug called it.
+    pub buildpack_description: Option<String>,
+}
+
+impl FromRow for ListedApp {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            app: App::from_row(row)?,
+            owner_email: row.get("owner_email")?,
+            buildpack_description: row.optional("buildpack_description")?,
+        })
+    }
+}
+
 /// What a new app is made of.
 #[derive(Debug, Clone)]
 pub struct NewApp {
@@ -81,13 +102,27 @@ pub struct DeletedApp {
 
 row!(DeletedApp { app_id, name, id_range, deleted_at } optional {});
 
+/// Apps of which this is true, with what a list says of them.
+macro_rules! listed {
+    ($condition:literal) => {
+        concat!(
+            "SELECT apps.*, accounts.email AS owner_email, slugs.buildpack_description FROM apps \
+             JOIN accounts ON accounts.id = apps.owner_id \
+             LEFT JOIN releases ON releases.id = apps.current_release_id AND releases.app_id = apps.id \
+             LEFT JOIN slugs ON slugs.id = releases.slug_id WHERE ",
+            $condition
+        )
+    };
+}
+
 statements! {
     BY_ID = "SELECT * FROM apps WHERE id = $1";
     BY_NAME = "SELECT * FROM apps WHERE name = $1";
+    LISTED = listed!("apps.id = $1");
+    LISTED_OF_ACCOUNT = listed!("apps.owner_id = $1 \
+        OR apps.id IN (SELECT app_id FROM collaborators WHERE account_id = $1) ORDER BY apps.name");
+    WITHIN = "SELECT * FROM apps WHERE server_id = $1 AND id >= $2 AND id <= $3 ORDER BY id";
     OF_SERVER = "SELECT * FROM apps WHERE server_id = $1 ORDER BY name";
-    EVERYWHERE = "SELECT * FROM apps ORDER BY name";
-    OF_ACCOUNT = "SELECT * FROM apps WHERE owner_id = $1 \
-        OR id IN (SELECT app_id FROM collaborators WHERE account_id = $1) ORDER BY name";
     OWNED_BY = "SELECT * FROM apps WHERE owner_id = $1 ORDER BY name";
     CREATE = "INSERT INTO apps (id, name, owner_id, stack, maintenance, generation, id_range, next_version, \
         server_id, created_at, updated_at) VALUES ($1, $2, $3, $4, 0, 1, $5, 1, $6, $7, $7)";
@@ -107,29 +142,29 @@ reads! {
     app(id: AppId) -> one App: BY_ID [id];
     /// The app with this name.
     app_by_name(name: &str) -> one App: BY_NAME [name];
-    /// Every app of every server, by name.
-    apps_everywhere() -> all App: EVERYWHERE [];
+    /// The app with this id, with what a list says of it.
+    listed_app(id: AppId) -> one ListedApp: LISTED [id];
     /// The apps that an account owns or collaborates on, by name.
-    apps_of(account_id: AccountId) -> all App: OF_ACCOUNT [account_id];
+    apps_of(account_id: AccountId) -> all ListedApp: LISTED_OF_ACCOUNT [account_id];
     /// The apps that an account owns, by name.
     apps_owned_by(account_id: AccountId) -> all App: OWNED_BY [account_id];
 }
 
 impl Store {
-    /// The app with this id, if it is this server's.
-    ///
-    /// # Errors
-    /// The database could not be read.
-    pub async fn own_app(&self, id: AppId) -> Result<Option<App>> {
-        Ok(self.app(id).await?.filter(|app| app.server_id == Some(self.server.id)))
-    }
-
     /// The apps of this server, by name.
     ///
     /// # Errors
     /// The database could not be read.
     pub async fn apps(&self) -> Result<Vec<App>> {
         engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
+    }
+
+    /// The apps of a span.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn apps_within(&self, span: AppSpan) -> Result<Vec<App>> {
+        self.within(span, WITHIN).await
     }
 
     /// Deleted apps of this server whose files are still to be removed, longest deleted first.

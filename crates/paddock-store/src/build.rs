@@ -1,14 +1,12 @@
 //! Builds: from source to slug. An app has at most one that is pending; a unique index holds that too.
 
-use std::collections::HashMap;
-
 use paddock_core::build::BuildStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, BuildId, ReleaseId, SlugId, UnixMicros};
 
-use crate::engine::{self, reads, row, statements, values, word_columns};
+use crate::Tx;
+use crate::engine::{reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
-use crate::{Store, Tx};
 
 /// Where the source of a build comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,13 +83,6 @@ row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, st
     optional { source_version, source_description, source_checksum, slug_id, release_id, branch, old_head,
         failure, finished_at });
 
-struct StatusRow {
-    id: BuildId,
-    status: BuildStatus,
-}
-
-row!(StatusRow { id, status } optional {});
-
 /// What a new build is made of; fields as in [`Build`].
 #[derive(Debug, Clone)]
 pub struct NewBuild {
@@ -126,7 +117,6 @@ statements! {
     ANY_BY_ID = "SELECT * FROM builds WHERE id = $1";
     OF_APP = "SELECT * FROM builds WHERE app_id = $1 ORDER BY created_at, id";
     RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
-    STATUSES = "SELECT id, status FROM builds WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
     CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
         source_checksum, account_id, buildpacks, stack, branch, old_head, created_at, updated_at) \
         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)";
@@ -147,17 +137,6 @@ reads! {
     builds(app_id: AppId) -> all Build: OF_APP [app_id];
     /// The build of an app that is pending.
     running_build(app_id: AppId) -> one Build: RUNNING_OF_APP [app_id];
-}
-
-impl Store {
-    /// Every build of the apps of this server, and its status.
-    ///
-    /// # Errors
-    /// The database could not be read.
-    pub async fn build_statuses(&self) -> Result<HashMap<BuildId, BuildStatus>> {
-        let rows = engine::all(&mut *self.reader().await?, STATUSES, values![self.server.id]).await?;
-        Ok(rows.into_iter().map(|StatusRow { id, status }| (id, status)).collect())
-    }
 }
 
 impl Tx {

@@ -8,12 +8,12 @@ use paddock_core::{AppId, ReleaseId};
 use crate::engine::{self, Sealed, row, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::Sealer;
-use crate::{Store, Tx};
+use crate::{AppSpan, Store, Tx};
 
 statements! {
     CURRENT = "SELECT sealed FROM config WHERE app_id = $1";
-    ALL_CURRENT = "SELECT app_id, sealed FROM config \
-        WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
+    CURRENT_WITHIN = "SELECT config.app_id, config.sealed FROM config JOIN apps ON apps.id = config.app_id \
+        WHERE apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3";
     OF_RELEASE = "SELECT config AS sealed FROM releases WHERE app_id = $1 AND id = $2";
     SET = "INSERT INTO config (app_id, sealed, updated_at) VALUES ($1, $2, $3) \
         ON CONFLICT (app_id) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at";
@@ -58,12 +58,12 @@ impl Store {
         open(self.sealer(), &current_place(app_id), row).map(Option::unwrap_or_default)
     }
 
-    /// The current config vars of every app of this server that ever set some.
+    /// The current config vars of every app of a span that ever set some.
     ///
     /// # Errors
     /// `Unseal`, or the database could not be read.
-    pub async fn all_config_vars(&self) -> Result<HashMap<AppId, ConfigVars>> {
-        let rows = engine::all(&mut *self.reader().await?, ALL_CURRENT, values![self.server.id]).await?;
+    pub async fn config_vars_within(&self, span: AppSpan) -> Result<HashMap<AppId, ConfigVars>> {
+        let rows = self.within(span, CURRENT_WITHIN).await?;
         let vars = rows.into_iter().map(|SealedOfApp { app_id, sealed }| {
             Ok((app_id, unseal_vars(self.sealer(), &current_place(app_id), &sealed)?))
         });

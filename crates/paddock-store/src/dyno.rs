@@ -11,7 +11,7 @@ use paddock_core::{AppId, ContainerId, DynoId, ProcessType, ReleaseId, UnixMicro
 use crate::config::{seal_vars, unseal_vars};
 use crate::engine::{self, Sealed, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
-use crate::{SecretSha256, Store, Tx};
+use crate::{AppSpan, SecretSha256, Store, Tx};
 
 /// What is wanted of a dyno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +111,9 @@ statements! {
     OF_APP = "SELECT * FROM dynos WHERE app_id = $1 ORDER BY created_at, id";
     ALL = "SELECT * FROM dynos WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1) \
         ORDER BY app_id, created_at, id";
+    WITHIN = "SELECT dynos.* FROM dynos JOIN apps ON apps.id = dynos.app_id \
+        WHERE apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 \
+        ORDER BY dynos.app_id, dynos.created_at, dynos.id";
     // An existing row keeps its `desired`: what the caller read of it may be older than a stop acknowledged since.
     PUT = "INSERT INTO dynos (id, app_id, name, process_type, kind, command, size, release_id, release_version, \
         generation, state, desired, container_id, address, port, attach_secret_sha256, terminal_rows, \
@@ -152,6 +155,14 @@ impl Store {
     /// The database could not be read.
     pub async fn all_dynos(&self) -> Result<Vec<Dyno>> {
         engine::all(&mut *self.reader().await?, ALL, values![self.server.id]).await
+    }
+
+    /// The same of the apps of a span.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn dynos_within(&self, span: AppSpan) -> Result<Vec<Dyno>> {
+        self.within(span, WITHIN).await
     }
 
     /// The variables that this dyno has besides the config vars of its release.

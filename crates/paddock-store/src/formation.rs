@@ -4,9 +4,9 @@ use paddock_core::dyno::DynoSize;
 use paddock_core::{AppId, FormationId, ProcessType, UnixMicros};
 use uuid::Uuid;
 
-use crate::engine::{self, reads, row, statements, values};
+use crate::engine::{reads, row, statements, values};
 use crate::error::Result;
-use crate::{Store, Tx};
+use crate::{AppSpan, Store, Tx};
 
 /// One process type of an app's formation, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,9 @@ pub struct ProcessDefinition {
 
 statements! {
     OF_APP = "SELECT * FROM formation WHERE app_id = $1 ORDER BY process_type";
-    ALL = "SELECT * FROM formation WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1) \
-        ORDER BY app_id, process_type";
+    WITHIN = "SELECT formation.* FROM formation JOIN apps ON apps.id = formation.app_id \
+        WHERE apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 \
+        ORDER BY formation.app_id, formation.process_type";
     ONE = "SELECT * FROM formation WHERE app_id = $1 AND process_type = $2";
     SCALE = "UPDATE formation SET quantity = $3, size = $4, updated_at = $5 \
         WHERE app_id = $1 AND process_type = $2";
@@ -66,12 +67,12 @@ reads! {
 }
 
 impl Store {
-    /// The formations of all apps of this server, in one list.
+    /// The formations of the apps of a span, in one list.
     ///
     /// # Errors
     /// The database could not be read.
-    pub async fn formations(&self) -> Result<Vec<Formation>> {
-        engine::all(&mut *self.reader().await?, ALL, values![self.server.id]).await
+    pub async fn formations_within(&self, span: AppSpan) -> Result<Vec<Formation>> {
+        self.within(span, WITHIN).await
     }
 }
 

@@ -38,6 +38,7 @@ mod log_session;
 mod login_failure;
 mod migrate;
 mod opening;
+mod output;
 mod owner;
 mod platform;
 mod rate_limit;
@@ -50,13 +51,14 @@ mod setting;
 mod slug;
 mod snapshot;
 mod source;
+mod span;
 mod statistics;
 mod store;
 mod touched;
 mod tx;
 
 pub use account::{Account, NewAccount};
-pub use app::{App, DeletedApp, NewApp};
+pub use app::{App, DeletedApp, ListedApp, NewApp};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use collaborator::{Collaborator, CollaboratorRole};
@@ -84,6 +86,7 @@ pub use server_identity::ServerIdentity;
 pub use slug::{NewSlug, Slug};
 pub use snapshot::WritesHeld;
 pub use source::{NewSource, Source};
+pub use span::AppSpan;
 pub use statistics::Statistics;
 pub use store::{Store, StoreConfig};
 pub use touched::TouchedApps;
@@ -115,6 +118,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         data_key::STATEMENTS,
         log_session::STATEMENTS,
         login_failure::STATEMENTS,
+        output::STATEMENTS,
         platform::STATEMENTS,
         rate_limit::STATEMENTS,
         release::STATEMENTS,
@@ -123,6 +127,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         setting::STATEMENTS,
         slug::STATEMENTS,
         source::STATEMENTS,
+        span::STATEMENTS,
     ]
     .into_iter()
     .flatten()

@@ -48,6 +48,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     7 "readers of logs": "0007_readers_of_logs.sql";
     8 "secrets of jobs": "0008_secrets_of_jobs.sql";
     9 "disabled accounts": "0009_disabled_accounts.sql";
+    10 "cost by change": "0010_cost_by_change.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

@@ -1,7 +1,5 @@
 //! Releases: numbered from 1 without gaps for each app; a slug with a sealed snapshot of config vars.
 
-use std::collections::HashMap;
-
 use paddock_core::config::ConfigVars;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
@@ -9,7 +7,7 @@ use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
 use crate::config::{release_place, seal_vars};
 use crate::engine::{self, Number, reads, row, statements, values};
 use crate::error::{Result, StoreError};
-use crate::{Store, Tx};
+use crate::{AppSpan, Store, Tx};
 
 /// A release as stored; its config vars are read by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +46,6 @@ struct AppRow {
 }
 
 row!(AppRow { app_id } optional {});
-
-struct StatusRow {
-    id: ReleaseId,
-    status: ReleaseStatus,
-}
-
-row!(StatusRow { id, status } optional {});
 
 /// What a new release is made of; fields as in [`Release`].
 #[derive(Debug, Clone)]
@@ -109,11 +100,11 @@ statements! {
     NEWEST = "SELECT * FROM releases WHERE app_id = $1 ORDER BY version DESC LIMIT 1";
     CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
         WHERE apps.id = $1 AND releases.app_id = $1";
-    ALL_CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
-        WHERE apps.server_id = $1 AND releases.app_id = apps.id";
-    STATUSES = "SELECT id, status FROM releases WHERE app_id IN (SELECT id FROM apps WHERE server_id = $1)";
-    PENDING = "SELECT * FROM releases WHERE status = 'pending' \
-        AND app_id IN (SELECT id FROM apps WHERE server_id = $1) ORDER BY created_at, id";
+    CURRENT_WITHIN = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
+        WHERE apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 AND releases.app_id = apps.id";
+    PENDING_WITHIN = "SELECT releases.* FROM releases JOIN apps ON apps.id = releases.app_id \
+        WHERE releases.status = 'pending' AND apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 \
+        ORDER BY releases.created_at, releases.id";
     ASCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
         ORDER BY version LIMIT $4";
     DESCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
@@ -157,29 +148,20 @@ reads! {
 }
 
 impl Store {
-    /// Releases of all apps of this server whose release phase waits or runs, oldest first.
+    /// Releases of the apps of a span whose release phase waits or runs, oldest first.
     ///
     /// # Errors
     /// The database could not be read.
-    pub async fn pending_releases(&self) -> Result<Vec<Release>> {
-        engine::all(&mut *self.reader().await?, PENDING, values![self.server.id]).await
+    pub async fn pending_releases_within(&self, span: AppSpan) -> Result<Vec<Release>> {
+        self.within(span, PENDING_WITHIN).await
     }
 
-    /// The current release of each app of this server that has one.
+    /// The current release of each app of a span that has one.
     ///
     /// # Errors
     /// The database could not be read.
-    pub async fn current_releases(&self) -> Result<Vec<Release>> {
-        engine::all(&mut *self.reader().await?, ALL_CURRENT, values![self.server.id]).await
-    }
-
-    /// Every release of the apps of this server, and its status.
-    ///
-    /// # Errors
-    /// The database could not be read.
-    pub async fn release_statuses(&self) -> Result<HashMap<ReleaseId, ReleaseStatus>> {
-        let rows = engine::all(&mut *self.reader().await?, STATUSES, values![self.server.id]).await?;
-        Ok(rows.into_iter().map(|StatusRow { id, status }| (id, status)).collect())
+    pub async fn current_releases_within(&self, span: AppSpan) -> Result<Vec<Release>> {
+        self.within(span, CURRENT_WITHIN).await
     }
 
     /// Apps of this server that have releases or slugs which [`Tx::expire_releases`] would take.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use paddock_core::durable;
 use paddock_core::log::{LogFilter, LogLine};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::blocking::blocking;
 use crate::error::LogError;
 use crate::record::{LineNumber, line_bytes};
-use crate::segment::{Cursor, Lines, Segments, Writer, restore};
+use crate::segment::{Cursor, Lines, Segments, Writer, list_segments, restore};
 use crate::tail::Tail;
 
 /// Bytes that may wait for a commit of one app; further appends wait for room.
@@ -157,16 +157,20 @@ impl LogPlane {
         .await
     }
 
-    /// Removes what is beyond the retention of every app at `now`. Run it from time to time; the cap on bytes is
+    /// Removes what is beyond the retention of these apps at `now`. Run it from time to time for each; the cap on bytes is
     /// held at each append anyway.
     ///
     /// # Errors
     /// The first failure, after all apps were tried.
-    pub async fn retain(&self, now: UnixMicros) -> Result<(), LogError> {
+    pub async fn retain(&self, apps: &[AppId], now: UnixMicros) -> Result<(), LogError> {
         let mut outcome = Ok(());
-        for app in self.apps().await? {
-            let retained = match self.log(app).await {
-                Ok(log) => blocking(move || log.retain(Some(now))).await,
+        for app in apps {
+            let retained = match self.may_shorten(*app).await {
+                Ok(true) => match self.log(*app).await {
+                    Ok(log) => blocking(move || log.retain(Some(now))).await,
+                    Err(error) => Err(error),
+                },
+                Ok(false) => Ok(()),
                 Err(error) => Err(error),
             };
             // Deleted since the folder was listed: there is nothing to shorten.
@@ -177,6 +181,27 @@ impl LogPlane {
             outcome = outcome.and(retained);
         }
         outcome
+    }
+
+    /// Whether an app's log has more than the one segment that stays in any case. Nothing is read for it: a log that nobody
+    /// uses is as well left on disk.
+    async fn may_shorten(&self, app: AppId) -> Result<bool, LogError> {
+        let folder = self.shared.folder.join(app.to_string());
+        blocking(move || {
+            let segments = list_segments(&folder);
+            segments.map(|segments| segments.len() > 1).map_err(|source| LogError::Disk {
+                doing: "list",
+                app,
+                source: Arc::new(source),
+            })
+        })
+        .await
+    }
+
+    /// Lets go of logs that nobody uses and nobody has used for so long: they are read from disk when they are needed again.
+    pub fn forget_unused(&self, unused_for: Duration) {
+        lock(&self.shared.apps)
+            .retain(|_, log| Arc::strong_count(log) > 1 || !log.may_be_forgotten(unused_for));
     }
 
     /// Deletes an app's log. Its tails end, and from now on its lines are refused: one that comes late does not bring the
@@ -225,6 +250,7 @@ impl Shared {
             let folder = self.folder.join(app.to_string());
             Arc::new(AppLog::new(app, folder, self.retention))
         });
+        *lock(&log.used_at) = Instant::now();
         log.clone()
     }
 }
@@ -236,6 +262,7 @@ struct AppLog {
     folder: PathBuf,
     retention: Retention,
     is_read: AtomicBool,
+    used_at: Mutex<Instant>,
     writer: Mutex<AppWriter>,
     queue: Mutex<Queue>,
     room: Arc<Semaphore>,
@@ -280,6 +307,7 @@ impl AppLog {
             folder,
             retention,
             is_read: AtomicBool::new(false),
+            used_at: Mutex::new(Instant::now()),
             writer: Mutex::new(AppWriter { state: WriterState::Unread }),
             queue: Mutex::default(),
             room: Arc::new(Semaphore::new(PENDING_BYTES_MAX as usize)),
@@ -301,6 +329,13 @@ impl AppLog {
             tokio::spawn(commit_all(shared.clone(), self));
         }
         outcome.await.unwrap_or(Err(LogError::ShuttingDown))
+    }
+
+    /// Whether it can be had from disk again as it is. What a write that failed left there is not what was promised.
+    fn may_be_forgotten(&self, unused_for: Duration) -> bool {
+        let is_whole = !matches!(lock(&self.writer).state, WriterState::Failed);
+        let is_followed = self.durable.receiver_count() > 0;
+        is_whole && !is_followed && lock(&self.used_at).elapsed() >= unused_for
     }
 
     /// Writes a batch and tells those who wait for it.

@@ -333,7 +333,7 @@ fn segment_path(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:020}.seg"))
 }
 
-fn list_segments(folder: &Path) -> io::Result<Vec<Segment>> {
+pub(crate) fn list_segments(folder: &Path) -> io::Result<Vec<Segment>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

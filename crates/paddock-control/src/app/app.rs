@@ -5,7 +5,7 @@ use paddock_core::config::ConfigVars;
 use paddock_core::event::Event;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicros};
-use paddock_store::{App as Row, CollaboratorRole, DomainKind, NewApp, NewDomain, Tx};
+use paddock_store::{App as Row, CollaboratorRole, DomainKind, ListedApp, NewApp, NewDomain, Tx};
 use uuid::Uuid;
 
 use crate::app::Apps;
@@ -14,7 +14,6 @@ use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::access::Permission;
 use crate::kernel::actor::is_self;
 use crate::kernel::checked;
-use crate::kernel::emails::Emails;
 use crate::{Actor, Error, Result, fixed_id};
 
 /// The one region: this server, under the name that clients ask for by default.
@@ -89,7 +88,7 @@ impl Apps {
         }
         let wanted = order.name.map(|name| parse_name(&name)).transpose()?;
         let row = self.insert_app(actor, wanted, stack, &order.features).await?;
-        self.app_view(row, &mut Emails::new(&self.kernel)).await
+        Ok(view(row))
     }
 
     async fn insert_app(
@@ -98,7 +97,7 @@ impl Apps {
         wanted: Option<AppName>,
         stack: Stack,
         features: &[String],
-    ) -> Result<Row> {
+    ) -> Result<ListedApp> {
         let mut attempts = if wanted.is_some() { 1 } else { NAME_ATTEMPTS };
         loop {
             let entropy = Uuid::new_v4().as_u64_pair().1;
@@ -117,7 +116,7 @@ impl Apps {
         name: AppName,
         stack: Stack,
         features: &[String],
-    ) -> Result<Row> {
+    ) -> Result<ListedApp> {
         let new = NewApp { id: AppId::from_uuid(Uuid::now_v7()), name, owner_id: actor.account_id, stack };
         let mut tx = self.kernel.change_platform("make an app").await?;
         let row = tx.create_app(&new).await?;
@@ -146,7 +145,7 @@ impl Apps {
             };
             add_release(&mut tx, row.id, draft).await?;
         }
-        let made = tx.app(row.id).await?;
+        let made = tx.listed_app(row.id).await?;
         for text in ["Initial release", "Release v1 created", "Enable Logplex", "Release v2 created"] {
             tx.say(row.id, format!("{text} by user {}", actor.email));
         }
@@ -160,7 +159,7 @@ impl Apps {
     /// `not_found`.
     pub async fn app(&self, actor: &Actor, identity: &str) -> Result<App> {
         let row = self.kernel.visible_app(actor, identity).await?;
-        self.app_view(row, &mut Emails::new(&self.kernel)).await
+        self.listed(row.id).await
     }
 
     /// The apps that the actor owns or works on.
@@ -169,12 +168,7 @@ impl Apps {
     /// When the store cannot be read.
     pub async fn list_apps(&self, actor: &Actor) -> Result<Vec<App>> {
         let rows = self.kernel.store.apps_of(actor.account_id).await?;
-        let mut emails = Emails::new(&self.kernel);
-        let mut apps = Vec::with_capacity(rows.len());
-        for row in rows {
-            apps.push(self.app_view(row, &mut emails).await?);
-        }
-        Ok(apps)
+        Ok(rows.into_iter().map(view).collect())
     }
 
     /// The same for an account by id, address or `~`; only one's own is visible.
@@ -207,14 +201,14 @@ impl Apps {
         if let Some(stack) = stack {
             tx.set_app_stack(row.id, stack).await?;
         }
-        let changed = tx.app(row.id).await?.ok_or_else(|| Error::not_found("app"))?;
-        if changed.maintenance != row.maintenance {
-            let what = if changed.maintenance { "on" } else { "off" };
+        let changed = tx.listed_app(row.id).await?.ok_or_else(|| Error::not_found("app"))?;
+        if changed.app.maintenance != row.maintenance {
+            let what = if changed.app.maintenance { "on" } else { "off" };
             tx.say(row.id, format!("Maintenance mode turned {what} by user {}", actor.email));
         }
-        tx.commit("app.changed", Event::AppUpdated { app: row.id, name: changed.name.clone() }, actor)
+        tx.commit("app.changed", Event::AppUpdated { app: row.id, name: changed.app.name.clone() }, actor)
             .await?;
-        self.app_view(changed, &mut Emails::new(&self.kernel)).await
+        Ok(view(changed))
     }
 
     /// The old host stops answering at once.
@@ -233,7 +227,7 @@ impl Apps {
     /// `not_found`; `forbidden` for a collaborator.
     pub async fn destroy_app(&self, actor: &Actor, identity: &str) -> Result<App> {
         let row = self.kernel.permitted_app(actor, identity, Permission::Manage).await?;
-        let shown = self.app_view(row.clone(), &mut Emails::new(&self.kernel)).await?;
+        let shown = self.listed(row.id).await?;
         if let Some(build) = self.kernel.store.running_build(row.id).await? {
             self.deploy.cancels.cancel(build.id);
         }
@@ -248,30 +242,28 @@ impl Apps {
         format!("{name}.{}", self.kernel.config.domain).to_ascii_lowercase()
     }
 
-    async fn app_view(&self, row: Row, emails: &mut Emails<'_>) -> Result<App> {
-        let bytes = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
-        Ok(App {
-            id: row.id,
-            owner_id: row.owner_id,
-            owner_email: emails.of(row.owner_id).await?,
-            stack: row.stack,
-            maintenance: row.maintenance,
-            buildpack_description: self.buildpack_description(&row).await?,
-            repo_bytes: bytes(row.repo_bytes),
-            slug_bytes: bytes(row.slug_bytes),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            released_at: row.released_at,
-            name: row.name,
-        })
+    async fn listed(&self, id: AppId) -> Result<App> {
+        let found = self.kernel.store.listed_app(id).await?;
+        found.map(view).ok_or_else(|| Error::not_found("app"))
     }
+}
 
-    async fn buildpack_description(&self, row: &Row) -> Result<Option<String>> {
-        let release = self.kernel.store.current_release(row.id).await?;
-        match release.and_then(|release| release.slug_id) {
-            None => Ok(None),
-            Some(id) => Ok(self.kernel.store.slug(id).await?.and_then(|slug| slug.buildpack_description)),
-        }
+fn view(listed: ListedApp) -> App {
+    let bytes = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+    let ListedApp { app: row, owner_email, buildpack_description } = listed;
+    App {
+        id: row.id,
+        owner_id: row.owner_id,
+        owner_email,
+        stack: row.stack,
+        maintenance: row.maintenance,
+        buildpack_description,
+        repo_bytes: bytes(row.repo_bytes),
+        slug_bytes: bytes(row.slug_bytes),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        released_at: row.released_at,
+        name: row.name,
     }
 }
 

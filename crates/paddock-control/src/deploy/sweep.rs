@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use paddock_core::build::BuildStatus;
-use paddock_core::release::{KEPT_FOR, RELEASES_KEPT, ReleaseStatus};
-use paddock_core::{AppId, BuildId, LayerDigest, ReleaseId, durable};
+use paddock_core::release::{KEPT_FOR, RELEASES_KEPT};
+use paddock_core::{AppId, LayerDigest, UnixMicros, durable};
 use paddock_telemetry::OutputSeen;
+use uuid::Uuid;
 
 use crate::Result;
 use crate::deploy::{Deploy, job};
@@ -32,6 +32,11 @@ const SOURCE_FILES: Duration = Duration::from_secs(24 * 60 * 60);
 /// Outputs that nothing was added to for this long belong to nobody unless a row says so.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
+/// Most outputs of one pass that ended: their builds and releases are looked up one by one.
+const OUTPUTS: usize = 64;
+/// Between two searches for releases that expire, which are a month old.
+const EXPIRY: Duration = Duration::from_secs(60 * 60);
+
 /// Sweeps after deploying.
 pub(crate) struct DeploySweep {
     deploy: Arc<Deploy>,
@@ -39,17 +44,30 @@ pub(crate) struct DeploySweep {
     begun_at: SystemTime,
     /// The layers that slugs named in any pass, as long as they are there.
     layers_seen_named: HashSet<LayerDigest>,
+    /// How far the outputs that ended were gone through.
+    outputs_after: Uuid,
+    /// When releases were last looked through for those that expire.
+    expired_at: Option<UnixMicros>,
 }
 
 impl DeploySweep {
     pub(crate) fn new(deploy: Arc<Deploy>) -> Self {
-        Self { deploy, begun_at: machine_time(), layers_seen_named: HashSet::new() }
+        Self {
+            deploy,
+            begun_at: machine_time(),
+            layers_seen_named: HashSet::new(),
+            outputs_after: Uuid::nil(),
+            expired_at: None,
+        }
     }
 
     /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then. How many
     /// releases; an app whose turn failed is tried again.
-    async fn expire_releases(&self) -> Result<u64> {
+    async fn expire_releases(&mut self) -> Result<u64> {
         let (store, now) = (&self.deploy.kernel.store, self.deploy.kernel.now());
+        if self.expired_at.is_some_and(|at| at + EXPIRY > now && at <= now) {
+            return Ok(0);
+        }
         let mut expired = 0;
         for app in store.apps_with_expirable_releases(RELEASES_KEPT, now - KEPT_FOR).await? {
             match self.expire_releases_of(app).await {
@@ -59,6 +77,7 @@ impl DeploySweep {
                 }
             }
         }
+        self.expired_at = Some(now);
         Ok(expired)
     }
 
@@ -91,8 +110,9 @@ impl DeploySweep {
 
     /// What builds left that a crash, or the end of their app, kept from cleaning up: containers, folders, outputs
     /// that nobody will finish and outputs of builds and releases that are gone.
-    async fn sweep_builds(&self) -> Result<()> {
-        let deploy = &self.deploy;
+    async fn sweep_builds(&mut self) -> Result<()> {
+        let deploy = self.deploy.clone();
+        let deploy = &deploy;
         let observed =
             deploy.runtime.observe().await.map_err(|error| Error::internal("list containers", error))?;
         let outputs = deploy.outputs.list().await;
@@ -100,23 +120,35 @@ impl DeploySweep {
         let files = deploy.builder.with_files().await;
         let files = files.map_err(|error| Error::internal("list the folders of builds", error))?;
         // Rows after containers: whatever begins meanwhile has its row first.
-        let builds = deploy.kernel.store.build_statuses().await?;
-        let releases = deploy.kernel.store.release_statuses().await?;
-        let is_running = |build| builds.get(&build) == Some(&BuildStatus::Pending);
+        let store = &deploy.kernel.store;
         for build in observed.iter().filter_map(label::build_of).chain(files) {
-            if !is_running(build) && !deploy.conversions.is_running(build) {
+            let is_running = store.is_pending(build.uuid()).await? == Some(true);
+            if !is_running && !deploy.conversions.is_running(build) {
                 job::clean_up(deploy, build).await?;
             }
         }
-        for output in outputs {
-            let (build, release) = (BuildId::from_uuid(output.id), ReleaseId::from_uuid(output.id));
-            if is_running(build) || releases.get(&release) == Some(&ReleaseStatus::Pending) {
-                continue;
+        let (finished, unfinished): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|output| output.is_finished);
+        for output in unfinished.into_iter().chain(self.some_of(finished)) {
+            let is_pending = store.is_pending(output.id).await?;
+            if is_pending != Some(true) {
+                self.sweep_output(output, is_pending.is_some()).await?;
             }
-            let has_owner = builds.contains_key(&build) || releases.contains_key(&release);
-            self.sweep_output(output, has_owner).await?;
         }
         Ok(())
+    }
+
+    /// Outputs that ended, those after the ones of the last pass; they come by id.
+    fn some_of(&mut self, outputs: Vec<OutputSeen>) -> Vec<OutputSeen> {
+        let after = self.outputs_after;
+        let mut some: Vec<_> =
+            outputs.iter().filter(|output| output.id > after).take(OUTPUTS).copied().collect();
+        self.outputs_after = some.last().map_or(Uuid::nil(), |output| output.id);
+        if some.len() < OUTPUTS {
+            some.extend(outputs.iter().filter(|output| output.id <= after).take(OUTPUTS - some.len()));
+            self.outputs_after = some.last().map_or(Uuid::nil(), |output| output.id);
+        }
+        some
     }
 
     /// An output that no build and no release writes to any more: it ends, and goes with what it belongs to.

@@ -20,7 +20,7 @@ use crate::Result;
 use crate::kernel::error::chain;
 
 /// What an errand does. Starts and ends have places of their own: a start that hangs holds no end up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ErrandKind {
     Start,
     End,
@@ -38,7 +38,8 @@ pub(crate) struct Errand {
     pub(crate) work: BoxFuture<'static, Result<()>>,
 }
 
-type UnderWay = HashMap<ContainerId, (AppId, ErrandKind)>;
+/// Containers that are being started or ended, each with its app.
+pub(crate) type UnderWay = HashMap<ContainerId, (AppId, ErrandKind)>;
 
 /// The errands of a reconciler: what is under way, and the tasks that do it.
 pub(crate) struct Errands {

@@ -2,6 +2,7 @@
 //! formation carries the release phase, so this area may call `deploy`.
 
 pub(crate) mod attached;
+mod attention;
 pub mod dyno;
 mod dyno_crash;
 mod dyno_steps;
@@ -11,6 +12,7 @@ mod handover;
 mod hang_up;
 pub(crate) mod launch;
 pub(crate) mod reconcile;
+mod rows;
 mod sight;
 mod stop_all;
 

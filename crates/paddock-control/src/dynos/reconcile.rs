@@ -1,43 +1,49 @@
 //! Keeps dynos as the formations want them, and one-off dynos from being forgotten.
 //!
-//! Five steps for each app: load what is wanted, observe containers (known or unknown), plan (pure, in core), act,
+//! A pass looks at the apps that [`attention`](super::attention) names: what changed, what is in motion, some of the rest.
+//! Five steps for each of them: load what is wanted, observe containers (known or unknown), plan (pure, in core), act,
 //! record. The row of a dyno is written before its container is started, so a crash between leaves a dyno in
 //! `starting` without container, which the next pass launches. Containers are started and ended beside the pass
 //! ([`errands`](super::errands)), and a dyno whose container is being started or ended is left alone meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use paddock_core::ContainerId;
+use paddock_core::AppId;
 use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, OneOffSeen};
 use paddock_runtime::ContainerState;
-use paddock_store::{App, DesiredDynoState, Dyno, Release};
+use paddock_store::{App, AppSpan, DesiredDynoState, Dyno, TouchedApps};
 use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::dynos::Dynos;
+use crate::dynos::attention::{Attention, Looked, Signs};
 use crate::dynos::errands::{Errand, ErrandKind, Errands};
 use crate::dynos::launch::ONE_OFF_LIFE;
+use crate::dynos::rows::AppRows;
 use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
-use crate::kernel::reconcile::{PassReport, Reconciler, by_app};
+use crate::kernel::reconcile::{PassReport, Reconciler};
 use crate::kernel::wake::{Wake, Wakes};
 
 /// How soon to look again while a web dyno has not bound its port: nothing else tells us.
-const BOOTING_LOOK: Duration = Duration::from_millis(30);
+pub(crate) const BOOTING_LOOK: Duration = Duration::from_millis(30);
 
 /// Keeps dynos as wanted.
 pub(crate) struct FormationReconciler {
     area: Arc<Dynos>,
     errands: Errands,
+    attention: Attention,
+    /// Apps that were changed and not looked at since.
+    touched: Arc<TouchedApps>,
 }
 
 /// How long an attached one-off dyno waits for its client (R13 then).
@@ -48,7 +54,9 @@ impl FormationReconciler {
     #[must_use]
     pub(crate) fn new(area: Arc<Dynos>) -> Self {
         let wakes = area.clone();
-        Self { area, errands: Errands::new(move || wakes.kernel.wakes.dynos.wake()) }
+        let errands = Errands::new(move || wakes.kernel.wakes.dynos.wake());
+        let touched = area.kernel.store.touched_apps();
+        Self { area, errands, attention: Attention::default(), touched }
     }
 }
 
@@ -62,39 +70,13 @@ impl Reconciler for FormationReconciler {
     }
 
     async fn pass(&mut self) -> Result<PassReport> {
-        let mut report = PassReport { failed: self.errands.failed(), ..PassReport::default() };
-        // What is under way first: what ends after this wakes the next pass. Containers before rows: one that is seen
-        // without a row was then surely not made in between.
-        let under_way = self.errands.under_way().into_keys().collect();
-        let had_client = self.area.clients.present();
-        let observed = self.area.runtime.observe().await;
-        let observed = observed.map_err(|error| Error::internal("list containers", error))?;
-        let containers = observed.into_iter().map(|seen| (seen.id, seen)).collect();
-        let sight = Arc::new(Sight { containers, under_way, had_client });
-        let (apps, rows) = self.load().await?;
-        let pending = Arc::new(self.area.kernel.store.pending_releases().await?);
-        let mut wanted = self.strays(&sight, &rows);
-        let mut passes = JoinSet::new();
-        for rows in apps {
-            let (area, sight, pending) = (self.area.clone(), sight.clone(), pending.clone());
-            passes.spawn(async move { pass_app(&area, &rows, &pending, &sight).await });
+        // Before anything is read: what is touched from here on is looked at by the next pass.
+        let touched = self.touched.take();
+        let passed = self.look(&touched).await;
+        if passed.is_err() {
+            self.touched.put_back(touched);
         }
-        while let Some(result) = passes.join_next().await {
-            match result {
-                Ok((part, errands)) => {
-                    merge(&mut report, part);
-                    wanted.extend(errands);
-                }
-                // One app's trouble is not the others'.
-                Err(error) => {
-                    report.failed += 1;
-                    tracing::error!(error = chain(&error), "looking after an app failed");
-                }
-            }
-        }
-        let (begun, failed) = self.errands.begin(wanted).await;
-        (report.done, report.failed) = (report.done + begun, report.failed + failed);
-        Ok(report)
+        passed
     }
 
     async fn end(&mut self) {
@@ -102,88 +84,154 @@ impl Reconciler for FormationReconciler {
     }
 }
 
-fn merge(report: &mut PassReport, part: PassReport) {
-    report.done += part.done;
-    report.failed += part.failed;
-    look_again(report, part.again_in);
+/// Has the next look come in time for this as well.
+fn look_again(looked: &mut Looked, again_in: Option<Duration>) {
+    looked.again_in = [looked.again_in, again_in].into_iter().flatten().min();
 }
 
-/// Has the next pass come in time for this as well.
-fn look_again(report: &mut PassReport, again_in: Option<Duration>) {
-    report.again_in = match (report.again_in, again_in) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
+/// A look at an app, and the errands that it wants.
+struct Look {
+    id: AppId,
+    is_gone: bool,
+    report: PassReport,
+    looked: Looked,
+    errands: Vec<Errand>,
+}
+
+impl Look {
+    /// It is tried again after a while.
+    fn broken_off(id: AppId) -> Self {
+        let report = PassReport { failed: 1, ..PassReport::default() };
+        Self { id, is_gone: false, report, looked: Looked::default(), errands: Vec::new() }
+    }
 }
 
 impl FormationReconciler {
-    /// Reads all apps at once; also the state of every dyno that has a container.
-    async fn load(&self) -> Result<(Vec<AppRows>, HashMap<ContainerId, DynoState>)> {
-        let trial = self.area.kernel.config.dyno_trial;
+    async fn look(&mut self, touched: &BTreeSet<AppId>) -> Result<PassReport> {
+        let mut report = PassReport { failed: self.errands.failed(), ..PassReport::default() };
+        // What is under way first: what ends after this wakes the next pass. Containers before rows: one that is seen
+        // without a row was then surely not made in between.
+        let under_way = self.errands.under_way();
+        let clients = self.area.clients.present();
+        let observed = self.area.runtime.observe().await;
+        let observed = observed.map_err(|error| Error::internal("list containers", error))?;
+        let sight = Arc::new(Sight::new(observed, under_way.keys().copied().collect(), clients));
+        let signs = Signs::of(&sight, &under_way, &self.area.kernel.drained);
+        let mut wanted = self.attention.wanted(self.area.kernel.now(), touched, &signs);
         let store = &self.area.kernel.store;
-        let apps = store.apps().await?;
-        let dynos = store.all_dynos().await?;
-        let states = dynos.iter().filter_map(|dyno| Some((dyno.container_id?, dyno.state))).collect();
-        let mut dynos = by_app(dynos, |dyno| dyno.app_id);
-        let mut formations = by_app(store.formations().await?, |row| row.app_id);
-        // A release without a slug has nothing to run.
-        let releases =
-            store.current_releases().await?.into_iter().filter(|release| release.slug_id.is_some());
-        let releases: HashMap<_, _> = releases.map(|release| (release.app_id, release.id)).collect();
-        let rows = apps.into_iter().map(|app| {
-            let formation = formations.remove(&app.id).unwrap_or_default();
-            let quantities = formation.into_iter().map(|row| (row.process_type, row.quantity)).collect();
-            let desired = Desired { release: releases.get(&app.id).copied(), quantities, trial };
-            AppRows { dynos: dynos.remove(&app.id).unwrap_or_default(), desired, app }
-        });
-        Ok((rows.collect(), states))
+        let (mut rows, mut next) = (Vec::new(), None);
+        if let Some(page) = self.attention.page() {
+            let found = store.apps_after(page.after, page.max).await?;
+            let after = page.next(&found);
+            wanted.extend(signs.in_page(page, after));
+            for app in &found {
+                wanted.remove(&app.id);
+            }
+            rows = self.area.rows_of(found).await?;
+            next = Some(after);
+        }
+        let mut gone = Vec::new();
+        for app in wanted {
+            match self.area.rows_of(store.apps_within(AppSpan::of_one(app)).await?).await?.pop() {
+                Some(one) => rows.push(one),
+                None => gone.push(app),
+            }
+        }
+        let looks = self.look_after(rows, gone, &sight).await;
+        self.begin(looks, &mut report).await;
+        self.attention.saw(signs, next);
+        report.again_in = self.attention.again_in();
+        Ok(report)
     }
 
-    /// Dyno containers that no row wants any more are ended, then removed once their output is in the log.
-    fn strays(&self, sight: &Sight, rows: &HashMap<ContainerId, DynoState>) -> Vec<Errand> {
-        let mut errands = Vec::new();
-        for observed in sight.containers.values() {
-            let Some(container) = label::dyno_of(observed) else { continue };
-            let wanted = rows.get(&container.id).is_some_and(|state| *state != DynoState::Crashed);
-            if wanted || sight.under_way.contains(&container.id) {
-                continue;
-            }
-            let (area, id) = (self.area.clone(), container.id);
-            let work = match observed.state {
-                ContainerState::Running => {
-                    if rows.contains_key(&id) || area.is_stopping(id) {
-                        continue;
-                    }
-                    async move { area.stop_container(id).await }.boxed()
-                }
-                _ if area.kernel.drained.contains(id) => {
-                    async move { area.remove_container(id).await }.boxed()
-                }
-                _ => continue,
-            };
-            let (app, name) = (container.app, container.name);
-            errands.push(Errand { container: id, app, name, kind: ErrandKind::End, announce: None, work });
+    /// Looks at apps side by side: one's trouble is not the others'.
+    async fn look_after(&self, rows: Vec<AppRows>, gone: Vec<AppId>, sight: &Arc<Sight>) -> Vec<Look> {
+        let (mut passes, mut apps) = (JoinSet::new(), HashMap::new());
+        for rows in rows {
+            let (area, sight, app) = (self.area.clone(), sight.clone(), rows.app.id);
+            let task = passes.spawn(async move { look_at(&area, &rows, &sight).await });
+            apps.insert(task.id(), app);
         }
-        errands
+        let mut looks: Vec<_> = gone.into_iter().map(|app| look_for(&self.area, app, sight)).collect();
+        while let Some(result) = passes.join_next().await {
+            looks.extend(result.map_or_else(
+                |error| {
+                    tracing::error!(error = chain(&error), "looking after an app failed");
+                    apps.get(&error.id()).map(|app| Look::broken_off(*app))
+                },
+                Some,
+            ));
+        }
+        looks
+    }
+
+    /// Begins the errands that have a place, and remembers what became of each look.
+    async fn begin(&mut self, looks: Vec<Look>, report: &mut PassReport) {
+        let (mut wanted, mut of_apps) = (Vec::new(), Vec::new());
+        for Look { id, is_gone, report: part, looked, errands } in looks {
+            (report.done, report.failed) = (report.done + part.done, report.failed + part.failed);
+            let own: Vec<_> = errands.iter().map(|errand| (errand.container, errand.kind)).collect();
+            of_apps.push((id, is_gone, looked, own));
+            wanted.extend(errands);
+        }
+        let (begun, failed) = self.errands.begin(wanted).await;
+        (report.done, report.failed) = (report.done + begun, report.failed + failed);
+        // One that has ended by now is looked at once more than is needed.
+        let under_way = self.errands.under_way();
+        let now = self.area.kernel.now();
+        for (id, is_gone, mut looked, own) in of_apps {
+            let (begun, denied): (Vec<_>, Vec<_>) =
+                own.into_iter().partition(|(container, _)| under_way.contains_key(container));
+            looked.has_begun = !begun.is_empty();
+            looked.denied = denied.into_iter().map(|(_, kind)| kind).collect();
+            match is_gone {
+                true => self.attention.is_gone(id, &looked),
+                false => self.attention.looked(id, looked, now),
+            }
+        }
     }
 }
 
-/// What the store has of one app.
-struct AppRows {
-    app: App,
-    dynos: Vec<Dyno>,
-    desired: Desired,
+/// Dyno containers of an app that no row of it wants any more are ended, then removed once their output is in the log.
+fn strays(area: &Arc<Dynos>, app: AppId, dynos: &[Dyno], sight: &Sight) -> Vec<Errand> {
+    let mut errands = Vec::new();
+    for observed in sight.containers_of(app) {
+        let Some(container) = label::dyno_of(observed) else { continue };
+        let id = container.id;
+        let row = dynos.iter().find(|dyno| dyno.container_id == Some(id));
+        let is_wanted = row.is_some_and(|dyno| dyno.state != DynoState::Crashed);
+        if is_wanted || sight.under_way.contains(&id) {
+            continue;
+        }
+        let area = area.clone();
+        let work = match observed.state {
+            ContainerState::Running => {
+                if row.is_some() || area.is_stopping(id) {
+                    continue;
+                }
+                async move { area.stop_container(id).await }.boxed()
+            }
+            _ if area.kernel.drained.contains(id) => async move { area.remove_container(id).await }.boxed(),
+            _ => continue,
+        };
+        let (app, name) = (container.app, container.name);
+        errands.push(Errand { container: id, app, name, kind: ErrandKind::End, announce: None, work });
+    }
+    errands
+}
+
+/// Looks for what is left of an app that is gone.
+fn look_for(area: &Arc<Dynos>, app: AppId, sight: &Sight) -> Look {
+    let errands = strays(area, app, &[], sight);
+    Look { id: app, is_gone: true, report: PassReport::default(), looked: Looked::default(), errands }
 }
 
 /// One app's part of a pass. What fails is logged and tried again.
-async fn pass_app(
-    area: &Arc<Dynos>,
-    AppRows { app, dynos, desired }: &AppRows,
-    pending: &[Release],
-    sight: &Sight,
-) -> (PassReport, Vec<Errand>) {
+async fn look_at(area: &Arc<Dynos>, rows: &AppRows, sight: &Sight) -> Look {
+    let AppRows { app, dynos, desired, pending } = rows;
     let mut report = PassReport::default();
-    let mut errands = Vec::new();
+    let mut errands = strays(area, app.id, dynos, sight);
+    let mut looked = Looked { is_at_rest: errands.is_empty(), ..Looked::default() };
     let mut count = |report: &mut PassReport, result| match result {
         Ok(Outcome::Done) => report.done += 1,
         Ok(Outcome::Nothing) => {}
@@ -196,9 +244,10 @@ async fn pass_app(
     let begun = area.deploy.begin_release_phases(app, pending, dynos).await;
     count(&mut report, begun.map(Outcome::from));
     match formation_steps(area, desired, dynos, sight).await {
-        Ok((steps, again_in)) => {
-            report.again_in = again_in;
-            for step in steps {
+        Ok(planned) => {
+            looked.is_at_rest &= planned.is_at_rest && planned.steps.is_empty();
+            look_again(&mut looked, planned.again_in);
+            for step in planned.steps {
                 let result = carry_out(area, app, desired, dynos, sight, &step).await;
                 count(&mut report, result);
             }
@@ -206,17 +255,20 @@ async fn pass_app(
         Err(error) => count(&mut report, Err(error)),
     }
     for dyno in dynos.iter().filter(|dyno| dyno.kind != DynoKind::Formation) {
+        looked.is_at_rest = false;
+        looked.attached.extend(dyno.attach_secret_sha256.map(|_| dyno.id));
         match one_off_seen(area, dyno, sight).await {
             Ok(seen) => {
                 let result = one_off(area, app, dyno, &seen, sight).await;
                 count(&mut report, result);
                 let again_at = one_off::next_hang_up_at(&seen).filter(|at| *at > area.kernel.now());
-                look_again(&mut report, again_at.map(|at| at.since(area.kernel.now())));
+                look_again(&mut looked, again_at.map(|at| at.since(area.kernel.now())));
             }
             Err(error) => count(&mut report, Err(error)),
         }
     }
-    (report, errands)
+    looked.is_at_rest &= errands.is_empty() && report.failed == 0;
+    Look { id: app.id, is_gone: false, report, looked, errands }
 }
 
 /// What became of a step.
@@ -234,15 +286,19 @@ impl From<bool> for Outcome {
     }
 }
 
-/// Plans one app's formation; also how soon to look again.
-async fn formation_steps(
-    area: &Dynos,
-    desired: &Desired,
-    dynos: &[Dyno],
-    sight: &Sight,
-) -> Result<(Vec<Step>, Option<Duration>)> {
+/// The plan for one app's formation.
+struct Planned {
+    steps: Vec<Step>,
+    /// How soon to look again.
+    again_in: Option<Duration>,
+    /// Whether its dynos are up, or crashed and wait for their next try.
+    is_at_rest: bool,
+}
+
+async fn formation_steps(area: &Dynos, desired: &Desired, dynos: &[Dyno], sight: &Sight) -> Result<Planned> {
     let mut seen = Vec::new();
     let mut again_in = None;
+    let mut is_at_rest = true;
     let now = area.kernel.now();
     for dyno in dynos.iter().filter(|dyno| dyno.kind == DynoKind::Formation) {
         let seen_now = sight.of(area, dyno).await?;
@@ -250,6 +306,8 @@ async fn formation_steps(
             again_in = Some(BOOTING_LOOK);
         }
         let waits = dyno.state == DynoState::Crashed && seen_now != Seen::UnderWay;
+        let runs = dyno.state == DynoState::Up && matches!(seen_now, Seen::Running { .. });
+        is_at_rest &= (runs || waits) && dyno.desired == DesiredDynoState::Running;
         if let Some(retry_at) = dyno.retry_at.filter(|_| waits) {
             let wait = retry_at.since(now);
             again_in = Some(again_in.map_or(wait, |again: Duration| again.min(wait)));
@@ -271,7 +329,7 @@ async fn formation_steps(
     }
     let passed_in = formation::next_passed(desired, &seen, now);
     let again_in = again_in.into_iter().chain(passed_in).min();
-    Ok((formation::plan(desired, &seen, now), again_in))
+    Ok(Planned { steps: formation::plan(desired, &seen, now), again_in, is_at_rest })
 }
 
 /// Carries out one step of the plan.

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use paddock_core::dyno::DynoState;
 use paddock_core::plan::formation::Seen;
-use paddock_core::{ContainerId, DynoId, UnixMicros};
+use paddock_core::{AppId, ContainerId, DynoId, UnixMicros};
 use paddock_runtime::{ContainerState, Observed};
 use paddock_store::Dyno;
 
 use crate::Result;
 use crate::dynos::Dynos;
+use crate::kernel::label;
 
 /// What one pass sees of the runtime, and of the clients of one-off dynos.
 pub(crate) struct Sight {
     pub(super) containers: HashMap<ContainerId, Observed>,
+    /// Those of dynos, by app.
+    pub(super) dynos: HashMap<AppId, Vec<ContainerId>>,
     /// Being started or ended by an errand of ours: what is seen of it is half done.
     pub(super) under_way: HashSet<ContainerId>,
     /// Who had a client before that. A client stays until its program's end was seen: so one that is seen running and had
@@ -23,6 +26,24 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
+    pub(super) fn new(
+        observed: Vec<Observed>,
+        under_way: HashSet<ContainerId>,
+        had_client: HashSet<DynoId>,
+    ) -> Self {
+        let mut dynos: HashMap<AppId, Vec<ContainerId>> = HashMap::new();
+        for container in observed.iter().filter_map(label::dyno_of) {
+            dynos.entry(container.app).or_default().push(container.id);
+        }
+        let containers = observed.into_iter().map(|seen| (seen.id, seen)).collect();
+        Self { containers, dynos, under_way, had_client }
+    }
+
+    /// The containers of an app's dynos.
+    pub(super) fn containers_of(&self, app: AppId) -> impl Iterator<Item = &Observed> {
+        self.dynos.get(&app).into_iter().flatten().filter_map(|id| self.containers.get(id))
+    }
+
     /// What is seen of a dyno's container. Ports are asked for only while a web dyno boots.
     pub(super) async fn of(&self, area: &Dynos, dyno: &Dyno) -> Result<Seen> {
         if dyno.container_id.is_some_and(|container| self.under_way.contains(&container)) {

@@ -20,6 +20,7 @@ mod platform_log;
 pub(crate) mod rate_limit;
 pub mod reconcile;
 pub mod request_outcome;
+pub(crate) mod round;
 pub(crate) mod routes;
 pub(crate) mod secret;
 pub(crate) mod sweep;

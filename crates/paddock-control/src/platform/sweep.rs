@@ -23,6 +23,8 @@ use crate::platform::Platform;
 const DESTROYED: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long it is looked after often.
 const LATE: Duration = Duration::from_secs(60);
+/// Apps of one pass that were destroyed longer ago.
+const GONE_AT_ONCE: usize = 64;
 /// Failures that no limit looks back at any more.
 const LOGIN_FAILURES: Duration = Duration::from_secs(24 * 60 * 60);
 /// Rows that only tell of the past are kept this long.
@@ -32,11 +34,13 @@ const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(crate) struct GarbageReconciler {
     platform: Arc<Platform>,
     areas: Vec<Box<dyn Sweep>>,
+    /// How far the apps were gone through that were not destroyed lately.
+    gone_through: usize,
 }
 
 impl GarbageReconciler {
     pub(crate) fn new(platform: Arc<Platform>, areas: Vec<Box<dyn Sweep>>) -> Self {
-        Self { platform, areas }
+        Self { platform, areas, gone_through: 0 }
     }
 
     /// Removes the files of a destroyed app, again and again until nothing can come late any more. False while containers
@@ -58,6 +62,17 @@ impl GarbageReconciler {
             tracing::info!(app.name = %app.name, "the destroyed app {} is forgotten", app.name);
         }
         Ok(true)
+    }
+
+    /// Those that were destroyed lately, and some of the others: what comes late mostly comes at once.
+    fn some_of(&mut self, deleted: Vec<DeletedApp>) -> Vec<DeletedApp> {
+        let now = self.platform.kernel.now();
+        let (lately, before): (Vec<_>, Vec<_>) =
+            deleted.into_iter().partition(|app| now.since(app.deleted_at) < LATE);
+        let begin = if self.gone_through < before.len() { self.gone_through } else { 0 };
+        self.gone_through = begin + GONE_AT_ONCE;
+        let some = before.into_iter().skip(begin).take(GONE_AT_ONCE);
+        lately.into_iter().chain(some).collect()
     }
 
     /// Apps that have containers.
@@ -99,9 +114,8 @@ impl Reconciler for GarbageReconciler {
         // Rows before containers: none of an app that is deleted can begin any more.
         let deleted = self.platform.kernel.store.deleted_apps().await?;
         let running = self.running_apps().await?;
-        for app in deleted {
+        for app in self.some_of(deleted) {
             match self.remove_app(&app, &running).await {
-                // What comes late mostly comes at once.
                 Ok(true) if self.platform.kernel.now().since(app.deleted_at) < LATE => {
                     report.again_in = Some(Duration::from_secs(5));
                 }

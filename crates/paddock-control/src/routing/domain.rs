@@ -11,7 +11,7 @@ use crate::routing::Routing;
 use crate::{Actor, Error, Result};
 
 /// Most custom domains of an app.
-const DOMAINS_MAX: usize = 1000;
+const DOMAINS_MAX: i64 = 1000;
 
 /// A domain of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,18 +76,19 @@ impl Routing {
             cname,
             status: "none".to_owned(),
         };
+        // The platform's lock: of two names that overlap the second one sees the first.
         let mut tx = self.kernel.change_platform("add a domain").await?;
-        let all = tx.all_domains().await?;
-        if all.iter().filter(|row| row.app_id == app.id).count() > DOMAINS_MAX {
+        if tx.count_domains(app.id).await? > DOMAINS_MAX {
             return Err(Error::invalid(format!("An app can have at most {DOMAINS_MAX} custom domains.")));
         }
-        let apps = tx.apps_everywhere().await?;
-        check_neighbours(&hostname, &app, &all, &apps)?;
+        if tx.overlapping_domain(&hostname, app.owner_id).await?.is_some() {
+            return Err(Error::invalid(format!("{hostname} overlaps with a domain of another owner.")));
+        }
         tx.create_domain(&new).await?;
+        let added = tx.domain(app.id, new.id).await?;
         tx.say(app.id, format!("Add {hostname} domain by user {}", actor.email));
-        tx.commit("domain.added", Event::DomainCreated { app: app.id, hostname: hostname.clone() }, actor)
-            .await?;
-        self.domain(actor, &app.id.to_string(), &hostname).await
+        tx.commit("domain.added", Event::DomainCreated { app: app.id, hostname }, actor).await?;
+        added.map(|row| view(&app, row)).ok_or_else(|| Error::not_found("domain"))
     }
 
     /// Removes a custom domain.
@@ -150,22 +151,6 @@ fn check_hostname(hostname: &str, platform: &str) -> std::result::Result<(), Str
         return refused("it would cover the platform's own names");
     }
     Ok(())
-}
-
-/// A wildcard does not go above another owner's name, nor a name below another owner's wildcard.
-fn check_neighbours(hostname: &str, app: &App, all: &[Row], apps: &[App]) -> Result<()> {
-    let owner = |id: AppId| apps.iter().find(|app| app.id == id).map(|app| app.owner_id);
-    let covers = |wildcard: &str, name: &str| {
-        wildcard.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix) && name != wildcard)
-    };
-    let conflict = all.iter().any(|other| {
-        owner(other.app_id) != Some(app.owner_id)
-            && (covers(hostname, &other.hostname) || covers(&other.hostname, hostname))
-    });
-    match conflict {
-        true => Err(Error::invalid(format!("{hostname} overlaps with a domain of another owner."))),
-        false => Ok(()),
-    }
 }
 
 fn view(app: &App, row: Row) -> Domain {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,12 +13,13 @@ use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::{AppId, ReleaseId};
 use paddock_ipc::routes::{AppChange, AppRoute, DynoRoute, RouteTable, Web};
-use paddock_store::{App, DesiredDynoState, Domain, Dyno, Formation, Release, Store, TouchedApps};
+use paddock_store::{App, AppSpan, DesiredDynoState, Domain, Dyno, Formation, Release, Store, TouchedApps};
 use tokio::sync::Mutex;
 
 use crate::kernel::error::{Error, chain};
 use crate::kernel::handover::gets_requests;
 use crate::kernel::reconcile::by_app;
+use crate::kernel::round::Page;
 use crate::kernel::routes::PublishRoutes;
 use crate::kernel::wake::Wakes;
 use crate::routing::proxy_form::Offer;
@@ -111,19 +113,27 @@ impl Publisher {
         Ok(sent)
     }
 
-    /// Reads everything, and has sent what the router should have been told.
-    pub(crate) async fn sweep(&self) -> Result<()> {
+    /// Reads the next apps of a round through all of them, and has sent what the router should have been told.
+    pub(crate) async fn sweep(&self, page: Page) -> Result<Page> {
         let mut told = self.told.lock().await;
-        let Some(table) = told.as_ref() else { return Ok(()) };
-        let now = self.route_table().await?;
-        let missed = missed(table, &now);
-        if !is_platform_equal(table, &now) {
-            *told = None;
-        } else if !missed.is_empty() {
+        let Some(table) = told.as_ref() else { return Ok(page) };
+        let found = self.store.apps_after(page.after, page.max).await?;
+        let next = page.next(&found);
+        let now = self.routes_of(found).await?;
+        let begin = page.after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.to_string()));
+        let end = next.after.map_or(Bound::Unbounded, |last| Bound::Included(last.to_string()));
+        let gone = table.apps.range((begin, end)).map(|(id, _)| id).filter(|id| !now.contains_key(*id));
+        let differs = |id: &&String| table.apps.get(*id) != now.get(*id);
+        let missed: Vec<AppId> =
+            now.keys().filter(differs).chain(gone).filter_map(|id| id.parse().ok()).collect();
+        if !missed.is_empty() {
             tracing::info!(apps = missed.len(), "routes were not told when they changed");
             self.touched.put_back(missed);
         }
-        Ok(())
+        if !is_platform_equal(table, &self.empty_table()) {
+            *told = None;
+        }
+        Ok(next)
     }
 
     /// Whether the app's route had to be sent.
@@ -179,28 +189,47 @@ impl Publisher {
 
     /// How requests of one app are answered; `None` when it is gone or another server's.
     pub(crate) async fn route(&self, id: AppId) -> Result<Option<AppRoute>> {
-        let Some(app) = self.store.own_app(id).await? else { return Ok(None) };
-        let parts = RouteParts {
-            domains: self.store.domains(id).await?,
-            release: self.store.current_release(id).await?.and_then(|release| deployed(&release)),
-            formation: self.store.formation(id).await?,
-            dynos: self.store.dynos(id).await?,
-            pages: error_pages(Some(&self.store.config_vars(id).await?)),
-        };
-        Ok(Some(route_of(&app, parts, &self.config.domain)))
+        let found = self.store.apps_within(AppSpan::of_one(id)).await?;
+        Ok(self.routes_of(found).await?.remove(&id.to_string()))
     }
 
     /// The routes of all apps, without a generation.
     pub(crate) async fn route_table(&self) -> Result<RouteTable> {
-        let apps = self.store.apps().await?;
-        let mut domains = by_app(self.store.all_domains().await?, |domain| domain.app_id);
-        let mut dynos = by_app(self.store.all_dynos().await?, |dyno| dyno.app_id);
-        let mut formations = by_app(self.store.formations().await?, |row| row.app_id);
-        let releases = self.store.current_releases().await?;
+        let mut table = self.empty_table();
+        let mut page = Page::first();
+        loop {
+            let found = self.store.apps_after(page.after, page.max).await?;
+            page = page.next(&found);
+            table.apps.extend(self.routes_of(found).await?);
+            if page.after.is_none() {
+                return Ok(table);
+            }
+        }
+    }
+
+    fn empty_table(&self) -> RouteTable {
+        RouteTable {
+            generation: 0,
+            domain: self.config.domain.clone(),
+            resolvers: self.config.resolvers.clone(),
+            hosts: BTreeMap::new(),
+            apps: BTreeMap::new(),
+            proxy_form: self.proxy_form.route(),
+            trusted_proxies: self.config.trusted_proxies.clone(),
+        }
+    }
+
+    /// The routes of apps that were read before, and come by id: of one, or of a page of them.
+    async fn routes_of(&self, apps: Vec<App>) -> Result<BTreeMap<String, AppRoute>> {
+        let Some(span) = AppSpan::of_page(&apps) else { return Ok(BTreeMap::new()) };
+        let store = &self.store;
+        let mut domains = by_app(store.domains_within(span).await?, |domain| domain.app_id);
+        let releases = store.current_releases_within(span).await?;
         let releases: HashMap<_, _> =
             releases.iter().filter_map(|release| Some((release.app_id, deployed(release)?))).collect();
-        let config = self.store.all_config_vars().await?;
-        // Domains of apps on other servers of this database are theirs to route.
+        let mut formations = by_app(store.formations_within(span).await?, |row| row.app_id);
+        let mut dynos = by_app(store.dynos_within(span).await?, |dyno| dyno.app_id);
+        let config = store.config_vars_within(span).await?;
         let routes = apps.iter().map(|app| {
             let parts = RouteParts {
                 domains: domains.remove(&app.id).unwrap_or_default(),
@@ -211,28 +240,12 @@ impl Publisher {
             };
             (app.id.to_string(), route_of(app, parts, &self.config.domain))
         });
-        Ok(RouteTable {
-            generation: 0,
-            domain: self.config.domain.clone(),
-            resolvers: self.config.resolvers.clone(),
-            hosts: BTreeMap::new(),
-            apps: routes.collect(),
-            proxy_form: self.proxy_form.route(),
-            trusted_proxies: self.config.trusted_proxies.clone(),
-        })
+        Ok(routes.collect())
     }
 }
 
 fn not_sent(error: super::router_link::RouterError) -> Error {
     Error::internal("send the routes", error)
-}
-
-/// Apps that the router was told something else of.
-fn missed(told: &RouteTable, now: &RouteTable) -> Vec<AppId> {
-    let gone = told.apps.keys().filter(|id| !now.apps.contains_key(*id));
-    let differs = |id: &&String| told.apps.get(*id) != now.apps.get(*id);
-    let ids = now.apps.keys().filter(differs).chain(gone);
-    ids.filter_map(|id| id.parse().ok()).collect()
 }
 
 /// Whether two tables say the same but of apps.

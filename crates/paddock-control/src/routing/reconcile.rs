@@ -2,13 +2,14 @@
 //! now and then looks at all of them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::Result;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::reconcile::{PassReport, Reconciler};
+use crate::kernel::round::Round;
 use crate::kernel::wake::{Wake, Wakes};
 use crate::routing::Routing;
 use crate::routing::router_link::{RouterError, RouterLink, RouterStarter};
@@ -17,17 +18,14 @@ use crate::routing::router_link::{RouterError, RouterLink, RouterStarter};
 pub(crate) struct RouteReconciler {
     routing: Arc<Routing>,
     starter: Arc<dyn RouterStarter>,
-    swept_at: Instant,
+    round: Round,
 }
-
-/// How often everything is read, for what nobody said.
-const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 impl RouteReconciler {
     /// For this control plane; `starter` brings back a router that is gone.
     #[must_use]
     pub(crate) fn new(routing: Arc<Routing>, starter: Arc<dyn RouterStarter>) -> Self {
-        Self { routing, starter, swept_at: Instant::now() }
+        Self { routing, starter, round: Round::slowly() }
     }
 
     /// Talks to the router that runs, or starts one.
@@ -62,9 +60,9 @@ impl Reconciler for RouteReconciler {
             publisher.forget_told().await;
             self.revive(&link).await?;
         }
-        if self.swept_at.elapsed() >= SWEEP_EVERY {
-            publisher.sweep().await?;
-            self.swept_at = Instant::now();
+        if let Some(page) = self.round.page() {
+            let next = publisher.sweep(page).await?;
+            self.round.stepped(next);
         }
         match publisher.send_touched(&link).await {
             Ok(done) => Ok(PassReport { done, ..PassReport::default() }),

@@ -73,9 +73,17 @@ impl RouterLines {
         Ok(ended)
     }
 
-    /// A destroyed app has no log any more: its lines are nobody's.
+    /// Of the apps whose log could not be written, those that are there. A destroyed one has no log any more: its lines are
+    /// nobody's.
     async fn existing_apps(&self) -> Result<HashSet<AppId>> {
-        Ok(self.routing.kernel.store.apps().await?.into_iter().map(|app| app.id).collect())
+        let due = self.spools.iter().filter(|spool| spool.is_due());
+        let mut existing: HashSet<AppId> = due.flat_map(|spool| spool.owing.keys().copied()).collect();
+        for app in existing.clone() {
+            if self.routing.kernel.store.app(app).await?.is_none() {
+                existing.remove(&app);
+            }
+        }
+        Ok(existing)
     }
 
     async fn acknowledge(&mut self) {

@@ -11,7 +11,7 @@ use paddock_ipc::routes::Web;
 use paddock_runtime::{ContainerState, Exit, Runtime, Stream};
 use uuid::Uuid;
 
-use crate::dynos::reconcile::FormationReconciler;
+use crate::dynos::reconcile::{BOOTING_LOOK, FormationReconciler};
 use crate::kernel::clock::{Clock, SystemClock};
 use crate::kernel::reconcile::Reconciler as _;
 use crate::logs::output::OutputReconciler;
@@ -59,6 +59,29 @@ impl Still {
         tokio::time::timeout(PATIENCE, passes).await.unwrap_or_else(|_| panic!("{line:?} is logged"));
     }
 
+    /// Looks after the formation until there is nothing to look at.
+    async fn settle(&self, formation: &mut FormationReconciler) {
+        let mut woken = self.control.kernel.wakes.dynos.listen();
+        let passes = async {
+            while self.reads(formation.pass()).await > 0 {
+                woken.heard(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passes).await.expect("nothing is left to look at");
+    }
+
+    /// How often the store is read by a pass that takes no step of a round: of three, while no dyno is told apart from the
+    /// others by less than its time to look again, one takes none and finds it due.
+    async fn reads_while_booting(&self, formation: &mut FormationReconciler) -> u64 {
+        let mut woken = self.control.kernel.wakes.dynos.listen();
+        let mut least = u64::MAX;
+        for _ in 0..3 {
+            woken.heard(BOOTING_LOOK + Duration::from_millis(10)).await;
+            least = least.min(self.reads(formation.pass()).await);
+        }
+        least
+    }
+
     /// Lets the newest container say something and end.
     fn die(&self, last_words: &str) {
         let id = self.runtime.specs().last().unwrap().id;
@@ -74,26 +97,111 @@ impl Still {
 }
 
 #[tokio::test]
-async fn a_pass_reads_as_often_for_many_apps_as_for_one() {
+async fn what_looks_after_all_apps_reads_as_often_for_many_as_for_one() {
     let t = Still::new().await;
     let mut formation = FormationReconciler::new(t.control.dynos.clone());
-    let mut garbage = t.control.garbage();
     let mut counts = Vec::new();
     for (begun, apps) in [(0, 1), (1, 12)] {
         for number in begun..apps {
-            let release = t.deployed_app(&format!("app-{number}"), "worker", "work").await;
-            // One that the sweep ends and keeps, and one of nobody, which may be too young to go.
-            for id in [release.id.uuid(), Uuid::now_v7()] {
-                t.control.deploy.outputs.writer(id).unwrap();
-            }
+            t.deployed_app(&format!("app-{number}"), "worker", "work").await;
         }
+        t.settle(&mut formation).await;
         let routes = t.reads(t.control.routing.publisher.route_table()).await;
-        counts.push([routes, t.reads(formation.pass()).await, t.reads(garbage.pass()).await]);
-        let outputs = t.control.deploy.outputs.list().await.unwrap();
-        assert_eq!(outputs.iter().filter(|output| output.is_finished).count(), apps);
+        let garbage = t.reads(t.control.garbage().pass()).await;
+        counts.push([routes, garbage]);
     }
-    assert_eq!(counts[0], counts[1], "routes, formation, garbage");
+    assert_eq!(counts[0], counts[1], "routes, garbage");
     assert_eq!(t.control.routing.publisher.route_table().await.unwrap().apps.len(), 12);
+}
+
+#[tokio::test]
+async fn while_a_dyno_boots_only_its_app_is_looked_at() {
+    let t = Still::new().await;
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    let web = t.deployed_app("boots", "web", "serve").await.app_id;
+    t.pass_until(&mut formation, web, "web.1", "Starting process").await;
+    let alone = t.reads_while_booting(&mut formation).await;
+    assert!(alone > 0);
+    for number in 0..12 {
+        t.deployed_app(&format!("app-{number}"), "worker", "work").await;
+    }
+    formation.pass().await.unwrap();
+    assert_eq!(t.reads_while_booting(&mut formation).await, alone);
+    formation.end().await;
+}
+
+#[tokio::test]
+async fn what_was_changed_or_vanished_is_seen_though_nobody_woke_the_pass() {
+    let t = Still::new().await;
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    let app = t.deployed_app("still", "worker", "work").await.app_id;
+    t.settle(&mut formation).await;
+    t.scale_worker(app, 1).await;
+    t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
+    t.settle(&mut formation).await;
+    assert_eq!(t.running().await, 1);
+    // As when somebody cleaned up behind our back.
+    t.runtime.remove(t.runtime.specs().last().unwrap().id).await.unwrap();
+    let passes = async {
+        while t.running().await == 0 {
+            formation.pass().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, passes).await.expect("it runs again");
+    t.settle(&mut formation).await;
+    formation.end().await;
+
+    // A pass of the next process knows nothing of all that, and the store says that all is settled.
+    t.runtime.remove(t.runtime.specs().last().unwrap().id).await.unwrap();
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    formation.pass().await.unwrap();
+    formation.end().await;
+    assert_eq!(t.running().await, 1);
+}
+
+#[tokio::test]
+async fn what_runs_of_an_app_that_is_destroyed_ends() {
+    let t = Still::new().await;
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    let app = t.deployed_app("doomed", "worker", "work").await.app_id;
+    t.scale_worker(app, 1).await;
+    t.pass_until(&mut formation, app, "worker.1", "State changed from starting to up").await;
+    t.settle(&mut formation).await;
+    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now(), "test").await.unwrap();
+    tx.delete_app(app).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut output = OutputReconciler::new(t.control.logs.clone());
+    let passes = async {
+        while !t.runtime.observe().await.unwrap().is_empty() {
+            formation.pass().await.unwrap();
+            output.pass().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, passes).await.expect("its container ends and goes");
+    formation.end().await;
+}
+
+#[tokio::test]
+async fn an_output_goes_with_what_it_belongs_to() {
+    let t = Still::new().await;
+    let mut garbage = t.control.garbage();
+    let outputs = &t.control.deploy.outputs;
+    let mut kept = Vec::new();
+    for number in 0..3 {
+        let release = t.deployed_app(&format!("app-{number}"), "worker", "work").await;
+        // One that the sweep ends and keeps, one of nobody that ended, and one of nobody that may be too young to go.
+        outputs.writer(release.id.uuid()).unwrap();
+        outputs.writer(Uuid::now_v7()).unwrap().finish().await.unwrap();
+        outputs.writer(Uuid::now_v7()).unwrap();
+        kept.push(release.id.uuid());
+    }
+    garbage.pass().await.unwrap();
+    let seen = outputs.list().await.unwrap();
+    let (finished, young): (Vec<_>, Vec<_>) = seen.into_iter().partition(|output| output.is_finished);
+    assert_eq!(finished.into_iter().map(|output| output.id).collect::<Vec<_>>(), kept);
+    assert_eq!(young.len(), 3);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Still;
 use crate::kernel::reconcile::Reconciler;
+use crate::kernel::round::Page;
 use crate::routing::reconcile::RouteReconciler;
 use crate::routing::router_link::fake::{FakeRouter, Told};
 use crate::routing::router_link::{RouterLink, RouterStarter};
@@ -213,7 +214,7 @@ async fn the_sweep_finds_what_nobody_said() {
     let apps = [routed.app("one").await, routed.app("two").await];
     routed.pass.pass().await.unwrap();
     let publisher = routed.t.control.routing.publisher.clone();
-    publisher.sweep().await.unwrap();
+    publisher.sweep(Page::first()).await.unwrap();
     assert_eq!(routed.pass.pass().await.unwrap().done, 0);
     for app in apps {
         routed.set_maintenance(app, true).await;
@@ -223,8 +224,12 @@ async fn the_sweep_finds_what_nobody_said() {
     tx.commit().await.unwrap();
     assert_eq!(publisher.forget_touched().len(), 2);
     assert_eq!(routed.pass.pass().await.unwrap().done, 0);
-    publisher.sweep().await.unwrap();
-    assert_eq!(routed.pass.pass().await.unwrap().done, 2);
+    // Page by page: of the first one, the second app is none.
+    let next = publisher.sweep(Page { after: None, max: 1 }).await.unwrap();
+    assert_eq!(next.after, Some(apps[0]));
+    assert_eq!(routed.pass.pass().await.unwrap().done, 1);
+    assert_eq!(publisher.sweep(next).await.unwrap().after, None, "the round is over");
+    assert_eq!(routed.pass.pass().await.unwrap().done, 1);
     assert_eq!(routed.counts(), (1, 2));
     routed.assert_true().await;
     assert!(matches!(routed.told().table.unwrap().apps[&apps[0].to_string()].web, Web::None | Web::Starting));

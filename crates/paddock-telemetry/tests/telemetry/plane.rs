@@ -358,6 +358,32 @@ async fn a_tail_resumes_after_a_made_up_number() {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_uses_is_let_go_of_and_is_the_same_when_it_is_needed_again() {
+    let folder = TempDir::new().unwrap();
+    let (unused, followed, spool) = (app(), app(), Uuid::now_v7());
+    let plane = open(folder.path(), roomy());
+    for app in [unused, followed] {
+        plane.append_from(app, spool, vec![(7, line("web.1", "before"))]).await.unwrap();
+    }
+    let mut tail = plane.tail(followed, LogFilter::default(), LineNumber(1)).await.unwrap();
+    plane.forget_unused(Duration::from_secs(60));
+    plane.forget_unused(Duration::ZERO);
+    for app in [unused, followed] {
+        assert_eq!(plane.last_seq(app, spool).await.unwrap(), 7);
+        plane
+            .append_from(app, spool, vec![(7, line("web.1", "again")), (8, line("web.1", "after"))])
+            .await
+            .unwrap();
+        assert_eq!(texts(&plane, app).await, ["before", "after"]);
+    }
+    assert_eq!(follow(&mut tail, 1).await[0].1.text, "after", "who follows it goes on");
+    // One that was deleted stays so.
+    plane.delete_app(unused).await.unwrap();
+    plane.forget_unused(Duration::ZERO);
+    assert!(matches!(plane.append(unused, vec![line("web.1", "late")]).await, Err(LogError::Deleted(_))));
+}
+
+#[tokio::test]
 async fn retention_keeps_enough_lines_and_a_week() {
     let folder = TempDir::new().unwrap();
     let (busy, quiet) = (app(), app());
@@ -372,9 +398,9 @@ async fn retention_keeps_enough_lines_and_a_week() {
         UnixMicros(i64::try_from(now.as_micros()).unwrap())
     };
     let before = texts(&plane, busy).await.len();
-    plane.retain(now() + WEEK / 2).await.unwrap();
+    plane.retain(&[busy, quiet], now() + WEEK / 2).await.unwrap();
     assert_eq!(texts(&plane, busy).await.len(), before, "nothing is a week old");
-    plane.retain(now() + WEEK * 2).await.unwrap();
+    plane.retain(&[busy, quiet], now() + WEEK * 2).await.unwrap();
     let after = texts(&plane, busy).await.len();
     assert!((500..before).contains(&after), "{after} of {before}");
     assert_eq!(texts(&plane, quiet).await, ["only one"]);

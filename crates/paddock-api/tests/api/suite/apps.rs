@@ -67,6 +67,27 @@ async fn apps_are_found_by_name_and_id_and_listed_for_their_owner_alone() {
 }
 
 #[tokio::test]
+async fn a_list_takes_as_many_statements_however_many_apps_it_has() {
+    let t = TestPaddock::start().await;
+    let mut counts = Vec::new();
+    for (begun, apps) in [(0, 1), (1, 100)] {
+        for number in begun..apps {
+            match number % 10 {
+                0 => drop(t.deployed_app(&format!("app-{number}"), &[("web", "serve")]).await),
+                _ => drop(t.app(&format!("app-{number}")).await),
+            }
+        }
+        let before = t.store.statistics().reads;
+        let answer = t.get("/apps").send().await;
+        counts.push(t.store.statistics().reads - before);
+        let described = |app: &&serde_json::Value| app["slug_size"].is_number();
+        let listed = answer.expect(200).as_array().unwrap();
+        assert_eq!((listed.len(), listed.iter().filter(described).count()), (apps, apps.div_ceil(10)));
+    }
+    assert_eq!(counts, [3, 3], "two of them to know who asks");
+}
+
+#[tokio::test]
 async fn renaming_moves_the_url_and_frees_the_name() {
     let t = TestPaddock::start().await;
     t.app("before").await;

@@ -1,11 +1,11 @@
 //! Apps and what belongs to them without a life of its own.
 
 use paddock_core::dyno::DynoSize;
-use paddock_core::{AppId, CollaboratorId, DomainId, FormationId, ProcessType};
-use paddock_store::{CollaboratorRole, DomainKind, NewDomain, ProcessDefinition, StoreError};
+use paddock_core::{AppId, CollaboratorId, FormationId, ProcessType};
+use paddock_store::{CollaboratorRole, ListedApp, ProcessDefinition, StoreError};
 use uuid::Uuid;
 
-use super::fixture::{Fixture, NOW, new_app, new_release, vars};
+use super::fixture::{Fixture, NOW, new_app, new_domain, new_release, vars};
 
 #[tokio::test]
 async fn a_name_belongs_to_one_app() {
@@ -81,14 +81,7 @@ async fn an_app_is_touched_once_a_transaction_of_it_has_ended() {
 
     // A new app, and a domain that a transaction of the platform adds.
     let three = t.app("app-three").await;
-    let new = NewDomain {
-        id: DomainId::from_uuid(Uuid::now_v7()),
-        app_id: two.id,
-        hostname: "www.example.com".into(),
-        kind: DomainKind::Custom,
-        cname: None,
-        status: "none".into(),
-    };
+    let new = new_domain(two.id, "www.example.com");
     let mut tx = t.store.begin_platform(NOW, "test").await.unwrap();
     tx.create_domain(&new).await.unwrap();
     tx.commit().await.unwrap();
@@ -113,11 +106,11 @@ async fn an_account_sees_the_apps_it_owns_or_collaborates_on() {
     tx.create_collaborator(id, two.id, one.owner_id, role).await.unwrap();
     tx.commit().await.unwrap();
 
-    let names = |apps: Vec<paddock_store::App>| -> Vec<String> {
-        apps.into_iter().map(|app| app.name.to_string()).collect()
+    let names = |apps: Vec<ListedApp>| -> Vec<String> {
+        apps.into_iter().map(|listed| listed.app.name.to_string()).collect()
     };
     assert_eq!(names(t.store.apps_of(one.owner_id).await.unwrap()), ["app-one", "app-two"]);
-    assert_eq!(names(t.store.apps_owned_by(one.owner_id).await.unwrap()), ["app-one"]);
+    assert_eq!(t.store.apps_owned_by(one.owner_id).await.unwrap(), [one.clone()]);
     assert_eq!(t.store.apps().await.unwrap().len(), 3);
     let found = t.store.collaborator(two.id, one.owner_id).await.unwrap().unwrap();
     assert_eq!((found.id, found.role), (id, role));
@@ -132,6 +125,22 @@ async fn an_account_sees_the_apps_it_owns_or_collaborates_on() {
     assert!(tx.delete_collaborator(two.id, one.owner_id).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(names(t.store.apps_of(one.owner_id).await.unwrap()), ["app-one"]);
+}
+
+#[tokio::test]
+async fn a_list_says_of_each_app_whose_it_is_and_what_built_it() {
+    let t = Fixture::new().await;
+    let (built, empty) = (t.app("built").await, t.app("empty").await);
+    let slug = t.slug(built.id, "sha256:own").await;
+    t.release(&built, Some(slug), vars(&[])).await;
+    t.release(&empty, None, vars(&[])).await;
+    for (app, description) in [(&built, Some("Python".to_owned())), (&empty, None)] {
+        let row = t.store.app(app.id).await.unwrap().unwrap();
+        let owner_email = format!("{}@example.test", app.name);
+        let listed = ListedApp { app: row, owner_email, buildpack_description: description };
+        assert_eq!(t.store.apps_of(app.owner_id).await.unwrap(), [listed.clone()]);
+        assert_eq!(t.store.listed_app(app.id).await.unwrap(), Some(listed));
+    }
 }
 
 #[tokio::test]
@@ -213,39 +222,6 @@ async fn a_new_release_keeps_the_quantity_of_process_types_that_stay() {
     assert_eq!(after.len(), 2);
     assert_eq!((after[0].1.as_str(), after[0].2), ("clock", 0));
     assert_eq!(after[1], (before.id, "worker".into(), 3, DynoSize::Standard2X, "b2".into()));
-}
-
-#[tokio::test]
-async fn a_host_name_belongs_to_one_app() {
-    let t = Fixture::new().await;
-    let (one, two) = (t.app("app-one").await, t.app("app-two").await);
-    let new = |app_id, hostname: &str| NewDomain {
-        id: DomainId::from_uuid(Uuid::now_v7()),
-        app_id,
-        hostname: hostname.into(),
-        kind: DomainKind::Custom,
-        cname: Some("x.example.test".into()),
-        status: "pending".into(),
-    };
-    let first = new(one.id, "www.example.test");
-    let mut tx = t.store.begin_for_app(one.id, NOW, "test").await.unwrap();
-    tx.create_domain(&first).await.unwrap();
-    tx.commit().await.unwrap();
-    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
-    let taken = tx.create_domain(&new(two.id, "www.example.test")).await;
-    assert!(matches!(taken, Err(StoreError::HostnameTaken(name)) if name == "www.example.test"));
-    drop(tx);
-
-    let found = t.store.domain(one.id, first.id).await.unwrap().unwrap();
-    assert_eq!((found.hostname, found.kind), (first.hostname, DomainKind::Custom));
-    assert_eq!(found.status, "pending");
-    assert_eq!(t.store.domain(two.id, first.id).await.unwrap(), None, "not another app's");
-    assert_eq!(t.store.all_domains().await.unwrap(), t.store.domains(one.id).await.unwrap());
-    let mut tx = t.store.begin_for_app(two.id, NOW, "test").await.unwrap();
-    assert!(!tx.delete_domain(two.id, first.id).await.unwrap());
-    assert!(tx.delete_domain(one.id, first.id).await.unwrap());
-    tx.create_domain(&new(two.id, "www.example.test")).await.unwrap();
-    tx.commit().await.unwrap();
 }
 
 #[tokio::test]

@@ -25,8 +25,7 @@ async fn an_app_builds_one_thing_at_a_time() {
     let mut tx = t.store.begin_for_app(other.id, NOW, "test").await.unwrap();
     tx.create_build(&new_build(&other)).await.unwrap();
     tx.commit().await.unwrap();
-    let statuses = t.store.build_statuses().await.unwrap();
-    assert_eq!(statuses.into_values().collect::<Vec<_>>(), [BuildStatus::Pending; 2]);
+    assert_eq!(t.store.running_build(app.id).await.unwrap(), Some(build.clone()));
 
     let mut tx = t.store.begin_for_app(app.id, NOW + Duration::from_secs(1), "test").await.unwrap();
     tx.fail_build(build.id, "No matching buildpack").await.unwrap();

@@ -4,10 +4,10 @@ use paddock_core::config::ConfigVars;
 use paddock_core::dyno::{DynoKind, DynoSize, DynoState};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, BuildId, DynoId, ReleaseId, ServerId, SlugId, UnixMicros};
+use paddock_core::{AccountId, AppId, BuildId, DomainId, DynoId, ReleaseId, ServerId, SlugId, UnixMicros};
 use paddock_store::{
-    App, Database, DatabaseUrl, DesiredDynoState, Dyno, NewAccount, NewApp, NewBuild, NewRelease, NewSlug,
-    Release, ServerIdentity, SourceKind, Store, StoreConfig,
+    App, Database, DatabaseUrl, DesiredDynoState, DomainKind, Dyno, NewAccount, NewApp, NewBuild, NewDomain,
+    NewRelease, NewSlug, Release, ServerIdentity, SourceKind, Store, StoreConfig,
 };
 use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use tempfile::TempDir;
@@ -126,6 +126,17 @@ fn unhex(text: &str) -> Vec<u8> {
 
 pub(crate) fn vars(pairs: &[(&str, &str)]) -> ConfigVars {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+pub(crate) fn new_domain(app_id: AppId, hostname: &str) -> NewDomain {
+    NewDomain {
+        id: DomainId::from_uuid(Uuid::now_v7()),
+        app_id,
+        hostname: hostname.into(),
+        kind: DomainKind::Custom,
+        cname: Some("x.example.test".into()),
+        status: "pending".into(),
+    }
 }
 
 pub(crate) fn new_app(name: &str, owner_id: AccountId) -> NewApp {

@@ -5,6 +5,7 @@ mod app;
 mod build;
 mod bulk;
 mod concurrency;
+mod domain;
 mod dyno;
 mod fixture;
 mod job;

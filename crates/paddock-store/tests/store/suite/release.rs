@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{ReleaseId, SlugId};
-use paddock_store::{NewRelease, Order, StoreError, VersionRange};
+use paddock_store::{AppSpan, NewRelease, Order, StoreError, VersionRange};
 use uuid::Uuid;
 
 use super::fixture::{Fixture, NOW, new_build, new_release, vars};
@@ -67,11 +67,14 @@ async fn the_current_release_is_one_of_the_apps_own() {
     phase.output = Some("release/x.log".into());
     let phase = tx.create_release(&phase).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(t.store.pending_releases().await.unwrap()[0].output.as_deref(), Some("release/x.log"));
+    assert_eq!(
+        t.store.pending_releases_within(AppSpan::of_one(app.id)).await.unwrap()[0].output.as_deref(),
+        Some("release/x.log")
+    );
     let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_release_status(phase.id, ReleaseStatus::Failed).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(t.store.pending_releases().await.unwrap(), []);
+    assert_eq!(t.store.pending_releases_within(AppSpan::of_one(app.id)).await.unwrap(), []);
     assert_eq!(t.store.current_release(app.id).await.unwrap().unwrap().id, release.id);
 }
 
