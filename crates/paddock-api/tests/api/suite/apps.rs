@@ -70,7 +70,7 @@ async fn apps_are_found_by_name_and_id_and_listed_for_their_owner_alone() {
 async fn a_list_takes_as_many_statements_however_many_apps_it_has() {
     let t = TestPaddock::start().await;
     let mut counts = Vec::new();
-    for (begun, apps) in [(0, 1), (1, 100)] {
+    for (begun, apps) in [(0, 1), (1, 100_usize)] {
         for number in begun..apps {
             match number % 10 {
                 0 => drop(t.deployed_app(&format!("app-{number}"), &[("web", "serve")]).await),
