@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use paddock_core::log::{LogLine, Source};
@@ -25,8 +25,10 @@ use crate::kernel::wake::{Wake, Wakes};
 use crate::routing::Routing;
 use crate::routing::router_link::RouterLink;
 
-/// How often the spool is looked at; nothing wakes us for it.
+/// How often the spools are looked at from outside; nothing wakes us for them.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often everything is looked into, whatever the look from outside says.
+const LOOK_INTO: Duration = Duration::from_secs(2);
 /// Bytes of the spool that are read at once.
 const BATCH_BYTES: usize = 256 * 1024;
 /// How soon a log that could not be written is tried again, and how seldom after many times: the spool is read again
@@ -43,13 +45,28 @@ pub(crate) struct RouterLines {
     folder: PathBuf,
     /// Oldest first.
     spools: Vec<Carrier>,
+    looked: Option<Looked>,
+}
+
+/// The last look into the spools, and what the folder of them was then.
+struct Looked {
+    at: Instant,
+    folder_changed_at: Option<SystemTime>,
 }
 
 impl RouterLines {
     /// From the spools in the routers' folder; `link` takes the acknowledgements.
     #[must_use]
     pub(crate) fn new(routing: Arc<Routing>, link: Arc<RouterLink>, folder: PathBuf) -> Self {
-        Self { routing, link, folder, spools: Vec::new() }
+        Self { routing, link, folder, spools: Vec::new(), looked: None }
+    }
+
+    /// Whether there may be something to do, which mostly there is not. In any case everything is looked at now and then.
+    fn is_called_for(&self) -> bool {
+        let Some(looked) = &self.looked else { return true };
+        looked.at.elapsed() >= LOOK_INTO
+            || spool::changed_at(&self.folder.join("spools")) != looked.folder_changed_at
+            || self.spools.iter().any(|spool| spool.is_due() || spool.may_have_more())
     }
 
     /// Looks for spools; those that no router writes any more.
@@ -113,6 +130,11 @@ impl Reconciler for RouterLines {
     }
 
     async fn pass(&mut self) -> Result<PassReport> {
+        if !self.is_called_for() {
+            return Ok(PassReport::default());
+        }
+        let folder_changed_at = spool::changed_at(&self.folder.join("spools"));
+        self.looked = Some(Looked { at: Instant::now(), folder_changed_at });
         // Before the reading: what is found ended now writes nothing that would come after it.
         let ended = self.find_spools().await?;
         let existing = match self.spools.iter().any(Carrier::is_due) {
@@ -190,6 +212,11 @@ impl Carrier {
     /// Every record up to this one is in its log.
     fn durable_up_to(&self) -> u64 {
         self.owing.values().min().map_or(self.read_up_to, |first| first - 1)
+    }
+
+    /// Whether its router may have written something that was not read.
+    fn may_have_more(&self) -> bool {
+        self.reader.as_ref().is_none_or(Reader::may_have_more)
     }
 
     /// Whether something is owed and it is time to try again.

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use paddock_core::UnixMicros;
 use rustix::fs::FlockOperation;
@@ -247,13 +248,31 @@ pub struct Reader {
     folder: PathBuf,
     next_seq: u64,
     open: Option<(u64, File)>,
+    /// When a segment had last come or gone before the folder was listed.
+    listed: Option<SystemTime>,
 }
 
 impl Reader {
     /// Reads on after record `after`; 0 for everything that is there. The folder need not exist yet.
     #[must_use]
     pub fn new(folder: &Path, after: u64) -> Self {
-        Self { folder: folder.to_owned(), next_seq: after + 1, open: None }
+        Self { folder: folder.to_owned(), next_seq: after + 1, open: None, listed: None }
+    }
+
+    /// Whether there may be something that was not read, for who looks often: two questions to the file system, which wait for
+    /// no disk. A segment that came in the very moment of a look is missed: read to the end now and then as well.
+    #[must_use]
+    pub fn may_have_more(&self) -> bool {
+        let is_longer = |file: &File| match (file.metadata(), rustix::fs::tell(file)) {
+            (Ok(metadata), Ok(position)) => metadata.len() > position,
+            _ => true,
+        };
+        self.open.as_ref().is_some_and(|(_, file)| is_longer(file)) || changed_at(&self.folder) != self.listed
+    }
+
+    fn list(&mut self) -> io::Result<Vec<u64>> {
+        self.listed = changed_at(&self.folder);
+        segment_numbers(&self.folder)
     }
 
     /// The next records, about `bytes_max` at most; empty when there are none yet.
@@ -282,7 +301,7 @@ impl Reader {
 
     /// Opens the segment that holds the next number, or the first one after it.
     fn open_segment(&mut self) -> io::Result<bool> {
-        let numbers = segment_numbers(&self.folder)?;
+        let numbers = self.list()?;
         let holding = numbers.iter().rev().find(|first| **first <= self.next_seq);
         let Some(first) = holding.or(numbers.first()).copied() else { return Ok(false) };
         match File::open(segment_path(&self.folder, first)) {
@@ -295,7 +314,7 @@ impl Reader {
 
     /// At the end of a segment: goes on to the one after it, if there is one.
     fn leave_segment(&mut self, first: u64) -> io::Result<bool> {
-        let Some(next) = segment_numbers(&self.folder)?.into_iter().find(|number| *number > first) else {
+        let Some(next) = self.list()?.into_iter().find(|number| *number > first) else {
             return Ok(false);
         };
         // The writer may have written between our read and its rotation: look once more before leaving.
@@ -369,6 +388,11 @@ fn whole_part(path: &Path, first: u64) -> io::Result<(u64, u64)> {
 
 fn segment_path(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:020}.spool"))
+}
+
+/// When something last came into a folder or went out of it; `None` while there is no such folder.
+pub fn changed_at(folder: &Path) -> Option<SystemTime> {
+    std::fs::metadata(folder).and_then(|metadata| metadata.modified()).ok()
 }
 
 fn segment_numbers(folder: &Path) -> io::Result<Vec<u64>> {

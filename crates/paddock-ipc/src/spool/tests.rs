@@ -35,6 +35,36 @@ fn what_is_written_is_read_in_order_across_segments_and_restarts() {
 }
 
 #[test]
+fn from_outside_it_is_seen_whether_there_may_be_more() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("spool");
+    let mut reader = Reader::new(&folder, 0);
+    assert!(!reader.may_have_more(), "there is no folder");
+    let mut writer = Writer::open(&folder, 64 * 1024).unwrap();
+    assert!(reader.may_have_more());
+    append(&mut writer, 1);
+    // Long ago, so that the next segment comes at another moment whatever the file system's clock.
+    let ago = SystemTime::now() - std::time::Duration::from_secs(60);
+    File::open(&folder).unwrap().set_modified(ago).unwrap();
+    assert_eq!(read_all(&mut reader), [1]);
+    assert!(!reader.may_have_more());
+    append(&mut writer, 1);
+    assert!(reader.may_have_more(), "the segment became longer");
+    assert_eq!(read_all(&mut reader), [2]);
+    assert!(!reader.may_have_more());
+    let segments = writer.segments.len();
+    while writer.segments.len() == segments {
+        append(&mut writer, 1);
+    }
+    let (newest, _) = *writer.segments.back().unwrap();
+    reader.next_seq = newest;
+    reader.open.as_mut().unwrap().1.seek(SeekFrom::End(0)).unwrap();
+    assert!(reader.may_have_more(), "another segment came");
+    read_all(&mut reader);
+    assert!(!reader.may_have_more());
+}
+
+#[test]
 fn acknowledged_segments_go_and_the_rest_stays() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::open(folder.path(), 16 * 1024).unwrap();
