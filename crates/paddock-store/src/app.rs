@@ -5,7 +5,7 @@ use paddock_core::{AccountId, AppId, AppName, ReleaseId, ServerId, Tenant, UnixM
 
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::{Result, StoreError};
-use crate::{AppSpan, Store, Tx};
+use crate::{Store, Tx};
 
 /// An app as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,6 @@ statements! {
     LISTED = listed!("apps.id = $1");
     LISTED_OF_ACCOUNT = listed!("apps.owner_id = $1 \
         OR apps.id IN (SELECT app_id FROM collaborators WHERE account_id = $1) ORDER BY apps.name");
-    WITHIN = "SELECT * FROM apps WHERE server_id = $1 AND id >= $2 AND id <= $3 ORDER BY id";
     OF_SERVER = "SELECT * FROM apps WHERE server_id = $1 ORDER BY name";
     OWNED_BY = "SELECT * FROM apps WHERE owner_id = $1 ORDER BY name";
     CREATE = "INSERT INTO apps (id, name, owner_id, stack, maintenance, generation, id_range, next_version, \
@@ -157,14 +156,6 @@ impl Store {
     /// The database could not be read.
     pub async fn apps(&self) -> Result<Vec<App>> {
         engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
-    }
-
-    /// The apps of a span.
-    ///
-    /// # Errors
-    /// The database could not be read.
-    pub async fn apps_within(&self, span: AppSpan) -> Result<Vec<App>> {
-        self.within(span, WITHIN).await
     }
 
     /// Deleted apps of this server whose files are still to be removed, longest deleted first.

@@ -37,6 +37,7 @@ impl AppSpan {
 
 statements! {
     PAGE = "SELECT * FROM apps WHERE server_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    WITHIN = "SELECT * FROM apps WHERE server_id = $1 AND id >= $2 AND id <= $3 ORDER BY id";
 }
 
 impl Store {
@@ -47,6 +48,14 @@ impl Store {
     pub async fn apps_after(&self, after: Option<AppId>, max: u32) -> Result<Vec<App>> {
         let after = after.map_or_else(String::new, |id| id.to_string());
         engine::all(&mut *self.reader().await?, PAGE, values![self.server.id, after, max]).await
+    }
+
+    /// The apps of a span.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn apps_within(&self, span: AppSpan) -> Result<Vec<App>> {
+        self.within(span, WITHIN).await
     }
 
     /// Every row of a statement that takes a server and a span of its apps.

@@ -22,7 +22,7 @@ impl Processes {
         let log = server.log();
         let started = log.lines().filter_map(|line| line.split_once("started the router (process "));
         let router =
-            started.last().and_then(|(_, rest)| rest.split_once(')')).expect("a server has a router").0;
+            started.next_back().and_then(|(_, rest)| rest.split_once(')')).expect("a server has a router").0;
         let serve = PathBuf::from(format!("/proc/{}", server.pid().expect("the server runs")));
         Self { serve: Process(serve), router: Process(format!("/proc/{router}").into()) }
     }
