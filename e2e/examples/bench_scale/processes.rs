@@ -20,7 +20,7 @@ pub(crate) struct Process(PathBuf);
 impl Processes {
     pub(crate) fn of(server: &Server) -> Self {
         let log = server.log();
-        let started = log.lines().filter_map(|line| line.split_once("started the router (process "));
+        let mut started = log.lines().filter_map(|line| line.split_once("started the router (process "));
         let router =
             started.next_back().and_then(|(_, rest)| rest.split_once(')')).expect("a server has a router").0;
         let serve = PathBuf::from(format!("/proc/{}", server.pid().expect("the server runs")));
