@@ -89,7 +89,7 @@ pub use source::{NewSource, Source};
 pub use span::AppSpan;
 pub use statistics::Statistics;
 pub use store::{Store, StoreConfig};
-pub use touched::TouchedApps;
+pub use touched::{Looking, TouchedApps};
 pub use tx::Tx;
 
 /// SHA-256 of a secret: what is stored of tokens and one-purpose URLs.

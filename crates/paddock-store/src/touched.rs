@@ -19,9 +19,12 @@ impl TouchedApps {
         std::mem::take(&mut self.lock())
     }
 
-    /// Takes one. What touches it from now on puts it back.
-    pub fn take_one(&self, app: AppId) {
+    /// Takes one, which comes back unless somebody says that it [was seen](Looking::seen). What touches it from now on
+    /// puts it back as well.
+    #[must_use]
+    pub fn look_at(&self, app: AppId) -> Looking<'_> {
         self.lock().remove(&app);
+        Looking { touched: self, app: Some(app) }
     }
 
     /// Puts apps back that could not be looked at.
@@ -31,6 +34,26 @@ impl TouchedApps {
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<AppId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An app that is being looked at. Whoever is cut off in the middle has not seen it.
+#[derive(Debug)]
+pub struct Looking<'t> {
+    touched: &'t TouchedApps,
+    app: Option<AppId>,
+}
+
+impl Looking<'_> {
+    /// It was looked at and acted on.
+    pub fn seen(mut self) {
+        self.app = None;
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.touched.put_back(self.app);
     }
 }
 

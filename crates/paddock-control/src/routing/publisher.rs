@@ -46,7 +46,6 @@ impl PublishRoutes for Publisher {
     async fn publish(&self, app: AppId) {
         let Some(link) = self.router.clone() else { return };
         if let Err(error) = self.send_app(&link, app).await {
-            self.touched.put_back([app]);
             self.try_again(&error);
         }
     }
@@ -104,7 +103,6 @@ impl Publisher {
             match self.send_app(link, app).await {
                 Ok(was_sent) => sent += usize::from(was_sent),
                 Err(error) => {
-                    left.insert(app);
                     self.touched.put_back(left);
                     return Err(error);
                 }
@@ -141,10 +139,11 @@ impl Publisher {
         let mut told = self.told.lock().await;
         let Some(table) = told.as_ref() else { return self.send_all(link, &mut told).await.map(|()| true) };
         // What touches it from here on is looked at again: this may read it before.
-        self.touched.take_one(app);
+        let looking = self.touched.look_at(app);
         let route = self.route(app).await?;
         let id = app.to_string();
         if table.apps.get(&id) == route.as_ref() {
+            looking.seen();
             return Ok(false);
         }
         let change = AppChange { after: table.generation, generation: self.number(link).await?, id, route };
@@ -156,6 +155,7 @@ impl Publisher {
         debug_assert!(is_next, "it follows");
         link.send_routes(table.clone(), Some(change)).await.map_err(not_sent)?;
         *told = Some(table);
+        looking.seen();
         Ok(true)
     }
 

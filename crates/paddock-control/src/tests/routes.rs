@@ -209,6 +209,24 @@ async fn where_an_answer_was_lost_the_next_pass_sends_everything() {
 }
 
 #[tokio::test]
+async fn whoever_is_cut_off_while_publishing_leaves_it_to_the_pass() {
+    let mut routed = Routed::new().await;
+    let app = routed.app("one").await;
+    routed.pass.pass().await.unwrap();
+    routed.set_maintenance(app, true).await;
+    // A client that goes away ends its use case where it waits: here for the first read.
+    tokio::select! {
+        biased;
+        () = routed.publish(app) => panic!("it waits for nothing"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(!routed.is_maintained(app));
+    assert_eq!(routed.pass.pass().await.unwrap().done, 1);
+    assert!(routed.is_maintained(app));
+    routed.assert_true().await;
+}
+
+#[tokio::test]
 async fn the_sweep_finds_what_nobody_said() {
     let mut routed = Routed::new().await;
     let apps = [routed.app("one").await, routed.app("two").await];

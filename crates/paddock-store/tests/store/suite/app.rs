@@ -75,8 +75,11 @@ async fn an_app_is_touched_once_a_transaction_of_it_has_ended() {
     t.store.begin_observation(two.id, NOW, "test").await.unwrap().commit().await.unwrap();
     drop(t.store.begin_for_app(one.id, NOW, "test").await.unwrap());
     let other = t.store.touched_apps();
-    touched.take_one(two.id);
-    assert_eq!(touched.take(), [one.id].into());
+    let looking = touched.look_at(one.id);
+    touched.look_at(two.id).seen();
+    assert!(touched.take().is_empty());
+    drop(looking);
+    assert_eq!(touched.take(), [one.id].into(), "whoever was cut off has not seen it");
     assert!(other.take().is_empty());
 
     // A new app, and a domain that a transaction of the platform adds.
