@@ -102,7 +102,7 @@ impl Network {
             gateway: self.subnet.gateway(),
             bridge: self.bridge.clone(),
             // Fifteen bytes are the most that the kernel takes; the end of an id is its random part.
-            interface: format!("v{}{}", self.instance, &text[text.len() - 8..]),
+            interface: interface_prefix(&self.instance) + &text[text.len() - 8..],
         };
         places.by_id.insert(id, place.clone());
         Ok(place)
@@ -159,15 +159,37 @@ impl Network {
         feed("nft", &["-f", "-"], &text).await
     }
 
-    /// Removes bridge and rules.
+    /// Removes bridge, interfaces and rules.
     pub(crate) async fn destroy(&self) -> io::Result<()> {
         let _changing = self.changing.lock().await;
         feed("nft", &["-f", "-"], &rules::none(&self.instance)).await?;
         if Path::new("/sys/class/net").join(&self.bridge).exists() {
             feed("ip", &["-batch", "-"], &format!("link del {}\n", self.bridge)).await?;
         }
+        // A socket that waits for its peer's last word holds its namespace, and so the interface, for minutes after the
+        // processes have ended.
+        let left: String = self.interfaces()?.iter().map(|name| format!("link del {name}\n")).collect();
+        if !left.is_empty() {
+            // Most go by themselves meanwhile, which is no failure.
+            let _ = feed("ip", &["-force", "-batch", "-"], &left).await;
+        }
         Ok(())
     }
+
+    /// The host's ends of containers' interfaces.
+    fn interfaces(&self) -> io::Result<Vec<String>> {
+        let ours = interface_prefix(&self.instance);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir("/sys/class/net")? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            names.extend(Some(name).filter(|name| name.starts_with(&ours)));
+        }
+        Ok(names)
+    }
+}
+
+fn interface_prefix(instance: &str) -> String {
+    format!("v{instance}")
 }
 
 /// An address of the locally administered kind.

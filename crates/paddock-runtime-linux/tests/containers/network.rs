@@ -409,6 +409,32 @@ fn two_instances_share_a_machine() {
 }
 
 #[test]
+fn no_interface_outlives_its_instance_although_its_namespace_is_held() {
+    with(
+        |_| {},
+        |f| async move {
+            let mut spec = f.spec("echo ready; exec sleep 1000");
+            spec.network = Network::Outbound;
+            let id = spec.id;
+            f.runtime.start(spec).await.unwrap();
+            let state = f.config.run_dir.join(id.to_string()).join("state.json");
+            let state: serde_json::Value = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
+            let namespace = format!("/proc/{}/ns/net", state["init"]["pid"]);
+            // As a socket does that waits for its peer.
+            let held = std::fs::File::open(namespace).unwrap();
+            let interfaces = || {
+                let names = std::fs::read_dir("/sys/class/net").unwrap().flatten();
+                names.filter(|name| name.file_name().to_string_lossy().contains(&f.config.instance)).count()
+            };
+            assert_eq!(interfaces(), 2, "its own and the bridge");
+            f.runtime.destroy_instance().await.unwrap();
+            assert_eq!(interfaces(), 0);
+            drop(held);
+        },
+    );
+}
+
+#[test]
 fn time_to_the_first_line_with_a_network_is_printed() {
     with(
         |_| {},
