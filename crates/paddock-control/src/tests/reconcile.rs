@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use paddock_core::AppId;
+use paddock_core::artefact::{Artefact, ProgramUser};
 use paddock_core::dyno::{DynoName, DynoSize, DynoState};
 use paddock_core::log::LogFilter;
 use paddock_core::release::ReleaseStatus;
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_ipc::routes::Web;
-use paddock_runtime::{ContainerState, Exit, Runtime, Stream};
+use paddock_runtime::{ContainerState, Exit, Layer, Runtime, Stream};
 use uuid::Uuid;
 
 use crate::dynos::reconcile::{BOOTING_LOOK, FormationReconciler};
@@ -207,6 +209,34 @@ async fn an_output_goes_with_what_it_belongs_to() {
     let (finished, young): (Vec<_>, Vec<_>) = seen.into_iter().partition(|output| output.is_finished);
     assert_eq!(finished.into_iter().map(|output| output.id).collect::<Vec<_>>(), kept);
     assert_eq!(young.len(), 3);
+}
+
+#[tokio::test]
+async fn a_dyno_is_started_by_the_names_of_what_its_release_runs() {
+    let t = Still::new().await;
+    let app = t.deployed_app("named", "web", "serve --port $PORT").await.app_id;
+    let mut formation = FormationReconciler::new(t.control.dynos.clone());
+    t.pass_until(&mut formation, app, "web.1", "Starting process").await;
+    let passes = async {
+        while t.runtime.specs().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, passes).await.expect("it is started");
+    let spec = t.runtime.specs().remove(0);
+    let stack = StackVersion { stack: Stack::Host, version: "test".to_owned() };
+    // As the rows of the tests say it.
+    let slug = Artefact::of_slug(format!("sha256:{}", "0".repeat(64)).parse().unwrap(), stack.clone());
+    assert_eq!(spec.layers, [Layer::Stored(slug.layers[0].clone()), Layer::Stack(stack)]);
+    let row = t.control.kernel.store.app(app).await.unwrap().unwrap();
+    assert_eq!((spec.tenant, spec.user), (row.tenant(), ProgramUser::DYNO));
+    assert_eq!((spec.command, spec.working_dir), (slug.command("serve --port $PORT"), "/app".to_owned()));
+    let value = |name: &str| {
+        let found = spec.env.iter().find(|(of, _)| of == name);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    };
+    assert_eq!(value("PATH"), slug.env.get("PATH").cloned());
+    assert_eq!((value("HOME").as_deref(), value("PWD").as_deref()), (Some("/app"), Some("/app")));
 }
 
 #[tokio::test]
