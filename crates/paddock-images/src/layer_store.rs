@@ -14,9 +14,8 @@ use crate::layers::{Collected, LayerError, Layers};
 /// Keeps layers by their content. Every method may be repeated after a crash at any point.
 #[async_trait]
 pub trait LayerStore: Send + Sync {
-    /// Takes the layer file that a converter has made and whose path this is, on this machine; the file is gone then, and
-    /// its layer on disk when this returns. The same bytes again give the same digest and change nothing. Whatever wrote
-    /// the file must have ended.
+    /// Takes in what a converter wrote to this file of the server's machine. When this returns the layer is durable and the
+    /// file gone. The same bytes again give the same digest and change nothing. Whatever wrote the file must have ended.
     ///
     /// # Errors
     /// [`LayerError::NotALayer`], [`LayerError::Disk`].
