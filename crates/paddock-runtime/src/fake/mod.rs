@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,9 +16,13 @@ use paddock_core::{ContainerId, UnixMicros, VolumeId};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
-    Access, Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, LocalVolumes, MountSource,
-    Network, Observed, Output, Runtime, RuntimeError, Stream,
+    Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, LocalVolumes, Network, Observed, Output,
+    Runtime, RuntimeError, Stream,
 };
+
+mod volumes;
+
+use self::volumes::Volumes;
 
 /// Messages on their way between a client and a program.
 const MESSAGES_AHEAD: usize = 16;
@@ -34,6 +37,7 @@ struct Shared {
     next_failure: Mutex<Option<RuntimeError>>,
     held: watch::Sender<Held>,
     changed: Notify,
+    volumes: Volumes,
 }
 
 /// Starts that a test holds up.
@@ -168,13 +172,13 @@ impl FakeRuntime {
         match command[0].as_str() {
             "fake-write" => {
                 let written = match command.as_slice() {
-                    [_, path, text] => write_inside(spec, path, text),
+                    [_, path, text] => self.write_inside(spec, path, text),
                     _ => false,
                 };
                 self.exit(id, ended(i32::from(!written)));
             }
             "fake-show" => {
-                let text = command.get(1).and_then(|path| read_inside(spec, path));
+                let text = command.get(1).and_then(|path| self.read_inside(spec, path));
                 text.iter()
                     .flat_map(|text| text.lines())
                     .for_each(|line| self.print(id, Stream::Stdout, line));
@@ -419,7 +423,8 @@ impl Runtime for FakeRuntime {
 
     /// A folder that is as large as the machine's disk, whatever the limit.
     async fn make_volume(&self, id: VolumeId, _limit_bytes: Option<u64>) -> Result<(), RuntimeError> {
-        std::fs::create_dir_all(volume(id)).map_err(|error| RuntimeError::host("make a volume", error))
+        std::fs::create_dir_all(self.folder_of(id))
+            .map_err(|error| RuntimeError::host("make a volume", error))
     }
 
     async fn volume_is_full(&self, _id: VolumeId) -> Result<bool, RuntimeError> {
@@ -427,7 +432,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn remove_volume(&self, id: VolumeId) -> Result<(), RuntimeError> {
-        match std::fs::remove_dir_all(volume(id)) {
+        match std::fs::remove_dir_all(self.folder_of(id)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(RuntimeError::host("remove a volume", error))
             }
@@ -437,43 +442,5 @@ impl Runtime for FakeRuntime {
 
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {
         Ok(())
-    }
-}
-
-impl LocalVolumes for FakeRuntime {
-    fn folder_of(&self, id: VolumeId) -> PathBuf {
-        volume(id)
-    }
-}
-
-fn volume(id: VolumeId) -> PathBuf {
-    PathBuf::from(format!("/tmp/paddock-fake-volume-{id}"))
-}
-
-/// What a path inside belongs to, and the rest of the path below that.
-fn mounted<'a>(spec: &'a ContainerSpec, path: &'a str) -> Option<(&'a MountSource, &'a str)> {
-    let found = spec.mounts.iter().rev().find_map(|mount| {
-        path.strip_prefix(mount.target.as_str()).map(|rest| (&mount.source, rest.trim_start_matches('/')))
-    });
-    found.filter(|(_, rest)| !rest.split('/').any(|name| name == ".."))
-}
-
-fn write_inside(spec: &ContainerSpec, path: &str, text: &str) -> bool {
-    match mounted(spec, path) {
-        Some((MountSource::Volume { id, folder, access: Access::ReadWrite }, rest)) => {
-            let folder = volume(*id).join(folder);
-            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(rest), text)).is_ok()
-        }
-        _ => false,
-    }
-}
-
-fn read_inside(spec: &ContainerSpec, path: &str) -> Option<String> {
-    match mounted(spec, path)? {
-        (MountSource::Volume { id, folder, .. }, rest) => {
-            std::fs::read_to_string(volume(*id).join(folder).join(rest)).ok()
-        }
-        (MountSource::Text(text), "") => Some(text.clone()),
-        _ => None,
     }
 }
