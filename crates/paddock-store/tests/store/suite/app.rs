@@ -113,7 +113,7 @@ async fn an_account_sees_the_apps_it_owns_or_collaborates_on() {
         apps.into_iter().map(|listed| listed.app.name.to_string()).collect()
     };
     assert_eq!(names(t.store.apps_of(one.owner_id).await.unwrap()), ["app-one", "app-two"]);
-    assert_eq!(t.store.apps_owned_by(one.owner_id).await.unwrap(), [one.clone()]);
+    assert_eq!(t.store.apps_owned_by(one.owner_id).await.unwrap(), std::slice::from_ref(&one));
     assert_eq!(t.store.apps().await.unwrap().len(), 3);
     let found = t.store.collaborator(two.id, one.owner_id).await.unwrap().unwrap();
     assert_eq!((found.id, found.role), (id, role));
@@ -141,7 +141,7 @@ async fn a_list_says_of_each_app_whose_it_is_and_what_built_it() {
         let row = t.store.app(app.id).await.unwrap().unwrap();
         let owner_email = format!("{}@example.test", app.name);
         let listed = ListedApp { app: row, owner_email, buildpack_description: description };
-        assert_eq!(t.store.apps_of(app.owner_id).await.unwrap(), [listed.clone()]);
+        assert_eq!(t.store.apps_of(app.owner_id).await.unwrap(), std::slice::from_ref(&listed));
         assert_eq!(t.store.listed_app(app.id).await.unwrap(), Some(listed));
     }
 }
