@@ -17,7 +17,7 @@ use paddock_core::AppId;
 use paddock_core::code::DynoCode;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
-use paddock_core::plan::one_off::{self, OneOffSeen};
+use paddock_core::plan::one_off::{self, Client, OneOffSeen};
 use paddock_runtime::ContainerState;
 use paddock_store::{App, AppSpan, DesiredDynoState, Dyno, TouchedApps};
 use tokio::task::JoinSet;
@@ -45,9 +45,6 @@ pub(crate) struct FormationReconciler {
     /// Apps that were changed and not looked at since.
     touched: Arc<TouchedApps>,
 }
-
-/// How long an attached one-off dyno waits for its client (R13 then).
-const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
 
 impl FormationReconciler {
     /// For this control plane.
@@ -418,6 +415,12 @@ async fn one_off_seen(area: &Dynos, dyno: &Dyno, sight: &Sight) -> Result<OneOff
         state: dyno.state,
         ending: dyno.desired == DesiredDynoState::Stopped,
         seen: sight.of(area, dyno).await?,
+        made_at: dyno.created_at,
+        client: match dyno.attach_secret_sha256 {
+            None => Client::Nobody,
+            Some(_) if area.clients.has(dyno.id) => Client::There,
+            Some(_) => Client::Away,
+        },
         ends_at: Some(dyno.created_at + life_of(dyno)),
         client_is_gone: dyno.attach_secret_sha256.is_some() && !has_client,
         hang_ups: u32::try_from(dyno.hang_ups).unwrap_or(u32::MAX),
@@ -435,10 +438,7 @@ async fn one_off(
 ) -> Result<Outcome> {
     match one_off::plan(seen, area.kernel.now()) {
         None => Ok(Outcome::Nothing),
-        Some(step) if dyno.attach_secret_sha256.is_some() && waits_for_client(area, dyno, step) => {
-            Ok(Outcome::Nothing)
-        }
-        Some(one_off::Step::Launch) if dyno.attach_secret_sha256.is_some() && !area.clients.has(dyno.id) => {
+        Some(one_off::Step::GiveUp) => {
             let name = dyno.name.to_string();
             area.kernel.log_dyno(app.id, &name, vec![DynoCode::R13.line()]).await;
             area.finish_one_off(app, dyno, None, sight).await.map(Outcome::from)
@@ -450,18 +450,6 @@ async fn one_off(
         Some(one_off::Step::TellDetached) => area.tell_detached(app, dyno).await.map(|()| Outcome::Done),
         Some(one_off::Step::Finish { status }) => {
             area.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
-        }
-    }
-}
-
-/// An attached dyno starts when its client has come, and is kept until the client has read the end of it.
-fn waits_for_client(area: &Dynos, dyno: &Dyno, step: one_off::Step) -> bool {
-    let (is_there, ending) = (area.clients.has(dyno.id), dyno.desired == DesiredDynoState::Stopped);
-    match step {
-        one_off::Step::Launch => !is_there && area.kernel.now() < dyno.created_at + CLIENT_TIME_MAX,
-        one_off::Step::Finish { .. } => is_there && !ending,
-        one_off::Step::MarkUp | one_off::Step::Stop | one_off::Step::HangUp | one_off::Step::TellDetached => {
-            false
         }
     }
 }

@@ -28,16 +28,6 @@ pub(crate) fn serves_in_place(dyno: &Dyno, current: Option<ReleaseId>) -> bool {
     current.is_some_and(|current| is_older_and_serves(dyno, current))
 }
 
-/// Whether requests go to a web dyno that is up: to the newest of its name.
-pub(crate) fn gets_requests(dyno: &Dyno, web: &[Dyno]) -> bool {
-    let is_newer = |other: &Dyno| {
-        other.name == dyno.name
-            && other.state == DynoState::Up
-            && other.release_version > dyno.release_version
-    };
-    dyno.state == DynoState::Up && !web.iter().any(is_newer)
-}
-
 /// The release whose dynos go on serving, if it is another than this one.
 pub(crate) fn serves_on(dynos: &[Dyno], current: ReleaseId) -> Option<i64> {
     let older = dynos.iter().filter(|dyno| is_older_and_serves(dyno, current));

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use paddock_core::config::ConfigVars;
-use paddock_core::dyno::{DynoKind, DynoState};
+use paddock_core::dyno::DynoKind;
+use paddock_core::plan::routes::{self, WebSeen};
 use paddock_core::{AppId, ReleaseId};
 use paddock_ipc::routes::{AppChange, AppRoute, DynoRoute, RouteTable, Web};
 use paddock_store::{App, AppSpan, DesiredDynoState, Domain, Dyno, Formation, Release, Store, TouchedApps};
 use tokio::sync::Mutex;
 
 use crate::kernel::error::{Error, chain};
-use crate::kernel::handover::gets_requests;
 use crate::kernel::reconcile::by_app;
 use crate::kernel::round::Page;
 use crate::kernel::routes::PublishRoutes;
@@ -289,32 +289,31 @@ fn route_of(app: &App, parts: RouteParts, platform: &str) -> AppRoute {
     }
 }
 
-/// What there is to route to. Precedence of the answers: contract `platform-behaviour.md`, end of the H table.
+/// What there is to route to.
 fn web_of(release: Option<ReleaseId>, formation: &[Formation], dynos: Vec<Dyno>) -> Web {
-    let Some(release) = release else { return Web::Blank };
-    let wanted = formation.iter().any(|row| row.process_type.is_web() && row.quantity > 0);
+    let is_wanted = formation.iter().any(|row| row.process_type.is_web() && row.quantity > 0);
     let web: Vec<_> = dynos
         .into_iter()
         .filter(|dyno| dyno.kind == DynoKind::Formation && dyno.name.process_type.is_web())
         .filter(|dyno| dyno.desired == DesiredDynoState::Running)
         .collect();
-    let up: Vec<_> = web.iter().filter(|dyno| gets_requests(dyno, &web)).filter_map(dyno_route).collect();
-    if !wanted {
-        Web::None
-    } else if !up.is_empty() {
-        Web::Up { dynos: up }
-    } else {
-        // What an older release's dynos came to says nothing of this one's, which may not have begun yet.
-        let mut current = web.iter().filter(|dyno| dyno.release_id == release).peekable();
-        let has_crashed = current.peek().is_some() && current.all(waits_after_a_crash);
-        if has_crashed { Web::Crashed } else { Web::Starting }
+    let seen = web.iter().map(|dyno| WebSeen {
+        name: dyno.name.clone(),
+        release: dyno.release_id,
+        version: dyno.release_version,
+        state: dyno.state,
+        state_since: dyno.state_changed_at,
+        retry_at: dyno.retry_at,
+    });
+    match routes::web(release, is_wanted, &seen.collect::<Vec<_>>()) {
+        routes::Web::Blank => Web::Blank,
+        routes::Web::None => Web::None,
+        routes::Web::Up(places) => {
+            Web::Up { dynos: places.into_iter().filter_map(|place| dyno_route(&web[place])).collect() }
+        }
+        routes::Web::Crashed => Web::Crashed,
+        routes::Web::Starting => Web::Starting,
     }
-}
-
-/// Whether it crashed and is not tried again at once, as it is after its first crash and after a reboot of the machine:
-/// clients wait for that.
-fn waits_after_a_crash(dyno: &Dyno) -> bool {
-    dyno.state == DynoState::Crashed && dyno.retry_at.is_none_or(|at| at > dyno.state_changed_at)
 }
 
 fn dyno_route(dyno: &Dyno) -> Option<DynoRoute> {

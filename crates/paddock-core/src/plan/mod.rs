@@ -4,3 +4,4 @@ pub mod backoff;
 pub mod errands;
 pub mod formation;
 pub mod one_off;
+pub mod routes;

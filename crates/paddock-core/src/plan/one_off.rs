@@ -14,6 +14,20 @@ pub const HANG_UP_INTERVAL: Duration = Duration::from_secs(5);
 /// So many SIGHUPs without an end, and the next word is R16. Heroku names no number.
 const HANG_UPS: u32 = 3;
 
+/// How long a dyno that was made for a client waits for it (R13 then).
+pub const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Whom a dyno is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Nobody attaches to it.
+    Nobody,
+    /// Somebody who has not come yet, or has left.
+    Away,
+    /// Somebody who is there.
+    There,
+}
+
 /// A one-off dyno as the store and the runtime know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneOffSeen {
@@ -23,9 +37,13 @@ pub struct OneOffSeen {
     pub ending: bool,
     /// What the runtime says of its container.
     pub seen: Seen,
+    /// When it was made.
+    pub made_at: UnixMicros,
+    /// Whom it is for.
+    pub client: Client,
     /// When it must end (its time to live), if it must.
     pub ends_at: Option<UnixMicros>,
-    /// Whether it is for a client that attaches, and none is there.
+    /// Whether it is for a client that attaches, and none has been there since the pass began.
     pub client_is_gone: bool,
     /// How often it was hung up on, R16 included.
     pub hang_ups: u32,
@@ -38,6 +56,8 @@ pub struct OneOffSeen {
 pub enum Step {
     /// Start its container.
     Launch,
+    /// Its client has not come in time: say so (R13) and forget it.
+    GiveUp,
     /// It runs.
     MarkUp,
     /// Send SIGTERM, and SIGKILL after the grace.
@@ -59,6 +79,14 @@ pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
     let over = dyno.ending || dyno.ends_at.is_some_and(|at| at <= now);
     match (dyno.state, dyno.seen) {
         (_, Seen::UnderWay) => None,
+        // It is kept until the client has read the end of it.
+        (_, Seen::Exited { .. } | Seen::Unknown) if is_kept(dyno) => None,
+        (DynoState::Starting, Seen::Absent) if over && is_kept(dyno) => None,
+        (DynoState::Up | DynoState::Down | DynoState::Crashed | DynoState::Idle, Seen::Absent)
+            if is_kept(dyno) =>
+        {
+            None
+        }
         (_, Seen::Exited { status }) => Some(Step::Finish { status: Some(status) }),
         // A container that was surely started and is not there any more, or that nobody watches over.
         (_, Seen::Unknown)
@@ -66,6 +94,10 @@ pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
             Some(Step::Finish { status: None })
         }
         (DynoState::Starting, Seen::Absent) if over => Some(Step::Finish { status: None }),
+        // It starts when its client has come.
+        (DynoState::Starting, Seen::Absent) if dyno.client == Client::Away => {
+            (now >= dyno.made_at + CLIENT_TIME_MAX).then_some(Step::GiveUp)
+        }
         (DynoState::Starting, Seen::Absent) => Some(Step::Launch),
         (_, Seen::Running { .. }) if over => Some(Step::Stop),
         (DynoState::Starting, Seen::Running { .. }) => Some(Step::MarkUp),
@@ -76,6 +108,11 @@ pub fn plan(dyno: &OneOffSeen, now: UnixMicros) -> Option<Step> {
         }
         (_, Seen::Running { .. }) => None,
     }
+}
+
+/// Whether its client is there to read the end, which nobody asked for.
+fn is_kept(dyno: &OneOffSeen) -> bool {
+    dyno.client == Client::There && !dyno.ending
 }
 
 /// When a running dyno whose client is gone hears of that (again); `None` when everything was said.
@@ -94,6 +131,8 @@ mod tests {
             state,
             ending: false,
             seen,
+            made_at: UnixMicros(0),
+            client: Client::Nobody,
             ends_at: None,
             client_is_gone: false,
             hang_ups: 0,
@@ -131,7 +170,7 @@ mod tests {
                     Step::HangUp | Step::TellDetached => {
                         (dyno.hang_ups, dyno.hung_up_at) = (dyno.hang_ups + 1, Some(now));
                     }
-                    Step::Launch | Step::Stop | Step::Finish { .. } => return steps,
+                    Step::Launch | Step::GiveUp | Step::Stop | Step::Finish { .. } => return steps,
                 }
             }
         }
@@ -157,6 +196,30 @@ mod tests {
         assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Finish { status: Some(129) }));
         (dyno.state, dyno.seen) = (DynoState::Starting, Seen::Absent);
         assert_eq!(plan(&dyno, UnixMicros(0)), Some(Step::Launch));
+    }
+
+    #[test]
+    fn it_waits_for_its_client_for_a_minute_and_ends_when_that_has_read_its_end() {
+        let (minute, exited) = (CLIENT_TIME_MAX, Seen::Exited { status: 3 });
+        let (finish, lost) = (Step::Finish { status: Some(3) }, Step::Finish { status: None });
+        let (before, after) = (UnixMicros(0) + minute - Duration::from_micros(1), UnixMicros(0) + minute);
+        let cases = [
+            (Client::Nobody, DynoState::Starting, Seen::Absent, false, before, Some(Step::Launch)),
+            (Client::There, DynoState::Starting, Seen::Absent, false, after, Some(Step::Launch)),
+            (Client::Away, DynoState::Starting, Seen::Absent, false, before, None),
+            (Client::Away, DynoState::Starting, Seen::Absent, false, after, Some(Step::GiveUp)),
+            (Client::Away, DynoState::Starting, Seen::Absent, true, before, Some(lost)),
+            (Client::Away, DynoState::Up, exited, false, before, Some(finish)),
+            (Client::There, DynoState::Up, exited, false, before, None),
+            (Client::There, DynoState::Up, Seen::Unknown, false, before, None),
+            (Client::There, DynoState::Up, Seen::Absent, false, before, None),
+            (Client::There, DynoState::Up, exited, true, before, Some(finish)),
+            (Client::There, DynoState::Starting, Seen::Absent, true, before, Some(lost)),
+        ];
+        for (client, state, seen, ending, now, step) in cases {
+            let dyno = OneOffSeen { client, ending, ..dyno(state, seen) };
+            assert_eq!(plan(&dyno, now), step, "{client:?} {state:?} {seen:?} ending: {ending}");
+        }
     }
 
     #[test]
