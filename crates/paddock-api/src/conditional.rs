@@ -80,7 +80,7 @@ async fn place_of(api: &Api, path: &str) -> Option<usize> {
     if identity.contains('%') {
         return None;
     }
-    let Some(app) = api.control.kernel.app_meant(identity).await else { return Some(0) };
+    let Some(app) = api.control.kernel.app_meant(&identity.to_owned().into()).await else { return Some(0) };
     let mut hasher = DefaultHasher::new();
     app.hash(&mut hasher);
     let others = TURNS.len() as u64 - 1;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::id::AppId;
+
 /// First labels of platform hosts and of pages we may serve; an app named so would shadow them.
 /// Source: design, section 7, "Names".
 const RESERVED: [&str; 13] = [
@@ -40,6 +42,21 @@ pub enum InvalidAppName {
     /// A name that the platform keeps for itself.
     #[error("Name is reserved by the platform")]
     Reserved,
+}
+
+/// An app as a client names it. An id is no name: it is too long for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppRef {
+    /// By its id.
+    Id(AppId),
+    /// By its name, or by what can be none.
+    Name(String),
+}
+
+impl From<String> for AppRef {
+    fn from(text: String) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text), Self::Id)
+    }
 }
 
 impl AppName {
@@ -101,6 +118,15 @@ pub fn generated_name(entropy: u64) -> AppName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_app_is_named_by_its_id_or_by_anything_else() {
+        let id = "01234567-89ab-cdef-0123-456789abcdef";
+        assert_eq!(AppRef::from(id.to_owned()), AppRef::Id(id.parse().unwrap()));
+        for name in ["my-app", "", &id.replace('-', ""), "01234567-89ab-cdef-0123-456789abcdeg"] {
+            assert_eq!(AppRef::from(name.to_owned()), AppRef::Name(name.to_owned()));
+        }
+    }
 
     #[test]
     fn names_follow_the_published_pattern() {

@@ -31,7 +31,7 @@ pub mod tenant;
 pub mod time;
 pub mod turns;
 
-pub use app::AppName;
+pub use app::{AppName, AppRef};
 pub use error::ErrorId;
 pub use hex::hex;
 pub use id::*;

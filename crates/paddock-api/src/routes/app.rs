@@ -9,7 +9,9 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, generation, get, patch, post, post_once, region, stack};
+use super::{
+    Access, AppPath, Endpoint, Segments, delete, generation, get, patch, post, post_once, region, stack,
+};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -91,7 +93,7 @@ async fn info(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<wire::App> {
     Ok(ok(view(&api, &origin, api.control.apps.app(&actor, &app).await?)))
 }
@@ -100,7 +102,7 @@ async fn update(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::app::Update>,
 ) -> Reply<wire::App> {
     let change =
@@ -112,7 +114,7 @@ async fn destroy(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<wire::App> {
     Ok(ok(view(&api, &origin, api.control.apps.destroy_app(&actor, &app).await?)))
 }

@@ -8,7 +8,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post_once};
+use super::{Access, AppPath, Endpoint, Segments, delete, get, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, accepted, created, ok, page};
 use crate::authentication::By;
@@ -35,7 +35,7 @@ async fn list(
     Asked(range): Asked,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Build>> {
     let builds = api.control.deploy.list_builds(&actor, &app).await?;
     page(builds.into_iter().map(|build| view(build, &origin)).collect(), &range, &SORTED_BY)
@@ -45,7 +45,7 @@ async fn info(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments((app, build)): Segments<(String, String)>,
+    Segments((AppPath(app), build)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Build> {
     Ok(ok(view(api.control.deploy.build(&actor, &app, &build).await?, &origin)))
 }
@@ -54,7 +54,7 @@ async fn create(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::build::Create>,
 ) -> Reply<wire::Build> {
     let blob = body.source_blob;
@@ -74,7 +74,7 @@ async fn cancel(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments((app, build)): Segments<(String, String)>,
+    Segments((AppPath(app), build)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Build> {
     Ok(ok(view(api.control.deploy.cancel_build(&actor, &app, &build).await?, &origin)))
 }
@@ -82,7 +82,7 @@ async fn cancel(
 async fn purge_cache(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<wire::Empty> {
     api.control.deploy.purge_build_cache(&actor, &app).await?;
     Ok(accepted())

@@ -9,7 +9,7 @@ use paddock_wire as wire;
 use paddock_wire::buildpack_installation::Replace;
 use paddock_wire::range::{Attribute, Key};
 
-use super::{Access, Endpoint, Segments, get, put};
+use super::{Access, AppPath, Endpoint, Segments, get, put};
 use crate::Api;
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
@@ -31,7 +31,7 @@ async fn list(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::BuildpackInstallation>> {
     let list = api.control.apps.list_buildpack_installations(&actor, &app).await?;
     page(list.into_iter().map(view).collect(), &range, &SORTED_BY)
@@ -40,7 +40,7 @@ async fn list(
 async fn replace(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<Replace>,
 ) -> Reply<Vec<wire::BuildpackInstallation>> {
     let named = body.updates.into_iter().map(|update| update.buildpack.ok_or_else(unknown_buildpack));

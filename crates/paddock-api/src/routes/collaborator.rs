@@ -8,7 +8,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post_once};
+use super::{Access, AppPath, Endpoint, Segments, delete, get, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -30,7 +30,7 @@ async fn list(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Collaborator>> {
     let collaborators = api.control.people.list_collaborators(&actor, &app).await?;
     page(collaborators.into_iter().map(view).collect(), &range, &SORTED_BY)
@@ -39,7 +39,7 @@ async fn list(
 async fn info(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, collaborator)): Segments<(String, String)>,
+    Segments((AppPath(app), collaborator)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Collaborator> {
     Ok(ok(view(api.control.people.collaborator(&actor, &app, &collaborator).await?)))
 }
@@ -47,7 +47,7 @@ async fn info(
 async fn create(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::collaborator::Create>,
 ) -> Reply<wire::Collaborator> {
     Ok(created(view(api.control.people.create_collaborator(&actor, &app, body.user.as_str()).await?)))
@@ -56,7 +56,7 @@ async fn create(
 async fn remove(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, collaborator)): Segments<(String, String)>,
+    Segments((AppPath(app), collaborator)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Collaborator> {
     Ok(ok(view(api.control.people.delete_collaborator(&actor, &app, &collaborator).await?)))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use paddock_wire::config_var::{ConfigVars, Update};
 
-use super::{Access, Endpoint, Segments, get, patch};
+use super::{Access, AppPath, Endpoint, Segments, get, patch};
 use crate::Api;
 use crate::answer::{Reply, ok};
 use crate::authentication::By;
@@ -22,7 +22,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn info(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<ConfigVars> {
     Ok(ok(api.control.apps.config_vars(&actor, &app).await?))
 }
@@ -30,7 +30,7 @@ async fn info(
 async fn update(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(changes): Json<Update>,
 ) -> Reply<ConfigVars> {
     Ok(ok(api.control.apps.update_config_vars(&actor, &app, changes).await?))
@@ -39,7 +39,7 @@ async fn update(
 async fn info_of_release(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, release)): Segments<(String, String)>,
+    Segments((AppPath(app), release)): Segments<(AppPath, String)>,
 ) -> Reply<ConfigVars> {
     Ok(ok(api.control.apps.release_config_vars(&actor, &app, &release).await?))
 }

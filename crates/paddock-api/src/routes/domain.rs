@@ -10,7 +10,7 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, patch, post_once};
+use super::{Access, AppPath, Endpoint, Segments, delete, get, patch, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -36,7 +36,7 @@ async fn list(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Domain>> {
     let domains = api.control.routing.list_domains(&actor, &app).await?;
     page(domains.into_iter().map(view).collect(), &range, &SORTED_BY)
@@ -45,7 +45,7 @@ async fn list(
 async fn create(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::domain::Create>,
 ) -> Reply<wire::Domain> {
     refuse_certificate(body.sni_endpoint.as_ref())?;
@@ -55,7 +55,7 @@ async fn create(
 async fn info(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, domain)): Segments<(String, String)>,
+    Segments((AppPath(app), domain)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Domain> {
     Ok(ok(view(api.control.routing.domain(&actor, &app, &domain).await?)))
 }
@@ -64,7 +64,7 @@ async fn info(
 async fn update(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, domain)): Segments<(String, String)>,
+    Segments((AppPath(app), domain)): Segments<(AppPath, String)>,
     Json(body): Json<wire::domain::Update>,
 ) -> Reply<wire::Domain> {
     let domain = api.control.routing.domain(&actor, &app, &domain).await?;
@@ -82,7 +82,7 @@ fn refuse_certificate(sni_endpoint: Option<&Identity>) -> Result<(), Problem> {
 async fn remove(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, domain)): Segments<(String, String)>,
+    Segments((AppPath(app), domain)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Domain> {
     Ok(ok(view(api.control.routing.remove_domain(&actor, &app, &domain).await?)))
 }

@@ -8,7 +8,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post, post_once};
+use super::{Access, AppPath, Endpoint, Segments, delete, get, post, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, accepted, created, ok, page};
 use crate::authentication::By;
@@ -37,7 +37,7 @@ async fn list(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Dyno>> {
     let dynos = api.control.dynos.list_dynos(&actor, &app).await?;
     page(dynos.into_iter().map(|dyno| view(dyno, None)).collect(), &range, &SORTED_BY)
@@ -46,7 +46,7 @@ async fn list(
 async fn info(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, dyno)): Segments<(String, String)>,
+    Segments((AppPath(app), dyno)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Dyno> {
     Ok(ok(view(api.control.dynos.dyno(&actor, &app, &dyno).await?, None)))
 }
@@ -55,7 +55,7 @@ async fn create(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::dyno::Create>,
 ) -> Reply<wire::Dyno> {
     let started = api.control.dynos.run_dyno(&actor, &app, order(body)).await?;
@@ -65,7 +65,7 @@ async fn create(
 async fn restart_all(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<wire::Empty> {
     api.control.dynos.restart_dynos(&actor, &app, DynoScope::All).await?;
     Ok(accepted())
@@ -74,7 +74,7 @@ async fn restart_all(
 async fn restart(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, dyno)): Segments<(String, String)>,
+    Segments((AppPath(app), dyno)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Empty> {
     api.control.dynos.restart_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
     Ok(accepted())
@@ -83,7 +83,7 @@ async fn restart(
 async fn restart_type(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, process_type)): Segments<(String, String)>,
+    Segments((AppPath(app), process_type)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Empty> {
     api.control.dynos.restart_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
     Ok(accepted())
@@ -92,7 +92,7 @@ async fn restart_type(
 async fn stop(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, dyno)): Segments<(String, String)>,
+    Segments((AppPath(app), dyno)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Empty> {
     api.control.dynos.stop_dynos(&actor, &app, DynoScope::Dyno(dyno)).await?;
     Ok(accepted())
@@ -101,7 +101,7 @@ async fn stop(
 async fn stop_type(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, process_type)): Segments<(String, String)>,
+    Segments((AppPath(app), process_type)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Empty> {
     api.control.dynos.stop_dynos(&actor, &app, DynoScope::ProcessType(process_type)).await?;
     Ok(accepted())

@@ -6,7 +6,7 @@ use paddock_core::dyno::DynoSize;
 use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
-use super::{Access, Endpoint, Segments, generation, get};
+use super::{Access, AppPath, Endpoint, Segments, generation, get};
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
 use crate::problem::Problem;
@@ -32,7 +32,7 @@ async fn list_for_app(
     By(actor): By,
     Asked(range): Asked,
     axum::extract::State(api): axum::extract::State<std::sync::Arc<crate::Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::DynoSize>> {
     api.control.apps.app(&actor, &app).await?;
     page(DynoSize::ALL.into_iter().map(view).collect(), &range, &SORTED_BY)

@@ -45,7 +45,7 @@ async fn add(
     Json(body): Json<wire::favorite::Create>,
 ) -> Reply<wire::Favorite> {
     of_apps(&body.kind)?;
-    Ok(created(view(api.control.people.add_favorite(&actor, &body.resource_id).await?)))
+    Ok(created(view(api.control.people.add_favorite(&actor, &body.resource_id.into()).await?)))
 }
 
 async fn remove(

@@ -8,7 +8,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, patch};
+use super::{Access, AppPath, Endpoint, Segments, get, patch};
 use crate::Api;
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
@@ -35,7 +35,7 @@ async fn list(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Feature>> {
     let features = api.control.apps.list_app_features(&actor, &app).await?;
     page(features.into_iter().map(view).collect(), &range, &SORTED_BY)
@@ -44,7 +44,7 @@ async fn list(
 async fn info(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, feature)): Segments<(String, String)>,
+    Segments((AppPath(app), feature)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Feature> {
     Ok(ok(view(api.control.apps.app_feature(&actor, &app, &feature).await?)))
 }
@@ -52,7 +52,7 @@ async fn info(
 async fn update(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, feature)): Segments<(String, String)>,
+    Segments((AppPath(app), feature)): Segments<(AppPath, String)>,
     Json(body): Json<wire::feature::Update>,
 ) -> Reply<wire::Feature> {
     Ok(ok(view(api.control.apps.set_app_feature(&actor, &app, &feature, body.enabled).await?)))

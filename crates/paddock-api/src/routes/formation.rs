@@ -10,7 +10,7 @@ use paddock_wire::formation::{BatchUpdate, Quantity, Update};
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, dyno_size, get, patch};
+use super::{Access, AppPath, Endpoint, Segments, dyno_size, get, patch};
 use crate::Api;
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
@@ -35,7 +35,7 @@ async fn list(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Formation>> {
     let formation = api.control.dynos.list_formation(&actor, &app).await?;
     page(formation.into_iter().map(view).collect(), &range, &SORTED_BY)
@@ -44,7 +44,7 @@ async fn list(
 async fn info(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, formation)): Segments<(String, String)>,
+    Segments((AppPath(app), formation)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Formation> {
     Ok(ok(view(api.control.dynos.formation(&actor, &app, &formation).await?)))
 }
@@ -52,7 +52,7 @@ async fn info(
 async fn update_batch(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<BatchUpdate>,
 ) -> Reply<Vec<wire::Formation>> {
     let changes = body.updates.into_iter().map(|update| change(update, None)).collect::<Result<_, _>>()?;
@@ -63,7 +63,7 @@ async fn update_batch(
 async fn update(
     By(actor): By,
     State(api): State<Arc<Api>>,
-    Segments((app, formation)): Segments<(String, String)>,
+    Segments((AppPath(app), formation)): Segments<(AppPath, String)>,
     Json(body): Json<Update>,
 ) -> Reply<wire::Formation> {
     let changes = vec![change(body, Some(formation.clone()))?];

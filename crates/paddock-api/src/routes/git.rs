@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICA
 use http::{HeaderMap, HeaderValue, StatusCode};
 use paddock_control::Actor;
 use paddock_control::git::GitCall;
-use paddock_core::ErrorId;
+use paddock_core::{AppRef, ErrorId};
 use serde::Deserialize;
 use tokio_util::io::StreamReader;
 
@@ -46,7 +46,7 @@ async fn advertise(
     })?;
     let protocol = protocol(&headers);
     let (content_type, refs) =
-        api.control.deploy.advertise_git(&actor, app, &service, protocol.as_deref()).await?;
+        api.control.deploy.advertise_git(&actor, &app, &service, protocol.as_deref()).await?;
     Ok(([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], refs).into_response())
 }
 
@@ -75,7 +75,7 @@ async fn serve(
     RequestId(request_id): RequestId,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let app = app_of(&repository)?.to_owned();
+    let app = app_of(&repository)?;
     let actor = authenticate(&api, request.headers()).await?;
     let call = GitCall {
         app,
@@ -93,10 +93,11 @@ async fn serve(
     Ok(([(CONTENT_TYPE, answer.content_type), (CACHE_CONTROL, "no-cache")], body).into_response())
 }
 
-fn app_of(repository: &str) -> Result<&str, Problem> {
-    repository.strip_suffix(".git").ok_or_else(|| {
+fn app_of(repository: &str) -> Result<AppRef, Problem> {
+    let app = repository.strip_suffix(".git").ok_or_else(|| {
         Problem::new(ErrorId::NotFound, "The requested API endpoint was not found: repositories end in .git.")
-    })
+    })?;
+    Ok(app.to_owned().into())
 }
 
 fn protocol(headers: &HeaderMap) -> Option<String> {

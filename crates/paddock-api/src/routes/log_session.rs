@@ -15,7 +15,7 @@ use paddock_control::log_session::{LogReader, LogSessionOrder};
 use paddock_wire as wire;
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, post};
+use super::{Access, AppPath, Endpoint, Segments, get, post};
 use crate::Api;
 use crate::answer::{Reply, created};
 use crate::authentication::By;
@@ -41,7 +41,7 @@ async fn create(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     OptionalJson(body): OptionalJson<wire::log_session::Create>,
 ) -> Reply<wire::LogSession> {
     let order = LogSessionOrder {

@@ -8,7 +8,8 @@ use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{self, MethodRouter};
 use http::request::Parts;
-use paddock_core::ErrorId;
+use paddock_core::{AppRef, ErrorId};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -195,6 +196,17 @@ methods! {
 
 /// The segments of a path that stand for something.
 struct Segments<T>(T);
+
+/// The app that a path names.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+struct AppPath(AppRef);
+
+impl From<String> for AppPath {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
     type Rejection = Problem;

@@ -66,7 +66,7 @@ async fn nothing(
 ) -> Reply<Vec<wire::IdOnly>> {
     for (name, value) in &segments {
         match name {
-            "app" => drop(api.control.apps.app(&actor, value).await?),
+            "app" => drop(api.control.apps.app(&actor, &value.to_owned().into()).await?),
             "user" => drop(api.control.people.account(&actor, value).await?),
             _ => region::named(value)?,
         }

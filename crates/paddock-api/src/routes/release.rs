@@ -9,7 +9,7 @@ use paddock_wire::named::Identity;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, post_once};
+use super::{Access, AppPath, Endpoint, Segments, get, post_once};
 use crate::Api;
 use crate::answer::{Asked, Reply, created, ok, page};
 use crate::authentication::By;
@@ -34,7 +34,7 @@ async fn list(
     Asked(range): Asked,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Release>> {
     let releases = api.control.deploy.list_releases(&actor, &app).await?;
     page(releases.into_iter().map(|release| view(release, &origin)).collect(), &range, &SORTED_BY)
@@ -44,7 +44,7 @@ async fn info(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments((app, release)): Segments<(String, String)>,
+    Segments((AppPath(app), release)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Release> {
     Ok(ok(view(api.control.deploy.release(&actor, &app, &release).await?, &origin)))
 }
@@ -53,7 +53,7 @@ async fn create(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::release::Create>,
 ) -> Reply<wire::Release> {
     let text = |identity: Identity| identity.as_str().to_owned();

@@ -10,7 +10,7 @@ use paddock_wire as wire;
 use paddock_wire::slug::Blob;
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, post_once, put, stack};
+use super::{Access, AppPath, Endpoint, Segments, get, post_once, put, stack};
 use crate::Api;
 use crate::answer::{Reply, created, ok};
 use crate::authentication::By;
@@ -34,7 +34,7 @@ async fn create(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<wire::slug::Create>,
 ) -> Reply<wire::Slug> {
     let order = SlugOrder {
@@ -65,7 +65,7 @@ async fn info(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments((app, slug)): Segments<(String, String)>,
+    Segments((AppPath(app), slug)): Segments<(AppPath, String)>,
 ) -> Reply<wire::Slug> {
     Ok(ok(view(api.control.deploy.slug(&actor, &app, &slug).await?, &origin)))
 }

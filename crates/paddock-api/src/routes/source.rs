@@ -11,7 +11,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use paddock_wire as wire;
 use tokio_util::io::ReaderStream;
 
-use super::{Access, Endpoint, Segments, get, post_once, put};
+use super::{Access, AppPath, Endpoint, Segments, get, post_once, put};
 use crate::Api;
 use crate::answer::{Reply, created};
 use crate::authentication::By;
@@ -41,7 +41,7 @@ async fn create_for_app(
     By(actor): By,
     origin: Origin,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<wire::Source> {
     api.control.apps.app(&actor, &app).await?;
     create(By(actor), origin, State(api)).await

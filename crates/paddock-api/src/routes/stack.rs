@@ -9,7 +9,7 @@ use paddock_wire as wire;
 use paddock_wire::range::{Attribute, Key};
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get};
+use super::{Access, AppPath, Endpoint, Segments, get};
 use crate::Api;
 use crate::answer::{Asked, Reply, ok, page};
 use crate::authentication::By;
@@ -35,7 +35,7 @@ async fn list_for_app(
     By(actor): By,
     Asked(range): Asked,
     State(api): State<Arc<Api>>,
-    Segments(app): Segments<String>,
+    Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Stack>> {
     api.control.apps.app(&actor, &app).await?;
     page(api.control.apps.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)

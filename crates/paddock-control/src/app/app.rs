@@ -4,7 +4,7 @@ use paddock_core::app::generated_name;
 use paddock_core::config::ConfigVars;
 use paddock_core::event::Event;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, AppName, CollaboratorId, DomainId, UnixMicros};
+use paddock_core::{AccountId, AppId, AppName, AppRef, CollaboratorId, DomainId, UnixMicros};
 use paddock_store::{App as Row, CollaboratorRole, DomainKind, ListedApp, NewApp, NewDomain, Tx};
 use uuid::Uuid;
 
@@ -157,8 +157,8 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn app(&self, actor: &Actor, identity: &str) -> Result<App> {
-        let row = self.kernel.visible_app(actor, identity).await?;
+    pub async fn app(&self, actor: &Actor, app: &AppRef) -> Result<App> {
+        let row = self.kernel.visible_app(actor, app).await?;
         self.listed(row.id).await
     }
 
@@ -186,9 +186,9 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`; `forbidden` to rename as a collaborator; `invalid_params`.
-    pub async fn update_app(&self, actor: &Actor, identity: &str, change: AppChange) -> Result<App> {
+    pub async fn update_app(&self, actor: &Actor, app: &AppRef, change: AppChange) -> Result<App> {
         let permission = if change.name.is_some() { Permission::Manage } else { Permission::Operate };
-        let row = self.kernel.permitted_app(actor, identity, permission).await?;
+        let row = self.kernel.permitted_app(actor, app, permission).await?;
         let name = change.name.map(|name| parse_name(&name)).transpose()?.filter(|name| *name != row.name);
         let stack = change.build_stack.map(|name| checked::stack(&name)).transpose()?;
         let mut tx = self.kernel.change_app(row.id, "change an app").await?;
@@ -225,15 +225,16 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`; `forbidden` for a collaborator.
-    pub async fn destroy_app(&self, actor: &Actor, identity: &str) -> Result<App> {
-        let row = self.kernel.permitted_app(actor, identity, Permission::Manage).await?;
+    pub async fn destroy_app(&self, actor: &Actor, app: &AppRef) -> Result<App> {
+        let row = self.kernel.permitted_app(actor, app, Permission::Manage).await?;
         let shown = self.listed(row.id).await?;
         if let Some(build) = self.kernel.store.running_build(row.id).await? {
             self.deploy.cancels.cancel(build.id);
         }
         let mut tx = self.kernel.change_app(row.id, "destroy an app").await?;
         tx.delete_app(row.id).await?;
-        tx.commit("app.destroyed", Event::AppDestroyed { app: row.id, name: row.name }, actor).await?;
+        tx.commit("app.destroyed", Event::AppDestroyed { app: row.id, name: row.name.clone() }, actor)
+            .await?;
         Ok(shown)
     }
 

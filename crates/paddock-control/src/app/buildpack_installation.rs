@@ -1,9 +1,12 @@
 //! Buildpack installations: which buildpacks the next build of an app uses.
 
+use paddock_core::AppRef;
 use paddock_core::buildpack::BuiltinBuildpack;
 use paddock_core::event::Event;
+use paddock_store::App;
 
 use crate::app::Apps;
+use crate::kernel::access::Permitted;
 use crate::kernel::checked::{buildpack_name, parse_buildpack};
 use crate::kernel::config::ControlConfig;
 use crate::{Actor, Error, Result};
@@ -56,9 +59,12 @@ impl Apps {
     pub async fn list_buildpack_installations(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
     ) -> Result<Vec<BuildpackInstallation>> {
-        let app = self.kernel.visible_app(actor, app).await?;
+        self.buildpacks_of(&self.kernel.visible_app(actor, app).await?).await
+    }
+
+    async fn buildpacks_of(&self, app: &Permitted<App>) -> Result<Vec<BuildpackInstallation>> {
         let urls = self.kernel.store.buildpacks(app.id).await?;
         Ok((0..).zip(urls).map(|(ordinal, url)| view(ordinal, url, &self.kernel.config)).collect())
     }
@@ -70,7 +76,7 @@ impl Apps {
     pub async fn replace_buildpack_installations(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         buildpacks: Vec<String>,
     ) -> Result<Vec<BuildpackInstallation>> {
         let app = self.kernel.visible_app(actor, app).await?;
@@ -93,7 +99,7 @@ impl Apps {
             actor,
         )
         .await?;
-        self.list_buildpack_installations(actor, &app.id.to_string()).await
+        self.buildpacks_of(&app).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use paddock_core::config::{self, ConfigVars};
 use paddock_core::event::Event;
 use paddock_core::release::ReleaseStatus;
-use paddock_core::{AppId, SlugId};
+use paddock_core::{AppId, AppRef, SlugId};
 use paddock_store::Tx;
 
 use crate::app::Apps;
@@ -18,7 +18,7 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn config_vars(&self, actor: &Actor, app: &str) -> Result<ConfigVars> {
+    pub async fn config_vars(&self, actor: &Actor, app: &AppRef) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
         Ok(self.kernel.store.config_vars(app.id).await?)
     }
@@ -31,7 +31,7 @@ impl Apps {
     pub async fn update_config_vars(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         changes: BTreeMap<String, Option<String>>,
     ) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
@@ -73,7 +73,12 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn release_config_vars(&self, actor: &Actor, app: &str, release: &str) -> Result<ConfigVars> {
+    pub async fn release_config_vars(
+        &self,
+        actor: &Actor,
+        app: &AppRef,
+        release: &str,
+    ) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
         let release = self.deploy.release_row(&app, release).await?;
         Ok(self.kernel.store.config_vars_of_release(app.id, release.id).await?)

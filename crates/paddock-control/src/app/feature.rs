@@ -1,12 +1,14 @@
 //! Features: switches of apps, from a fixed table. Accounts have none yet.
 
+use paddock_core::AppRef;
 use paddock_core::UnixMicros;
 use paddock_core::dyno::DYNO_METADATA;
 use paddock_core::event::Event;
-use paddock_store::Feature as Row;
+use paddock_store::{App, Feature as Row};
 use uuid::Uuid;
 
 use crate::app::Apps;
+use crate::kernel::access::Permitted;
 use crate::{Actor, Error, Result, fixed_id, fixed_since};
 
 /// A feature with its switch.
@@ -117,8 +119,11 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_app_features(&self, actor: &Actor, app: &str) -> Result<Vec<Feature>> {
-        let app = self.kernel.visible_app(actor, app).await?;
+    pub async fn list_app_features(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Feature>> {
+        self.features_of(&self.kernel.visible_app(actor, app).await?).await
+    }
+
+    async fn features_of(&self, app: &Permitted<App>) -> Result<Vec<Feature>> {
         let rows = self.kernel.store.app_features(app.id).await?;
         Ok(OF_APPS.iter().map(|definition| view(definition, &rows)).collect())
     }
@@ -127,7 +132,7 @@ impl Apps {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn app_feature(&self, actor: &Actor, app: &str, identity: &str) -> Result<Feature> {
+    pub async fn app_feature(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Feature> {
         one_of(self.list_app_features(actor, app).await?, identity)
     }
 
@@ -138,17 +143,17 @@ impl Apps {
     pub async fn set_app_feature(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         identity: &str,
         enabled: bool,
     ) -> Result<Feature> {
-        let feature = self.app_feature(actor, app, identity).await?;
+        let app = self.kernel.visible_app(actor, app).await?;
+        let feature = one_of(self.features_of(&app).await?, identity)?;
         let is_built =
             OF_APPS.iter().any(|definition| definition.name == feature.name && definition.is_built);
         if enabled && !is_built {
             return Err(Error::invalid(format!("Feature {} is not built on this server yet.", feature.name)));
         }
-        let app = self.kernel.visible_app(actor, app).await?;
         let mut tx = self.kernel.change_app(app.id, "switch a feature").await?;
         tx.set_app_feature(app.id, feature.name, enabled).await?;
         let what = if enabled { "Enable" } else { "Disable" };
@@ -159,7 +164,7 @@ impl Apps {
             actor,
         )
         .await?;
-        self.app_feature(actor, &app.id.to_string(), feature.name).await
+        one_of(self.features_of(&app).await?, feature.name)
     }
 
     /// The features of the account that asks: none is built yet.

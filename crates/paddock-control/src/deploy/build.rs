@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paddock_core::build::BuildStatus;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, BuildId, ErrorId, ReleaseId, SlugId, SourceId, UnixMicros};
+use paddock_core::{AccountId, AppId, AppRef, BuildId, ErrorId, ReleaseId, SlugId, SourceId, UnixMicros};
 use paddock_store::{App, Build as Row, NewBuild, SourceKind};
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_builds(&self, actor: &Actor, app: &str) -> Result<Vec<Build>> {
+    pub async fn list_builds(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Build>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.builds(app.id).await?;
         let mut emails = Emails::new(&self.kernel);
@@ -102,7 +102,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn build(&self, actor: &Actor, app: &str, build: &str) -> Result<Build> {
+    pub async fn build(&self, actor: &Actor, app: &AppRef, build: &str) -> Result<Build> {
         let app = self.kernel.visible_app(actor, app).await?;
         let row = self.build_row(&app, build).await?;
         self.build_view(row, &mut Emails::new(&self.kernel)).await
@@ -113,7 +113,7 @@ impl Deploy {
     /// # Errors
     /// `not_found`; `conflict` while another build of the app runs; `invalid_params` for an address that is neither an
     /// uploaded source of the actor's nor one that could be fetched, a bad checksum, version or buildpack.
-    pub async fn create_build(&self, actor: &Actor, app: &str, order: BuildOrder) -> Result<Build> {
+    pub async fn create_build(&self, actor: &Actor, app: &AppRef, order: BuildOrder) -> Result<Build> {
         let app = self.kernel.visible_app(actor, app).await?;
         let id = BuildId::from_uuid(Uuid::now_v7());
         let (source, secret) = match self.own_source(actor, &order.url).await? {
@@ -140,7 +140,7 @@ impl Deploy {
             old_head: None,
         };
         self.enqueue_build(&new, secret).await?;
-        let row = self.build_row(&app, &new.id.to_string()).await?;
+        let row = self.kernel.store.build(app.id, id).await?.ok_or_else(|| Error::not_found("build"))?;
         self.build_view(row, &mut Emails::new(&self.kernel)).await
     }
 
@@ -148,7 +148,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`; `conflict` when it has ended already.
-    pub async fn cancel_build(&self, actor: &Actor, app: &str, build: &str) -> Result<Build> {
+    pub async fn cancel_build(&self, actor: &Actor, app: &AppRef, build: &str) -> Result<Build> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut row = self.build_row(&app, build).await?;
         if row.status != BuildStatus::Pending {
@@ -171,7 +171,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn purge_build_cache(&self, actor: &Actor, app: &str) -> Result<()> {
+    pub async fn purge_build_cache(&self, actor: &Actor, app: &AppRef) -> Result<()> {
         let app = self.kernel.visible_app(actor, app).await?;
         let purged = self.builder.purge_cache(app.id).await;
         purged.map_err(|error| Error::internal("empty a build cache", error))?;

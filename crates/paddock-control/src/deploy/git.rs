@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use paddock_build::git::{GitError, GitRequest, Pusher, Service};
+use paddock_core::AppRef;
 use paddock_core::ErrorId;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
@@ -11,8 +12,8 @@ use crate::{Actor, Error, Result};
 
 /// A git client's request to a service.
 pub struct GitCall<R> {
-    /// Name of the app, without `.git`.
-    pub app: String,
+    /// The app, without `.git`.
+    pub app: AppRef,
     /// `git-receive-pack` or `git-upload-pack`.
     pub service: String,
     /// The header `Git-Protocol`.
@@ -42,7 +43,7 @@ impl Deploy {
     pub async fn advertise_git(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         service: &str,
         git_protocol: Option<&str>,
     ) -> Result<(&'static str, Vec<u8>)> {

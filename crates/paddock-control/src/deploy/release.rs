@@ -2,7 +2,7 @@
 
 use paddock_core::event::Event;
 use paddock_core::release::{ReleaseStatus, rollback_description};
-use paddock_core::{AccountId, AppId, AppName, ReleaseId, SlugId, UnixMicros};
+use paddock_core::{AccountId, AppId, AppName, AppRef, ReleaseId, SlugId, UnixMicros};
 use paddock_store::{App, Order, Release as Row, Tx, VersionRange};
 
 use crate::deploy::Deploy;
@@ -60,11 +60,11 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_releases(&self, actor: &Actor, app: &str) -> Result<Vec<Release>> {
+    pub async fn list_releases(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Release>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let all = VersionRange { from: None, to: None, order: Order::Ascending, max: u32::MAX };
         let rows = self.kernel.store.releases(app.id, all).await?;
-        let app = self.app_after(app).await?;
+        let app = self.app_after(app.id).await?;
         let mut emails = Emails::new(&self.kernel);
         let mut releases = Vec::with_capacity(rows.len());
         for row in rows {
@@ -77,16 +77,16 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn release(&self, actor: &Actor, app: &str, release: &str) -> Result<Release> {
+    pub async fn release(&self, actor: &Actor, app: &AppRef, release: &str) -> Result<Release> {
         let app = self.kernel.visible_app(actor, app).await?;
         let row = self.release_row(&app, release).await?;
-        let app = self.app_after(app).await?;
+        let app = self.app_after(app.id).await?;
         self.release_view(&app, row, &mut Emails::new(&self.kernel)).await
     }
 
     /// The app as it is after its releases were read: what has succeeded by then is not shown as not current.
-    async fn app_after(&self, app: App) -> Result<App> {
-        let again = self.kernel.store.app(app.id).await?;
+    async fn app_after(&self, app: AppId) -> Result<App> {
+        let again = self.kernel.store.app(app).await?;
         again.ok_or_else(|| Error::not_found("app"))
     }
 
@@ -94,7 +94,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`; `invalid_params` when neither or both are named, or the release cannot be gone back to.
-    pub async fn create_release(&self, actor: &Actor, app: &str, order: ReleaseOrder) -> Result<Release> {
+    pub async fn create_release(&self, actor: &Actor, app: &AppRef, order: ReleaseOrder) -> Result<Release> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut tx = self.kernel.change_app(app.id, "make a release").await?;
         let draft = match (order.rollback_to, order.slug) {
@@ -119,8 +119,7 @@ impl Deploy {
             actor,
         )
         .await?;
-        let app = self.kernel.visible_app(actor, &app.id.to_string()).await?;
-        let row = self.release_row(&app, &row.version.to_string()).await?;
+        let app = self.app_after(app.id).await?;
         self.release_view(&app, row, &mut Emails::new(&self.kernel)).await
     }
 

@@ -14,7 +14,7 @@ use paddock_core::durable;
 use paddock_core::event::Event;
 use paddock_core::hex;
 use paddock_core::stack::Stack;
-use paddock_core::{AppId, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
+use paddock_core::{AppId, AppRef, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
 use paddock_store::{App, NewSlug, Slug as Row};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -79,7 +79,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`; `invalid_params` for process types, a checksum or a stack that are none.
-    pub async fn create_slug(&self, actor: &Actor, app: &str, order: SlugOrder) -> Result<(Slug, String)> {
+    pub async fn create_slug(&self, actor: &Actor, app: &AppRef, order: SlugOrder) -> Result<(Slug, String)> {
         let app = self.kernel.visible_app(actor, app).await?;
         let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?;
         let (put_secret, id) = (secret::random(), SlugId::from_uuid(Uuid::now_v7()));
@@ -102,8 +102,9 @@ impl Deploy {
         };
         let mut tx = self.kernel.change_app(app.id, "make a slug").await?;
         tx.create_slug(&new).await?;
+        let made = tx.slug(id).await?.ok_or_else(|| Error::not_found("slug"))?;
         tx.commit("slug.made", Event::SlugCreated { app: app.id, slug: id }, actor).await?;
-        Ok((self.slug(actor, &app.id.to_string(), &id.to_string()).await?, put_secret))
+        Ok((view(app.id, made), put_secret))
     }
 
     /// Takes the archive of a slug and makes its layer; both are done when this answers.
@@ -184,24 +185,28 @@ impl Deploy {
     ///
     /// # Errors
     /// `not_found`, also for a slug of another app.
-    pub async fn slug(&self, actor: &Actor, app: &str, slug: &str) -> Result<Slug> {
+    pub async fn slug(&self, actor: &Actor, app: &AppRef, slug: &str) -> Result<Slug> {
         let app = self.kernel.visible_app(actor, app).await?;
         let missing = || Error::not_found("slug");
         let id: SlugId = slug.parse().map_err(|_| missing())?;
         let row = self.kernel.store.slug(id).await?;
         let row = row.filter(|row| row.app_id == Some(app.id)).ok_or_else(missing)?;
-        Ok(Slug {
-            id: row.id,
-            app_id: app.id,
-            size_bytes: u64::try_from(row.size_bytes).ok().filter(|_| !row.layer.is_empty()),
-            checksum: row.checksum,
-            commit: row.commit_id,
-            commit_description: row.commit_description,
-            process_types: row.process_types,
-            buildpack_description: row.buildpack_description,
-            stack: row.stack,
-            created_at: row.created_at,
-        })
+        Ok(view(app.id, row))
+    }
+}
+
+fn view(app_id: AppId, row: Row) -> Slug {
+    Slug {
+        id: row.id,
+        app_id,
+        size_bytes: u64::try_from(row.size_bytes).ok().filter(|_| !row.layer.is_empty()),
+        checksum: row.checksum,
+        commit: row.commit_id,
+        commit_description: row.commit_description,
+        process_types: row.process_types,
+        buildpack_description: row.buildpack_description,
+        stack: row.stack,
+        created_at: row.created_at,
     }
 }
 

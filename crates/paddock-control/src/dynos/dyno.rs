@@ -7,7 +7,7 @@ use bytes::Bytes;
 use paddock_core::config::{self, ConfigVars};
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::event::Event;
-use paddock_core::{AppId, AppName, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
+use paddock_core::{AppId, AppName, AppRef, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
 use paddock_runtime::{Attached, Input};
 use paddock_store::{App, DesiredDynoState, Dyno as Row, Formation, Tx};
 use tokio::time::Instant;
@@ -101,7 +101,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_dynos(&self, actor: &Actor, app: &str) -> Result<Vec<Dyno>> {
+    pub async fn list_dynos(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Dyno>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.dynos(app.id).await?;
         Ok(rows.iter().filter(|row| is_shown(row)).map(|row| view(&app, row, &rows)).collect())
@@ -111,7 +111,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn dyno(&self, actor: &Actor, app: &str, identity: &str) -> Result<Dyno> {
+    pub async fn dyno(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Dyno> {
         let dynos = self.list_dynos(actor, app).await?;
         let named = |dyno: &Dyno| dyno.name.to_string() == identity || dyno.id.to_string() == identity;
         dynos.into_iter().rev().find(named).ok_or_else(|| Error::not_found("dyno"))
@@ -122,7 +122,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found` for a dyno or process type that is none.
-    pub async fn restart_dynos(&self, actor: &Actor, app: &str, scope: DynoScope) -> Result<()> {
+    pub async fn restart_dynos(&self, actor: &Actor, app: &AppRef, scope: DynoScope) -> Result<()> {
         let text = match &scope {
             DynoScope::All => "Restart all dynos".to_owned(),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => format!("Restart {name}"),
@@ -135,7 +135,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found` for a dyno or process type that is none.
-    pub async fn stop_dynos(&self, actor: &Actor, app: &str, scope: DynoScope) -> Result<()> {
+    pub async fn stop_dynos(&self, actor: &Actor, app: &AppRef, scope: DynoScope) -> Result<()> {
         let text = match &scope {
             DynoScope::All => "Stop all dynos".to_owned(),
             DynoScope::Dyno(name) | DynoScope::ProcessType(name) => format!("Stop {name}"),
@@ -146,7 +146,7 @@ impl Dynos {
     async fn end_dynos(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         scope: &DynoScope,
         is_meant: impl Fn(&Row, Option<ReleaseId>) -> bool,
         text: String,
@@ -195,7 +195,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found`; `invalid_params` for a size, name or variable that is none, or an app that has no build yet.
-    pub async fn run_dyno(&self, actor: &Actor, app: &str, order: DynoOrder) -> Result<Started> {
+    pub async fn run_dyno(&self, actor: &Actor, app: &AppRef, order: DynoOrder) -> Result<Started> {
         let app = self.kernel.visible_app(actor, app).await?;
         let checked = check(order)?;
         let mut tx = self.kernel.change_app(app.id, "make a one-off dyno").await?;

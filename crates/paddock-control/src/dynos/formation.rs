@@ -2,7 +2,7 @@
 
 use paddock_core::dyno::{DynoKind, DynoSize};
 use paddock_core::event::Event;
-use paddock_core::{AppId, AppName, FormationId, ProcessType, UnixMicros};
+use paddock_core::{AppId, AppName, AppRef, FormationId, ProcessType, UnixMicros};
 use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
 
 use crate::dynos::Dynos;
@@ -60,7 +60,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_formation(&self, actor: &Actor, app: &str) -> Result<Vec<Formation>> {
+    pub async fn list_formation(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Formation>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.formation(app.id).await?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
@@ -70,7 +70,7 @@ impl Dynos {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn formation(&self, actor: &Actor, app: &str, identity: &str) -> Result<Formation> {
+    pub async fn formation(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Formation> {
         let formation = self.list_formation(actor, app).await?;
         let mut found = formation.into_iter().filter(|one| names(identity, &one.process_type, one.id));
         found.next().ok_or_else(|| missing(identity))
@@ -83,7 +83,7 @@ impl Dynos {
     pub async fn update_formation(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         changes: Vec<FormationChange>,
     ) -> Result<Vec<Formation>> {
         let app = self.kernel.visible_app(actor, app).await?;

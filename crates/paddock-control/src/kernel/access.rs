@@ -1,6 +1,8 @@
 //! Who may see and do what: the first line of every use case. What one may not see is not found.
 
-use paddock_core::{AccountId, AppId, ErrorId};
+use std::ops::Deref;
+
+use paddock_core::{AccountId, AppId, AppRef, ErrorId};
 use paddock_store::{App, Store, StoreError};
 
 use crate::kernel::Kernel;
@@ -41,38 +43,54 @@ pub(crate) enum Permission {
     Manage,
 }
 
+/// Something of which it was found that whoever asks may do what they ask for: nothing but the check makes one.
+#[derive(Debug, Clone)]
+pub(crate) struct Permitted<T>(T);
+
+impl<T> Deref for Permitted<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 impl Kernel {
-    /// The app with this id or name, if the actor may do that with it.
+    /// The app that is meant, if the actor may do that with it.
     pub(crate) async fn permitted_app(
         &self,
         actor: &Actor,
-        identity: &str,
+        app: &AppRef,
         permission: Permission,
-    ) -> Result<App> {
-        let app = self.app_of(identity).await?.ok_or_else(|| Error::not_found("app"))?;
+    ) -> Result<Permitted<App>> {
+        let app = self.app_of(app).await?.ok_or_else(|| Error::not_found("app"))?;
         self.permitted(actor.account_id, app, permission).await
     }
 
-    /// Which app a name or an id means, to tell requests apart by: it says nothing of who may see that app.
-    pub async fn app_meant(&self, identity: &str) -> Option<AppId> {
-        self.app_of(identity).await.ok().flatten().map(|app| app.id)
+    /// Which app is meant, to tell requests apart by: it says nothing of who may see that app.
+    pub async fn app_meant(&self, app: &AppRef) -> Option<AppId> {
+        self.app_of(app).await.ok().flatten().map(|app| app.id)
     }
 
-    async fn app_of(&self, identity: &str) -> std::result::Result<Option<App>, StoreError> {
-        match identity.parse::<AppId>() {
-            Ok(id) => self.store.app(id).await,
-            Err(_) => self.store.app_by_name(identity).await,
+    async fn app_of(&self, app: &AppRef) -> std::result::Result<Option<App>, StoreError> {
+        match app {
+            AppRef::Id(id) => self.store.app(*id).await,
+            AppRef::Name(name) => self.store.app_by_name(name).await,
         }
     }
 
     /// The app with this name, if that account may see and operate it: for jobs, which know who began them.
-    pub(crate) async fn app_visible_to(&self, account: AccountId, name: &str) -> Result<App> {
+    pub(crate) async fn app_visible_to(&self, account: AccountId, name: &str) -> Result<Permitted<App>> {
         let found = self.store.app_by_name(name).await?;
         let app = found.ok_or_else(|| Error::not_found("app"))?;
         self.permitted(account, app, Permission::Operate).await
     }
 
-    async fn permitted(&self, account: AccountId, app: App, permission: Permission) -> Result<App> {
+    async fn permitted(
+        &self,
+        account: AccountId,
+        app: App,
+        permission: Permission,
+    ) -> Result<Permitted<App>> {
         let most = most_permitted(&self.store, account, &app).await;
         match (most?, permission) {
             (None, _) => Err(Error::not_found("app")),
@@ -85,9 +103,9 @@ impl Kernel {
 
     /// An app that other servers of this database have is known here, and nothing can be done with it: its slugs, its
     /// repository, its dynos and its log are with them.
-    fn here(&self, app: App) -> Result<App> {
+    fn here(&self, app: App) -> Result<Permitted<App>> {
         if app.server_id == Some(self.store.server_id()) {
-            return Ok(app);
+            return Ok(Permitted(app));
         }
         let server = app.server_id.map_or_else(String::new, |id| format!(" ({id})"));
         Err(Error::new(
@@ -99,8 +117,8 @@ impl Kernel {
         ))
     }
 
-    /// The app with this id or name, if the actor may see and operate it.
-    pub(crate) async fn visible_app(&self, actor: &Actor, identity: &str) -> Result<App> {
-        self.permitted_app(actor, identity, Permission::Operate).await
+    /// The app that is meant, if the actor may see and operate it.
+    pub(crate) async fn visible_app(&self, actor: &Actor, app: &AppRef) -> Result<Permitted<App>> {
+        self.permitted_app(actor, app, Permission::Operate).await
     }
 }

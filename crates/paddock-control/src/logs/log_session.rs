@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use paddock_core::log::{LogFilter, LogLine, Source};
-use paddock_core::{AccountId, AppId, LogSessionId, ProcessType, UnixMicros};
+use paddock_core::{AccountId, AppId, AppRef, LogSessionId, ProcessType, UnixMicros};
 use paddock_store::{NewLogSession, SecretSha256, Store, StoreError};
 use paddock_telemetry::{LineNumber, Tail, render, sse_event};
 use uuid::Uuid;
@@ -60,7 +60,7 @@ impl Logs {
     pub async fn create_log_session(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         order: LogSessionOrder,
     ) -> Result<NewSession> {
         let app = self.kernel.visible_app(actor, app).await?;

@@ -1,11 +1,11 @@
 //! Collaborators: who works on an app.
 
 use paddock_core::event::Event;
-use paddock_core::{AccountId, AppId, AppName, CollaboratorId, UnixMicros};
-use paddock_store::CollaboratorRole;
+use paddock_core::{AccountId, AppId, AppName, AppRef, CollaboratorId, UnixMicros};
+use paddock_store::{App, CollaboratorRole};
 use uuid::Uuid;
 
-use crate::kernel::access::Permission;
+use crate::kernel::access::{Permission, Permitted};
 use crate::kernel::emails::Emails;
 use crate::people::People;
 use crate::{Actor, Error, Result};
@@ -38,8 +38,11 @@ impl People {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_collaborators(&self, actor: &Actor, app: &str) -> Result<Vec<Collaborator>> {
-        let app = self.kernel.visible_app(actor, app).await?;
+    pub async fn list_collaborators(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Collaborator>> {
+        self.collaborators_of(&self.kernel.visible_app(actor, app).await?).await
+    }
+
+    async fn collaborators_of(&self, app: &Permitted<App>) -> Result<Vec<Collaborator>> {
         let rows = self.kernel.store.collaborators(app.id).await?;
         let mut emails = Emails::new(&self.kernel);
         let mut collaborators = Vec::with_capacity(rows.len());
@@ -63,21 +66,15 @@ impl People {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn collaborator(&self, actor: &Actor, app: &str, identity: &str) -> Result<Collaborator> {
-        let collaborators = self.list_collaborators(actor, app).await?;
-        let named = |one: &Collaborator| {
-            one.email.eq_ignore_ascii_case(identity)
-                || one.id.to_string() == identity
-                || one.account_id.to_string() == identity
-        };
-        collaborators.into_iter().find(named).ok_or_else(|| Error::not_found("collaborator"))
+    pub async fn collaborator(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Collaborator> {
+        one_of(self.list_collaborators(actor, app).await?, identity)
     }
 
     /// Lets another account of this server work on an app; nobody is sent mail. Only the owner may.
     ///
     /// # Errors
     /// `not_found`; `forbidden`; `invalid_params` for an account that is not there or works on it already.
-    pub async fn create_collaborator(&self, actor: &Actor, app: &str, user: &str) -> Result<Collaborator> {
+    pub async fn create_collaborator(&self, actor: &Actor, app: &AppRef, user: &str) -> Result<Collaborator> {
         let app = self.kernel.permitted_app(actor, app, Permission::Manage).await?;
         let account = match user.parse::<AccountId>() {
             Ok(id) => self.kernel.store.account(id).await?,
@@ -99,7 +96,7 @@ impl People {
             actor,
         )
         .await?;
-        self.collaborator(actor, &app.id.to_string(), &id.to_string()).await
+        one_of(self.collaborators_of(&app).await?, &id.to_string())
     }
 
     /// Ends somebody's work on an app: the owner ends anybody's, everybody their own.
@@ -109,7 +106,7 @@ impl People {
     pub async fn delete_collaborator(
         &self,
         actor: &Actor,
-        app: &str,
+        app: &AppRef,
         identity: &str,
     ) -> Result<Collaborator> {
         let collaborator = self.collaborator(actor, app, identity).await?;
@@ -131,6 +128,15 @@ impl People {
         .await?;
         Ok(collaborator)
     }
+}
+
+fn one_of(collaborators: Vec<Collaborator>, identity: &str) -> Result<Collaborator> {
+    let named = |one: &Collaborator| {
+        one.email.eq_ignore_ascii_case(identity)
+            || one.id.to_string() == identity
+            || one.account_id.to_string() == identity
+    };
+    collaborators.into_iter().find(named).ok_or_else(|| Error::not_found("collaborator"))
 }
 
 /// What the owner alone may do comes first.

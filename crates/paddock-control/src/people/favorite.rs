@@ -1,6 +1,6 @@
 //! Favorites: the apps that an account wants at hand.
 
-use paddock_core::{AppId, AppName, FavoriteId, UnixMicros};
+use paddock_core::{AppId, AppName, AppRef, FavoriteId, UnixMicros};
 use paddock_store::Favorite as Row;
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ impl People {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn add_favorite(&self, actor: &Actor, app: &str) -> Result<Favorite> {
+    pub async fn add_favorite(&self, actor: &Actor, app: &AppRef) -> Result<Favorite> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut tx = self.kernel.change_platform("add a favorite").await?;
         let id = FavoriteId::from_uuid(Uuid::now_v7());

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use paddock_core::event::Event;
-use paddock_core::{AppId, AppName, DomainId, UnixMicros};
+use paddock_core::{AppId, AppName, AppRef, DomainId, UnixMicros};
 use paddock_store::{App, Domain as Row, DomainKind, NewDomain};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ impl Routing {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn list_domains(&self, actor: &Actor, app: &str) -> Result<Vec<Domain>> {
+    pub async fn list_domains(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Domain>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.domains(app.id).await?;
         Ok(rows.into_iter().map(|row| view(&app, row)).collect())
@@ -51,7 +51,7 @@ impl Routing {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn domain(&self, actor: &Actor, app: &str, identity: &str) -> Result<Domain> {
+    pub async fn domain(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Domain> {
         let domains = self.list_domains(actor, app).await?;
         let named =
             |one: &Domain| one.hostname.eq_ignore_ascii_case(identity) || one.id.to_string() == identity;
@@ -63,7 +63,7 @@ impl Routing {
     /// # Errors
     /// `not_found`; `invalid_params` for a name that is none, is the platform's, is taken, or is a wildcard above
     /// another owner's name.
-    pub async fn add_domain(&self, actor: &Actor, app: &str, hostname: &str) -> Result<Domain> {
+    pub async fn add_domain(&self, actor: &Actor, app: &AppRef, hostname: &str) -> Result<Domain> {
         let app = self.kernel.visible_app(actor, app).await?;
         let hostname = hostname.trim().to_ascii_lowercase();
         check_hostname(&hostname, &self.kernel.config.domain).map_err(Error::invalid)?;
@@ -95,7 +95,7 @@ impl Routing {
     ///
     /// # Errors
     /// `not_found`; `invalid_params` for the default domain.
-    pub async fn remove_domain(&self, actor: &Actor, app: &str, identity: &str) -> Result<Domain> {
+    pub async fn remove_domain(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Domain> {
         let domain = self.domain(actor, app, identity).await?;
         if domain.kind == DomainKind::Heroku.as_str() {
             return Err(Error::invalid("The app's default domain cannot be removed."));
