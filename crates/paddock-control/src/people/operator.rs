@@ -8,6 +8,7 @@ use paddock_core::{AccountId, AppName, UnixMicros};
 use paddock_store::{Account, StoreError, Tx};
 
 use crate::kernel::emails::Emails;
+use crate::kernel::reconcile::by_app;
 use crate::kernel::secret;
 use crate::people::People;
 use crate::people::account::owned_apps;
@@ -184,12 +185,13 @@ impl People {
     /// # Errors
     /// When the store cannot be read.
     pub async fn known_apps(&self) -> Result<Vec<KnownApp>> {
-        let dynos = self.kernel.store.all_dynos().await?;
+        let mut dynos = by_app(self.kernel.store.all_dynos().await?, |dyno| dyno.app_id);
         let mut emails = Emails::new(&self.kernel);
         let mut known = Vec::new();
         for app in self.kernel.store.apps().await? {
             let mut by_state = BTreeMap::new();
-            for dyno in dynos.iter().filter(|dyno| dyno.app_id == app.id && dyno.state != DynoState::Down) {
+            let own = dynos.remove(&app.id).unwrap_or_default();
+            for dyno in own.iter().filter(|dyno| dyno.state != DynoState::Down) {
                 *by_state.entry(dyno.state.as_str()).or_default() += 1;
             }
             known.push(KnownApp {
