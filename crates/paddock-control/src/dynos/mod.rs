@@ -4,16 +4,13 @@
 pub(crate) mod attached;
 mod attention;
 pub mod dyno;
-mod dyno_crash;
-mod dyno_steps;
 mod errands;
 pub mod formation;
-mod handover;
-mod hang_up;
 pub(crate) mod launch;
 pub(crate) mod reconcile;
 mod rows;
 mod sight;
+pub(crate) mod steps;
 mod stop_all;
 
 use std::collections::HashSet;

@@ -12,8 +12,8 @@ use paddock_store::{App, Dyno};
 
 use crate::Result;
 use crate::dynos::Dynos;
-use crate::dynos::dyno_steps::exit_lines;
 use crate::dynos::sight::LAST_OUTPUT;
+use crate::dynos::steps::end::exit_lines;
 use crate::kernel::error::Error;
 
 impl Dynos {

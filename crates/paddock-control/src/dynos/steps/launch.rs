@@ -1,0 +1,100 @@
+//! The start of a dyno's container: what it is made of, and what its program finds around it.
+
+
+use paddock_core::artefact::Artefact;
+use paddock_core::durable;
+use paddock_core::dyno::DYNO_METADATA;
+use paddock_runtime::{ContainerSpec, Layer, Network, RuntimeError, Stdio};
+use paddock_store::{App, Dyno, Release, Slug};
+
+use crate::Result;
+use crate::dynos::Dynos;
+use crate::dynos::launch;
+use crate::kernel::error::{Error, chain};
+use crate::kernel::label;
+
+impl Dynos {
+    /// Starts the container of a dyno that has a row.
+    pub(crate) async fn launch_dyno(&self, app: &App, dyno: &Dyno) -> Result<()> {
+        let spec = match self.container_spec(app, dyno).await {
+            Ok(spec) => spec,
+            Err(error) if error.id == paddock_core::ErrorId::NotFound => {
+                // Its slug or release is gone: it can never start.
+                return self.fail_launch(app, dyno, &error.message).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let name = dyno.name.to_string();
+        self.kernel
+            .log_dyno(app.id, &name, vec![format!("Starting process with command `{}`", dyno.command)])
+            .await;
+        match durable!("dyno.started", self.runtime.start(spec).await) {
+            Ok(()) => {
+                self.kernel.wakes.output.wake();
+                Ok(())
+            }
+            Err(RuntimeError::Program { reason, .. }) => self.fail_launch(app, dyno, &reason).await,
+            Err(error) => {
+                tracing::error!(app.name = %app.name, dyno.name = name, error = chain(&error), "could not start a dyno");
+                self.fail_launch(app, dyno, "the platform could not start it, see the server's log").await
+            }
+        }
+    }
+
+    async fn container_spec(&self, app: &App, dyno: &Dyno) -> Result<ContainerSpec> {
+        let release = self.kernel.store.release(app.id, dyno.release_id).await?;
+        let release = release.ok_or_else(|| Error::not_found("release"))?;
+        let slug_id = release.slug_id.ok_or_else(|| Error::not_found("slug"))?;
+        let slug = self.kernel.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
+        let artefact = slug.artefact().map_err(|error| Error::internal("read the name of a layer", error))?;
+        let env = self.environment(app, dyno, &release, &slug, &artefact).await?;
+        let stdio = stdio_of(dyno);
+        Ok(ContainerSpec {
+            id: dyno.container_id.ok_or_else(|| Error::not_found("dyno"))?,
+            labels: label::of_dyno(app.id, &dyno.name, stdio == Stdio::Output),
+            hostname: dyno.id.to_string(),
+            tenant: app.tenant(),
+            layers: Layer::of(&artefact),
+            mounts: Vec::new(),
+            command: artefact.command(&dyno.command),
+            user: artefact.user,
+            env,
+            working_dir: artefact.working_dir,
+            limits: launch::dyno_limits(dyno.size),
+            disk: launch::dyno_disk(dyno.size, self.kernel.config.dyno_disk),
+            network: Network::Outbound,
+            stdio,
+            time_limit: None,
+            leftover_grace: launch::STOP_GRACE,
+        })
+    }
+
+    /// Config vars of the release, what `heroku run --env` said, and what the platform says.
+    async fn environment(
+        &self,
+        app: &App,
+        dyno: &Dyno,
+        release: &Release,
+        slug: &Slug,
+        artefact: &Artefact,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let config = self.kernel.store.config_vars_of_release(app.id, release.id).await?;
+        let extra = self.kernel.store.dyno_env(app.id, dyno.id).await?;
+        let mut env = launch::dyno_env(artefact, &config, &dyno.name, dyno.port, &extra);
+        let features = self.kernel.store.app_features(app.id).await?;
+        if features.iter().any(|feature| feature.name == DYNO_METADATA && feature.enabled) {
+            let metadata = launch::dyno_metadata(app, dyno, release, slug, &self.kernel.config.domain);
+            env.retain(|(name, _)| metadata.iter().all(|(of_platform, _)| of_platform != name));
+            env.extend(metadata);
+        }
+        Ok(env)
+    }
+}
+
+fn stdio_of(dyno: &Dyno) -> Stdio {
+    match (dyno.attach_secret_sha256, dyno.terminal_rows.zip(dyno.terminal_columns)) {
+        (None, _) => Stdio::Output,
+        (Some(_), Some((rows, columns))) => Stdio::Terminal { rows, columns },
+        (Some(_), None) => Stdio::Pipe,
+    }
+}
