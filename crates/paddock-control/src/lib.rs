@@ -163,7 +163,7 @@ impl Control {
             deploy: deploy.clone(),
             runtime: runtime.clone(),
             stopping: Default::default(),
-            clients: Default::default(),
+            clients: dynos::attached::Clients::new(kernel.wakes.clone()),
         };
         Self {
             people: Arc::new(People { kernel: kernel.clone() }),

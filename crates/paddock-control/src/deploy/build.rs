@@ -157,7 +157,6 @@ impl Deploy {
         }
         let mut changes = self.kernel.wakes.changes.listen();
         self.cancels.cancel(row.id);
-        self.kernel.wakes.jobs.wake();
         self.kernel.log_api(app.id, format!("Build cancelled by user {}", actor.email)).await;
         let deadline = tokio::time::Instant::now() + CANCEL_TIME_MAX;
         while row.status == BuildStatus::Pending && tokio::time::Instant::now() < deadline {

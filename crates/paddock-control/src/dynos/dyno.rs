@@ -256,7 +256,6 @@ impl Dynos {
             if client.is_none() {
                 // From now on the dyno starts, and is not forgotten.
                 client = Some(self.clients.enter(row.id));
-                self.kernel.wakes.dynos.wake();
             }
             if let Some(container) = row.container_id {
                 // Not started yet is the ordinary case here; what is worse shows in the row.

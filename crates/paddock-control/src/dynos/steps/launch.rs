@@ -1,6 +1,5 @@
 //! The start of a dyno's container: what it is made of, and what its program finds around it.
 
-
 use paddock_core::artefact::Artefact;
 use paddock_core::durable;
 use paddock_core::dyno::DYNO_METADATA;

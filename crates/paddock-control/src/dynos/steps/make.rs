@@ -1,6 +1,5 @@
 //! The row of a dyno, before anything runs.
 
-
 use paddock_core::dyno::{DynoKind, DynoName};
 use paddock_store::{App, Dyno};
 

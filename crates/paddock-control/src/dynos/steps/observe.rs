@@ -1,6 +1,5 @@
 //! What is seen of a dyno's container, written over what the store has of it.
 
-
 use paddock_core::dyno::DynoState;
 use paddock_runtime::Observed;
 use paddock_store::{App, Dyno};
