@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paddock_control::certificate_authority::{self, RENEWED_BEFORE};
 use paddock_control::reconcile::{PassReport, Reconciler};
-use paddock_control::wake::{Wake, Wakes};
 use paddock_control::{Control, Error, Result};
 use paddock_core::UnixMicros;
 
@@ -29,10 +28,6 @@ pub(crate) struct CertificateReconciler {
 impl Reconciler for CertificateReconciler {
     const NAME: &'static str = "certificates";
     const INTERVAL: Duration = Duration::from_secs(60);
-
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.certificates
-    }
 
     async fn pass(&mut self) -> Result<PassReport> {
         let now = self.control.now();

@@ -62,8 +62,8 @@ impl Reconciler for FormationReconciler {
     const NAME: &'static str = "formation";
     const INTERVAL: Duration = Duration::from_secs(2);
 
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.dynos
+    fn wake(wakes: &Wakes) -> Option<&Wake> {
+        Some(&wakes.dynos)
     }
 
     async fn pass(&mut self) -> Result<PassReport> {

@@ -34,8 +34,10 @@ pub trait Reconciler: Send {
     /// How long it may go without looking when nothing wakes it.
     const INTERVAL: Duration;
 
-    /// What tells it to look before its time.
-    fn wake(wakes: &Wakes) -> &Wake;
+    /// What tells it to look before its time, if anything does.
+    fn wake(_: &Wakes) -> Option<&Wake> {
+        None
+    }
 
     /// Looks, plans, acts, records.
     async fn pass(&mut self) -> crate::Result<PassReport>;
@@ -55,7 +57,7 @@ impl Task {
     /// Hears wake-ups from now on, and does nothing yet.
     #[must_use]
     pub fn new<R: Reconciler + 'static>(kernel: Arc<Kernel>, reconciler: R) -> Self {
-        let wake = R::wake(&kernel.wakes).listen();
+        let wake = R::wake(&kernel.wakes).map_or_else(Listener::of_nothing, Wake::listen);
         Self { name: R::NAME, run: Box::new(move |stop| keep_true(kernel, reconciler, wake, stop).boxed()) }
     }
 

@@ -40,6 +40,12 @@ impl Wake {
 pub struct Listener(watch::Receiver<u64>);
 
 impl Listener {
+    /// Hears the timer alone.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Wake::default().listen()
+    }
+
     /// Waits for a wake-up since the last call, at most `longest`.
     pub async fn heard(&mut self, longest: Duration) {
         // A closed channel means shutdown: the caller's token ends it; until then only the timer speaks.
@@ -60,12 +66,8 @@ pub struct Wakes {
     pub jobs: Wake,
     /// Containers that write output: the output collector looks.
     pub output: Wake,
-    /// The containers' network.
-    pub network: Wake,
     /// Numbers in memory that are to be on disk: the rate limit reconciler looks.
     pub rate_limits: Wake,
-    /// Certificates of our own.
-    pub certificates: Wake,
     /// Things to throw away.
     pub garbage: Wake,
     /// Somebody waits for a build, release or dyno to change in the store.

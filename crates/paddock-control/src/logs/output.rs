@@ -48,8 +48,8 @@ impl Reconciler for OutputReconciler {
     const NAME: &'static str = "output";
     const INTERVAL: Duration = Duration::from_secs(2);
 
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.output
+    fn wake(wakes: &Wakes) -> Option<&Wake> {
+        Some(&wakes.output)
     }
 
     async fn pass(&mut self) -> Result<PassReport> {

@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use crate::Result;
 use crate::kernel::error::Error;
 use crate::kernel::reconcile::{PassReport, Reconciler};
-use crate::kernel::wake::{Wake, Wakes};
 use crate::platform::Platform;
 
 /// Keeps the containers' network true.
@@ -28,10 +27,6 @@ impl NetworkReconciler {
 impl Reconciler for NetworkReconciler {
     const NAME: &'static str = "network";
     const INTERVAL: Duration = Duration::from_secs(15);
-
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.network
-    }
 
     async fn pass(&mut self) -> Result<PassReport> {
         let result = self.platform.runtime.reconcile_network().await;

@@ -28,8 +28,8 @@ impl Reconciler for RateLimitReconciler {
     const NAME: &'static str = "rate_limits";
     const INTERVAL: Duration = Duration::from_secs(10);
 
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.rate_limits
+    fn wake(wakes: &Wakes) -> Option<&Wake> {
+        Some(&wakes.rate_limits)
     }
 
     async fn pass(&mut self) -> Result<PassReport> {

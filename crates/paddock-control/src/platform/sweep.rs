@@ -102,8 +102,8 @@ impl Reconciler for GarbageReconciler {
     const NAME: &'static str = "garbage";
     const INTERVAL: Duration = Duration::from_secs(60);
 
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.garbage
+    fn wake(wakes: &Wakes) -> Option<&Wake> {
+        Some(&wakes.garbage)
     }
 
     async fn pass(&mut self) -> Result<PassReport> {

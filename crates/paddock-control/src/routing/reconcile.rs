@@ -48,8 +48,8 @@ impl Reconciler for RouteReconciler {
     const NAME: &'static str = "routes";
     const INTERVAL: Duration = Duration::from_secs(2);
 
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.routes
+    fn wake(wakes: &Wakes) -> Option<&Wake> {
+        Some(&wakes.routes)
     }
 
     async fn pass(&mut self) -> Result<PassReport> {

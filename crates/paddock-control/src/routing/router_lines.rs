@@ -125,8 +125,8 @@ impl Reconciler for RouterLines {
     const NAME: &'static str = "router lines";
     const INTERVAL: Duration = LOOK;
 
-    fn wake(wakes: &Wakes) -> &Wake {
-        &wakes.output
+    fn wake(wakes: &Wakes) -> Option<&Wake> {
+        Some(&wakes.output)
     }
 
     async fn pass(&mut self) -> Result<PassReport> {
