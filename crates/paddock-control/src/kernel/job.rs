@@ -157,7 +157,7 @@ async fn work(kernel: Arc<Kernel>, lanes: Arc<[Lane]>, job: Job, lease: JobLease
         };
         let result = match done {
             Some(result) => result,
-            None => refuse(&kernel, &job, &lease).await,
+            None => refuse(&kernel, &lanes, &job, &lease).await,
         };
         if let Err(error) = result {
             tracing::error!(job.id = %job.id, job.kind = job.kind, error = chain(&error), "a job stopped, will be resumed");
@@ -239,8 +239,11 @@ async fn keep(kernel: &Kernel, job: &Job, lease: &JobLease) {
 }
 
 /// A kind or a phase that a later version has written.
-async fn refuse(kernel: &Kernel, job: &Job, lease: &JobLease) -> Result<()> {
-    let what = format!("no such kind or phase of a job: {}, {}", job.kind, job.phase);
+async fn refuse(kernel: &Kernel, lanes: &[Lane], job: &Job, lease: &JobLease) -> Result<()> {
+    let what = match lanes.iter().any(|lane| lane.kind == job.kind) {
+        true => format!("no such phase of a job of kind {}: {}", job.kind, job.phase),
+        false => format!("no such kind of job: {}", job.kind),
+    };
     let mut tx = kernel.record("refuse a job").await?;
     tx.fail_job(lease, &what).await?;
     tx.commit_quietly("job.refused").await?;
