@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::outcome::Outcome;
 use crate::wait::wait_until;
 
-/// Where a driver listens, for the program `heroku` that stands before the official one (`src/bin/heroku.rs`).
+/// Where a driver listens, for the program `heroku` that stands before the official one (`src/bin/stand-in-heroku.rs`).
 pub const SOCKET_VARIABLE: &str = "PADDOCK_CLI_SOCKET";
 /// The official program, for what is not for the driver.
 pub const PROGRAM_VARIABLE: &str = "PADDOCK_CLI_PROGRAM";
@@ -24,7 +24,6 @@ pub const PROGRAM_VARIABLE: &str = "PADDOCK_CLI_PROGRAM";
 pub struct Call {
     /// What stands after `heroku`.
     pub arguments: Vec<String>,
-    /// All variables.
     pub environment: BTreeMap<String, String>,
     /// The folder it is made in.
     pub folder: PathBuf,

@@ -16,7 +16,6 @@ use crate::cargo;
 /// What to do with the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Print them.
     Print,
     /// Print the sums and write the tables.
     Write,

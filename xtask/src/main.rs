@@ -34,7 +34,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   coverage --check    whether anything those tables call built or passed is gone
   docs [FOLDER]       the documentation as a site of plain files (default: target/docs)
   docs --write        the page of commands, from the server's own definition of them
-  docs --check        whether its links lead somewhere and every page is in the index
+  docs --check        whether its links lead somewhere, every page is in the index, and the files are there that the
+                      guides and the comments name
   soak [NAME]         the crash journeys with thirty kills and a million lines; crash-points: every verb at every
                       point (as root)
   bench deploy        git push to the first 200, beside the same steps by hand (as root)

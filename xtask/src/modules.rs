@@ -48,7 +48,6 @@ impl Modules {
         0..self.files.len()
     }
 
-    /// The file with this number.
     pub(crate) fn file(&self, number: usize) -> &str {
         &self.files[number].0
     }

@@ -2,6 +2,7 @@
 //!
 //! Its navigation is the lists of `docs/index.md`; decision records are listed by themselves.
 
+mod named_files;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,12 +41,17 @@ pub(crate) fn build(root: &Path, to: Option<&Path>) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Whether every link leads somewhere and every page is in the index.
+/// Whether every link leads somewhere, every page is in the index, and the files are there that guides and comments name.
 pub(crate) fn check(root: &Path) -> Result<bool, String> {
     let pages = pages(&root.join("docs"))?;
-    let well = complain(&problems(&pages));
+    let mut problems = problems(&pages);
+    problems.extend(named_files::problems(root)?);
+    let well = complain(&problems);
     if well {
-        println!("docs: {} pages, every link leads somewhere", pages.len());
+        println!(
+            "docs: {} pages, every link leads somewhere, every file that is named is there",
+            pages.len()
+        );
     }
     Ok(well)
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-/// A page.
 pub(crate) struct Page {
     /// Where its source lies, below the documentation's folder.
     pub(crate) path: PathBuf,
@@ -18,14 +17,12 @@ pub(crate) struct Page {
     pub(crate) links: Vec<String>,
     /// Its headings of the second level, each with the links below it.
     pub(crate) sections: Vec<Section>,
-    /// Its body.
     pub(crate) html: String,
 }
 
 /// A heading of the second level.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Section {
-    /// The heading.
     pub(crate) title: String,
     /// Links below it: their text and where they lead.
     pub(crate) links: Vec<(String, String)>,
