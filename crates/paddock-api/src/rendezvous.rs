@@ -1,7 +1,7 @@
 //! Rendezvous: raw connections of `heroku run` clients, over a Unix socket behind the router.
 //!
 //! After the PROXY header comes the secret and CR LF, nothing else. The client throws away the first piece that it
-//! receives (contract `heroku-cli.md`, 4.1): so `rendezvous` goes alone, and output waits until the client has
+//! receives (`docs/contract/heroku-cli.md`, 4.1): so `rendezvous` goes alone, and output waits until the client has
 //! surely read it. Then bytes flow both ways until the program ends.
 
 use std::io;
@@ -26,7 +26,7 @@ const SECRET_BYTES_MAX: usize = 1024;
 /// Between the greeting and the first output: the router passes on what it reads at once, so a pause here is a
 /// boundary between two records there.
 const GREETING_PAUSE: Duration = Duration::from_millis(100);
-/// A session in which nothing moves ends. Source: contract `heroku-cli.md`, 4.1.
+/// A session in which nothing moves ends. Source: `docs/contract/heroku-cli.md`, 4.1.
 const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 /// What the official client sends at the end of its standard input.
 const END_OF_TRANSMISSION: u8 = 4;

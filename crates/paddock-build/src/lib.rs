@@ -4,7 +4,7 @@
 //! * [`Builder`]: runs one build in a container of its own through the runtime port and adds the slug as a layer.
 //! * [`runner`]: what runs inside that container: everything that touches a tenant's bytes.
 //!
-//! Rules: contract `buildpacks.md`; text of errors that people see: its sections 5, 7 and 8.
+//! Rules: `docs/contract/buildpacks.md`; text of errors that people see: its sections 5, 7 and 8.
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")

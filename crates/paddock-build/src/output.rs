@@ -1,5 +1,5 @@
 //! The manner of a build's output: steps, details and errors as on Heroku.
-//! Source: contract `buildpacks.md`, section 8.
+//! Source: `docs/contract/buildpacks.md`, section 8.
 
 /// Seven columns before a detail.
 pub const DETAIL: &str = "       ";

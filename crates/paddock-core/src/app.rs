@@ -24,7 +24,7 @@ const RESERVED: [&str; 13] = [
 ];
 
 /// The name of an app: `^[a-z][a-z0-9-]{1,28}[a-z0-9]$`, not reserved.
-/// Source: contract `platform-behaviour.md`, section 25, and the published schema.
+/// Source: `docs/contract/platform-behaviour.md`, section 25, and the published schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppName(String);
 

@@ -1,5 +1,5 @@
 //! References to buildpacks: every form that the API, the CLI, `app.json` and `.buildpacks` use.
-//! Source: contract `buildpacks.md`, section 2.
+//! Source: `docs/contract/buildpacks.md`, section 2.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! Error codes of the router (H), of dynos (R) and of logging (L), with the texts users know.
 //!
-//! Source: contract `platform-behaviour.md`, section 2. Codes that are retired (H16, H23) or whose fields were never
+//! Source: `docs/contract/platform-behaviour.md`, section 2. Codes that are retired (H16, H23) or whose fields were never
 //! seen (H83) are absent.
 
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Total bytes of all keys and values of an app. Source: contract `platform-behaviour.md`, section 6 (recalled).
+/// Total bytes of all keys and values of an app. Source: `docs/contract/platform-behaviour.md`, section 6 (recalled).
 pub const TOTAL_BYTES_MAX: usize = 64 * 1024;
 
 /// An app's config vars: value by key. Values may hold any bytes that JSON text can.
@@ -84,7 +84,7 @@ const DESCRIBED_MAX: usize = 20;
 const DESCRIBED_BYTES_MAX: usize = 1000;
 
 /// The description of the release that a change makes: `Set A, B config vars`, `Remove A config vars`.
-/// Source: contract `platform-behaviour.md`, section 6 (recalled).
+/// Source: `docs/contract/platform-behaviour.md`, section 6 (recalled).
 #[must_use]
 pub fn describe(changes: &BTreeMap<String, Option<String>>) -> String {
     let names = |set: bool| {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::process::ProcessType;
 
-/// A dyno size. Memory, processes and share of CPU: contract `platform-behaviour.md`, section 3.
+/// A dyno size. Memory, processes and share of CPU: `docs/contract/platform-behaviour.md`, section 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DynoSize {
     /// 512 MB, shared CPU.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The `id` of an API error body. Source: contract `platform-behaviour.md`, section 27.
+/// The `id` of an API error body. Source: `docs/contract/platform-behaviour.md`, section 27.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorId {
     /// The request could not be read: malformed JSON, a missing field.

@@ -1,6 +1,6 @@
 //! The Procfile: process types and the commands that run them.
 //!
-//! Grammar, from contract `buildpacks.md` section 6: a line is `TYPE`, an optional colon, white space, a command;
+//! Grammar, from `docs/contract/buildpacks.md` section 6: a line is `TYPE`, an optional colon, white space, a command;
 //! other lines are skipped; CRLF is tolerated; the last of a duplicate wins. Behind a colon the white space may be
 //! missing, as other readers of Procfiles have it: no line means anything else then.
 

@@ -2,7 +2,7 @@
 //! made it their proxy.
 //!
 //! The list is fixed. Nothing here is ever dialled: a name outside it is refused, one inside is answered by this
-//! server. Source: contract `heroku-cli.md`, 1.5 and 6.2.
+//! server. Source: `docs/contract/heroku-cli.md`, 1.5 and 6.2.
 
 /// What `HEROKU_HOST` is in the proxy form. The client attaches its token to names of Heroku's only.
 pub const DOMAIN: &str = "paddock.herokudev.com";

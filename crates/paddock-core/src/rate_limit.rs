@@ -1,5 +1,5 @@
 //! How many requests an account may make: a pool of 4,500 that fills up by 75 a minute
-//! (contract `platform-behaviour.md`, section 27).
+//! (`docs/contract/platform-behaviour.md`, section 27).
 
 use crate::UnixMicros;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// So many of an app's newest releases never expire. Source: contract `platform-behaviour.md`, section 7.
+/// So many of an app's newest releases never expire. Source: `docs/contract/platform-behaviour.md`, section 7.
 pub const RELEASES_KEPT: i64 = 20;
 /// No release expires before, nor does a slug that no release has. Source: as above.
 pub const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -51,7 +51,7 @@ impl ReleaseStatus {
     }
 }
 
-/// Description of a release made by a build: `Deploy 1a2b3c4d`. Source: `platform-behaviour.md`, section 7.
+/// Description of a release made by a build: `Deploy 1a2b3c4d`. Source: `docs/contract/platform-behaviour.md`, section 7.
 #[must_use]
 pub fn deploy_description(commit: &str) -> String {
     // A client's own version may be any text.

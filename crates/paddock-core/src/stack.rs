@@ -5,7 +5,7 @@ use std::fmt;
 /// The stack of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stack {
-    /// The host's own `/usr`, read-only, with a generated minimal `/etc`. Design, section 4.
+    /// The host's own `/usr`, read-only, with a generated minimal `/etc`.
     Host,
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
-/// Bounds of a source archive. Heroku: a checkout of at most 1 GB (platform-behaviour 8).
+/// Bounds of a source archive. Heroku: a checkout of at most 1 GB (`docs/contract/platform-behaviour.md`, section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArchiveLimits {
     /// Files, folders and links.

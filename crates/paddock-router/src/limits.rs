@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Time limits and ceilings. Source: contract `platform-behaviour.md`, sections 1 and 2.
+/// Time limits and ceilings. Source: `docs/contract/platform-behaviour.md`, sections 1 and 2.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// How long a client may be connected without sending a request.

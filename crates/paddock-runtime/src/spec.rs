@@ -147,7 +147,7 @@ pub enum Disk {
     },
 }
 
-/// What a container may reach. Design, section 7, "Dyno and build network".
+/// What a container may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
     /// Nothing but its own loopback.

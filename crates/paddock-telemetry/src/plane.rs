@@ -32,7 +32,7 @@ const COMMITS_AT_ONCE: usize = 8;
 const SEGMENT_BYTES_MAX: u64 = 1024 * 1024;
 const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
 
-/// How long lines are kept. Heroku keeps 1,500 lines for a week (platform-behaviour 15).
+/// How long lines are kept. Heroku keeps 1,500 lines for a week (`docs/contract/platform-behaviour.md`, section 15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Lines that are kept however old they are.

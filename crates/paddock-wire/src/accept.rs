@@ -23,7 +23,7 @@ pub enum NotAcceptable {
 
 /// Reads an Accept header. `*/*`, `application/json` and an absent header name no version, and an answer in a
 /// version that was not asked for would change under a client's feet: they are not acceptable
-/// (contract `platform-behaviour.md`, section 27).
+/// (`docs/contract/platform-behaviour.md`, section 27).
 ///
 /// # Errors
 /// Why no range of it can be served.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The answer: every value is text (contract `heroku-cli.md`, 5.7).
+/// The answer: every value is text (`docs/contract/heroku-cli.md`, 5.7).
 pub type ConfigVars = BTreeMap<String, String>;
 
 /// Body of `PATCH /apps/{app}/config-vars`: null removes.

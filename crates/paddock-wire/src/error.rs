@@ -5,7 +5,7 @@ use serde::Serialize;
 /// `{id, message, url?, resource?}`. The official client prints `message` and, if present, `url`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorBody {
-    /// One of the ids of contract `platform-behaviour.md`, section 27.
+    /// One of the ids of `docs/contract/platform-behaviour.md`, section 27.
     pub id: String,
     /// A sentence the user can act on.
     pub message: String,

@@ -1,4 +1,4 @@
-//! Favorites, as the dashboard's API has them. Source: contract `heroku-cli.md`, section 3; the published schema does
+//! Favorites, as the dashboard's API has them. Source: `docs/contract/heroku-cli.md`, section 3; the published schema does
 //! not name them.
 
 use serde::{Deserialize, Serialize};

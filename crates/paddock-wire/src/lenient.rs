@@ -1,4 +1,4 @@
-//! Values that clients send in more than one form (contract `heroku-cli.md`, 5.11).
+//! Values that clients send in more than one form (`docs/contract/heroku-cli.md`, 5.11).
 
 use serde::{Deserialize, Deserializer, de};
 

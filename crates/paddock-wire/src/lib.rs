@@ -2,7 +2,7 @@
 //!
 //! Only this crate derives serde for API JSON. It knows nothing of the domain: ids and names are text here, and the
 //! server converts field by field. A field that may be empty is `null`, never absent, because the official client
-//! dereferences some of them (contract `heroku-cli.md`, 5.6).
+//! dereferences some of them (`docs/contract/heroku-cli.md`, 5.6).
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")

@@ -1,5 +1,5 @@
-//! The Range header of lists, and the pages it cuts (contract `platform-behaviour.md`, section 27, and
-//! `heroku-cli.md`, 5.4).
+//! The Range header of lists, and the pages it cuts (`docs/contract/platform-behaviour.md`, section 27, and
+//! `docs/contract/heroku-cli.md`, 5.4).
 //!
 //! ```text
 //! range   = "" / attribute [ "]" ] [ start ] ".." [ end ] *( ";" options )

@@ -20,7 +20,7 @@ const CERTIFICATES: [&str; 8] = [
     "CARGO_HTTP_CAINFO",
     "GIT_SSL_CAINFO",
 ];
-/// Whatever else builds are given. Source: contract `buildpacks.md`, section 4, "Site environment".
+/// Whatever else builds are given. Source: `docs/contract/buildpacks.md`, section 4, "Site environment".
 const OTHERS: [&str; 8] = [
     "no_proxy",
     "NO_PROXY",

@@ -33,9 +33,9 @@ use crate::settings::Settings;
 use crate::site::Site;
 use crate::start_error::StartError;
 
-/// Largest slug, compressed. Source: contract `platform-behaviour.md`, section 8.
+/// Largest slug, compressed. Source: `docs/contract/platform-behaviour.md`, section 8.
 const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;
-/// Largest repository. Design, section 7.
+/// Largest repository.
 const REPOSITORY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// The most that a commit's files may have, as an uploaded archive's.
 const CHECKOUT_BYTES_MAX: u64 = ArchiveLimits::SOURCE.bytes;

@@ -90,7 +90,7 @@ async fn regenerate(
     Ok(ok(view(api.control.people.regenerate_authorization(&actor, &id).await?)))
 }
 
-/// The logout command calls this and wants exactly "no such session" (contract `heroku-cli.md`, 2).
+/// The logout command calls this and wants exactly "no such session" (`docs/contract/heroku-cli.md`, 2).
 async fn end_session(By(actor): By, State(api): State<Arc<Api>>) -> Reply<wire::IdOnly> {
     Err(api.control.people.end_session(&actor).await.into())
 }

@@ -53,7 +53,7 @@ fn stream_of(api: &Api, reader: OutputReader) -> Response {
 async fn next_chunk(reader: &mut OutputReader) -> Option<Bytes> {
     match tokio::time::timeout(KEEP_ALIVE, reader.next_chunk()).await {
         Ok(chunk) => chunk,
-        // One NUL byte is the platform's keep-alive (contract `platform-behaviour.md`, section 8).
+        // One NUL byte is the platform's keep-alive (`docs/contract/platform-behaviour.md`, section 8).
         Err(_) => Some(Bytes::from_static(b"\0")),
     }
 }

@@ -1,5 +1,5 @@
 //! What a push asks for and what becomes of each of its refs.
-//! Rules and texts: contract `buildpacks.md`, sections 1.2 and 8.
+//! Rules and texts: `docs/contract/buildpacks.md`, sections 1.2 and 8.
 
 use serde::{Deserialize, Serialize};
 

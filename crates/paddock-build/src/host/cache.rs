@@ -2,7 +2,7 @@
 //!
 //! A build works on a copy that it makes itself, on its own disk. On success what it kept is taken off that disk and
 //! takes the old cache's place by a rename, so a failed or cancelled build leaves the cache as it was.
-//! Source: contract `buildpacks.md`, section 12.
+//! Source: `docs/contract/buildpacks.md`, section 12.
 
 use std::fs;
 use std::io;

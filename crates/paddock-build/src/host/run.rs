@@ -25,7 +25,7 @@ use super::{
 use crate::output;
 use crate::plan::{BuildResult, RunnerFailure};
 
-/// Between SIGTERM and SIGKILL of a build that is stopped. Source: contract `buildpacks.md`, section 12.
+/// Between SIGTERM and SIGKILL of a build that is stopped. Source: `docs/contract/buildpacks.md`, section 12.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a stopped build may take to be gone.
 const END_TIME: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The source comes in: unpacked, completed, narrowed and thinned. Source: contract `buildpacks.md`, section 1.
+//! The source comes in: unpacked, completed, narrowed and thinned. Source: `docs/contract/buildpacks.md`, section 1.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which buildpacks build an app. Source: contract `buildpacks.md`, section 2.
+//! Which buildpacks build an app. Source: `docs/contract/buildpacks.md`, section 2.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! The languages by which an app is known, built here or not. Order and files: the detection of Heroku's own buildpacks,
-//! and the default list of contract `buildpacks.md`, section 2.
+//! and the default list of `docs/contract/buildpacks.md`, section 2.
 
 use std::fs;
 use std::path::Path;

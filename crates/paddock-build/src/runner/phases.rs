@@ -1,5 +1,5 @@
 //! One buildpack after the other: detect, compile, export; then release of the last that has one, and reports.
-//! Source: contract `buildpacks.md`, section 5.
+//! Source: `docs/contract/buildpacks.md`, section 5.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a built app runs: its Procfile and what its buildpack adds. Source: contract `buildpacks.md`, section 6.
+//! What a built app runs: its Procfile and what its buildpack adds. Source: `docs/contract/buildpacks.md`, section 6.
 
 use std::collections::BTreeMap;
 use std::fs;

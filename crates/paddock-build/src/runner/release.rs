@@ -1,7 +1,7 @@
 //! What `bin/release` prints: the small part of YAML that buildpacks use.
 //!
 //! A mapping of `default_process_types` and `config_vars` (mappings of scalars) and `addons` (a list of scalars);
-//! `--- {}`, nothing at all, quotes, comments and folded plain lines occur. Source: contract `buildpacks.md` 5.4.
+//! `--- {}`, nothing at all, quotes, comments and folded plain lines occur. Source: `docs/contract/buildpacks.md` 5.4.
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use super::{screen, stack};
 use crate::plan::BuildPlan;
 
 /// Sources what earlier buildpacks exported, then becomes the program. A constant: files and arguments come as
-/// arguments, so no byte of theirs is read as shell text here. Source: contract `buildpacks.md`, section 5.3.
+/// arguments, so no byte of theirs is read as shell text here. Source: `docs/contract/buildpacks.md`, section 5.3.
 const SOURCE_AND_EXEC: &str = r#"while [ "$1" != -- ]; do
   source "$1" || { echo " !     An earlier buildpack's export failed"; exit 1; }
   shift
@@ -38,7 +38,7 @@ pub(super) struct Captured {
 }
 
 impl Session {
-    /// The environment of contract `buildpacks.md`, section 4: exactly this, and what the operator adds.
+    /// The environment of `docs/contract/buildpacks.md`, section 4: exactly this, and what the operator adds.
     pub(super) fn new(plan: &BuildPlan, places: &Places) -> Self {
         let mut env = plan.site_env.clone();
         for (name, value) in [

@@ -1,6 +1,6 @@
 //! `.slugignore`: files that are taken out of the source before detection.
 //!
-//! Rules, from contract `buildpacks.md` 1.7: one pattern a line, `#` comments, blank lines skipped, globs as in
+//! Rules, from `docs/contract/buildpacks.md` 1.7: one pattern a line, `#` comments, blank lines skipped, globs as in
 //! `.gitignore` but no negation. A pattern with no slash matches at any depth; one with a leading or inner slash is
 //! anchored at the root; a trailing slash matches folders only; a folder that matches goes with what is in it.
 

@@ -1,4 +1,4 @@
-//! Buildpacks by URL, as contract `buildpacks.md` has them; each test names its section.
+//! Buildpacks by URL, as `docs/contract/buildpacks.md` has them; each test names its section.
 
 use std::process::Command;
 use std::time::Duration;
@@ -328,7 +328,7 @@ async fn a_build_is_held_within_its_limits() {
     .await;
 }
 
-/// Design, section 7: what a build cannot do, and what is left of its secrets.
+/// What a build cannot do, and what is left of its secrets.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_reaches_nothing_of_the_host() {
     with_farm(|farm| async move {

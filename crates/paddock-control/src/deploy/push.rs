@@ -1,5 +1,5 @@
 //! What a `git push` becomes: receive-pack only watches. The objects are stored and pinned, the build is a row and a
-//! job; a pusher who goes away changes nothing. Texts: contract `buildpacks.md`, sections 1.2 and 8.
+//! job; a pusher who goes away changes nothing. Texts: `docs/contract/buildpacks.md`, sections 1.2 and 8.
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use crate::deploy::Deploy;
 use crate::kernel::error::chain;
 use crate::kernel::new_dyno::new_dyno;
 
-/// The longest life of a release dyno. Source: `platform-behaviour.md`, section 5.
+/// The longest life of a release dyno. Source: `docs/contract/platform-behaviour.md`, section 5.
 const RELEASE_PHASE_SECONDS: i64 = 60 * 60;
 
 /// A release to make. Config vars are the snapshot it will run with.

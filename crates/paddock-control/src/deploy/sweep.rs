@@ -25,7 +25,7 @@ use crate::kernel::sweep::Sweep;
 const LAYER_AGE: Duration = Duration::from_secs(10 * 60);
 /// The same for those that a slug named, whose app or release is gone: a build may have added the same again just now.
 const RELEASED_LAYER_AGE: Duration = Duration::from_secs(2 * 60);
-/// All build caches together; the oldest go first. Source: contract `buildpacks.md`, section 12.
+/// All build caches together; the oldest go first. Source: `docs/contract/buildpacks.md`, section 12.
 const CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
 /// Files of sources are of no use after this long: a build takes minutes, an upload hours.
 const SOURCE_FILES: Duration = Duration::from_secs(24 * 60 * 60);

@@ -23,7 +23,7 @@ use crate::{Actor, Error, Result};
 
 /// Most one-off dynos of an app at a time.
 const ONE_OFFS_MAX: usize = 50;
-/// The longest life of a one-off dyno, in seconds. Source: `platform-behaviour.md`, section 3.
+/// The longest life of a one-off dyno, in seconds. Source: `docs/contract/platform-behaviour.md`, section 3.
 const TIME_TO_LIVE_MAX: i64 = 86_400;
 const COMMAND_BYTES_MAX: usize = 64 * 1024;
 const ENV_BYTES_MAX: usize = 64 * 1024;

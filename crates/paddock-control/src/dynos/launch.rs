@@ -1,6 +1,6 @@
 //! What a dyno's container is made of besides what it runs: environment, limits. Pure; nothing is started here.
 //!
-//! Source: contract `buildpacks.md`, section 11, and `platform-behaviour.md`, section 3.
+//! Source: `docs/contract/buildpacks.md`, section 11, and `docs/contract/platform-behaviour.md`, section 3.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use paddock_store::{App, Dyno, Release, Slug};
 /// The longest life of a one-off dyno that did not say how long it lives: a day.
 pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Time between SIGTERM and SIGKILL. Source: `platform-behaviour.md`, section 3.
+/// Time between SIGTERM and SIGKILL. Source: `docs/contract/platform-behaviour.md`, section 3.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(30);
 
 /// The whole environment of a dyno. Config vars win over what it runs, what `heroku run --env` said (`extra`) wins over
@@ -37,7 +37,7 @@ pub(crate) fn dyno_env(
     env.into_iter().map(|(key, value)| (key, value.into_bytes())).collect()
 }
 
-/// What `runtime-dyno-metadata` tells a dyno of itself. Source: `platform-behaviour.md`, section 3.
+/// What `runtime-dyno-metadata` tells a dyno of itself. Source: `docs/contract/platform-behaviour.md`, section 3.
 pub(crate) fn dyno_metadata(
     app: &App,
     dyno: &Dyno,

@@ -1,6 +1,6 @@
 //! Requests that are carried out once, however often they are sent.
 //!
-//! Clients send a request again when its answer is lost, creations too (contract `heroku-cli.md`, 5.3), and there is no
+//! Clients send a request again when its answer is lost, creations too (`docs/contract/heroku-cli.md`, 5.3), and there is no
 //! idempotency key: but the first id of the Request-Id header is new for each call and the same for each retry of it.
 //! So a call is known by the account, that id, the method, the path and the body. It is claimed before it is carried
 //! out and its outcome is written down after; a repetition within some minutes is answered with that.

@@ -1,6 +1,6 @@
 //! Tokens and one-purpose secrets: random, and kept as hashes only.
 //!
-//! Design, section 5: tokens are 256 random bits with prefix `HRKU-`, stored as SHA-256.
+//! Tokens are 256 random bits with prefix `HRKU-`, stored as SHA-256.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

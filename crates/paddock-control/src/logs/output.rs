@@ -1,7 +1,7 @@
 //! Keeps the output of dynos flowing into the apps' logs, each line once and in order.
 //!
 //! A line is acknowledged to its spool only after the log plane has it on disk; what comes again after a crash is
-//! dropped there by its number. Design, section 6, "log line".
+//! dropped there by its number.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::time::UnixMicros;
 pub const STEADY: Duration = Duration::from_secs(10 * 60);
 
 /// Waits before the second and later retries; the last one repeats. The first retry is immediate.
-/// Source: contract `platform-behaviour.md`, section 3 (10, 20, 40 minutes, doubling up to a day).
+/// Source: `docs/contract/platform-behaviour.md`, section 3 (10, 20, 40 minutes, doubling up to a day).
 const WAITS_MINUTES: [u64; 8] = [10, 20, 40, 80, 160, 320, 640, 1440];
 
 /// How many crashes in a row this one makes: a dyno that ran for [`STEADY`] starts anew.

@@ -9,7 +9,7 @@ use crate::dyno::DynoState;
 use crate::plan::formation::Seen;
 use crate::time::UnixMicros;
 
-/// Between two SIGHUPs, and before R16. Source: contract `platform-behaviour.md`, section 2.
+/// Between two SIGHUPs, and before R16. Source: `docs/contract/platform-behaviour.md`, section 2.
 pub const HANG_UP_INTERVAL: Duration = Duration::from_secs(5);
 /// So many SIGHUPs without an end, and the next word is R16. Heroku names no number.
 const HANG_UPS: u32 = 3;

@@ -1,4 +1,4 @@
-//! What there is to route to of an app. Precedence of the answers: contract `platform-behaviour.md`, end of the H table.
+//! What there is to route to of an app. Precedence of the answers: `docs/contract/platform-behaviour.md`, end of the H table.
 
 use crate::dyno::{DynoName, DynoState};
 use crate::id::ReleaseId;

@@ -1,6 +1,6 @@
 //! Requests of apps: may it be answered, by which dyno, within which limits.
 //!
-//! Source: contract `platform-behaviour.md`, sections 1 and 2. Order of precedence: maintenance, blank, no web
+//! Source: `docs/contract/platform-behaviour.md`, sections 1 and 2. Order of precedence: maintenance, blank, no web
 //! processes, crashed, starting, then what a connection meets.
 
 pub(crate) mod failure;

@@ -1,6 +1,6 @@
 //! The proxy form: `CONNECT` for a fixed list of names, always ended in a TLS of our own, never dialled out.
 //!
-//! Design, section 7, "Local CAs". What is inside a tunnel is a connection like any other, but that it can reach the
+//! What is inside a tunnel is a connection like any other, but that it can reach the
 //! platform alone. Dynos and builds are refused by the address they come from; that is the only use of it.
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Headers between client, router and dyno. Source: contract `platform-behaviour.md`, section 1, "Headers to the
+//! Headers between client, router and dyno. Source: `docs/contract/platform-behaviour.md`, section 1, "Headers to the
 //! dyno".
 
 use std::time::{SystemTime, UNIX_EPOCH};

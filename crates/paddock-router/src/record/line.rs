@@ -1,6 +1,6 @@
 //! The router's log line, the form of which users' tools parse.
 //!
-//! Source: contract `platform-behaviour.md`, section 1, "Router log line" (router 2.0 fields). What a client chose
+//! Source: `docs/contract/platform-behaviour.md`, section 1, "Router log line" (router 2.0 fields). What a client chose
 //! is escaped and cut, so that it can neither end its field nor begin another line.
 
 use std::fmt::Write;

@@ -230,7 +230,7 @@ impl Admin {
         Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// Source: contract `heroku-cli.md`, 6.1.
+    /// Source: `docs/contract/heroku-cli.md`, 6.1.
     fn loopback_variables(&self) -> Vec<(&'static str, String)> {
         let host = self.control.config().git_host();
         let url = format!("http://{host}");

@@ -21,7 +21,7 @@ use super::stop::Stop;
 use crate::source::remove_any;
 
 /// Config vars that a build's programs do not get in their environment: they would change the tools themselves.
-/// Source: contract `platform-behaviour.md`, section 9, and what a shell reads at its start.
+/// Source: `docs/contract/platform-behaviour.md`, section 9, and what a shell reads at its start.
 const KEPT_BACK: [&str; 18] = [
     "BASH_ENV",
     "CPATH",

@@ -87,7 +87,7 @@ struct FirstRelease {
 }
 
 /// What the last buildpack's `bin/release` asks for counts once, and never against what the user has set.
-/// Source: contract `buildpacks.md`, section 5.4.
+/// Source: `docs/contract/buildpacks.md`, section 5.4.
 fn first_release(set: ConfigVars, wanted: &ConfigVars, addons: &[String]) -> FirstRelease {
     let (config, refused) = config::with_defaults(&set, wanted);
     let new: Vec<_> = config.keys().filter(|key| !set.contains_key(*key)).map(String::as_str).collect();

@@ -13,7 +13,7 @@ use crate::deploy::job::own_submodules::unreadable;
 use crate::deploy::job::{fetched_source, own_submodules};
 use crate::{Error, Result};
 
-/// The longest build. Source: contract `buildpacks.md`, section 12.
+/// The longest build. Source: `docs/contract/buildpacks.md`, section 12.
 const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// A build's share of the machine: less than any dyno under contention. Memory: what Node's buildpack assumes.

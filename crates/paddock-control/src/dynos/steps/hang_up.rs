@@ -2,7 +2,7 @@
 //!
 //! How often is in the dyno's row, so a server that is killed in between goes on where it was. Each step is counted when
 //! it was done: what a kill cuts off is done again rather than left out.
-//! Source: contract `platform-behaviour.md`, section 2.
+//! Source: `docs/contract/platform-behaviour.md`, section 2.
 
 use paddock_core::code::DynoCode;
 use paddock_core::durable;

@@ -1,6 +1,6 @@
 //! The local certificate authority for the platform's own names, for machines without public certificates.
 //!
-//! Design, section 7: one CA for the platform's names, key 0600, path length 0, critical name constraints, offered by
+//! One CA for the platform's names, key 0600, path length 0, critical name constraints, offered by
 //! variable only and never put into a trust store. CA variables *replace* the system's list in most clients, so
 //! `bundle.pem` holds the system's certificates and ours.
 

@@ -3,7 +3,7 @@
 //! Both processes hold the listening sockets: while either lives, clients queue in the backlog and are not refused.
 //! The router outlives `serve`; the next `serve` adopts it through its socket, or, being of another build, starts its
 //! own on the same sockets and has the old one retire. A router that retires keeps its clients, and so gets every
-//! table until the last of them has gone. Design, section 2.
+//! table until the last of them has gone.
 //!
 //! The router in use answers on `router.sock`. Before another takes its place its socket is moved aside, to
 //! `router-PID.sock`: there it is found again by a `serve` that starts after a crash in the middle.

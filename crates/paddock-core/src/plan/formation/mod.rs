@@ -11,7 +11,7 @@ use crate::id::{DynoId, ReleaseId};
 use crate::process::ProcessType;
 use crate::time::UnixMicros;
 
-/// How long a web dyno may take to listen on its port (R10). Source: `platform-behaviour.md`, section 2.
+/// How long a web dyno may take to listen on its port (R10). Source: `docs/contract/platform-behaviour.md`, section 2.
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is wanted of an app.

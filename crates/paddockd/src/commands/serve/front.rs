@@ -48,7 +48,7 @@ impl Front {
     }
 }
 
-/// Design, section 2, "Start and adoption": only when no router of this data directory answers are ports bound.
+/// Ports are bound only when no router of this data directory answers.
 async fn adopt_or_start(
     settings: &Settings,
     link: &RouterLink,

@@ -1,5 +1,5 @@
 //! The Node.js buildpack: the system's Node.js or one fetched by npm, `npm ci`, the app's scripts, pruning.
-//! Order and scripts: the classic buildpack as contract `buildpacks.md`, section 5, has it.
+//! Order and scripts: the classic buildpack as `docs/contract/buildpacks.md`, section 5, has it.
 
 mod package;
 mod toolchain;
@@ -25,7 +25,7 @@ const OLD_NPM: u64 = 6;
 const OLD_LOCK: u64 = 2;
 /// Scripts of the root package that npm runs when it installs; on a cache hit they are run by themselves.
 const INSTALL_SCRIPTS: [&str; 4] = ["preinstall", "install", "postinstall", "prepare"];
-/// What a build's Node.js may use. Source: contract `buildpacks.md`, section 12.
+/// What a build's Node.js may use. Source: `docs/contract/buildpacks.md`, section 12.
 const NODE_OPTIONS: &str = "--max_old_space_size=2560";
 
 pub(super) fn detect(build_dir: &Path) -> bool {

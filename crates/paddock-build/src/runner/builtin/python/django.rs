@@ -1,4 +1,4 @@
-//! Django's static files. Source: what the classic buildpack does, contract `buildpacks.md`, section 5.
+//! Django's static files. Source: what the classic buildpack does, `docs/contract/buildpacks.md`, section 5.
 
 use std::fs;
 use std::path::{Path, PathBuf};
