@@ -108,7 +108,6 @@ impl Cli {
         &self.environment[name]
     }
 
-    /// HOME.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.home.path()

@@ -85,7 +85,6 @@ impl FailPoints {
         command.env("PADDOCK_FAIL_POINTS", self.folder());
     }
 
-    /// The clock of the server.
     #[must_use]
     pub fn clock(&self) -> ServerClock {
         ServerClock { ahead: self.folder().join("ahead") }

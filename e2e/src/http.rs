@@ -17,7 +17,6 @@ pub struct Http {
     is_bare: bool,
 }
 
-/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// HTTP status; 0 when there was no answer.
@@ -92,7 +91,6 @@ impl Http {
         self.api_with(method, path, &[], None)
     }
 
-    /// The API with a JSON body.
     #[must_use]
     pub fn api_json(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.api_with(method, path, &["Content-Type: application/json"], Some(&body.to_string()))

@@ -10,13 +10,10 @@ use crate::outcome::run;
 /// Everything found that carries an instance's letters or its data folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// Network interfaces.
     pub links: Vec<String>,
     /// nftables tables.
     pub tables: Vec<String>,
-    /// Control groups.
     pub cgroups: Vec<String>,
-    /// Mounts.
     pub mounts: Vec<String>,
     /// Files of the data folder behind loop devices.
     pub disks: Vec<String>,
@@ -39,7 +36,6 @@ impl Leftovers {
         }
     }
 
-    /// Whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Leftovers::default()

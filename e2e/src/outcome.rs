@@ -16,9 +16,7 @@ pub struct Outcome {
     pub command: String,
     /// Exit status; a signal counts as 128 + its number.
     pub status: i32,
-    /// Standard output.
     pub stdout: String,
-    /// Standard error.
     pub stderr: String,
 }
 

@@ -37,7 +37,6 @@ impl Port {
         free.next().expect("one of 12,000 ports is free")
     }
 
-    /// Its number.
     #[must_use]
     pub fn number(&self) -> u16 {
         self.number

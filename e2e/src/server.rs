@@ -190,7 +190,6 @@ impl Server {
         self.state_in.sql(&self.data(), statement)
     }
 
-    /// The data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -413,7 +412,6 @@ impl Server {
         self.folder.path().join("serve.log")
     }
 
-    /// The server's own log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.log_path())

@@ -18,7 +18,6 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Begins a transcript of this name.
     #[must_use]
     pub fn begin(name: &'static str, server: &Server, cli: &Cli) -> Transcript {
         let named = vec![

@@ -18,7 +18,6 @@ pub(crate) enum Credentials {
     /// `Basic`: a token as password with any user name (clients send it empty, git sends `heroku` or an e-mail
     /// address, docker `_`), or, for making an authorization and nothing else, an e-mail address and its password.
     Basic {
-        /// User name.
         user: String,
         /// Password or token.
         password: String,

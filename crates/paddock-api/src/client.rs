@@ -22,7 +22,6 @@ pub(crate) struct Client {
     pub(crate) address: Option<SocketAddr>,
     /// The address of ours that it came to.
     pub(crate) local: Option<SocketAddr>,
-    /// Whether it came over TLS.
     pub(crate) tls: bool,
 }
 

@@ -40,7 +40,6 @@ pub use server::serve;
 
 /// What every handler has.
 pub struct Api {
-    /// The use cases.
     pub control: Arc<Control>,
     /// The server is ending: streams without an end of their own end now, so that nobody waits for them.
     stopping: CancellationToken,

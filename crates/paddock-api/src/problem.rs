@@ -46,7 +46,6 @@ impl Problem {
         StatusCode::from_u16(self.id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// No valid credentials.
     pub(crate) fn unauthorized() -> Self {
         Self::new(ErrorId::Unauthorized, "Invalid credentials provided.")
     }

@@ -71,11 +71,8 @@ pub use routing::{certificate_authority, domain, proxy_form, router_link};
 
 /// What a control plane is made of.
 pub struct Parts {
-    /// Settings.
     pub config: ControlConfig,
-    /// Durable state.
     pub store: Store,
-    /// Where containers run.
     pub runtime: Arc<dyn Runtime>,
     /// The layers of slugs, which are removed when no row names them.
     pub layers: Arc<dyn LayerStore>,
@@ -83,7 +80,6 @@ pub struct Parts {
     pub repositories: Arc<Repositories>,
     /// Runs builds.
     pub builder: Arc<Builder>,
-    /// Apps' logs.
     pub logs: Arc<LogPlane>,
     /// Output of builds and release phases.
     pub outputs: Arc<OutputLogs>,
@@ -91,7 +87,6 @@ pub struct Parts {
     pub outbound: Outbound,
     /// The router; `None` where nothing is routed (tests of use cases).
     pub router: Option<Arc<RouterLink>>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -109,13 +104,10 @@ pub struct RouterUpkeep {
 pub struct Control {
     /// What every area stands on.
     pub kernel: Arc<Kernel>,
-    /// Accounts.
     pub people: Arc<People>,
-    /// Apps.
     pub apps: Arc<Apps>,
     /// From source to a release.
     pub deploy: Arc<Deploy>,
-    /// Dynos.
     pub dynos: Arc<Dynos>,
     /// Domains and the router.
     pub routing: Arc<Routing>,
@@ -240,7 +232,6 @@ impl Control {
         &self.deploy.repositories
     }
 
-    /// Where containers run.
     #[must_use]
     pub fn runtime(&self) -> &dyn Runtime {
         self.dynos.runtime.as_ref()

@@ -6,7 +6,7 @@ use crate::layer::LayerDigest;
 use crate::stack::StackVersion;
 
 /// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of
-/// this text. A script of `.profile.d` that fails does not stop the boot. Source: `docs/contract/buildpacks.md`, section 11.
+/// this text. A script of `.profile.d` that fails does not stop the boot. `docs/contract/buildpacks.md`, section 11.
 const BOOT_OF_A_SLUG: &str = r#"
 cd /app
 for script in /app/.profile.d/*.sh; do

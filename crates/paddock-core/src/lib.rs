@@ -1,6 +1,7 @@
 //! The domain of Paddock in Heroku's words: nouns, ids, rules, state machines and pure planners.
 //!
 //! Nothing here does I/O, is async, derives serde or reads a clock: `now` is always a parameter.
+#![warn(missing_docs)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")

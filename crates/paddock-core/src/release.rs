@@ -51,7 +51,7 @@ impl ReleaseStatus {
     }
 }
 
-/// Description of a release made by a build: `Deploy 1a2b3c4d`. Source: `docs/contract/platform-behaviour.md`, section 7.
+/// Description of a build's release: `Deploy 1a2b3c4d`. Source: `docs/contract/platform-behaviour.md`, section 7.
 #[must_use]
 pub fn deploy_description(commit: &str) -> String {
     // A client's own version may be any text.

@@ -2,6 +2,7 @@
 //!
 //! Every file that the server, its router and its shims put in the place of another is written by [`Beside`]: the
 //! difference between such files is whether they must survive a power cut, and who may read them.
+#![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at files themselves"))]
 
 use std::ffi::OsString;

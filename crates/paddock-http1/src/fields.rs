@@ -2,7 +2,6 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// One field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// Its name, in any case.
@@ -60,13 +59,11 @@ impl Fields {
         self.0.retain(keep);
     }
 
-    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

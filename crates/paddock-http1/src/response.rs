@@ -19,16 +19,12 @@ const HEAD_BYTES_MAX: usize = 1024 * 1024;
 const INTERIM_MAX: usize = 32;
 const LEADING_LINES_MAX: usize = 4;
 
-/// The head of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The version.
     pub version: Version,
-    /// Three digits.
     pub status: u16,
     /// The reason phrase, perhaps empty.
     pub reason: Bytes,
-    /// The header.
     pub fields: Fields,
 }
 

@@ -2,6 +2,7 @@
 //! that tenants wrote.
 //!
 //! Everything here is plain file work that blocks, to be called off the async threads; [`LayerStore`] does that itself.
+#![warn(missing_docs)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")

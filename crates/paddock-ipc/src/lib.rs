@@ -7,6 +7,7 @@
 //! * [`routes`]: the route table and the other messages between `serve` and the router.
 //!
 //! Versioned by [`VERSION`]. The last two versions are spoken: after every upgrade a router is older than the server.
+#![warn(missing_docs)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")

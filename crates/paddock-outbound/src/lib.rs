@@ -9,6 +9,7 @@
 //! * credentials in an address go to its own origin and nowhere else, and into no message.
 //!
 //! What a server sends is passed on as it comes: nothing is decompressed here.
+#![warn(missing_docs)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")

@@ -25,7 +25,6 @@ pub struct RouterConfig {
     pub instance: String,
     /// Which program it runs, for [`paddock_ipc::routes::FromRouter::Hello`]: another one replaces it.
     pub program: String,
-    /// Time limits and ceilings.
     pub limits: Limits,
 }
 
@@ -35,7 +34,6 @@ pub struct RouterConfig {
 pub struct RouterError {
     /// What was tried, and on what.
     pub doing: String,
-    /// Why it failed.
     #[source]
     pub source: io::Error,
 }

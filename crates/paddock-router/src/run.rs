@@ -38,9 +38,6 @@ pub async fn run(
 }
 
 /// [`run`], which also ends by `stop`.
-///
-/// # Errors
-/// As [`run`].
 pub async fn run_until(
     config: RouterConfig,
     listeners: Vec<(Listener, OwnedFd)>,

@@ -8,9 +8,7 @@ pub(crate) enum StepError {
     /// Something of the host.
     #[error("{doing}")]
     Host {
-        /// What was tried.
         doing: String,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },

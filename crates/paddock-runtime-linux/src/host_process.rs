@@ -20,16 +20,13 @@ use crate::kernel::{self, CloseFrom};
 pub struct Confinement {
     /// The program that calls [`confine_main`]: paddockd itself.
     pub program: PathBuf,
-    /// The instance's id.
     pub instance: String,
     /// User and group that the command runs as; not 0.
     pub uid: u32,
     /// Name of its cgroup within the instance's: lower-case letters, digits and `-`. Commands of one group share
     /// its limits.
     pub group: String,
-    /// Memory in bytes.
     pub memory_bytes: u64,
-    /// Processes and threads.
     pub pids: u32,
 }
 

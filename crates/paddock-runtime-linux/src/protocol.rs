@@ -41,14 +41,20 @@ pub(crate) enum ToShim {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum FromShim {
-    /// It was done.
     Done,
     /// The program cannot be run: the user's fault.
-    ProgramFailed { program: String, reason: String },
+    ProgramFailed {
+        program: String,
+        reason: String,
+    },
     /// Something of the host failed.
-    HostFailed { reason: String },
+    HostFailed {
+        reason: String,
+    },
     /// There is new output, or with `ended` the program has ended.
-    Wake { ended: bool },
+    Wake {
+        ended: bool,
+    },
 }
 
 /// What a client sends to an attached program: a head of one byte for the kind and a big-endian length, then bytes.

@@ -41,7 +41,6 @@ pub(crate) struct SpecRecord {
     pub(crate) network: Option<NetworkRecord>,
     pub(crate) stdio: StdioRecord,
     pub(crate) time_limit_ms: Option<u64>,
-    /// As above.
     #[serde(default)]
     pub(crate) leftover_grace_ms: u64,
     pub(crate) created_at: i64,

@@ -8,6 +8,7 @@
 //! users of a host a tenant has is the backend's matter. Two things are local: [`LocalVolumes`], for a server that works on
 //! the files of volumes itself, and [`Share`], what it shows containers of its own files.
 //! Backends: `paddock-runtime-linux`; a fake in [`fake`].
+#![warn(missing_docs)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,10 +6,8 @@ use crate::Tx;
 use crate::engine::{reads, row, statements, values};
 use crate::error::{Result, StoreError};
 
-/// An account as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
     pub id: AccountId,
     /// The address as the user wrote it; unique whatever the case.
     pub email: String,
@@ -17,9 +15,7 @@ pub struct Account {
     pub name: Option<String>,
     /// The password's hash in PHC form; without one nobody can log in with a password.
     pub password_hash: Option<String>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
     /// When it was deleted. What is left is who made releases and builds of other people's apps.
     pub deleted_at: Option<UnixMicros>,
@@ -40,7 +36,6 @@ row!(Account { id, email, created_at, updated_at } optional { name, password_has
 /// What a new account is made of.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
-    /// Its id.
     pub id: AccountId,
     /// The address as the user wrote it.
     pub email: String,
@@ -130,18 +125,12 @@ impl Tx {
     }
 
     /// Disables an account, or enables it again; nothing when it is so already.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn set_account_disabled(&mut self, id: AccountId, disabled: bool) -> Result<()> {
         let statement = if disabled { DISABLE } else { ENABLE };
         self.execute(statement, values![id, self.now]).await.map(drop)
     }
 
     /// Ends every token and log session of an account. How many tokens there were.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn end_sessions_of(&mut self, id: AccountId) -> Result<u64> {
         let tokens = self.execute(DELETE_AUTHORIZATIONS, values![id]).await?;
         // What was answered may hold a token, and is answered again.

@@ -7,14 +7,11 @@ use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
-/// An app as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
-    /// Its id.
     pub id: AppId,
     /// Its name, unique on the platform.
     pub name: AppName,
-    /// Who owns it.
     pub owner_id: AccountId,
     /// What its next build is laid upon.
     pub stack: Stack,
@@ -34,9 +31,7 @@ pub struct App {
     pub slug_bytes: Option<i64>,
     /// The server that has its slugs and runs its dynos.
     pub server_id: Option<ServerId>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
     /// When its current release became current.
     pub released_at: Option<UnixMicros>,
@@ -56,9 +51,7 @@ row!(App { id, name, owner_id, stack, maintenance, generation, id_range, next_ve
 /// An app with what a list of apps says of it besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedApp {
-    /// The app.
     pub app: App,
-    /// The address of its owner.
     pub owner_email: String,
     /// What the last buildpack of its current slug called it.
     pub buildpack_description: Option<String>,
@@ -77,11 +70,8 @@ impl FromRow for ListedApp {
 /// What a new app is made of.
 #[derive(Debug, Clone)]
 pub struct NewApp {
-    /// Its id.
     pub id: AppId,
-    /// Its name.
     pub name: AppName,
-    /// Who owns it.
     pub owner_id: AccountId,
     /// What its builds are laid upon.
     pub stack: Stack,
@@ -96,7 +86,6 @@ pub struct DeletedApp {
     pub name: AppName,
     /// Its range of user ids.
     pub id_range: u32,
-    /// When it was deleted.
     pub deleted_at: UnixMicros,
 }
 
@@ -137,9 +126,7 @@ statements! {
 }
 
 reads! {
-    /// The app with this id.
     app(id: AppId) -> one App: BY_ID [id];
-    /// The app with this name.
     app_by_name(name: &str) -> one App: BY_NAME [name];
     /// The app with this id, with what a list says of it.
     listed_app(id: AppId) -> one ListedApp: LISTED [id];
@@ -151,17 +138,11 @@ reads! {
 
 impl Store {
     /// The apps of this server, by name.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn apps(&self) -> Result<Vec<App>> {
         engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
     }
 
     /// Deleted apps of this server whose files are still to be removed, longest deleted first.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn deleted_apps(&self) -> Result<Vec<DeletedApp>> {
         engine::all(&mut *self.reader().await?, DELETED, values![self.server.id]).await
     }
@@ -232,9 +213,6 @@ impl Tx {
     }
 
     /// Notes that nothing of a deleted app is left on disk.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn forget_deleted_app(&mut self, id: AppId) -> Result<()> {
         self.execute(FORGET_DELETED, values![id]).await.map(drop)
     }

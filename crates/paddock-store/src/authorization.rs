@@ -6,12 +6,9 @@ use crate::engine::{reads, row, statements, values};
 use crate::error::Result;
 use crate::{SecretSha256, Tx};
 
-/// An authorization as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// Its id.
     pub id: AuthorizationId,
-    /// Whose it is.
     pub account_id: AccountId,
     /// SHA-256 of the whole token.
     pub token_sha256: SecretSha256,
@@ -23,9 +20,7 @@ pub struct Authorization {
     pub scope: String,
     /// From when the token is refused; `None` means never.
     pub expires_at: Option<UnixMicros>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
     /// When its token was last seen, to about the precision of [`Tx::touch_authorization`]'s callers.
     pub used_at: Option<UnixMicros>,
@@ -37,9 +32,7 @@ row!(Authorization { id, account_id, token_sha256, token_hint, description, scop
 /// What a new authorization is made of.
 #[derive(Debug, Clone)]
 pub struct NewAuthorization {
-    /// Its id.
     pub id: AuthorizationId,
-    /// Whose it is.
     pub account_id: AccountId,
     /// SHA-256 of the whole token.
     pub token_sha256: SecretSha256,
@@ -47,7 +40,6 @@ pub struct NewAuthorization {
     pub token_hint: String,
     /// What the user calls it.
     pub description: String,
-    /// The scopes.
     pub scope: String,
     /// From when the token is refused.
     pub expires_at: Option<UnixMicros>,
@@ -66,7 +58,6 @@ statements! {
 }
 
 reads! {
-    /// The authorization with this id.
     authorization(id: AuthorizationId) -> one Authorization: BY_ID [id];
     /// The authorization whose token has this SHA-256. It may have expired: the caller looks at `expires_at`.
     authorization_by_token(token_sha256: &SecretSha256) -> one Authorization: BY_TOKEN [*token_sha256];
@@ -76,9 +67,6 @@ reads! {
 
 impl Tx {
     /// Makes an authorization.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn create_authorization(&mut self, new: &NewAuthorization) -> Result<()> {
         let values = values![
             new.id,
@@ -103,26 +91,17 @@ impl Tx {
     }
 
     /// Notes that its token was used now; nothing if it is gone.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn touch_authorization(&mut self, id: AuthorizationId) -> Result<()> {
         let values = values![id, self.now];
         self.execute(TOUCH, values).await.map(drop)
     }
 
     /// Deletes an authorization: its token is refused from the commit on. Whether there was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_authorization(&mut self, id: AuthorizationId) -> Result<bool> {
         Ok(self.execute(DELETE, values![id]).await? > 0)
     }
 
     /// Deletes authorizations that expired before `before`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_authorizations(&mut self, before: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![before]).await
     }

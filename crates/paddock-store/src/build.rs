@@ -18,7 +18,6 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,16 +35,11 @@ impl SourceKind {
 
 word_columns!(SourceKind = SourceKind::parse);
 
-/// A build as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// Its id.
     pub id: BuildId,
-    /// Of which app.
     pub app_id: AppId,
-    /// How it stands.
     pub status: BuildStatus,
-    /// Where its source comes from.
     pub source_kind: SourceKind,
     /// The commit, or the id or URL of the archive.
     pub source: String,
@@ -55,13 +49,11 @@ pub struct Build {
     pub source_description: Option<String>,
     /// Checksum that the archive must have, as the client gave it.
     pub source_checksum: Option<String>,
-    /// Who started it.
     pub account_id: AccountId,
     /// URLs of its buildpacks, in order.
     pub buildpacks: Vec<String>,
     /// What it is laid upon.
     pub stack: Stack,
-    /// What it made.
     pub slug_id: Option<SlugId>,
     /// The release of what it made.
     pub release_id: Option<ReleaseId>,
@@ -71,11 +63,8 @@ pub struct Build {
     pub old_head: Option<String>,
     /// Why it failed, for the user.
     pub failure: Option<String>,
-    /// When it was accepted.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
-    /// When it ended.
     pub finished_at: Option<UnixMicros>,
 }
 
@@ -86,11 +75,8 @@ row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, st
 /// What a new build is made of; fields as in [`Build`].
 #[derive(Debug, Clone)]
 pub struct NewBuild {
-    /// Its id.
     pub id: BuildId,
-    /// Of which app.
     pub app_id: AppId,
-    /// Where its source comes from.
     pub source_kind: SourceKind,
     /// The commit, or the id or URL of the archive.
     pub source: String,
@@ -100,7 +86,6 @@ pub struct NewBuild {
     pub source_description: Option<String>,
     /// Checksum that the archive must have.
     pub source_checksum: Option<String>,
-    /// Who started it.
     pub account_id: AccountId,
     /// URLs of its buildpacks, in order.
     pub buildpacks: Vec<String>,

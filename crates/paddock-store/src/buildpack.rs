@@ -26,9 +26,6 @@ fn urls(rows: Vec<Url>) -> Vec<String> {
 
 impl Store {
     /// URLs of an app's buildpacks, in order; the ordinal is the index.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn buildpacks(&self, app_id: AppId) -> Result<Vec<String>> {
         engine::all(&mut *self.reader().await?, OF_APP, values![app_id]).await.map(urls)
     }
@@ -36,17 +33,10 @@ impl Store {
 
 impl Tx {
     /// As [`Store::buildpacks`].
-    ///
-    /// # Errors
-    /// As there.
     pub async fn buildpacks(&mut self, app_id: AppId) -> Result<Vec<String>> {
         engine::all(self.connection(), OF_APP, values![app_id]).await.map(urls)
     }
 
-    /// Replaces an app's buildpacks.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn replace_buildpacks(&mut self, app_id: AppId, urls: &[String]) -> Result<()> {
         self.execute(CLEAR, values![app_id]).await?;
         for (ordinal, url) in (0_u32..).zip(urls) {

@@ -9,14 +9,12 @@ use crate::error::{Result, StoreError};
 /// What a collaborator is to the app. The owner is stored with the app and may have a row here too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CollaboratorRole {
-    /// The owner.
     Owner,
     /// Somebody the owner invited.
     Collaborator,
 }
 
 impl CollaboratorRole {
-    /// The text in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,20 +32,14 @@ impl CollaboratorRole {
 
 word_columns!(CollaboratorRole = CollaboratorRole::parse);
 
-/// A collaborator as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collaborator {
     /// The id of the collaboration.
     pub id: CollaboratorId,
-    /// On which app.
     pub app_id: AppId,
-    /// Who.
     pub account_id: AccountId,
-    /// As what.
     pub role: CollaboratorRole,
-    /// Since when.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
 }
 
@@ -87,9 +79,6 @@ impl Tx {
     }
 
     /// Ends a collaboration. Whether there was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_collaborator(&mut self, app_id: AppId, account_id: AccountId) -> Result<bool> {
         Ok(self.execute(DELETE, values![app_id, account_id]).await? > 0)
     }

@@ -82,18 +82,12 @@ impl Store {
 
 impl Tx {
     /// As [`Store::config_vars`].
-    ///
-    /// # Errors
-    /// As there.
     pub async fn config_vars(&mut self, app_id: AppId) -> Result<ConfigVars> {
         let row = self.one(CURRENT, values![app_id]).await?;
         open(&self.sealer, &current_place(app_id), row).map(Option::unwrap_or_default)
     }
 
     /// As [`Store::config_vars_of_release`].
-    ///
-    /// # Errors
-    /// As there.
     pub async fn config_vars_of_release(
         &mut self,
         app_id: AppId,
@@ -104,9 +98,6 @@ impl Tx {
     }
 
     /// Replaces the current config vars of an app. The release that goes with it is the caller's to make.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn set_config(&mut self, app_id: AppId, vars: &ConfigVars) -> Result<()> {
         let sealed = seal_vars(&self.sealer, &current_place(app_id), vars)?;
         let values = values![app_id, sealed, self.now];

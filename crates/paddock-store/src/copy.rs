@@ -18,7 +18,6 @@ use crate::{migrate, opening};
 /// What one table came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopiedTable {
-    /// Its name.
     pub name: String,
     /// How many rows it has, on both sides.
     pub rows: u64,

@@ -20,7 +20,6 @@ statements! {
 pub struct Count {
     /// A status or state.
     pub word: String,
-    /// How many.
     pub number: i64,
 }
 
@@ -33,11 +32,9 @@ impl FromRow for Count {
 /// Jobs of one kind that wait, or that run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenJobs {
-    /// Their kind.
     pub kind: String,
     /// Whether they wait or run.
     pub state: String,
-    /// How many.
     pub number: i64,
     /// When the oldest of them was made.
     pub oldest_at: UnixMicros,
@@ -64,10 +61,6 @@ pub enum Counted {
 }
 
 impl Store {
-    /// Counts.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn count(&self, counted: Counted) -> Result<Vec<Count>> {
         let statement = match counted {
             Counted::Apps => APPS,
@@ -79,9 +72,6 @@ impl Store {
     }
 
     /// Jobs that have not ended.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn open_jobs(&self) -> Result<Vec<OpenJobs>> {
         engine::all(&mut *self.reader().await?, OPEN_JOBS, values![]).await
     }

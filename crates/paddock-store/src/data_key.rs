@@ -220,9 +220,6 @@ impl Store {
     }
 
     /// Whether a new data key was made and not every value is sealed with it yet.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn is_data_key_rotating(&self) -> Result<bool> {
         Ok(previous_data_key(&mut *self.reader().await?).await?.is_some())
     }

@@ -16,7 +16,6 @@ pub enum DomainKind {
 }
 
 impl DomainKind {
-    /// The text in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,12 +33,9 @@ impl DomainKind {
 
 word_columns!(DomainKind = DomainKind::parse);
 
-/// A domain as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Its id.
     pub id: DomainId,
-    /// Of which app.
     pub app_id: AppId,
     /// The host name, in the form that the caller compares with.
     pub hostname: String,
@@ -49,9 +45,7 @@ pub struct Domain {
     pub cname: Option<String>,
     /// The status as the API says it.
     pub status: String,
-    /// When it was added.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
 }
 
@@ -60,11 +54,8 @@ row!(Domain { id, app_id, hostname, kind, status, created_at, updated_at } optio
 /// What a new domain is made of; fields as in [`Domain`].
 #[derive(Debug, Clone)]
 pub struct NewDomain {
-    /// Its id.
     pub id: DomainId,
-    /// Of which app.
     pub app_id: AppId,
-    /// The host name.
     pub hostname: String,
     /// Whose the name is.
     pub kind: DomainKind,
@@ -105,9 +96,6 @@ fn from_end(hostname: &str) -> String {
 
 impl Store {
     /// The domains of the apps of a span, by host name.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn domains_within(&self, span: AppSpan) -> Result<Vec<Domain>> {
         self.within(span, WITHIN).await
     }
@@ -115,9 +103,6 @@ impl Store {
 
 impl Tx {
     /// How many domains an app has, its default one included.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn count_domains(&mut self, app_id: AppId) -> Result<i64> {
         let count = self.one::<Number>(COUNT, values![app_id]).await?;
         Ok(count.map_or(0, |Number(number)| number))
@@ -125,9 +110,6 @@ impl Tx {
 
     /// A domain of another owner that overlaps with this host name: a wildcard above it or, where it is a wildcard itself,
     /// anything below it. The host name itself is none.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn overlapping_domain(
         &mut self,
         hostname: &str,
@@ -174,9 +156,6 @@ impl Tx {
     }
 
     /// Removes a domain from an app. Whether there was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_domain(&mut self, app_id: AppId, id: DomainId) -> Result<bool> {
         Ok(self.execute(DELETE, values![app_id, id]).await? > 0)
     }

@@ -23,7 +23,6 @@ pub enum DesiredDynoState {
 }
 
 impl DesiredDynoState {
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,23 +43,16 @@ word_columns!(DesiredDynoState = DesiredDynoState::parse);
 /// A dyno as stored; variables of its own are read by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dyno {
-    /// Its id.
     pub id: DynoId,
-    /// Of which app.
     pub app_id: AppId,
     /// Its name. Two rows may share one while the older is on its way down.
     pub name: DynoName,
-    /// Its process type.
     pub process_type: ProcessType,
-    /// What it is for.
     pub kind: DynoKind,
     /// Its command: a bash line for the dyno.
     pub command: String,
-    /// Its size.
     pub size: DynoSize,
-    /// The release it runs.
     pub release_id: ReleaseId,
-    /// The version of that release.
     pub release_version: i64,
     /// The generation of the app that it was made for.
     pub generation: i64,
@@ -78,7 +70,6 @@ pub struct Dyno {
     pub attach_secret_sha256: Option<SecretSha256>,
     /// Rows of its terminal; `None` when it has none.
     pub terminal_rows: Option<u16>,
-    /// Columns of its terminal.
     pub terminal_columns: Option<u16>,
     /// How long it may run, in seconds.
     pub time_to_live_seconds: Option<i64>,
@@ -86,9 +77,7 @@ pub struct Dyno {
     pub crash_count: i64,
     /// The exit status of its program, once it ended.
     pub exit_status: Option<i32>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When its state last changed.
     pub state_changed_at: UnixMicros,
     /// When the row was last written; set by the store.
     pub updated_at: UnixMicros,
@@ -96,7 +85,6 @@ pub struct Dyno {
     pub retry_at: Option<UnixMicros>,
     /// How often it was hung up on since its client left, R16 included; changed by [`Tx::count_hang_up`] alone.
     pub hang_ups: i64,
-    /// When last.
     pub hung_up_at: Option<UnixMicros>,
 }
 
@@ -140,7 +128,6 @@ pub(crate) fn env_place(app_id: AppId, id: DynoId) -> String {
 }
 
 reads! {
-    /// The dyno with this id.
     dyno(id: DynoId) -> one Dyno: BY_ID [id];
     /// The dyno that the secret with this SHA-256 attaches to.
     dyno_by_attach_secret(sha256: &SecretSha256) -> one Dyno: BY_ATTACH_SECRET [*sha256];
@@ -150,17 +137,11 @@ reads! {
 
 impl Store {
     /// Every dyno that has a row, of all apps of this server.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn all_dynos(&self) -> Result<Vec<Dyno>> {
         engine::all(&mut *self.reader().await?, ALL, values![self.server.id]).await
     }
 
     /// The same of the apps of a span.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn dynos_within(&self, span: AppSpan) -> Result<Vec<Dyno>> {
         self.within(span, WITHIN).await
     }
@@ -183,9 +164,6 @@ impl Tx {
     /// Makes or changes a dyno's row. What a dyno is made with (app, name, kind, command, size, release, time to
     /// live, time of creation) never changes. What is wanted of it is stored when the row is made and then changed by
     /// [`Tx::set_dyno_desired`] alone; a row is made with no hang-ups. The rest becomes as given, `updated_at` now.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn put_dyno(&mut self, dyno: &Dyno) -> Result<()> {
         let values = values![
             dyno.id,
@@ -246,9 +224,6 @@ impl Tx {
     }
 
     /// Deletes a dyno's row. Whether there was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_dyno(&mut self, id: DynoId) -> Result<bool> {
         Ok(self.execute(DELETE, values![id]).await? > 0)
     }

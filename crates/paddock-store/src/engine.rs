@@ -305,9 +305,6 @@ macro_rules! reads {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $kind:ident $row:ty: $sql:ident [$($bind:expr),*];)*) => {
         impl $crate::Store {
             $($(#[$doc])*
-            ///
-            /// # Errors
-            /// The database could not be read.
             pub async fn $name(&self, $($arg: $ty),*) -> $crate::engine::answer!($kind $row) {
                 let values = $crate::engine::values![$($bind),*];
                 let mut connection = self.reader().await?;
@@ -316,9 +313,6 @@ macro_rules! reads {
         }
         impl $crate::Tx {
             $($(#[$doc])*
-            ///
-            /// # Errors
-            /// The database could not be read.
             pub async fn $name(&mut self, $($arg: $ty),*) -> $crate::engine::answer!($kind $row) {
                 let values = $crate::engine::values![$($bind),*];
                 let doing = self.doing();
@@ -386,7 +380,6 @@ pub(crate) async fn one<T: FromRow>(
     row.map_err(|error| failed(sql, error))?.map(|row| T::from_row(&Row(row))).transpose()
 }
 
-/// Every row.
 pub(crate) async fn all<T: FromRow>(
     connection: &mut AnyConnection,
     sql: &'static str,

@@ -18,12 +18,7 @@ pub enum StoreError {
     AppGone(AppId),
     /// The row that was to be changed does not exist, or no longer.
     #[error("{noun} {id} does not exist")]
-    Gone {
-        /// What kind of thing.
-        noun: &'static str,
-        /// Its id.
-        id: String,
-    },
+    Gone { noun: &'static str, id: String },
     /// Another app has the name.
     #[error("app name {0} is taken")]
     NameTaken(AppName),
@@ -64,7 +59,6 @@ pub enum StoreError {
     Open {
         /// The database: its file, or its URL without the password.
         database: String,
-        /// Why.
         #[source]
         source: Cause,
     },
@@ -79,9 +73,7 @@ pub enum StoreError {
     /// A copy stopped; nothing of it was kept.
     #[error("could not copy {what}")]
     Copy {
-        /// The table.
         what: String,
-        /// Why.
         #[source]
         source: Cause,
     },
@@ -90,14 +82,12 @@ pub enum StoreError {
     Migrate {
         /// The version that was not reached.
         version: i64,
-        /// Why.
         #[source]
         source: Cause,
     },
     /// It is not ours to do where the database is on a server of its own.
     #[error("could not {doing}: the state is on a PostgreSQL server. {instead}")]
     OnServer {
-        /// What was asked for.
         doing: &'static str,
         /// What the operator does instead.
         instead: &'static str,
@@ -105,36 +95,23 @@ pub enum StoreError {
     /// The master key could not be read or made.
     #[error("could not read or make the master key {path}")]
     MasterKey {
-        /// The key file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// The master key file is not 32 bytes.
     #[error("the master key {path} has {bytes} bytes instead of 32")]
-    MasterKeyLength {
-        /// The key file.
-        path: PathBuf,
-        /// What it has.
-        bytes: usize,
-    },
+    MasterKeyLength { path: PathBuf, bytes: usize },
     /// The database holds secrets, and the file with the key to them is not there.
     #[error(
         "the database holds secrets but the master key {path} is missing; restore it from a backup, or copy it from another server of this database"
     )]
-    MasterKeyMissing {
-        /// The key file.
-        path: PathBuf,
-    },
+    MasterKeyMissing { path: PathBuf },
     /// The file for a new master key is the file of the present one.
     #[error(
         "the present master key is in {path}: name another file, which is not there yet, for the new one"
     )]
-    MasterKeySame {
-        /// The key file.
-        path: PathBuf,
-    },
+    MasterKeySame { path: PathBuf },
     /// A secret was not sealed with this key, or not for this place, or was changed.
     #[error("could not unseal {place}: wrong master key, or the sealed bytes were changed or moved")]
     Unseal {
@@ -154,9 +131,7 @@ pub enum StoreError {
     /// A transaction failed at what it was for.
     #[error("could not {doing}")]
     During {
-        /// What it was for.
         doing: &'static str,
-        /// Why.
         #[source]
         source: Box<StoreError>,
     },
@@ -165,7 +140,6 @@ pub enum StoreError {
     Statement {
         /// Its text; values are not part of it.
         statement: &'static str,
-        /// Why.
         #[source]
         source: Cause,
     },
@@ -175,18 +149,13 @@ pub enum StoreError {
     /// A column is missing or of another kind.
     #[error("could not read column {column}")]
     UnreadableColumn {
-        /// The column.
         column: &'static str,
-        /// Why.
         #[source]
         source: Cause,
     },
     /// A column holds a value that this version does not know.
     #[error("column {column} holds a value that this version does not know")]
-    UnknownValue {
-        /// The column.
-        column: &'static str,
-    },
+    UnknownValue { column: &'static str },
 }
 
 impl StoreError {

@@ -8,7 +8,6 @@ use crate::engine::{self, Number, row, statements, values};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
-/// An event as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Its number; later events have greater ones, and there may be gaps.
@@ -19,7 +18,6 @@ pub struct Event {
     pub kind: String,
     /// The particulars as JSON. No secrets.
     pub payload: String,
-    /// When it happened.
     pub created_at: UnixMicros,
 }
 
@@ -34,9 +32,6 @@ statements! {
 
 impl Store {
     /// At most `max` events after `sequence` (0: from the beginning), oldest first.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn events_since(&self, sequence: i64, max: u32) -> Result<Vec<Event>> {
         engine::all(&mut *self.reader().await?, SINCE, values![sequence, max]).await
     }
@@ -44,9 +39,6 @@ impl Store {
 
 impl Tx {
     /// Adds what happened and who did it. Its number.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn event(&mut self, event: &Happened, by: By) -> Result<i64> {
         let values = values![event.app(), event.kind(), payload(event, by), self.now];
         let added = self.one::<Number>(ADD, values).await?;
@@ -56,9 +48,6 @@ impl Tx {
     }
 
     /// Deletes events from before `before`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_events(&mut self, before: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![before]).await
     }

@@ -6,16 +6,11 @@ use crate::Tx;
 use crate::engine::{reads, row, statements, values};
 use crate::error::Result;
 
-/// A favorite as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Favorite {
-    /// Its id.
     pub id: FavoriteId,
-    /// Which app.
     pub app_id: AppId,
-    /// The app's name now.
     pub app_name: AppName,
-    /// When it became one.
     pub created_at: UnixMicros,
 }
 
@@ -38,9 +33,6 @@ reads! {
 
 impl Tx {
     /// Makes an app a favorite of an account, if it is none yet.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn create_favorite(
         &mut self,
         id: FavoriteId,
@@ -51,9 +43,6 @@ impl Tx {
     }
 
     /// Takes a favorite off an account's. Whether it was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_favorite(&mut self, account_id: AccountId, id: FavoriteId) -> Result<bool> {
         Ok(self.execute(DELETE, values![account_id, id]).await? > 0)
     }

@@ -9,11 +9,8 @@ use crate::error::Result;
 /// A feature as switched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// Its name.
     pub name: String,
-    /// Whether it is on.
     pub enabled: bool,
-    /// When it was switched.
     pub updated_at: UnixMicros,
 }
 
@@ -32,9 +29,6 @@ reads! {
 
 impl Tx {
     /// Switches a feature of an app.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn set_app_feature(&mut self, app_id: AppId, name: &str, enabled: bool) -> Result<()> {
         let values = values![app_id, name, enabled, self.now];
         self.execute(SET_FOR_APP, values).await.map(drop)

@@ -13,19 +13,14 @@ use crate::{AppSpan, Store, Tx};
 pub struct Formation {
     /// Its id; kept while the process type stays.
     pub id: FormationId,
-    /// Of which app.
     pub app_id: AppId,
-    /// The process type.
     pub process_type: ProcessType,
-    /// How many dynos are wanted.
     pub quantity: u32,
-    /// Of which size.
     pub size: DynoSize,
     /// The command of the current release: a bash line for the dyno.
     pub command: String,
     /// When the process type first came.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
 }
 
@@ -34,9 +29,7 @@ row!(Formation { id, app_id, process_type, quantity, size, command, created_at, 
 /// A process type that a new release declares.
 #[derive(Debug, Clone)]
 pub struct ProcessDefinition {
-    /// The process type.
     pub process_type: ProcessType,
-    /// Its command.
     pub command: String,
     /// How many dynos, if the app did not have the type before.
     pub quantity_if_new: u32,
@@ -68,9 +61,6 @@ reads! {
 
 impl Store {
     /// The formations of the apps of a span, in one list.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn formations_within(&self, span: AppSpan) -> Result<Vec<Formation>> {
         self.within(span, WITHIN).await
     }
@@ -94,9 +84,6 @@ impl Tx {
 
     /// Makes the formation follow a new release: types that vanished are dropped, those that stay keep quantity,
     /// size and id and get the new command, new ones are added as their definition says.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn replace_process_types(
         &mut self,
         app_id: AppId,

@@ -19,17 +19,14 @@ pub enum JobState {
     Pending,
     /// Somebody has its lease, or had when they died.
     Running,
-    /// Done.
     Succeeded,
     /// Given up.
     Failed,
 }
 
 impl JobState {
-    /// Every state.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed];
 
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,12 +46,9 @@ impl JobState {
 
 word_columns!(JobState = JobState::parse);
 
-/// A job as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its id.
     pub id: JobId,
-    /// Which kind of work.
     pub kind: String,
     /// Of which app; the job goes with it.
     pub app_id: Option<AppId>,
@@ -62,9 +56,7 @@ pub struct Job {
     pub subject_id: String,
     /// The step that is to be done next, or again.
     pub phase: String,
-    /// How it stands.
     pub state: JobState,
-    /// Who has the lease.
     pub lease_owner: Option<String>,
     /// When the lease passes.
     pub lease_until: Option<UnixMicros>,
@@ -74,9 +66,7 @@ pub struct Job {
     pub last_error: Option<String>,
     /// Not to be claimed before.
     pub run_at: UnixMicros,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
 }
 
@@ -86,15 +76,11 @@ row!(Job { id, kind, subject_id, phase, state, attempt, run_at, created_at, upda
 /// What a new job is made of; fields as in [`Job`].
 #[derive(Debug, Clone)]
 pub struct NewJob {
-    /// Its id.
     pub id: JobId,
-    /// Which kind of work.
     pub kind: String,
-    /// Of which app.
     pub app_id: Option<AppId>,
     /// The id of what it is about.
     pub subject_id: String,
-    /// The first step.
     pub phase: String,
     /// What it needs to know that nobody may read; it is kept sealed, until the job ends.
     pub secret: Option<String>,
@@ -105,9 +91,7 @@ pub struct NewJob {
 /// Proof of a claim: needed for every change to a running job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobLease {
-    /// The job.
     pub job_id: JobId,
-    /// Who claimed it.
     pub owner: String,
     /// The attempt that the claim began.
     pub attempt: i64,
@@ -150,15 +134,11 @@ pub(crate) fn secret_place(id: JobId) -> String {
 }
 
 reads! {
-    /// The job with this id.
     job(id: JobId) -> one Job: BY_ID [id];
 }
 
 impl Store {
     /// The kinds of the jobs that may be claimed, by name.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn claimable_kinds(&self, now: UnixMicros) -> Result<Vec<String>> {
         let kinds =
             engine::all::<Word>(&mut *self.reader().await?, KINDS, values![now, self.server.id]).await?;
@@ -168,9 +148,6 @@ impl Store {
     /// Claims a job of a kind that may be claimed: one that is pending and due, or whose lease has passed. Apps take turns:
     /// of those that have the fewest running, the one that waits for longest. Safe for any number of claimants: each job
     /// goes to one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn claim_job(
         &self,
         owner: &str,
@@ -208,9 +185,6 @@ impl Store {
 
     /// Lets the leases that other owners have on jobs of this server's apps pass. Only for the one process of this
     /// server, as after taking its lock: what the one before it was doing can then be claimed at once. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn expire_leases_of_others(&self, owner: &str) -> Result<u64> {
         let values = values![owner, self.server.id];
         durable!(
@@ -233,9 +207,6 @@ impl Store {
 
 impl Tx {
     /// Makes a job that may be claimed once it is due.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn enqueue_job(&mut self, new: &NewJob) -> Result<()> {
         let sealed = |secret: &String| self.sealer.seal(&secret_place(new.id), secret.as_bytes());
         let secret = new.secret.as_ref().map(sealed).transpose()?;
@@ -280,9 +251,6 @@ impl Tx {
     }
 
     /// Deletes jobs that ended before `before`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_jobs(&mut self, before: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![before]).await
     }

@@ -6,12 +6,9 @@ use crate::Tx;
 use crate::engine::{reads, row, statements, values};
 use crate::error::{Result, StoreError};
 
-/// A key as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Its id.
     pub id: KeyId,
-    /// Whose it is.
     pub account_id: AccountId,
     /// The whole line: type, key, comment.
     pub public_key: String,
@@ -19,9 +16,7 @@ pub struct Key {
     pub comment: String,
     /// What tells it from all others.
     pub fingerprint: String,
-    /// When it was added.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
 }
 
@@ -30,9 +25,7 @@ row!(Key { id, account_id, public_key, comment, fingerprint, created_at, updated
 /// What a new key is made of; fields as in [`Key`].
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// Its id.
     pub id: KeyId,
-    /// Whose it is.
     pub account_id: AccountId,
     /// The whole line.
     pub public_key: String,
@@ -68,9 +61,6 @@ impl Tx {
     }
 
     /// Removes a key. Whether there was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_key(&mut self, id: KeyId) -> Result<bool> {
         Ok(self.execute(DELETE, values![id]).await? > 0)
     }

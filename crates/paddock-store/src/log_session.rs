@@ -6,14 +6,11 @@ use crate::engine::{reads, row, statements, values};
 use crate::error::Result;
 use crate::{SecretSha256, Tx};
 
-/// A log session as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSession {
-    /// Its id.
     pub id: LogSessionId,
     /// SHA-256 of the secret in its URL.
     pub secret_sha256: SecretSha256,
-    /// Of which app.
     pub app_id: AppId,
     /// Who asked for it; `None` for one of a version that did not note it.
     pub account_id: Option<AccountId>,
@@ -27,9 +24,7 @@ pub struct LogSession {
     pub lines: u32,
     /// Whether to go on with new lines.
     pub tail: bool,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// From when it opens nothing.
     pub expires_at: UnixMicros,
 }
 
@@ -39,13 +34,10 @@ row!(LogSession { id, secret_sha256, app_id, lines, tail, created_at, expires_at
 /// What a new log session is made of; fields as in [`LogSession`].
 #[derive(Debug, Clone)]
 pub struct NewLogSession {
-    /// Its id.
     pub id: LogSessionId,
     /// SHA-256 of the secret in its URL.
     pub secret_sha256: SecretSha256,
-    /// Of which app.
     pub app_id: AppId,
-    /// Who asks for it.
     pub account_id: AccountId,
     /// Only this dyno.
     pub dyno: Option<String>,
@@ -57,7 +49,6 @@ pub struct NewLogSession {
     pub lines: u32,
     /// Whether to go on with new lines.
     pub tail: bool,
-    /// From when it opens nothing.
     pub expires_at: UnixMicros,
 }
 
@@ -75,9 +66,6 @@ reads! {
 
 impl Tx {
     /// Makes a log session.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn create_log_session(&mut self, new: &NewLogSession) -> Result<()> {
         let values = values![
             new.id,
@@ -96,9 +84,6 @@ impl Tx {
     }
 
     /// Deletes log sessions that expired before `now`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_log_sessions(&mut self, now: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![now]).await
     }

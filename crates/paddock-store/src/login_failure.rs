@@ -40,9 +40,6 @@ statements! {
 
 impl Store {
     /// How many log-ins failed since `since`.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn login_failures_since(
         &self,
         email: &str,
@@ -58,26 +55,17 @@ impl Store {
 
 impl Tx {
     /// Notes that a log-in failed now.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn record_login_failure(&mut self, email: &str, address: &str) -> Result<()> {
         let values = values![email_key(email), address, self.now];
         self.execute(RECORD, values).await.map(drop)
     }
 
     /// Forgets the failures of this email from this address, as after a log-in that succeeded.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn clear_login_failures(&mut self, email: &str, address: &str) -> Result<()> {
         self.execute(CLEAR, values![email_key(email), address]).await.map(drop)
     }
 
     /// Deletes failures from before `before`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_login_failures(&mut self, before: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![before]).await
     }

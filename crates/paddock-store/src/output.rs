@@ -18,9 +18,6 @@ statements! {
 
 impl Store {
     /// Whether the build or the release with this id has still to end; `None` where there is neither.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn is_pending(&self, id: Uuid) -> Result<Option<bool>> {
         let owner = engine::one::<Owner>(&mut *self.reader().await?, OWNER, values![id.to_string()]).await?;
         Ok(owner.map(|Owner { status }| status == "pending"))

@@ -19,9 +19,6 @@ pub(crate) const SET_DATA_KEY: &str = "UPDATE platform SET data_key = $1 WHERE i
 
 impl Store {
     /// The generation of the platform: bumped by each [`Store::begin_platform`] that was committed.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn platform_generation(&self) -> Result<i64> {
         let mut connection = self.reader().await?;
         let row = engine::one::<Number>(&mut connection, GENERATION, values![]).await?;
@@ -29,9 +26,6 @@ impl Store {
     }
 
     /// A number for the next route table, greater than all before and than `known`, on disk before it is answered.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn next_routes_generation(&self, known: i64) -> Result<i64> {
         #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut connection = self.writer().await?;

@@ -9,9 +9,7 @@ use crate::error::Result;
 /// What an account had left, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Requests.
     pub left_requests: u32,
-    /// As of when.
     pub measured_at: UnixMicros,
 }
 
@@ -31,9 +29,6 @@ reads! {
 
 impl Tx {
     /// Writes down what an account has left; nothing for an account that is gone.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn set_rate_limit(&mut self, account_id: AccountId, left_requests: u32) -> Result<()> {
         let values = values![account_id, left_requests, self.now];
         self.execute(PUT, values).await.map(drop)

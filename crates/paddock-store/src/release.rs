@@ -12,15 +12,12 @@ use crate::{AppSpan, Store, Tx};
 /// A release as stored; its config vars are read by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Its id.
     pub id: ReleaseId,
-    /// Of which app.
     pub app_id: AppId,
     /// Its number, from 1.
     pub version: i64,
     /// What it changed, for people.
     pub description: String,
-    /// Who made it.
     pub account_id: AccountId,
     /// What it runs; `None` for a release before the first deploy.
     pub slug_id: Option<SlugId>,
@@ -32,9 +29,7 @@ pub struct Release {
     pub release_command: Option<String>,
     /// Where the output of its release phase lies, or what grants access to it; the caller's to read.
     pub output: Option<String>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was last changed.
     pub updated_at: UnixMicros,
 }
 
@@ -50,15 +45,11 @@ row!(AppRow { app_id } optional {});
 /// What a new release is made of; fields as in [`Release`].
 #[derive(Debug, Clone)]
 pub struct NewRelease {
-    /// Its id.
     pub id: ReleaseId,
-    /// Of which app.
     pub app_id: AppId,
     /// What it changed, for people.
     pub description: String,
-    /// Who made it.
     pub account_id: AccountId,
-    /// What it runs.
     pub slug_id: Option<SlugId>,
     /// `Pending` when a release phase has to run first.
     pub status: ReleaseStatus,
@@ -72,12 +63,9 @@ pub struct NewRelease {
     pub config: ConfigVars,
 }
 
-/// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Smallest first.
     Ascending,
-    /// Largest first.
     Descending,
 }
 
@@ -149,25 +137,16 @@ reads! {
 
 impl Store {
     /// Releases of the apps of a span whose release phase waits or runs, oldest first.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn pending_releases_within(&self, span: AppSpan) -> Result<Vec<Release>> {
         self.within(span, PENDING_WITHIN).await
     }
 
     /// The current release of each app of a span that has one.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn current_releases_within(&self, span: AppSpan) -> Result<Vec<Release>> {
         self.within(span, CURRENT_WITHIN).await
     }
 
     /// Apps of this server that have releases or slugs which [`Tx::expire_releases`] would take.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn apps_with_expirable_releases(&self, kept: i64, before: UnixMicros) -> Result<Vec<AppId>> {
         let values = values![self.server.id, before, kept];
         let rows = engine::all(&mut *self.reader().await?, WITH_EXPIRABLE, values).await?;
@@ -175,9 +154,6 @@ impl Store {
     }
 
     /// Part of an app's releases, by version.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn releases(&self, app_id: AppId, range: VersionRange) -> Result<Vec<Release>> {
         let statement = match range.order {
             Order::Ascending => ASCENDING,
@@ -193,9 +169,6 @@ impl Tx {
     /// Takes the slugs from an app's releases that were made before `before` and are none of its `kept` newest, nor
     /// current; those that had succeeded are expired from now on. Then deletes its slugs of that time that nothing needs
     /// any more: no release has them, and no build is about to release them. How many releases.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn expire_releases(&mut self, app_id: AppId, kept: i64, before: UnixMicros) -> Result<u64> {
         let expired = self.execute(EXPIRE, values![app_id, self.now, before, kept]).await?;
         self.purge_old_slugs(app_id, before).await?;

@@ -70,9 +70,6 @@ impl Store {
 
 impl Tx {
     /// Claims a request for this run of the server, unless it was claimed since `since`. Whether it is ours now.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn claim_request(
         &mut self,
         request_sha256: &[u8; 32],
@@ -85,9 +82,6 @@ impl Tx {
     }
 
     /// Writes down what came of a claimed request; the body is sealed.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn finish_request(
         &mut self,
         request_sha256: &[u8; 32],
@@ -99,17 +93,11 @@ impl Tx {
     }
 
     /// Gives up a claim: nothing was done.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn forget_request(&mut self, request_sha256: &[u8; 32]) -> Result<()> {
         self.execute(FORGET, values![*request_sha256]).await.map(drop)
     }
 
     /// Removes claims from before `before`. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_request_outcomes(&mut self, before: UnixMicros) -> Result<u64> {
         self.execute(PURGE, values![before]).await
     }

@@ -62,9 +62,6 @@ impl Store {
 
     /// Whether no process of the same server has started since: one that was succeeded, because its data folder was
     /// copied, must end.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn is_newest_incarnation(&self) -> Result<bool> {
         let values = values![self.server.id, self.server.incarnation.as_str()];
         let found = engine::one::<Number>(&mut *self.reader().await?, IS_NEWEST, values).await?;

@@ -20,18 +20,12 @@ statements! {
 
 impl Store {
     /// The value of a setting.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn setting(&self, key: &str) -> Result<Option<String>> {
         let setting = engine::one::<Setting>(&mut *self.reader().await?, GET, values![key]).await?;
         Ok(setting.map(|Setting(value)| value))
     }
 
     /// The value of a setting, which becomes `value` if there is none; of several at once one wins and all get its.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn get_or_insert_setting(&self, key: &str, value: &str) -> Result<String> {
         #[expect(clippy::disallowed_methods, reason = "the connection of a statement that has a name")]
         let mut connection = self.writer().await?;

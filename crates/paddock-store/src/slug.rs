@@ -11,16 +11,13 @@ use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::Result;
 use crate::{SecretSha256, Store, Tx};
 
-/// A slug as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug {
-    /// Its id.
     pub id: SlugId,
     /// The app it was built for; `None` when that is deleted and another app's release uses the slug.
     pub app_id: Option<AppId>,
     /// Content digest of its layer; empty until a client has uploaded it.
     pub layer: String,
-    /// Size in bytes.
     pub size_bytes: i64,
     /// Checksum as the API says it, `SHA256:…`.
     pub checksum: Option<String>,
@@ -36,7 +33,6 @@ pub struct Slug {
     pub stack: Stack,
     /// The version of the stack it was built on.
     pub stack_version: String,
-    /// When it was made.
     pub created_at: UnixMicros,
 }
 
@@ -57,7 +53,6 @@ row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, created_
 /// What a new slug is made of; fields as in [`Slug`].
 #[derive(Debug, Clone)]
 pub struct NewSlug {
-    /// Its id.
     pub id: SlugId,
     /// The app it is built for.
     pub app_id: AppId,
@@ -65,7 +60,6 @@ pub struct NewSlug {
     pub layer: String,
     /// SHA-256 of the secret that opens the upload.
     pub put_secret_sha256: Option<SecretSha256>,
-    /// Size in bytes.
     pub size_bytes: i64,
     /// Checksum as the API says it.
     pub checksum: Option<String>,
@@ -108,7 +102,6 @@ statements! {
 }
 
 reads! {
-    /// The slug with this id.
     slug(id: SlugId) -> one Slug: BY_ID [id];
     /// The slug whose upload the secret with this SHA-256 opens.
     slug_by_put_secret(sha256: &SecretSha256) -> one Slug: BY_PUT_SECRET [*sha256];
@@ -116,9 +109,6 @@ reads! {
 
 impl Store {
     /// The digest of every layer that some slug needs: what the content store must keep.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn slug_layers(&self) -> Result<Vec<String>> {
         let mut connection = self.reader().await?;
         let layers = engine::all::<Layer>(&mut connection, LAYERS, values![]).await?;
@@ -128,9 +118,6 @@ impl Store {
 
 impl Tx {
     /// Makes a slug.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn create_slug(&mut self, new: &NewSlug) -> Result<()> {
         let values = values![
             new.id,
@@ -151,9 +138,6 @@ impl Tx {
     }
 
     /// Gives a slug the layer that was made of its upload. Whether it had none.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn set_slug_uploaded(
         &mut self,
         id: SlugId,
@@ -169,9 +153,6 @@ impl Tx {
     }
 
     /// Deletes slugs of deleted apps that no release uses. How many.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn purge_orphan_slugs(&mut self) -> Result<u64> {
         self.execute(PURGE_ORPHANS, values![]).await
     }

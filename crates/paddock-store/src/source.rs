@@ -6,12 +6,9 @@ use crate::engine::{self, Number, reads, row, statements, values};
 use crate::error::Result;
 use crate::{SecretSha256, Store, Tx};
 
-/// A source as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its id.
     pub id: SourceId,
-    /// Whose it is.
     pub account_id: AccountId,
     /// SHA-256 of the secret in its put URL.
     pub put_secret_sha256: SecretSha256,
@@ -21,9 +18,7 @@ pub struct Source {
     pub size_bytes: Option<i64>,
     /// SHA-256 of what was uploaded.
     pub sha256: Option<[u8; 32]>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it is deleted.
     pub expires_at: UnixMicros,
 }
 
@@ -33,15 +28,12 @@ row!(Source { id, account_id, put_secret_sha256, get_secret_sha256, created_at, 
 /// What a new source is made of; fields as in [`Source`].
 #[derive(Debug, Clone)]
 pub struct NewSource {
-    /// Its id.
     pub id: SourceId,
-    /// Whose it is.
     pub account_id: AccountId,
     /// SHA-256 of the secret in its put URL.
     pub put_secret_sha256: SecretSha256,
     /// SHA-256 of the secret in its get URL.
     pub get_secret_sha256: SecretSha256,
-    /// When it is deleted.
     pub expires_at: UnixMicros,
 }
 
@@ -59,7 +51,6 @@ statements! {
 }
 
 reads! {
-    /// The source with this id.
     source(id: SourceId) -> one Source: BY_ID [id];
     /// The source whose put URL has the secret with this SHA-256. It may have expired.
     source_by_put_secret(sha256: &SecretSha256) -> one Source: BY_PUT_SECRET [*sha256];
@@ -71,9 +62,6 @@ reads! {
 
 impl Store {
     /// The bytes of all sources of this account that have not expired.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn source_bytes_of(&self, account: AccountId, now: UnixMicros) -> Result<i64> {
         let sum = engine::one::<Number>(&mut *self.reader().await?, BYTES_OF, values![account, now]).await?;
         Ok(sum.map_or(0, |Number(bytes)| bytes))
@@ -82,9 +70,6 @@ impl Store {
 
 impl Tx {
     /// Makes a source.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn create_source(&mut self, new: &NewSource) -> Result<()> {
         let values = values![
             new.id,
@@ -111,9 +96,6 @@ impl Tx {
     }
 
     /// Deletes a source's row. Whether there was one.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn delete_source(&mut self, id: SourceId) -> Result<bool> {
         Ok(self.execute(DELETE, values![id]).await? > 0)
     }

@@ -42,18 +42,11 @@ statements! {
 
 impl Store {
     /// The apps of this server that come after one, by id; from the first on for `None`. At most `max`.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn apps_after(&self, after: Option<AppId>, max: u32) -> Result<Vec<App>> {
         let after = after.map_or_else(String::new, |id| id.to_string());
         engine::all(&mut *self.reader().await?, PAGE, values![self.server.id, after, max]).await
     }
 
-    /// The apps of a span.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn apps_within(&self, span: AppSpan) -> Result<Vec<App>> {
         self.within(span, WITHIN).await
     }

@@ -26,7 +26,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Where the store's state and the key to its secrets are.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The database.
     pub database: Database,
     /// The master key: `DIR/keys/master` unless the operator keeps it elsewhere. Made at the first start.
     pub master_key_file: PathBuf,
@@ -89,18 +88,12 @@ impl Store {
     }
 
     /// Begins a change that belongs to the platform (a new app, an account) and bumps its generation.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn begin_platform(&self, now: UnixMicros, doing: &'static str) -> Result<Tx> {
         self.begin_with(Owner::Platform, now, doing).await
     }
 
     /// Begins writing rows that nobody waits for and that depend on no others (log sessions, login failures,
     /// sources): no generation is bumped.
-    ///
-    /// # Errors
-    /// The database could not be written.
     pub async fn begin_record(&self, now: UnixMicros, doing: &'static str) -> Result<Tx> {
         self.begin_with(Owner::Nobody, now, doing).await
     }

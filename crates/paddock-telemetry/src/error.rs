@@ -12,20 +12,15 @@ pub enum LogError {
     /// The disk refused. Nothing of the call is promised to be kept.
     #[error("could not {doing} the log of app {app}")]
     Disk {
-        /// What was tried.
         doing: &'static str,
-        /// Whose log.
         app: AppId,
-        /// Why it failed.
         #[source]
         source: Arc<io::Error>,
     },
     /// The folder of all logs cannot be used.
     #[error("could not use the folder of logs {folder}")]
     Folder {
-        /// The folder.
         folder: PathBuf,
-        /// Why.
         #[source]
         source: Arc<io::Error>,
     },

@@ -38,11 +38,8 @@ pub enum OutputError {
     /// The disk refused.
     #[error("could not {doing} output {id}")]
     Disk {
-        /// What was tried.
         doing: &'static str,
-        /// Which output.
         id: Uuid,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
@@ -51,9 +48,7 @@ pub enum OutputError {
 /// An output as the folder shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputSeen {
-    /// Its id.
     pub id: Uuid,
-    /// Whether it was finished.
     pub is_finished: bool,
     /// When something was last added to it, or it was finished.
     pub written_at: SystemTime,
@@ -74,18 +69,12 @@ struct Shared {
 
 impl OutputLogs {
     /// Uses `folder`, made if missing.
-    ///
-    /// # Errors
-    /// As the file system has them.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         Ok(Self { shared: Arc::new(Shared { folder, growing: Mutex::default() }) })
     }
 
     /// Every output.
-    ///
-    /// # Errors
-    /// As the file system has them.
     pub async fn list(&self) -> Result<Vec<OutputSeen>, OutputError> {
         let shared = self.shared.clone();
         blocking("list", Uuid::nil(), move || {

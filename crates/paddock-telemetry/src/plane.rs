@@ -109,18 +109,12 @@ impl LogPlane {
     }
 
     /// The last number of a spool that is durable in this app's log; 0 when there is none.
-    ///
-    /// # Errors
-    /// [`LogError`].
     pub async fn last_seq(&self, app: AppId, spool: Uuid) -> Result<u64, LogError> {
         let log = self.log(app).await?;
         blocking(move || log.with_writer("read", |writer| Ok(writer.last_seq(spool)))).await
     }
 
     /// The last `backlog_lines` lines that match.
-    ///
-    /// # Errors
-    /// [`LogError`].
     pub async fn read(
         &self,
         app: AppId,
@@ -137,9 +131,6 @@ impl LogPlane {
     }
 
     /// Follows an app's log from the line after `after` on; the start of what is kept for number 0.
-    ///
-    /// # Errors
-    /// [`LogError`].
     pub async fn tail(&self, app: AppId, filter: LogFilter, after: LineNumber) -> Result<Tail, LogError> {
         let log = self.log(app).await?;
         Ok(Tail::new(app, log.folder.clone(), filter, after, log.durable.subscribe()))
@@ -255,7 +246,6 @@ impl Shared {
     }
 }
 
-/// The log of one app.
 #[derive(Debug)]
 struct AppLog {
     app: AppId,

@@ -279,7 +279,6 @@ impl Drop for PostgresServer {
     }
 }
 
-/// A database of one test.
 #[derive(Debug)]
 pub struct TestDatabase {
     url: String,

@@ -18,7 +18,6 @@ pub struct Schema(Value);
 pub struct Breach {
     /// Where in the body: `/owner/email`, with `/0` for the first of a list.
     pub at: String,
-    /// What is wrong.
     pub problem: String,
 }
 

@@ -12,29 +12,23 @@ pub struct Account {
     pub allow_tracking: bool,
     /// Always false.
     pub beta: bool,
-    /// When it was made.
     pub created_at: Time,
     /// E-mail address; unique on this server.
     pub email: String,
     /// Whether a federated identity provider owns it.
     pub federated: bool,
-    /// UUID.
     pub id: String,
     /// Always null until single sign-on is built.
     pub identity_provider: Option<()>,
-    /// Last password login.
     pub last_login: Option<Time>,
-    /// Full name.
     pub name: Option<String>,
     /// Always null.
     pub sms_number: Option<String>,
-    /// When it was suspended.
     pub suspended_at: Option<Time>,
     /// Always null: nothing is billed.
     pub delinquent_at: Option<Time>,
     /// Whether a second factor is asked for.
     pub two_factor_authentication: bool,
-    /// When it was changed.
     pub updated_at: Time,
     /// Always true: there is no payment to verify.
     pub verified: bool,
@@ -74,9 +68,7 @@ pub struct Update {
     /// A new name; null for none.
     #[serde(default, deserialize_with = "lenient::nullable")]
     pub name: Option<Option<String>>,
-    /// A new address.
     pub email: Option<String>,
-    /// A new password.
     pub new_password: Option<String>,
     /// The password as it is; needed for the two above.
     pub password: Option<String>,

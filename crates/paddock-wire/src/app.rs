@@ -6,7 +6,6 @@ use crate::lenient;
 use crate::named::{Identity, NamedRef, UserRef};
 use crate::time::Time;
 
-/// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct App {
     /// Whether certificates are managed for it.
@@ -21,41 +20,31 @@ pub struct App {
     pub buildpack_provided_description: Option<String>,
     /// Always null on this generation.
     pub buildpacks: Option<()>,
-    /// When it was made.
     pub created_at: Time,
     /// Always empty on this generation.
     pub current_build_architecture: Vec<String>,
     /// Always `cedar`. The published schema says text; clients made from the API itself read an object.
     pub generation: NamedRef,
-    /// Where to push.
     pub git_url: String,
-    /// UUID.
     pub id: String,
     /// Always false.
     pub internal_routing: bool,
-    /// Whether maintenance mode is on.
     pub maintenance: bool,
     /// Name, unique on this server.
     pub name: String,
-    /// Whose it is.
     pub owner: UserRef,
     /// Always null until teams are built.
     pub organization: Option<()>,
     /// Always null until teams are built.
     pub team: Option<()>,
-    /// Where it runs.
     pub region: NamedRef,
     /// When its current release was made.
     pub released_at: Option<Time>,
-    /// Bytes of its repository.
     pub repo_size: Option<u64>,
-    /// Bytes of its current slug.
     pub slug_size: Option<u64>,
     /// Always null until spaces are built.
     pub space: Option<()>,
-    /// The stack it runs on.
     pub stack: NamedRef,
-    /// When it was changed.
     pub updated_at: Time,
     /// Where it answers: absolute, with scheme and port, ending in a slash.
     pub web_url: Option<String>,
@@ -66,9 +55,7 @@ pub struct App {
 pub struct Create {
     /// The wanted name; one is made up when absent.
     pub name: Option<String>,
-    /// The wanted region.
     pub region: Option<Identity>,
-    /// The wanted stack.
     pub stack: Option<Identity>,
     /// App features to switch on.
     pub feature_flags: Option<Vec<String>>,
@@ -79,10 +66,8 @@ pub struct Create {
 pub struct Update {
     /// The stack of the next build.
     pub build_stack: Option<Identity>,
-    /// Maintenance mode on or off.
     #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub maintenance: Option<bool>,
-    /// The new name.
     pub name: Option<String>,
 }
 
@@ -97,6 +82,5 @@ pub struct Filter {
 /// The ids that apps must be among.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Among {
-    /// UUIDs.
     pub id: Option<Vec<String>>,
 }

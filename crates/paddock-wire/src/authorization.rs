@@ -6,30 +6,23 @@ use crate::lenient;
 use crate::named::IdOnly;
 use crate::time::Time;
 
-/// An authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Authorization {
-    /// Its token.
     pub access_token: Option<AccessToken>,
     /// Always null until OAuth clients are built.
     pub client: Option<()>,
-    /// When it was made.
     pub created_at: Time,
     /// What it is for, in the user's words; never null, because the client sorts by it.
     pub description: String,
     /// Always null.
     pub grant: Option<()>,
-    /// UUID.
     pub id: String,
     /// Always null.
     pub refresh_token: Option<()>,
-    /// What it allows.
     pub scope: Vec<String>,
     /// Always null: there are no browser sessions yet.
     pub session: Option<IdOnly>,
-    /// When it was changed.
     pub updated_at: Time,
-    /// Whose it is.
     pub user: User,
 }
 
@@ -38,7 +31,6 @@ pub struct Authorization {
 pub struct AccessToken {
     /// Seconds until it expires; null for never.
     pub expires_in: Option<i64>,
-    /// UUID.
     pub id: String,
     /// The token; in full only in the answer that made it, later `PREFIX**********SUFFIX`.
     pub token: String,
@@ -49,18 +41,14 @@ pub struct AccessToken {
 /// The account of an authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
-    /// UUID.
     pub id: String,
-    /// E-mail address.
     pub email: String,
-    /// Full name.
     pub full_name: Option<String>,
 }
 
 /// Body of `POST /oauth/authorizations`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Create {
-    /// What it is for.
     pub description: Option<String>,
     /// Seconds until it expires; absent or null for never. The client sends text.
     #[serde(default, deserialize_with = "lenient::optional_integer")]
@@ -72,6 +60,5 @@ pub struct Create {
 /// Body of `PATCH /oauth/authorizations/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Update {
-    /// What it is for.
     pub description: Option<String>,
 }

@@ -5,34 +5,25 @@ use serde::{Deserialize, Serialize};
 use crate::named::{Empty, IdOnly, UserRef};
 use crate::time::Time;
 
-/// A build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Build {
-    /// The app.
     pub app: IdOnly,
     /// The buildpacks that ran, in order; null when they were detected.
     pub buildpacks: Option<Vec<RunBuildpack>>,
-    /// When it was made.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
     /// Always empty on this generation.
     pub labs: Empty,
     /// Where it prints: plain text until the end. The address is a secret.
     pub output_stream_url: String,
-    /// The release it made.
     pub release: Option<IdOnly>,
-    /// The slug it made.
     pub slug: Option<IdOnly>,
     /// What it was built from.
     pub source_blob: SourceBlob,
-    /// The name of its stack.
     pub stack: String,
     /// `failed`, `pending` or `succeeded`.
     pub status: String,
-    /// When it was changed.
     pub updated_at: Time,
-    /// Who started it.
     pub user: UserRef,
 }
 
@@ -48,7 +39,6 @@ pub struct RunBuildpack {
 /// A wanted buildpack by address, name, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Buildpack {
-    /// Address or URN.
     pub url: Option<String>,
     /// Name in the registry.
     pub name: Option<String>,
@@ -70,7 +60,6 @@ pub struct SourceBlob {
 /// Body of `POST /apps/{app}/builds`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Create {
-    /// What to build.
     pub source_blob: SourceBlob,
     /// The buildpacks of this build alone.
     pub buildpacks: Option<Vec<Buildpack>>,

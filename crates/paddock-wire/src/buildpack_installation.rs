@@ -7,14 +7,12 @@ use serde::{Deserialize, Serialize};
 pub struct BuildpackInstallation {
     /// Its place, from 0.
     pub ordinal: i64,
-    /// Which.
     pub buildpack: Buildpack,
 }
 
 /// A buildpack. Both fields are text, because the client cuts prefixes off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Buildpack {
-    /// Address or URN.
     pub url: String,
     /// The name to show: that of the registry if it has one, else the address.
     pub name: String,
@@ -23,7 +21,6 @@ pub struct Buildpack {
 /// Body of `PUT /apps/{app}/buildpack-installations`: the whole list.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Replace {
-    /// The new list.
     pub updates: Vec<ReplaceItem>,
 }
 

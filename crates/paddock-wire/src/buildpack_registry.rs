@@ -11,15 +11,11 @@ pub struct Buildpack {
     pub namespace: String,
     /// What comes after it.
     pub name: String,
-    /// What to install.
     pub blob_url: String,
-    /// What it is.
     pub description: String,
     /// Always `languages`.
     pub category: String,
-    /// Where to ask.
     pub support: Support,
-    /// Where it comes from.
     pub source: Source,
 }
 
@@ -28,7 +24,6 @@ pub struct Buildpack {
 pub struct Support {
     /// `website`: the client prints the address.
     pub method: String,
-    /// Where.
     pub address: String,
 }
 
@@ -45,11 +40,9 @@ pub struct Source {
 pub struct Revision {
     /// Its number, from 1.
     pub release: u32,
-    /// When it was published.
     pub created_at: Time,
     /// `published`.
     pub status: String,
-    /// Its licence.
     pub license: String,
 }
 

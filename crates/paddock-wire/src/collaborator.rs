@@ -5,22 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
-/// A collaborator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Collaborator {
-    /// The app.
     pub app: NamedRef,
-    /// When it was made.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
     /// What it may do on the app.
     pub permissions: Vec<Permission>,
     /// `owner` or `collaborator`.
     pub role: Option<String>,
-    /// When it was changed.
     pub updated_at: Time,
-    /// Who.
     pub user: User,
 }
 
@@ -29,18 +23,15 @@ pub struct Collaborator {
 pub struct Permission {
     /// `view`, `deploy`, `operate` or `manage`.
     pub name: String,
-    /// What it allows.
     pub description: String,
 }
 
 /// The account of a collaborator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
-    /// E-mail address.
     pub email: String,
     /// Whether an identity provider owns the account.
     pub federated: bool,
-    /// UUID.
     pub id: String,
 }
 

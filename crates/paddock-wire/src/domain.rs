@@ -5,26 +5,20 @@ use serde::{Deserialize, Serialize};
 use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
-/// A domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Domain {
     /// Always null until certificates are managed.
     pub acm_status: Option<String>,
     /// Always null until certificates are managed.
     pub acm_status_reason: Option<String>,
-    /// The app.
     pub app: NamedRef,
     /// What the domain's own DNS entry must point at; null for the default domain.
     pub cname: Option<String>,
-    /// When it was made.
     pub created_at: Time,
-    /// The host name.
     pub hostname: String,
-    /// UUID.
     pub id: String,
     /// `heroku` for the default domain, `custom` for the others.
     pub kind: String,
-    /// When it was changed.
     pub updated_at: Time,
     /// `none`: ready.
     pub status: String,
@@ -35,7 +29,6 @@ pub struct Domain {
 /// Body of `POST /apps/{app}/domains`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Create {
-    /// The host name.
     pub hostname: String,
     /// The certificate; the client always sends the key, mostly null.
     pub sni_endpoint: Option<Identity>,

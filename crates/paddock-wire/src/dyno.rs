@@ -8,47 +8,35 @@ use crate::lenient::{self, EnvValue};
 use crate::named::NamedRef;
 use crate::time::Time;
 
-/// A dyno.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dyno {
     /// Where an attached one-off dyno waits for its client; null otherwise.
     pub attach_url: Option<String>,
-    /// Its command.
     pub command: String,
-    /// When it was made.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
     /// `web.1`, `run.1234`.
     pub name: String,
-    /// The release it runs.
     pub release: ReleaseRef,
-    /// The app.
     pub app: NamedRef,
-    /// The name of its size.
     pub size: String,
     /// `crashed`, `down`, `idle`, `starting` or `up`.
     pub state: String,
-    /// Its process type.
     #[serde(rename = "type")]
     pub process_type: String,
-    /// When its state changed.
     pub updated_at: Time,
 }
 
 /// The release of a dyno.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseRef {
-    /// UUID.
     pub id: String,
-    /// Its number.
     pub version: i64,
 }
 
 /// Body of `POST /apps/{app}/dynos`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Create {
-    /// The command line.
     pub command: String,
     /// Whether a client will attach.
     #[serde(default, deserialize_with = "lenient::optional_boolean")]
@@ -58,7 +46,6 @@ pub struct Create {
     /// A pipe instead of a terminal.
     #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub force_no_tty: Option<bool>,
-    /// The size.
     pub size: Option<String>,
     /// The process type in its name; `run` when absent.
     #[serde(rename = "type")]

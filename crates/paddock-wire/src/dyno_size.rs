@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::named::NamedRef;
 
-/// A dyno size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DynoSize {
     /// `amd64` or `arm64`.
@@ -17,13 +16,9 @@ pub struct DynoSize {
     pub cost: Option<()>,
     /// Whether its CPU is not shared.
     pub dedicated: bool,
-    /// Dyno units.
     pub precise_dyno_units: f64,
-    /// UUID.
     pub id: String,
-    /// Memory in GB.
     pub memory: f64,
-    /// Name.
     pub name: String,
     /// Whether it exists in private spaces alone.
     pub private_space_only: bool,

@@ -9,7 +9,6 @@ pub struct ErrorBody {
     pub id: String,
     /// A sentence the user can act on.
     pub message: String,
-    /// Where to read more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The noun that was not found; the client's logout and add-on commands look at it.

@@ -8,13 +8,9 @@ use crate::time::Time;
 /// An app that an account wants at hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Favorite {
-    /// When it became one.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
-    /// The app's id.
     pub resource_id: String,
-    /// The app's name.
     pub resource_name: String,
     /// `app`.
     #[serde(rename = "type")]

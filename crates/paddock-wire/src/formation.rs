@@ -10,31 +10,22 @@ use crate::time::Time;
 /// One process type's row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Formation {
-    /// The app.
     pub app: NamedRef,
     /// The command of the process type.
     pub command: String,
-    /// When it was made.
     pub created_at: Time,
-    /// The size as a reference.
     pub dyno_size: NamedRef,
-    /// UUID.
     pub id: String,
-    /// How many dynos are wanted.
     pub quantity: u32,
-    /// The name of the size.
     pub size: String,
-    /// The process type.
     #[serde(rename = "type")]
     pub process_type: String,
-    /// When it was changed.
     pub updated_at: Time,
 }
 
 /// Body of `PATCH /apps/{app}/formation`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct BatchUpdate {
-    /// The changes.
     pub updates: Vec<Update>,
 }
 
@@ -44,7 +35,6 @@ pub struct Update {
     /// The process type, or the id of its row.
     #[serde(rename = "type")]
     pub process_type: Option<String>,
-    /// How many.
     pub quantity: Option<Quantity>,
     /// Which size, as the client sends it.
     pub size: Option<String>,
@@ -66,7 +56,6 @@ impl Update {
 /// A quantity as it may be sent: `2`, `"2"`, `"+1"`, `"-1"`. The number `-1` is exact, and refused later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
-    /// This many.
     Exact(i64),
     /// So many more, or fewer if negative.
     Relative(i64),

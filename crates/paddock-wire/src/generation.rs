@@ -4,16 +4,12 @@ use serde::Serialize;
 
 use crate::time::Time;
 
-/// A generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Generation {
-    /// Since when there is it.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
     /// `cedar` or `fir`.
     pub name: String,
-    /// When it was changed.
     pub updated_at: Time,
     /// What it does not do.
     pub unsupported_features: Vec<String>,
@@ -24,7 +20,6 @@ pub struct Generation {
 /// Something that a generation does not do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnsupportedFeature {
-    /// Its name.
     pub name: String,
     /// `temporary`: not built yet.
     pub incompatible_type: String,

@@ -7,10 +7,8 @@ use serde::Serialize;
 /// Body of `GET /schema`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HyperSchema {
-    /// The dialect.
     #[serde(rename = "$schema")]
     pub dialect: String,
-    /// What it describes.
     pub title: String,
     /// The same in a sentence.
     pub description: String,
@@ -28,7 +26,6 @@ pub struct HyperSchema {
 /// One noun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Definition {
-    /// What it is called.
     pub title: String,
     /// `["object"]`: the shape of bodies is Heroku's and is not repeated here.
     #[serde(rename = "type")]

@@ -4,22 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
-/// A key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Key {
     /// What follows the key in its line.
     pub comment: String,
-    /// When it was added.
     pub created_at: Time,
-    /// The address of the account.
     pub email: String,
     /// `SHA256:` and the digest, as `ssh-keygen -l` prints it.
     pub fingerprint: String,
-    /// UUID.
     pub id: String,
     /// The whole line: type, key, comment.
     pub public_key: String,
-    /// When it was changed.
     pub updated_at: Time,
 }
 

@@ -3,9 +3,6 @@
 use serde::{Deserialize, Deserializer, de};
 
 /// A whole number that may come as a number, as text, or as `null`.
-///
-/// # Errors
-/// For anything else.
 pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -23,9 +20,6 @@ pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
 }
 
 /// A switch: true or false, 1 or 0, or one of these as text, as clients of loosely typed languages send it.
-///
-/// # Errors
-/// For anything else.
 pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::Bool(on) => Some(on),
@@ -45,9 +39,6 @@ pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Er
 }
 
 /// The same, or `null` for none.
-///
-/// # Errors
-/// For anything else.
 pub fn optional_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     struct Switch(#[serde(deserialize_with = "boolean")] bool);

@@ -5,16 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::lenient;
 use crate::time::Time;
 
-/// A log session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogSession {
-    /// When it was made.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
     /// Where the lines are. The address is a secret that expires.
     pub logplex_url: String,
-    /// When it was changed.
     pub updated_at: Time,
 }
 
@@ -23,7 +19,6 @@ pub struct LogSession {
 pub struct Create {
     /// A dyno (`web.1`) or a process type (`web`).
     pub dyno: Option<String>,
-    /// A process type.
     #[serde(rename = "type")]
     pub process_type: Option<String>,
     /// How many of the latest lines; 100 when absent.

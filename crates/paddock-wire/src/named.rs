@@ -5,16 +5,13 @@ use serde::{Deserialize, Serialize};
 /// `{id, name}`: an app, a stack, a region, a dyno size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NamedRef {
-    /// UUID.
     pub id: String,
-    /// Name.
     pub name: String,
 }
 
 /// `{id}` alone: a slug, a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IdOnly {
-    /// UUID.
     pub id: String,
 }
 
@@ -25,9 +22,7 @@ pub struct Empty {}
 /// `{email, id}`: the account that did or owns something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserRef {
-    /// E-mail address.
     pub email: String,
-    /// UUID.
     pub id: String,
 }
 
@@ -38,20 +33,11 @@ pub enum Identity {
     /// The id or the name.
     Text(String),
     /// `{"id": ..}`.
-    Id {
-        /// UUID.
-        id: String,
-    },
+    Id { id: String },
     /// `{"name": ..}`.
-    Name {
-        /// Name.
-        name: String,
-    },
+    Name { name: String },
     /// `{"email": ..}`.
-    Email {
-        /// E-mail address.
-        email: String,
-    },
+    Email { email: String },
 }
 
 impl Identity {

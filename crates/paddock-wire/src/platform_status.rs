@@ -27,11 +27,8 @@ pub struct System {
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Incident {
-    /// What it is.
     pub title: String,
-    /// When it was seen.
     pub created_at: Time,
-    /// Where to read on.
     pub full_url: String,
     /// What was said of it.
     pub updates: Vec<Update>,
@@ -42,8 +39,6 @@ pub struct Incident {
 pub struct Update {
     /// `issue`.
     pub update_type: String,
-    /// When it was said.
     pub updated_at: Time,
-    /// What was said.
     pub contents: String,
 }

@@ -20,11 +20,9 @@ pub const MAX_LIMIT: usize = 1000;
 pub struct Range {
     /// What to sort by; `None` for the list's own first attribute.
     pub attribute: Option<String>,
-    /// Where to begin.
     pub start: Option<Start>,
     /// Where to end, that one included.
     pub end: Option<String>,
-    /// Which way.
     pub order: Order,
     /// Most things of a page, 1 to [`MAX_LIMIT`].
     pub max: usize,
@@ -42,9 +40,7 @@ pub enum Start {
 /// Which way a list runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Smallest first.
     Ascending,
-    /// Largest first.
     Descending,
 }
 
@@ -59,16 +55,10 @@ pub enum InvalidRange {
     Option(String),
     /// An attribute that this list is not sorted by.
     #[error("This list cannot be sorted by `{asked}`, only by: {known}")]
-    Attribute {
-        /// What was asked for.
-        asked: String,
-        /// What there is.
-        known: String,
-    },
+    Attribute { asked: String, known: String },
     /// A bound of the wrong kind.
     #[error("`{value}` is not a value of `{attribute}`")]
     Value {
-        /// The attribute.
         attribute: &'static str,
         /// The bound.
         value: String,
@@ -164,7 +154,6 @@ impl fmt::Display for Key {
 /// One page of a list and the headers that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The things.
     pub items: Vec<T>,
     /// `Accept-Ranges`: what the list can be sorted by.
     pub accept_ranges: String,

@@ -5,22 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::named::{IdOnly, Identity, NamedRef, UserRef};
 use crate::time::Time;
 
-/// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Release {
     /// Always empty until add-ons are built.
     pub addon_plan_names: Vec<String>,
     /// The slug, once more.
     pub artifacts: Vec<Artifact>,
-    /// The app.
     pub app: NamedRef,
-    /// When it was made.
     pub created_at: Time,
-    /// What it changed.
     pub description: String,
-    /// UUID.
     pub id: String,
-    /// When it was changed.
     pub updated_at: Time,
     /// Always null on this generation.
     pub oci_image: Option<IdOnly>,
@@ -28,7 +22,6 @@ pub struct Release {
     pub slug: Option<IdOnly>,
     /// `expired`, `failed`, `pending` or `succeeded`.
     pub status: String,
-    /// Who made it.
     pub user: UserRef,
     /// Its number, from 1.
     pub version: i64,
@@ -46,7 +39,6 @@ pub struct Artifact {
     /// Always `slug`.
     #[serde(rename = "type")]
     pub artifact_type: String,
-    /// UUID.
     pub id: String,
 }
 
@@ -55,7 +47,6 @@ pub struct Artifact {
 pub struct Create {
     /// The release to roll back to: id, or version as `v12` or `12`.
     pub release: Option<Identity>,
-    /// The slug to release.
     pub slug: Option<Identity>,
     /// Not built: other generation.
     pub oci_image: Option<Identity>,

@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
-/// A slug.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slug {
-    /// Where its archive is.
     pub blob: Blob,
     /// What the buildpack called the app.
     pub buildpack_provided_description: Option<String>,
@@ -20,19 +18,13 @@ pub struct Slug {
     pub commit: Option<String>,
     /// Always null.
     pub commit_description: Option<String>,
-    /// When it was made.
     pub created_at: Time,
-    /// UUID.
     pub id: String,
     /// Command by process type.
     pub process_types: BTreeMap<String, String>,
-    /// Bytes.
     pub size: Option<u64>,
-    /// The stack it runs on.
     pub stack: NamedRef,
-    /// When it was changed.
     pub updated_at: Time,
-    /// When it was destroyed.
     pub deleted_at: Option<Time>,
 }
 
@@ -41,7 +33,6 @@ pub struct Slug {
 pub struct Blob {
     /// `get` or `put`.
     pub method: String,
-    /// Address.
     pub url: String,
 }
 

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-/// A source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Source {
     /// Where to put and get.

@@ -92,7 +92,6 @@ impl Instance {
         self.first_range * RANGE + 3
     }
 
-    /// The first id that apps have.
     #[must_use]
     pub(crate) fn first_app_id(&self) -> u32 {
         self.first_app_range() * RANGE

@@ -25,7 +25,6 @@ impl Paths {
         self.data.join("keys/master")
     }
 
-    /// Sockets.
     pub(crate) fn run(&self) -> PathBuf {
         self.data.join("run")
     }

@@ -72,7 +72,7 @@ impl ProxyForm {
         }
     }
 
-    /// The variables for a client, the proxy form being set up for it. Source: `docs/contract/heroku-cli.md`, 6.2. Programs
+    /// The variables for a client of the proxy form. Source: `docs/contract/heroku-cli.md`, 6.2. Programs
     /// that pass the proxy by are given the server's own address.
     pub(crate) async fn variables(
         &self,

@@ -56,7 +56,6 @@ pub(crate) struct Client {
     pub(crate) slug_archive: String,
     /// The folder of buildpacks that builds see.
     pub(crate) buildpacks: String,
-    /// The server's clock.
     pub(crate) clock: ServerClock,
     /// The server's program, for what its operator asks for.
     program: PathBuf,
@@ -117,7 +116,6 @@ impl Client {
         run(program, b"", Duration::from_secs(60))
     }
 
-    /// The id of an app.
     pub(crate) fn id(&self, app: &str) -> String {
         self.get(&format!("/apps/{app}"))["id"].as_str().unwrap_or_default().to_owned()
     }

@@ -21,7 +21,6 @@ const HEAD: &str = "ref: refs/heads/main\n";
 /// Archives contain what was pushed, whatever the app's own attributes say.
 pub(super) const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
 
-/// One repository's files.
 #[derive(Debug)]
 pub struct RepositoryFiles {
     folder: OwnedFd,
@@ -29,9 +28,6 @@ pub struct RepositoryFiles {
 
 impl RepositoryFiles {
     /// The repository at `git_dir`; `None` where there is none.
-    ///
-    /// # Errors
-    /// As the file system has them.
     pub fn open(git_dir: &Path) -> io::Result<Option<Self>> {
         match rustix::fs::openat(CWD, git_dir, folder_flags(), Mode::empty()) {
             Ok(folder) => Ok(Some(Self { folder })),
@@ -41,9 +37,6 @@ impl RepositoryFiles {
     }
 
     /// Every ref and what it points at, in the form of git's `packed-refs`.
-    ///
-    /// # Errors
-    /// As the file system has them.
     pub fn packed_refs(&self) -> io::Result<Vec<u8>> {
         let mut refs = BTreeMap::new();
         if let Some(packed) = self.read("packed-refs", u64::MAX)? {
@@ -88,9 +81,6 @@ impl RepositoryFiles {
     }
 
     /// The objects' files below the repository, loose ones and packs, with their bytes. Nobody may repack meanwhile.
-    ///
-    /// # Errors
-    /// As the file system has them.
     pub fn objects(&self) -> io::Result<Vec<(String, u64)>> {
         let mut found = Vec::new();
         for (folder, kind) in self.list(b"objects")? {
@@ -112,9 +102,6 @@ impl RepositoryFiles {
     }
 
     /// Opens one of [`Self::objects`]; `None` when it is gone.
-    ///
-    /// # Errors
-    /// As the file system has them.
     pub fn open_object(&self, path: &str) -> io::Result<Option<File>> {
         if is_object_file(path) { self.open_plain(path) } else { Ok(None) }
     }
@@ -168,9 +155,6 @@ impl RepositoryFiles {
 }
 
 /// Makes the folders and settings of a repository whose objects and `packed-refs` come from a backup.
-///
-/// # Errors
-/// As the file system has them.
 #[expect(
     clippy::disallowed_methods,
     reason = "in the folder of a restore, which one that is cut off removes"

@@ -36,7 +36,6 @@ pub(super) const FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024;
 pub(super) struct HookRequest {
     /// The value of [`TOKEN_VARIABLE`].
     pub(super) token: String,
-    /// The commands of the push.
     pub(super) commands: Vec<RefCommand>,
 }
 

@@ -27,7 +27,6 @@ const PROGRESS_WAITING_MAX: usize = 4_096;
 /// Who pushes, as known from the HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pusher {
-    /// The account.
     pub account: AccountId,
     /// The id of the HTTP request.
     pub request_id: String,
@@ -62,9 +61,7 @@ pub struct HookListener {
 /// A push whose objects are stored, and whose refs wait for [`PushReply::finish`].
 #[derive(Debug)]
 pub struct PushRequest {
-    /// The app.
     pub app: AppId,
-    /// Who pushes.
     pub pusher: Pusher,
     /// What the push wants; see [`super::push::plan`].
     pub commands: Vec<RefCommand>,
@@ -95,9 +92,6 @@ impl HookListener {
     }
 
     /// Waits for the next push. Hooks that do not say which push they belong to are dropped.
-    ///
-    /// # Errors
-    /// When the socket itself fails.
     pub async fn accept(&self) -> Result<PushRequest, GitError> {
         loop {
             let (stream, _) = self

@@ -58,7 +58,6 @@ pub struct GitConfig {
     pub folder: PathBuf,
     /// `DIR/git-hooks`: our hook and git's configuration. Made if missing; the git user can only read it.
     pub hooks: PathBuf,
-    /// The git program.
     pub program: PathBuf,
     /// The user and group id that git processes have and repositories belong to.
     pub uid: u32,
@@ -74,7 +73,6 @@ pub struct GitConfig {
     pub confine: Confine,
 }
 
-/// All repositories.
 #[derive(Clone)]
 pub struct Repositories {
     config: Arc<GitConfig>,
@@ -94,16 +92,13 @@ pub enum GitError {
     Io {
         /// What was tried, and on what.
         doing: String,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
     /// Git ended with an error.
     #[error("git {command} ended with {status}: {message}")]
     Failed {
-        /// The git command.
         command: &'static str,
-        /// Its exit status.
         status: std::process::ExitStatus,
         /// The end of what it said.
         message: String,
@@ -119,20 +114,10 @@ pub enum GitError {
     InvalidName(String),
     /// The repository has become too large for further pushes.
     #[error("repository has {bytes} bytes; pushes are refused beyond {limit}")]
-    TooLarge {
-        /// What it has.
-        bytes: u64,
-        /// What is allowed.
-        limit: u64,
-    },
+    TooLarge { bytes: u64, limit: u64 },
     /// The files of a commit are more than a build takes.
     #[error("the files of commit {commit} have more than {limit} bytes")]
-    ArchiveTooLarge {
-        /// The commit.
-        commit: String,
-        /// What is allowed.
-        limit: u64,
-    },
+    ArchiveTooLarge { commit: String, limit: u64 },
     /// As many transfers go on as are allowed.
     #[error("too many git transfers are going on; try again in a moment")]
     Busy,
@@ -191,9 +176,6 @@ fn link_or_copy(program: &Path, name: &Path) -> std::io::Result<()> {
 
 impl Repositories {
     /// Prepares the folders, the hook and git's configuration.
-    ///
-    /// # Errors
-    /// When one of them cannot be made.
     pub fn open(config: GitConfig) -> Result<Self, GitError> {
         let GitConfig { folder, hooks, uid, hook_program, .. } = &config;
         let io = |what: &Path, source| GitError::io(format!("could not prepare {}", what.display()), source);
@@ -224,9 +206,6 @@ impl Repositories {
     }
 
     /// Listens for hooks. Once per server.
-    ///
-    /// # Errors
-    /// When the socket cannot be made.
     pub fn listen(&self) -> Result<HookListener, GitError> {
         HookListener::bind(&self.config.hook_socket, self.config.uid, self.pushes.clone())
     }

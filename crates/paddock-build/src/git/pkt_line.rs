@@ -6,7 +6,6 @@ use std::io::{self, Read, Write};
 /// The longest data of one pkt-line. Source: git's `protocol-common` document.
 pub const DATA_BYTES_MAX: usize = 65_516;
 
-/// One pkt-line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PktLine {
     /// Data, without its length and as it was sent (a trailing newline is kept).
@@ -62,10 +61,6 @@ pub fn write(writer: &mut impl Write, data: &[u8]) -> io::Result<()> {
     writer.write_all(data)
 }
 
-/// Writes a flush.
-///
-/// # Errors
-/// When writing fails.
 pub fn write_flush(writer: &mut impl Write) -> io::Result<()> {
     writer.write_all(b"0000")
 }

@@ -30,9 +30,6 @@ pub fn read_commands(reader: &mut impl Read, writer: &mut impl Write) -> io::Res
 }
 
 /// Answers every command. What has no result in `results` is refused.
-///
-/// # Errors
-/// When writing fails.
 pub fn write_results(
     writer: &mut impl Write,
     commands: &[RefCommand],

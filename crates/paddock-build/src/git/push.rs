@@ -67,7 +67,6 @@ pub enum PushVerdict {
 /// The verdict on one ref.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushResult {
-    /// The full name.
     #[serde(rename = "ref")]
     pub name: String,
     /// What becomes of it.

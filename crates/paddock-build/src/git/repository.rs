@@ -69,9 +69,6 @@ impl Repositories {
     }
 
     /// Deletes the app's repository; succeeds when there is none.
-    ///
-    /// # Errors
-    /// When files cannot be removed.
     pub async fn delete(&self, app: AppId) -> Result<(), GitError> {
         let (path, next) = (self.path(app), self.unfinished(app));
         tokio::task::spawn_blocking(move || remove_folder(&next).and_then(|()| remove_folder(&path)))
@@ -91,9 +88,6 @@ impl Repositories {
     }
 
     /// The bytes that the app's objects take on disk.
-    ///
-    /// # Errors
-    /// When git fails.
     pub async fn size_bytes(&self, app: AppId) -> Result<u64, GitError> {
         let path = self.create(app).await?;
         let text = self.text(&path, "count-objects", &["count-objects", "-v"]).await?;
@@ -158,9 +152,6 @@ impl Repositories {
     }
 
     /// Lets a build's commit go; succeeds when it was not pinned.
-    ///
-    /// # Errors
-    /// When git fails.
     pub async fn unpin(&self, app: AppId, build: BuildId) -> Result<(), GitError> {
         let path = self.create(app).await?;
         let name = format!("{PINS}{build}");

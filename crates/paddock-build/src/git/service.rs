@@ -79,7 +79,6 @@ impl Service {
 
 /// What a client sends to a service.
 pub struct GitRequest<R> {
-    /// The request's body.
     pub body: R,
     /// Whether the body is gzipped (`Content-Encoding: gzip`).
     pub gzip: bool,
@@ -90,7 +89,6 @@ pub struct GitRequest<R> {
 /// What a service answers. Dropping it does not end the service: a push goes on without its pusher.
 #[derive(Debug)]
 pub struct GitReply {
-    /// The content type.
     pub content_type: &'static str,
     /// The body, as it comes.
     pub body: mpsc::Receiver<Bytes>,

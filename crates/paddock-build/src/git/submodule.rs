@@ -13,7 +13,6 @@ use super::{GitError, Repositories};
 pub struct Submodule {
     /// Where it lies in the tree.
     pub path: String,
-    /// The commit it is at.
     pub commit: String,
 }
 
@@ -39,9 +38,6 @@ impl Repositories {
     }
 
     /// The addresses that a commit's `.gitmodules` has, by path; none where git cannot read it.
-    ///
-    /// # Errors
-    /// When git cannot be run.
     pub async fn submodule_urls(
         &self,
         app: AppId,

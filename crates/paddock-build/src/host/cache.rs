@@ -24,7 +24,6 @@ pub(super) fn place(app: AppId, stack: Stack) -> String {
     format!("{app}/{}", stack.as_str())
 }
 
-/// Its folder.
 pub(super) fn folder(caches: &Path, app: AppId, stack: Stack) -> PathBuf {
     caches.join(place(app, stack))
 }

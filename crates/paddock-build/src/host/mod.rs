@@ -77,16 +77,13 @@ pub struct Builder {
     layers: Arc<dyn LayerStore>,
 }
 
-/// One build.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
     /// Its id; containers and folders are named after it.
     pub build: BuildId,
-    /// Its app.
     pub app: AppId,
     /// Whom its containers work for: the app.
     pub tenant: Tenant,
-    /// What is built.
     pub source: Source,
     /// The app's buildpacks in order; none to detect.
     pub buildpacks: Vec<BuildpackRef>,
@@ -104,12 +101,10 @@ pub struct BuildRequest {
     pub time_limit: Duration,
 }
 
-/// What is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The archive, a file on the host. One from git is moved away by the build, an uploaded one is left alone.
     pub file: PathBuf,
-    /// What kind of archive.
     pub archive: SourceArchive,
     /// Commit or version, for `SOURCE_VERSION`; may be empty.
     pub version: String,
@@ -135,7 +130,6 @@ pub enum SourceArchive {
 pub struct BuildOutcome {
     /// The slug's layer, which is in the store.
     pub layer: LayerDigest,
-    /// Its size in bytes.
     pub size_bytes: u64,
     /// Command by process type.
     pub process_types: BTreeMap<ProcessType, String>,
@@ -157,7 +151,6 @@ pub struct BuildOutcome {
 #[derive(Debug, thiserror::Error)]
 #[error("build failed: {kind}")]
 pub struct BuildFailure {
-    /// What kind of failure.
     pub kind: FailureKind,
     /// The cause, where it is the platform's fault.
     #[source]
@@ -262,9 +255,6 @@ impl Builder {
     }
 
     /// Builds that have files here, running or left by a crash; what an earlier process was deleting is deleted.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
     pub async fn with_files(&self) -> std::io::Result<Vec<BuildId>> {
         let folder = self.config.folder.clone();
         disk::blocking(move || {
@@ -275,9 +265,6 @@ impl Builder {
     }
 
     /// Empties the build cache of an app (`builds:cache:purge`, destroyed app, changed stack).
-    ///
-    /// # Errors
-    /// When files cannot be removed.
     pub async fn purge_cache(&self, app: AppId) -> std::io::Result<()> {
         let caches = self.config.caches.clone();
         disk::blocking(move || cache::purge(&caches, app)).await
@@ -285,9 +272,6 @@ impl Builder {
 
     /// Evicts build caches, those of the longest unbuilt apps first, until all together have `bytes_max` at most.
     /// Returns how many bytes went.
-    ///
-    /// # Errors
-    /// When files cannot be read or removed.
     pub async fn evict_caches(&self, bytes_max: u64) -> std::io::Result<u64> {
         let caches = self.config.caches.clone();
         disk::blocking(move || cache::evict(&caches, bytes_max)).await

@@ -5,12 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, container, run};
 
-/// A slug's layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlugLayer {
-    /// Its digest.
     pub layer: LayerDigest,
-    /// Its size in bytes.
     pub size_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Buildpacks come in: each build gets a fresh, writable copy of each. Source: `docs/contract/buildpacks.md`, section 2.
+//! Buildpacks come in: each build gets a fresh, writable copy of each. `docs/contract/buildpacks.md`, section 2.
 
 use std::fs;
 use std::io;

@@ -11,7 +11,6 @@ use super::builtin;
 /// How far below `src` a Go file of an old workspace is looked for.
 const GO_DEPTH_MAX: usize = 8;
 
-/// A language.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Language {
     pub(super) name: &'static str,

@@ -7,7 +7,6 @@ use crate::plan;
 /// The paths of one build. In a container they are constants; tests put them elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
-    /// What to do.
     pub plan_file: PathBuf,
     /// The source archive.
     pub source_file: PathBuf,

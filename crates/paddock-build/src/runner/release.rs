@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 pub(super) struct Release {
     /// Command by process type.
     pub(super) default_process_types: BTreeMap<String, String>,
-    /// Add-on plans.
     pub(super) addons: Vec<String>,
-    /// Config vars.
     pub(super) config_vars: BTreeMap<String, String>,
 }
 

@@ -12,12 +12,7 @@ pub(super) enum Stop {
     /// The user has been told why.
     Told(RunnerFailure),
     /// Something that should work did not.
-    Io {
-        /// What was tried.
-        doing: String,
-        /// Why it failed.
-        source: io::Error,
-    },
+    Io { doing: String, source: io::Error },
 }
 
 impl Stop {

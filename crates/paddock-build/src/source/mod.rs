@@ -34,9 +34,6 @@ pub fn project_folder(root: &Path, project_path: &str) -> Option<PathBuf> {
 }
 
 /// The only entry of a folder, when that is a folder: what archives made by forges have at their top.
-///
-/// # Errors
-/// When the folder cannot be read.
 pub fn single_folder(root: &Path) -> io::Result<Option<PathBuf>> {
     let mut entries = fs::read_dir(root)?;
     let Some(first) = entries.next().transpose()? else { return Ok(None) };
@@ -45,9 +42,6 @@ pub fn single_folder(root: &Path) -> io::Result<Option<PathBuf>> {
 
 /// The first few files that are Git LFS pointers instead of their content, relative to `root`. Looks only where
 /// `.gitattributes` mentions LFS.
-///
-/// # Errors
-/// When a folder cannot be read.
 pub fn lfs_pointers(root: &Path) -> io::Result<Vec<PathBuf>> {
     let attributes = fs::read(root.join(".gitattributes")).unwrap_or_default();
     let mut found = Vec::new();
@@ -80,9 +74,6 @@ fn is_pointer(path: &Path) -> bool {
 }
 
 /// Deletes what never belongs to a slug: `.git` and `.gitmodules` at the root, `.DS_Store` anywhere.
-///
-/// # Errors
-/// When a file cannot be deleted.
 pub fn remove_leftovers(root: &Path) -> io::Result<()> {
     for name in [".git", ".gitmodules"] {
         remove_any(&root.join(name))?;
@@ -104,9 +95,6 @@ fn remove_ds_store(folder: &Path) -> io::Result<()> {
 }
 
 /// Deletes a file, a link or a folder with its content; succeeds when there is nothing.
-///
-/// # Errors
-/// When something cannot be deleted.
 pub fn remove_any(path: &Path) -> io::Result<()> {
     let result = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),

@@ -62,9 +62,6 @@ impl Slugignore {
 
     /// Deletes what matches below `root` and returns how many files that were. Links are deleted, never followed,
     /// and nothing outside `root` is ever named.
-    ///
-    /// # Errors
-    /// When a file cannot be read or deleted.
     pub fn apply(&self, root: &Path) -> io::Result<u64> {
         let mut deleted = 0;
         if !self.patterns.is_empty() {

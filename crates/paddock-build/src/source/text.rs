@@ -13,9 +13,6 @@ const MARK_UTF_16_LE: &[u8] = b"\xff\xfe";
 const MARK_UTF_16_BE: &[u8] = b"\xfe\xff";
 
 /// Reads a text file; what is not text in it becomes U+FFFD.
-///
-/// # Errors
-/// When the file cannot be read.
 pub fn read(path: &Path) -> io::Result<String> {
     Ok(decode(&fs::read(path)?))
 }

@@ -25,13 +25,9 @@ const NAME_ATTEMPTS: usize = 8;
 /// An app as those see it who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
-    /// Its id.
     pub id: AppId,
-    /// Its name.
     pub name: AppName,
-    /// Whose it is.
     pub owner_id: AccountId,
-    /// The owner's address.
     pub owner_email: String,
     /// What its builds are laid upon.
     pub stack: Stack,
@@ -39,13 +35,9 @@ pub struct App {
     pub maintenance: bool,
     /// What the last buildpack called it.
     pub buildpack_description: Option<String>,
-    /// Bytes of its repository.
     pub repo_bytes: Option<u64>,
-    /// Bytes of its current slug.
     pub slug_bytes: Option<u64>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
     /// When its current release became current.
     pub released_at: Option<UnixMicros>,
@@ -67,9 +59,7 @@ pub struct AppOrder {
 /// A wanted change of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppChange {
-    /// A new name.
     pub name: Option<String>,
-    /// Maintenance mode.
     pub maintenance: Option<bool>,
     /// The stack of the next build.
     pub build_stack: Option<String>,
@@ -154,27 +144,18 @@ impl Apps {
     }
 
     /// An app by id or name.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn app(&self, actor: &Actor, app: &AppRef) -> Result<App> {
         let row = self.kernel.visible_app(actor, app).await?;
         self.listed(row.id).await
     }
 
     /// The apps that the actor owns or works on.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn list_apps(&self, actor: &Actor) -> Result<Vec<App>> {
         let rows = self.kernel.store.apps_of(actor.account_id).await?;
         Ok(rows.into_iter().map(view).collect())
     }
 
     /// The same for an account by id, address or `~`; only one's own is visible.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_apps_of_user(&self, actor: &Actor, user: &str) -> Result<Vec<App>> {
         match is_self(actor, user) {
             true => self.list_apps(actor).await,

@@ -21,7 +21,6 @@ pub struct BuildpackInstallation {
     pub ordinal: i64,
     /// Name, address or URN, as it was given.
     pub url: String,
-    /// What people call it.
     pub name: String,
 }
 
@@ -30,12 +29,10 @@ pub struct BuildpackInstallation {
 pub struct Builtin {
     /// Its name with namespace, `heroku/python`.
     pub name: &'static str,
-    /// What it builds: `Python`.
     pub language: &'static str,
 }
 
 impl Builtin {
-    /// Every one.
     pub fn all() -> impl Iterator<Item = Self> {
         BuiltinBuildpack::DETECTION_ORDER.into_iter().map(Self::of)
     }
@@ -53,9 +50,6 @@ impl Builtin {
 
 impl Apps {
     /// The buildpacks of an app, in order.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_buildpack_installations(
         &self,
         actor: &Actor,

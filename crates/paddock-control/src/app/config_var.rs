@@ -14,10 +14,6 @@ use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::{Actor, Error, Result};
 
 impl Apps {
-    /// The config vars of an app.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn config_vars(&self, actor: &Actor, app: &AppRef) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
         Ok(self.kernel.store.config_vars(app.id).await?)
@@ -70,9 +66,6 @@ impl Apps {
     }
 
     /// The config vars that a release was made with.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn release_config_vars(
         &self,
         actor: &Actor,

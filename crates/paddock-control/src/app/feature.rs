@@ -14,25 +14,17 @@ use crate::{Actor, Error, Result, fixed_id, fixed_since};
 /// A feature with its switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// Its id.
     pub id: Uuid,
-    /// Its name.
     pub name: &'static str,
-    /// A readable name.
     pub display_name: &'static str,
-    /// What it does.
     pub description: &'static str,
     /// `general`, or `beta` for what `labs` lists.
     pub state: &'static str,
-    /// Where to read more.
     pub doc_url: String,
     /// Where to send what one thinks of it.
     pub feedback_email: String,
-    /// Whether it is on.
     pub enabled: bool,
-    /// Since when there is it.
     pub created_at: UnixMicros,
-    /// When it was switched.
     pub updated_at: UnixMicros,
 }
 
@@ -116,9 +108,6 @@ const OF_APPS: [Definition; 8] = [
 
 impl Apps {
     /// The features of an app, by name.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_app_features(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Feature>> {
         self.features_of(&self.kernel.visible_app(actor, app).await?).await
     }
@@ -129,17 +118,11 @@ impl Apps {
     }
 
     /// One feature of an app, by name or id.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn app_feature(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Feature> {
         one_of(self.list_app_features(actor, app).await?, identity)
     }
 
     /// Switches a feature of an app.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn set_app_feature(
         &self,
         actor: &Actor,

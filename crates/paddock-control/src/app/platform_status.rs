@@ -12,7 +12,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Part {
     /// `Apps`, `Tools`.
     pub name: &'static str,
-    /// Whether it works.
     pub works: bool,
     /// What it means for users when it does not.
     pub trouble: &'static str,

@@ -10,23 +10,18 @@ use crate::{Actor, Error, Result, fixed_since};
 /// A stack, with what the API wants to know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StackRow {
-    /// Which.
     pub stack: Stack,
     /// Since when there is it.
     pub since: UnixMicros,
 }
 
 impl Apps {
-    /// Every stack.
     #[must_use]
     pub fn list_stacks(&self, _: &Actor) -> Vec<StackRow> {
         vec![StackRow { stack: Stack::Host, since: fixed_since() }]
     }
 
     /// One stack, by name or id.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub fn stack(&self, actor: &Actor, identity: &str) -> Result<StackRow> {
         let mut stacks = self.list_stacks(actor).into_iter();
         stacks.find(|row| checked::is_stack(row.stack, identity)).ok_or_else(|| Error::not_found("stack"))

@@ -24,17 +24,13 @@ const OWN_SOURCE: &str = "source:";
 /// A build as those see it who may see the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// Its id.
     pub id: BuildId,
-    /// Of which app.
     pub app_id: AppId,
     /// The buildpacks it uses; `None` while they are to be detected.
     pub buildpacks: Option<Vec<BuildBuildpack>>,
     /// What opens its output.
     pub output_secret: String,
-    /// The release it made.
     pub release_id: Option<ReleaseId>,
-    /// The slug it made.
     pub slug_id: Option<SlugId>,
     /// What it was built from, without secrets.
     pub source_url: String,
@@ -46,24 +42,18 @@ pub struct Build {
     pub source_description: Option<String>,
     /// What it is laid upon.
     pub stack: Stack,
-    /// How it stands.
     pub status: BuildStatus,
-    /// Who started it.
     pub user_id: AccountId,
     /// The address of who started it.
     pub user_email: String,
-    /// When it was accepted.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
-/// A buildpack of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildBuildpack {
     /// Name, address or URN, as it was given.
     pub url: String,
-    /// What people call it.
     pub name: String,
 }
 
@@ -84,9 +74,6 @@ pub struct BuildOrder {
 
 impl Deploy {
     /// The builds of an app, oldest first.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_builds(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Build>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.builds(app.id).await?;
@@ -98,10 +85,6 @@ impl Deploy {
         Ok(builds)
     }
 
-    /// One build.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn build(&self, actor: &Actor, app: &AppRef, build: &str) -> Result<Build> {
         let app = self.kernel.visible_app(actor, app).await?;
         let row = self.build_row(&app, build).await?;
@@ -167,9 +150,6 @@ impl Deploy {
     }
 
     /// Empties the app's build cache.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn purge_build_cache(&self, actor: &Actor, app: &AppRef) -> Result<()> {
         let app = self.kernel.visible_app(actor, app).await?;
         let purged = self.builder.purge_cache(app.id).await;

@@ -16,7 +16,6 @@ impl Cancels {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone()
     }
 
-    /// A build has ended.
     pub(crate) fn end(&self, id: BuildId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }

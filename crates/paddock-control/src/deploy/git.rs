@@ -22,14 +22,12 @@ pub struct GitCall<R> {
     pub gzip: bool,
     /// The id of the HTTP request.
     pub request_id: String,
-    /// The body.
     pub body: R,
 }
 
 /// An answer to a git client. Dropping it does not end a push.
 #[derive(Debug)]
 pub struct GitAnswer {
-    /// The content type.
     pub content_type: &'static str,
     /// The body, as it comes.
     pub body: mpsc::Receiver<Bytes>,

@@ -14,21 +14,15 @@ use crate::{Actor, Error, Result};
 /// A release as those see it who may see the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Its id.
     pub id: ReleaseId,
-    /// Of which app.
     pub app_id: AppId,
-    /// The app's name.
     pub app_name: AppName,
     /// Its number, from 1.
     pub version: i64,
-    /// What it changed.
     pub description: String,
-    /// Who made it.
     pub user_id: AccountId,
     /// The address of who made it.
     pub user_email: String,
-    /// What it runs.
     pub slug_id: Option<SlugId>,
     /// How far it came.
     pub status: ReleaseStatus,
@@ -38,9 +32,7 @@ pub struct Release {
     pub eligible_for_rollback: bool,
     /// What opens the output of its release phase, if it has one.
     pub output_secret: Option<String>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
@@ -57,9 +49,6 @@ pub struct ReleaseOrder {
 
 impl Deploy {
     /// The releases of an app, oldest first.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_releases(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Release>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let all = VersionRange { from: None, to: None, order: Order::Ascending, max: u32::MAX };
@@ -74,9 +63,6 @@ impl Deploy {
     }
 
     /// One release, by id, `12` or `v12`.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn release(&self, actor: &Actor, app: &AppRef, release: &str) -> Result<Release> {
         let app = self.kernel.visible_app(actor, app).await?;
         let row = self.release_row(&app, release).await?;

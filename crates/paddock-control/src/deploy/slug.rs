@@ -35,7 +35,6 @@ static CONVERSIONS: Semaphore = Semaphore::const_new(1);
 /// A slug of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug {
-    /// Its id.
     pub id: SlugId,
     /// The app it was asked for.
     pub app_id: AppId,
@@ -53,7 +52,6 @@ pub struct Slug {
     pub buildpack_description: Option<String>,
     /// What it is laid upon.
     pub stack: Stack,
-    /// When it was made.
     pub created_at: UnixMicros,
 }
 

@@ -33,10 +33,8 @@ const UPLOAD_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a source is kept.
 const SOURCE_KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The secrets of a new source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSourceSecrets {
-    /// For putting the archive.
     pub put_secret: String,
     /// For getting it, and for naming it in a build.
     pub get_secret: String,
@@ -47,9 +45,6 @@ pub type Upload = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 impl Deploy {
     /// Makes a place for an archive.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
     pub async fn create_source(&self, actor: &Actor) -> Result<NewSourceSecrets> {
         let secrets = NewSourceSecrets { put_secret: secret::random(), get_secret: secret::random() };
         let new = NewSource {

@@ -33,27 +33,17 @@ const ATTACH_TIME_MAX: Duration = Duration::from_secs(60);
 /// A dyno as those see it who may see the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dyno {
-    /// Its id.
     pub id: DynoId,
-    /// Of which app.
     pub app_id: AppId,
-    /// The app's name.
     pub app_name: AppName,
-    /// Its name.
     pub name: DynoName,
-    /// Its command.
     pub command: String,
-    /// Its size.
     pub size: DynoSize,
-    /// Its state.
     pub state: DynoState,
-    /// The release it runs.
     pub release_id: ReleaseId,
     /// The number of that release.
     pub release_version: i64,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When its state changed.
     pub updated_at: UnixMicros,
 }
 
@@ -68,7 +58,6 @@ pub struct DynoOrder {
     pub env: Vec<(String, String)>,
     /// A pipe instead of a terminal.
     pub force_no_tty: bool,
-    /// The size.
     pub size: Option<String>,
     /// The process type in its name.
     pub process_type: Option<String>,
@@ -79,13 +68,11 @@ pub struct DynoOrder {
 /// A one-off dyno that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
-    /// The dyno.
     pub dyno: Dyno,
     /// What attaches a client, if one will.
     pub attach_secret: Option<String>,
 }
 
-/// Which dynos are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DynoScope {
     /// Every formation dyno.
@@ -98,9 +85,6 @@ pub enum DynoScope {
 
 impl Dynos {
     /// The dynos that run or should.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_dynos(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Dyno>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.dynos(app.id).await?;
@@ -108,9 +92,6 @@ impl Dynos {
     }
 
     /// One dyno, by name or id.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn dyno(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Dyno> {
         let dynos = self.list_dynos(actor, app).await?;
         let named = |dyno: &Dyno| dyno.name.to_string() == identity || dyno.id.to_string() == identity;

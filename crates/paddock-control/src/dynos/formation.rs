@@ -15,23 +15,15 @@ const DYNOS_MAX: i64 = 100;
 /// One process type of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formation {
-    /// Its id.
     pub id: FormationId,
-    /// Of which app.
     pub app_id: AppId,
-    /// The app's name.
     pub app_name: AppName,
-    /// The process type.
     pub process_type: ProcessType,
-    /// How many dynos are wanted.
     pub quantity: u32,
-    /// Of which size.
     pub size: DynoSize,
-    /// Its command.
     pub command: String,
     /// When it first came.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
@@ -40,7 +32,6 @@ pub struct Formation {
 pub struct FormationChange {
     /// The process type, or the id of its row.
     pub process_type: String,
-    /// How many.
     pub quantity: Option<QuantityChange>,
     /// Which size, in any case.
     pub size: Option<String>,
@@ -49,17 +40,12 @@ pub struct FormationChange {
 /// A wanted quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuantityChange {
-    /// This many.
     Exact(i64),
     /// So many more, or fewer.
     Relative(i64),
 }
 
 impl Dynos {
-    /// The formation of an app.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_formation(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Formation>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.formation(app.id).await?;
@@ -67,9 +53,6 @@ impl Dynos {
     }
 
     /// One process type, by name or id.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn formation(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Formation> {
         let formation = self.list_formation(actor, app).await?;
         let mut found = formation.into_iter().filter(|one| names(identity, &one.process_type, one.id));

@@ -47,7 +47,6 @@ pub(crate) struct FormationReconciler {
 }
 
 impl FormationReconciler {
-    /// For this control plane.
     #[must_use]
     pub(crate) fn new(area: Arc<Dynos>) -> Self {
         let wakes = area.clone();

@@ -67,7 +67,6 @@ impl Sight {
         !area.kernel.drained.contains(observed.id) && area.kernel.now().since(at) < LAST_OUTPUT
     }
 
-    /// The container of a dyno.
     pub(crate) fn container(&self, dyno: &Dyno) -> Option<&Observed> {
         self.containers.get(&dyno.container_id?)
     }

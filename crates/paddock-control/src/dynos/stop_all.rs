@@ -8,9 +8,6 @@ use crate::{Error, Result};
 
 impl Dynos {
     /// Ends every dyno: SIGTERM to all, then SIGKILL after the grace. Rows stay: the next start begins them anew.
-    ///
-    /// # Errors
-    /// When the runtime fails.
     pub async fn stop_all_dynos(&self) -> Result<()> {
         let listing = |error| Error::internal("list containers", error);
         for observed in self.runtime.observe().await.map_err(listing)? {

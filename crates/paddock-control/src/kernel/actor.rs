@@ -12,7 +12,6 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The account's id.
     #[must_use]
     pub fn account_id(&self) -> AccountId {
         self.account_id

@@ -6,7 +6,6 @@ use paddock_core::UnixMicros;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Now.
     fn now(&self) -> UnixMicros;
 }
 

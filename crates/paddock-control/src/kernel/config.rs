@@ -9,10 +9,8 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::{Stack, StackVersion};
 
-/// Settings of the control plane.
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
-    /// The data directory.
     pub data_dir: PathBuf,
     /// The platform's domain: apps answer at `NAME.DOMAIN`.
     pub domain: String,

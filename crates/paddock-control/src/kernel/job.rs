@@ -24,10 +24,8 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// How far a job has come: a word in its row for each step that is to be done next, or again.
 pub(crate) trait Phase: Copy + Send + Sync + 'static {
-    /// Every phase.
     const ALL: &'static [Self];
 
-    /// The word.
     fn as_str(self) -> &'static str;
 
     /// The phase with this word.
@@ -41,7 +39,6 @@ pub(crate) trait Phase: Copy + Send + Sync + 'static {
 pub(crate) trait Work: Send + Sync + 'static {
     /// Its name in the rows.
     const KIND: &'static str;
-    /// Its phases.
     type Phase: Phase;
 
     /// Does the job from the phase that its row is in. What fails is tried again when the lease has passed.

@@ -25,9 +25,6 @@ struct Counted {
 
 impl Kernel {
     /// Counts a request of the actor. `None` when the account has none left; else how many are left.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn count_request(&self, actor: &Actor) -> Result<Option<u32>> {
         self.with_pool(actor, |counted, now| {
             counted.is_written = false;
@@ -37,9 +34,6 @@ impl Kernel {
     }
 
     /// How many requests the actor has left; asking takes none.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn requests_left(&self, actor: &Actor) -> Result<u32> {
         self.with_pool(actor, |counted, now| counted.pool.left(now)).await
     }

@@ -15,7 +15,6 @@ use crate::kernel::wake::{Listener, Wake, Wakes};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-/// What one pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PassReport {
     /// Steps carried out.

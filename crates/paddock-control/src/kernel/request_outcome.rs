@@ -58,12 +58,7 @@ pub enum Turn {
     /// It is the first: carry it out, then say what came of it.
     First,
     /// It was carried out: answer this.
-    Done {
-        /// HTTP status.
-        status: u16,
-        /// Body.
-        body: Vec<u8>,
-    },
+    Done { status: u16, body: Vec<u8> },
 }
 
 impl Kernel {

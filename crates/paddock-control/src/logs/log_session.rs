@@ -31,7 +31,6 @@ const NAME_BYTES_MAX: usize = 200;
 pub struct LogSessionOrder {
     /// A dyno, a process type, or a process of the platform.
     pub dyno: Option<String>,
-    /// A process type.
     pub process_type: Option<String>,
     /// `app`, `heroku`, or a process of the platform such as `router`.
     pub source: Option<String>,
@@ -44,11 +43,9 @@ pub struct LogSessionOrder {
 /// A new log session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
-    /// Its id.
     pub id: LogSessionId,
     /// What opens it.
     pub secret: String,
-    /// When it was made.
     pub created_at: UnixMicros,
 }
 
@@ -132,7 +129,6 @@ impl Logs {
     }
 }
 
-/// Who reads.
 struct Reader {
     store: Store,
     account: AccountId,

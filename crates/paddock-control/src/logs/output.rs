@@ -36,7 +36,6 @@ pub(crate) struct OutputReconciler {
 }
 
 impl OutputReconciler {
-    /// For this control plane.
     #[must_use]
     pub(crate) fn new(logs: Arc<Logs>) -> Self {
         Self { logs, collectors: HashMap::new() }

@@ -18,17 +18,12 @@ const PASSWORD_CHARS_MIN: usize = 8;
 /// An account as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
     pub id: AccountId,
-    /// The address.
     pub email: String,
-    /// The full name.
     pub name: Option<String>,
     /// The last use of a token.
     pub last_login_at: Option<UnixMicros>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
@@ -65,9 +60,6 @@ impl People {
     }
 
     /// An account by id, address or `~` (the one that asks). Only its own is visible to anybody.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn account(&self, actor: &Actor, identity: &str) -> Result<Account> {
         match is_self(actor, identity) {
             true => self.whoami(actor).await,

@@ -36,11 +36,8 @@ static PASSWORD_CHECKS: Semaphore = Semaphore::const_new(2);
 /// An authorization as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// Its id.
     pub id: AuthorizationId,
-    /// Whose it is.
     pub account_id: AccountId,
-    /// The address of the account.
     pub email: String,
     /// The name of the account.
     pub name: Option<String>,
@@ -48,20 +45,15 @@ pub struct Authorization {
     pub token: String,
     /// Seconds until it expires; `None` for never.
     pub expires_in_seconds: Option<i64>,
-    /// What it is for.
     pub description: String,
-    /// What it allows.
     pub scope: Vec<String>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
 /// A wanted authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuthorizationOrder {
-    /// What it is for.
     pub description: Option<String>,
     /// Seconds until it expires; `None` for never.
     pub expires_in_seconds: Option<i64>,
@@ -72,15 +64,11 @@ pub struct AuthorizationOrder {
 /// A wanted change of an authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuthorizationChange {
-    /// What it is for.
     pub description: Option<String>,
 }
 
 impl People {
     /// The account that a token belongs to.
-    ///
-    /// # Errors
-    /// `unauthorized`.
     pub async fn authenticate_token(&self, token: &str) -> Result<Actor> {
         let found = self.kernel.store.authorization_by_token(&secret::sha256(token)).await?;
         let now = self.kernel.now();
@@ -201,9 +189,6 @@ impl People {
     }
 
     /// The authorizations of the account that asks, those that expired left out.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn list_authorizations(&self, actor: &Actor) -> Result<Vec<Authorization>> {
         let rows = self.kernel.store.authorizations_of(actor.account_id).await?;
         let name = self.kernel.store.account(actor.account_id).await?.and_then(|account| account.name);
@@ -243,9 +228,6 @@ impl People {
     }
 
     /// Deletes an authorization: its token is refused from now on. Answers what it was.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn revoke_authorization(&self, actor: &Actor, id: &str) -> Result<Authorization> {
         let row = self.own_authorization(actor, id).await?;
         let shown = self.shown_authorization(actor, row.id, None).await?;
@@ -257,9 +239,6 @@ impl People {
     }
 
     /// Replaces an authorization by one like it with a new token.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn regenerate_authorization(&self, actor: &Actor, id: &str) -> Result<Authorization> {
         let row = self.own_authorization(actor, id).await?;
         let expires_at =

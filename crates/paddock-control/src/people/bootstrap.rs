@@ -17,9 +17,6 @@ use crate::people::authorization;
 
 impl People {
     /// Makes the first account if there is none; its random password goes to `password_file` (0600) and nowhere else.
-    ///
-    /// # Errors
-    /// When the file or the store cannot be written.
     pub async fn ensure_first_account(&self, email: &str, password_file: &Path) -> Result<()> {
         if !self.kernel.store.accounts().await?.is_empty() {
             return Ok(());

@@ -15,11 +15,8 @@ use crate::{Actor, Error, Result};
 pub struct Collaborator {
     /// The id of the collaboration.
     pub id: CollaboratorId,
-    /// On which app.
     pub app_id: AppId,
-    /// The app's name.
     pub app_name: AppName,
-    /// Who.
     pub account_id: AccountId,
     /// The address of who.
     pub email: String,
@@ -27,17 +24,12 @@ pub struct Collaborator {
     pub role: &'static str,
     /// What it may do on the app: names of the platform's permissions, and what each allows.
     pub permissions: &'static [(&'static str, &'static str)],
-    /// Since when.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
 impl People {
     /// The collaborators of an app, the owner among them.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_collaborators(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Collaborator>> {
         self.collaborators_of(&self.kernel.visible_app(actor, app).await?).await
     }
@@ -63,9 +55,6 @@ impl People {
     }
 
     /// One collaborator, by id or address.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn collaborator(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Collaborator> {
         one_of(self.list_collaborators(actor, app).await?, identity)
     }

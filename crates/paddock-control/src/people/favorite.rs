@@ -10,30 +10,20 @@ use crate::{Actor, Error, Result};
 /// An app that an account wants at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Favorite {
-    /// Its id.
     pub id: FavoriteId,
-    /// Which app.
     pub app_id: AppId,
-    /// The app's name now.
     pub app_name: AppName,
-    /// When it became one.
     pub created_at: UnixMicros,
 }
 
 impl People {
     /// The favorites of the account that asks, by the apps' names.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn list_favorites(&self, actor: &Actor) -> Result<Vec<Favorite>> {
         let rows = self.kernel.store.favorites(actor.account_id).await?;
         Ok(rows.into_iter().map(view).collect())
     }
 
     /// Makes an app a favorite of the account that asks; one that is a favorite already stays it.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn add_favorite(&self, actor: &Actor, app: &AppRef) -> Result<Favorite> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut tx = self.kernel.change_platform("add a favorite").await?;
@@ -46,9 +36,6 @@ impl People {
     }
 
     /// Takes a favorite off the account's that asks.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn remove_favorite(&self, actor: &Actor, id: &str) -> Result<Favorite> {
         let favorites = self.list_favorites(actor).await?;
         let found = favorites.into_iter().find(|favorite| favorite.id.to_string() == id);

@@ -20,7 +20,6 @@ const RSA_BITS_MIN: usize = 2048;
 /// An SSH key of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Its id.
     pub id: KeyId,
     /// The whole line: type, key, comment.
     pub public_key: String,
@@ -28,28 +27,19 @@ pub struct Key {
     pub comment: String,
     /// `SHA256:` and the digest, as `ssh-keygen -l` prints it.
     pub fingerprint: String,
-    /// The address of the account.
     pub email: String,
-    /// When it was added.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
 impl People {
     /// The keys of the account that asks.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn list_keys(&self, actor: &Actor) -> Result<Vec<Key>> {
         let rows = self.kernel.store.keys(actor.account_id).await?;
         Ok(rows.into_iter().map(|row| view(actor, row)).collect())
     }
 
     /// One key of the account that asks, by id or fingerprint.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn key(&self, actor: &Actor, identity: &str) -> Result<Key> {
         let keys = self.list_keys(actor).await?;
         let named = |key: &Key| key.id.to_string() == identity || key.fingerprint == identity;
@@ -80,9 +70,6 @@ impl People {
     }
 
     /// Removes a key.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn delete_key(&self, actor: &Actor, identity: &str) -> Result<Key> {
         let key = self.key(actor, identity).await?;
         let mut tx = self.kernel.change_platform("remove a key").await?;

@@ -18,9 +18,7 @@ use crate::{Error, Result};
 /// An account as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownAccount {
-    /// The address.
     pub email: String,
-    /// The full name.
     pub name: Option<String>,
     /// How many apps it owns, of all servers of this database.
     pub apps: usize,
@@ -28,9 +26,7 @@ pub struct KnownAccount {
     pub tokens: usize,
     /// The last use of one.
     pub last_login_at: Option<UnixMicros>,
-    /// When it was made.
     pub created_at: UnixMicros,
-    /// When it was disabled.
     pub disabled_at: Option<UnixMicros>,
     /// Whether the server was made with it.
     pub is_first: bool,
@@ -39,15 +35,12 @@ pub struct KnownAccount {
 /// An app as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownApp {
-    /// Its name.
     pub name: AppName,
-    /// The address of its owner.
     pub owner: String,
     /// How many dynos it has now, by state.
     pub dynos: BTreeMap<&'static str, usize>,
     /// When its current release became current.
     pub released_at: Option<UnixMicros>,
-    /// Size of its current slug.
     pub slug_bytes: Option<i64>,
 }
 
@@ -68,9 +61,6 @@ impl People {
 
     /// Gives an account a random password and answers that, once, when somebody forgot theirs or somebody else knows it:
     /// what was let in by the old one is out. How many tokens that were comes with it.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn reset_password(&self, email: &str) -> Result<(String, u64)> {
         let account = self.known_account(email).await?;
         let password = secret::random();
@@ -88,9 +78,6 @@ impl People {
     }
 
     /// Ends every token and log session of an account. How many tokens.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn log_out_account(&self, email: &str) -> Result<u64> {
         let account = self.known_account(email).await?;
         let mut tx = self.kernel.change_platform("log an account out").await?;
@@ -117,9 +104,6 @@ impl People {
     }
 
     /// Enables an account that was disabled: its password opens it again.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn enable_account(&self, email: &str) -> Result<()> {
         let account = self.known_account(email).await?;
         let mut tx = self.kernel.change_platform("enable an account").await?;
@@ -157,9 +141,6 @@ impl People {
     }
 
     /// Every account, oldest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn known_accounts(&self) -> Result<Vec<KnownAccount>> {
         let now = self.kernel.now();
         let mut known = Vec::new();
@@ -181,9 +162,6 @@ impl People {
     }
 
     /// Every app of this server, by name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn known_apps(&self) -> Result<Vec<KnownApp>> {
         let mut dynos = by_app(self.kernel.store.all_dynos().await?, |dyno| dyno.app_id);
         let mut emails = Emails::new(&self.kernel);

@@ -27,9 +27,6 @@ impl Platform {
     }
 
     /// What does not work as it should now, a sentence each, for who owns the data directory.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn troubles(&self) -> Result<Vec<String>> {
         let mut troubles = self.kernel.numbers.troubles();
         if self.kernel.store.is_data_key_rotating().await? {
@@ -39,9 +36,6 @@ impl Platform {
     }
 
     /// The metrics, for who owns the data directory.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub async fn metrics(&self) -> Result<String> {
         let mut text = Exposition::default();
         self.write_passes(&mut text);

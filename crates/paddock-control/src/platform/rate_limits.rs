@@ -16,7 +16,6 @@ pub(crate) struct RateLimitReconciler {
 }
 
 impl RateLimitReconciler {
-    /// For this control plane.
     #[must_use]
     pub(crate) fn new(platform: Arc<Platform>) -> Self {
         Self { platform }

@@ -16,13 +16,9 @@ const DOMAINS_MAX: i64 = 1000;
 /// A domain of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Its id.
     pub id: DomainId,
-    /// Of which app.
     pub app_id: AppId,
-    /// The app's name.
     pub app_name: AppName,
-    /// The host name.
     pub hostname: String,
     /// `heroku` or `custom`.
     pub kind: &'static str,
@@ -30,17 +26,12 @@ pub struct Domain {
     pub cname: Option<String>,
     /// `none`: ready.
     pub status: String,
-    /// When it was added.
     pub created_at: UnixMicros,
-    /// When it was changed.
     pub updated_at: UnixMicros,
 }
 
 impl Routing {
     /// The domains of an app, its default one among them.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn list_domains(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Domain>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.domains(app.id).await?;
@@ -48,9 +39,6 @@ impl Routing {
     }
 
     /// One domain, by id or host name.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn domain(&self, actor: &Actor, app: &AppRef, identity: &str) -> Result<Domain> {
         let domains = self.list_domains(actor, app).await?;
         let named =

@@ -43,7 +43,6 @@ pub(crate) struct RouterLines {
     routing: Arc<Routing>,
     link: Arc<RouterLink>,
     folder: PathBuf,
-    /// Oldest first.
     spools: Vec<Carrier>,
     looked: Option<Looked>,
 }

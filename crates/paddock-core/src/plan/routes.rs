@@ -1,4 +1,5 @@
-//! What there is to route to of an app. Precedence of the answers: `docs/contract/platform-behaviour.md`, end of the H table.
+//! What there is to route to of an app. Precedence of the answers: `docs/contract/platform-behaviour.md`, section 2, end of the
+//! H table.
 
 use crate::dyno::{DynoName, DynoState};
 use crate::id::ReleaseId;

@@ -34,16 +34,12 @@ pub(crate) fn keeps_alive(version: Version, fields: &Fields) -> bool {
     }
 }
 
-/// The head of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The method.
     pub method: Bytes,
     /// The target, byte for byte.
     pub target: Bytes,
-    /// The version.
     pub version: Version,
-    /// The header.
     pub fields: Fields,
 }
 
@@ -55,12 +51,7 @@ pub enum Form {
     /// The server as a whole (`OPTIONS *`).
     Asterisk,
     /// Scheme, host and path.
-    Absolute {
-        /// Host and port.
-        authority: Bytes,
-        /// Path and query.
-        path: Bytes,
-    },
+    Absolute { authority: Bytes, path: Bytes },
     /// Host and port (`CONNECT`).
     Authority,
 }

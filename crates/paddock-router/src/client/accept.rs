@@ -113,7 +113,7 @@ enum Inside {
 /// The longest rendezvous secret with its line end; a request line is known by its first space long before.
 const SECRET_BYTES_MAX: usize = 2048;
 
-/// A first line without a space after its first word is a rendezvous secret. Source: `docs/contract/heroku-cli.md`, 4.1.
+/// A first line without a space after its first word is a rendezvous secret. `docs/contract/heroku-cli.md`, 4.1.
 fn inside(bytes: &[u8]) -> First<Inside> {
     match bytes.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')) {
         None => First::Undecided,

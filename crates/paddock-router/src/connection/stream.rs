@@ -75,7 +75,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Prefixed<T> {
 
 /// What the first bytes of a connection turned out to be.
 pub(crate) enum First<T> {
-    /// Decided.
     Is(T),
     /// More bytes are needed.
     Undecided,

@@ -42,7 +42,6 @@ pub(crate) struct Asked {
 /// How a client takes its answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    /// Without its body.
     pub(crate) is_head: bool,
     /// It would send another request.
     keeps_alive: bool,
@@ -82,7 +81,6 @@ pub(crate) enum Next {
 
 /// What a request became.
 pub(crate) enum Became<T> {
-    /// It was answered.
     Answered(Next),
     /// Who answers it agreed to another protocol.
     Tunnel(T),

@@ -35,7 +35,6 @@ pub(crate) struct Exchange {
     pub(crate) connect: Option<Duration>,
     /// When the request was handed to the dyno.
     pub(crate) dispatched_at: Option<Instant>,
-    /// Bytes of the response body.
     pub(crate) bytes: AtomicU64,
     outcome: Option<Outcome>,
     is_in_flight: bool,
@@ -85,7 +84,6 @@ impl Exchange {
         }
     }
 
-    /// The router's limits.
     pub(crate) fn limits(&self) -> &Limits {
         &self.connection.router.config.limits
     }

@@ -19,9 +19,7 @@ pub struct RunAs {
 #[derive(Debug, thiserror::Error)]
 #[error("could not give up privileges: {doing}")]
 pub(crate) struct PrivilegeKept {
-    /// The step that failed.
     doing: &'static str,
-    /// Why.
     source: io::Error,
 }
 

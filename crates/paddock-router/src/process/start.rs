@@ -73,7 +73,6 @@ enum StartError {
         "could not read the start message from standard input (the router is started by `paddockd serve`)"
     )]
     Message(#[source] io::Error),
-    /// The spool's name is none.
     #[error("the start message names no spool")]
     Spool(#[source] uuid::Error),
     /// Fewer descriptors came than the message names.

@@ -168,7 +168,6 @@ pub(crate) struct Passing<'a> {
     pub(crate) has_begun: bool,
     /// Counts the bytes of the body.
     pub(crate) bytes: &'a AtomicU64,
-    /// The longest silence.
     pub(crate) idle: Duration,
 }
 

@@ -15,7 +15,6 @@ use crate::dyno::Dyno;
 pub(crate) enum Destination {
     /// To `serve`.
     Platform,
-    /// To an app.
     App(Arc<App>),
     /// Nobody has this host.
     Unknown,
@@ -177,7 +176,6 @@ impl Table {
         self.apps.get(id)
     }
 
-    /// Every app.
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.apps.iter().map(|(_, app)| app)
     }

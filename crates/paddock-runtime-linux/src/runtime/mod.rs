@@ -41,7 +41,6 @@ use self::volumes::Volumes;
 
 /// How long a shim may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// Memory of mkfs.
 const MKFS_MEMORY_BYTES: u64 = 256 << 20;
 /// Where programs of the host are looked up.
 const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -17,7 +17,6 @@ use crate::protocol::{FromShim, ToShim};
 /// Most bytes of a request.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A connection and its role.
 #[derive(Debug)]
 pub(super) struct Connection(Role);
 

@@ -16,7 +16,6 @@ pub(super) enum Report {
     Pid(i32),
     /// Everything but the program itself is ready.
     Ready,
-    /// A step failed.
     Failed(StepError),
     /// The program has ended with this status, and pid 1 waits for the rest.
     Ended(i32),

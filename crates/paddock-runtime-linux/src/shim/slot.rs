@@ -71,7 +71,6 @@ impl Slot {
 pub(super) struct Wiring(Child);
 
 impl Wiring {
-    /// Starts it.
     pub(super) fn start(network: &NetworkRecord, slot: &Slot) -> Result<Self, StepError> {
         let NetworkRecord { interface, bridge, .. } = network;
         let netns =
@@ -95,7 +94,6 @@ impl Wiring {
         Ok(Self(child))
     }
 
-    /// Waits for it.
     pub(super) fn wait(self) -> Result<(), StepError> {
         let output = self.0.wait_with_output().doing(|| "wait for ip".to_owned())?;
         if output.status.success() {

@@ -26,11 +26,18 @@ pub(super) struct ProgramStreams {
 #[derive(Debug)]
 pub(super) enum ShimStreams {
     /// Two pipes of lines.
-    Output { output: OwnedFd, errors: OwnedFd },
+    Output {
+        output: OwnedFd,
+        errors: OwnedFd,
+    },
     /// A pipe each way. The input goes when the client has ended it.
-    Pipe { input: Option<OwnedFd>, output: OwnedFd },
-    /// A terminal.
-    Terminal { master: OwnedFd },
+    Pipe {
+        input: Option<OwnedFd>,
+        output: OwnedFd,
+    },
+    Terminal {
+        master: OwnedFd,
+    },
 }
 
 /// Makes both ends.

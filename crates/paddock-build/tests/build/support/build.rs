@@ -178,7 +178,6 @@ impl BuildFarm {
         self.build_folder(app, tree.path()).await
     }
 
-    /// Builds a folder.
     pub async fn build_folder(&self, app: &App, tree: &Path) -> Built {
         let file = self.path(&format!("source-{}.tar", Uuid::new_v4()));
         tar(tree, &file, &[&format!("--mtime=@{COMMIT_DATE}")]);

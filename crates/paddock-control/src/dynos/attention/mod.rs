@@ -174,7 +174,6 @@ impl Attention {
         }
     }
 
-    /// An app was looked at.
     pub(super) fn looked(&mut self, app: AppId, looked: Looked, now: UnixMicros) {
         self.queue(app, &looked);
         let again_in = match looked.is_at_rest || !looked.denied.is_empty() {

@@ -41,7 +41,6 @@ pub struct Header {
     pub format: u32,
     /// The version of the program that wrote it.
     pub version: String,
-    /// When it was begun.
     pub created_at: String,
     /// The bytes of all members; they may be fewer in the end.
     pub bytes: u64,

@@ -15,16 +15,10 @@ pub enum ArchiveError {
     #[error(
         "there are {members} files, and a backup can have about five million: stop the server and copy its folder instead"
     )]
-    TooMany {
-        /// How many there are.
-        members: usize,
-    },
+    TooMany { members: usize },
     /// A file became shorter while it was read.
     #[error("{name} became shorter while it was read; try again")]
-    Shrunk {
-        /// The file.
-        name: String,
-    },
+    Shrunk { name: String },
     /// It could not be read to its end.
     #[error("the backup is cut off or damaged: the copy of it is incomplete")]
     Read(#[source] io::Error),
@@ -38,20 +32,10 @@ pub enum ArchiveError {
     #[error(
         "the backup was written by paddockd {version} in a newer form ({format}); restore it with that version"
     )]
-    Newer {
-        /// The version of that program.
-        version: String,
-        /// Its form.
-        format: u32,
-    },
+    Newer { version: String, format: u32 },
     /// It has a member that no backup has.
     #[error("the backup is damaged or was tampered with: {name:?} {reason}")]
-    Refused {
-        /// The member.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    Refused { name: String, reason: &'static str },
 }
 
 /// Why nothing was restored.
@@ -60,7 +44,6 @@ pub enum RestoreError {
     /// Something is in the data directory.
     #[error("{data} is not empty ({found} is in it). Restore into an empty folder")]
     NotEmpty {
-        /// The data directory.
         data: PathBuf,
         /// Something in it.
         found: String,
@@ -68,9 +51,7 @@ pub enum RestoreError {
     /// A file or folder could not be used.
     #[error("could not use {path}")]
     File {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -80,11 +61,9 @@ pub enum RestoreError {
     /// The disk is too small.
     #[error("the backup holds {needed} bytes, but only {free} are free below {data}")]
     NoRoom {
-        /// The data directory.
         data: PathBuf,
         /// What the backup needs.
         needed: u64,
-        /// What there is.
         free: u64,
     },
     /// The archive cannot be opened by itself.
@@ -92,10 +71,7 @@ pub enum RestoreError {
     KeyNeeded,
     /// The key is another one.
     #[error("the master key {path} is not the one that this backup's secrets are sealed with")]
-    WrongKey {
-        /// The key file.
-        path: PathBuf,
-    },
+    WrongKey { path: PathBuf },
     /// The database cannot be used.
     #[error("the backup's database could not be opened")]
     Store(#[from] StoreError),
@@ -104,8 +80,5 @@ pub enum RestoreError {
     Seal,
     /// A file that the database names is not in the archive.
     #[error("the backup lacks {name}, which its database names")]
-    Lacks {
-        /// The member.
-        name: String,
-    },
+    Lacks { name: String },
 }

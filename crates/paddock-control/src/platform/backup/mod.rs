@@ -50,13 +50,10 @@ pub enum ClearSecrets {
 /// What is backed up.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The data directory.
     pub data: &'a Path,
-    /// Its store, open.
     pub store: &'a Store,
     /// Where the master key lies.
     pub master_key_file: &'a Path,
-    /// The version of the program.
     pub version: &'a str,
 }
 
@@ -65,18 +62,14 @@ pub struct Source<'a> {
 pub struct Progress {
     /// Bytes read so far.
     pub bytes_done: u64,
-    /// Bytes to read.
     pub bytes_total: u64,
 }
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Apps.
     pub apps: u64,
-    /// Files.
     pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
     /// How long writes to the database were held.
     pub writes_held: Duration,
@@ -91,18 +84,13 @@ pub enum BackupError {
     /// A file could not be read.
     #[error("could not read {path}")]
     Read {
-        /// The file.
         path: std::path::PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// A file that the database names is not there: a backup without it could not be restored.
     #[error("{path} is missing although the database names it; paddockd doctor tells more")]
-    Missing {
-        /// The file.
-        path: std::path::PathBuf,
-    },
+    Missing { path: std::path::PathBuf },
     /// The archive could not be written.
     #[error("could not write the backup")]
     Archive(#[from] ArchiveError),

@@ -30,7 +30,6 @@ const LOCK: &str = "serve.lock";
 /// What to restore, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Restore<'a> {
-    /// The backup.
     pub file: &'a Path,
     /// The data directory: empty, and locked by the caller.
     pub data: &'a Path,
@@ -40,14 +39,11 @@ pub struct Restore<'a> {
     pub git_uid: u32,
 }
 
-/// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// What the backup said of itself.
     pub header: Header,
-    /// Files.
     pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 

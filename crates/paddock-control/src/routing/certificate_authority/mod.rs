@@ -36,9 +36,7 @@ pub enum CaError {
     /// A file could not be read or written.
     #[error("could not use {path}")]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

@@ -31,18 +31,13 @@ const CERTIFICATE: &str = "own.pem";
 /// What the router shows to clients of the proxy form.
 #[derive(Debug, Clone)]
 pub struct ProxyFormCertificate {
-    /// PEM of the chain.
     pub chain_pem: String,
-    /// PEM of its key.
     pub key_pem: String,
     /// The addresses of ours that it names.
     pub addresses: Vec<IpAddr>,
 }
 
 /// The addresses that were asked for so far; `None` when the proxy form never was.
-///
-/// # Errors
-/// When the list cannot be read.
 pub fn addresses(folder: &Path) -> Result<Option<Vec<IpAddr>>, CaError> {
     match std::fs::read_to_string(folder.join(ADDRESSES)) {
         Ok(text) => Ok(Some(text.lines().filter_map(|line| line.parse().ok()).collect())),

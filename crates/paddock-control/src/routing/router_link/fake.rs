@@ -16,7 +16,6 @@ pub(crate) struct FakeRouter {
     told: Mutex<Told>,
 }
 
-/// What it was told.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
     pub(crate) retired: bool,

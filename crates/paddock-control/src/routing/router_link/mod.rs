@@ -42,22 +42,13 @@ pub enum RouterError {
     /// Nobody answers on the router's socket.
     #[error("no router answers on {path}")]
     Away {
-        /// The socket.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// Another instance's router, or one whose messages we do not speak.
     #[error("the router on {path} belongs to instance {instance} and speaks version {version}")]
-    Foreign {
-        /// The socket.
-        path: PathBuf,
-        /// Its instance.
-        instance: String,
-        /// Its message version.
-        version: u32,
-    },
+    Foreign { path: PathBuf, instance: String, version: u32 },
     /// It refused a message, or answered with another.
     #[error("the router refused: {0}")]
     Refused(String),
@@ -69,20 +60,16 @@ pub enum RouterError {
 /// What a router said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterHello {
-    /// Which program it runs.
     pub program: String,
-    /// Its process id.
     pub pid: u32,
     /// The generation of the table it uses.
     pub generation: u64,
-    /// The addresses it listens on.
     pub listeners: Vec<Listener>,
 }
 
 /// One router that answers.
 struct Connected {
     stream: UnixStream,
-    /// Where its socket is.
     path: PathBuf,
     version: u32,
     pid: u32,
@@ -206,9 +193,6 @@ impl RouterLink {
     }
 
     /// Whether the router answers. Those that have retired and ended are forgotten.
-    ///
-    /// # Errors
-    /// When it does not.
     pub async fn ping(&self) -> Result<(), RouterError> {
         let routers = self.routers.clone();
         blocking(move || {

@@ -25,7 +25,6 @@ pub(super) struct Package {
 pub(super) struct Lock {
     pub(super) name: &'static str,
     pub(super) bytes: Vec<u8>,
-    /// The version of its format.
     pub(super) version: u64,
 }
 

@@ -77,7 +77,6 @@ impl PipSettings {
         Self::find(|name| config.get(name).or_else(|| site.get(name)).map(String::as_str), config.keys())
     }
 
-    /// What the operator sets.
     pub(super) fn of_operator(build: &BuiltinBuild<'_>) -> Self {
         let site = &build.build.plan.site_env;
         Self::find(|name| site.get(name).map(String::as_str), std::iter::empty())
