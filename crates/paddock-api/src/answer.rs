@@ -12,7 +12,6 @@ use serde::Serialize;
 use crate::json::json;
 use crate::problem::Problem;
 
-/// What a handler returns.
 pub(crate) type Reply<T> = Result<Answer<T>, Problem>;
 
 const NEXT_RANGE: HeaderName = HeaderName::from_static("next-range");

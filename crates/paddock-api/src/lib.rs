@@ -38,7 +38,6 @@ pub use rendezvous::serve_rendezvous;
 pub use routes::{Access, EMPTY_LISTS, Route, routes};
 pub use server::serve;
 
-/// What every handler has.
 pub struct Api {
     pub control: Arc<Control>,
     /// The server is ending: streams without an end of their own end now, so that nobody waits for them.

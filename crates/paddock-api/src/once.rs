@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::{Api, body, layers};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// Longer ids are not ids.
+/// A longer id is ignored.
 const ID_BYTES_MAX: usize = 200;
 
 /// Around a handler that makes something. Without a request id there is nothing to know a repetition by.

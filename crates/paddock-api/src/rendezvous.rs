@@ -187,7 +187,6 @@ async fn forward(
     end
 }
 
-/// What a client sends.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
     Bytes(Bytes),

@@ -39,7 +39,6 @@ pub struct BuildPlan {
     pub build_name: String,
     /// What kind of archive the source is.
     pub archive: ArchiveKind,
-    /// Submodules to fetch.
     pub submodules: Vec<Submodule>,
     /// References of the buildpacks in order; none to detect.
     pub buildpacks: Vec<String>,
@@ -61,7 +60,6 @@ pub enum ArchiveKind {
     Uploaded,
 }
 
-/// What the runner reports.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BuildResult {
     /// Why it failed, when it did; the user has seen the text.

@@ -76,9 +76,7 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     /// The layers of slugs, which are removed when no row names them.
     pub layers: Arc<dyn LayerStore>,
-    /// Git repositories of apps.
     pub repositories: Arc<Repositories>,
-    /// Runs builds.
     pub builder: Arc<Builder>,
     pub logs: Arc<LogPlane>,
     /// Output of builds and release phases.
@@ -109,11 +107,8 @@ pub struct Control {
     /// From source to a release.
     pub deploy: Arc<Deploy>,
     pub dynos: Arc<Dynos>,
-    /// Domains and the router.
     pub routing: Arc<Routing>,
-    /// What apps say.
     pub logs: Arc<Logs>,
-    /// The server itself.
     pub platform: Arc<Platform>,
 }
 
@@ -226,7 +221,6 @@ impl Control {
         self.kernel.now()
     }
 
-    /// The apps' repositories.
     #[must_use]
     pub fn repositories(&self) -> &Repositories {
         &self.deploy.repositories

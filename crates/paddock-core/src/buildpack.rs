@@ -113,7 +113,7 @@ impl BuildpackRef {
     /// Reads a reference in any of its forms.
     ///
     /// # Errors
-    /// When it is none of them, or of a scheme that `urls` does not allow.
+    /// When it has none of them, or a scheme that `urls` does not allow.
     pub fn parse(text: &str, urls: BuildpackUrls) -> Result<Self, InvalidBuildpack> {
         let text = text.trim();
         if text.is_empty()

@@ -278,28 +278,28 @@ pub enum LogCode {
     L10 {
         /// Messages dropped.
         dropped: u64,
-        /// Since when.
+        /// When that began.
         since: String,
     },
     /// A tail session was too slow.
     L11 {
         /// Messages dropped.
         dropped: u64,
-        /// Since when.
+        /// When that began.
         since: String,
     },
     /// A buffer on the way to the log plane was full.
     L12 {
         /// Messages dropped.
         dropped: u64,
-        /// Since when.
+        /// When that began.
         since: String,
     },
     /// Messages could not be delivered to the log plane.
     L13 {
         /// Messages lost.
         lost: u64,
-        /// Since when.
+        /// When that began.
         since: String,
     },
     /// A drain's certificate is not valid.

@@ -23,7 +23,7 @@ pub enum Particular {
     Text(String),
     /// A count or a version.
     Number(i64),
-    /// Whether.
+    /// A yes or no.
     Flag(bool),
     /// Names.
     List(Vec<String>),
@@ -84,7 +84,7 @@ macro_rules! events {
                 }
             }
 
-            /// Of which app, which may be gone; `None` for the platform.
+            /// The app, which may be gone; `None` for the platform.
             #[must_use]
             pub const fn app(&self) -> Option<AppId> {
                 match self {

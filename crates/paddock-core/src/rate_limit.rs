@@ -21,7 +21,7 @@ impl RequestPool {
         Self::of(POOL_MAX, now)
     }
 
-    /// One that had so many left at a time.
+    /// One that had this many left at a given time.
     #[must_use]
     pub fn of(left: u32, at: UnixMicros) -> Self {
         Self { left: f64::from(left.min(POOL_MAX)), at }

@@ -1,4 +1,4 @@
-//! Whom a container works for.
+//! Who a container works for.
 
 /// The number of an app, or of whoever else has containers, files and users of its own. No other ever gets the same one,
 /// also when this one is gone: what it left may still be there.

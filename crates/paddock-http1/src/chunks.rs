@@ -15,7 +15,7 @@ const TRAILERS_BYTES_MAX: usize = 16 * 1024;
 /// Bytes around data that are looked at in one call.
 const STEPS_MAX: usize = 1024;
 
-/// A body that is none.
+/// A body that cannot be read as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 

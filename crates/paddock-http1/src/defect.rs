@@ -25,7 +25,7 @@ pub enum Defect {
     Coding,
     /// A transfer coding that nobody knows.
     UnknownCoding,
-    /// A chunk that is none.
+    /// A malformed chunk.
     Chunk,
 }
 

@@ -28,10 +28,9 @@ pub struct Response {
     pub fields: Fields,
 }
 
-/// Why a response is none.
+/// Why an answer is no valid response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadResponse {
-    /// It cannot be read.
     Malformed,
     /// It breaks a limit: this one.
     Restricted(&'static str),

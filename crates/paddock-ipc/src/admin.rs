@@ -81,7 +81,7 @@ pub enum AdminRequest {
         /// Where the new master key goes instead of the place of the old one.
         new_master_key_file: Option<PathBuf>,
     },
-    /// How the server is.
+    /// The state of the server.
     Status,
     /// Its numbers.
     Metrics,
@@ -205,7 +205,7 @@ pub enum AdminAnswer {
         #[serde(default)]
         was_there: bool,
     },
-    /// How the server is.
+    /// The state of the server.
     Status {
         /// Its process id.
         pid: u32,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::limits::Limits;
 
-/// Where a router lives and whom it talks to.
+/// Where a router lives and what it talks to.
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     /// Its only folder (`DIR/router`), shared with a router that retires: `routes.json` (the last whole table),

@@ -190,7 +190,7 @@ impl Cgroups {
 
     /// Sends a signal that processes are to act on to each one that a group has now, and wakes those that a terminal
     /// has stopped. The group is held still meanwhile, since a child that is being made would be missed. Only for a
-    /// caller without whom the group does not live: it would stay frozen.
+    /// caller that the group cannot live without: it would stay frozen.
     pub(crate) fn tell(&self, name: &str, signal: Signal) {
         let group = self.v2.as_ref().map(|root| root.join(&self.parent).join(name));
         let frozen = group.filter(|group| freeze(group).is_ok());

@@ -5,14 +5,12 @@ use std::io;
 /// A step that failed: on the host, or in starting the user's program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
-    /// Something of the host.
     #[error("{doing}")]
     Host {
         doing: String,
         #[source]
         source: io::Error,
     },
-    /// The user's program.
     #[error("{reason}")]
     Program {
         /// What was wrong with it.

@@ -4,7 +4,6 @@ use std::io;
 
 use paddock_core::Tenant;
 
-/// Ids in a range.
 const RANGE: u32 = 65_536;
 
 /// Ranges of 65,536 host ids each: a container's ids 0 to 65,535 are those of its tenant's range.
@@ -23,7 +22,7 @@ impl IdRanges {
         (self.first + tenant.0 % self.count) * RANGE
     }
 
-    /// Refuses ranges that are none.
+    /// Refuses malformed ranges.
     pub(crate) fn check(&self) -> io::Result<()> {
         let end = self.first.checked_add(self.count);
         let fits = end.is_some_and(|end| u64::from(end) * u64::from(RANGE) <= 1 << 32);

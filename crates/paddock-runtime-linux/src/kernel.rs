@@ -47,7 +47,6 @@ fn forked(result: libc::c_long) -> io::Result<Forked> {
     }
 }
 
-/// Makes a child process.
 pub(crate) fn fork(_proof: &SingleThreaded) -> io::Result<Forked> {
     // SAFETY: there is no other thread, so the child owns every lock of the allocator and the library as the parent did.
     forked(libc::c_long::from(unsafe { libc::fork() }))

@@ -145,7 +145,6 @@ pub(crate) struct NetworkRecord {
     pub(crate) interface: String,
 }
 
-/// Standard streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum StdioRecord {
@@ -219,7 +218,6 @@ pub(crate) struct ExitRecord {
     pub(crate) at: i64,
 }
 
-/// A container's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folder(pub(crate) PathBuf);
 

@@ -38,7 +38,7 @@ pub struct App {
 }
 
 impl App {
-    /// Whom its containers work for.
+    /// The tenant its containers work for.
     #[must_use]
     pub fn tenant(&self) -> Tenant {
         Tenant(self.id_range)

@@ -18,7 +18,7 @@ pub struct Authorization {
     pub description: String,
     /// The scopes, separated by commas as the caller wrote them.
     pub scope: String,
-    /// From when the token is refused; `None` means never.
+    /// The token is refused from then on; `None` means never.
     pub expires_at: Option<UnixMicros>,
     pub created_at: UnixMicros,
     pub updated_at: UnixMicros,
@@ -41,7 +41,7 @@ pub struct NewAuthorization {
     /// What the user calls it.
     pub description: String,
     pub scope: String,
-    /// From when the token is refused.
+    /// The token is refused from then on.
     pub expires_at: Option<UnixMicros>,
 }
 
@@ -66,7 +66,6 @@ reads! {
 }
 
 impl Tx {
-    /// Makes an authorization.
     pub async fn create_authorization(&mut self, new: &NewAuthorization) -> Result<()> {
         let values = values![
             new.id,

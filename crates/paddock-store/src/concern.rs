@@ -7,13 +7,13 @@ use std::ops::{BitOr, BitOrAssign};
 pub struct Concerns(u8);
 
 impl Concerns {
-    /// Who keeps dynos as they are wanted.
+    /// Whoever keeps dynos as they are wanted.
     pub const DYNOS: Self = Self(1);
-    /// Who tells the router.
+    /// Whoever tells the router.
     pub const ROUTES: Self = Self(1 << 1);
-    /// Who does jobs.
+    /// Whoever does jobs.
     pub const JOBS: Self = Self(1 << 2);
-    /// Who removes what nobody can reach any more.
+    /// Whoever removes what nobody can reach any more.
     pub const GARBAGE: Self = Self(1 << 3);
     /// Whoever waits for a row to change.
     pub const CHANGES: Self = Self(1 << 4);
@@ -78,7 +78,7 @@ const TABLES: &[(&str, Concerns)] = &[
     ("sources", Concerns::CHANGES),
 ];
 
-/// Whom a statement concerns; nobody when it only reads.
+/// Who is concerned by a statement; nobody when it only reads.
 pub(crate) fn of(sql: &str) -> Concerns {
     let mut words = sql.split_ascii_whitespace();
     let table = match (words.next(), words.next()) {

@@ -18,7 +18,6 @@ statements! {
 /// How many rows have this word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
-    /// A status or state.
     pub word: String,
     pub number: i64,
 }
@@ -47,7 +46,6 @@ impl FromRow for OpenJobs {
     }
 }
 
-/// What can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     /// Apps, all of them.

@@ -6,7 +6,7 @@ use crate::engine::{Number, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
 use crate::{AppSpan, Store, Tx};
 
-/// Whose a host name is.
+/// Who owns a host name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DomainKind {
     /// The platform's own, by the app's name.
@@ -39,7 +39,7 @@ pub struct Domain {
     pub app_id: AppId,
     /// The host name, in the form that the caller compares with.
     pub hostname: String,
-    /// Whose the name is.
+    /// Who owns the name.
     pub kind: DomainKind,
     /// Where the user's DNS should point.
     pub cname: Option<String>,
@@ -57,7 +57,7 @@ pub struct NewDomain {
     pub id: DomainId,
     pub app_id: AppId,
     pub hostname: String,
-    /// Whose the name is.
+    /// Who owns the name.
     pub kind: DomainKind,
     /// Where the user's DNS should point.
     pub cname: Option<String>,

@@ -36,10 +36,7 @@ pub enum StoreError {
     AlreadyCollaborator(AppId),
     /// An app builds one thing at a time.
     #[error("build {id} of the app is still running")]
-    BuildRunning {
-        /// The build that runs.
-        id: BuildId,
-    },
+    BuildRunning { id: BuildId },
     /// A text holds the character NUL, which not every engine can store.
     #[error("a text cannot hold the character NUL")]
     NulInText,
@@ -135,7 +132,6 @@ pub enum StoreError {
         #[source]
         source: Box<StoreError>,
     },
-    /// A statement failed.
     #[error("could not run the statement `{statement}`")]
     Statement {
         /// Its text; values are not part of it.

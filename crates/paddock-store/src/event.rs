@@ -12,7 +12,7 @@ use crate::{Store, Tx};
 pub struct Event {
     /// Its number; later events have greater ones, and there may be gaps.
     pub sequence: i64,
-    /// Of which app, which may be gone; `None` for the platform.
+    /// The app, which may be gone; `None` for the platform.
     pub app_id: Option<AppId>,
     /// What happened: `release.create`.
     pub kind: String,

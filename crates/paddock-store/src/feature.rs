@@ -6,7 +6,6 @@ use crate::Tx;
 use crate::engine::{reads, row, statements, values};
 use crate::error::Result;
 
-/// A feature as switched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
     pub name: String,

@@ -12,7 +12,6 @@ use crate::engine::{self, Number, Sealed, Word, reads, row, statements, values, 
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
-/// How a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobState {
     /// Waits for somebody.
@@ -50,7 +49,7 @@ word_columns!(JobState = JobState::parse);
 pub struct Job {
     pub id: JobId,
     pub kind: String,
-    /// Of which app; the job goes with it.
+    /// Its app; the job is deleted with it.
     pub app_id: Option<AppId>,
     /// The id of what it is about: a build, a release.
     pub subject_id: String,

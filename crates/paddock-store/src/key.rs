@@ -27,7 +27,6 @@ row!(Key { id, account_id, public_key, comment, fingerprint, created_at, updated
 pub struct NewKey {
     pub id: KeyId,
     pub account_id: AccountId,
-    /// The whole line.
     pub public_key: String,
     /// What follows the key in its line.
     pub comment: String,

@@ -16,7 +16,6 @@ pub struct LogSession {
     pub account_id: Option<AccountId>,
     /// Only this dyno (or process name).
     pub dyno: Option<String>,
-    /// Only this source.
     pub source: Option<String>,
     /// Only dynos of this process type.
     pub process_type: Option<ProcessType>,
@@ -39,9 +38,7 @@ pub struct NewLogSession {
     pub secret_sha256: SecretSha256,
     pub app_id: AppId,
     pub account_id: AccountId,
-    /// Only this dyno.
     pub dyno: Option<String>,
-    /// Only this source.
     pub source: Option<String>,
     /// Only dynos of this process type.
     pub process_type: Option<ProcessType>,
@@ -65,7 +62,6 @@ reads! {
 }
 
 impl Tx {
-    /// Makes a log session.
     pub async fn create_log_session(&mut self, new: &NewLogSession) -> Result<()> {
         let values = values![
             new.id,

@@ -21,7 +21,6 @@ pub struct Release {
     pub account_id: AccountId,
     /// What it runs; `None` for a release before the first deploy.
     pub slug_id: Option<SlugId>,
-    /// How far it came.
     pub status: ReleaseStatus,
     /// The version it goes back to, when it is a rollback.
     pub rollback_of: Option<i64>,
@@ -78,7 +77,7 @@ pub struct VersionRange {
     pub to: Option<i64>,
     /// The order of the answer; `max` counts from its beginning.
     pub order: Order,
-    /// At most so many.
+    /// At most this many.
     pub max: u32,
 }
 

@@ -117,7 +117,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Makes a slug.
     pub async fn create_slug(&mut self, new: &NewSlug) -> Result<()> {
         let values = values![
             new.id,

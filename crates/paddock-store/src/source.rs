@@ -69,7 +69,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Makes a source.
     pub async fn create_source(&mut self, new: &NewSource) -> Result<()> {
         let values = values![
             new.id,

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 pub struct Statistics {
     /// Times that a connection was taken to read: mostly one statement each.
     pub reads: u64,
-    /// Transactions that were committed.
     pub committed: u64,
     /// Transactions that were given up.
     pub rolled_back: u64,

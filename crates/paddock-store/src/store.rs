@@ -130,7 +130,6 @@ impl Store {
         &self.sealer
     }
 
-    /// What the database is.
     pub(crate) fn engine(&self) -> Engine {
         self.engine
     }

@@ -57,7 +57,6 @@ impl Drop for Looking<'_> {
     }
 }
 
-/// Who wants to know.
 #[derive(Debug, Default)]
 pub(crate) struct Touches(Mutex<Vec<Weak<TouchedApps>>>);
 

@@ -78,7 +78,7 @@ impl Tx {
         self.now
     }
 
-    /// Whom what was written so far concerns.
+    /// Everybody that what was written so far concerns.
     #[must_use]
     pub fn concerns(&self) -> Concerns {
         self.concerns

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use paddock_core::AppId;
 
-/// The log plane failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
     /// The disk refused. Nothing of the call is promised to be kept.

@@ -35,7 +35,6 @@ pub enum OutputError {
     /// It was finished before; nothing can be added.
     #[error("output {0} is finished")]
     Finished(Uuid),
-    /// The disk refused.
     #[error("could not {doing} output {id}")]
     Disk {
         doing: &'static str,
@@ -175,7 +174,6 @@ impl OutputLogs {
     }
 }
 
-/// Adds to one output.
 #[derive(Debug)]
 pub struct OutputWriter {
     shared: Arc<Shared>,
@@ -266,7 +264,6 @@ struct Position {
     bytes: u64,
 }
 
-/// Follows one output.
 #[derive(Debug)]
 pub struct Follow {
     shared: Arc<Shared>,

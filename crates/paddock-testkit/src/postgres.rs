@@ -31,7 +31,6 @@ const SECURED: &str = "local all all trust\nhostssl all all 127.0.0.1/32 scram-s
 /// Somebody else may take a port between our look and the server's.
 const PORTS_TRIED: usize = 5;
 
-/// A running server.
 #[derive(Debug)]
 pub struct PostgresServer {
     programs: PathBuf,
@@ -149,7 +148,7 @@ impl PostgresServer {
         panic!("PostgreSQL does not start:\n{log}");
     }
 
-    /// The same server, which listens on another address of the machine as well and lets those in whom this line of
+    /// The same server, which listens on another address of the machine as well and lets in those that this line of
     /// `pg_hba.conf` speaks of.
     ///
     /// # Panics
@@ -256,7 +255,7 @@ impl PostgresServer {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// A program of PostgreSQL, as the user who may run it.
+    /// A program of PostgreSQL, run as the user that may run it.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         if let Some((uid, gid)) = user() {
@@ -337,7 +336,7 @@ fn programs() -> Option<PathBuf> {
     None
 }
 
-/// Whom the server runs as: it refuses root.
+/// The user the server runs as: it refuses root.
 fn user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;

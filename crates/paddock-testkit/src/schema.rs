@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use serde_json::{Map, Value};
 
-/// The published schema.
 #[derive(Debug, Clone)]
 pub struct Schema(Value);
 

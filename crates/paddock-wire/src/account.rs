@@ -72,13 +72,13 @@ pub struct Update {
     pub new_password: Option<String>,
     /// The password as it is; needed for the two above.
     pub password: Option<String>,
-    /// Refused unless it is what it is.
+    /// Refused unless it is unchanged.
     #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub allow_tracking: Option<bool>,
-    /// Refused unless it is what it is.
+    /// Refused unless it is unchanged.
     #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub beta: Option<bool>,
-    /// Refused unless it is what it is.
+    /// Refused unless it is unchanged.
     #[serde(default, deserialize_with = "lenient::optional_boolean")]
     pub eco_dynos_enabled: Option<bool>,
 }

@@ -27,7 +27,6 @@ pub struct Build {
     pub user: UserRef,
 }
 
-/// A buildpack that ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunBuildpack {
     /// Address, URN or name, as it was given.

@@ -17,7 +17,6 @@ pub struct Feature {
     pub state: String,
     pub updated_at: Time,
     pub display_name: String,
-    /// An address for feedback.
     pub feedback_email: String,
 }
 

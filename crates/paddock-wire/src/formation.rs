@@ -7,7 +7,6 @@ use crate::lenient;
 use crate::named::{Identity, NamedRef};
 use crate::time::Time;
 
-/// One process type's row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Formation {
     pub app: NamedRef,

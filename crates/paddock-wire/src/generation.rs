@@ -13,7 +13,7 @@ pub struct Generation {
     pub updated_at: Time,
     /// What it does not do.
     pub unsupported_features: Vec<String>,
-    /// The same with more words.
+    /// The same, with longer texts.
     pub expanded_supported_features: Vec<UnsupportedFeature>,
 }
 

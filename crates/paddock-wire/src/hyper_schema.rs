@@ -23,14 +23,12 @@ pub struct HyperSchema {
     pub links: Vec<Link>,
 }
 
-/// One noun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Definition {
     pub title: String,
     /// `["object"]`: the shape of bodies is Heroku's and is not repeated here.
     #[serde(rename = "type")]
     pub kind: Vec<String>,
-    /// What can be done.
     pub links: Vec<Link>,
 }
 
@@ -42,7 +40,6 @@ pub struct Reference {
     pub to: String,
 }
 
-/// One call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// Its path; `{app}` stands for an id or a name.

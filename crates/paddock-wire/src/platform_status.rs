@@ -9,7 +9,6 @@ use crate::time::Time;
 pub struct PlatformStatus {
     /// Each part with its colour.
     pub status: Vec<System>,
-    /// What is wrong now.
     pub incidents: Vec<Incident>,
     /// Always empty: nothing is announced ahead.
     pub scheduled: Vec<Incident>,
@@ -24,7 +23,6 @@ pub struct System {
     pub status: String,
 }
 
-/// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Incident {
     pub title: String,

@@ -58,11 +58,7 @@ pub enum InvalidRange {
     Attribute { asked: String, known: String },
     /// A bound of the wrong kind.
     #[error("`{value}` is not a value of `{attribute}`")]
-    Value {
-        attribute: &'static str,
-        /// The bound.
-        value: String,
-    },
+    Value { attribute: &'static str, value: String },
 }
 
 impl Default for Range {

@@ -14,12 +14,12 @@ pub struct Region {
     pub name: String,
     /// Whether it can hold private spaces.
     pub private_capable: bool,
-    /// Whose machines.
+    /// Who provides the machines.
     pub provider: Provider,
     pub updated_at: Time,
 }
 
-/// Whose machines a region stands on.
+/// The provider of a region's machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Provider {
     pub name: String,

@@ -29,7 +29,6 @@ impl Paths {
         self.data.join("run")
     }
 
-    /// The administrator's socket.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.run().join("admin.sock")
     }
@@ -54,12 +53,10 @@ impl Paths {
         self.run().join("git-hook.sock")
     }
 
-    /// The router's own folder.
     pub(crate) fn router(&self) -> PathBuf {
         self.data.join("router")
     }
 
-    /// The local certificate authority.
     pub(crate) fn ca(&self) -> PathBuf {
         self.data.join("ca")
     }

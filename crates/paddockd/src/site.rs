@@ -7,7 +7,6 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-/// Addresses of proxies.
 const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
 /// Files and folders of certificates.
 const CERTIFICATES: [&str; 8] = [

@@ -81,7 +81,6 @@ struct Endpoint {
     handler: MethodRouter<Arc<Api>>,
 }
 
-/// Every route there is.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     platform().chain(open()).map(|endpoint| endpoint.route).collect()

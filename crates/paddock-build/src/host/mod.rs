@@ -82,12 +82,11 @@ pub struct BuildRequest {
     /// Its id; containers and folders are named after it.
     pub build: BuildId,
     pub app: AppId,
-    /// Whom its containers work for: the app.
+    /// The tenant its containers work for: the app.
     pub tenant: Tenant,
     pub source: Source,
     /// The app's buildpacks in order; none to detect.
     pub buildpacks: Vec<BuildpackRef>,
-    /// The app's config vars.
     pub config_vars: ConfigVars,
     /// What it runs on, and the slug will be laid upon.
     pub stack: StackVersion,
@@ -169,7 +168,6 @@ pub enum FailureKind {
     /// No buildpack wants the app.
     #[error("detection")]
     Detection,
-    /// A buildpack failed.
     #[error("compile")]
     Compile,
     /// The Procfile or what the build left cannot be used.

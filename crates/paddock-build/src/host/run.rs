@@ -69,7 +69,6 @@ impl Screen {
         self.send(line.freeze()).await;
     }
 
-    /// Whole lines of ours.
     async fn text(&mut self, text: &str) {
         let start = if self.line_is_open { "\n" } else { "" };
         self.line_is_open = false;

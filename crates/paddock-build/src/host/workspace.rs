@@ -143,7 +143,6 @@ impl Workspace {
         Err(io::Error::new(io::ErrorKind::NotADirectory, "the build folder is no folder"))
     }
 
-    /// What the runner reported.
     pub(super) fn result(&self) -> io::Result<BuildResult> {
         let file = fs::OpenOptions::new()
             .read(true)

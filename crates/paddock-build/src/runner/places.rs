@@ -8,7 +8,6 @@ use crate::plan;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     pub plan_file: PathBuf,
-    /// The source archive.
     pub source_file: PathBuf,
     /// The cache of earlier builds, read-only.
     pub saved_cache: PathBuf,

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-/// What a buildpack releases.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Release {
     /// Command by process type.

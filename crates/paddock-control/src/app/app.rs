@@ -22,7 +22,7 @@ pub const REGION: &str = "us";
 /// How many made-up names are tried before giving up.
 const NAME_ATTEMPTS: usize = 8;
 
-/// An app as those see it who may.
+/// An app, as shown to those who may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
     pub id: AppId,
@@ -43,7 +43,6 @@ pub struct App {
     pub released_at: Option<UnixMicros>,
 }
 
-/// A wanted app.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppOrder {
     /// Its name; made up when `None`.
@@ -52,7 +51,6 @@ pub struct AppOrder {
     pub stack: Option<String>,
     /// Name or id of its region.
     pub region: Option<String>,
-    /// Features to switch on.
     pub features: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::{Actor, Error, Result, fixed_since};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StackRow {
     pub stack: Stack,
-    /// Since when there is it.
+    /// When it was introduced.
     pub since: UnixMicros,
 }
 

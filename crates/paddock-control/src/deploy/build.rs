@@ -21,7 +21,7 @@ const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
 /// What stands in the place of a source's address once a build has it: the address itself was a secret.
 const OWN_SOURCE: &str = "source:";
 
-/// A build as those see it who may see the app.
+/// A build, as shown to those who may see its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     pub id: BuildId,
@@ -44,7 +44,7 @@ pub struct Build {
     pub stack: Stack,
     pub status: BuildStatus,
     pub user_id: AccountId,
-    /// The address of who started it.
+    /// The e-mail address of the account that started it.
     pub user_email: String,
     pub created_at: UnixMicros,
     pub updated_at: UnixMicros,
@@ -57,7 +57,6 @@ pub struct BuildBuildpack {
     pub name: String,
 }
 
-/// A wanted build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOrder {
     /// The `get_url` of a source of this server, or an address elsewhere.

@@ -22,7 +22,6 @@ impl Conversions {
     }
 }
 
-/// A running conversion.
 pub(crate) struct Running<'a> {
     all: &'a Conversions,
     id: BuildId,

@@ -11,7 +11,7 @@ use crate::deploy::stream_secret::Stream;
 use crate::kernel::emails::Emails;
 use crate::{Actor, Error, Result};
 
-/// A release as those see it who may see the app.
+/// A release, as shown to those who may see its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     pub id: ReleaseId,
@@ -21,10 +21,9 @@ pub struct Release {
     pub version: i64,
     pub description: String,
     pub user_id: AccountId,
-    /// The address of who made it.
+    /// The e-mail address of the account that made it.
     pub user_email: String,
     pub slug_id: Option<SlugId>,
-    /// How far it came.
     pub status: ReleaseStatus,
     /// Whether it is the one whose dynos should run.
     pub current: bool,

@@ -76,7 +76,7 @@ impl Deploy {
     /// Makes a slug without content, and the secret that opens its upload.
     ///
     /// # Errors
-    /// `not_found`; `invalid_params` for process types, a checksum or a stack that are none.
+    /// `not_found`; `invalid_params` for malformed process types or checksum, or an unknown stack.
     pub async fn create_slug(&self, actor: &Actor, app: &AppRef, order: SlugOrder) -> Result<(Slug, String)> {
         let app = self.kernel.visible_app(actor, app).await?;
         let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?;

@@ -30,7 +30,7 @@ const ENV_BYTES_MAX: usize = 64 * 1024;
 /// How long a client that attaches waits for its dyno to run.
 const ATTACH_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// A dyno as those see it who may see the app.
+/// A dyno, as shown to those who may see its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dyno {
     pub id: DynoId,
@@ -47,7 +47,6 @@ pub struct Dyno {
     pub updated_at: UnixMicros,
 }
 
-/// A wanted one-off dyno.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynoOrder {
     /// The command line, read by bash in the dyno.
@@ -102,7 +101,7 @@ impl Dynos {
     /// alone: dynos of an older release that serve until the current one is up.
     ///
     /// # Errors
-    /// `not_found` for a dyno or process type that is none.
+    /// `not_found`, also for an unknown dyno or process type.
     pub async fn restart_dynos(&self, actor: &Actor, app: &AppRef, scope: DynoScope) -> Result<()> {
         let text = match &scope {
             DynoScope::All => "Restart all dynos".to_owned(),
@@ -115,7 +114,7 @@ impl Dynos {
     /// Stops dynos. A one-off ends; the formation brings back what belongs to it.
     ///
     /// # Errors
-    /// `not_found` for a dyno or process type that is none.
+    /// `not_found`, also for an unknown dyno or process type.
     pub async fn stop_dynos(&self, actor: &Actor, app: &AppRef, scope: DynoScope) -> Result<()> {
         let text = match &scope {
             DynoScope::All => "Stop all dynos".to_owned(),

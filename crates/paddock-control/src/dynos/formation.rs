@@ -37,7 +37,6 @@ pub struct FormationChange {
     pub size: Option<String>,
 }
 
-/// A wanted quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuantityChange {
     Exact(i64),

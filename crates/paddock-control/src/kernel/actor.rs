@@ -17,7 +17,6 @@ impl Actor {
         self.account_id
     }
 
-    /// The account's e-mail address.
     #[must_use]
     pub fn email(&self) -> &str {
         &self.email

@@ -75,7 +75,7 @@ impl Change<'_> {
 }
 
 impl Kernel {
-    /// Wakes whom a change concerns.
+    /// Wakes everybody a change concerns.
     fn wake(&self, concerns: Concerns) {
         let wakes = &self.wakes;
         for (concern, wake) in [

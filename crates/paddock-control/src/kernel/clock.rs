@@ -4,12 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use paddock_core::UnixMicros;
 
-/// Tells the time.
 pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMicros;
 }
 
-/// The machine's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 

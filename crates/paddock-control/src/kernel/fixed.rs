@@ -13,7 +13,7 @@ pub fn fixed_id(kind: &str, name: &str) -> Uuid {
     Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-/// Since when the things that are fixed in the program exist: 2026-11-01.
+/// When the things that are fixed in the program were introduced: 2026-11-01.
 #[must_use]
 pub const fn fixed_since() -> UnixMicros {
     UnixMicros(1_793_491_200_000_000)

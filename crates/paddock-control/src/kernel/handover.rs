@@ -9,7 +9,6 @@ use paddock_store::{DesiredDynoState, Dyno};
 pub(crate) enum Coming {
     /// One is up, or none is wanted.
     Up,
-    /// Not known yet.
     Starting,
     /// This one crashed, and may be tried again just now; none is up.
     Crashed(Box<Dyno>),

@@ -34,7 +34,6 @@ pub(crate) trait Phase: Copy + Send + Sync + 'static {
     }
 }
 
-/// One kind of job.
 #[async_trait]
 pub(crate) trait Work: Send + Sync + 'static {
     /// Its name in the rows.

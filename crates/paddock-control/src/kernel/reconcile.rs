@@ -17,7 +17,6 @@ use futures_util::future::BoxFuture;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PassReport {
-    /// Steps carried out.
     pub done: usize,
     /// Steps that failed; they are tried again in a later pass.
     pub failed: usize,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use paddock_core::AppId;
 
-/// Who tells the router.
+/// Tells the router.
 #[async_trait]
 pub(crate) trait PublishRoutes: Send + Sync {
     /// Sends an app's route as it is now and waits until the router uses it. What fails is tried again by the reconciler.

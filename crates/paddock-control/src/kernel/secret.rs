@@ -14,7 +14,6 @@ pub(crate) fn random() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A new access token.
 pub(crate) fn access_token() -> String {
     format!("HRKU-{}", random())
 }

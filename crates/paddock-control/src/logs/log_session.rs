@@ -26,7 +26,6 @@ const LINES_DEFAULT: i64 = 100;
 const LINES_MAX: i64 = 1500;
 const NAME_BYTES_MAX: usize = 200;
 
-/// A wanted log session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogSessionOrder {
     /// A dyno, a process type, or a process of the platform.
@@ -40,11 +39,9 @@ pub struct LogSessionOrder {
     pub tail: bool,
 }
 
-/// A new log session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
     pub id: LogSessionId,
-    /// What opens it.
     pub secret: String,
     pub created_at: UnixMicros,
 }
@@ -53,7 +50,7 @@ impl Logs {
     /// Makes a log session.
     ///
     /// # Errors
-    /// `not_found`; `invalid_params` for names that are none.
+    /// `not_found`; `invalid_params` for malformed names.
     pub async fn create_log_session(
         &self,
         actor: &Actor,
@@ -134,7 +131,7 @@ struct Reader {
     account: AccountId,
     app: AppId,
     session: SecretSha256,
-    /// From when the session opens nothing, and its row goes: who reads then reads on.
+    /// When the session expires and its row goes; whoever is reading by then reads on.
     until: UnixMicros,
     clock: Arc<dyn Clock>,
     looked_at: Instant,

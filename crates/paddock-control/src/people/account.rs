@@ -186,7 +186,7 @@ fn check_email(email: &str) -> Result<()> {
     }
 }
 
-/// An empty name is none.
+/// An empty name counts as no name.
 fn checked_name(name: Option<&str>) -> Result<Option<String>> {
     let name = name.map(str::trim).filter(|name| !name.is_empty());
     match name.is_some_and(|name| name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control)) {

@@ -51,7 +51,6 @@ pub struct Authorization {
     pub updated_at: UnixMicros,
 }
 
-/// A wanted authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuthorizationOrder {
     pub description: Option<String>,

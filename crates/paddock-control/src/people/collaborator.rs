@@ -18,7 +18,7 @@ pub struct Collaborator {
     pub app_id: AppId,
     pub app_name: AppName,
     pub account_id: AccountId,
-    /// The address of who.
+    /// The collaborator's e-mail address.
     pub email: String,
     /// `owner` or `collaborator`.
     pub role: &'static str,

@@ -69,7 +69,6 @@ impl People {
         self.key(actor, &id.to_string()).await
     }
 
-    /// Removes a key.
     pub async fn delete_key(&self, actor: &Actor, identity: &str) -> Result<Key> {
         let key = self.key(actor, identity).await?;
         let mut tx = self.kernel.change_platform("remove a key").await?;
@@ -187,7 +186,7 @@ fn bits(number: &[u8]) -> usize {
     (number.len() - first) * 8 - leading
 }
 
-/// Fields of a key: a length of four bytes, then so many.
+/// Fields of a key: a length in four bytes, then that many bytes.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

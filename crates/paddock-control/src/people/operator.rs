@@ -140,7 +140,6 @@ impl People {
         Ok(())
     }
 
-    /// Every account, oldest first.
     pub async fn known_accounts(&self) -> Result<Vec<KnownAccount>> {
         let now = self.kernel.now();
         let mut known = Vec::new();

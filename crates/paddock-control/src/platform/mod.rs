@@ -15,7 +15,6 @@ use paddock_runtime::Runtime;
 
 use crate::kernel::Kernel;
 
-/// The operator's use cases.
 pub struct Platform {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) runtime: Arc<dyn Runtime>,

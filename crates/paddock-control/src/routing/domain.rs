@@ -49,8 +49,8 @@ impl Routing {
     /// Adds a custom domain; requests for it reach the app once the user's DNS points here.
     ///
     /// # Errors
-    /// `not_found`; `invalid_params` for a name that is none, is the platform's, is taken, or is a wildcard above
-    /// another owner's name.
+    /// `not_found`; `invalid_params` for a name that is malformed, the platform's or taken, or for a wildcard that would cover
+    /// a name of another owner.
     pub async fn add_domain(&self, actor: &Actor, app: &AppRef, hostname: &str) -> Result<Domain> {
         let app = self.kernel.visible_app(actor, app).await?;
         let hostname = hostname.trim().to_ascii_lowercase();

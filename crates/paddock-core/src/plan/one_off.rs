@@ -17,7 +17,7 @@ const HANG_UPS: u32 = 3;
 /// How long a dyno that was made for a client waits for it (R13 then).
 pub const CLIENT_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Whom a dyno is for.
+/// Who a dyno is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
     /// Nobody attaches to it.
@@ -39,7 +39,7 @@ pub struct OneOffSeen {
     pub seen: Seen,
     /// When it was made.
     pub made_at: UnixMicros,
-    /// Whom it is for.
+    /// Who it is for.
     pub client: Client,
     /// When it must end (its time to live), if it must.
     pub ends_at: Option<UnixMicros>,

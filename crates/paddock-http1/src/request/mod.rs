@@ -19,9 +19,7 @@ const LEADING_LINES_MAX: usize = 4;
 /// The version of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1.
     Http11,
 }
 

@@ -7,7 +7,7 @@ use paddock_http1::Defect;
 pub(crate) enum Failure {
     /// The router answers with this code.
     Code(RouterCode, Option<&'static str>),
-    /// The request is none after all.
+    /// The request turned out malformed.
     Refused(Defect),
     /// It expects what no router does.
     ExpectsTooMuch,

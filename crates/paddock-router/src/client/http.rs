@@ -143,7 +143,7 @@ async fn answer(
     Then::Next(client.say(page, &mut asked, connection).await)
 }
 
-/// Finds out what a request asks of whom, and where its body ends.
+/// Finds out what a request asks for, of which host, and where its body ends.
 fn understand(mut request: Request) -> Result<Asked, Refused> {
     let understood = request.form().and_then(|form| {
         let host = match form {

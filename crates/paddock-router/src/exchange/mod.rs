@@ -46,7 +46,7 @@ enum Outcome {
     Answered { status: u16 },
     /// The router answered, or broke off.
     Failed { code: RouterCode, detail: Option<&'static str> },
-    /// The request is none, or not one that is taken.
+    /// The request is malformed, or of a kind that is not accepted.
     Refused { status: u16, cause: &'static str, detail: Option<String> },
 }
 
@@ -93,7 +93,6 @@ impl Exchange {
         self.outcome = Some(Outcome::Answered { status });
     }
 
-    /// The request failed.
     pub(crate) fn failed(&mut self, code: RouterCode, detail: Option<&'static str>) {
         self.outcome = Some(Outcome::Failed { code, detail });
     }

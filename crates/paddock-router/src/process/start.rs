@@ -86,7 +86,6 @@ enum StartError {
     /// A privilege could not be given up; the router never runs with it.
     #[error(transparent)]
     Privileges(PrivilegeKept),
-    /// The router itself.
     #[error("the router could not run")]
     Router(#[source] RouterError),
 }

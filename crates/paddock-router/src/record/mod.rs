@@ -50,7 +50,6 @@ struct Lost {
     since: Option<UnixMicros>,
 }
 
-/// The writer's thread.
 pub(crate) struct RecordWriter {
     queue: SyncSender<Command>,
     thread: JoinHandle<()>,

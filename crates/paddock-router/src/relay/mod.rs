@@ -29,7 +29,7 @@ const WAITING_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) enum SendFailed {
     /// The client broke off.
     ClientGone,
-    /// The client's body is none.
+    /// The client's body is malformed.
     Malformed,
     /// The server takes nothing more. It may have answered all the same.
     ServerGone,
@@ -38,7 +38,7 @@ pub(crate) enum SendFailed {
 /// Why there is no head of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoHead<E> {
-    /// It is none, or breaks a limit.
+    /// It is malformed, or breaks a limit.
     Bad(BadResponse),
     /// The server closed the connection; whether anything had come.
     Closed { begun: bool },

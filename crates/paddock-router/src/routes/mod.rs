@@ -30,7 +30,7 @@ pub(crate) enum NotTaken {
     Disk { path: PathBuf, source: io::Error },
 }
 
-/// Who keeps on disk what is taken.
+/// Who keeps accepted tables on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keeper {
     /// We do.
@@ -56,7 +56,6 @@ impl Routes {
         Self { table: ArcSwap::from_pointee(table), changed, kept: Mutex::new(kept) }
     }
 
-    /// The table in use.
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Table>> {
         self.table.load()
     }

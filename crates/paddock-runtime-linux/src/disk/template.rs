@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 const FEATURES: &str = "none,extent,filetype,dir_index,ext_attr,sparse_super,large_file,huge_file,flex_bg,\
                         extra_isize,uninit_bg";
 const EXTENDED: &str = "nodiscard,lazy_itable_init=1,packed_meta_blocks=1,root_owner=0:0";
-/// One file for so many bytes.
+/// One inode for this many bytes.
 const BYTES_PER_INODE: &str = "16384";
 
 /// The folder of templates and how to make one.

@@ -35,7 +35,6 @@ impl Subnet {
         Ipv4Addr::from((u32::from(self.0) << 16) | number)
     }
 
-    /// The bridge's address.
     pub(super) fn gateway(self) -> Ipv4Addr {
         self.host(1)
     }

@@ -417,7 +417,6 @@ fn started(answer: FromShim, fail: impl Fn(io::Error) -> RuntimeError) -> Result
     }
 }
 
-/// Every container's folder.
 fn folders(run_dir: &Path) -> io::Result<Vec<(ContainerId, Folder)>> {
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(run_dir)? {

@@ -31,7 +31,6 @@ const ALLOW: u32 = SECCOMP_RET_ALLOW;
 const REFUSE: u32 = SECCOMP_RET_ERRNO | EPERM.cast_unsigned();
 const NOT_THERE: u32 = SECCOMP_RET_ERRNO | ENOSYS.cast_unsigned();
 
-/// The whole filter.
 pub(crate) fn filter() -> Vec<sock_filter> {
     let mut filter = vec![
         load(ARCH),

@@ -88,7 +88,6 @@ impl Connection {
         matches!(self.0, Role::Over)
     }
 
-    /// What to wait for.
     pub(super) fn waits<'a>(
         &'a self,
         attachable: Option<&'a Attachable>,

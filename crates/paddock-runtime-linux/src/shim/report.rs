@@ -9,7 +9,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::error::StepError;
 
-/// A message.
 #[derive(Debug)]
 pub(super) enum Report {
     /// The process that runs inside.

@@ -15,7 +15,6 @@ use crate::kernel::{self, Forked, SingleThreaded};
 use crate::record::NetworkRecord;
 use crate::tool::tool;
 
-/// Ids of a container.
 const IDS: u32 = 65_536;
 
 /// The two namespaces.

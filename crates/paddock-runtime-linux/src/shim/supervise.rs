@@ -84,7 +84,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) quit: bool,
 }
 
-/// Whom a ready descriptor belongs to.
+/// The owner of a ready descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ready {
     Listener,

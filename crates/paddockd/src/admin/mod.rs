@@ -32,7 +32,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) enum StopKind {
     /// Router and dynos go on.
     ServerOnly,
-    /// Everything ends.
     Everything,
 }
 

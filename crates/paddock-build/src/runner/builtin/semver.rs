@@ -2,7 +2,6 @@
 //!
 //! Pre-releases are not matched, as npm does without being told: what a range asks for is a released version.
 
-/// A released version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(pub(super) u64, pub(super) u64, pub(super) u64);
 

@@ -41,7 +41,7 @@ pub(crate) use source::LIMITS;
 
 /// Why a build failed that came too late.
 const MOVED: &str = "the branch has moved since the push began";
-/// What git could not do in so many attempts, half a minute apart, it will not do.
+/// After this many failed attempts, half a minute apart, git is given up on.
 pub(crate) const ATTEMPTS_MAX: i64 = 5;
 
 /// Builds, as a kind of job.

@@ -27,7 +27,7 @@ const HEADER: &str = "header.json";
 const MANIFEST: &str = "manifest.json";
 const SEAL: &str = "manifest.seal";
 const HEADER_BYTES_MAX: u64 = 64 * 1024;
-/// Some five million members.
+/// Enough for some five million members.
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const SEAL_BYTES_MAX: u64 = 1024;
 /// A tar ends with two empty blocks.
@@ -58,7 +58,6 @@ pub(super) struct Member {
     pub(super) sha256: String,
 }
 
-/// Writes an archive.
 pub(super) struct Writer {
     tar: tar::Builder<GzEncoder<BufWriter<File>>>,
     members: Vec<Member>,

@@ -23,7 +23,7 @@ pub(super) const CLEAR_SECRETS: [&str; 8] = [
 pub(super) const TOP: [&str; 10] =
     ["server-id", "keys", "ca", "admin-password", "cli-token", "layers", "git", "logs", "outputs", "db"];
 
-/// Whose a file is, and who may read it.
+/// Who owns a file, and who may read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Ours alone.

@@ -47,7 +47,6 @@ pub enum ClearSecrets {
     LeftOut,
 }
 
-/// What is backed up.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     pub data: &'a Path,
@@ -65,7 +64,6 @@ pub struct Progress {
     pub bytes_total: u64,
 }
 
-/// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     pub apps: u64,
@@ -78,7 +76,6 @@ pub struct Summary {
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The store failed.
     #[error("could not copy the database")]
     Store(#[from] paddock_store::StoreError),
     /// A file could not be read.

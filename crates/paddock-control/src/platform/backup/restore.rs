@@ -35,7 +35,7 @@ pub struct Restore<'a> {
     pub data: &'a Path,
     /// The master key, where it is kept apart.
     pub master_key_file: Option<&'a Path>,
-    /// Whom repositories belong to.
+    /// The user that owns the repositories.
     pub git_uid: u32,
 }
 

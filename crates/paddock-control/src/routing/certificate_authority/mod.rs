@@ -48,7 +48,6 @@ pub enum CaError {
 /// The files of the local CA.
 #[derive(Debug, Clone)]
 pub struct CaFiles {
-    /// The CA's certificate alone.
     pub certificate: PathBuf,
     /// The system's certificates and the CA's.
     pub bundle: PathBuf,

@@ -52,7 +52,6 @@ pub enum RouterError {
     /// It refused a message, or answered with another.
     #[error("the router refused: {0}")]
     Refused(String),
-    /// The connection broke.
     #[error("could not talk to the router")]
     Talk(#[source] io::Error),
 }

@@ -53,7 +53,7 @@ pub struct DynoSeen {
     pub seen: Seen,
     /// Since when it boots, if it does: since its container was started, which may be long after it was made.
     pub booting_since: UnixMicros,
-    /// Since when it has its state.
+    /// When it came into its state.
     pub state_since: UnixMicros,
     /// When a crashed dyno may be tried again.
     pub retry_at: Option<UnixMicros>,

@@ -41,7 +41,6 @@ impl Kept {
         }
     }
 
-    /// Where the table is.
     pub(crate) fn path(&self) -> &Path {
         &self.table
     }

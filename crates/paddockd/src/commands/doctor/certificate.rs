@@ -8,7 +8,7 @@ use crate::certificate_end::end_of;
 /// Who renews nothing by hand wants to hear of it this long before, in seconds: two weeks.
 const SOON: i64 = 14 * 24 * 60 * 60;
 
-/// How a certificate's time is; `None` when there is no such file.
+/// Whether a certificate is still valid; `None` when there is no such file.
 pub(super) fn check(name: &str, path: &Path, now: jiff::Timestamp, remedy: &str) -> Option<Finding> {
     let pem = std::fs::read_to_string(path).ok()?;
     let Some(end) = end_of(&pem) else {

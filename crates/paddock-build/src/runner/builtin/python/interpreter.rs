@@ -6,7 +6,6 @@ use super::super::BuiltinBuild;
 use super::super::semver::Version;
 use crate::runner::session;
 
-/// A Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Interpreter {
     pub(super) program: PathBuf,

@@ -22,7 +22,6 @@ const TOOLCHAIN: &str = ".heroku/python-toolchain";
 /// The name of a saved Python in the cache.
 const SAVED: &str = "python/toolchain";
 
-/// The program.
 pub(super) struct Uv {
     program: PathBuf,
 }
