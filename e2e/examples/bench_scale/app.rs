@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use e2e::{Repo, Server, pause};
 use serde_json::json;
 
-use crate::processes::Processes;
-
 pub(crate) const NAME: &str = "busy";
 
 /// As quick to start as a program of an interpreter is.
@@ -21,12 +19,9 @@ while True:
     connection.close()
 "#;
 
-/// How long a restarted dyno gets until it is up, its predecessor gone and what was said of both in the log.
-const RESTART: Duration = Duration::from_secs(3);
-
 pub(crate) struct App {
     /// Counts the changes.
-    round: std::cell::Cell<u32>,
+    round: u32,
 }
 
 impl App {
@@ -38,14 +33,13 @@ impl App {
         let url = format!("http://heroku:{token}@localhost:{}/{NAME}.git", server.port());
         repo.git(&["push", "--quiet", &url, "main"]);
         server.answers(NAME, "/");
-        Self { round: std::cell::Cell::new(0) }
+        Self { round: 0 }
     }
 
     /// Changes a config var: how long until a dyno answers that has the new value.
-    pub(crate) fn change_config(&self, server: &Server) -> Duration {
-        let round = self.round.get() + 1;
-        self.round.set(round);
-        let (http, value) = (server.http().bare(), round.to_string());
+    pub(crate) fn change_config(&mut self, server: &Server) -> Duration {
+        self.round += 1;
+        let (http, value) = (server.http().bare(), self.round.to_string());
         let begun = Instant::now();
         http.api_json("PATCH", &format!("/apps/{NAME}/config-vars"), &json!({ "ROUND": value }))
             .with_status(200);
@@ -55,18 +49,5 @@ impl App {
             pause(Duration::from_millis(2));
         }
         begun.elapsed()
-    }
-
-    /// Restarts the dyno `times` times: processor time for one, beyond what the platform takes at rest.
-    pub(crate) fn restart_cost(&self, server: &Server, times: u32, rest: f64) -> Duration {
-        let processes = Processes::of(server);
-        let http = server.http().bare();
-        let (begun, before) = (Instant::now(), processes.time());
-        for _ in 0..times {
-            http.api("DELETE", &format!("/apps/{NAME}/dynos")).with_status(202);
-            pause(RESTART);
-        }
-        let at_rest = begun.elapsed().mul_f64(rest);
-        (processes.time() - before).saturating_sub(at_rest) / times
     }
 }
