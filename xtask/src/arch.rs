@@ -171,6 +171,7 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         reason: "archives are read by the converter (images), the unpacking of sources (build) and backups (control)",
     },
     Exclusive { name: "argon2", owners: &["paddock-control"], reason: "passwords are checked in one place" },
+    Exclusive { name: "ssh-key", owners: &["paddock-control"], reason: "keys are checked in one place" },
     Exclusive { name: "rcgen", owners: &["paddock-control"], reason: "certificates are issued in one place" },
     Exclusive {
         name: "aws-lc-rs",

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use paddock_core::event::Event;
 use paddock_core::{KeyId, UnixMicros};
 use paddock_store::{Key as Row, NewKey};
-use sha2::{Digest, Sha256};
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, HashAlg, Mpint, PublicKey};
 use uuid::Uuid;
 
 use crate::people::People;
@@ -51,7 +52,7 @@ impl People {
     /// # Errors
     /// `invalid_params` for what is no public key of OpenSSH, is too weak, or is some account's already.
     pub async fn create_key(&self, actor: &Actor, public_key: &str) -> Result<Key> {
-        let line = PublicKey::parse(public_key).map_err(Error::invalid)?;
+        let line = parse(public_key).map_err(Error::invalid)?;
         let id = KeyId::from_uuid(Uuid::now_v7());
         let mut tx = self.kernel.change_platform("add a key").await?;
         if tx.keys(actor.account_id).await?.len() >= KEYS_MAX {
@@ -61,8 +62,8 @@ impl People {
             id,
             account_id: actor.account_id,
             public_key: line.to_string(),
-            comment: line.comment.clone(),
-            fingerprint: line.fingerprint(),
+            comment: line.comment().to_owned(),
+            fingerprint: line.fingerprint(HashAlg::Sha256).to_string(),
         };
         tx.create_key(&new).await?;
         tx.commit("key.added", Event::KeyCreated { fingerprint: new.fingerprint }, actor).await?;
@@ -90,116 +91,69 @@ fn view(actor: &Actor, row: Row) -> Key {
     }
 }
 
-/// A line of a `.pub` file of OpenSSH: `ssh-ed25519 AAAA… comment`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PublicKey {
-    kind: String,
-    blob: Vec<u8>,
-    comment: String,
+/// Reads a line of a `.pub` file of OpenSSH, `ssh-ed25519 AAAA… comment`; the error is a sentence for the user. The key
+/// itself must be of the kind that the line says, whole, and followed by nothing.
+fn parse(text: &str) -> std::result::Result<PublicKey, String> {
+    let text = text.trim();
+    if text.contains("PRIVATE KEY") {
+        return Err(
+            "This is a private key. Keep it to yourself and add the file that ends in .pub.".to_owned()
+        );
+    }
+    if text.len() > PUBLIC_KEY_BYTES_MAX || text.contains(char::is_control) {
+        return Err("A key is one line, as in the .pub files of OpenSSH.".to_owned());
+    }
+    let mut words = text.splitn(3, ' ').map(str::trim);
+    let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let blob = STANDARD.decode(key).or_else(|_| STANDARD_NO_PAD.decode(key)).unwrap_or_default();
+    if blob.is_empty() {
+        return Err("A key looks like: ssh-ed25519 AAAA… name@machine".to_owned());
+    }
+    let mut key = checked(kind, &blob)?;
+    key.set_comment(words.next().unwrap_or_default());
+    Ok(key)
 }
 
-impl PublicKey {
-    /// Reads a line; the error is a sentence for the user. The key itself must be of the kind that the line says
-    /// (RFC 4253, 6.6; RFC 5656, 3.1; RFC 8709, 4), whole, and followed by nothing.
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        let text = text.trim();
-        if text.contains("PRIVATE KEY") {
-            return Err(
-                "This is a private key. Keep it to yourself and add the file that ends in .pub.".to_owned()
-            );
-        }
-        if text.len() > PUBLIC_KEY_BYTES_MAX
-            || text.contains(['\n', '\r'])
-            || text.chars().any(char::is_control)
-        {
-            return Err("A key is one line, as in the .pub files of OpenSSH.".to_owned());
-        }
-        let mut words = text.splitn(3, [' ', '\t']).map(str::trim);
-        let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let blob = STANDARD.decode(key).or_else(|_| STANDARD_NO_PAD.decode(key)).unwrap_or_default();
-        if blob.is_empty() {
-            return Err("A key looks like: ssh-ed25519 AAAA… name@machine".to_owned());
-        }
-        check(kind, &blob)?;
-        let comment = words.next().unwrap_or_default().trim().to_owned();
-        Ok(Self { kind: kind.to_owned(), blob, comment })
-    }
-
-    fn fingerprint(&self) -> String {
-        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
-    }
-}
-
-impl std::fmt::Display for PublicKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.kind, STANDARD.encode(&self.blob))?;
-        if self.comment.is_empty() { Ok(()) } else { write!(f, " {}", self.comment) }
-    }
-}
-
-fn check(kind: &str, blob: &[u8]) -> std::result::Result<(), String> {
-    let broken = || format!("The key is cut off or damaged: it is not a whole {kind} key.");
-    let mut fields = Fields(blob);
-    if fields.next().ok_or_else(broken)? != kind.as_bytes() {
-        return Err(broken());
-    }
-    let curve_points = |curve: &'static str, bytes: usize| (curve.as_bytes(), bytes);
-    let (curve, point_bytes) = match kind {
-        "ssh-rsa" => {
-            let (exponent, modulus) = (fields.next().ok_or_else(broken)?, fields.next().ok_or_else(broken)?);
-            if exponent.is_empty() || fields.next().is_some() {
-                return Err(broken());
-            }
-            return match bits(modulus) {
-                bits if bits < RSA_BITS_MIN => {
-                    Err(format!("RSA keys need at least {RSA_BITS_MIN} bits, this one has {bits}."))
-                }
-                _ => fields.ended().then_some(()).ok_or_else(broken),
-            };
-        }
-        "ssh-ed25519" | "sk-ssh-ed25519@openssh.com" => (&b""[..], 32),
-        "ecdsa-sha2-nistp256" | "sk-ecdsa-sha2-nistp256@openssh.com" => curve_points("nistp256", 65),
-        "ecdsa-sha2-nistp384" => curve_points("nistp384", 97),
-        "ecdsa-sha2-nistp521" => curve_points("nistp521", 133),
-        "ssh-dss" => {
+fn checked(kind: &str, blob: &[u8]) -> std::result::Result<PublicKey, String> {
+    let algorithm = match Algorithm::new(kind) {
+        Ok(Algorithm::Dsa) => {
             return Err("DSA keys are too weak and are not taken: make one of type ed25519.".to_owned());
         }
-        _ => return Err(format!("Keys of type {kind:?} are not known: make one of type ed25519.")),
+        // With a hash it names a signature, not a key.
+        Ok(Algorithm::Other(_) | Algorithm::Rsa { hash: Some(_) }) | Err(_) => {
+            return Err(format!("Keys of type {kind:?} are not known: make one of type ed25519."));
+        }
+        Ok(algorithm) => algorithm,
     };
-    if !curve.is_empty() && fields.next().ok_or_else(broken)? != curve {
-        return Err(broken());
-    }
-    if fields.next().ok_or_else(broken)?.len() != point_bytes {
-        return Err(broken());
-    }
-    // Keys in hardware end with the application that they are for.
-    if kind.starts_with("sk-") {
-        fields.next().ok_or_else(broken)?;
-    }
-    fields.ended().then_some(()).ok_or_else(broken)
+    let broken = || format!("The key is cut off or damaged: it is not a whole {kind} key.");
+    let key = PublicKey::from_bytes(blob).map_err(|_| broken())?;
+    let is_whole = key.algorithm() == algorithm
+        && match key.key_data() {
+            KeyData::Rsa(rsa) => {
+                let number = |number: &Mpint| number.as_positive_bytes().map(bits);
+                let (exponent, modulus) = number(&rsa.e).zip(number(&rsa.n)).ok_or_else(broken)?;
+                if modulus < RSA_BITS_MIN {
+                    return Err(format!(
+                        "RSA keys need at least {RSA_BITS_MIN} bits, this one has {modulus}."
+                    ));
+                }
+                exponent > 0
+            }
+            KeyData::Ecdsa(point) => is_uncompressed(point.as_sec1_bytes()),
+            KeyData::SkEcdsaSha2NistP256(key) => is_uncompressed(key.ec_point().as_bytes()),
+            _ => true,
+        };
+    is_whole.then_some(key).ok_or_else(broken)
 }
 
-/// Bits of a number in two's complement, big end first.
+/// OpenSSH takes no other points (RFC 5656, 3.1, leaves them to choice).
+fn is_uncompressed(point: &[u8]) -> bool {
+    point.first() == Some(&4)
+}
+
+/// Bits of a positive number, big end first.
 fn bits(number: &[u8]) -> usize {
-    let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
-    let leading = number.get(first).map_or(0, |byte| byte.leading_zeros() as usize);
-    (number.len() - first) * 8 - leading
-}
-
-/// Fields of a key: a length in four bytes, then that many bytes.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk::<4>()?;
-        let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        self.0 = rest;
-        Some(field)
-    }
-
-    fn ended(&self) -> bool {
-        self.0.is_empty()
-    }
+    number.len() * 8 - number.first().map_or(0, |byte| byte.leading_zeros() as usize)
 }
 
 #[cfg(test)]
@@ -219,11 +173,11 @@ mod tests {
 
     #[test]
     fn a_line_of_a_pub_file_is_a_key() {
-        let key = PublicKey::parse(&format!("  {ED25519}   somebody at home \n")).unwrap();
-        assert_eq!(key.comment, "somebody at home");
+        let key = parse(&format!("  {ED25519}   somebody at home \n")).unwrap();
+        assert_eq!(key.comment(), "somebody at home");
         assert_eq!(key.to_string(), format!("{ED25519} somebody at home"));
-        assert_eq!(key.fingerprint(), PublicKey::parse(ED25519).unwrap().fingerprint());
-        assert_eq!(PublicKey::parse(ED25519).unwrap().to_string(), ED25519);
+        assert_eq!(key.fingerprint(HashAlg::Sha256), parse(ED25519).unwrap().fingerprint(HashAlg::Sha256));
+        assert_eq!(parse(ED25519).unwrap().to_string(), ED25519);
     }
 
     #[test]
@@ -238,7 +192,7 @@ mod tests {
             line("sk-ssh-ed25519@openssh.com", &[&[1; 32], b"ssh:"]),
             line("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", &[4; 65], b"ssh:"]),
         ] {
-            assert!(PublicKey::parse(&good).is_ok(), "{good}");
+            assert!(parse(&good).is_ok(), "{good}");
         }
     }
 
@@ -256,12 +210,17 @@ mod tests {
             (line("ssh-ed25519", &[&[1; 31]]), "cut off"),
             (line("ssh-ed25519", &[&[1; 32], b"more"]), "cut off"),
             (line("ecdsa-sha2-nistp256", &[b"nistp384", &[4; 65]]), "cut off"),
+            (line("ecdsa-sha2-nistp256", &[b"nistp256", &[2; 33]]), "cut off"),
+            (line("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", &[2; 33], b"ssh:"]), "cut off"),
+            (line("ssh-rsa", &[b"", &[0x7f; 257]]), "cut off"),
+            (line("ssh-rsa", &[&[1, 0, 1], &[0xff; 257]]), "cut off"),
+            (line("rsa-sha2-256", &[&[1, 0, 1], &[0x7f; 257]]), "not known"),
             (line("ssh-dss", &[b"x"]), "DSA"),
             (line("ssh-none", &[b"x"]), "not known"),
             (weak, "2048 bits, this one has 2047"),
             ("x".repeat(9000), "one line"),
         ] {
-            let said = PublicKey::parse(&bad).unwrap_err();
+            let said = parse(&bad).unwrap_err();
             assert!(said.contains(word), "{bad}: {said}");
         }
     }
