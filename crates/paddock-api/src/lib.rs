@@ -13,6 +13,7 @@
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
 )]
 
+mod accept;
 mod answer;
 mod authentication;
 mod body;

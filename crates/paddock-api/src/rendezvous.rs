@@ -15,9 +15,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::Api;
+use crate::accept::accept_on;
 use crate::client::Client;
 
 /// How long a client may take to say its secret.
@@ -40,34 +40,15 @@ const HANG_UP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves rendezvous clients until `shutdown`. Sessions that run then are cut, and the next server hangs up on their dynos.
 pub async fn serve_rendezvous(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
-    let sessions = TaskTracker::new();
-    loop {
-        let stream = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match stream {
-            Ok((stream, _)) => {
-                let (api, shutdown) = (api.clone(), shutdown.clone());
-                sessions.spawn(async move {
-                    tokio::select! {
-                        () = shutdown.cancelled() => {}
-                        ended = session(stream, &api) => {
-                            if let Err(error) = ended {
-                                tracing::debug!(%error, "a rendezvous session ended early");
-                            }
-                        }
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a rendezvous connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+    let serve = |stream| {
+        let (api, shutdown) = (api.clone(), shutdown.clone());
+        async move {
+            if let Some(Err(error)) = shutdown.run_until_cancelled(session(stream, &api)).await {
+                tracing::debug!(%error, "a rendezvous session ended early");
             }
         }
-    }
-    sessions.close();
-    sessions.wait().await;
+    };
+    accept_on(listener, &shutdown, serve).await.wait().await;
 }
 
 async fn session(mut stream: UnixStream, api: &Api) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The accept loop: a connection from the router is a PROXY header, then HTTP/1.1 with upgrades.
+//! The API's socket: a connection from the router is a PROXY header, then HTTP/1.1 with upgrades.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::accept::accept_on;
 use crate::client::Client;
 use crate::{Api, conditional, routes};
 
@@ -28,25 +28,9 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(15);
 /// Serves the API until `shutdown`: then accepts no more, finishes what is in flight (up to 15 s), and returns.
 pub async fn serve(listener: UnixListener, api: Arc<Api>, shutdown: CancellationToken) {
     let router = routes::router(api.clone());
-    let connections = TaskTracker::new();
-    loop {
-        let stream = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match stream {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, api.clone(), router.clone(), shutdown.clone()));
-            }
-            Err(error) => {
-                // Out of descriptors, mostly: others must end before one more can be had.
-                tracing::warn!(%error, "could not accept a connection from the router");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
+    let serve = |stream| connection(stream, api.clone(), router.clone(), shutdown.clone());
+    let connections = accept_on(listener, &shutdown, serve).await;
     api.stopping.cancel();
-    connections.close();
     if tokio::time::timeout(DRAIN_TIME_MAX, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "requests were still in flight at the end");
     }
