@@ -127,7 +127,9 @@ fn checked(kind: &str, blob: &[u8]) -> std::result::Result<PublicKey, String> {
     };
     let broken = || format!("The key is cut off or damaged: it is not a whole {kind} key.");
     let key = PublicKey::from_bytes(blob).map_err(|_| broken())?;
+    // What is stored is written anew: it must be what was given.
     let is_whole = key.algorithm() == algorithm
+        && key.to_bytes().is_ok_and(|bytes| bytes == blob)
         && match key.key_data() {
             KeyData::Rsa(rsa) => {
                 let number = |number: &Mpint| number.as_positive_bytes().map(bits);
