@@ -1,4 +1,5 @@
-//! Events: each change that somebody may want to have seen, in the order of the commits.
+//! Events: each change that somebody may want to have seen, numbered as they are written. With several writers (PostgreSQL) a
+//! number may be committed after a greater one: a reader must not take the greatest it has seen for the last.
 
 use paddock_core::event::{By, Event as Happened, Particular};
 use paddock_core::{AppId, UnixMicros};

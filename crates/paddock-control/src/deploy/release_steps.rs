@@ -32,7 +32,7 @@ pub(crate) struct ReleaseDraft {
 }
 
 /// Adds a release in the caller's transaction. Without a release command it is current at once; with one it waits,
-/// pending, for the release phase. Wake [`Control::wakes`]`.dynos` after the commit.
+/// pending, for the release phase.
 pub(crate) async fn add_release(tx: &mut Tx, app: AppId, draft: ReleaseDraft) -> Result<Release> {
     let slug = match draft.slug_id {
         Some(id) => tx.slug(id).await?,

@@ -181,7 +181,7 @@ impl FormationReconciler {
             looked.has_begun = !begun.is_empty();
             looked.denied = denied.into_iter().map(|(_, kind)| kind).collect();
             match is_gone {
-                true => self.attention.is_gone(id, &looked),
+                true => self.attention.is_gone(id, &looked, now),
                 false => self.attention.looked(id, looked, now),
             }
         }

@@ -49,7 +49,8 @@ impl Change<'_> {
     }
 
     /// Commits under the name of the durable step, with what happened and who did it. When this answers it is on disk,
-    /// the log says so, whom it concerns is awake, and where requests go somewhere else now the router knows.
+    /// the log says so, whom it concerns is awake, and a router that is there knows where requests go now; to one that is
+    /// away the route reconciler tells it.
     pub(crate) async fn commit(mut self, step: &'static str, event: Event, by: impl Into<By>) -> Result<i64> {
         self.tx.event(&event, by.into()).await?;
         self.commit_quietly(step).await

@@ -84,7 +84,8 @@ struct Worker {
 }
 
 /// Runs the jobs of this server's apps until `stop`. `owner` names this process: at its start the leases of processes
-/// before it are over, since only one uses a data directory. So nobody else takes our jobs: a lease that passes while its
+/// before it are over, since only one uses a data directory. So nobody else takes the jobs of our apps (those of no app go to any server of the
+/// database): a lease that passes while its
 /// job is worked on, because this machine was too busy to renew it or its clock was put on, is ours all the same. Ends
 /// early where another has started after all.
 ///
@@ -113,7 +114,11 @@ pub(crate) async fn run(
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            Some(_) = running.join_next() => {}
+            Some(ended) = running.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!(error = chain(&error), "a job broke off, will be resumed when its lease has passed");
+                }
+            }
             () = wake.heard(LOOK) => {}
         }
     }

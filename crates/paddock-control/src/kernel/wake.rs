@@ -60,7 +60,7 @@ impl Listener {
 pub struct Wakes {
     /// Formations, releases, dynos: the formation reconciler looks.
     pub dynos: Wake,
-    /// What the route table is made of: the route reconciler looks.
+    /// The router was not told of something: the route reconciler looks. What it is told of needs no wake-up.
     pub routes: Wake,
     /// Jobs: the runner looks.
     pub jobs: Wake,

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::config::ConfigVars;
@@ -26,6 +28,9 @@ use crate::routing::proxy_form::Offer;
 use crate::routing::router_link::RouterLink;
 use crate::{ControlConfig, Result};
 
+/// How long a use case waits for the router to use what changed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Tells the router what changed.
 pub(crate) struct Publisher {
     config: ControlConfig,
@@ -38,6 +43,8 @@ pub(crate) struct Publisher {
     told: Mutex<Option<Arc<RouteTable>>>,
     /// Apps whose routes may have changed since they were told.
     touched: Arc<TouchedApps>,
+    /// Whether the last message failed: until a pass has found the router again no use case waits for it.
+    is_away: AtomicBool,
     pub(super) proxy_form: Offer,
 }
 
@@ -45,8 +52,14 @@ pub(crate) struct Publisher {
 impl PublishRoutes for Publisher {
     async fn publish(&self, app: AppId) {
         let Some(link) = self.router.clone() else { return };
-        if let Err(error) = self.send_app(&link, app).await {
-            self.try_again(&error);
+        if self.is_away.load(Ordering::Relaxed) {
+            // Nobody there: the reconciler brings one back and tells it everything, this app's change as well.
+            return self.wakes.routes.wake();
+        }
+        match tokio::time::timeout(PATIENCE, self.send_app(&link, app)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => self.try_again(&error),
+            Err(error) => self.try_again(&Error::internal("tell the router in time", error)),
         }
     }
 }
@@ -59,7 +72,16 @@ impl Publisher {
         router: Option<Arc<RouterLink>>,
     ) -> Self {
         let (told, touched) = (Mutex::default(), store.touched_apps());
-        Self { config, store, wakes, router, told, touched, proxy_form: Offer::default() }
+        Self {
+            config,
+            store,
+            wakes,
+            router,
+            told,
+            touched,
+            is_away: AtomicBool::new(false),
+            proxy_form: Offer::default(),
+        }
     }
 
     /// Sends the whole table, as when what concerns no single app changed. The router reads its certificates again.
@@ -78,6 +100,7 @@ impl Publisher {
     }
 
     fn try_again(&self, error: &Error) {
+        self.is_away.store(true, Ordering::Relaxed);
         tracing::debug!(error = chain(error), "routes wait for the next pass");
         self.wakes.routes.wake();
     }
@@ -108,6 +131,7 @@ impl Publisher {
                 }
             }
         }
+        self.is_away.store(false, Ordering::Relaxed);
         Ok(sent)
     }
 

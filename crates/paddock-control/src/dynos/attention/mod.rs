@@ -188,10 +188,16 @@ impl Attention {
         }
     }
 
-    /// There is no such app any more, and something of it may still be there.
-    pub(super) fn is_gone(&mut self, app: AppId, looked: &Looked) {
+    /// There is no such app any more, and something of it may still be there: what was begun to end it may fail.
+    pub(super) fn is_gone(&mut self, app: AppId, looked: &Looked, now: UnixMicros) {
         self.queue(app, looked);
-        self.watched.remove(&app);
+        match looked.has_begun {
+            true => {
+                let due = Some(Due { at: now + IN_MOTION, or: Instant::now() + IN_MOTION });
+                self.watched.insert(app, Watched { due, attached: Vec::new() });
+            }
+            false => drop(self.watched.remove(&app)),
+        }
     }
 
     fn queue(&mut self, app: AppId, looked: &Looked) {

@@ -166,9 +166,15 @@ fn who_waits_for_a_place_is_looked_at_while_there_is_one() {
 fn nothing_is_kept_of_an_app_that_is_gone() {
     let mut passes = Passes::later();
     passes.looked(1, Looked { denied: [ErrandKind::Start].into(), ..Looked::default() });
-    passes.attention.is_gone(id(1), &Looked { denied: [ErrandKind::End].into(), ..Looked::default() });
+    passes.attention.is_gone(
+        id(1),
+        &Looked { denied: [ErrandKind::End].into(), ..Looked::default() },
+        UnixMicros(0),
+    );
     assert_eq!(passes.attention.starts.first(1).next(), None);
     assert_eq!(passes.attention.ends.first(1).next(), Some(id(1)), "its containers have still to end");
-    passes.attention.is_gone(id(1), &Looked::default());
+    passes.attention.is_gone(id(1), &Looked { has_begun: true, ..Looked::default() }, UnixMicros(0));
+    assert!(passes.attention.watched[&id(1)].due.is_some(), "what was begun to end it may fail");
+    passes.attention.is_gone(id(1), &Looked::default(), UnixMicros(0));
     assert!(passes.attention.ends.tickets.is_empty() && passes.attention.watched.is_empty());
 }
