@@ -158,6 +158,11 @@ impl Reconciler for RouterLines {
             }
         }
         self.spools.retain(|spool| spool.name.is_none_or(|name| !over.contains(&name)));
+        if ended.iter().any(|name| !over.contains(name)) {
+            // It goes once a reading finds nothing in it any more, which no look from outside tells.
+            self.looked = None;
+            report.again_in = report.again_in.or(Some(LOOK));
+        }
         self.acknowledge().await;
         Ok(report)
     }
