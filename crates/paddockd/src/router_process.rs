@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use paddock_control::router_link::RouterStarter;
@@ -30,6 +31,8 @@ pub(crate) struct RouterProcess {
     pub(crate) instance: Instance,
 }
 
+/// How long a router that is ending may hold what it listened on.
+const ENDING: Duration = Duration::from_secs(5);
 /// The program that this process runs, also when the file was replaced since.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
@@ -184,11 +187,25 @@ pub(crate) fn bind(
     }
     let address = SocketAddr::new(bridge, 53);
     let other = |source| BindError::Other { address, source };
-    let udp = UdpSocket::bind(address).map_err(other)?;
-    let tcp = TcpListener::bind(address).map_err(other)?;
+    let udp = once_free(|| UdpSocket::bind(address)).map_err(other)?;
+    let tcp = once_free(|| TcpListener::bind(address)).map_err(other)?;
     sockets.push((Listener { kind: ListenerKind::DnsUdp, address }, udp.into()));
     sockets.push((Listener { kind: ListenerKind::DnsTcp, address }, tcp.into()));
     Ok(sockets)
+}
+
+/// The range of the bridge is free, and the router of the server that had it last may be ending still.
+#[expect(clippy::disallowed_methods, reason = "nothing tells when another server lets go of an address")]
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + ENDING;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn public(address: SocketAddr) -> Result<(Listener, OwnedFd), BindError> {
