@@ -66,6 +66,8 @@ impl RouterLines {
         looked.at.elapsed() >= LOOK_INTO
             || spool::changed_at(&self.folder.join("spools")) != looked.folder_changed_at
             || self.spools.iter().any(|spool| spool.is_due() || spool.may_have_more())
+            // A replaced router ends some time, and its spool goes then.
+            || self.spools.iter().filter(|spool| spool.name.is_some()).count() > 1
     }
 
     /// Looks for spools; those that no router writes any more.
