@@ -89,9 +89,10 @@ statements! {
         WHERE apps.id = $1 AND releases.app_id = $1";
     CURRENT_WITHIN = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
         WHERE apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 AND releases.app_id = apps.id";
-    PENDING_WITHIN = "SELECT releases.* FROM releases JOIN apps ON apps.id = releases.app_id \
-        WHERE releases.status = 'pending' AND apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 \
-        ORDER BY releases.created_at, releases.id";
+    // In this order on SQLite, too: those that are pending are few, and an app may have many that are not.
+    PENDING_WITHIN = "SELECT releases.* FROM releases CROSS JOIN apps \
+        WHERE releases.status = 'pending' AND apps.id = releases.app_id \
+        AND apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 ORDER BY releases.created_at, releases.id";
     ASCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \
         ORDER BY version LIMIT $4";
     DESCENDING = "SELECT * FROM releases WHERE app_id = $1 AND version >= $2 AND version <= $3 \

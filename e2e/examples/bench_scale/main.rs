@@ -24,6 +24,7 @@ const REST_SECONDS: usize = 60;
 
 fn main() -> ExitCode {
     let apps = rounds("PADDOCK_BENCH_APPS", 5000);
+    let runs = rounds("PADDOCK_BENCH_RUNS", 25);
     let mut sides = [Side::new(), Side::new()];
     println!("making {apps} apps");
     let made = idle_apps::make(&sides[1].server, apps);
@@ -35,10 +36,10 @@ fn main() -> ExitCode {
     let rest = rest(&sides, seconds);
     let bytes = sides.each_ref().map(Side::bytes);
     println!("changing config");
-    let config = in_turn(&mut sides, 25, Side::change_config);
+    let config = in_turn(&mut sides, runs, Side::change_config);
     quiet(&sides);
     println!("restarting dynos");
-    let change = in_turn(&mut sides, 25, Side::restart_cost);
+    let change = in_turn(&mut sides, runs, Side::restart_cost);
     println!("listing apps");
     let listed = idle_apps::list(&sides[1].server, &made);
 

@@ -8,8 +8,8 @@ use paddock_store::App;
 /// Apps of one step of a round that is in a hurry, as after a start: all of them, in a moment.
 const AT_ONCE: u32 = 256;
 /// Apps of one step of every later round, and the time between two: five thousand in five minutes.
-const SLOWLY: u32 = 32;
-const STEP: Duration = Duration::from_secs(2);
+const SLOWLY: u32 = 64;
+const STEP: Duration = Duration::from_secs(4);
 
 /// Some apps: those after one, by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
