@@ -37,6 +37,9 @@ use crate::kernel::wake::{Wake, Wakes};
 /// How soon to look again while a web dyno has not bound its port: nothing else tells us.
 pub(crate) const BOOTING_LOOK: Duration = Duration::from_millis(30);
 
+/// Most apps that were touched and are looked at by one pass: who waits for one of them does not wait for a thousand.
+const TOUCHED_AT_ONCE: usize = 64;
+
 /// Keeps dynos as wanted.
 pub(crate) struct FormationReconciler {
     area: Arc<Dynos>,
@@ -67,11 +70,15 @@ impl Reconciler for FormationReconciler {
 
     async fn pass(&mut self) -> Result<PassReport> {
         // Before anything is read: what is touched from here on is looked at by the next pass.
-        let touched = self.touched.take();
-        let passed = self.look(&touched).await;
-        if passed.is_err() {
-            self.touched.put_back(touched);
+        let mut touched = self.touched.take();
+        let rest = touched.iter().nth(TOUCHED_AT_ONCE).copied().map(|first| touched.split_off(&first));
+        let mut passed = self.look(&touched).await;
+        match &mut passed {
+            Ok(report) if rest.is_some() => report.again_in = Some(Duration::ZERO),
+            Ok(_) => {}
+            Err(_) => self.touched.put_back(touched),
         }
+        self.touched.put_back(rest.unwrap_or_default());
         passed
     }
 
