@@ -1,4 +1,4 @@
-//! The database restarts under a server in use.
+//! The database restarts under a server in use, or has what a server cannot read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,4 +37,24 @@ async fn requests_wait_for_a_database_that_restarts() {
         listed.expect(200).as_array().expect("a list").iter().map(|app| &app["name"]).collect();
     assert_eq!(names, [&json!("before"), &json!("waits")]);
     assert_eq!(database.sql("SELECT count(*) FROM events WHERE kind = 'app.create'").trim(), "2");
+}
+
+/// What a version to come wrote, say, is one app's trouble.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_cannot_be_read_keeps_no_other_from_its_dynos() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let database = Arc::new(server.database());
+    let t = TestPaddock::start_with_accounts(Place::new(Some(database.clone()), 1)).await;
+    for app in ["ill", "well"] {
+        t.deployed_app(app, &[("web", "serve")]).await;
+    }
+    let ill = "UPDATE formation SET size = 'Unheard-Of' WHERE app_id = (SELECT id FROM apps WHERE name = 'ill')";
+    database.sql(ill);
+    t.act_by_itself();
+    t.eventually("the other's dyno is up", async || {
+        let dynos = t.get("/apps/well/dynos").send().await;
+        (dynos.expect(200)[0]["state"] == "up").then_some(())
+    })
+    .await;
+    assert_eq!(t.runtime.specs().len(), 1);
 }

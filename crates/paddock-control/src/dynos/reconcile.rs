@@ -19,7 +19,7 @@ use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::{self, Desired, DynoSeen, Seen, Step, StopReason};
 use paddock_core::plan::one_off::{self, Client, OneOffSeen};
 use paddock_runtime::ContainerState;
-use paddock_store::{App, AppSpan, DesiredDynoState, Dyno, TouchedApps};
+use paddock_store::{App, DesiredDynoState, Dyno, TouchedApps};
 use tokio::task::JoinSet;
 
 use crate::Result;
@@ -27,7 +27,7 @@ use crate::dynos::Dynos;
 use crate::dynos::attention::{Attention, Looked, Signs};
 use crate::dynos::errands::{Errand, ErrandKind, Errands};
 use crate::dynos::launch::ONE_OFF_LIFE;
-use crate::dynos::rows::AppRows;
+use crate::dynos::rows::{AppRows, Found};
 use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
@@ -122,25 +122,21 @@ impl FormationReconciler {
         let signs = Signs::of(&sight, &under_way, &self.area.kernel.drained);
         let mut wanted = self.attention.wanted(self.area.kernel.now(), touched, &signs);
         let store = &self.area.kernel.store;
-        let (mut rows, mut next) = (Vec::new(), None);
+        let (mut found, mut next) = (Found::default(), None);
         if let Some(page) = self.attention.page() {
-            let found = store.apps_after(page.after, page.max).await?;
-            let after = page.next(&found);
+            let apps = store.apps_after(page.after, page.max).await?;
+            let after = page.next(&apps);
             wanted.extend(signs.in_page(page, after));
-            for app in &found {
+            for app in &apps {
                 wanted.remove(&app.id);
             }
-            rows = self.area.rows_of(found).await?;
+            self.area.find_page(apps, &mut found).await?;
             next = Some(after);
         }
-        let mut gone = Vec::new();
         for app in wanted {
-            match self.area.rows_of(store.apps_within(AppSpan::of_one(app)).await?).await?.pop() {
-                Some(one) => rows.push(one),
-                None => gone.push(app),
-            }
+            self.area.find_one(app, &mut found).await?;
         }
-        let looks = self.look_after(rows, gone, &sight).await;
+        let looks = self.look_after(found, &sight).await;
         self.begin(looks, &mut report).await;
         self.attention.saw(signs, next);
         report.again_in = self.attention.again_in();
@@ -148,7 +144,8 @@ impl FormationReconciler {
     }
 
     /// Looks at apps side by side: one's trouble is not the others'.
-    async fn look_after(&self, rows: Vec<AppRows>, gone: Vec<AppId>, sight: &Arc<Sight>) -> Vec<Look> {
+    async fn look_after(&self, found: Found, sight: &Arc<Sight>) -> Vec<Look> {
+        let Found { rows, gone, unreadable } = found;
         let (mut passes, mut apps) = (JoinSet::new(), HashMap::new());
         for rows in rows {
             let (area, sight, app) = (self.area.clone(), sight.clone(), rows.app.id);
@@ -156,6 +153,7 @@ impl FormationReconciler {
             apps.insert(task.id(), app);
         }
         let mut looks: Vec<_> = gone.into_iter().map(|app| look_for(&self.area, app, sight)).collect();
+        looks.extend(unreadable.into_iter().map(Look::broken_off));
         while let Some(result) = passes.join_next().await {
             looks.extend(result.map_or_else(
                 |error| {

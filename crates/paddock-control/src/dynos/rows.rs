@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use paddock_core::plan::formation::Desired;
+use paddock_core::{AppId, ErrorId};
 use paddock_store::{App, AppSpan, Dyno, Release};
 
 use crate::Result;
 use crate::dynos::Dynos;
+use crate::kernel::error::chain;
 use crate::kernel::reconcile::by_app;
 
 /// What the store has of one app.
@@ -18,10 +20,52 @@ pub(super) struct AppRows {
     pub(super) pending: Vec<Release>,
 }
 
+/// What a pass found of the apps that it looks at.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) rows: Vec<AppRows>,
+    /// Apps that are not there any more.
+    pub(super) gone: Vec<AppId>,
+    /// Apps of which something cannot be read.
+    pub(super) unreadable: Vec<AppId>,
+}
+
 impl Dynos {
-    /// The rows of apps that were read before, and come by id: what was committed since is news to the next pass, since the
-    /// generation is that of before.
-    pub(super) async fn rows_of(&self, apps: Vec<App>) -> Result<Vec<AppRows>> {
+    /// Reads what is of the apps of a page. One that cannot be read is nobody's trouble but its own.
+    pub(super) async fn find_page(&self, apps: Vec<App>, found: &mut Found) -> Result<()> {
+        match self.rows_of(apps.clone()).await {
+            Ok(rows) => found.rows.extend(rows),
+            Err(error) if error.id == ErrorId::ServiceUnavailable => return Err(error),
+            Err(_) => {
+                for app in apps {
+                    self.find_one(app.id, found).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is of one app.
+    pub(super) async fn find_one(&self, app: AppId, found: &mut Found) -> Result<()> {
+        let rows = async {
+            let there = self.kernel.store.apps_within(AppSpan::of_one(app)).await?;
+            self.rows_of(there).await
+        };
+        match rows.await {
+            Ok(rows) if rows.is_empty() => found.gone.push(app),
+            Ok(rows) => found.rows.extend(rows),
+            Err(error) if error.id == ErrorId::ServiceUnavailable => return Err(error),
+            Err(error) => {
+                tracing::error!(app.id = %app, error = chain(&error), "an app cannot be looked after, will be tried again");
+                found.unreadable.push(app);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of apps that were read before, and come by id. What was committed since touched its app, which the next pass
+    /// looks at then.
+    async fn rows_of(&self, apps: Vec<App>) -> Result<Vec<AppRows>> {
         let Some(span) = AppSpan::of_page(&apps) else { return Ok(Vec::new()) };
         let (trial, store) = (self.kernel.config.dyno_trial, &self.kernel.store);
         let mut dynos = by_app(store.dynos_within(span).await?, |dyno| dyno.app_id);
