@@ -24,7 +24,7 @@ const REST_SECONDS: usize = 60;
 
 fn main() -> ExitCode {
     let apps = rounds("PADDOCK_BENCH_APPS", 5000);
-    let runs = rounds("PADDOCK_BENCH_RUNS", 25);
+    let runs = rounds("PADDOCK_BENCH_RUNS", 40);
     let mut sides = [Side::new(), Side::new()];
     println!("making {apps} apps");
     let made = idle_apps::make(&sides[1].server, apps);
