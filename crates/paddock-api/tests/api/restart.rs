@@ -48,7 +48,8 @@ async fn an_app_that_cannot_be_read_keeps_no_other_from_its_dynos() {
     for app in ["ill", "well"] {
         t.deployed_app(app, &[("web", "serve")]).await;
     }
-    let ill = "UPDATE formation SET size = 'Unheard-Of' WHERE app_id = (SELECT id FROM apps WHERE name = 'ill')";
+    let ill =
+        "UPDATE formation SET size = 'Unheard-Of' WHERE app_id = (SELECT id FROM apps WHERE name = 'ill')";
     database.sql(ill);
     t.act_by_itself();
     t.eventually("the other's dyno is up", async || {
