@@ -6,44 +6,46 @@
 //! that the server program has set. Nothing is read or written here.
 
 #[cfg(feature = "fail-points")]
-static HOOK: std::sync::OnceLock<fn(&'static str)> = std::sync::OnceLock::new();
+static HOOK: std::sync::OnceLock<fn(&'static str, Side)> = std::sync::OnceLock::new();
+
+/// On which side of its step a point lies.
+#[cfg(feature = "fail-points")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Nothing of it was done.
+    Before,
+    /// All of it was.
+    After,
+}
 
 /// Has `hook` called at each point from now on. The first hook stays.
 #[cfg(feature = "fail-points")]
-pub fn on_reached(hook: fn(&'static str)) {
+pub fn on_reached(hook: fn(&'static str, Side)) {
     let _ = HOOK.set(hook);
 }
 
-/// A point was reached. Called by [`durable!`](crate::durable).
+/// A point of the step with this name was reached. Called by [`durable!`](crate::durable).
 #[cfg(feature = "fail-points")]
-pub fn reached(point: &'static str) {
+pub fn reached(name: &'static str, side: Side) {
     if let Some(hook) = HOOK.get() {
-        hook(point);
+        hook(name, side);
     }
 }
 
 /// Carries out a step that was handed on with its name, between the two points around it: what a change does for a use
 /// case. Elsewhere [`durable!`](crate::durable).
-pub async fn step<T>(name: &'static str, step: impl Future<Output = T>) -> T {
-    #[cfg(feature = "fail-points")]
-    reached_side(name, "before");
-    let outcome = step.await;
-    #[cfg(feature = "fail-points")]
-    reached_side(name, "after");
-    let _ = name;
-    outcome
+#[cfg(not(feature = "fail-points"))]
+pub async fn step<T>(_: &'static str, step: impl Future<Output = T>) -> T {
+    step.await
 }
 
-/// Points are few and live as long as the program.
+/// Carries out a step that was handed on with its name, between the two points around it.
 #[cfg(feature = "fail-points")]
-fn reached_side(name: &'static str, side: &'static str) {
-    static POINTS: std::sync::Mutex<std::collections::BTreeMap<(&str, &str), &'static str>> =
-        std::sync::Mutex::new(std::collections::BTreeMap::new());
-    let mut points = POINTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let point: &'static str =
-        points.entry((name, side)).or_insert_with(|| Box::leak(format!("{name}:{side}").into_boxed_str()));
-    drop(points);
-    reached(point);
+pub async fn step<T>(name: &'static str, step: impl Future<Output = T>) -> T {
+    reached(name, Side::Before);
+    let outcome = step.await;
+    reached(name, Side::After);
+    outcome
 }
 
 /// Names a durable step: `durable!("release.made", tx.commit().await)?`. Its value is the step's.
@@ -69,14 +71,14 @@ macro_rules! durable {
 #[macro_export]
 macro_rules! durable {
     ($name:literal, $step:expr $(,)?) => {{
-        $crate::fail_point::reached(concat!($name, ":before"));
+        $crate::fail_point::reached($name, $crate::fail_point::Side::Before);
         #[allow(
             clippy::disallowed_methods,
             clippy::let_unit_value,
             reason = "this is where the step gets its name"
         )]
         let outcome = $step;
-        $crate::fail_point::reached(concat!($name, ":after"));
+        $crate::fail_point::reached($name, $crate::fail_point::Side::After);
         outcome
     }};
 }

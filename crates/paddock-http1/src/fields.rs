@@ -90,6 +90,16 @@ fn is(field: &Field, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name.as_bytes())
 }
 
+impl<N: Into<Bytes>, V: Into<Bytes>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(list: I) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in list {
+            fields.push(name, value);
+        }
+        fields
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -130,6 +130,8 @@ fn carry_out(router: &Router, message: ToRouter) -> FromRouter {
         }
         ToRouter::Stop => {
             router.stop.drain();
+            // Whoever hears the answer may begin on the same addresses.
+            router.retire();
             done()
         }
         ToRouter::Hello { .. } => refused("hello was said already"),

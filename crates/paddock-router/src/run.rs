@@ -54,7 +54,6 @@ pub async fn run_until(
         .map_err(failed("open the spool of request records"))?;
     let certificates = Certificates::open(folder.join("tls"))?;
     let proxy_certificates = Certificates::open(folder.join("proxy-form"))?;
-    let sockets = duplicate(&listeners).map_err(failed("duplicate the listening sockets"))?;
     let router = Arc::new(Router {
         routes: Routes::open(&folder),
         records,
@@ -68,6 +67,7 @@ pub async fn run_until(
         listeners: Mutex::new(listeners),
         config,
     });
+    let sockets = router.duplicate_listeners().map_err(failed("duplicate the listening sockets"))?;
     let control = control_socket(control).map_err(failed("use the control socket"))?;
     for (listener, socket) in sockets {
         let doing = format!("use the listening socket {}", listener.address);
@@ -102,10 +102,6 @@ async fn leave(router: &Router) {
         router.stop.force();
         let _ = tokio::time::timeout(FORCED_END, router.tasks.wait()).await;
     }
-}
-
-fn duplicate(listeners: &[(Listener, OwnedFd)]) -> std::io::Result<Vec<(Listener, OwnedFd)>> {
-    listeners.iter().map(|(listener, socket)| Ok((listener.clone(), socket.try_clone()?))).collect()
 }
 
 fn listen(router: &Arc<Router>, kind: ListenerKind, socket: OwnedFd) -> std::io::Result<()> {

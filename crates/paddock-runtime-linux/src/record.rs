@@ -81,10 +81,17 @@ impl From<ProgramUser> for UserRecord {
     }
 }
 
+impl UserRecord {
+    /// User and group as the host numbers them, in a range that begins here.
+    pub(crate) fn on_host(self, id_base: u32) -> (u32, u32) {
+        (id_base + self.uid, id_base + self.gid)
+    }
+}
+
 impl SpecRecord {
     /// User and group of the program, as the host numbers them.
     pub(crate) fn owner(&self) -> (u32, u32) {
-        (self.id_base + self.user.uid, self.id_base + self.user.gid)
+        self.user.on_host(self.id_base)
     }
 }
 

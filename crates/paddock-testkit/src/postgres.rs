@@ -14,14 +14,6 @@ use uuid::Uuid;
 
 use crate::process;
 
-/// Ends the server in folder $2 and removes the folder once the process $1 is gone.
-const GUARD: &str = r#"
-while [ -d "/proc/$1" ]; do sleep 0.2; done
-pid=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null) || pid=
-[ -z "$pid" ] || kill -QUIT "$pid"
-while [ -n "$pid" ] && [ -d "/proc/$pid" ]; do sleep 0.05; done
-rm -rf "$2"
-"#;
 /// A killed server loses nothing that a test looks at: the machine goes on. Many tests share one server.
 const SETTINGS: &str = "fsync = off\nfull_page_writes = off\nautovacuum = off\njit = off\nshared_buffers = 32MB\n\
                         max_connections = 300\nwal_level = minimal\nmax_wal_senders = 0\n\
@@ -97,7 +89,6 @@ impl PostgresServer {
         Some(Self::begin(programs()?, folder, std::process::id(), false, certificate))
     }
 
-    #[expect(clippy::zombie_processes, reason = "the guard outlives this process on purpose")]
     fn begin(
         programs: PathBuf,
         folder: PathBuf,
@@ -109,11 +100,8 @@ impl PostgresServer {
         if let Some((uid, gid)) = user() {
             chown(&folder, Some(uid), Some(gid)).expect("root may give a folder away");
         }
-        let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "paddock-test-guard", &runner.to_string()]).arg(&folder);
-        guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        guard.spawn().expect("there is a shell");
         let mut server = Self { programs, folder, port: 0, shared, also_on: None };
+        server.guard(runner);
         let data = server.folder.join("data");
         server.run(
             "initdb",
@@ -146,6 +134,24 @@ impl PostgresServer {
         }
         let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
         panic!("PostgreSQL does not start:\n{log}");
+    }
+
+    /// Ends the server and removes its folder once a process is gone, however that ended: the guard outlives this one.
+    /// `find` is what runs one program after another without a shell.
+    #[expect(clippy::zombie_processes, reason = "the guard outlives this process on purpose")]
+    fn guard(&self, runner: u32) {
+        let (data, stop) = (self.folder.join("data"), self.programs.join("pg_ctl"));
+        self.as_its_user(Path::new("find"))
+            .args([text(&self.folder), "-maxdepth", "0"])
+            .args(["-exec", "tail", &format!("--pid={runner}"), "-s", "0.2", "-f", "/dev/null", ";"])
+            // One that is gone already cannot be stopped, which is no reason to leave its folder.
+            .args(["(", "-exec", text(&stop), "-D", text(&data), "-m", "immediate", "-w", "-s", "stop", ";"])
+            .args(["-o", "-true", ")", "-exec", "rm", "-rf", text(&self.folder), ";"])
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("findutils are installed");
     }
 
     /// The same server, which listens on another address of the machine as well and lets in those that this line of
@@ -257,7 +263,11 @@ impl PostgresServer {
 
     /// A program of PostgreSQL, run as the user that may run it.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        self.as_its_user(&self.programs.join(program))
+    }
+
+    fn as_its_user(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         if let Some((uid, gid)) = user() {
             command.uid(uid).gid(gid);
         }

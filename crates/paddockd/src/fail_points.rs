@@ -13,7 +13,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use paddock_control::clock::{Clock, SystemClock};
-use paddock_core::{UnixMicros, fail_point};
+use paddock_core::UnixMicros;
+use paddock_core::fail_point::{self, Side};
 
 /// The folder of the test.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -30,8 +31,12 @@ pub(crate) fn arm() {
     }
 }
 
-fn reached(point: &'static str) {
+fn reached(name: &'static str, side: Side) {
     let Some(folder) = FOLDER.get() else { return };
+    let point = match side {
+        Side::Before => format!("{name}:before"),
+        Side::After => format!("{name}:after"),
+    };
     if let Ok(mut file) = File::options().append(true).open(folder.join("reached")) {
         // One write: lines of several threads do not mix.
         let _ = file.write_all(format!("{point}\n").as_bytes());

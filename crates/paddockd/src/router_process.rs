@@ -194,7 +194,7 @@ pub(crate) fn bind(
     Ok(sockets)
 }
 
-/// The range of the bridge is free, and the router of the server that had it last may be ending still.
+/// The range of the bridge is free, and the router of the server that had it last may be answering a last question still.
 #[expect(clippy::disallowed_methods, reason = "nothing tells when another server lets go of an address")]
 fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + ENDING;

@@ -77,6 +77,8 @@ pub(crate) fn listen_for(path: &Path, uid: u32) -> io::Result<UnixListener> {
 pub(crate) struct Containers {
     pub(crate) runtime: Arc<LinuxRuntime>,
     images: LocalImages,
+    /// Its shares are the runtime's.
+    builder: BuilderConfig,
 }
 
 /// Finds the containers that run already, and makes sure of what new ones are made of.
@@ -95,14 +97,15 @@ pub(crate) async fn open_containers(
     let host_stack =
         tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
     let images = LocalImages { layers: Layers::open(paths.data.join("layers"))?, host_stack };
+    let builder = builder_config(settings, paths);
     let config = LinuxConfig {
         router_ports: vec![settings.listen.port()],
         allow_egress: settings.allow_egress.iter().map(|entry| entry.text.clone()).collect(),
         images: Some(images.clone()),
-        shares: builder_config(settings, paths).shares(),
+        shares: builder.shares(),
         ..linux_config(paths, instance, program)
     };
-    Ok(Containers { runtime: LinuxRuntime::open(config).await?, images })
+    Ok(Containers { runtime: LinuxRuntime::open(config).await?, images, builder })
 }
 
 /// The runtime as it is needed to end what a killed server left.
@@ -117,7 +120,6 @@ pub(crate) async fn open_bare_runtime(
 /// What a runtime needs that starts nothing.
 fn linux_config(paths: &Paths, instance: &Instance, program: &Path) -> LinuxConfig {
     LinuxConfig {
-        data_dir: paths.data.clone(),
         run_dir: paths.run().join("containers"),
         instance: instance.letters.clone(),
         program: program.to_owned(),
@@ -153,10 +155,8 @@ pub(crate) async fn open_control(
     link: Arc<RouterLink>,
 ) -> Result<Arc<Control>, StartError> {
     let data = &paths.data;
-    let Containers { runtime, images } = containers;
+    let Containers { runtime, images, builder } = containers;
     let layers = Arc::new(images.layers);
-    let builder_config = builder_config(settings, paths);
-    let buildpack_urls = builder_config.buildpack_urls;
     let certificates = Site::new(environment, data, settings.listen).variable("SSL_CERT_FILE");
     let config = ControlConfig {
         data_dir: data.clone(),
@@ -169,12 +169,12 @@ pub(crate) async fn open_control(
         build_disk: settings.build_disk,
         dyno_disk: settings.dyno_disk,
         dyno_trial: settings.dyno_trial,
-        buildpack_urls,
+        buildpack_urls: settings.buildpack_urls,
     };
     Ok(Arc::new(Control::new(Parts {
         config,
         store,
-        builder: Arc::new(Builder::new(builder_config, runtime.clone(), layers.clone())),
+        builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
         runtime,
         layers,
         repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),

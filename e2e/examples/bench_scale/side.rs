@@ -53,7 +53,8 @@ impl Side {
 
     /// Processor time for a restart of the dyno, and what goes on beside it.
     pub(crate) fn restart_cost(&mut self) -> Duration {
-        let (processes, before) = (Processes::of(&self.server), Processes::of(&self.server).time());
+        let processes = Processes::of(&self.server);
+        let before = processes.time();
         self.server.http().bare().api("DELETE", &format!("/apps/{}/dynos", app::NAME)).with_status(202);
         pause(RESTART);
         processes.time() - before
@@ -69,6 +70,7 @@ pub(crate) fn quiet(sides: &[Side; 2]) {
         steady = if now < least * 1.3 + 0.002 { steady + 1 } else { 0 };
         least = least.min(now);
     }
+    assert!(steady >= 3, "the platform did not come to rest within {QUIET_WITHIN:?}");
 }
 
 /// How much of a core `serve` and the router of each take while nobody asks for anything.

@@ -89,11 +89,7 @@ impl Deploy {
         pending: &[Release],
         dynos: &[Dyno],
     ) -> Result<bool> {
-        let Some(release) =
-            pending.iter().filter(|release| release.app_id == app.id).min_by_key(|r| r.version)
-        else {
-            return Ok(false);
-        };
+        let Some(release) = pending.iter().min_by_key(|release| release.version) else { return Ok(false) };
         if dynos.iter().any(|dyno| dyno.kind == DynoKind::Release) {
             return Ok(false);
         }

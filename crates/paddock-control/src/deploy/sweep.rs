@@ -68,16 +68,19 @@ impl DeploySweep {
         if self.expired_at.is_some_and(|at| at + EXPIRY > now && at <= now) {
             return Ok(0);
         }
-        let mut expired = 0;
+        let (mut expired, mut is_complete) = (0, true);
         for app in store.apps_with_expirable_releases(RELEASES_KEPT, now - KEPT_FOR).await? {
             match self.expire_releases_of(app).await {
                 Ok(count) => expired += count,
                 Err(error) => {
+                    is_complete = false;
                     tracing::warn!(app.id = %app, error = chain(&error), "could not expire releases, will be tried again");
                 }
             }
         }
-        self.expired_at = Some(now);
+        if is_complete {
+            self.expired_at = Some(now);
+        }
         Ok(expired)
     }
 

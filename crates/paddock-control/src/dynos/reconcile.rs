@@ -414,19 +414,21 @@ fn errand(
 }
 
 async fn one_off_seen(area: &Dynos, dyno: &Dyno, sight: &Sight) -> Result<OneOffSeen> {
-    let has_client = sight.had_client.contains(&dyno.id) || area.clients.has(dyno.id);
+    let seen = sight.of(area, dyno).await?;
+    let is_there = area.clients.has(dyno.id);
+    let client = match dyno.attach_secret_sha256 {
+        None => Client::Nobody,
+        Some(_) if is_there => Client::There,
+        Some(_) => Client::Away,
+    };
     Ok(OneOffSeen {
         state: dyno.state,
         ending: dyno.desired == DesiredDynoState::Stopped,
-        seen: sight.of(area, dyno).await?,
+        seen,
         made_at: dyno.created_at,
-        client: match dyno.attach_secret_sha256 {
-            None => Client::Nobody,
-            Some(_) if area.clients.has(dyno.id) => Client::There,
-            Some(_) => Client::Away,
-        },
+        client,
         ends_at: Some(dyno.created_at + life_of(dyno)),
-        client_is_gone: dyno.attach_secret_sha256.is_some() && !has_client,
+        client_is_gone: client == Client::Away && !sight.had_client.contains(&dyno.id),
         hang_ups: u32::try_from(dyno.hang_ups).unwrap_or(u32::MAX),
         hung_up_at: dyno.hung_up_at,
     })

@@ -1,5 +1,6 @@
 //! One way to change something: a transaction that knows what it is for, who does it, and whom to tell.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use paddock_core::event::{By, Event};
@@ -13,7 +14,7 @@ use crate::kernel::Kernel;
 pub(crate) struct Change<'a> {
     kernel: &'a Kernel,
     tx: Tx,
-    said: Vec<(AppId, String)>,
+    said: BTreeMap<AppId, Vec<String>>,
 }
 
 impl Kernel {
@@ -38,40 +39,40 @@ impl Kernel {
     }
 
     fn change(&self, tx: Tx) -> Change<'_> {
-        Change { kernel: self, tx, said: Vec::new() }
+        Change { kernel: self, tx, said: BTreeMap::new() }
     }
 }
 
 impl Change<'_> {
     /// Has the platform say this in the app's log once it is so: `app[api]: Scaled to web@2:Basic by user a@b.c`.
     pub(crate) fn say(&mut self, app: AppId, text: impl Into<String>) {
-        self.said.push((app, text.into()));
+        self.said.entry(app).or_default().push(text.into());
     }
 
     /// Commits under the name of the durable step, with what happened and who did it. When this answers it is on disk,
     /// the log says so, whom it concerns is awake, and a router that is there knows where requests go now; to one that is
     /// away the route reconciler tells it.
-    pub(crate) async fn commit(mut self, step: &'static str, event: Event, by: impl Into<By>) -> Result<i64> {
+    pub(crate) async fn commit(mut self, step: &'static str, event: Event, by: impl Into<By>) -> Result<()> {
         self.tx.event(&event, by.into()).await?;
         self.commit_quietly(step).await
     }
 
     /// The same for what is nobody's deed: what was observed, what a job came to, what is cleared away.
-    pub(crate) async fn commit_quietly(self, step: &'static str) -> Result<i64> {
+    pub(crate) async fn commit_quietly(self, step: &'static str) -> Result<()> {
         let Self { kernel, tx, said } = self;
         let (concerns, apps) = (tx.concerns(), tx.apps().clone());
         #[expect(clippy::disallowed_methods, reason = "it is named by the caller")]
-        let generation = fail_point::step(step, tx.commit()).await?;
+        fail_point::step(step, tx.commit()).await?;
         kernel.wake(concerns);
-        for (app, text) in said {
-            kernel.log_api(app, text).await;
+        for (app, texts) in said {
+            kernel.log_api_lines(app, texts).await;
         }
         if concerns.include(Concerns::ROUTES) {
             for app in apps {
                 kernel.routes.publish(app).await;
             }
         }
-        Ok(generation)
+        Ok(())
     }
 }
 

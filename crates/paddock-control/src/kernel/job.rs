@@ -53,13 +53,9 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// At most `slots` jobs of this kind at a time.
-    pub(crate) fn new(work: impl Work, slots: usize) -> Self {
-        Self { kind: kind_of(&work), slots, work: Box::new(work) }
+    pub(crate) fn new<W: Work>(work: W, slots: usize) -> Self {
+        Self { kind: W::KIND, slots, work: Box::new(work) }
     }
-}
-
-fn kind_of<W: Work>(_: &W) -> &'static str {
-    W::KIND
 }
 
 /// [`Work`] without its phases.
@@ -84,10 +80,9 @@ struct Worker {
 }
 
 /// Runs the jobs of this server's apps until `stop`. `owner` names this process: at its start the leases of processes
-/// before it are over, since only one uses a data directory. So nobody else takes the jobs of our apps (those of no app go to any server of the
-/// database): a lease that passes while its
-/// job is worked on, because this machine was too busy to renew it or its clock was put on, is ours all the same. Ends
-/// early where another has started after all.
+/// before it are over, since only one uses a data directory. So nobody else takes the jobs of our apps (those of no app go
+/// to any server of the database): a lease that passes while its job is worked on, because this machine was too busy to renew
+/// it or its clock was put on, is ours all the same. Ends early where another has started after all.
 ///
 /// # Errors
 /// When the database cannot be written for long, at the start.
@@ -136,14 +131,15 @@ async fn fill(
         let slots = lanes.iter().find(|lane| lane.kind == kind).map_or(1, |lane| lane.slots);
         while workers.values().filter(|worker| worker.kind == kind).count() < slots {
             // By one clock: what is renewed now has not passed now.
-            let (leases, now) = (workers.values().map(|worker| &worker.lease), kernel.now());
-            let Some((job, lease)) = claim(kernel, owner, &kind, leases, now).await? else { break };
-            let id = job.id;
-            let task = running.spawn(work(kernel.clone(), lanes.clone(), job, lease.clone()));
-            if let Some(before) = workers.insert(id, Worker { kind: kind.clone(), lease, task }) {
-                // Not two at a time, whatever the database says.
+            let ours = workers.values().filter(|worker| worker.kind == kind).map(|worker| &worker.lease);
+            let Some((job, lease)) = claim(kernel, owner, &kind, ours, kernel.now()).await? else { break };
+            // Not two at a time, whatever the database says.
+            if let Some(before) = workers.remove(&job.id) {
                 before.task.abort();
             }
+            let id = job.id;
+            let task = running.spawn(work(kernel.clone(), lanes.clone(), job, lease.clone()));
+            workers.insert(id, Worker { kind: kind.clone(), lease, task });
         }
     }
     Ok(())
@@ -168,7 +164,6 @@ async fn work(kernel: Arc<Kernel>, lanes: Arc<[Lane]>, job: Job, lease: JobLease
         () = keep(&kernel, &job, &lease) => {}
         () = done => {}
     }
-    kernel.wakes.changes.wake();
 }
 
 /// Claims a job, but none of those that are worked on here.

@@ -12,7 +12,11 @@ impl Kernel {
     ///
     /// The deed is durable already; a log that cannot be written is the operator's to know, not a reason to fail.
     pub async fn log_api(&self, app: AppId, text: impl Into<String>) {
-        self.log(app, Source::App, "api", vec![text.into()]).await;
+        self.log_api_lines(app, vec![text.into()]).await;
+    }
+
+    pub(crate) async fn log_api_lines(&self, app: AppId, texts: Vec<String>) {
+        self.log(app, Source::App, "api", texts).await;
     }
 
     /// Lines of the dyno manager about one dyno: `heroku[web.1]: State changed from starting to up`.

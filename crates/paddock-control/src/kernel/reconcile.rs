@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use paddock_core::AppId;
 use tokio_util::sync::CancellationToken;
 
 use crate::kernel::Kernel;
 use crate::kernel::error::chain;
 use crate::kernel::wake::{Listener, Wake, Wakes};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PassReport {

@@ -107,7 +107,6 @@ impl Kernel {
         if let Err(error) = result.await {
             tracing::warn!(error = chain(&error), "could not write down what came of a request");
         }
-        self.wakes.changes.wake();
     }
 }
 

@@ -43,8 +43,8 @@ impl LogSweep {
             self.left.sort_by(|one, other| other.cmp(one));
             self.begun = Some(Instant::now());
         }
-        let mut some = self.left.split_off(self.left.len().saturating_sub(AT_ONCE));
-        some.reverse();
+        let rest = self.left.len().saturating_sub(AT_ONCE);
+        let some: Vec<_> = self.left[rest..].iter().rev().copied().collect();
         let Some(span) = AppSpan::of_ids(&some) else { return Ok(()) };
         // Rows after folders: an app has its row before its first line.
         let there: HashSet<AppId> = store.apps_within(span).await?.into_iter().map(|app| app.id).collect();
@@ -53,12 +53,17 @@ impl LogSweep {
             let deleted: HashSet<_> = store.deleted_apps().await?.into_iter().map(|app| app.app_id).collect();
             unknown.retain(|app| !deleted.contains(app));
         }
+        self.left.truncate(rest);
+        // One that cannot be removed keeps no other from its turn.
+        let mut outcome = Ok(());
         for app in unknown {
             let deleted = logs.delete_app(app).await;
-            deleted.map_err(|error| Error::internal("remove the log of an app that is gone", error))?;
+            outcome = outcome.and(
+                deleted.map_err(|error| Error::internal("remove the log of an app that is gone", error)),
+            );
         }
         let retained = logs.retain(&known, self.logs.kernel.now()).await;
-        retained.map_err(|error| Error::internal("retire old log lines", error))
+        outcome.and(retained.map_err(|error| Error::internal("retire old log lines", error)))
     }
 }
 

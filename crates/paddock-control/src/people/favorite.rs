@@ -1,26 +1,17 @@
 //! Favorites: the apps that an account wants at hand.
 
-use paddock_core::{AppId, AppName, AppRef, FavoriteId, UnixMicros};
-use paddock_store::Favorite as Row;
+use paddock_core::{AppRef, FavoriteId};
 use uuid::Uuid;
 
 use crate::people::People;
 use crate::{Actor, Error, Result};
 
-/// An app that an account wants at hand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Favorite {
-    pub id: FavoriteId,
-    pub app_id: AppId,
-    pub app_name: AppName,
-    pub created_at: UnixMicros,
-}
+pub use paddock_store::Favorite;
 
 impl People {
     /// The favorites of the account that asks, by the apps' names.
     pub async fn list_favorites(&self, actor: &Actor) -> Result<Vec<Favorite>> {
-        let rows = self.kernel.store.favorites(actor.account_id).await?;
-        Ok(rows.into_iter().map(view).collect())
+        Ok(self.kernel.store.favorites(actor.account_id).await?)
     }
 
     /// Makes an app a favorite of the account that asks; one that is a favorite already stays it.
@@ -32,7 +23,7 @@ impl People {
         let favorites = tx.favorites(actor.account_id).await?;
         tx.commit_quietly("favorite.made").await?;
         let found = favorites.into_iter().find(|favorite| favorite.app_id == app.id);
-        found.map(view).ok_or_else(|| Error::not_found("app"))
+        found.ok_or_else(|| Error::not_found("app"))
     }
 
     /// Takes a favorite off the account's that asks.
@@ -45,8 +36,4 @@ impl People {
         tx.commit_quietly("favorite.removed").await?;
         Ok(favorite)
     }
-}
-
-fn view(row: Row) -> Favorite {
-    Favorite { id: row.id, app_id: row.app_id, app_name: row.app_name, created_at: row.created_at }
 }

@@ -37,11 +37,7 @@ mod tests {
     use super::*;
 
     fn fields(list: &[(&'static str, &'static str)]) -> Fields {
-        let mut fields = Fields::default();
-        for (name, value) in list {
-            fields.push(*name, *value);
-        }
-        fields
+        list.iter().copied().collect()
     }
 
     #[test]

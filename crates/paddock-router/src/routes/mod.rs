@@ -99,7 +99,8 @@ impl Routes {
         if let Some(app) = before.app(&change.id) {
             forget_vanished(app, now.app(&change.id));
         }
-        if kept.is_outgrown()
+        if keeper == Keeper::Us
+            && kept.is_outgrown()
             && let Err(error) = kept.compact()
         {
             tracing::warn!(%error, "the journal of routes goes on: no table could be made of it");
@@ -203,6 +204,32 @@ mod tests {
         assert_eq!(routes.change(&change(9, "c.test"), Keeper::Another).unwrap(), 11);
         assert!(knows(&routes, "c.test") && !knows(&routes, "b.test"));
         assert_eq!(Routes::open(folder.path()).current().generation, 9);
+    }
+
+    #[test]
+    fn a_journal_that_has_outgrown_its_table_is_left_to_the_router_that_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let routes = Routes::open(folder.path());
+        routes.install(table(1), Keeper::Us).unwrap();
+        // Nothing can be written beside the table.
+        let beside = paddock_files::beside(&folder.path().join("routes.json"));
+        std::fs::create_dir(&beside).unwrap();
+        let journal = folder.path().join("routes.journal");
+        let change = |after| AppChange {
+            after,
+            generation: after + 1,
+            id: "b".into(),
+            route: Some(route(&[&"b".repeat(4096)])),
+        };
+        let mut generation = 1;
+        while !routes.kept.lock().unwrap().is_outgrown() {
+            generation = routes.change(&change(generation), Keeper::Us).unwrap();
+        }
+        std::fs::remove_dir(&beside).unwrap();
+        let before = std::fs::metadata(&journal).unwrap().len();
+        routes.change(&change(generation), Keeper::Another).unwrap();
+        assert_eq!(std::fs::metadata(&journal).unwrap().len(), before);
+        assert_eq!(Routes::open(folder.path()).current().generation, generation);
     }
 
     #[test]

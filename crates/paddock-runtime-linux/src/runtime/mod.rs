@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::cgroup::Cgroups;
 use crate::client;
-use crate::container::{Changed, Known, has_shim, observe};
+use crate::container::{Changed, Known, observe};
 use crate::disk::Templates;
 use crate::host_process::Confinement;
 use crate::id_ranges::IdRanges;
@@ -48,8 +48,6 @@ const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// What the runtime is told at its start.
 #[derive(Debug, Clone)]
 pub struct LinuxConfig {
-    /// The data directory, `DIR`.
-    pub data_dir: PathBuf,
     /// Where containers have their folders: `DIR/run/containers`. Mount points of images are beside it.
     pub run_dir: PathBuf,
     /// The instance's id: six lower-case letters, part of the name of everything that is made in the kernel.
@@ -430,9 +428,4 @@ fn folders(run_dir: &Path) -> io::Result<Vec<(ContainerId, Folder)>> {
 fn specs(run_dir: &Path) -> io::Result<BTreeMap<ContainerId, SpecRecord>> {
     let folders = folders(run_dir)?;
     Ok(folders.into_iter().filter_map(|(id, folder)| Some((id, folder.spec().ok()?))).collect())
-}
-
-/// Whether a container's shim lives; used before it is told to quit.
-fn is_watched(folder: &Folder) -> bool {
-    has_shim(folder)
 }

@@ -9,9 +9,10 @@ use paddock_images::tree::remove_tree;
 use paddock_runtime::RuntimeError;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{LinuxRuntime, blocking, is_watched};
+use super::{LinuxRuntime, blocking};
 use crate::cgroup::{Cgroups, wait_a_moment};
 use crate::client;
+use crate::container::has_shim;
 use crate::protocol::{FromShim, ToShim};
 use crate::record::Folder;
 
@@ -70,7 +71,7 @@ fn delete(folder: &Path) {
 
 /// Ends shim and container: by the shim if it lives, else by its cgroup.
 fn end(folder: &Folder, cgroups: &Cgroups, name: &str) -> io::Result<()> {
-    if is_watched(folder) {
+    if has_shim(folder) {
         match client::ask(folder, &ToShim::Quit, QUIT_PATIENCE) {
             Ok(FromShim::Done) => {}
             Ok(other) => tracing::warn!(container = name, answer = ?other, "a shim could not clean up"),

@@ -44,7 +44,7 @@ impl LinuxRuntime {
         network: Option<NetworkRecord>,
     ) -> io::Result<SpecRecord> {
         let (id_base, user) = (self.config.id_ranges.base_of(spec.tenant), UserRecord::from(spec.user));
-        let owner = (id_base + user.uid, id_base + user.gid);
+        let owner = user.on_host(id_base);
         Ok(SpecRecord {
             id: spec.id.to_string(),
             instance: self.config.instance.clone(),

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use paddock_core::{VolumeId, durable};
 use paddock_files::make_private_folder;
@@ -112,11 +113,7 @@ impl Volumes {
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
             unmount(&path)?;
-            match remove_tree(&path) {
-                // Deleted meanwhile by who had begun that.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove_alone(&path)?;
         }
         Ok(())
     }
@@ -135,10 +132,14 @@ fn unmount(point: &Path) -> io::Result<()> {
 }
 
 fn delete(folder: &Path) {
-    match remove_tree(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(folder = %folder.display(), %error, "could not delete a removed volume");
-        }
-        _ => {}
+    if let Err(error) = remove_alone(folder) {
+        tracing::warn!(folder = %folder.display(), %error, "could not delete a removed volume");
     }
+}
+
+/// One at a time: two would take entries away from each other. Succeeds when it is gone.
+fn remove_alone(folder: &Path) -> io::Result<()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    remove_tree(folder)
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use crate::support::{Fixture, PATIENCE, with};
+use crate::support::{Fixture, PATIENCE, folder_of, with};
 use paddock_core::artefact::ProgramUser;
 use paddock_core::{LayerDigest, VolumeId};
 use paddock_runtime::{Access, Disk, Layer, LocalVolumes, Mount, MountSource, Runtime, RuntimeError, Share};
@@ -20,7 +20,7 @@ fn file_of(f: &Fixture, digest: &LayerDigest) -> PathBuf {
 fn impossible_specifications_are_refused() {
     with(
         |config| {
-            config.shares.insert(SHOWN, config.data_dir.clone());
+            config.shares.insert(SHOWN, folder_of(config));
         },
         |f| async move {
             let refused =
@@ -69,7 +69,7 @@ fn impossible_specifications_are_refused() {
 fn what_is_mounted_belongs_to_whom_it_should() {
     with(
         |config| {
-            let shown = config.data_dir.join("shown");
+            let shown = folder_of(config).join("shown");
             std::fs::create_dir(&shown).unwrap();
             std::fs::write(shown.join("given"), "given").unwrap();
             std::fs::write(shown.join("closed"), "closed").unwrap();
@@ -118,7 +118,7 @@ fn no_link_in_a_volume_leads_out_of_it() {
         |f| async move {
             let id = VolumeId::from_uuid(uuid::Uuid::now_v7());
             f.runtime.make_volume(id, Some(64 << 20)).await.unwrap();
-            let precious = f.config.data_dir.join("precious");
+            let precious = folder_of(&f.config).join("precious");
             std::fs::create_dir(&precious).unwrap();
             let tmp = |folder: &str, access| Mount {
                 target: "/app/there".to_owned(),
@@ -197,7 +197,7 @@ fn links_of_an_image_lead_nowhere_on_the_host() {
     with(
         |_| {},
         |f| async move {
-            let (digest, target) = (LayerDigest::of_sha256([1; 32]), f.config.data_dir.join("precious"));
+            let (digest, target) = (LayerDigest::of_sha256([1; 32]), folder_of(&f.config).join("precious"));
             let image = file_of(&f, &digest);
             std::fs::create_dir(&target).unwrap();
             std::fs::create_dir(&image).unwrap();
@@ -223,7 +223,7 @@ fn image_files_are_mounted_once_and_go_with_their_file() {
     with(
         |_| {},
         |f| async move {
-            let tree = f.config.data_dir.join("tree");
+            let tree = folder_of(&f.config).join("tree");
             std::fs::create_dir_all(tree.join("app")).unwrap();
             std::fs::write(tree.join("app/hello"), "from the slug").unwrap();
             let digest = LayerDigest::of_sha256([2; 32]);
@@ -243,11 +243,11 @@ fn image_files_are_mounted_once_and_go_with_their_file() {
                     (0, "from the slug 1000\nchanged\n"),
                     "round {round}"
                 );
-                assert_eq!(image_mounts(&f.config.data_dir), 1, "one mount, kept for the next container");
+                assert_eq!(image_mounts(&folder_of(&f.config)), 1, "one mount, kept for the next container");
             }
             std::fs::remove_file(&file).unwrap();
             f.sh("true").await;
-            assert_eq!(image_mounts(&f.config.data_dir), 0, "an unlinked file is let go");
+            assert_eq!(image_mounts(&folder_of(&f.config)), 0, "an unlinked file is let go");
         },
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::{Fixture, PATIENCE, with};
+use crate::support::{Fixture, PATIENCE, folder_of, with};
 use bytes::Bytes;
 use paddock_runtime::{ExecSpec, Input, Limits, Runtime, Stdio};
 
@@ -154,7 +154,7 @@ fn app_files_can_be_changed_and_renamed() {
     with(
         |_| {},
         |f| async move {
-            let base = f.config.data_dir.join("base/app");
+            let base = folder_of(&f.config).join("base/app");
             std::fs::create_dir_all(base.join("lib/inner")).unwrap();
             std::fs::write(base.join("lib/inner/file"), "from the layer").unwrap();
             for path in ["lib/inner/file", "lib/inner", "lib", ""] {
@@ -208,7 +208,7 @@ fn secrets_are_neither_on_disk_nor_in_arguments() {
             f.runtime.start(spec).await.unwrap();
             let found = std::process::Command::new("grep")
                 .args(["-r", "-l", &secret])
-                .arg(&f.config.data_dir)
+                .arg(folder_of(&f.config))
                 .output()
                 .unwrap();
             assert_eq!(String::from_utf8_lossy(&found.stdout), "");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -74,7 +74,6 @@ pub fn may_run() -> bool {
 
 pub fn config(dir: &Path) -> LinuxConfig {
     LinuxConfig {
-        data_dir: dir.to_owned(),
         run_dir: dir.join("run/containers"),
         instance: fresh_instance(),
         program: env!("CARGO_BIN_EXE_paddock-shim").into(),
@@ -89,6 +88,11 @@ pub fn config(dir: &Path) -> LinuxConfig {
         helper_uid: 65_539,
         disk_interval: Duration::from_millis(300),
     }
+}
+
+/// Where everything of a test is.
+pub fn folder_of(config: &LinuxConfig) -> PathBuf {
+    config.run_dir.ancestors().nth(2).unwrap().to_owned()
 }
 
 fn fresh_instance() -> String {
@@ -110,7 +114,8 @@ fn print_logs(run_dir: &Path) {
 /// What a removed instance may not leave behind.
 fn assert_nothing_left(config: &LinuxConfig) {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let ours = config.data_dir.to_str().unwrap();
+    let folder = folder_of(config);
+    let ours = folder.to_str().unwrap();
     let left: Vec<_> = mounts.lines().filter(|line| line.contains(ours)).collect();
     assert!(left.is_empty(), "mounts are left: {left:?}");
     for name in ["unified", "memory", "cpu", "pids", "devices", "systemd"] {

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -117,8 +116,7 @@ impl BackupArgs {
                 reason = "a file of the operator's, outside the data folder"
             )]
             std::fs::rename(&part, to).map_err(|error| could_not("write", to, error))?;
-            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
+            paddock_files::sync_folder_of(to)?;
             Ok(summary)
         });
         if renamed.is_err() {
@@ -230,7 +228,7 @@ fn open_new(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    File::options().write(true).create_new(true).mode(0o600).open(path)
+    paddock_files::make_private_file(path)
 }
 
 fn could_not(doing: &str, path: &Path, error: io::Error) -> StartError {

@@ -132,7 +132,6 @@ impl BuildFarm {
         // Far from the ranges of others: one for each farm.
         let id_ranges = IdRanges { first: 0x4000 + ((entropy >> 64) as u32 & 0x0fff), count: 1 };
         let runtime = LinuxRuntime::open(LinuxConfig {
-            data_dir: folder.path().to_owned(),
             run_dir: path("run/containers"),
             instance,
             program: super::programs(),

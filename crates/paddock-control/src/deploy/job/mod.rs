@@ -121,11 +121,11 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
         return fail(deploy, app, build, lease, why).await;
     }
     let cancel = deploy.cancels.begin(build.id);
+    let by = user_of(deploy, build.account_id).await;
     let mut tx = deploy.kernel.observe_app(app.id, "begin a build").await?;
     tx.set_job_phase(lease, BuildPhase::Building.as_str()).await?;
+    tx.say(app.id, format!("Build started by user {by}"));
     tx.commit_quietly("build.begun").await?;
-    let by = user_of(deploy, build.account_id).await;
-    deploy.kernel.log_api(app.id, format!("Build started by user {by}")).await;
     let output = deploy
         .outputs
         .writer(build.id.uuid())

@@ -5,6 +5,7 @@ use paddock_core::{AccountId, BuildId};
 use paddock_store::{App, Build, Release};
 
 use crate::deploy::Deploy;
+use crate::deploy::release::announce;
 use crate::kernel::error::chain;
 
 /// The end of a build's output: `Launching…`, the version and the address.
@@ -29,7 +30,7 @@ pub(super) async fn tell_release(
     }
     let by = user_of(deploy, release.account_id).await;
     deploy.kernel.log_api(app.id, format!("{} by user {by}", release.description)).await;
-    deploy.kernel.log_api(app.id, format!("Release v{} created by user {by}", release.version)).await;
+    deploy.kernel.log_api(app.id, announce(release, &by)).await;
 }
 
 /// Ends the output after the build's row says how it ended: who follows it then finds the answer.

@@ -22,6 +22,7 @@ pub(super) async fn end_everything(
     if let Err(error) = link.stop().await {
         tracing::debug!(%error, "the router was gone already");
     }
+    drop(link.take_listeners());
     runtime.destroy_instance().await?;
     Ok(())
 }
