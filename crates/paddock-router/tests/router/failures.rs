@@ -7,8 +7,8 @@ use paddock_ipc::routes::Web;
 use paddock_router::Limits;
 
 use crate::support::{
-    TestApp, TestDyno, TestRouter, app, app_at, closed_port, dyno, in_time, limits, read_chunk, read_exactly,
-    read_head,
+    TestApp, TestDyno, TestRouter, app, app_at, closed_port, dyno, in_time, limits, only, read_chunk,
+    read_exactly, read_head,
 };
 
 /// Short enough to wait for, long enough not to be met by chance.
@@ -116,7 +116,7 @@ async fn a_dyno_that_refuses_is_left_alone_and_another_is_tried() {
     // Now every dyno is in quarantine, for longer than a request waits.
     router.get("dead.paddock.test").await.assert_page(RouterCode::H34);
     let lines = crate::support::texts(&router.records(2).await);
-    assert_line(&lines[1], RouterCode::H34, NOTHING);
+    assert_line(only(&lines, "code=H34"), RouterCode::H34, NOTHING);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -341,7 +341,7 @@ async fn restrictions_of_http_are_h25_and_h26() {
     let _connection = dyno.answer(&answer).await;
     client.response().await.assert_page(RouterCode::H25);
     let lines = crate::support::texts(&router.records(2).await);
-    assert!(lines[1].contains("desc=\"HTTP restriction: oversized cookie\""), "{}", lines[1]);
+    only(&lines, "desc=\"HTTP restriction: oversized cookie\"");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,7 +372,8 @@ async fn a_client_too_many_is_told_and_a_place_that_is_free_again_is_taken() {
     refused.assert_page(RouterCode::H22);
     assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(second.rest().await, b"");
-    assert_line(&crate::support::texts(&router.records(2).await)[1], RouterCode::H22, NOTHING);
+    let lines = crate::support::texts(&router.records(2).await);
+    assert_line(only(&lines, "code=H22"), RouterCode::H22, NOTHING);
     let refused = router.get("localhost").await;
     assert!(refused.status == 503 && refused.body.contains("service_unavailable"), "{}", refused.body);
     drop(first);

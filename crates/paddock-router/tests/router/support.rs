@@ -161,6 +161,13 @@ impl TestRouter {
     }
 }
 
+/// The one line with this in it: those of several connections come in any order.
+pub(crate) fn only<'a>(lines: &'a [String], part: &str) -> &'a str {
+    let found: Vec<_> = lines.iter().filter(|line| line.contains(part)).collect();
+    assert_eq!(found.len(), 1, "{part}: {lines:#?}");
+    found[0]
+}
+
 pub(crate) fn texts(records: &[Record]) -> Vec<String> {
     records.iter().map(|record| String::from_utf8(record.bytes.clone()).unwrap()).collect()
 }
