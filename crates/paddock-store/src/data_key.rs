@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use paddock_core::durable;
 use sqlx::{AnyConnection, Connection as _};
 
+use crate::config::Whose;
 use crate::database::Engine;
 use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
@@ -35,8 +36,14 @@ statements! {
     FORGET_PREVIOUS = "DELETE FROM settings WHERE key = $1";
     CONFIGS = "SELECT app_id, app_id AS id, sealed FROM config WHERE app_id > $1 ORDER BY app_id LIMIT $2";
     SET_CONFIG = "UPDATE config SET sealed = $2 WHERE app_id = $1 AND sealed = $3";
+    ATTACHED = "SELECT app_id, app_id AS id, attached AS sealed FROM config WHERE attached IS NOT NULL AND app_id > $1 \
+        ORDER BY app_id LIMIT $2";
+    SET_ATTACHED = "UPDATE config SET attached = $2 WHERE app_id = $1 AND attached = $3";
     RELEASES = "SELECT app_id, id, config AS sealed FROM releases WHERE id > $1 ORDER BY id LIMIT $2";
     SET_RELEASE = "UPDATE releases SET config = $2 WHERE id = $1 AND config = $3";
+    ATTACHED_OF_RELEASES = "SELECT app_id, id, attached AS sealed FROM releases WHERE attached IS NOT NULL AND id > $1 \
+        ORDER BY id LIMIT $2";
+    SET_ATTACHED_OF_RELEASE = "UPDATE releases SET attached = $2 WHERE id = $1 AND attached = $3";
     DYNOS = "SELECT app_id, id, env AS sealed FROM dynos WHERE env IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
     SET_DYNO = "UPDATE dynos SET env = $2 WHERE id = $1 AND env = $3";
     JOBS = "SELECT id AS app_id, id, secret AS sealed FROM jobs WHERE secret IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
@@ -54,12 +61,26 @@ struct Table {
     place: fn(&SealedRow) -> Result<String>,
 }
 
-const TABLES: [Table; 4] = [
-    Table { read: CONFIGS, write: SET_CONFIG, place: |row| Ok(config::current_place(parsed(&row.app_id)?)) },
+const TABLES: [Table; 6] = [
+    Table {
+        read: CONFIGS,
+        write: SET_CONFIG,
+        place: |row| Ok(config::current_place(Whose::User, parsed(&row.app_id)?)),
+    },
+    Table {
+        read: ATTACHED,
+        write: SET_ATTACHED,
+        place: |row| Ok(config::current_place(Whose::Attachments, parsed(&row.app_id)?)),
+    },
     Table {
         read: RELEASES,
         write: SET_RELEASE,
-        place: |row| Ok(config::release_place(parsed(&row.app_id)?, parsed(&row.id)?)),
+        place: |row| Ok(config::release_place(Whose::User, parsed(&row.app_id)?, parsed(&row.id)?)),
+    },
+    Table {
+        read: ATTACHED_OF_RELEASES,
+        write: SET_ATTACHED_OF_RELEASE,
+        place: |row| Ok(config::release_place(Whose::Attachments, parsed(&row.app_id)?, parsed(&row.id)?)),
     },
     Table {
         read: DYNOS,

@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     8 "secrets of jobs": "0008_secrets_of_jobs.sql";
     9 "disabled accounts": "0009_disabled_accounts.sql";
     10 "cost by change": "0010_cost_by_change.sql";
+    11 "owned config": "0011_owned_config.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

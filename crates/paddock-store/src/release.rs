@@ -1,10 +1,10 @@
 //! Releases: numbered from 1 without gaps for each app; a slug with a sealed snapshot of config vars.
 
-use paddock_core::config::ConfigVars;
+use paddock_core::config::OwnedConfig;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
 
-use crate::config::{release_place, seal_vars};
+use crate::config::{Whose, release_place, seal_attached, seal_vars};
 use crate::engine::{self, Number, reads, row, statements, values};
 use crate::error::{Result, StoreError};
 use crate::{AppSpan, Store, Tx};
@@ -24,6 +24,8 @@ pub struct Release {
     pub status: ReleaseStatus,
     /// The version it goes back to, when it is a rollback.
     pub rollback_of: Option<i64>,
+    /// The version whose slug and config vars of the user's it goes on with, when it was made for what attachments say.
+    pub laid_on: Option<i64>,
     /// The command of its release phase, when it has one.
     pub release_command: Option<String>,
     /// Where the output of its release phase lies, or what grants access to it; the caller's to read.
@@ -33,7 +35,15 @@ pub struct Release {
 }
 
 row!(Release { id, app_id, version, description, account_id, status, created_at, updated_at }
-    optional { slug_id, rollback_of, release_command, output });
+    optional { slug_id, rollback_of, laid_on, release_command, output });
+
+impl Release {
+    /// The version that what it runs came with.
+    #[must_use]
+    pub fn base_version(&self) -> i64 {
+        self.laid_on.unwrap_or(self.version)
+    }
+}
 
 struct AppRow {
     app_id: AppId,
@@ -54,12 +64,14 @@ pub struct NewRelease {
     pub status: ReleaseStatus,
     /// The version it goes back to.
     pub rollback_of: Option<i64>,
+    /// The version that it goes on with.
+    pub laid_on: Option<i64>,
     /// The command of its release phase.
     pub release_command: Option<String>,
     /// Where the output of its release phase will lie.
     pub output: Option<String>,
     /// The config vars it is made with; stored sealed.
-    pub config: ConfigVars,
+    pub config: OwnedConfig,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +97,7 @@ statements! {
     BY_ID = "SELECT * FROM releases WHERE app_id = $1 AND id = $2";
     BY_VERSION = "SELECT * FROM releases WHERE app_id = $1 AND version = $2";
     NEWEST = "SELECT * FROM releases WHERE app_id = $1 ORDER BY version DESC LIMIT 1";
+    NEWEST_BASE = "SELECT * FROM releases WHERE app_id = $1 AND laid_on IS NULL ORDER BY version DESC LIMIT 1";
     CURRENT = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
         WHERE apps.id = $1 AND releases.app_id = $1";
     CURRENT_WITHIN = "SELECT releases.* FROM releases JOIN apps ON apps.current_release_id = releases.id \
@@ -100,8 +113,8 @@ statements! {
     TAKE_VERSION = "UPDATE apps SET next_version = next_version + 1, updated_at = $2 WHERE id = $1 \
         RETURNING next_version - 1 AS number";
     CREATE = "INSERT INTO releases (id, app_id, version, description, account_id, slug_id, status, rollback_of, \
-        release_command, output, config, created_at, updated_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
+        laid_on, release_command, output, config, attached, created_at, updated_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
     SET_STATUS = "UPDATE releases SET status = $2, updated_at = $3 WHERE id = $1";
     /// As [`EXPIRE`] and the purge of slugs would find them.
     WITH_EXPIRABLE = "SELECT releases.app_id FROM releases JOIN apps ON apps.id = releases.app_id \
@@ -131,6 +144,8 @@ reads! {
     release_by_version(app_id: AppId, version: i64) -> one Release: BY_VERSION [app_id, version];
     /// The newest release of an app, whatever its status.
     newest_release(app_id: AppId) -> one Release: NEWEST [app_id];
+    /// The newest that was made for more than what attachments say, whatever its status.
+    newest_base_release(app_id: AppId) -> one Release: NEWEST_BASE [app_id];
     /// The release whose dynos should run.
     current_release(app_id: AppId) -> one Release: CURRENT [app_id];
 }
@@ -182,7 +197,9 @@ impl Tx {
     pub async fn create_release(&mut self, new: &NewRelease) -> Result<Release> {
         let taken = self.one::<Number>(TAKE_VERSION, values![new.app_id, self.now]).await?;
         let Number(version) = taken.ok_or(StoreError::AppGone(new.app_id))?;
-        let config = seal_vars(&self.sealer, &release_place(new.app_id, new.id), &new.config)?;
+        let place = |whose| release_place(whose, new.app_id, new.id);
+        let config = seal_vars(&self.sealer, &place(Whose::User), &new.config.user)?;
+        let attached = seal_attached(&self.sealer, &place(Whose::Attachments), &new.config.attached)?;
         let values = values![
             new.id,
             new.app_id,
@@ -192,9 +209,11 @@ impl Tx {
             new.slug_id,
             new.status,
             new.rollback_of,
+            new.laid_on,
             new.release_command,
             new.output,
             config,
+            attached,
             self.now
         ];
         self.execute(CREATE, values).await?;

@@ -206,10 +206,12 @@ async fn every_sealed_column_gets_a_new_data_key() {
     assert_eq!(
         sealed,
         [
+            "config.attached",
             "config.sealed",
             "dynos.env",
             "jobs.secret",
             "platform.data_key",
+            "releases.attached",
             "releases.config",
             "request_outcomes.body"
         ],

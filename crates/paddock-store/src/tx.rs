@@ -99,6 +99,21 @@ impl Tx {
         Ok(self.generation)
     }
 
+    /// What is wanted of a further app changes with this, too, as with its owner: it is locked, and its generation bumped.
+    /// Who changes several apps takes them in the order of their ids, so that no two wait for each other.
+    ///
+    /// # Errors
+    /// `AppGone`.
+    pub async fn also_for_app(&mut self, app_id: AppId) -> Result<()> {
+        let concerns = self.concerns;
+        let bumped = self.one::<Number>(owner::BUMP_APP, values![app_id]).await?;
+        // As at the beginning: the number itself concerns nobody.
+        self.concerns = concerns;
+        bumped.ok_or(StoreError::AppGone(app_id))?;
+        self.touch(app_id);
+        Ok(())
+    }
+
     /// The apps that it writes to.
     #[must_use]
     pub fn apps(&self) -> &std::collections::BTreeSet<AppId> {

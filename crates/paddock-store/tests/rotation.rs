@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use paddock_core::config::ConfigVars;
+use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ReleaseId, ServerId, UnixMicros};
@@ -51,6 +51,14 @@ fn secrets(number: usize) -> ConfigVars {
     [("NUMBER".to_owned(), number.to_string())].into()
 }
 
+fn attached(number: usize) -> ConfigVars {
+    [("ATTACHED".to_owned(), number.to_string())].into()
+}
+
+fn both(number: usize) -> ConfigVars {
+    OwnedConfig { user: secrets(number), attached: attached(number) }.merged()
+}
+
 async fn rotate_until_killed(folder: &Path) {
     let config = config(folder);
     let store = Store::open(&config).await.unwrap();
@@ -80,13 +88,15 @@ async fn make_releases(store: &Store) -> (AppId, Vec<ReleaseId>) {
             slug_id: None,
             status: ReleaseStatus::Succeeded,
             rollback_of: None,
+            laid_on: None,
             release_command: None,
             output: None,
-            config: secrets(number),
+            config: OwnedConfig { user: secrets(number), attached: attached(number) },
         };
         releases.push(tx.create_release(&new).await.unwrap().id);
     }
     tx.set_config(app_id, &secrets(RELEASES)).await.unwrap();
+    tx.set_attached(app_id, &attached(RELEASES)).await.unwrap();
     tx.commit().await.unwrap();
     (app_id, releases)
 }
@@ -105,9 +115,9 @@ async fn kill_and_read() {
         let store = store.unwrap_or_else(|error| panic!("round {round}: {error}"));
         for (number, id) in releases.iter().enumerate() {
             let read = store.config_vars_of_release(app, *id).await;
-            assert_eq!(read.unwrap(), secrets(number), "round {round}");
+            assert_eq!(read.unwrap(), both(number), "round {round}");
         }
-        assert_eq!(store.config_vars(app).await.unwrap(), secrets(RELEASES), "round {round}");
+        assert_eq!(store.config_vars(app).await.unwrap(), both(RELEASES), "round {round}");
         store.close().await;
     }
     // What was begun last is ended by asking once more, and the first key is worth nothing.

@@ -19,7 +19,7 @@ async fn of_eight_read_then_write_tasks_no_update_is_lost() {
             tokio::spawn(async move {
                 for write in 0..WRITES {
                     let mut tx = store.begin_for_app(app.id, NOW, "test").await.unwrap();
-                    let before = tx.config_vars(app.id).await.unwrap();
+                    let before = tx.owned_config(app.id).await.unwrap().user;
                     let count: usize = before.get("COUNT").map_or(0, |count| count.parse().unwrap());
                     tx.set_config(app.id, &vars(&[("COUNT", &(count + 1).to_string())])).await.unwrap();
                     if write % 10 == 0 {

@@ -1,6 +1,6 @@
 //! A database of its own for each test, and the rows that most tests need.
 
-use paddock_core::config::ConfigVars;
+use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::dyno::{DynoKind, DynoSize, DynoState};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
@@ -169,9 +169,10 @@ pub(crate) fn new_release(app: &App, slug_id: Option<SlugId>, config: ConfigVars
         slug_id,
         status: ReleaseStatus::Succeeded,
         rollback_of: None,
+        laid_on: None,
         release_command: None,
         output: None,
-        config,
+        config: OwnedConfig::of_user(config),
     }
 }
 

@@ -1,10 +1,10 @@
 //! New keys: the old ones open nothing, every secret still reads.
 
 use paddock_core::JobId;
-use paddock_store::{MasterKeyRotation, NewJob, Store, StoreConfig, StoreError};
+use paddock_store::{MasterKeyRotation, NewJob, NewRelease, Store, StoreConfig, StoreError};
 use uuid::Uuid;
 
-use super::fixture::{Fixture, NOW, dyno, vars};
+use super::fixture::{Fixture, NOW, dyno, new_release, vars};
 
 #[tokio::test]
 async fn an_old_master_key_opens_nothing_after_a_rotation() {
@@ -117,6 +117,9 @@ async fn a_new_data_key_seals_every_value_again() {
     let one = dyno(app.id, "run.1", &release);
     let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &vars(&[("A", "2")])).await.unwrap();
+    tx.set_attached(app.id, &vars(&[("URL", "six")])).await.unwrap();
+    let config = tx.owned_config(app.id).await.unwrap();
+    let attached = tx.create_release(&NewRelease { config, ..new_release(&app, None, vars(&[])) }).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.set_dyno_env(app.id, one.id, &vars(&[("A", "3")])).await.unwrap();
     let job = JobId::from_uuid(Uuid::now_v7());
@@ -131,20 +134,22 @@ async fn a_new_data_key_seals_every_value_again() {
     t.store.get_or_insert_setting("plain", "cGxhaW4=").await.unwrap();
 
     let master = t.config().master_key_file;
-    assert_eq!(t.store.rotate_data_key(&master).await.unwrap(), 5);
+    assert_eq!(t.store.rotate_data_key(&master).await.unwrap(), 8);
     assert!(!t.store.is_data_key_rotating().await.unwrap());
     t.store.close().await;
 
     // Another process knows the new key alone.
     let again = Store::open(&t.config()).await.unwrap();
-    assert_eq!(again.config_vars(app.id).await.unwrap(), vars(&[("A", "2")]));
+    let both = vars(&[("A", "2"), ("URL", "six")]);
+    assert_eq!(again.config_vars(app.id).await.unwrap(), both);
+    assert_eq!(again.config_vars_of_release(app.id, attached.id).await.unwrap(), both);
     assert_eq!(again.config_vars_of_release(app.id, release.id).await.unwrap(), vars(&[("A", "1")]));
     assert_eq!(again.dyno_env(app.id, one.id).await.unwrap(), vars(&[("A", "3")]));
     assert_eq!(again.job_secret(job).await.unwrap().as_deref(), Some("five"));
     let resealed = again.setting("a-setting").await.unwrap().unwrap();
     assert_ne!(resealed, sealed);
     assert_eq!(again.setting("plain").await.unwrap().as_deref(), Some("cGxhaW4="));
-    assert_eq!(again.rotate_data_key(&master).await.unwrap(), 5, "and again");
+    assert_eq!(again.rotate_data_key(&master).await.unwrap(), 8, "and again");
 }
 
 fn base64(bytes: &[u8]) -> String {

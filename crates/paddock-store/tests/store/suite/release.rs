@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use paddock_core::config::OwnedConfig;
 use paddock_core::release::ReleaseStatus;
-use paddock_core::{ReleaseId, SlugId};
-use paddock_store::{AppSpan, NewRelease, Order, StoreError, VersionRange};
+use paddock_core::{AppId, ReleaseId, SlugId};
+use paddock_store::{AppSpan, Concerns, NewRelease, Order, StoreError, VersionRange};
 use uuid::Uuid;
 
 use super::fixture::{Fixture, NOW, new_build, new_release, vars};
@@ -86,15 +87,106 @@ async fn a_release_keeps_the_config_vars_it_was_made_with() {
     let old = t.release(&app, None, vars(&[("A", "1")])).await;
     let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &vars(&[("A", "2"), ("B", "\u{1F40E}\n\"'\\")])).await.unwrap();
-    let current = tx.config_vars(app.id).await.unwrap();
+    let current = tx.owned_config(app.id).await.unwrap().user;
     let new = tx.create_release(&new_release(&app, None, current)).await.unwrap();
-    assert_eq!(tx.config_vars_of_release(app.id, old.id).await.unwrap(), vars(&[("A", "1")]));
+    assert_eq!(tx.owned_config_of_release(app.id, old.id).await.unwrap().user, vars(&[("A", "1")]));
     tx.commit().await.unwrap();
     let of = async |id| t.store.config_vars_of_release(app.id, id).await;
     assert_eq!(of(old.id).await.unwrap(), vars(&[("A", "1")]));
     assert_eq!(of(new.id).await.unwrap(), t.store.config_vars(app.id).await.unwrap());
     let nothing = ReleaseId::from_uuid(Uuid::now_v7());
     assert!(matches!(of(nothing).await, Err(StoreError::Gone { .. })));
+}
+
+#[tokio::test]
+async fn the_users_and_the_attachments_config_vars_are_kept_apart() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let (old, new) = (vars(&[("DATABASE_URL", "postgres://old")]), vars(&[("DATABASE_URL", "postgres://new")]));
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.set_attached(app.id, &old).await.unwrap();
+    let config = tx.owned_config(app.id).await.unwrap();
+    assert_eq!(config, OwnedConfig { user: vars(&[]), attached: old.clone() }, "before any of the user's");
+    tx.set_config(app.id, &vars(&[("A", "1"), ("DATABASE_URL", "mine")])).await.unwrap();
+    let config = tx.owned_config(app.id).await.unwrap();
+    assert_eq!(config.attached, old, "neither writes the other");
+    let made = NewRelease { config: config.clone(), ..new_release(&app, None, vars(&[])) };
+    let release = tx.create_release(&made).await.unwrap();
+    tx.set_attached(app.id, &new).await.unwrap();
+    assert_eq!(tx.owned_config(app.id).await.unwrap(), OwnedConfig { user: config.user.clone(), attached: new });
+    assert_eq!(tx.owned_config_of_release(app.id, release.id).await.unwrap(), config);
+    tx.commit().await.unwrap();
+
+    let seen = |url| vars(&[("A", "1"), ("DATABASE_URL", url)]);
+    assert_eq!(t.store.config_vars(app.id).await.unwrap(), seen("postgres://new"));
+    let within = t.store.config_vars_within(AppSpan::of_one(app.id)).await.unwrap();
+    assert_eq!(within[&app.id], seen("postgres://new"));
+    let of_release = t.store.config_vars_of_release(app.id, release.id).await;
+    assert_eq!(of_release.unwrap(), seen("postgres://old"));
+
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.set_attached(app.id, &vars(&[])).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.config_vars(app.id).await.unwrap(), seen("mine"));
+}
+
+#[tokio::test]
+async fn what_waits_for_its_release_phase_gets_the_attachments_config_vars_of_now() {
+    let t = Fixture::new().await;
+    let (app, other) = (t.app("first").await, t.app("second").await);
+    let release = async |app, status| {
+        let mut tx = t.store.begin_for_app(other.id, NOW, "test").await.unwrap();
+        let new = NewRelease { status, ..new_release(app, None, vars(&[("A", "1")])) };
+        let made = tx.create_release(&new).await.unwrap();
+        tx.commit().await.unwrap();
+        made
+    };
+    let ended = release(&app, ReleaseStatus::Failed).await;
+    let pending = [release(&app, ReleaseStatus::Pending).await, release(&app, ReleaseStatus::Pending).await];
+    let anothers = release(&other, ReleaseStatus::Pending).await;
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.set_attached(app.id, &vars(&[("DATABASE_URL", "postgres://new")])).await.unwrap();
+    tx.commit().await.unwrap();
+    let seen = async |app, id| t.store.config_vars_of_release(app, id).await.unwrap();
+    for release in pending {
+        assert_eq!(
+            seen(app.id, release.id).await,
+            vars(&[("A", "1"), ("DATABASE_URL", "postgres://new")])
+        );
+    }
+    assert_eq!(seen(app.id, ended.id).await, vars(&[("A", "1")]));
+    assert_eq!(seen(other.id, anothers.id).await, vars(&[("A", "1")]));
+}
+
+#[tokio::test]
+async fn a_release_that_goes_on_with_another_is_no_base() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let base = t.release(&app, None, vars(&[])).await;
+    assert_eq!((base.laid_on, base.base_version()), (None, 1));
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    let new = NewRelease { laid_on: Some(base.base_version()), ..new_release(&app, None, vars(&[])) };
+    let made = tx.create_release(&new).await.unwrap();
+    assert_eq!(tx.newest_base_release(app.id).await.unwrap(), Some(base));
+    tx.commit().await.unwrap();
+    assert_eq!((made.version, made.base_version()), (2, 1));
+    assert_eq!(t.store.newest_release(app.id).await.unwrap(), Some(made));
+}
+
+#[tokio::test]
+async fn a_transaction_may_change_further_apps() {
+    let t = Fixture::new().await;
+    let (app, other) = (t.app("first").await, t.app("second").await);
+    let touched = t.store.touched_apps();
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.also_for_app(other.id).await.unwrap();
+    assert_eq!(tx.concerns(), Concerns::default());
+    tx.commit().await.unwrap();
+    assert_eq!(touched.take(), [app.id, other.id].into());
+    assert_eq!(t.store.app(other.id).await.unwrap().unwrap().generation, other.generation + 1);
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    let nothing = AppId::from_uuid(Uuid::now_v7());
+    assert!(matches!(tx.also_for_app(nothing).await, Err(StoreError::AppGone(_))));
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use paddock_store::StoreError;
+use paddock_store::{NewRelease, StoreError};
 
-use super::fixture::{Fixture, NOW, dyno, vars};
+use super::fixture::{Fixture, NOW, dyno, new_release, vars};
 
 const SECRET: &str = "s3cr3t-5f0c9b7e";
 
@@ -30,6 +30,9 @@ async fn no_file_ever_holds_a_secret_in_clear() {
     let one = dyno(app.id, "run.1", &release);
     let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_config(app.id, &secret).await.unwrap();
+    tx.set_attached(app.id, &secret).await.unwrap();
+    let config = tx.owned_config(app.id).await.unwrap();
+    tx.create_release(&NewRelease { config, ..new_release(&app, None, vars(&[])) }).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.set_dyno_env(app.id, one.id, &secret).await.unwrap();
     tx.commit().await.unwrap();
@@ -62,4 +65,10 @@ async fn sealed_bytes_do_not_open_in_another_place() {
     .await;
     assert!(matches!(t.store.config_vars_of_release(app.id, one.id).await, Err(StoreError::Unseal { .. })));
     assert_eq!(t.store.config_vars_of_release(app.id, two.id).await.unwrap(), vars(&[("A", "2")]));
+    // Nor does one owner's open as another's.
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.set_config(app.id, &vars(&[("A", "1")])).await.unwrap();
+    tx.commit().await.unwrap();
+    t.sabotage("UPDATE config SET attached = sealed").await;
+    assert!(matches!(t.store.config_vars(app.id).await, Err(StoreError::Unseal { .. })));
 }
