@@ -244,10 +244,7 @@ mod tests {
             "the value that it has is no change"
         );
         let large = "x".repeat(TOTAL_BYTES_MAX - 40);
-        assert!(matches!(
-            config.apply(&change(&[("A", Some(&large))])),
-            Err(InvalidConfig::TooLarge { .. })
-        ));
+        assert!(matches!(config.apply(&change(&[("A", Some(&large))])), Err(InvalidConfig::TooLarge { .. })));
         assert!(OwnedConfig::default().apply(&change(&[("A", Some(&large))])).is_ok());
     }
 

@@ -1,7 +1,6 @@
 //! Apps: made, renamed, maintained, destroyed.
 
 use paddock_core::app::generated_name;
-use paddock_core::config::ConfigVars;
 use paddock_core::event::Event;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppName, AppRef, CollaboratorId, DomainId, UnixMicros};
@@ -129,7 +128,6 @@ impl Apps {
                 account_id: actor.account_id,
                 slug_id: None,
                 rollback_of: None,
-                config: ConfigVars::new(),
             };
             add_release(&mut tx, row.id, draft).await?;
         }

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use paddock_core::config::{self, ConfigVars};
+use paddock_core::AppRef;
+use paddock_core::config::{self, ConfigVars, OwnedConfig};
 use paddock_core::event::Event;
-use paddock_core::release::ReleaseStatus;
-use paddock_core::{AppId, AppRef, SlugId};
-use paddock_store::Tx;
 
 use crate::app::Apps;
 use crate::deploy::release::announce;
-use crate::deploy::release_steps::{ReleaseDraft, add_release};
+use crate::deploy::release_steps::{ReleaseDraft, add_release, base_slug};
 use crate::{Actor, Error, Result};
 
 impl Apps {
@@ -23,7 +21,7 @@ impl Apps {
     /// all of them as they are then.
     ///
     /// # Errors
-    /// `not_found`; `invalid_params` for a key or value that no environment can hold.
+    /// `not_found`; `invalid_params` for a key or value that no environment can hold, and for what an attachment says.
     pub async fn update_config_vars(
         &self,
         actor: &Actor,
@@ -32,22 +30,19 @@ impl Apps {
     ) -> Result<ConfigVars> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut tx = self.kernel.change_app(app.id, "change config vars").await?;
-        let current = tx.config_vars(app.id).await?;
-        let next = config::apply(&current, &changes).map_err(|error| Error::invalid(format!("{error}.")))?;
-        // What is set to the value it has, or removed where it is not, is no change.
-        let effective: BTreeMap<_, _> =
-            changes.into_iter().filter(|(key, value)| current.get(key) != value.as_ref()).collect();
+        let current = tx.owned_config(app.id).await?;
+        let effective = current.effective(changes);
         if effective.is_empty() {
-            return Ok(current);
+            return Ok(current.merged());
         }
-        tx.set_config(app.id, &next).await?;
+        let user = current.apply(&effective).map_err(|error| Error::invalid(format!("{error}.")))?;
+        tx.set_config(app.id, &user).await?;
         let description = config::describe(&effective);
         let draft = ReleaseDraft {
             description: description.clone(),
             account_id: actor.account_id,
             slug_id: base_slug(&mut tx, app.id).await?,
             rollback_of: None,
-            config: next.clone(),
         };
         let release = add_release(&mut tx, app.id, draft).await?;
         tx.say(app.id, format!("{description} by user {}", actor.email));
@@ -62,7 +57,7 @@ impl Apps {
             actor,
         )
         .await?;
-        Ok(next)
+        Ok(OwnedConfig { user, ..current }.merged())
     }
 
     /// The config vars that a release was made with.
@@ -75,15 +70,5 @@ impl Apps {
         let app = self.kernel.visible_app(actor, app).await?;
         let release = self.deploy.release_row(&app, release).await?;
         Ok(self.kernel.store.config_vars_of_release(app.id, release.id).await?)
-    }
-}
-
-/// What a config change is laid upon: the newest release that has not failed. One that waits for its release phase
-/// counts, and the change then waits behind it.
-async fn base_slug(tx: &mut Tx, app: AppId) -> Result<Option<SlugId>> {
-    let newest = tx.newest_release(app).await?;
-    match newest.filter(|release| release.status == ReleaseStatus::Pending) {
-        Some(pending) => Ok(pending.slug_id),
-        None => Ok(tx.current_release(app).await?.and_then(|release| release.slug_id)),
     }
 }

@@ -75,7 +75,8 @@ impl Deploy {
         again.ok_or_else(|| Error::not_found("app"))
     }
 
-    /// Rolls back to a release (its slug *and* its config vars), or releases a slug again with the config vars of now.
+    /// Rolls back to a release (its slug *and* the user's config vars of then; what attachments say stays as it is), or
+    /// releases a slug again with the config vars of now.
     ///
     /// # Errors
     /// `not_found`; `invalid_params` when neither or both are named, or the release cannot be gone back to.
@@ -91,9 +92,6 @@ impl Deploy {
                 ));
             }
         };
-        if draft.rollback_of.is_some() {
-            tx.set_config(app.id, &draft.config).await?;
-        }
         let what = draft.description.clone();
         let row = add_release(&mut tx, app.id, draft).await?;
         tx.say(app.id, format!("{what} by user {}", actor.email));
@@ -121,11 +119,13 @@ impl Deploy {
                 format!("Cannot roll back to v{}: it has no slug, failed, or has expired.", target.version);
             return Err(Error::invalid(text));
         }
+        let then = tx.owned_config_of_release(app.id, target.id).await?.user;
+        let config = tx.owned_config(app.id).await?.with_user_of_then(then);
+        tx.set_config(app.id, &config.user).await?;
         Ok(ReleaseDraft {
             account_id: actor.account_id,
             description: rollback_description(target.version),
             slug_id: target.slug_id,
-            config: tx.config_vars_of_release(app.id, target.id).await?,
             rollback_of: Some(target.version),
         })
     }
@@ -152,7 +152,6 @@ impl Deploy {
             account_id: actor.account_id,
             description: described.unwrap_or_else(|| paddock_core::release::deploy_description(commit)),
             slug_id: Some(id),
-            config: tx.config_vars(app.id).await?,
             rollback_of: None,
         })
     }

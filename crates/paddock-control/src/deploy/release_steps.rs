@@ -4,9 +4,17 @@
 //! add_release ──no release command──▶ succeeded, current ──▶ dynos are replaced
 //!      └──release command──▶ pending ──release dyno exits 0──▶ succeeded, current
 //!                                └──other exit──▶ failed; the old release goes on serving
+//!
+//! release_attached ──▶ succeeded, current; laid on what runs, whatever waits
 //! ```
+//! What attachments say (the address of a database) changes in a release as well, but nobody's code does. So that release
+//! runs no release command, keeps the formation, and goes on with the slug and the user's config vars of the *current*
+//! release ([`Release::laid_on`]), not with those of one that waits for its release phase. One that waits gets the new
+//! address in its snapshot in the same transaction ([`Tx::set_attached`]). It becomes current when it succeeds although
+//! the attachments' release has a greater number, unless what that one was laid on is newer itself; and a change of
+//! config vars is laid on it all the same.
 
-use paddock_core::config::ConfigVars;
+use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId};
@@ -21,14 +29,13 @@ use crate::kernel::new_dyno::new_dyno;
 /// The longest life of a release dyno. Source: `docs/contract/platform-behaviour.md`, section 5.
 const RELEASE_PHASE_SECONDS: i64 = 60 * 60;
 
-/// A release to make. Config vars are the snapshot it will run with.
+/// A release to make. Its snapshot of config vars is what they are when it is added.
 #[derive(Debug, Clone)]
 pub(crate) struct ReleaseDraft {
     pub(crate) description: String,
     pub(crate) account_id: AccountId,
     pub(crate) slug_id: Option<SlugId>,
     pub(crate) rollback_of: Option<i64>,
-    pub(crate) config: ConfigVars,
 }
 
 /// Adds a release in the caller's transaction. Without a release command it is current at once; with one it waits,
@@ -48,15 +55,62 @@ pub(crate) async fn add_release(tx: &mut Tx, app: AppId, draft: ReleaseDraft) ->
         slug_id: draft.slug_id,
         status,
         rollback_of: draft.rollback_of,
+        laid_on: None,
         release_command,
         output: None,
-        config: draft.config,
+        config: tx.owned_config(app).await?,
     };
     let release = tx.create_release(&new).await?;
     if status == ReleaseStatus::Succeeded {
         make_current(tx, &release).await?;
     }
     Ok(release)
+}
+
+/// Replaces what the attachments of an app say, all of it, and makes the release of it, current at once. In the
+/// transaction of whoever changes the attachments, which may be about another app or several; those come in the order
+/// of their ids then.
+#[cfg_attr(not(test), expect(dead_code, reason = "add-ons call it, which come next"))]
+pub(crate) async fn release_attached(
+    tx: &mut Tx,
+    app: AppId,
+    attached: ConfigVars,
+    description: String,
+    account_id: AccountId,
+) -> Result<Release> {
+    tx.also_for_app(app).await?;
+    tx.set_attached(app, &attached).await?;
+    let current = tx.current_release(app).await?;
+    let user = match &current {
+        Some(current) => tx.owned_config_of_release(app, current.id).await?.user,
+        None => tx.owned_config(app).await?.user,
+    };
+    let new = NewRelease {
+        id: ReleaseId::from_uuid(Uuid::now_v7()),
+        app_id: app,
+        description,
+        account_id,
+        slug_id: current.as_ref().and_then(|current| current.slug_id),
+        status: ReleaseStatus::Succeeded,
+        rollback_of: None,
+        laid_on: current.as_ref().map(Release::base_version),
+        release_command: None,
+        output: None,
+        config: OwnedConfig { user, attached },
+    };
+    let release = tx.create_release(&new).await?;
+    tx.set_current_release(app, release.id).await?;
+    Ok(release)
+}
+
+/// What a change of config vars is laid upon: the newest release that has not failed. One that waits for its release
+/// phase counts, and the change then waits behind it; one that attachments made counts for what it is laid on.
+pub(crate) async fn base_slug(tx: &mut Tx, app: AppId) -> Result<Option<SlugId>> {
+    let newest = tx.newest_base_release(app).await?;
+    match newest.filter(|release| release.status == ReleaseStatus::Pending) {
+        Some(pending) => Ok(pending.slug_id),
+        None => Ok(tx.current_release(app).await?.and_then(|release| release.slug_id)),
+    }
 }
 
 /// Makes a succeeded release the one whose dynos run; its process types become the formation's.
@@ -127,7 +181,7 @@ impl Deploy {
             if ended == ReleaseStatus::Succeeded {
                 // A newer one may have become current meanwhile (a rollback to a slug without release phase).
                 let current = tx.current_release(app.id).await?;
-                if current.is_none_or(|current| current.version < release.version) {
+                if current.is_none_or(|current| current.base_version() < release.version) {
                     make_current(&mut tx, &release).await?;
                 }
             }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 use paddock_core::buildpack::BuildpackUrls;
-use paddock_core::config::ConfigVars;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ServerId, SlugId};
@@ -24,6 +23,7 @@ use crate::kernel::clock::{Clock, SystemClock};
 use crate::routing::router_link::RouterLink;
 use crate::{Control, ControlConfig, Parts};
 
+mod attached;
 mod jobs;
 mod reconcile;
 mod routes;
@@ -82,7 +82,6 @@ impl Still {
             account_id: self.owner,
             slug_id: Some(slug.id),
             rollback_of: None,
-            config: ConfigVars::new(),
         };
         let release = add_release(&mut tx, app, draft).await.unwrap();
         tx.commit().await.unwrap();

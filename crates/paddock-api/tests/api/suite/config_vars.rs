@@ -73,3 +73,39 @@ async fn changes_at_the_same_time_are_all_kept() {
     assert_eq!(t.get("/apps/busy/config-vars").send().await.body.as_object().unwrap().len(), 12);
     assert_eq!(newest(&t, "busy").await.0, 14, "one release each");
 }
+
+#[tokio::test]
+async fn what_an_attachment_says_is_shown_with_the_rest_and_is_not_the_users_to_change() {
+    let t = TestPaddock::start().await;
+    t.app("attached").await;
+    t.patch("/apps/attached/config-vars").json(json!({ "A": "1" })).send().await.expect(200);
+    t.attach("attached", &[("DATABASE_URL", "postgres://one"), ("REDIS_URL", "rediss://two")]).await;
+    let all = json!({ "A": "1", "DATABASE_URL": "postgres://one", "REDIS_URL": "rediss://two" });
+    assert_eq!(t.get("/apps/attached/config-vars").send().await.expect(200), &all);
+    for change in [
+        json!({ "A": "2", "DATABASE_URL": "postgres://mine", "REDIS_URL": null }),
+        json!({ "DATABASE_URL": "postgres://one", "REDIS_URL": "" }),
+    ] {
+        let refused = t.patch("/apps/attached/config-vars").json(change.clone()).send().await;
+        assert_eq!(refused.refusal(), (422, "invalid_params"), "{change}");
+        let named = if change["A"].is_null() { "REDIS_URL" } else { "DATABASE_URL, REDIS_URL" };
+        assert_eq!(refused.body["message"], format!("Cannot overwrite attachment values {named}."));
+    }
+    // The value that it has is no change.
+    t.patch("/apps/attached/config-vars")
+        .json(json!({ "REDIS_URL": "rediss://two" }))
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(newest(&t, "attached").await.0, 3);
+    assert_eq!(t.get("/apps/attached/config-vars").send().await.body, all, "nothing was changed");
+
+    let set = t.patch("/apps/attached/config-vars").json(json!({ "A": null, "B": "2" })).send().await;
+    let all = json!({ "B": "2", "DATABASE_URL": "postgres://one", "REDIS_URL": "rediss://two" });
+    assert_eq!(set.expect(200), &all);
+    assert_eq!(t.get("/apps/attached/releases/v4/config-vars").send().await.expect(200), &all);
+    assert_eq!(
+        t.get("/apps/attached/releases/v3/config-vars").send().await.expect(200),
+        &json!({ "A": "1" })
+    );
+}

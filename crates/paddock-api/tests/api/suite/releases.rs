@@ -26,6 +26,29 @@ async fn rolling_back_brings_the_slug_and_the_config_of_then() {
 }
 
 #[tokio::test]
+async fn rolling_back_leaves_what_attachments_say_as_it_is() {
+    let t = TestPaddock::start().await;
+    t.deployed_app("kept", &[("web", "one")]).await;
+    t.attach("kept", &[("DATABASE_URL", "postgres://yesterday"), ("GONE_URL", "postgres://gone")]).await;
+    t.patch("/apps/kept/config-vars")
+        .json(json!({ "A": "then", "CACHE_URL": "mine" }))
+        .send()
+        .await
+        .expect(200);
+    t.patch("/apps/kept/config-vars").json(json!({ "A": "now", "CACHE_URL": null })).send().await.expect(200);
+    t.attach("kept", &[("DATABASE_URL", "postgres://today"), ("CACHE_URL", "rediss://theirs")]).await;
+    let made = t.post("/apps/kept/releases").json(json!({ "release": "v4" })).send().await;
+    assert_eq!(made.expect(201)["description"], "Rollback to v4");
+    let all = json!({ "A": "then", "CACHE_URL": "rediss://theirs", "DATABASE_URL": "postgres://today" });
+    assert_eq!(t.get("/apps/kept/config-vars").send().await.expect(200), &all);
+    assert_eq!(t.get("/apps/kept/releases/v6/config-vars").send().await.expect(200), &all);
+    // What lost to an attachment's does not come back without it.
+    t.attach("kept", &[("DATABASE_URL", "postgres://today")]).await;
+    let all = json!({ "A": "then", "DATABASE_URL": "postgres://today" });
+    assert_eq!(t.get("/apps/kept/config-vars").send().await.expect(200), &all);
+}
+
+#[tokio::test]
 async fn the_second_eligible_release_is_the_one_before() {
     let t = TestPaddock::start().await;
     t.deployed_app("pick", &[("web", "one")]).await;

@@ -270,6 +270,15 @@ impl TestPaddock {
         self.post(&format!("/apps/{name}/releases")).json(order).send().await.expect(201).clone()
     }
 
+    /// Has the app's attachments say this, all of it.
+    pub(crate) async fn attach(&self, app: &str, vars: &[(&str, &str)]) {
+        let app = self.store.app_by_name(app).await.unwrap().unwrap();
+        let vars = vars.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut tx = self.store.begin_for_app(app.id, self.control.now(), "test").await.unwrap();
+        tx.set_attached(app.id, &vars).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// Stores a slug; its id.
     pub(crate) async fn slug(&self, app: &str, process_types: &[(&str, &str)]) -> String {
         let app = self.store.app_by_name(app).await.unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use paddock_build::BuildOutcome;
 use paddock_core::SlugId;
-use paddock_core::config::{self, ConfigVars};
+use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::event::{By, Event};
 use paddock_core::release::deploy_description;
 use paddock_store::{App, Build, JobLease, NewSlug, Release, SourceKind};
@@ -43,10 +43,12 @@ pub(super) async fn record_outcome(
     };
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
     tx.create_slug(&slug).await?;
-    let mut first = FirstRelease { config: tx.config_vars(app.id).await?, notices: Vec::new() };
+    let mut notices = Vec::new();
     if tx.formation(app.id).await?.is_empty() {
-        first = first_release(first.config, &outcome.config_vars, &outcome.addons);
-        tx.set_config(app.id, &first.config).await?;
+        let set = tx.owned_config(app.id).await?;
+        let first = first_release(&set, &outcome.config_vars, &outcome.addons);
+        tx.set_config(app.id, &first.user).await?;
+        notices = first.notices;
     }
     let draft = ReleaseDraft {
         description: version_of(build)
@@ -54,7 +56,6 @@ pub(super) async fn record_outcome(
         account_id: build.account_id,
         slug_id: Some(slug.id),
         rollback_of: None,
-        config: first.config,
     };
     let release = add_release(&mut tx, app.id, draft).await?;
     if let Some(detected) = &outcome.detected
@@ -77,20 +78,21 @@ pub(super) async fn record_outcome(
         By::Account(build.account_id),
     )
     .await?;
-    Ok((release, first.notices))
+    Ok((release, notices))
 }
 
 /// What an app's first release begins with, and what its pusher is told of that.
 struct FirstRelease {
-    config: ConfigVars,
+    /// The user's config vars.
+    user: ConfigVars,
     notices: Vec<String>,
 }
 
 /// What the last buildpack's `bin/release` asks for counts once, and never against what the user has set.
 /// Source: `docs/contract/buildpacks.md`, section 5.4.
-fn first_release(set: ConfigVars, wanted: &ConfigVars, addons: &[String]) -> FirstRelease {
-    let (config, refused) = config::with_defaults(&set, wanted);
-    let new: Vec<_> = config.keys().filter(|key| !set.contains_key(*key)).map(String::as_str).collect();
+fn first_release(set: &OwnedConfig, wanted: &ConfigVars, addons: &[String]) -> FirstRelease {
+    let (user, refused) = set.with_defaults(wanted);
+    let new: Vec<_> = user.keys().filter(|key| !set.user.contains_key(*key)).map(String::as_str).collect();
     let mut notices = Vec::new();
     if !new.is_empty() {
         notices.push(format!("       Config vars set by the buildpack: {}", new.join(", ")));
@@ -105,7 +107,7 @@ fn first_release(set: ConfigVars, wanted: &ConfigVars, addons: &[String]) -> Fir
             addons.join(", ")
         ));
     }
-    FirstRelease { config, notices }
+    FirstRelease { user, notices }
 }
 
 fn version_of(build: &Build) -> Option<String> {

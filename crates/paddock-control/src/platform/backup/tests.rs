@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use paddock_core::config::ConfigVars;
+use paddock_core::config::OwnedConfig;
 use paddock_core::hex;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
@@ -104,6 +104,7 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
         slug_id: Some(slug),
         status: ReleaseStatus::Succeeded,
         rollback_of: None,
+        laid_on: None,
         release_command: None,
         output: None,
         config: config(),
@@ -113,8 +114,12 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
     (app, release)
 }
 
-fn config() -> ConfigVars {
-    [("SECRET".to_owned(), "s3cr3t".to_owned())].into()
+fn config() -> OwnedConfig {
+    let vars = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+    OwnedConfig {
+        user: vars("SECRET", "s3cr3t"),
+        attached: vars("DATABASE_URL", "postgres://u:p@10.1.2.3/d"),
+    }
 }
 
 fn put(path: &Path, content: &[u8]) {
@@ -185,7 +190,7 @@ async fn what_was_backed_up_comes_back() {
     assert_eq!((restored.header.apps, restored.header.version.as_str()), (1, "1.2.3"));
     assert!(!is_unfinished(&target));
     let store = open(&target).await;
-    assert_eq!(store.config_vars_of_release(t.app, t.release).await.unwrap(), config());
+    assert_eq!(store.config_vars_of_release(t.app, t.release).await.unwrap(), config().merged());
     let layer = target.join(t.layer.strip_prefix(t.data()).unwrap());
     assert_eq!(std::fs::read(&layer).unwrap(), std::fs::read(&t.layer).unwrap());
     assert_eq!(std::fs::metadata(&layer).unwrap().mode() & 0o777, 0o444);

@@ -119,7 +119,8 @@ async fn a_new_data_key_seals_every_value_again() {
     tx.set_config(app.id, &vars(&[("A", "2")])).await.unwrap();
     tx.set_attached(app.id, &vars(&[("URL", "six")])).await.unwrap();
     let config = tx.owned_config(app.id).await.unwrap();
-    let attached = tx.create_release(&NewRelease { config, ..new_release(&app, None, vars(&[])) }).await.unwrap();
+    let attached =
+        tx.create_release(&NewRelease { config, ..new_release(&app, None, vars(&[])) }).await.unwrap();
     tx.put_dyno(&one).await.unwrap();
     tx.set_dyno_env(app.id, one.id, &vars(&[("A", "3")])).await.unwrap();
     let job = JobId::from_uuid(Uuid::now_v7());

@@ -102,7 +102,8 @@ async fn a_release_keeps_the_config_vars_it_was_made_with() {
 async fn the_users_and_the_attachments_config_vars_are_kept_apart() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
-    let (old, new) = (vars(&[("DATABASE_URL", "postgres://old")]), vars(&[("DATABASE_URL", "postgres://new")]));
+    let (old, new) =
+        (vars(&[("DATABASE_URL", "postgres://old")]), vars(&[("DATABASE_URL", "postgres://new")]));
     let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
     tx.set_attached(app.id, &old).await.unwrap();
     let config = tx.owned_config(app.id).await.unwrap();
@@ -113,7 +114,10 @@ async fn the_users_and_the_attachments_config_vars_are_kept_apart() {
     let made = NewRelease { config: config.clone(), ..new_release(&app, None, vars(&[])) };
     let release = tx.create_release(&made).await.unwrap();
     tx.set_attached(app.id, &new).await.unwrap();
-    assert_eq!(tx.owned_config(app.id).await.unwrap(), OwnedConfig { user: config.user.clone(), attached: new });
+    assert_eq!(
+        tx.owned_config(app.id).await.unwrap(),
+        OwnedConfig { user: config.user.clone(), attached: new }
+    );
     assert_eq!(tx.owned_config_of_release(app.id, release.id).await.unwrap(), config);
     tx.commit().await.unwrap();
 
@@ -149,10 +153,7 @@ async fn what_waits_for_its_release_phase_gets_the_attachments_config_vars_of_no
     tx.commit().await.unwrap();
     let seen = async |app, id| t.store.config_vars_of_release(app, id).await.unwrap();
     for release in pending {
-        assert_eq!(
-            seen(app.id, release.id).await,
-            vars(&[("A", "1"), ("DATABASE_URL", "postgres://new")])
-        );
+        assert_eq!(seen(app.id, release.id).await, vars(&[("A", "1"), ("DATABASE_URL", "postgres://new")]));
     }
     assert_eq!(seen(app.id, ended.id).await, vars(&[("A", "1")]));
     assert_eq!(seen(other.id, anothers.id).await, vars(&[("A", "1")]));
