@@ -7,6 +7,7 @@
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
 )]
 
+pub mod addon;
 pub mod app;
 pub mod artefact;
 pub mod build;
@@ -32,6 +33,7 @@ pub mod tenant;
 pub mod time;
 pub mod turns;
 
+pub use addon::{AddonName, AttachmentName};
 pub use app::{AppName, AppRef};
 pub use error::ErrorId;
 pub use hex::hex;

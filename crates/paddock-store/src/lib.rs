@@ -1,4 +1,4 @@
-//! Durable state: the only crate with our SQL.
+//! Durable state: the only crate with SQL of the platform's own.
 //!
 //! A use case is one transaction: [`Store::begin_for_app`] (or [`Store::begin_platform`]), changes, an event row,
 //! perhaps a job row, [`Tx::commit`]; the wake-up follows. Reads are methods of [`Store`], and of [`Tx`] where a

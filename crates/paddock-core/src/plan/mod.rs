@@ -5,3 +5,4 @@ pub mod errands;
 pub mod formation;
 pub mod one_off;
 pub mod routes;
+pub mod storage;
