@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     Access, ContainerSpec, ContainerState, Disk, Exit, Input, Mount, MountSource, Observed, Output, Runtime,
-    RuntimeError, Stream,
+    RuntimeError, Stream, VolumeKind,
 };
 
 /// How long a test waits for a state.
@@ -88,6 +88,7 @@ macro_rules! contract_tests {
             a_change_wakes
             a_volume_outlives_containers
             a_volume_may_have_no_limit
+            a_volume_may_last
             what_may_only_be_read_is_not_written
             a_text_is_a_file_inside
         }
@@ -385,14 +386,14 @@ fn of_volume(id: VolumeId, folder: &str, target: &str, access: Access) -> Mount 
     Mount { target: target.to_owned(), source }
 }
 
-async fn volume_keeps(bench: &dyn Bench, limit_bytes: Option<u64>) {
+async fn volume_keeps(bench: &dyn Bench, kind: VolumeKind) {
     let (runtime, id) = (bench.runtime(), VolumeId::from_uuid(Uuid::now_v7()));
     runtime.remove_volume(id).await.unwrap();
-    runtime.make_volume(id, limit_bytes).await.unwrap();
+    runtime.make_volume(id, kind).await.unwrap();
     let mounts = |access| vec![of_volume(id, "notes", "/notes", access)];
     let disk = Some(Disk::Volume { id, folder: "disk".to_owned() });
     assert_eq!(run(bench, write("/notes/one", "kept"), mounts(Access::ReadWrite), disk).await.0, 0);
-    runtime.make_volume(id, limit_bytes).await.unwrap();
+    runtime.make_volume(id, kind).await.unwrap();
     assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadOnly)).await.as_deref(), Some("kept"));
     assert_eq!(run(bench, write("/notes/one", "changed"), mounts(Access::ReadWrite), None).await.0, 0);
     assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadWrite)).await.as_deref(), Some("changed"));
@@ -400,25 +401,32 @@ async fn volume_keeps(bench: &dyn Bench, limit_bytes: Option<u64>) {
     runtime.remove_volume(id).await.unwrap();
     runtime.remove_volume(id).await.unwrap();
     assert!(!runtime.volume_is_full(id).await.unwrap(), "one that is gone is not full");
-    runtime.make_volume(id, limit_bytes).await.unwrap();
+    runtime.make_volume(id, kind).await.unwrap();
     assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadWrite)).await, None, "a new one is empty");
     runtime.remove_volume(id).await.unwrap();
 }
 
 /// What is in a volume stays until the volume goes; making it again takes nothing away, removing it twice succeeds.
 async fn a_volume_outlives_containers(bench: &dyn Bench) {
-    volume_keeps(bench, Some(64 << 20)).await;
+    volume_keeps(bench, VolumeKind::Scratch { limit_bytes: Some(64 << 20) }).await;
 }
 
 /// The same for one that is as large as the machine's disk.
 async fn a_volume_may_have_no_limit(bench: &dyn Bench) {
-    volume_keeps(bench, None).await;
+    volume_keeps(bench, VolumeKind::Scratch { limit_bytes: None }).await;
+}
+
+/// The same for one that outlives the machine's starts, with a limit or without.
+async fn a_volume_may_last(bench: &dyn Bench) {
+    for limit_bytes in [None, Some(64 << 20)] {
+        volume_keeps(bench, VolumeKind::Lasting { limit_bytes }).await;
+    }
 }
 
 /// A folder of a volume that may only be read, a text.
 async fn what_may_only_be_read_is_not_written(bench: &dyn Bench) {
     let (runtime, id) = (bench.runtime(), VolumeId::from_uuid(Uuid::now_v7()));
-    runtime.make_volume(id, None).await.unwrap();
+    runtime.make_volume(id, VolumeKind::Scratch { limit_bytes: None }).await.unwrap();
     let folder = |access| of_volume(id, "notes", "/notes", access);
     assert_eq!(run(bench, write("/notes/one", "kept"), vec![folder(Access::ReadWrite)], None).await.0, 0);
     let text = Mount { target: "/said".to_owned(), source: MountSource::Text("said".to_owned()) };

@@ -26,6 +26,7 @@ mod spec;
 
 pub use spec::{
     Access, ContainerSpec, Disk, ExecSpec, Layer, Limits, Mount, MountSource, Network, Share, Stdio,
+    VolumeKind,
 };
 
 /// A container as the backend sees it now.
@@ -197,15 +198,13 @@ pub trait Runtime: Send + Sync {
     /// The TCP ports that processes inside listen on, with the address each is bound to.
     async fn listening(&self, id: ContainerId) -> Result<Vec<std::net::SocketAddr>, RuntimeError>;
 
-    /// Makes an empty volume, whose folders containers mount. Whatever lies in it takes `limit_bytes` of the machine's disk
-    /// at most: beyond, a write fails with ENOSPC. `None` is as much as the machine has. One that is there already is left as
-    /// it is.
-    async fn make_volume(&self, id: VolumeId, limit_bytes: Option<u64>) -> Result<(), RuntimeError>;
+    /// Makes an empty volume, whose folders containers mount. One that is there already, of whichever kind, is left as it is.
+    async fn make_volume(&self, id: VolumeId, kind: VolumeKind) -> Result<(), RuntimeError>;
 
     /// Whether next to nothing more fits into a volume; false for one that is gone, or has no limit.
     async fn volume_is_full(&self, id: VolumeId) -> Result<bool, RuntimeError>;
 
-    /// Removes a volume with everything in it. The containers that had parts of it are removed before.
+    /// Removes a volume with everything in it, whatever its kind. The containers that had parts of it are removed before.
     async fn remove_volume(&self, id: VolumeId) -> Result<(), RuntimeError>;
 
     /// Brings network rules, addresses and forwarding back to what they must be; safe to call at any time.

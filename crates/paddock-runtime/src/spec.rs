@@ -147,6 +147,23 @@ pub enum Disk {
     },
 }
 
+/// What becomes of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VolumeKind {
+    /// For work that can be done again: when the machine starts anew it is gone, and what was written to it need never have
+    /// come to a disk.
+    Scratch {
+        /// What lies in it takes so much of the machine's disk at most: beyond, a write fails with ENOSPC. `None` is as much
+        /// as the machine has.
+        limit_bytes: Option<u64>,
+    },
+    /// Stays until it is removed, whatever becomes of server and machine; what a program inside has synced is on disk.
+    Lasting {
+        /// The same limit, by backends that can hold files on the machine's own file system to one.
+        limit_bytes: Option<u64>,
+    },
+}
+
 /// What a container may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {

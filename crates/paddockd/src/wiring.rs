@@ -121,6 +121,7 @@ pub(crate) async fn open_bare_runtime(
 fn linux_config(paths: &Paths, instance: &Instance, program: &Path) -> LinuxConfig {
     LinuxConfig {
         run_dir: paths.run().join("containers"),
+        lasting_volumes: paths.data.join("volumes"),
         instance: instance.letters.clone(),
         program: program.to_owned(),
         router_ports: Vec::new(),

@@ -11,7 +11,7 @@ use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::durable;
 use paddock_core::{ContainerId, LayerDigest, hex};
 use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive, compressed_size};
-use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError};
+use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError, VolumeKind};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -154,7 +154,8 @@ impl Builder {
         let workspace = Workspace::of(&self.config, request.build, self.volumes.folder_of(volume));
         let place = workspace.clone();
         disk::blocking(move || place.make_root()).await.map_err(failed)?;
-        let made = durable!("build.disk_made", self.runtime.make_volume(volume, request.disk_bytes).await);
+        let kind = VolumeKind::Scratch { limit_bytes: request.disk_bytes };
+        let made = durable!("build.disk_made", self.runtime.make_volume(volume, kind).await);
         made.map_err(BuildFailure::platform)?;
         let (place, wanted) = (workspace.clone(), request.clone());
         disk::blocking(move || place.fill(&wanted)).await.map_err(failed)?;

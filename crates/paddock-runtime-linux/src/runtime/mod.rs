@@ -13,7 +13,7 @@ use paddock_files::make_private_folder;
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::{
     Attached, ContainerSpec, ExecSpec, LocalVolumes, Network as Reach, Observed, Output, Runtime,
-    RuntimeError, Share, Stdio,
+    RuntimeError, Share, Stdio, VolumeKind,
 };
 use rustix::process::Signal;
 use tokio::sync::mpsc;
@@ -50,6 +50,8 @@ const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub struct LinuxConfig {
     /// Where containers have their folders: `DIR/run/containers`. Mount points of images are beside it.
     pub run_dir: PathBuf,
+    /// Where lasting volumes are: `DIR/volumes`, not below `DIR/run`, which may be gone or another machine's.
+    pub lasting_volumes: PathBuf,
     /// The instance's id: six lower-case letters, part of the name of everything that is made in the kernel.
     pub instance: String,
     /// The program that is started as `PROGRAM shim FOLDER` and calls [`crate::shim_main`].
@@ -123,8 +125,8 @@ impl LinuxRuntime {
             .map_err(fail("make the folder for images"))?;
         let templates = Templates::open(config.run_dir.with_file_name("disks"), mkfs(&config), HOST_PATH)
             .map_err(fail("make the folder for disks"))?;
-        let volumes = Volumes::open(config.run_dir.with_file_name("volumes"))
-            .map_err(fail("make the folder for volumes"))?;
+        let volumes = Volumes::open(config.run_dir.with_file_name("volumes"), config.lasting_volumes.clone())
+            .map_err(fail("make the folders for volumes"))?;
         remove::finish_removals(&config.run_dir).map_err(fail("finish earlier removals"))?;
         let specs = specs(&config.run_dir).map_err(fail("list containers"))?;
         let places = specs.iter().filter_map(|(id, spec)| Some((*id, spec.network.clone()?))).collect();
@@ -163,7 +165,7 @@ impl LinuxRuntime {
         if self.network.is_new() { self.destroy_instance().await } else { Ok(()) }
     }
 
-    /// Removes every container and everything this instance has made in the kernel.
+    /// Removes every container and everything this instance has made in the kernel. What is to last stays.
     ///
     /// # Errors
     /// When something cannot be removed; what could be is gone.
@@ -176,7 +178,7 @@ impl LinuxRuntime {
             self.remove(observed.id).await?;
         }
         let volumes = self.volumes.clone();
-        let removed = blocking(move || volumes.remove_all()).await;
+        let removed = blocking(move || volumes.remove_scratch()).await;
         removed.map_err(|error| RuntimeError::host("remove the volumes", error))?;
         self.network.destroy().await.map_err(|error| RuntimeError::host("remove the network", error))?;
         self.collect_images(true).map_err(|error| RuntimeError::host("unmount images", error))?;
@@ -356,13 +358,18 @@ impl Runtime for LinuxRuntime {
             .map_err(|error| RuntimeError::host(format!("read the sockets of container {id}"), error))
     }
 
-    async fn make_volume(&self, id: VolumeId, limit_bytes: Option<u64>) -> Result<(), RuntimeError> {
-        let template = match limit_bytes {
-            Some(bytes) => Some(self.templates.of(bytes).await),
-            None => None,
-        };
+    async fn make_volume(&self, id: VolumeId, kind: VolumeKind) -> Result<(), RuntimeError> {
         let volumes = self.volumes.clone();
-        let made = blocking(move || volumes.make(id, template.transpose()?.as_deref())).await;
+        let made = match kind {
+            VolumeKind::Scratch { limit_bytes } => {
+                let template = match limit_bytes {
+                    Some(bytes) => Some(self.templates.of(bytes).await),
+                    None => None,
+                };
+                blocking(move || volumes.make(id, template.transpose()?.as_deref())).await
+            }
+            VolumeKind::Lasting { limit_bytes: _ } => blocking(move || volumes.make_lasting(id)).await,
+        };
         made.map_err(|error| RuntimeError::host(format!("make volume {id}"), error))
     }
 

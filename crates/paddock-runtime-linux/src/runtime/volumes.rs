@@ -1,8 +1,11 @@
 //! Volumes: what containers of a tenant have one after the other, and the server between them.
 //!
-//! `DIR/run/volumes/ID` is a folder, or, with a limit, the mount point of an image that the server mounts itself. That image
-//! has no name, and the mount is all that holds it: whoever finds the folder after a kill unmounts it, and after a boot
-//! nothing but the folder is there.
+//! A scratch one, `DIR/run/volumes/ID`, is a folder, or, with a limit, the mount point of an image that the server mounts
+//! itself. That image has no name, and the mount is all that holds it: whoever finds the folder after a kill unmounts it, and
+//! after a boot nothing but the folder is there.
+//!
+//! A lasting one, `DIR/volumes/ID`, is a folder of the machine's own file system and nothing else: an image would write with
+//! less safety, and be a second thing to lose. Nothing but [`Volumes::remove`] takes it away.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use paddock_core::{VolumeId, durable};
-use paddock_files::make_private_folder;
+use paddock_files::{make_private_folder, sync_folder_of};
 use paddock_images::tree::{open_folder, remove_tree};
 use rustix::fs::{CWD, Gid, Mode, Uid, fchmod, fchown, mkdirat};
 use rustix::mount::UnmountFlags;
@@ -26,32 +29,49 @@ const GONE: &str = ".gone-";
 /// The volumes of an instance.
 #[derive(Debug, Clone)]
 pub(super) struct Volumes {
-    folder: PathBuf,
+    scratch: PathBuf,
+    lasting: PathBuf,
 }
 
 impl Volumes {
-    /// Uses this folder, and goes on with what an earlier process began to delete in it.
-    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        make_private_folder(&folder)?;
+    /// Uses these folders, and goes on with what an earlier process began to delete in them.
+    pub(super) fn open(scratch: PathBuf, lasting: PathBuf) -> io::Result<Self> {
         let mut gone = Vec::new();
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(GONE.as_bytes()) {
-                gone.push(entry.path());
+        for folder in [&scratch, &lasting] {
+            make_private_folder(folder)?;
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_name().as_encoded_bytes().starts_with(GONE.as_bytes()) {
+                    gone.push(entry.path());
+                }
             }
         }
         tokio::task::spawn_blocking(move || gone.iter().for_each(|folder| delete(folder)));
-        Ok(Self { folder })
+        Ok(Self { scratch, lasting })
     }
 
-    /// Where a volume is or would be.
+    /// Where a volume is, or would be if it were a scratch one.
     pub(super) fn folder_of(&self, id: VolumeId) -> PathBuf {
-        self.folder.join(id.to_string())
+        let name = id.to_string();
+        let lasting = self.lasting.join(&name);
+        if lasting.is_dir() { lasting } else { self.scratch.join(name) }
+    }
+
+    /// Makes a lasting one, and has its name on disk.
+    pub(super) fn make_lasting(&self, id: VolumeId) -> io::Result<()> {
+        if self.scratch.join(id.to_string()).is_dir() {
+            return Ok(());
+        }
+        let folder = self.lasting.join(id.to_string());
+        durable!("volume.made", make_private_folder(&folder).and_then(|()| sync_folder_of(&folder)))
     }
 
     /// Makes a folder, and mounts a copy of this template there, if nothing is mounted yet.
     pub(super) fn make(&self, id: VolumeId, template: Option<&Path>) -> io::Result<()> {
         let point = self.folder_of(id);
+        if point.starts_with(&self.lasting) {
+            return Ok(());
+        }
         make_private_folder(&point)?;
         match template {
             Some(template) if !is_mount_point(&point)? => {
@@ -97,9 +117,13 @@ impl Volumes {
     pub(super) fn remove(&self, id: VolumeId) -> io::Result<()> {
         let point = self.folder_of(id);
         unmount(&point)?;
-        let gone = self.folder.join(format!("{GONE}{}", uuid::Uuid::new_v4()));
+        let gone = point.with_file_name(format!("{GONE}{}", uuid::Uuid::new_v4()));
         match durable!("volume.removed", std::fs::rename(&point, &gone)) {
             Ok(()) => {
+                if gone.starts_with(&self.lasting) {
+                    // One that came back after a power cut would be nobody's.
+                    sync_folder_of(&gone)?;
+                }
                 tokio::task::spawn_blocking(move || delete(&gone));
                 Ok(())
             }
@@ -108,9 +132,9 @@ impl Volumes {
         }
     }
 
-    /// Lets go of every one, and of all that is in them.
-    pub(super) fn remove_all(&self) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.folder)? {
+    /// Lets go of every one that is not to last, and of all that is in them.
+    pub(super) fn remove_scratch(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.scratch)? {
             let path = entry?.path();
             unmount(&path)?;
             remove_alone(&path)?;

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use crate::support::{Fixture, PATIENCE, folder_of, with};
 use paddock_core::artefact::ProgramUser;
 use paddock_core::{LayerDigest, VolumeId};
-use paddock_runtime::{Access, Disk, Layer, LocalVolumes, Mount, MountSource, Runtime, RuntimeError, Share};
+use paddock_runtime::{
+    Access, Disk, Layer, LocalVolumes, Mount, MountSource, Runtime, RuntimeError, Share, VolumeKind,
+};
+use paddock_runtime_linux::LinuxRuntime;
 
 /// A share of tests.
 const SHOWN: Share = Share("shown");
@@ -48,7 +51,7 @@ fn impossible_specifications_are_refused() {
                 paddock_runtime::ContainerSpec { mounts, ..f.spec("true") }
             };
             refused(f.runtime.start(with(of_volume("of-none"))).await);
-            f.runtime.make_volume(id, None).await.unwrap();
+            f.runtime.make_volume(id, VolumeKind::Scratch { limit_bytes: None }).await.unwrap();
             for source in [
                 of_volume("../there"),
                 of_volume("/there"),
@@ -78,7 +81,7 @@ fn what_is_mounted_belongs_to_whom_it_should() {
         },
         |f| async move {
             let id = VolumeId::from_uuid(uuid::Uuid::now_v7());
-            f.runtime.make_volume(id, None).await.unwrap();
+            f.runtime.make_volume(id, VolumeKind::Scratch { limit_bytes: None }).await.unwrap();
             let mount = |target: &str, source| Mount { target: target.to_owned(), source };
             let cache = |access| MountSource::Volume { id, folder: "of/cache".to_owned(), access };
             let share = |path: &str| MountSource::Share { share: SHOWN, path: path.to_owned() };
@@ -117,7 +120,7 @@ fn no_link_in_a_volume_leads_out_of_it() {
         |_| {},
         |f| async move {
             let id = VolumeId::from_uuid(uuid::Uuid::now_v7());
-            f.runtime.make_volume(id, Some(64 << 20)).await.unwrap();
+            f.runtime.make_volume(id, VolumeKind::Scratch { limit_bytes: Some(64 << 20) }).await.unwrap();
             let precious = folder_of(&f.config).join("precious");
             std::fs::create_dir(&precious).unwrap();
             let tmp = |folder: &str, access| Mount {
@@ -148,7 +151,7 @@ fn a_volume_goes_however_deep_it_is() {
         |_| {},
         |f| async move {
             let id = VolumeId::from_uuid(uuid::Uuid::now_v7());
-            f.runtime.make_volume(id, None).await.unwrap();
+            f.runtime.make_volume(id, VolumeKind::Scratch { limit_bytes: None }).await.unwrap();
             let mut spec =
                 f.spec("exec python3 -c 'import os\nfor i in range(5000): os.mkdir(\"d\"); os.chdir(\"d\")'");
             spec.working_dir = "/deep".to_owned();
@@ -171,12 +174,73 @@ fn a_volume_goes_however_deep_it_is() {
 }
 
 #[test]
+fn a_lasting_volume_outlives_all_but_its_removal() {
+    with(
+        |_| {},
+        |f| async move {
+            let [kept, left] = [(); 2].map(|()| VolumeId::from_uuid(uuid::Uuid::now_v7()));
+            for id in [kept, left] {
+                f.runtime.make_volume(id, VolumeKind::Lasting { limit_bytes: None }).await.unwrap();
+            }
+            let data = |id| Mount {
+                target: "/data".to_owned(),
+                source: MountSource::Volume { id, folder: "data".to_owned(), access: Access::ReadWrite },
+            };
+            let run = async |runtime: &LinuxRuntime, script: &str| {
+                let mut spec = f.spec(script);
+                spec.mounts = vec![data(kept)];
+                let id = spec.id;
+                runtime.start(spec).await.unwrap();
+                let printed = crate::support::collect(runtime, id, 0).await;
+                runtime.remove(id).await.unwrap();
+                printed
+                    .iter()
+                    .map(|piece| String::from_utf8_lossy(&piece.bytes).into_owned())
+                    .collect::<String>()
+            };
+            run(&f.runtime, "echo kept > /data/note").await;
+            let folder = f.runtime.folder_of(kept);
+            assert_eq!(folder, f.config.lasting_volumes.join(kept.to_string()));
+            assert!(
+                std::fs::read_to_string("/proc/self/mounts")
+                    .unwrap()
+                    .lines()
+                    .all(|line| { !line.contains(folder.to_str().unwrap()) })
+            );
+
+            // Everything else of the instance goes, as when the machine starts anew, and its folder with it.
+            f.runtime.destroy_instance().await.unwrap();
+            std::fs::remove_dir_all(f.config.run_dir.parent().unwrap()).unwrap();
+            let half_removed = f.config.lasting_volumes.join(".gone-left-by-a-kill");
+            std::fs::create_dir_all(half_removed.join("some/of/it")).unwrap();
+            let anew = LinuxRuntime::open(f.config.clone()).await.unwrap();
+            assert_eq!(run(&anew, "cat /data/note").await, "kept");
+
+            for id in [left, left] {
+                anew.remove_volume(id).await.unwrap();
+            }
+            let names = || {
+                let names = std::fs::read_dir(&f.config.lasting_volumes).unwrap().flatten();
+                names.map(|name| name.file_name().into_string().unwrap()).collect::<Vec<_>>()
+            };
+            let gone = async {
+                while names() != [kept.to_string()] {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, gone).await.expect("what is removed goes, what is kept stays");
+            anew.destroy_instance().await.unwrap();
+        },
+    );
+}
+
+#[test]
 fn a_program_runs_as_whom_it_was_asked_to() {
     with(
         |_| {},
         |f| async move {
             let id = VolumeId::from_uuid(uuid::Uuid::now_v7());
-            f.runtime.make_volume(id, None).await.unwrap();
+            f.runtime.make_volume(id, VolumeKind::Scratch { limit_bytes: None }).await.unwrap();
             let mut spec = f.spec(
                 "id -u; id -g; id -G; touch /app/own /given/own; stat -c %u:%g /app /app/own /given/own",
             );

@@ -75,6 +75,7 @@ pub fn may_run() -> bool {
 pub fn config(dir: &Path) -> LinuxConfig {
     LinuxConfig {
         run_dir: dir.join("run/containers"),
+        lasting_volumes: dir.join("volumes"),
         instance: fresh_instance(),
         program: env!("CARGO_BIN_EXE_paddock-shim").into(),
         router_ports: vec![],

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, LocalVolumes, Network, Observed, Output,
-    Runtime, RuntimeError, Stream,
+    Runtime, RuntimeError, Stream, VolumeKind,
 };
 
 mod volumes;
@@ -422,7 +422,7 @@ impl Runtime for FakeRuntime {
     }
 
     /// A folder that is as large as the machine's disk, whatever the limit.
-    async fn make_volume(&self, id: VolumeId, _limit_bytes: Option<u64>) -> Result<(), RuntimeError> {
+    async fn make_volume(&self, id: VolumeId, _kind: VolumeKind) -> Result<(), RuntimeError> {
         std::fs::create_dir_all(self.folder_of(id))
             .map_err(|error| RuntimeError::host("make a volume", error))
     }

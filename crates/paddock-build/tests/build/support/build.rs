@@ -133,6 +133,7 @@ impl BuildFarm {
         let id_ranges = IdRanges { first: 0x4000 + ((entropy >> 64) as u32 & 0x0fff), count: 1 };
         let runtime = LinuxRuntime::open(LinuxConfig {
             run_dir: path("run/containers"),
+            lasting_volumes: path("volumes"),
             instance,
             program: super::programs(),
             router_ports: Vec::new(),

@@ -1,4 +1,7 @@
 //! What belongs to a backup: the database at one moment, and the files that this database names.
+//!
+//! Lasting volumes (`volumes/`) do not: a copy of the files of a program that writes to them is no moment of it. What they
+//! hold is backed up by the program whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
