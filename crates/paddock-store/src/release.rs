@@ -24,7 +24,8 @@ pub struct Release {
     pub status: ReleaseStatus,
     /// The version it goes back to, when it is a rollback.
     pub rollback_of: Option<i64>,
-    /// The version whose slug and config vars of the user's it goes on with, when it was made for what attachments say.
+    /// The version whose slug and config vars of the user's it goes on with, when it was made because of what attachments
+    /// say.
     pub laid_on: Option<i64>,
     /// The command of its release phase, when it has one.
     pub release_command: Option<String>,
@@ -144,7 +145,7 @@ reads! {
     release_by_version(app_id: AppId, version: i64) -> one Release: BY_VERSION [app_id, version];
     /// The newest release of an app, whatever its status.
     newest_release(app_id: AppId) -> one Release: NEWEST [app_id];
-    /// The newest that was made for more than what attachments say, whatever its status.
+    /// The newest that goes on with no other, whatever its status.
     newest_base_release(app_id: AppId) -> one Release: NEWEST_BASE [app_id];
     /// The release whose dynos should run.
     current_release(app_id: AppId) -> one Release: CURRENT [app_id];

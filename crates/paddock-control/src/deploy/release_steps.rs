@@ -5,17 +5,19 @@
 //!      └──release command──▶ pending ──release dyno exits 0──▶ succeeded, current
 //!                                └──other exit──▶ failed; the old release goes on serving
 //!
-//! release_attached ──▶ succeeded, current; laid on what runs, whatever waits
+//! release_attached ──▶ succeeded, current; goes on with what runs, whatever waits
 //! ```
 //! What attachments say (the address of a database) changes in a release as well, but nobody's code does. So that release
 //! runs no release command, keeps the formation, and goes on with the slug and the user's config vars of the *current*
 //! release ([`Release::laid_on`]), not with those of one that waits for its release phase. One that waits gets the new
-//! address in its snapshot in the same transaction ([`Tx::set_attached`]). It becomes current when it succeeds although
-//! the attachments' release has a greater number, unless what that one was laid on is newer itself; and a change of
-//! config vars is laid on it all the same.
+//! address in its snapshot in the same transaction ([`Tx::set_attached`]), and a change of config vars is laid on it all
+//! the same. When it succeeds it is older than what attachments made meanwhile, and what runs never goes back to a smaller
+//! version: so it goes on as a further release, with the newest address. That is not done when what runs was laid on
+//! something newer than itself.
 
 use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize};
+use paddock_core::event::{By, Event};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AccountId, AppId, ContainerId, ProcessType, ReleaseId, SlugId};
 use paddock_store::{App, Dyno, NewRelease, ProcessDefinition, Release, Tx};
@@ -80,27 +82,39 @@ pub(crate) async fn release_attached(
 ) -> Result<Release> {
     tx.also_for_app(app).await?;
     tx.set_attached(app, &attached).await?;
-    let current = tx.current_release(app).await?;
-    let user = match &current {
-        Some(current) => tx.owned_config_of_release(app, current.id).await?.user,
-        None => tx.owned_config(app).await?.user,
+    let Some(current) = tx.current_release(app).await? else {
+        let draft = ReleaseDraft { description, account_id, slug_id: None, rollback_of: None };
+        return add_release(tx, app, draft).await;
     };
-    let new = NewRelease {
-        id: ReleaseId::from_uuid(Uuid::now_v7()),
-        app_id: app,
-        description,
-        account_id,
-        slug_id: current.as_ref().and_then(|current| current.slug_id),
-        status: ReleaseStatus::Succeeded,
-        rollback_of: None,
-        laid_on: current.as_ref().map(Release::base_version),
-        release_command: None,
-        output: None,
-        config: OwnedConfig { user, attached },
-    };
-    let release = tx.create_release(&new).await?;
+    let release = go_on_with(tx, &current, description, account_id).await?;
     tx.set_current_release(app, release.id).await?;
     Ok(release)
+}
+
+/// Makes a release of what another came with: its slug and the user's config vars, with what attachments say by now.
+async fn go_on_with(
+    tx: &mut Tx,
+    base: &Release,
+    description: String,
+    account_id: AccountId,
+) -> Result<Release> {
+    let new = NewRelease {
+        id: ReleaseId::from_uuid(Uuid::now_v7()),
+        app_id: base.app_id,
+        description,
+        account_id,
+        slug_id: base.slug_id,
+        status: ReleaseStatus::Succeeded,
+        rollback_of: None,
+        laid_on: Some(base.base_version()),
+        release_command: None,
+        output: None,
+        config: OwnedConfig {
+            user: tx.owned_config_of_release(base.app_id, base.id).await?.user,
+            attached: tx.owned_config(base.app_id).await?.attached,
+        },
+    };
+    Ok(tx.create_release(&new).await?)
 }
 
 /// What a change of config vars is laid upon: the newest release that has not failed. One that waits for its release
@@ -133,6 +147,23 @@ async fn make_current(tx: &mut Tx, release: &Release) -> Result<()> {
     }
     tx.set_current_release(release.app_id, release.id).await?;
     Ok(())
+}
+
+/// Makes a release current whose release phase has succeeded, unless a newer one has become so meanwhile (a rollback to a
+/// slug without release phase). The release that it goes on as, where only attachments have made newer ones.
+async fn take_over(tx: &mut Tx, release: &Release) -> Result<Option<Release>> {
+    match tx.current_release(release.app_id).await? {
+        Some(current) if current.base_version() > release.version => Ok(None),
+        Some(current) if current.version > release.version => {
+            let made = go_on_with(tx, release, release.description.clone(), release.account_id).await?;
+            make_current(tx, &made).await?;
+            Ok(Some(made))
+        }
+        _ => {
+            make_current(tx, release).await?;
+            Ok(None)
+        }
+    }
 }
 
 impl Deploy {
@@ -178,12 +209,17 @@ impl Deploy {
         let ended = if status == Some(0) { ReleaseStatus::Succeeded } else { ReleaseStatus::Failed };
         if release.status.may_become(ended) {
             tx.set_release_status(release.id, ended).await?;
-            if ended == ReleaseStatus::Succeeded {
-                // A newer one may have become current meanwhile (a rollback to a slug without release phase).
-                let current = tx.current_release(app.id).await?;
-                if current.is_none_or(|current| current.base_version() < release.version) {
-                    make_current(&mut tx, &release).await?;
-                }
+            if ended == ReleaseStatus::Succeeded
+                && let Some(made) = take_over(&mut tx, &release).await?
+            {
+                let (was, is) = (release.version, made.version);
+                tx.say(
+                    app.id,
+                    format!("Release v{was} goes on as v{is}, since attachments have changed meanwhile"),
+                );
+                let (version, description) = (made.version, made.description);
+                let event = Event::ReleaseCreated { app: app.id, version, description };
+                tx.event(&event, By::Account(made.account_id)).await?;
             }
             tx.commit_quietly("release.phase_ended").await?;
         } else {

@@ -109,10 +109,11 @@ async fn an_attachments_release_goes_on_with_what_runs() {
 }
 
 #[tokio::test]
-async fn what_waits_for_its_release_phase_becomes_current_with_the_newest_address() {
+async fn what_waits_for_its_release_phase_takes_over_with_the_newest_address() {
     let t = Still::new().await;
     let first = t.deployed_app("waiting", "web", "serve one").await;
     let app = first.app_id;
+    t.set(app, "OWN", "2").await;
     let pending = t.release_with_phase(app).await;
     for address in ["postgres://one", "postgres://two"] {
         let attached = t.attach(app, address).await;
@@ -124,16 +125,32 @@ async fn what_waits_for_its_release_phase_becomes_current_with_the_newest_addres
 
     t.end_phase(&pending, 0).await;
     let current = t.current(app).await;
-    assert_eq!(
-        (current.version, current.status),
-        (2, ReleaseStatus::Succeeded),
-        "it is no older than what runs"
-    );
-    assert_eq!(t.seen(&current).await["DATABASE_URL"], "postgres://two");
+    assert_eq!((current.version, current.laid_on), (5, Some(2)), "no version runs after a greater one");
+    assert_eq!((current.slug_id, &current.description), (pending.slug_id, &pending.description));
+    let seen = t.seen(&current).await;
+    assert_eq!((seen["DATABASE_URL"].as_str(), seen["OWN"].as_str()), ("postgres://two", "2"));
+    let ended = t.control.kernel.store.release(app, pending.id).await.unwrap().unwrap();
+    assert_eq!(ended.status, ReleaseStatus::Succeeded);
+    assert_eq!(t.seen(&ended).await, seen, "its release phase may have begun with them");
     let formation = t.control.kernel.store.formation(app).await.unwrap();
     assert!(formation.iter().any(|row| row.command == "serve two"), "its process types are the formation's");
     let attached = t.attach(app, "postgres://three").await;
-    assert_eq!((attached.version, attached.laid_on, attached.slug_id), (5, Some(2), pending.slug_id));
+    assert_eq!((attached.version, attached.laid_on, attached.slug_id), (6, Some(2), pending.slug_id));
+}
+
+#[tokio::test]
+async fn several_that_wait_take_over_one_after_the_other() {
+    let t = Still::new().await;
+    let app = t.deployed_app("several", "web", "serve one").await.app_id;
+    let second = t.release_with_phase(app).await;
+    t.attach(app, "postgres://one").await;
+    let fourth = t.release_with_phase(app).await;
+    for (pending, expected) in [(second, 5), (fourth, 6)] {
+        t.end_phase(&pending, 0).await;
+        let current = t.current(app).await;
+        assert_eq!((current.version, current.slug_id), (expected, pending.slug_id));
+        assert_eq!(t.seen(&current).await["DATABASE_URL"], "postgres://one");
+    }
 }
 
 #[tokio::test]
