@@ -84,6 +84,14 @@ id! {
     KeyId;
     /// A job: work that ends.
     JobId;
+    /// An add-on: a database, say, that apps are attached to.
+    AddonId;
+    /// An app's attachment to an add-on, under a name of the app's.
+    AttachmentId;
+    /// A data server: what runs one or many databases.
+    DataServerId;
+    /// A login to an add-on.
+    CredentialId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.
     ContainerId;
     /// A volume of the runtime: a disk that several containers use, one after the other.

@@ -17,6 +17,8 @@ impl Concerns {
     pub const GARBAGE: Self = Self(1 << 3);
     /// Whoever waits for a row to change.
     pub const CHANGES: Self = Self(1 << 4);
+    /// Whoever keeps add-ons and what runs them as they are wanted.
+    pub const ADDONS: Self = Self(1 << 5);
     const NOBODY: Self = Self(0);
 
     /// Whether all of these are among them.
@@ -45,19 +47,24 @@ impl BitOrAssign for Concerns {
 
 const WHAT_RUNS: Concerns = Concerns::DYNOS.and(Concerns::ROUTES).and(Concerns::CHANGES);
 const WHAT_IS_ROUTED: Concerns = Concerns::ROUTES.and(Concerns::CHANGES);
+const WHAT_IS_ATTACHED: Concerns = Concerns::ADDONS.and(Concerns::CHANGES);
 
 /// Every table. A test holds the list against the migrations.
 const TABLES: &[(&str, Concerns)] = &[
     ("account_features", Concerns::CHANGES),
     ("accounts", Concerns::CHANGES),
+    ("addons", WHAT_IS_ATTACHED),
     ("app_features", Concerns::CHANGES),
     // What an app had goes with its row: its jobs, too.
     ("apps", WHAT_RUNS.and(Concerns::JOBS)),
+    ("attachments", WHAT_IS_ATTACHED),
     ("authorizations", Concerns::CHANGES),
     ("buildpack_installations", Concerns::CHANGES),
     ("builds", Concerns::CHANGES),
     ("collaborators", Concerns::CHANGES),
     ("config", WHAT_IS_ROUTED),
+    ("credentials", WHAT_IS_ATTACHED),
+    ("data_servers", WHAT_IS_ATTACHED),
     ("deleted_apps", Concerns::GARBAGE),
     ("domains", WHAT_IS_ROUTED),
     ("dynos", WHAT_RUNS),

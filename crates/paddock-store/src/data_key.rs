@@ -21,7 +21,10 @@ use crate::database::Engine;
 use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::{self, Sealer};
-use crate::{Store, StoreConfig, config, dyno, job, platform, request_outcome};
+use crate::{
+    Store, StoreConfig, addon, attachment, config, credential, data_server, dyno, job, platform,
+    request_outcome,
+};
 
 /// Where the data key before this one is, wrapped, while values are sealed again.
 const PREVIOUS: &str = "previous-data-key";
@@ -48,6 +51,16 @@ statements! {
     SET_DYNO = "UPDATE dynos SET env = $2 WHERE id = $1 AND env = $3";
     JOBS = "SELECT id AS app_id, id, secret AS sealed FROM jobs WHERE secret IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
     SET_JOB = "UPDATE jobs SET secret = $2 WHERE id = $1 AND secret = $3";
+    ADDONS = "SELECT id AS app_id, id, secret AS sealed FROM addons WHERE id > $1 ORDER BY id LIMIT $2";
+    SET_ADDON = "UPDATE addons SET secret = $2 WHERE id = $1 AND secret = $3";
+    ATTACHMENTS = "SELECT id AS app_id, id, vars AS sealed FROM attachments WHERE id > $1 ORDER BY id LIMIT $2";
+    SET_ATTACHMENT = "UPDATE attachments SET vars = $2 WHERE id = $1 AND vars = $3";
+    CREDENTIALS = "SELECT id AS app_id, id, password AS sealed FROM credentials WHERE id > $1 ORDER BY id LIMIT $2";
+    SET_CREDENTIAL = "UPDATE credentials SET password = $2 WHERE id = $1 AND password = $3";
+    SUPERUSERS = "SELECT id AS app_id, id, password AS sealed FROM data_servers WHERE id > $1 ORDER BY id LIMIT $2";
+    SET_SUPERUSER = "UPDATE data_servers SET password = $2 WHERE id = $1 AND password = $3";
+    TLS = "SELECT id AS app_id, id, tls AS sealed FROM data_servers WHERE tls IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
+    SET_TLS = "UPDATE data_servers SET tls = $2 WHERE id = $1 AND tls = $3";
     OUTCOMES = "SELECT request_sha256, body FROM request_outcomes WHERE body IS NOT NULL";
     SET_OUTCOME = "UPDATE request_outcomes SET body = $2 WHERE request_sha256 = $1 AND body = $3";
     SETTINGS = "SELECT key, value FROM settings WHERE key > $1 ORDER BY key LIMIT $2";
@@ -61,7 +74,7 @@ struct Table {
     place: fn(&SealedRow) -> Result<String>,
 }
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 11] = [
     Table {
         read: CONFIGS,
         write: SET_CONFIG,
@@ -88,6 +101,23 @@ const TABLES: [Table; 6] = [
         place: |row| Ok(dyno::env_place(parsed(&row.app_id)?, parsed(&row.id)?)),
     },
     Table { read: JOBS, write: SET_JOB, place: |row| Ok(job::secret_place(parsed(&row.id)?)) },
+    Table { read: ADDONS, write: SET_ADDON, place: |row| Ok(addon::secret_place(parsed(&row.id)?)) },
+    Table {
+        read: ATTACHMENTS,
+        write: SET_ATTACHMENT,
+        place: |row| Ok(attachment::vars_place(parsed(&row.id)?)),
+    },
+    Table {
+        read: CREDENTIALS,
+        write: SET_CREDENTIAL,
+        place: |row| Ok(credential::password_place(parsed(&row.id)?)),
+    },
+    Table {
+        read: SUPERUSERS,
+        write: SET_SUPERUSER,
+        place: |row| Ok(data_server::password_place(parsed(&row.id)?)),
+    },
+    Table { read: TLS, write: SET_TLS, place: |row| Ok(data_server::tls_place(parsed(&row.id)?)) },
 ];
 
 struct SealedRow {

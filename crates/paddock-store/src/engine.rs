@@ -4,16 +4,18 @@
 //! driver's engine-neutral connection serves every engine. Only this file and those that open a database name the driver.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use paddock_core::build::BuildStatus;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{
-    AccountId, AppId, AppName, AuthorizationId, BuildId, CollaboratorId, ContainerId, DomainId, DynoId,
-    FavoriteId, FormationId, JobId, KeyId, LogSessionId, ProcessType, ReleaseId, ServerId, SlugId, SourceId,
-    UnixMicros,
+    AccountId, AddonId, AppId, AppName, AttachmentId, AuthorizationId, BuildId, CollaboratorId, ContainerId,
+    CredentialId, DataServerId, DomainId, DynoId, FavoriteId, FormationId, JobId, KeyId, LogSessionId,
+    ProcessType, ReleaseId, ServerId, SlugId, SourceId, UnixMicros, VolumeId,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -131,12 +133,16 @@ macro_rules! parsed_columns {
 }
 parsed_columns!(
     AccountId,
+    AddonId,
     AppId,
     AppName,
+    AttachmentId,
     AuthorizationId,
     BuildId,
     CollaboratorId,
     ContainerId,
+    CredentialId,
+    DataServerId,
     DomainId,
     DynoId,
     FavoriteId,
@@ -151,6 +157,7 @@ parsed_columns!(
     ServerId,
     SlugId,
     SourceId,
+    VolumeId,
 );
 
 /// Enums that have a word for each value.
@@ -236,7 +243,7 @@ impl Column for Vec<String> {
     }
 }
 
-impl Column for BTreeMap<ProcessType, String> {
+impl<K: Ord + Display + FromStr> Column for BTreeMap<K, String> {
     type Raw = String;
     fn to_raw(&self) -> String {
         let map = self.iter().map(|(key, value)| (key.to_string(), value.clone().into()));

@@ -34,6 +34,15 @@ pub enum StoreError {
     /// The account is a collaborator of the app already.
     #[error("the account is already a collaborator of app {0}")]
     AlreadyCollaborator(AppId),
+    /// Another add-on has the name.
+    #[error("add-on name {0} is taken")]
+    AddonNameTaken(String),
+    /// Another attachment of the app has the name.
+    #[error("attachment name {0} is taken")]
+    AttachmentNameTaken(String),
+    /// Another login of the add-on has the name.
+    #[error("login {0} is taken")]
+    LoginTaken(String),
     /// An app builds one thing at a time.
     #[error("build {id} of the app is still running")]
     BuildRunning { id: BuildId },

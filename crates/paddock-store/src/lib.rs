@@ -13,7 +13,9 @@
 )]
 
 mod account;
+mod addon;
 mod app;
+mod attachment;
 mod authorization;
 mod build;
 mod buildpack;
@@ -22,7 +24,9 @@ mod concern;
 mod config;
 mod copy;
 mod count;
+mod credential;
 mod data_key;
+mod data_server;
 mod database;
 mod domain;
 mod dyno;
@@ -58,14 +62,18 @@ mod touched;
 mod tx;
 
 pub use account::{Account, NewAccount};
+pub use addon::{Addon, AddonState, ListedAddon, NewAddon, StorageState};
 pub use app::{App, DeletedApp, ListedApp, NewApp};
+pub use attachment::{Attachment, ListedAttachment, NewAttachment};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use concern::Concerns;
 pub use copy::{Copied, CopiedTable, copy_to_postgres};
 pub use count::{Count, Counted, OpenJobs};
+pub use credential::{Credential, CredentialState, NewCredential};
 pub use data_key::MasterKeyRotation;
+pub use data_server::{Certified, DataServer, DataServerState, NewDataServer};
 pub use database::{Database, DatabaseUrl};
 pub use domain::{Domain, DomainKind, NewDomain};
 pub use dyno::{DesiredDynoState, Dyno};
@@ -100,13 +108,17 @@ pub type SecretSha256 = [u8; 32];
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         account::STATEMENTS,
+        addon::STATEMENTS,
         app::STATEMENTS,
+        attachment::STATEMENTS,
         authorization::STATEMENTS,
         build::STATEMENTS,
         buildpack::STATEMENTS,
         collaborator::STATEMENTS,
         config::STATEMENTS,
         count::STATEMENTS,
+        credential::STATEMENTS,
+        data_server::STATEMENTS,
         domain::STATEMENTS,
         dyno::STATEMENTS,
         event::STATEMENTS,

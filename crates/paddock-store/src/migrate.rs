@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     9 "disabled accounts": "0009_disabled_accounts.sql";
     10 "cost by change": "0010_cost_by_change.sql";
     11 "owned config": "0011_owned_config.sql";
+    12 "add-ons": "0012_addons.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

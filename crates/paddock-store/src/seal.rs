@@ -94,6 +94,15 @@ impl Sealer {
         }
     }
 
+    pub(crate) fn seal_text(&self, place: &str, clear: &str) -> Result<Vec<u8>> {
+        self.seal(place, clear.as_bytes())
+    }
+
+    pub(crate) fn unseal_text(&self, place: &str, sealed: &[u8]) -> Result<String> {
+        let clear = self.unseal(place, sealed)?;
+        String::from_utf8(clear).map_err(|_| StoreError::Unseal { place: place.to_owned() })
+    }
+
     fn keys(&self) -> Keys {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -206,8 +206,13 @@ async fn every_sealed_column_gets_a_new_data_key() {
     assert_eq!(
         sealed,
         [
+            "addons.secret",
+            "attachments.vars",
             "config.attached",
             "config.sealed",
+            "credentials.password",
+            "data_servers.password",
+            "data_servers.tls",
             "dynos.env",
             "jobs.secret",
             "platform.data_key",

@@ -85,6 +85,7 @@ impl Kernel {
             (Concerns::JOBS, &wakes.jobs),
             (Concerns::GARBAGE, &wakes.garbage),
             (Concerns::CHANGES, &wakes.changes),
+            (Concerns::ADDONS, &wakes.addons),
         ] {
             if concerns.include(concern) {
                 wake.wake();

@@ -108,6 +108,10 @@ impl From<StoreError> for Error {
                 Self::invalid(format!("Key {fingerprint} is already taken: it belongs to an account"))
             }
             StoreError::AlreadyCollaborator(_) => Self::invalid("User is already a collaborator on this app"),
+            StoreError::AddonNameTaken(name) => Self::invalid(format!("Name {name} is already taken")),
+            StoreError::AttachmentNameTaken(name) => {
+                Self::invalid(format!("Attachment name {name} is already taken on this app"))
+            }
             StoreError::BuildRunning { id } => {
                 Self::new(ErrorId::Conflict, format!("Build {id} of this app is still running."))
             }

@@ -68,6 +68,8 @@ pub struct Wakes {
     pub output: Wake,
     /// Numbers in memory that are to be on disk: the rate limit reconciler looks.
     pub rate_limits: Wake,
+    /// Add-ons, their logins and what runs them: whoever keeps them as they are wanted looks.
+    pub addons: Wake,
     /// Things to throw away.
     pub garbage: Wake,
     /// Somebody waits for a build, release or dyno to change in the store.

@@ -3,7 +3,7 @@
 use paddock_core::{AccountId, AppId};
 use paddock_store::{DomainKind, Store, StoreError};
 
-use super::fixture::{Fixture, NOW, new_domain};
+use super::fixture::{BACK_AT_VERSION_9, Fixture, NOW, new_domain};
 
 async fn add(store: &Store, app: AppId, hostname: &str) {
     let mut tx = store.begin_for_app(app, NOW, "test").await.unwrap();
@@ -87,11 +87,7 @@ async fn names_from_before_there_was_an_order_of_their_ends_have_one() {
     let (one, two) = (t.app("app-one").await, t.app("app-two").await);
     add(&t.store, one.id, "www.a.test").await;
     t.store.close().await;
-    t.sabotage(
-        "DROP INDEX releases_with_slug; DROP INDEX domains_from_end; ALTER TABLE domains DROP COLUMN from_end; \
-         DELETE FROM schema_migrations WHERE version = 10;",
-    )
-    .await;
+    t.sabotage(BACK_AT_VERSION_9).await;
     let store = Store::open(&t.config()).await.unwrap();
     assert_eq!(overlap(&store, "*.a.test", two.owner_id).await.as_deref(), Some("www.a.test"));
 }

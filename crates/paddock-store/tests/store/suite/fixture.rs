@@ -15,6 +15,13 @@ use uuid::Uuid;
 
 pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
+/// Takes back what the migrations after the ninth made, so that they are done again: a new migration has a word here.
+pub(crate) const BACK_AT_VERSION_9: &str = "\
+    DROP TABLE credentials; DROP TABLE attachments; DROP TABLE addons; DROP TABLE data_servers; \
+    ALTER TABLE config DROP COLUMN attached; ALTER TABLE releases DROP COLUMN attached; \
+    ALTER TABLE releases DROP COLUMN laid_on; DROP INDEX releases_with_slug; DROP INDEX domains_from_end; \
+    ALTER TABLE domains DROP COLUMN from_end; DELETE FROM schema_migrations WHERE version > 9;";
+
 /// Whether this is the suite on PostgreSQL: it is included once for each engine, as a module of that name.
 fn on_postgres() -> bool {
     match module_path!() {

@@ -1,6 +1,7 @@
 //! What a store does whichever engine it is on. The module's name says the engine: see [`fixture`].
 
 mod account;
+mod addons;
 mod app;
 mod build;
 mod bulk;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use paddock_core::config::OwnedConfig;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, ReleaseId, SlugId};
-use paddock_store::{AppSpan, Concerns, NewRelease, Order, StoreError, VersionRange};
+use paddock_store::{AppSpan, Concerns, NewRelease, Order, Store, StoreError, VersionRange};
 use uuid::Uuid;
 
-use super::fixture::{Fixture, NOW, new_build, new_release, vars};
+use super::fixture::{BACK_AT_VERSION_9, Fixture, NOW, new_build, new_release, vars};
 
 #[tokio::test]
 async fn versions_have_no_gaps_even_after_a_release_that_was_not_committed() {
@@ -132,6 +132,24 @@ async fn the_users_and_the_attachments_config_vars_are_kept_apart() {
     tx.set_attached(app.id, &vars(&[])).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.config_vars(app.id).await.unwrap(), seen("mine"));
+}
+
+#[tokio::test]
+async fn config_vars_from_before_there_were_attachments_are_the_users() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.set_config(app.id, &vars(&[("A", "1")])).await.unwrap();
+    tx.commit().await.unwrap();
+    let release = t.release(&app, None, vars(&[("A", "0")])).await;
+    t.store.close().await;
+    t.sabotage(BACK_AT_VERSION_9).await;
+    let store = Store::open(&t.config()).await.unwrap();
+    let mut tx = store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    assert_eq!(tx.owned_config(app.id).await.unwrap(), OwnedConfig::of_user(vars(&[("A", "1")])));
+    let then = tx.owned_config_of_release(app.id, release.id).await.unwrap();
+    assert_eq!(then, OwnedConfig::of_user(vars(&[("A", "0")])));
+    assert_eq!(tx.newest_base_release(app.id).await.unwrap(), Some(release));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::fixture::{Fixture, NOW, dyno, new_release, vars};
 
 const SECRET: &str = "s3cr3t-5f0c9b7e";
 
-fn files_holding(folder: &Path, needle: &[u8]) -> Vec<String> {
+pub(super) fn files_holding(folder: &Path, needle: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
