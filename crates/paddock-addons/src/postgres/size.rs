@@ -4,7 +4,7 @@ const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
 
 /// `12.3 MB`: three digits at most, no needless zeros.
 #[must_use]
-pub(super) fn text(bytes: u64) -> String {
+pub fn text(bytes: u64) -> String {
     let mut unit = 0;
     let mut divisor = 1_u64;
     while bytes / divisor >= 1024 && unit + 1 < UNITS.len() {

@@ -1,0 +1,178 @@
+//! A database: made, brought to its plan, emptied, dropped.
+
+use super::names::Identifier;
+use super::roles::{self, Kind, Roles};
+use super::session::Session;
+use super::{Postgres, fittings, sessions};
+use crate::{Placement, Resource, ServerAccess, StepError};
+
+const IS_THERE: &str = "SELECT datname::text FROM pg_database WHERE datname = $1";
+
+/// In databases of everybody there is nothing for a tenant.
+const READY: &str = "\
+REVOKE ALL ON DATABASE postgres FROM PUBLIC;
+REVOKE ALL ON DATABASE template1 FROM PUBLIC;
+ALTER DATABASE template1 WITH ALLOW_CONNECTIONS false;
+";
+
+impl Postgres {
+    pub(super) async fn ready_server(&self, server: &ServerAccess) -> Result<(), StepError> {
+        let mut session = Session::server(server).await?;
+        session.run("close the server's own databases", READY.to_owned()).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    pub(super) async fn provision_database(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+    ) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let mut session = Session::server(server).await?;
+        session.alone_with(database).await?;
+        make(&mut session, server, resource).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    pub(super) async fn deprovision_database(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+    ) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let mut session = Session::server(server).await?;
+        session.alone_with(database).await?;
+        let roles = Roles::of(&mut session, database).await?;
+        let mut close = String::new();
+        for role in roles.all() {
+            close += &format!("ALTER ROLE {} NOLOGIN;\n", role?);
+        }
+        session.run("let nobody log in any more", close).await?;
+        drop_database(&mut session, database).await?;
+        drop_roles(&mut session, server, database, &roles).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Empties a database: `pg:reset`. What is made in it anew are the extensions of these names, `hstore` or
+    /// `schema.hstore`.
+    ///
+    /// # Errors
+    /// The server is away, or an extension cannot be made.
+    pub async fn reset(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        extensions: &[String],
+    ) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let extensions = extensions
+            .iter()
+            .map(|name| super::extension::statements(name))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|refusal| StepError::new("make extensions", refusal))?;
+        let mut session = Session::server(server).await?;
+        session.alone_with(database).await?;
+        drop_database(&mut session, database).await?;
+        make(&mut session, server, resource).await?;
+        if !extensions.is_empty() {
+            let owner = Identifier::new(&resource.credential.role)?;
+            let mut inside = Session::database(server, database).await?;
+            // As the tenant, who may not make all of them.
+            let sql = format!("SET LOCAL ROLE {owner};\n{}", extensions.concat());
+            inside.run("make extensions", sql).await?;
+            inside.close().await;
+        }
+        session.close().await;
+        Ok(())
+    }
+}
+
+/// Makes what is missing of a database and its roles, and brings the rest to what it must be.
+pub(super) async fn make(
+    session: &mut Session,
+    server: &ServerAccess,
+    resource: &Resource,
+) -> Result<(), StepError> {
+    let database = Identifier::new(&resource.database)?;
+    let owner = Identifier::new(&resource.credential.role)?;
+    let plan = resource.plan;
+    let roles = Roles::of(session, database).await?;
+    let mut sql = roles::credential(&roles, database, plan, &resource.credential)?;
+    if plan.placement == Placement::Own {
+        sql += &format!(
+            "GRANT pg_monitor, pg_read_all_settings, pg_read_all_stats, pg_signal_backend TO {owner};\n"
+        );
+    }
+    session.run("make the roles of a database", sql).await?;
+    roles::revoke_strangers(session, database).await?;
+
+    if session.texts("look for a database", IS_THERE, &[database.bare()]).await?.is_empty() {
+        let owned_by = match plan.placement {
+            // Its owner could raise its limits, and forbid the platform to connect.
+            Placement::Shared => "postgres".to_owned(),
+            Placement::Own => owner.to_string(),
+        };
+        let create = format!(
+            "CREATE DATABASE {database} OWNER {owned_by} TEMPLATE template0 ENCODING 'UTF8' ALLOW_CONNECTIONS false"
+        );
+        session.run("create a database", create).await?;
+    }
+    let roles = Roles::of(session, database).await?;
+    session.run("open a database to its roles", opened(&roles, resource)?).await?;
+
+    let mut inside = Session::database(server, database).await?;
+    fittings::fit(&mut inside, plan, owner).await?;
+    inside.close().await;
+    Ok(())
+}
+
+/// Nobody was let in before its rights were what they must be.
+fn opened(roles: &Roles, resource: &Resource) -> Result<String, StepError> {
+    let database = Identifier::new(&resource.database)?;
+    let mut sql = format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC;\n");
+    if roles.are_restricted() {
+        for role in roles.only(Kind::Restricted) {
+            sql += &format!("GRANT CONNECT ON DATABASE {database} TO {};\n", role?);
+        }
+    } else {
+        for role in roles.only(Kind::Owner) {
+            sql += &format!("GRANT CONNECT ON DATABASE {database} TO {};\n", role?);
+        }
+        let owner = Identifier::new(&resource.credential.role)?;
+        sql += &format!("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {owner};\n");
+    }
+    sql += &format!(
+        "ALTER DATABASE {database} WITH ALLOW_CONNECTIONS true IS_TEMPLATE false CONNECTION LIMIT {};\n",
+        resource.plan.connections
+    );
+    Ok(sql)
+}
+
+async fn drop_database(session: &mut Session, database: Identifier<'_>) -> Result<(), StepError> {
+    if session.texts("look for a database", IS_THERE, &[database.bare()]).await?.is_empty() {
+        return Ok(());
+    }
+    let close = format!("ALTER DATABASE {database} WITH ALLOW_CONNECTIONS false IS_TEMPLATE false");
+    session.run("close a database", close).await?;
+    sessions::of_database(session, database).await?;
+    session.run("drop a database", format!("DROP DATABASE {database} WITH (FORCE)")).await
+}
+
+/// The database is gone; what other tenants gave these roles is elsewhere.
+async fn drop_roles(
+    session: &mut Session,
+    server: &ServerAccess,
+    database: Identifier<'_>,
+    roles: &Roles,
+) -> Result<(), StepError> {
+    let Some(list) = roles.list()? else { return Ok(()) };
+    for other in roles::elsewhere(session, database).await? {
+        let mut there = Session::database(server, Identifier::new(&other)?).await?;
+        there.run("give up what roles have elsewhere", format!("DROP OWNED BY {list}")).await?;
+        there.close().await;
+    }
+    session.run("drop the roles of a database", format!("DROP OWNED BY {list}; DROP ROLE {list}")).await
+}

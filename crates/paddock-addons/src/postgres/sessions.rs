@@ -1,0 +1,92 @@
+//! The sessions of a database: `pg:killall`, and before a database is dropped, restricted or rotated.
+
+use super::Postgres;
+use super::names::Identifier;
+use super::session::Session;
+use crate::{Resource, ServerAccess, StepError};
+
+/// Each is waited for, five seconds at most: one in the kernel ends when it comes back.
+const END_OF_DATABASE: &str = "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity \
+    WHERE datname = $1 AND pid <> pg_backend_pid() AND usename <> 'postgres'";
+const END_OF_USER: &str =
+    "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity WHERE usename = $1";
+const COUNT_OF_USER: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE usename = $1";
+const COUNT_OF_DATABASE: &str =
+    "SELECT count(*)::text FROM pg_stat_activity WHERE datname = $1 AND usename <> 'postgres'";
+/// A lock of each row would fill the table that all databases of a server share.
+const END_HOARDERS: &str = "SELECT a.datname::text FROM pg_stat_activity a JOIN \
+    (SELECT pid, count(*) AS held FROM pg_locks GROUP BY pid) l ON l.pid = a.pid \
+    WHERE a.usename <> 'postgres' AND l.held > $1::bigint AND pg_terminate_backend(a.pid, 5000)";
+
+/// A tenth of the table of locks of a shared server.
+const LOCKS_MAX: &str = "12800";
+
+impl Postgres {
+    /// Ends all sessions of a database but the platform's own.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn end_sessions(&self, server: &ServerAccess, resource: &Resource) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let mut session = Session::server(server).await?;
+        of_database(&mut session, database).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// How many sessions a user has.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn sessions_of(&self, server: &ServerAccess, user: &str) -> Result<u64, StepError> {
+        let user = Identifier::new(user)?;
+        let mut session = Session::server(server).await?;
+        let counts = session.texts("count the sessions of a user", COUNT_OF_USER, &[user.bare()]).await?;
+        session.close().await;
+        Ok(counts.first().and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
+    /// Ends sessions of a shared server that hold so many locks that none is left for others; the databases they were in.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn end_hoarders(&self, server: &ServerAccess) -> Result<Vec<String>, StepError> {
+        let mut session = Session::server(server).await?;
+        let ended = session.texts("end sessions with very many locks", END_HOARDERS, &[LOCKS_MAX]).await?;
+        session.close().await;
+        Ok(ended)
+    }
+}
+
+pub(super) async fn of_database(session: &mut Session, database: Identifier<'_>) -> Result<(), StepError> {
+    session.texts("end the sessions of a database", END_OF_DATABASE, &[database.bare()]).await.map(drop)
+}
+
+/// Of a user who may not log in any more.
+///
+/// # Errors
+/// One does not end.
+pub(super) async fn last_of_user(session: &mut Session, user: Identifier<'_>) -> Result<(), StepError> {
+    session.texts("end the sessions of a user", END_OF_USER, &[user.bare()]).await?;
+    none_left(session.texts("count the sessions of a user", COUNT_OF_USER, &[user.bare()]).await?)
+}
+
+/// Of a database that nobody may come to any more.
+///
+/// # Errors
+/// One does not end.
+pub(super) async fn last_of_database(
+    session: &mut Session,
+    database: Identifier<'_>,
+) -> Result<(), StepError> {
+    of_database(session, database).await?;
+    let left = session.texts("count the sessions of a database", COUNT_OF_DATABASE, &[database.bare()]);
+    none_left(left.await?)
+}
+
+fn none_left(counts: Vec<String>) -> Result<(), StepError> {
+    match counts.iter().all(|count| count == "0") {
+        true => Ok(()),
+        false => Err(StepError::new("end sessions", "one of them does not end")),
+    }
+}
