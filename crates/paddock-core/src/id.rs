@@ -96,6 +96,8 @@ id! {
     ContainerId;
     /// A volume of the runtime: a disk that several containers use, one after the other.
     VolumeId;
+    /// A service of the runtime: what answers at an address of its own, whichever container does so at the time.
+    ServiceId;
 }
 
 #[cfg(test)]

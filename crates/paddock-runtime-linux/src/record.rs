@@ -150,6 +150,33 @@ pub(crate) struct NetworkRecord {
     pub(crate) bridge: String,
     /// Name of the host's end of the pair.
     pub(crate) interface: String,
+    /// Folders of earlier builds do not have it.
+    #[serde(default)]
+    pub(crate) part: PartRecord,
+}
+
+/// What a container is on the bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum PartRecord {
+    #[default]
+    Outbound,
+    Dyno {
+        tenant: u32,
+    },
+    Service {
+        service: String,
+    },
+}
+
+impl NetworkRecord {
+    /// The hardware address of a service, which is its container's whichever that is: neighbours that hold it in their caches
+    /// find the next one.
+    pub(crate) fn hardware(&self) -> Option<String> {
+        let [a, b, c, d] = self.address.octets();
+        matches!(self.part, PartRecord::Service { .. })
+            .then(|| format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}"))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,7 +346,8 @@ mod tests {
     fn a_folder_of_an_earlier_build_is_read() {
         let spec: SpecRecord = serde_json::from_str(EARLIER).unwrap();
         assert_eq!(spec.layers[1].folder, Path::new("/srv/stacks/host-0123456789ab"));
-        assert!(spec.mounts[0].read_only && spec.network.is_some());
+        assert!(spec.mounts[0].read_only);
+        assert_eq!(spec.network.as_ref().unwrap().part, PartRecord::Outbound);
         assert_eq!(spec.user, UserRecord { uid: 1000, gid: 1000 });
         assert_eq!(spec.owner(), (70_255_592, 70_255_592));
     }

@@ -10,13 +10,14 @@
 //! Backends: `paddock-runtime-linux`; a fake in [`fake`].
 #![warn(missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use paddock_core::{ContainerId, UnixMicros, VolumeId};
+use paddock_core::{ContainerId, ServiceId, UnixMicros, VolumeId};
 use tokio::sync::mpsc;
 
 #[cfg(feature = "contract")]
@@ -25,7 +26,7 @@ pub mod fake;
 mod spec;
 
 pub use spec::{
-    Access, ContainerSpec, Disk, ExecSpec, Layer, Limits, Mount, MountSource, Network, Share, Stdio,
+    Access, ContainerSpec, Disk, ExecSpec, Layer, Limits, Mount, MountSource, Network, Reach, Share, Stdio,
     VolumeKind,
 };
 
@@ -41,7 +42,7 @@ pub struct Observed {
     /// When it was started.
     pub started_at: UnixMicros,
     /// Its address on the containers' network, if it has one.
-    pub address: Option<std::net::IpAddr>,
+    pub address: Option<IpAddr>,
 }
 
 /// What is known of a container. An absent one is surely absent.
@@ -206,6 +207,18 @@ pub trait Runtime: Send + Sync {
 
     /// Removes a volume with everything in it, whatever its kind. The containers that had parts of it are removed before.
     async fn remove_volume(&self, id: VolumeId) -> Result<(), RuntimeError>;
+
+    /// The address that a service has, or is given now. It has it until it is released, whatever becomes of containers, server
+    /// and machine, and nobody else is given it meanwhile: that is on disk before it is answered.
+    async fn address_of(&self, service: ServiceId) -> Result<IpAddr, RuntimeError>;
+
+    /// Takes the address of a service back; one that has none has none already. Its container is removed before.
+    async fn release_address(&self, service: ServiceId) -> Result<(), RuntimeError>;
+
+    /// Who may reach which service, whole: in place of what was said before, which holds until then, over a start of the
+    /// server, too. Whoever may before and after is not cut off meanwhile. It is so for containers that run, and for those that
+    /// start later before their program runs.
+    async fn set_reach(&self, reach: BTreeSet<Reach>) -> Result<(), RuntimeError>;
 
     /// Brings network rules, addresses and forwarding back to what they must be; safe to call at any time.
     async fn reconcile_network(&self) -> Result<(), RuntimeError>;

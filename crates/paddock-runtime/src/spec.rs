@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paddock_core::artefact::{Artefact, ProgramUser};
 use paddock_core::stack::StackVersion;
-use paddock_core::{ContainerId, LayerDigest, Tenant, VolumeId};
+use paddock_core::{ContainerId, LayerDigest, ServiceId, Tenant, VolumeId};
 
 /// What to run and how it is kept apart. No `Default`: every choice is made by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +171,22 @@ pub enum Network {
     None,
     /// DNS by our forwarder, the router's public ports, the outside minus private ranges.
     Outbound,
+    /// The same, and the services that its tenant may reach by [`crate::Runtime::set_reach`].
+    Dyno,
+    /// Nothing, nor a name: it answers, at the address of this service ([`crate::Runtime::address_of`]), those who may reach it
+    /// and the server. A service has one container at a time: the one before is removed first.
+    Service(ServiceId),
+}
+
+/// That the dynos of a tenant may connect to a port of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reach {
+    /// Whose containers, of those with [`Network::Dyno`].
+    pub tenant: Tenant,
+    /// To what.
+    pub service: ServiceId,
+    /// The TCP port.
+    pub port: u16,
 }
 
 /// Standard streams of a container.

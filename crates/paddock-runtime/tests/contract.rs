@@ -28,6 +28,7 @@ impl Bench for Fake {
             Act::IgnoreHangUp => words("fake-ignore-hang-up", vec![]),
             Act::Echo => words("fake-echo", vec![]),
             Act::Listen(port) => words("fake-listen", vec![port.to_string()]),
+            Act::Connect(address, port) => words("fake-connect", vec![address.to_string(), port.to_string()]),
             Act::Write(path, text) => words("fake-write", vec![path, text]),
             Act::Show(path) => words("fake-show", vec![path]),
             Act::Missing => words("fake-missing", vec![]),

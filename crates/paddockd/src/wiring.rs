@@ -122,6 +122,7 @@ fn linux_config(paths: &Paths, instance: &Instance, program: &Path) -> LinuxConf
     LinuxConfig {
         run_dir: paths.run().join("containers"),
         lasting_volumes: paths.data.join("volumes"),
+        addresses: paths.data.join("addresses.json"),
         instance: instance.letters.clone(),
         program: program.to_owned(),
         router_ports: Vec::new(),

@@ -27,8 +27,21 @@ impl Subnet {
     pub(super) const PREFIX: u8 = 16;
     /// The same as a mask.
     pub(super) const NETMASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
-    /// Numbers below this one are hosts; 1 is the gateway.
-    pub(super) const HOSTS: u32 = 0xFFFF;
+    /// Numbers below this one are those of containers that come and go; 1 is the gateway.
+    pub(super) const HOSTS: u32 = 0xF000;
+    /// Numbers of services: a range of their own, so that the rules know them by their addresses.
+    pub(super) const SERVICES: std::ops::Range<u32> = 0xF000..0xFFFF;
+
+    /// The range that an address is of.
+    pub(super) fn of(address: Ipv4Addr) -> Self {
+        let [first, second, ..] = address.octets();
+        Self(u16::from_be_bytes([first, second]))
+    }
+
+    /// The addresses of services, as a range.
+    pub(super) fn services(self) -> String {
+        format!("{}/20", self.host(Self::SERVICES.start))
+    }
 
     /// The address with this number.
     pub(super) fn host(self, number: u32) -> Ipv4Addr {
@@ -39,17 +52,17 @@ impl Subnet {
         self.host(1)
     }
 
-    /// The range kept in `file`, or a free one, and makes `bridge` with it before another instance can choose. Also
-    /// whether there was no such bridge.
-    pub(super) fn claim(file: &Path, bridge: &str) -> io::Result<(Self, bool)> {
+    /// The range that is `promised` or kept in `file`, or a free one, and makes `bridge` with it before another instance can
+    /// choose. Also whether there was no such bridge.
+    pub(super) fn claim(file: &Path, bridge: &str, promised: Option<Self>) -> io::Result<(Self, bool)> {
         let lock = std::fs::File::options().create(true).truncate(false).write(true).open(CHOOSING)?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
         let used = used_ranges(bridge)?;
         let is_free = |subnet: &Subnet| !used.iter().any(|range| subnet.overlaps(*range));
         let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
-        let kept = kept.and_then(|kept| Self::parse(&kept.subnet));
+        let kept = promised.or_else(|| kept.and_then(|kept| Self::parse(&kept.subnet)));
         let is_new = !Path::new("/sys/class/net").join(bridge).exists();
-        let subnet = Self::choose(kept, !is_new, is_free)
+        let subnet = Self::choose(kept, !is_new || promised.is_some(), is_free)
             .ok_or_else(|| io::Error::other("no private range is free for the containers' network"))?;
         if kept.is_some_and(|kept| kept != subnet) {
             tracing::info!(%subnet, "the containers' network has moved: its range was taken while nothing ran in it");
@@ -64,10 +77,10 @@ impl Subnet {
         Ok((subnet, is_new))
     }
 
-    /// The kept range while containers of ours may be in it, which is as long as there is the bridge; else one that is free,
-    /// the kept one first.
-    fn choose(kept: Option<Self>, has_bridge: bool, is_free: impl Fn(&Self) -> bool) -> Option<Self> {
-        kept.filter(|kept| has_bridge || is_free(kept)).or_else(|| candidates().find(is_free))
+    /// The kept range while containers of ours may be in it, which is as long as there is the bridge, or addresses of it are
+    /// promised; else one that is free, the kept one first.
+    fn choose(kept: Option<Self>, is_needed: bool, is_free: impl Fn(&Self) -> bool) -> Option<Self> {
+        kept.filter(|kept| is_needed || is_free(kept)).or_else(|| candidates().find(is_free))
     }
 
     fn parse(text: &str) -> Option<Self> {

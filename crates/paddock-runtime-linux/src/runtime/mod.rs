@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::{ContainerId, VolumeId};
+use paddock_core::{ContainerId, ServiceId, VolumeId};
 use paddock_files::make_private_folder;
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::{
-    Attached, ContainerSpec, ExecSpec, LocalVolumes, Network as Reach, Observed, Output, Runtime,
+    Attached, ContainerSpec, ExecSpec, LocalVolumes, Network as Wanted, Observed, Output, Reach, Runtime,
     RuntimeError, Share, Stdio, VolumeKind,
 };
 use rustix::process::Signal;
@@ -25,7 +25,7 @@ use crate::disk::Templates;
 use crate::host_process::Confinement;
 use crate::id_ranges::IdRanges;
 use crate::images::Images;
-use crate::net::Network;
+use crate::net::{Network, NetworkFiles, Part};
 use crate::protocol::{FromShim, Handover, ToShim};
 use crate::record::{Folder, SpecRecord};
 
@@ -52,6 +52,8 @@ pub struct LinuxConfig {
     pub run_dir: PathBuf,
     /// Where lasting volumes are: `DIR/volumes`, not below `DIR/run`, which may be gone or another machine's.
     pub lasting_volumes: PathBuf,
+    /// Where it is written which address a service keeps: `DIR/addresses.json`, not below `DIR/run` for the same reason.
+    pub addresses: PathBuf,
     /// The instance's id: six lower-case letters, part of the name of everything that is made in the kernel.
     pub instance: String,
     /// The program that is started as `PROGRAM shim FOLDER` and calls [`crate::shim_main`].
@@ -130,9 +132,13 @@ impl LinuxRuntime {
         remove::finish_removals(&config.run_dir).map_err(fail("finish earlier removals"))?;
         let specs = specs(&config.run_dir).map_err(fail("list containers"))?;
         let places = specs.iter().filter_map(|(id, spec)| Some((*id, spec.network.clone()?))).collect();
-        let file = config.run_dir.with_file_name("network.json");
+        let files = NetworkFiles {
+            subnet: config.run_dir.with_file_name("network.json"),
+            reach: config.run_dir.with_file_name("reach.json"),
+            addresses: config.addresses.clone(),
+        };
         let (ports, egress) = (config.router_ports.clone(), config.allow_egress.clone());
-        let network = Network::open(&config.instance, file, ports, egress, places)
+        let network = Network::open(&config.instance, files, ports, egress, places)
             .await
             .map_err(fail("set the containers' network up"))?;
         let (known, changed) = (Mutex::default(), Arc::default());
@@ -253,22 +259,26 @@ impl Runtime for LinuxRuntime {
         if folder.0.exists() {
             return Ok(());
         }
-        let place = match spec.network {
-            Reach::None => None,
-            Reach::Outbound => Some(self.network.place(id).map_err(fail)?),
+        let part = match spec.network {
+            Wanted::None => None,
+            Wanted::Outbound => Some(Part::Outbound),
+            Wanted::Dyno => Some(Part::Dyno(spec.tenant)),
+            Wanted::Service(service) => Some(Part::Service(service)),
+        };
+        let place = match part {
+            Some(part) => Some(self.network.place(id, part).await.map_err(fail)?),
+            None => None,
         };
         let begun = async {
             let record = self.spec_record(&spec, &folder, place.clone()).await?;
             self.write_folder(&record, &spec.mounts, &folder)?;
-            let handover = Handover { env: spec.env };
             let admitted = async {
                 match &place {
                     Some(place) => self.network.admit(place).await,
                     None => Ok(()),
                 }
             };
-            let (answer, admitted) = tokio::join!(self.start_shim(&folder, handover), admitted);
-            admitted.and(answer)
+            self.start_shim(&folder, Handover { env: spec.env }, admitted).await
         };
         let result = begun.await.map_err(fail).and_then(|answer| started(answer, fail));
         match result {
@@ -382,6 +392,23 @@ impl Runtime for LinuxRuntime {
         let volumes = self.volumes.clone();
         let removed = blocking(move || volumes.remove(id)).await;
         removed.map_err(|error| RuntimeError::host(format!("remove volume {id}"), error))
+    }
+
+    async fn address_of(&self, service: ServiceId) -> Result<IpAddr, RuntimeError> {
+        let address = self.network.address_of(service).await;
+        let failed = |error| RuntimeError::host(format!("give service {service} its address"), error);
+        address.map(IpAddr::from).map_err(failed)
+    }
+
+    async fn release_address(&self, service: ServiceId) -> Result<(), RuntimeError> {
+        let released = self.network.release_address(service).await;
+        released
+            .map_err(|error| RuntimeError::host(format!("take the address of service {service} back"), error))
+    }
+
+    async fn set_reach(&self, reach: BTreeSet<Reach>) -> Result<(), RuntimeError> {
+        let set = self.network.set_reach(reach).await;
+        set.map_err(|error| RuntimeError::host("say who may reach which service", error))
     }
 
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {

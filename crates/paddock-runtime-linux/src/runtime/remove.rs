@@ -32,7 +32,7 @@ impl LinuxRuntime {
         let (cgroups, existing) = (self.cgroups.clone(), folder.clone());
         durable!("container.ended", blocking(move || end(&existing, &cgroups, &id.to_string())).await)
             .map_err(fail)?;
-        self.network.release(id).await;
+        self.network.release(id).await.map_err(fail)?;
         // Renamed at once and deleted in the background: a tenant's files may be many.
         let gone = folder.0.with_file_name(format!("{GONE}{}", uuid::Uuid::new_v4()));
         match durable!("container.put_aside", std::fs::rename(&folder.0, &gone)) {

@@ -66,8 +66,14 @@ impl LinuxRuntime {
         })
     }
 
-    /// Starts the shim of a folder and waits until the program was executed.
-    pub(super) async fn start_shim(&self, folder: &Folder, handover: Handover) -> io::Result<FromShim> {
+    /// Starts the shim of a folder and waits until the program was executed: which it is once it is `admitted`, so that it
+    /// finds whom it may reach.
+    pub(super) async fn start_shim(
+        &self,
+        folder: &Folder,
+        handover: Handover,
+        admitted: impl Future<Output = io::Result<()>>,
+    ) -> io::Result<FromShim> {
         let (ours, theirs) = UnixStream::pair()?;
         let log = std::fs::File::options().create(true).append(true).open(folder.log())?;
         unfinished::mark_watched(&log)?;
@@ -88,6 +94,7 @@ impl LinuxRuntime {
         // Reaped whenever it ends; nobody here waits for that.
         #[expect(clippy::disallowed_methods, reason = "it ends with the shim")]
         tokio::spawn(async move { child.wait().await });
+        admitted.await?;
         let folder = folder.clone();
         blocking(move || {
             ours.set_read_timeout(Some(START_PATIENCE))?;

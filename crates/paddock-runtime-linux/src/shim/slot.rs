@@ -74,10 +74,15 @@ impl Wiring {
         let NetworkRecord { interface, bridge, .. } = network;
         let netns =
             format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&slot.netns));
-        // Isolated ports of a bridge do not reach each other, whatever becomes of the rules.
+        // Isolated ports of a bridge do not reach each other, whatever becomes of the rules. A service's is not: the rules say
+        // who reaches it.
+        let (hardware, isolated) = match network.hardware() {
+            Some(hardware) => (format!("address {hardware} "), "off"),
+            None => (String::new(), "on"),
+        };
         let script = format!(
-            "link add {interface} master {bridge} type veth peer name eth0 netns {netns}\n\
-             link set {interface} type bridge_slave isolated on\n\
+            "link add {interface} master {bridge} type veth peer name eth0 {hardware}netns {netns}\n\
+             link set {interface} type bridge_slave isolated {isolated}\n\
              link set {interface} up\n"
         );
         let mut child = tool("ip")

@@ -29,6 +29,9 @@ impl Bench for Linux {
             Act::Listen(port) => python(&format!(
                 "import socket, time\ns = socket.socket()\ns.bind(('0.0.0.0', {port}))\ns.listen()\ntime.sleep(1000)"
             )),
+            Act::Connect(address, port) => {
+                python(&format!("import socket\nsocket.create_connection(('{address}', {port}), 1.5)"))
+            }
             Act::Write(path, text) => {
                 [sh("printf %s \"$2\" > \"$1\""), vec!["sh".to_owned(), path, text]].concat()
             }

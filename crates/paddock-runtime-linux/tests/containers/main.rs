@@ -9,6 +9,7 @@ mod host;
 mod inside;
 mod lifecycle;
 mod network;
+mod services;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;

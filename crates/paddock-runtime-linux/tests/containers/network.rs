@@ -13,12 +13,12 @@ use paddock_core::ContainerId;
 use paddock_runtime::{ExecSpec, Input, Network, Runtime, Stdio};
 
 /// A network namespace with one address, connected to the host by a pair of interfaces.
-struct Outside {
+pub(crate) struct Outside {
     name: String,
     /// Its address, where servers listen.
-    address: String,
+    pub(crate) address: String,
     /// The host's address towards it.
-    host: String,
+    pub(crate) host: String,
     server: std::process::Child,
 }
 
@@ -26,7 +26,7 @@ static NEXT: AtomicU8 = AtomicU8::new(0);
 
 impl Outside {
     /// `net` is a /24 without its last part. Servers on `ports` answer with the address of whoever asks.
-    fn make(net: &str, ports: &[u16]) -> Self {
+    pub(crate) fn make(net: &str, ports: &[u16]) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pdt{}x{number}", std::process::id());
         let (address, host) = (format!("{net}.2"), format!("{net}.1"));
@@ -60,7 +60,7 @@ impl Drop for Outside {
 }
 
 /// Answers each connection with the address it came from.
-const SERVER: &str = r"
+pub(crate) const SERVER: &str = r"
 import socket, sys, select
 servers = [socket.create_server(('0.0.0.0', int(port))) for port in sys.argv[1:]]
 sys.stdout.write('r'); sys.stdout.flush()
@@ -93,7 +93,7 @@ async fn neighbour(f: &Fixture) -> (ContainerId, IpAddr) {
 }
 
 /// Asks from inside a container: what a server answered, or `refused`.
-async fn ask(f: &Fixture, id: ContainerId, address: &str, port: u16) -> String {
+pub(crate) async fn ask(f: &Fixture, id: ContainerId, address: &str, port: u16) -> String {
     let script = format!(
         "import socket\ntry:\n s = socket.create_connection(('{address}', {port}), 1.5)\n print(s.recv(100).decode(), end='')\nexcept OSError:\n print('refused', end='')"
     );
@@ -102,7 +102,7 @@ async fn ask(f: &Fixture, id: ContainerId, address: &str, port: u16) -> String {
 
 /// Asks at once for what a container does not reach: some of it is refused, and some packets are lost without a word, so
 /// that each question takes its whole time. Those that it reaches all the same.
-async fn reached(f: &Fixture, id: ContainerId, places: &[(&str, u16)]) -> String {
+pub(crate) async fn reached(f: &Fixture, id: ContainerId, places: &[(&str, u16)]) -> String {
     let script = "
 import socket, sys, threading
 said = []
@@ -126,7 +126,7 @@ print('\\n'.join(said))
     reached.join(", ")
 }
 
-async fn inside(f: &Fixture, id: ContainerId, command: &[&str]) -> String {
+pub(crate) async fn inside(f: &Fixture, id: ContainerId, command: &[&str]) -> String {
     let spec = ExecSpec {
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         env: vec![("PATH".into(), b"/usr/bin:/bin:/usr/sbin:/sbin".to_vec())],
@@ -146,7 +146,7 @@ async fn inside(f: &Fixture, id: ContainerId, command: &[&str]) -> String {
 }
 
 /// A server of the host that answers `host`, for as long as the test runs.
-fn host_server(address: &str) -> SocketAddr {
+pub(crate) fn host_server(address: &str) -> SocketAddr {
     let listener = TcpListener::bind(address).unwrap();
     let bound = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -157,7 +157,7 @@ fn host_server(address: &str) -> SocketAddr {
     bound
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -228,7 +228,7 @@ fn containers_reach_the_outside_and_nothing_else() {
     );
 }
 
-fn from_host(address: IpAddr, port: u16) -> String {
+pub(crate) fn from_host(address: IpAddr, port: u16) -> String {
     let mut stream = std::net::TcpStream::connect_timeout(&SocketAddr::new(address, port), PATIENCE).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

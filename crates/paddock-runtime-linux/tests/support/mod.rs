@@ -76,6 +76,7 @@ pub fn config(dir: &Path) -> LinuxConfig {
     LinuxConfig {
         run_dir: dir.join("run/containers"),
         lasting_volumes: dir.join("volumes"),
+        addresses: dir.join("addresses.json"),
         instance: fresh_instance(),
         program: env!("CARGO_BIN_EXE_paddock-shim").into(),
         router_ports: vec![],

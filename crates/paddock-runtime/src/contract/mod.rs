@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests, in a library so that every backend can run them")]
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ use crate::{
     Access, ContainerSpec, ContainerState, Disk, Exit, Input, Mount, MountSource, Observed, Output, Runtime,
     RuntimeError, Stream, VolumeKind,
 };
+
+mod network;
+
+use self::network::{a_service_is_reached_by_those_who_may, a_service_keeps_its_address};
 
 /// How long a test waits for a state.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +49,8 @@ pub enum Act {
     Echo,
     /// Listens on this port of every address.
     Listen(u16),
+    /// Connects to this port of an address and ends with 0; with another status where nobody answers.
+    Connect(IpAddr, u16),
     /// Writes this text to the file at this path and ends with 0; with another status if it cannot.
     Write(String, String),
     /// Prints the lines of the file at this path and ends with 0; with another status if it cannot.
@@ -91,6 +98,8 @@ macro_rules! contract_tests {
             a_volume_may_last
             what_may_only_be_read_is_not_written
             a_text_is_a_file_inside
+            a_service_keeps_its_address
+            a_service_is_reached_by_those_who_may
         }
     };
     (@tests $run:path: $($check:ident)*) => {
@@ -331,17 +340,21 @@ async fn a_second_client_takes_over(bench: &dyn Bench) {
 /// Ports that programs inside listen on.
 async fn listening_sockets_are_seen(bench: &dyn Bench) {
     let id = start(bench, Act::Listen(3000)).await;
+    wait_listening(bench, id, 3000).await;
+    remove(bench, id).await;
+}
+
+async fn wait_listening(bench: &dyn Bench, id: ContainerId, port: u16) {
     within("the port", async {
         loop {
             let found = bench.runtime().listening(id).await.unwrap();
-            if found.iter().any(|address| address.port() == 3000 && address.ip().is_unspecified()) {
+            if found.iter().any(|address| address.port() == port && address.ip().is_unspecified()) {
                 return;
             }
             tokio::task::yield_now().await;
         }
     })
     .await;
-    remove(bench, id).await;
 }
 
 /// An end wakes whoever waits.

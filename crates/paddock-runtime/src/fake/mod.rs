@@ -5,23 +5,25 @@
 //! themselves, which is how the fake passes the contract of real backends: see [`FakeRuntime::start`].
 #![expect(clippy::disallowed_methods, reason = "it stands for a runtime in tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use paddock_core::{ContainerId, UnixMicros, VolumeId};
+use paddock_core::{ContainerId, ServiceId, UnixMicros, VolumeId};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
-    Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, LocalVolumes, Network, Observed, Output,
+    Attached, ContainerSpec, ContainerState, ExecSpec, Exit, Input, LocalVolumes, Observed, Output, Reach,
     Runtime, RuntimeError, Stream, VolumeKind,
 };
 
+mod network;
 mod volumes;
 
+use self::network::Services;
 use self::volumes::Volumes;
 
 /// Messages on their way between a client and a program.
@@ -38,6 +40,7 @@ struct Shared {
     held: watch::Sender<Held>,
     changed: Notify,
     volumes: Volumes,
+    services: Mutex<Services>,
 }
 
 /// Starts that a test holds up.
@@ -184,6 +187,14 @@ impl FakeRuntime {
                     .for_each(|line| self.print(id, Stream::Stdout, line));
                 self.exit(id, ended(i32::from(text.is_none())));
             }
+            "fake-connect" => {
+                let connected = match command.as_slice() {
+                    [_, address, port] => address.parse().ok().zip(port.parse().ok()),
+                    _ => None,
+                };
+                let connected = connected.is_some_and(|(address, port)| self.reaches(spec, address, port));
+                self.exit(id, ended(i32::from(!connected)));
+            }
             "fake-exit" => self.exit(id, ended(number().unwrap_or(0))),
             "fake-print" => {
                 lines.iter().for_each(|line| self.print(id, Stream::Stdout, line));
@@ -229,7 +240,7 @@ fn now() -> UnixMicros {
 impl Runtime for FakeRuntime {
     /// `fake-exit N`, `fake-print LINE…`, `fake-print-then-run LINE`, `fake-end-on-term N`, `fake-ignore-term`,
     /// `fake-end-on-hang-up N`, `fake-ignore-hang-up`, `fake-echo`, `fake-listen PORT`, `fake-write PATH TEXT`,
-    /// `fake-show PATH` act by themselves, `fake-missing` cannot be started; any other command runs until the test ends it.
+    /// `fake-show PATH`, `fake-connect ADDRESS PORT` act by themselves, `fake-missing` cannot be started; any other command runs until the test ends it.
     async fn start(&self, spec: ContainerSpec) -> Result<(), RuntimeError> {
         let (id, command) = (spec.id, spec.command.clone());
         if self.containers().contains_key(&id) {
@@ -247,11 +258,7 @@ impl Runtime for FakeRuntime {
         let is_held = self.is_held(id, &command);
         {
             let mut containers = self.containers();
-            let host = u8::try_from(2 + containers.len() % 250).unwrap_or(2);
-            let address = match spec.network {
-                Network::None => None,
-                Network::Outbound => Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host))),
-            };
+            let address = self.address_for(&spec, &containers)?;
             let container = Container {
                 spec,
                 state: if is_held { ContainerState::Unknown } else { ContainerState::Running },
@@ -438,6 +445,19 @@ impl Runtime for FakeRuntime {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn address_of(&self, service: ServiceId) -> Result<IpAddr, RuntimeError> {
+        self.services().address_of(service)
+    }
+
+    async fn release_address(&self, service: ServiceId) -> Result<(), RuntimeError> {
+        self.forget_address(service)
+    }
+
+    async fn set_reach(&self, reach: BTreeSet<Reach>) -> Result<(), RuntimeError> {
+        self.services().reach = reach;
+        Ok(())
     }
 
     async fn reconcile_network(&self) -> Result<(), RuntimeError> {

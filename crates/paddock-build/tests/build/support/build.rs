@@ -134,6 +134,7 @@ impl BuildFarm {
         let runtime = LinuxRuntime::open(LinuxConfig {
             run_dir: path("run/containers"),
             lasting_volumes: path("volumes"),
+            addresses: path("addresses.json"),
             instance,
             program: super::programs(),
             router_ports: Vec::new(),

@@ -61,7 +61,7 @@ impl Dynos {
             working_dir: artefact.working_dir,
             limits: launch::dyno_limits(dyno.size),
             disk: launch::dyno_disk(dyno.size, self.kernel.config.dyno_disk),
-            network: Network::Outbound,
+            network: Network::Dyno,
             stdio,
             time_limit: None,
             leftover_grace: launch::STOP_GRACE,
