@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::time::Time;
 use crate::{
-    Account, App, Authorization, Build, BuildpackInstallation, Collaborator, Domain, Dyno, DynoSize, Empty,
-    Favorite, Feature, Formation, Generation, IdOnly, Key, LogSession, RateLimit, Region, Release, Slug,
-    Source, Stack,
+    Account, Addon, AddonAttachment, AddonService, App, Authorization, Build, BuildpackInstallation,
+    Collaborator, Domain, Dyno, DynoSize, Empty, Favorite, Feature, Formation, Generation, IdOnly, Key,
+    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon,
 };
 
 /// What every answered shape says of itself.
@@ -40,6 +40,9 @@ macro_rules! by_updated_at {
 }
 by_updated_at!(
     Account,
+    Addon,
+    AddonAttachment,
+    AddonService,
     App,
     Authorization,
     Build,
@@ -51,6 +54,7 @@ by_updated_at!(
     Generation,
     Key,
     LogSession,
+    Plan,
     Region,
     Release,
     Slug,
@@ -66,4 +70,4 @@ macro_rules! undated {
         }
     )*};
 }
-undated!(BuildpackInstallation, DynoSize, Empty, Favorite, IdOnly, RateLimit, Source);
+undated!(addon::Config, BuildpackInstallation, DynoSize, Empty, Favorite, IdOnly, RateLimit, Source);

@@ -10,6 +10,9 @@
 
 pub mod accept;
 pub mod account;
+pub mod addon;
+pub mod addon_attachment;
+pub mod addon_service;
 pub mod app;
 pub mod authorization;
 pub mod build;
@@ -32,6 +35,7 @@ pub mod key;
 pub mod lenient;
 pub mod log_session;
 pub mod named;
+pub mod plan;
 pub mod platform_status;
 pub mod range;
 pub mod rate_limit;
@@ -43,6 +47,9 @@ pub mod stack;
 pub mod time;
 
 pub use account::Account;
+pub use addon::Addon;
+pub use addon_attachment::AddonAttachment;
+pub use addon_service::AddonService;
 pub use app::App;
 pub use authorization::Authorization;
 pub use build::Build;
@@ -61,6 +68,7 @@ pub use hyper_schema::HyperSchema;
 pub use key::Key;
 pub use log_session::LogSession;
 pub use named::{Empty, IdOnly, NamedRef, UserRef};
+pub use plan::Plan;
 pub use platform_status::PlatformStatus;
 pub use rate_limit::RateLimit;
 pub use region::Region;
