@@ -220,6 +220,9 @@ pub trait Runtime: Send + Sync {
     /// start later before their program runs.
     async fn set_reach(&self, reach: BTreeSet<Reach>) -> Result<(), RuntimeError>;
 
+    /// Where the server's own connections to services come from.
+    fn platform_address(&self) -> IpAddr;
+
     /// Brings network rules, addresses and forwarding back to what they must be; safe to call at any time.
     async fn reconcile_network(&self) -> Result<(), RuntimeError>;
 }

@@ -394,6 +394,10 @@ impl Runtime for LinuxRuntime {
         removed.map_err(|error| RuntimeError::host(format!("remove volume {id}"), error))
     }
 
+    fn platform_address(&self) -> IpAddr {
+        self.bridge_address()
+    }
+
     async fn address_of(&self, service: ServiceId) -> Result<IpAddr, RuntimeError> {
         let address = self.network.address_of(service).await;
         let failed = |error| RuntimeError::host(format!("give service {service} its address"), error);

@@ -447,6 +447,10 @@ impl Runtime for FakeRuntime {
         }
     }
 
+    fn platform_address(&self) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, 1).into()
+    }
+
     async fn address_of(&self, service: ServiceId) -> Result<IpAddr, RuntimeError> {
         self.services().address_of(service)
     }
