@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use paddock_core::addon::AddonState;
 use paddock_core::config::ConfigVars;
 use paddock_core::{AccountId, AddonId, AppId, AppName, DataServerId, ServerId, UnixMicros};
 
@@ -12,34 +13,6 @@ use crate::config::{seal_vars, unseal_vars};
 use crate::engine::{self, FromRow, Row, Sealed, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
 use crate::{Sealer, Store, Tx};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AddonState {
-    /// It is being made.
-    Provisioning,
-    Provisioned,
-    /// Nobody is to use it any more; what it has is being removed.
-    Deprovisioning,
-}
-
-impl AddonState {
-    pub const ALL: [Self; 3] = [Self::Provisioning, Self::Provisioned, Self::Deprovisioning];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Provisioning => "provisioning",
-            Self::Provisioned => "provisioned",
-            Self::Deprovisioning => "deprovisioning",
-        }
-    }
-
-    /// The state with this text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
 
 /// How what an add-on stores stands to its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,6 +122,7 @@ statements! {
     LISTED_OF_ACCOUNT = listed!("apps.owner_id = $1 \
         OR apps.id IN (SELECT app_id FROM collaborators WHERE account_id = $1)");
     OF_SERVER = "SELECT * FROM addons WHERE server_id = $1 ORDER BY name";
+    IN_MOTION = "SELECT * FROM addons WHERE server_id = $1 AND state <> 'provisioned' ORDER BY name";
     ON_DATA_SERVER = "SELECT * FROM addons WHERE data_server_id = $1 ORDER BY name";
     SECRETS = "SELECT secret AS sealed FROM addons WHERE id = $1";
     // On the app's server.
@@ -190,6 +164,11 @@ impl Store {
     /// The add-ons that this server looks after, by name; those too whose app is gone.
     pub async fn addons(&self) -> Result<Vec<Addon>> {
         engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
+    }
+
+    /// Those of this server that are on their way: not there yet, or not gone yet.
+    pub async fn addons_in_motion(&self) -> Result<Vec<Addon>> {
+        engine::all(&mut *self.reader().await?, IN_MOTION, values![self.server.id]).await
     }
 
     /// An add-on's names on its data server.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paddock_core::config::ConfigVars;
-use paddock_core::{AccountId, AddonId, AppId, AppName, AttachmentId, UnixMicros};
+use paddock_core::{AccountId, AddonId, AppId, AppName, AttachmentId, DataServerId, Tenant, UnixMicros};
 
 use crate::config::{seal_vars, unseal_vars};
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
@@ -67,6 +67,14 @@ pub struct NewAttachment {
     pub vars: ConfigVars,
 }
 
+/// An app's number, and a data server that it has something on.
+struct Attached {
+    id_range: u32,
+    data_server_id: DataServerId,
+}
+
+row!(Attached { id_range, data_server_id } optional {});
+
 /// The config vars of one attachment, sealed.
 struct SealedVars {
     id: AttachmentId,
@@ -98,6 +106,9 @@ statements! {
         OR apps.id IN (SELECT app_id FROM collaborators WHERE account_id = $1))");
     OF_ADDONS_OF_SERVER = "SELECT attachments.* FROM attachments JOIN addons ON addons.id = attachments.addon_id \
         WHERE addons.server_id = $1 ORDER BY attachments.addon_id, attachments.created_at, attachments.id";
+    TENANTS = "SELECT DISTINCT apps.id_range, addons.data_server_id FROM attachments \
+        JOIN addons ON addons.id = attachments.addon_id JOIN apps ON apps.id = attachments.app_id \
+        WHERE addons.server_id = $1 AND addons.data_server_id IS NOT NULL";
     VARS = "SELECT id, vars FROM attachments WHERE id = $1";
     VARS_OF_APP = "SELECT id, vars FROM attachments WHERE app_id = $1 ORDER BY name";
     CREATE = "INSERT INTO attachments (id, app_id, addon_id, name, namespace, var_names, vars, created_at, updated_at) \
@@ -128,6 +139,13 @@ impl Store {
     /// The attachments to all add-ons that this server looks after, oldest first for each add-on.
     pub async fn attachments(&self) -> Result<Vec<Attachment>> {
         engine::all(&mut *self.reader().await?, OF_ADDONS_OF_SERVER, values![self.server.id]).await
+    }
+
+    /// Who has something attached, on which data server: whose dynos may reach it.
+    pub async fn attached_tenants(&self) -> Result<Vec<(Tenant, DataServerId)>> {
+        let rows: Vec<Attached> =
+            engine::all(&mut *self.reader().await?, TENANTS, values![self.server.id]).await?;
+        Ok(rows.into_iter().map(|row| (Tenant(row.id_range), row.data_server_id)).collect())
     }
 
     /// What an attachment says.

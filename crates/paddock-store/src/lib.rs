@@ -62,7 +62,7 @@ mod touched;
 mod tx;
 
 pub use account::{Account, NewAccount};
-pub use addon::{Addon, AddonState, ListedAddon, NewAddon, StorageState};
+pub use addon::{Addon, ListedAddon, NewAddon, StorageState};
 pub use app::{App, DeletedApp, ListedApp, NewApp};
 pub use attachment::{Attachment, ListedAttachment, NewAttachment};
 pub use authorization::{Authorization, NewAuthorization};

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use paddock_core::addon::AddonState;
 use paddock_core::config::ConfigVars;
 use paddock_core::{
     AddonId, AppId, AttachmentId, CollaboratorId, ContainerId, CredentialId, DataServerId, VolumeId,
 };
 use paddock_store::{
-    AddonState, App, Certified, CollaboratorRole, Concerns, CredentialState, DataServer, DataServerState,
-    NewAddon, NewAttachment, NewCredential, NewDataServer, StorageState, Store, StoreError,
+    App, Certified, CollaboratorRole, Concerns, CredentialState, DataServer, DataServerState, NewAddon,
+    NewAttachment, NewCredential, NewDataServer, StorageState, Store, StoreError,
 };
 use uuid::Uuid;
 
