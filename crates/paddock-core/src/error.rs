@@ -29,6 +29,8 @@ pub enum ErrorId {
     InvalidParams,
     /// The caller must repeat the request with `confirm`.
     ConfirmationRequired,
+    /// What was named is several things.
+    MultipleMatches,
     /// Too many requests.
     RateLimit,
     /// Our fault; the cause is in the server's log under the request id.
@@ -39,7 +41,7 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every id, for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -52,6 +54,7 @@ impl ErrorId {
         Self::RequestedRangeNotSatisfiable,
         Self::InvalidParams,
         Self::ConfirmationRequired,
+        Self::MultipleMatches,
         Self::RateLimit,
         Self::InternalServerError,
         Self::ServiceUnavailable,
@@ -73,6 +76,7 @@ impl ErrorId {
             Self::RequestedRangeNotSatisfiable => "requested_range_not_satisfiable",
             Self::InvalidParams => "invalid_params",
             Self::ConfirmationRequired => "confirmation_required",
+            Self::MultipleMatches => "multiple_matches",
             Self::RateLimit => "rate_limit",
             Self::InternalServerError => "internal_server_error",
             Self::ServiceUnavailable => "service_unavailable",
@@ -93,7 +97,7 @@ impl ErrorId {
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge => 413,
             Self::RequestedRangeNotSatisfiable => 416,
-            Self::InvalidParams | Self::ConfirmationRequired => 422,
+            Self::InvalidParams | Self::ConfirmationRequired | Self::MultipleMatches => 422,
             Self::RateLimit => 429,
             Self::InternalServerError => 500,
             Self::ServiceUnavailable => 503,

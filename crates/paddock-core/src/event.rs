@@ -3,7 +3,7 @@
 //! An event is a type before it is text: webhooks, an audit and what a page shows of the past read the same words. The
 //! store writes it as JSON (`kind`, particulars, who), in the transaction of the change itself.
 
-use crate::{AccountId, AppId, AppName, AuthorizationId, BuildId, SlugId};
+use crate::{AccountId, AddonId, AppId, AppName, AuthorizationId, BuildId, SlugId};
 
 /// Who did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ macro_rules! particulars_as_text {
         }
     )*};
 }
-particulars_as_text!(String, AccountId, AppName, AuthorizationId, BuildId, SlugId);
+particulars_as_text!(String, AccountId, AddonId, AppName, AuthorizationId, BuildId, SlugId);
 
 impl From<&i64> for Particular {
     fn from(value: &i64) -> Self {
@@ -111,6 +111,14 @@ macro_rules! events {
 
 events! {
     of an app {
+        /// An add-on was ordered; it may not be there yet.
+        AddonCreated = "addon.create" { addon: AddonId, plan: String }
+        AddonUpdated = "addon.update" { addon: AddonId }
+        AddonDestroyed = "addon.destroy" { addon: AddonId }
+        /// A database was emptied, its connections ended, its credentials read.
+        DatabaseTouched = "database.touch" { addon: AddonId, what: String }
+        AttachmentCreated = "addon_attachment.create" { addon: AddonId, name: String }
+        AttachmentDestroyed = "addon_attachment.destroy" { addon: AddonId, name: String }
         AppCreated = "app.create" { name: AppName }
         AppUpdated = "app.update" { name: AppName }
         AppDestroyed = "app.destroy" { name: AppName }

@@ -1,6 +1,7 @@
 //! Pure planners: what to do next, from what is wanted, what is seen, and what time it is.
 
 pub mod backoff;
+pub mod data_server;
 pub mod errands;
 pub mod formation;
 pub mod one_off;
