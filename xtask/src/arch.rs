@@ -42,6 +42,7 @@ pub(crate) const ROWS: &[Row] = &[
             "paddock-telemetry",
             "paddock-runtime",
             "paddock-build",
+            "paddock-addons",
             "paddock-outbound",
             "paddock-ipc",
         ],
@@ -60,6 +61,7 @@ pub(crate) const ROWS: &[Row] = &[
             "paddock-runtime",
             "paddock-runtime-linux",
             "paddock-build",
+            "paddock-addons",
             "paddock-router",
             "paddock-control",
             "paddock-api",
@@ -222,10 +224,10 @@ pub(crate) struct Areas {
 /// Crates with areas.
 pub(crate) const AREAS: &[Areas] = &[Areas {
     package: "paddock-control",
-    folders: &["kernel", "people", "app", "deploy", "dynos", "routing", "logs", "platform"],
+    folders: &["kernel", "people", "app", "deploy", "dynos", "routing", "logs", "addons", "platform"],
     shared: "kernel",
-    // A config var makes a release, and the pass over dynos carries a release phase.
-    arrows: &[("app", "deploy"), ("dynos", "deploy")],
+    // A config var makes a release, and so does an attachment; the pass over dynos carries a release phase.
+    arrows: &[("app", "deploy"), ("dynos", "deploy"), ("addons", "deploy")],
 }];
 
 /// Crates whose source may contain unsafe code.

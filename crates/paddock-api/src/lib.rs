@@ -15,6 +15,7 @@
 
 mod accept;
 mod answer;
+mod asked_more;
 mod authentication;
 mod body;
 mod client;

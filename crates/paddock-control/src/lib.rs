@@ -4,6 +4,7 @@
 //!
 //! * [`kernel`]: what every area stands on, and the frames of jobs and reconcilers;
 //! * [`people`]: accounts, what they are recognised by, who works on which app;
+//! * [`addons`]: what apps have besides, and the servers that hold it;
 //! * [`app`]: apps and what is set on them;
 //! * [`deploy`]: from source to a release;
 //! * [`dynos`]: dynos from start to end;
@@ -11,7 +12,7 @@
 //! * [`logs`]: what apps say;
 //! * [`platform`]: the server itself.
 //!
-//! An area calls the kernel and what it is handed: `app` and `dynos` have `deploy`. Others meet in rows of the store and
+//! An area calls the kernel and what it is handed: `app`, `dynos` and `addons` have `deploy`. Others meet in rows of the store and
 //! in wake-ups (`cargo xtask check-arch` holds this list).
 //!
 //! Control depends on the runtime *port*, never on a backend, and nothing here reads the environment.
@@ -23,6 +24,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use paddock_addons::Catalogue;
+use paddock_addons::postgres::Postgres;
 use paddock_build::Builder;
 use paddock_build::git::Repositories;
 use paddock_core::UnixMicros;
@@ -34,6 +37,7 @@ use paddock_store::Store;
 use paddock_telemetry::{LogPlane, OutputLogs};
 use tokio_util::sync::CancellationToken;
 
+use crate::addons::Addons;
 use crate::app::Apps;
 use crate::deploy::Deploy;
 use crate::dynos::Dynos;
@@ -43,9 +47,11 @@ use crate::logs::Logs;
 use crate::people::People;
 use crate::platform::Platform;
 use crate::routing::Routing;
+use crate::routing::certificate_authority::data::DataCa;
 use crate::routing::publisher::Publisher;
 use crate::routing::router_link::{RouterLink, RouterStarter};
 
+pub mod addons;
 pub mod app;
 pub mod deploy;
 pub mod dynos;
@@ -57,11 +63,12 @@ pub mod routing;
 #[cfg(test)]
 mod tests;
 
+pub use addons as addon;
 pub use app::{App, AppChange, AppOrder, REGION};
 pub use app::{buildpack_installation, feature, platform_status, stack};
 pub use deploy::{build, git, output, push, release, slug, source};
 pub use dynos::{dyno, formation};
-pub use kernel::{Actor, Clock, ControlConfig, Error, Result, fixed_id, fixed_since};
+pub use kernel::{Actor, Clock, ControlConfig, Error, Machine, Result, fixed_id, fixed_since};
 pub use kernel::{clock, reconcile, request_outcome, wake};
 pub use logs::log_session;
 pub use people::{account, authorization, collaborator, favorite, key, operator};
@@ -86,6 +93,12 @@ pub struct Parts {
     /// The router; `None` where nothing is routed (tests of use cases).
     pub router: Option<Arc<RouterLink>>,
     pub clock: Arc<dyn Clock>,
+    /// What add-ons there can be.
+    pub catalogue: Catalogue,
+    /// The Postgres of the catalogue.
+    pub postgres: Arc<Postgres>,
+    /// The folder of certificate authorities.
+    pub certificates: PathBuf,
 }
 
 /// The router that is looked after, and its folder.
@@ -104,6 +117,7 @@ pub struct Control {
     pub kernel: Arc<Kernel>,
     pub people: Arc<People>,
     pub apps: Arc<Apps>,
+    pub addons: Arc<Addons>,
     /// From source to a release.
     pub deploy: Arc<Deploy>,
     pub dynos: Arc<Dynos>,
@@ -145,6 +159,15 @@ impl Control {
             conversions: Default::default(),
             uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
         });
+        let certificates = Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone()));
+        let addons = Arc::new(Addons {
+            kernel: kernel.clone(),
+            runtime: runtime.clone(),
+            catalogue: parts.catalogue,
+            postgres: parts.postgres,
+            certificates,
+            reaching: Default::default(),
+        });
         let dynos = Dynos {
             kernel: kernel.clone(),
             deploy: deploy.clone(),
@@ -154,7 +177,13 @@ impl Control {
         };
         Self {
             people: Arc::new(People { kernel: kernel.clone() }),
-            apps: Arc::new(Apps { kernel: kernel.clone(), deploy: deploy.clone(), runtime: runtime.clone() }),
+            apps: Arc::new(Apps {
+                kernel: kernel.clone(),
+                deploy: deploy.clone(),
+                runtime: runtime.clone(),
+                addons: addons.clone(),
+            }),
+            addons,
             dynos: Arc::new(dynos),
             routing: Arc::new(Routing { kernel: kernel.clone(), publisher }),
             logs: Arc::new(Logs { kernel: kernel.clone(), runtime: runtime.clone(), outputs: parts.outputs }),
@@ -178,6 +207,7 @@ impl Control {
         let mut tasks = vec![
             Task::new(kernel(), dynos::reconcile::FormationReconciler::new(self.dynos.clone())),
             Task::new(kernel(), logs::output::OutputReconciler::new(self.logs.clone())),
+            Task::new(kernel(), addons::reconcile::AddonReconciler::new(self.addons.clone())),
             Task::new(kernel(), self.garbage()),
             Task::new(kernel(), platform::network::NetworkReconciler::new(self.platform.clone())),
             Task::new(kernel(), platform::rate_limits::RateLimitReconciler::new(self.platform.clone())),

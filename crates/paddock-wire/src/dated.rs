@@ -6,7 +6,7 @@ use crate::time::Time;
 use crate::{
     Account, Addon, AddonAttachment, AddonService, App, Authorization, Build, BuildpackInstallation,
     Collaborator, Domain, Dyno, DynoSize, Empty, Favorite, Feature, Formation, Generation, IdOnly, Key,
-    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon,
+    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, postgres,
 };
 
 /// What every answered shape says of itself.
@@ -70,4 +70,17 @@ macro_rules! undated {
         }
     )*};
 }
-undated!(addon::Config, BuildpackInstallation, DynoSize, Empty, Favorite, IdOnly, RateLimit, Source);
+undated!(
+    postgres::Credential,
+    postgres::Database,
+    postgres::Message,
+    postgres::WaitStatus,
+    addon::Config,
+    BuildpackInstallation,
+    DynoSize,
+    Empty,
+    Favorite,
+    IdOnly,
+    RateLimit,
+    Source
+);

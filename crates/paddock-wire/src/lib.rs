@@ -37,6 +37,7 @@ pub mod log_session;
 pub mod named;
 pub mod plan;
 pub mod platform_status;
+pub mod postgres;
 pub mod range;
 pub mod rate_limit;
 pub mod region;

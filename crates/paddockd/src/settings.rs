@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) build_disk: BuildDisk,
     pub(crate) dyno_disk: DynoDisk,
     pub(crate) dyno_trial: Duration,
+    pub(crate) data_memory_percent: u8,
     pub(crate) buildpack_urls: BuildpackUrls,
     pub(crate) buildpack_folder: Option<PathBuf>,
 }

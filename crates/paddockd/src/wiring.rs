@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use paddock_addons::Catalogue;
+use paddock_addons::postgres::Postgres;
 use paddock_build::git::{GitConfig, Group, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 #[cfg(not(feature = "fail-points"))]
 use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::router_link::RouterLink;
-use paddock_control::{Control, ControlConfig, Parts};
+use paddock_control::{Control, ControlConfig, Machine, Parts};
 use paddock_images::{ArchiveLimits, HostStack, Layers};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime_linux::host_process::Confinement;
@@ -42,6 +44,8 @@ const CHECKOUT_BYTES_MAX: u64 = ArchiveLimits::SOURCE.bytes;
 /// Limits of all git processes of clients together, and once more of the server's own.
 const GIT_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 const GIT_PIDS: u32 = 256;
+/// Where Debian has its versions of PostgreSQL.
+const POSTGRES: &str = "/usr/lib/postgresql";
 /// An app's log on disk.
 const RETENTION: Retention = Retention {
     lines_min: 1500,
@@ -171,8 +175,11 @@ pub(crate) async fn open_control(
         build_disk: settings.build_disk,
         dyno_disk: settings.dyno_disk,
         dyno_trial: settings.dyno_trial,
+        data_memory_percent: settings.data_memory_percent,
+        machine: machine(),
         buildpack_urls: settings.buildpack_urls,
     };
+    let postgres = Arc::new(Postgres::new(postgres_programs()));
     Ok(Arc::new(Control::new(Parts {
         config,
         store,
@@ -185,7 +192,32 @@ pub(crate) async fn open_control(
         outbound: outbound(settings, certificates)?,
         router: Some(link),
         clock: Arc::new(ServerClock),
+        catalogue: Catalogue::new(vec![postgres.clone()]),
+        postgres,
+        certificates: paths.ca(),
     })))
+}
+
+/// What this machine has.
+fn machine() -> Machine {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let pages = rustix::system::sysinfo();
+    Machine {
+        millicores: u32::try_from(cores * 1000).unwrap_or(u32::MAX),
+        memory_bytes: pages.totalram.saturating_mul(u64::from(pages.mem_unit)),
+    }
+}
+
+/// The versions of PostgreSQL that this machine has, each with the folder of its programs: Debian's, which containers of
+/// the `host` stack see at the same place.
+fn postgres_programs() -> Vec<(u16, String)> {
+    let Ok(entries) = std::fs::read_dir(POSTGRES) else { return Vec::new() };
+    let versions = entries.flatten().filter_map(|entry| {
+        let version = entry.file_name().to_str()?.parse().ok()?;
+        let programs = entry.path().join("bin");
+        programs.join("postgres").exists().then(|| (version, programs.display().to_string()))
+    });
+    versions.collect()
 }
 
 fn builder_config(settings: &Settings, paths: &Paths) -> BuilderConfig {

@@ -80,8 +80,9 @@ pub(super) async fn last_of_database(
     database: Identifier<'_>,
 ) -> Result<(), StepError> {
     of_database(session, database).await?;
-    let left = session.texts("count the sessions of a database", COUNT_OF_DATABASE, &[database.bare()]);
-    none_left(left.await?)
+    let left =
+        session.texts("count the sessions of a database", COUNT_OF_DATABASE, &[database.bare()]).await?;
+    none_left(left)
 }
 
 fn none_left(counts: Vec<String>) -> Result<(), StepError> {

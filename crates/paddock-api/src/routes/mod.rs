@@ -16,6 +16,9 @@ use crate::problem::Problem;
 use crate::{Api, conditional, cors, layers, not_built, once};
 
 mod account;
+mod addon;
+mod addon_attachment;
+mod addon_service;
 mod app;
 mod authorization;
 mod browser_login;
@@ -39,6 +42,7 @@ mod metrics;
 mod nothing_attached;
 mod output;
 mod platform_status;
+mod postgres;
 mod region;
 mod release;
 mod schema;
@@ -90,6 +94,9 @@ pub fn routes() -> Vec<Route> {
 fn platform() -> impl Iterator<Item = Endpoint> {
     [
         account::endpoints(),
+        addon::endpoints(),
+        addon_attachment::endpoints(),
+        addon_service::endpoints(),
         app::endpoints(),
         authorization::endpoints(),
         build::endpoints(),
@@ -106,6 +113,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         key::endpoints(),
         log_session::endpoints(),
         nothing_attached::endpoints(),
+        postgres::endpoints(),
         region::endpoints(),
         release::endpoints(),
         slug::endpoints(),

@@ -1,4 +1,4 @@
-//! Lists of things that nobody can have yet: add-ons, pipelines, teams, webhooks, invoices. They are truly empty, and
+//! Lists of things that nobody can have yet: pipelines, teams, webhooks, invoices. They are truly empty, and
 //! clients that look at all there is fail without them. Making one of these answers that it is not built.
 
 use std::sync::Arc;
@@ -13,17 +13,12 @@ use crate::answer::{Asked, Reply, page};
 use crate::authentication::By;
 
 /// Their paths.
-pub const EMPTY_LISTS: [&str; 30] = [
+pub const EMPTY_LISTS: [&str; 24] = [
     "/account/app-transfers",
     "/account/credits",
     "/account/invoices",
     "/account/payment-method/apps",
-    "/addon-attachments",
     "/addon-region-capabilities",
-    "/addon-services",
-    "/addons",
-    "/apps/{app}/addon-attachments",
-    "/apps/{app}/addons",
     "/apps/{app}/log-drains",
     "/apps/{app}/sni-endpoints",
     "/apps/{app}/telemetry-drains",
@@ -41,7 +36,6 @@ pub const EMPTY_LISTS: [&str; 30] = [
     "/spaces",
     "/teams",
     "/telemetry-drains",
-    "/users/{user}/addons",
     "/users/{user}/invoices",
     "/users/{user}/pipeline-couplings",
 ];

@@ -208,7 +208,10 @@ impl Apps {
         if let Some(build) = self.kernel.store.running_build(row.id).await? {
             self.deploy.cancels.cancel(build.id);
         }
-        let mut tx = self.kernel.change_app(row.id, "destroy an app").await?;
+        // The platform's lock, since add-ons of other apps may be concerned.
+        let mut tx = self.kernel.change_platform("destroy an app").await?;
+        tx.also_for_app(row.id).await?;
+        self.addons.end_of_app(&mut tx, row.id, actor.account_id).await?;
         tx.delete_app(row.id).await?;
         tx.commit("app.destroyed", Event::AppDestroyed { app: row.id, name: row.name.clone() }, actor)
             .await?;

@@ -16,10 +16,13 @@ use paddock_runtime::Runtime;
 
 use crate::deploy::Deploy;
 use crate::kernel::Kernel;
+use crate::kernel::end_of_app::EndOfApp;
 
 /// The use cases of apps.
 pub struct Apps {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) deploy: Arc<Deploy>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// Lets go of what an app has besides.
+    pub(crate) addons: Arc<dyn EndOfApp>,
 }

@@ -72,7 +72,6 @@ pub(crate) async fn add_release(tx: &mut Tx, app: AppId, draft: ReleaseDraft) ->
 /// Replaces what the attachments of an app say, all of it, and makes the release of it, current at once. In the
 /// transaction of whoever changes the attachments, which may be about another app or several; those come in the order
 /// of their ids then.
-#[cfg_attr(not(test), expect(dead_code, reason = "add-ons call it, which come next"))]
 pub(crate) async fn release_attached(
     tx: &mut Tx,
     app: AppId,
@@ -115,6 +114,21 @@ async fn go_on_with(
         },
     };
     Ok(tx.create_release(&new).await?)
+}
+
+/// Replaces what the attachments of an app say, because it has an add-on that it had not before. That runs the release
+/// phase, as a change of config vars does. Source: `docs/contract/platform-behaviour.md`, section 5.
+pub(crate) async fn release_new_addon(
+    tx: &mut Tx,
+    app: AppId,
+    attached: ConfigVars,
+    description: String,
+    account_id: AccountId,
+) -> Result<Release> {
+    tx.also_for_app(app).await?;
+    tx.set_attached(app, &attached).await?;
+    let slug_id = base_slug(tx, app).await?;
+    add_release(tx, app, ReleaseDraft { description, account_id, slug_id, rollback_of: None }).await
 }
 
 /// What a change of config vars is laid upon: the newest release that has not failed. One that waits for its release

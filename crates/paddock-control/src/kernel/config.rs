@@ -9,6 +9,14 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::{Stack, StackVersion};
 
+/// What a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Thousandths of a core.
+    pub millicores: u32,
+    pub memory_bytes: u64,
+}
+
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
     pub data_dir: PathBuf,
@@ -30,6 +38,10 @@ pub struct ControlConfig {
     pub dyno_disk: DynoDisk,
     /// How long a new web dyno has to have been up before those of the release before end.
     pub dyno_trial: Duration,
+    /// How much of the memory that their plans name data servers get, in hundredths.
+    pub data_memory_percent: u8,
+    /// The machine that they run on.
+    pub machine: Machine,
     /// Which buildpack URLs are accepted from tenants.
     pub buildpack_urls: BuildpackUrls,
 }

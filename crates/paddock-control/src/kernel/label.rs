@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use paddock_core::dyno::DynoName;
-use paddock_core::{AppId, BuildId, ContainerId};
+use paddock_core::{AppId, BuildId, ContainerId, DataServerId};
 use paddock_runtime::Observed;
 
 const KIND: &str = "kind";
 const KIND_DYNO: &str = "dyno";
 const APP: &str = "app";
+const KIND_DATA_SERVER: &str = "data-server";
+const SERVER: &str = "data_server";
+const PLAN: &str = "plan";
 const NAME: &str = "dyno";
 const BUILD: &str = "build";
 const OUTPUT: &str = "output";
@@ -26,6 +29,25 @@ pub(crate) fn of_dyno(app: AppId, name: &DynoName, logged: bool) -> BTreeMap<Str
         labels.insert(OUTPUT.to_owned(), OUTPUT_LOG.to_owned());
     }
     labels
+}
+
+/// The labels of a data server's container, started with the settings of that plan; none for a server that is shared.
+pub(crate) fn of_data_server(server: DataServerId, plan: &str) -> BTreeMap<String, String> {
+    [(KIND, KIND_DATA_SERVER.to_owned()), (SERVER, server.to_string()), (PLAN, plan.to_owned())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// The data server that a container runs, if it runs one.
+pub(crate) fn data_server_of(observed: &Observed) -> Option<DataServerId> {
+    let kind = observed.labels.get(KIND).map(String::as_str);
+    (kind == Some(KIND_DATA_SERVER)).then_some(())?;
+    observed.labels.get(SERVER)?.parse().ok()
+}
+
+/// The plan that it was started with.
+pub(crate) fn plan_of_data_server(observed: &Observed) -> &str {
+    observed.labels.get(PLAN).map_or("", String::as_str)
 }
 
 /// A container that runs a dyno.

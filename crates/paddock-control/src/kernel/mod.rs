@@ -3,12 +3,14 @@
 
 pub(crate) mod access;
 pub(crate) mod actor;
+pub(crate) mod certificates;
 pub(crate) mod change;
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod config;
 pub(crate) mod drained;
 pub(crate) mod emails;
+pub(crate) mod end_of_app;
 pub(crate) mod error;
 mod fixed;
 pub(crate) mod handover;
@@ -28,7 +30,7 @@ pub mod wake;
 
 pub use actor::Actor;
 pub use clock::Clock;
-pub use config::ControlConfig;
+pub use config::{ControlConfig, Machine};
 pub use error::{Error, Result};
 pub use fixed::{fixed_id, fixed_since};
 

@@ -10,8 +10,13 @@ use sha2::{Digest, Sha256};
 /// 256 random bits as 43 characters that are safe in URLs.
 pub(crate) fn random() -> String {
     let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random number generator works");
+    fill(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Random bytes that nobody guesses.
+pub(crate) fn fill(bytes: &mut [u8]) {
+    aws_lc_rs::rand::fill(bytes).expect("the system's random number generator works");
 }
 
 pub(crate) fn access_token() -> String {

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use paddock_addons::Catalogue;
+use paddock_addons::fake::FakeService;
+use paddock_addons::postgres::Postgres;
 use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 use paddock_core::buildpack::BuildpackUrls;
@@ -21,7 +24,7 @@ use uuid::Uuid;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::clock::{Clock, SystemClock};
 use crate::routing::router_link::RouterLink;
-use crate::{Control, ControlConfig, Parts};
+use crate::{Control, ControlConfig, Machine, Parts};
 
 mod attached;
 mod jobs;
@@ -148,6 +151,8 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
             build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: DynoDisk::BySize,
             dyno_trial: Duration::from_secs(5),
+            data_memory_percent: 100,
+            machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
         store: Store::open(&store).await.unwrap(),
@@ -160,5 +165,8 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         outbound: Outbound::new(Vec::new(), Roots::of_system().unwrap()),
         router: None,
         clock: Arc::new(SystemClock),
+        catalogue: Catalogue::new(vec![Arc::new(FakeService::default())]),
+        postgres: Arc::new(Postgres::new([])),
+        certificates: data.join("ca"),
     }
 }

@@ -10,10 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use paddock_addons::Catalogue;
+use paddock_addons::fake::FakeService;
+use paddock_addons::postgres::Postgres;
 use paddock_api::{Api, serve, serve_rendezvous};
 use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
-use paddock_control::{Clock, Control, ControlConfig, Parts};
+use paddock_control::{Clock, Control, ControlConfig, Machine, Parts};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
 use paddock_core::{ServerId, SlugId, UnixMicros};
@@ -422,6 +425,8 @@ fn parts(
             build_disk: paddock_core::build::BuildDisk::Unlimited,
             dyno_disk: paddock_core::dyno::DynoDisk::BySize,
             dyno_trial: Duration::ZERO,
+            data_memory_percent: 100,
+            machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
         store,
@@ -441,6 +446,9 @@ fn parts(
         outbound: Outbound::new(vec!["127.0.0.0/8".parse().unwrap()], Roots::of_system().unwrap()),
         router: None,
         clock,
+        catalogue: Catalogue::new(vec![Arc::new(FakeService::default())]),
+        postgres: Arc::new(Postgres::new([])),
+        certificates: data.join("ca"),
     }
 }
 

@@ -28,6 +28,7 @@ const CA_DAYS: u64 = 20 * 365;
 /// Clocks of clients may be behind.
 const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
+pub mod data;
 pub mod proxy_form;
 
 /// What went wrong with the local CA.

@@ -64,6 +64,9 @@ pub(crate) struct ServeArgs {
     /// serve on
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub(crate) dyno_trial: u64,
+    /// How much of the memory that their plans name database servers get, from 0.1 to 1
+    #[arg(long, value_name = "SCALE", default_value = "1", value_parser = memory_scale)]
+    pub(crate) data_memory_scale: u8,
     /// Accept buildpack URLs that are not https (closed networks, tests)
     #[arg(long)]
     pub(crate) allow_insecure_buildpack_urls: bool,
@@ -118,6 +121,7 @@ impl ServeArgs {
             build_disk: self.build_disk,
             dyno_disk: self.dyno_disk,
             dyno_trial: Duration::from_secs(self.dyno_trial),
+            data_memory_percent: self.data_memory_scale,
             buildpack_urls: if self.allow_insecure_buildpack_urls {
                 BuildpackUrls::Insecure
             } else {
@@ -147,6 +151,14 @@ fn is_domain(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= 200 && name.split('.').all(label)
+}
+
+/// A scale, in hundredths.
+fn memory_scale(text: &str) -> Result<u8, String> {
+    let wrong = || format!("{text:?} is no scale from 0.1 to 1, such as 0.25");
+    let scale: f64 = text.parse().map_err(|_| wrong())?;
+    let hundredths = (10..=100).find(|hundredths| f64::from(*hundredths) == (scale * 100.0).round());
+    hundredths.filter(|_| (0.1..=1.0).contains(&scale)).ok_or_else(wrong)
 }
 
 fn build_disk(text: &str) -> Result<BuildDisk, String> {
@@ -222,6 +234,7 @@ mod tests {
         assert_eq!(settings.admin_email, "admin@a.example");
         assert_eq!(settings.trusted_proxies, ["10.0.0.2".parse().unwrap()]);
         assert_eq!(settings.dyno_trial, Duration::from_secs(7));
+        assert_eq!(settings.data_memory_percent, 100);
         assert_eq!(settings.buildpack_urls, BuildpackUrls::HttpsOnly);
         assert!(settings.database.is_none());
     }
@@ -229,6 +242,14 @@ mod tests {
     #[test]
     fn domains_are_checked() {
         assert!(is_domain("paddock.localhost") && is_domain("a") && !is_domain("A.b") && !is_domain("a..b"));
+    }
+
+    #[test]
+    fn scales_of_memory_are_read() {
+        assert_eq!(["1", "0.1", "0.25", ".5"].map(memory_scale), [Ok(100), Ok(10), Ok(25), Ok(50)]);
+        for wrong in ["0", "0.05", "1.1", "-1", "half", "", "NaN", "1e9"] {
+            assert!(memory_scale(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,0 +1,48 @@
+//! Add-ons: what an app has besides its dynos, and the names it knows it by.
+//!
+//! A verb writes what is wanted: rows of add-ons, attachments, servers. The reconciler ([`reconcile`]) makes it so on servers,
+//! by steps of the crate `paddock-addons` that may be repeated, and with each change the apps that have something
+//! attached get a release. A verb waits for a moment for what it asked for, since most is there in a moment.
+
+pub(crate) mod attached;
+pub mod attachment;
+pub mod create;
+pub mod destroy;
+pub mod list;
+pub mod postgres;
+pub(crate) mod reach;
+pub(crate) mod reconcile;
+pub mod resolve;
+pub(crate) mod server;
+pub mod service;
+pub mod update;
+pub mod view;
+
+pub use attachment::AttachmentOrder;
+pub use create::AddonOrder;
+pub use update::AddonChange;
+pub use view::{Addon, Attachment, Plan, Service};
+
+use std::sync::Arc;
+
+use paddock_addons::Catalogue;
+use paddock_addons::postgres::Postgres;
+use paddock_runtime::Runtime;
+
+use crate::kernel::Kernel;
+use crate::kernel::certificates::IssueCertificate;
+
+/// The credential that every add-on has, and attachments have when they name none.
+pub(crate) const DEFAULT: &str = "default";
+
+/// The area.
+pub struct Addons {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) catalogue: Catalogue,
+    /// What is more than the port of services says.
+    pub(crate) postgres: Arc<Postgres>,
+    pub(crate) certificates: Arc<dyn IssueCertificate>,
+    /// Held by whoever tells the runtime who may reach whom.
+    pub(crate) reaching: tokio::sync::Mutex<()>,
+}
