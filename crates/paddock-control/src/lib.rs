@@ -64,11 +64,11 @@ pub mod routing;
 mod tests;
 
 pub use addons as addon;
-pub use app::{App, AppChange, AppOrder, REGION};
+pub use app::{App, AppChange, AppOrder};
 pub use app::{buildpack_installation, feature, platform_status, stack};
 pub use deploy::{build, git, output, push, release, slug, source};
 pub use dynos::{dyno, formation};
-pub use kernel::{Actor, Clock, ControlConfig, Error, Machine, Result, fixed_id, fixed_since};
+pub use kernel::{Actor, Clock, ControlConfig, Error, Machine, REGION, Result, fixed_id, fixed_since};
 pub use kernel::{clock, reconcile, request_outcome, wake};
 pub use logs::log_session;
 pub use people::{account, authorization, collaborator, favorite, key, operator};
@@ -130,21 +130,7 @@ impl Control {
     /// A control plane of these parts. Nothing runs yet: see [`Self::reconcilers`] and [`Self::run_jobs`].
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let wakes = Arc::new(wake::Wakes::default());
-        let (config, store) = (parts.config, parts.store);
-        let publisher = Arc::new(Publisher::new(config.clone(), store.clone(), wakes.clone(), parts.router));
-        let kernel = Arc::new(Kernel {
-            config,
-            store,
-            clock: parts.clock,
-            logs: parts.logs,
-            routes: publisher.clone(),
-            drained: Default::default(),
-            numbers: Default::default(),
-            rate_limits: Default::default(),
-            run_id: uuid::Uuid::new_v4().to_string(),
-            wakes,
-        });
+        let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
         let runtime = parts.runtime;
         let deploy = Arc::new(Deploy {
             kernel: kernel.clone(),
@@ -159,13 +145,12 @@ impl Control {
             conversions: Default::default(),
             uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
         });
-        let certificates = Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone()));
         let addons = Arc::new(Addons {
             kernel: kernel.clone(),
             runtime: runtime.clone(),
             catalogue: parts.catalogue,
             postgres: parts.postgres,
-            certificates,
+            certificates: Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone())),
             reaching: Default::default(),
         });
         let dynos = Dynos {
@@ -271,4 +256,29 @@ impl Control {
         }
         self.kernel.store.close().await;
     }
+}
+
+/// What every area stands on, and what tells the router.
+fn kernel_of(
+    config: ControlConfig,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    logs: Arc<LogPlane>,
+    router: Option<Arc<RouterLink>>,
+) -> (Arc<Kernel>, Arc<Publisher>) {
+    let wakes = Arc::new(wake::Wakes::default());
+    let publisher = Arc::new(Publisher::new(config.clone(), store.clone(), wakes.clone(), router));
+    let kernel = Kernel {
+        config,
+        store,
+        clock,
+        logs,
+        routes: publisher.clone(),
+        drained: Default::default(),
+        numbers: Default::default(),
+        rate_limits: Default::default(),
+        run_id: uuid::Uuid::new_v4().to_string(),
+        wakes,
+    };
+    (Arc::new(kernel), publisher)
 }

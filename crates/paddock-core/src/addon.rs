@@ -166,7 +166,7 @@ impl FromStr for AddonName {
         }
         let allowed = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-';
         let bytes = text.as_bytes();
-        let shaped = bytes.iter().all(|c| allowed(c))
+        let shaped = bytes.iter().all(allowed)
             && bytes.first().is_some_and(u8::is_ascii_lowercase)
             && bytes.last() != Some(&b'-');
         if shaped { Ok(Self(text.to_owned())) } else { Err(InvalidAddonName::Characters) }

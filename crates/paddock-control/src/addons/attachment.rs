@@ -7,7 +7,7 @@ use paddock_store::{Addon, ListedAttachment, NewAttachment};
 use uuid::Uuid;
 
 use super::attached::{credential_of, described};
-use super::create::parse_attachment;
+use super::checked::parse_attachment;
 use super::{Addons, view};
 use crate::{Actor, Error, Result};
 

@@ -12,6 +12,7 @@ use paddock_core::{AddonId, AppId, AppRef, AttachmentId, ErrorId};
 use paddock_store::{NewAddon, NewAttachment, Tx};
 use uuid::Uuid;
 
+use super::checked::{parse_attachment, parse_name, refused};
 use super::{Addons, DEFAULT, view};
 use crate::{Actor, Error, Result};
 
@@ -35,6 +36,14 @@ pub struct AddonOrder {
     pub options: BTreeMap<String, String>,
 }
 
+/// What was ordered, found good.
+struct Wanted<'a> {
+    service: &'a Arc<dyn ServicePort>,
+    order: Order,
+    attachment: Option<AttachmentName>,
+    options: BTreeMap<String, String>,
+}
+
 impl Addons {
     /// Makes an add-on, and waits for a moment until it can be used.
     ///
@@ -43,19 +52,20 @@ impl Addons {
     pub async fn create_addon(&self, actor: &Actor, app: &AppRef, order: AddonOrder) -> Result<view::Addon> {
         let app = self.kernel.visible_app(actor, app).await?;
         let (service, plan) = self.catalogue.plan(&order.plan).map_err(refused)?;
-        let wanted = service.check(plan, &order.options).map_err(refused)?;
+        let wanted = Wanted {
+            service,
+            order: service.check(plan, &order.options).map_err(refused)?,
+            attachment: order.attachment.as_deref().map(parse_attachment).transpose()?,
+            options: order.options,
+        };
         let name = order.name.as_deref().map(parse_name).transpose()?;
-        let attachment = order.attachment.as_deref().map(parse_attachment).transpose()?;
         let mut attempts = if name.is_some() { 1 } else { NAME_ATTEMPTS };
         let id = loop {
             attempts -= 1;
             let name = name.clone().unwrap_or_else(|| {
                 AddonName::generated(service.info().addon_prefix, Uuid::new_v4().as_u64_pair().1)
             });
-            match self
-                .order(actor, app.id, service, &wanted, &order.options, &name, attachment.as_ref())
-                .await
-            {
+            match self.order(actor, app.id, &wanted, &name).await {
                 Err(error) if attempts > 0 && error.id == ErrorId::InvalidParams && is_taken(&error) => {}
                 ordered => break ordered?,
             }
@@ -69,37 +79,34 @@ impl Addons {
         &self,
         actor: &Actor,
         app: AppId,
-        service: &Arc<dyn ServicePort>,
-        wanted: &Order,
-        options: &BTreeMap<String, String>,
+        wanted: &Wanted<'_>,
         name: &AddonName,
-        attachment: Option<&AttachmentName>,
     ) -> Result<AddonId> {
-        let info = service.info();
-        let resource = service.name(wanted.plan, &mut |bytes| crate::kernel::secret::fill(bytes));
+        let (info, plan) = (wanted.service.info(), wanted.order.plan);
+        let resource = wanted.service.name(plan, &mut |bytes| crate::kernel::secret::fill(bytes));
         // The platform's lock: a server is chosen or made, and names are of all apps.
         let mut tx = self.kernel.change_platform("make an add-on").await?;
         tx.also_for_app(app).await?;
         if tx.addons_of_app(app).await?.len() >= ADDONS_MAX {
             return Err(Error::invalid(format!("An app can have at most {ADDONS_MAX} add-ons.")));
         }
-        let attachment = self.free_attachment(&mut tx, app, info, attachment).await?;
-        let server_id = match wanted.plan.placement {
+        let attachment = self.free_attachment(&mut tx, app, info, wanted.attachment.as_ref()).await?;
+        let server_id = match plan.placement {
             Placement::Shared => {
-                match tx.data_server_with_room(info.name, &wanted.version, SHARED_MAX).await? {
+                match tx.data_server_with_room(info.name, &wanted.order.version, SHARED_MAX).await? {
                     Some(server) => server.id,
-                    None => self.new_server(&mut tx, info, wanted).await?,
+                    None => self.new_server(&mut tx, info, &wanted.order).await?,
                 }
             }
-            Placement::Own => self.new_server(&mut tx, info, wanted).await?,
+            Placement::Own => self.new_server(&mut tx, info, &wanted.order).await?,
         };
         let new = NewAddon {
             id: AddonId::from_uuid(Uuid::now_v7()),
             name: name.to_string(),
             app_id: app,
             service: info.name.to_owned(),
-            plan: wanted.plan.name.to_owned(),
-            options: options.clone(),
+            plan: plan.name.to_owned(),
+            options: wanted.options.clone(),
             secrets: super::server::secrets_of(&resource),
             provision_message: None,
         };
@@ -118,9 +125,8 @@ impl Addons {
             vars: ConfigVars::new(),
         })
         .await?;
-        tx.say(app, format!("Create {}:{} as {name} by user {}", info.name, wanted.plan.name, actor.email));
-        let event =
-            Event::AddonCreated { app, addon: new.id, plan: format!("{}:{}", info.name, wanted.plan.name) };
+        tx.say(app, format!("Create {}:{} as {name} by user {}", info.name, plan.name, actor.email));
+        let event = Event::AddonCreated { app, addon: new.id, plan: format!("{}:{}", info.name, plan.name) };
         tx.commit("addon.ordered", event, actor).await?;
         Ok(new.id)
     }
@@ -179,18 +185,4 @@ impl Addons {
 
 fn is_taken(error: &Error) -> bool {
     error.message.ends_with("is already taken")
-}
-
-/// A sentence of a service is for the user.
-pub(super) fn refused(refusal: paddock_addons::Refusal) -> Error {
-    Error::invalid(refusal.0)
-}
-
-pub(super) fn parse_name(text: &str) -> Result<AddonName> {
-    text.parse().map_err(|error: paddock_core::addon::InvalidAddonName| Error::invalid(format!("{error}.")))
-}
-
-pub(super) fn parse_attachment(text: &str) -> Result<AttachmentName> {
-    text.parse()
-        .map_err(|error: paddock_core::addon::InvalidAttachmentName| Error::invalid(format!("{error}.")))
 }

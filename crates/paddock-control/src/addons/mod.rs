@@ -6,6 +6,7 @@
 
 pub(crate) mod attached;
 pub mod attachment;
+mod checked;
 pub mod create;
 pub mod destroy;
 pub mod list;

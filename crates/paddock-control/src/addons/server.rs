@@ -78,7 +78,7 @@ impl Addons {
     /// What a service's steps are told of an add-on.
     pub(crate) async fn resource(&self, row: &Addon) -> Result<Resource> {
         let info = self.service_of(row)?.info();
-        let plan = info.plan(Some(&row.plan)).map_err(super::create::refused)?;
+        let plan = info.plan(Some(&row.plan)).map_err(super::checked::refused)?;
         let secrets = self.kernel.store.addon_secrets(row.id).await?;
         let named = |name: &str| secrets.get(name).cloned().unwrap_or_default();
         let credential = Credential { role: named(ROLE), logins: self.logins(row.id, DEFAULT).await? };
@@ -156,7 +156,7 @@ impl Addons {
     ) -> Result<ServerPlan> {
         let service = self.service_named(&row.service)?;
         let plan = row.plan.as_deref().map(|plan| service.info().plan(Some(plan))).transpose();
-        let plan = plan.map_err(super::create::refused)?;
+        let plan = plan.map_err(super::checked::refused)?;
         let order = ServerOrder {
             version: row.version.clone(),
             plan,
@@ -166,7 +166,7 @@ impl Addons {
             password: Secret::new(password),
             certificate,
         };
-        service.server(&order).map_err(super::create::refused)
+        service.server(&order).map_err(super::checked::refused)
     }
 
     /// The container of a server.

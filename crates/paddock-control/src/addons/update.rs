@@ -5,7 +5,7 @@ use paddock_core::AppRef;
 use paddock_core::addon::AddonState;
 use paddock_core::event::Event;
 
-use super::create::{parse_name, refused};
+use super::checked::{parse_name, refused};
 use super::{Addons, view};
 use crate::{Actor, Error, Result};
 

@@ -13,10 +13,7 @@ use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::access::Permission;
 use crate::kernel::actor::is_self;
 use crate::kernel::checked;
-use crate::{Actor, Error, Result, fixed_id};
-
-/// The one region: this server, under the name that clients ask for by default.
-pub const REGION: &str = "us";
+use crate::{Actor, Error, REGION, Result, fixed_id};
 
 /// How many made-up names are tried before giving up.
 const NAME_ATTEMPTS: usize = 8;

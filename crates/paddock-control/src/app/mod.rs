@@ -8,7 +8,7 @@ pub mod feature;
 pub mod platform_status;
 pub mod stack;
 
-pub use app::{App, AppChange, AppOrder, REGION};
+pub use app::{App, AppChange, AppOrder};
 
 use std::sync::Arc;
 

@@ -4,6 +4,9 @@ use paddock_core::UnixMicros;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
+/// The one region: this server, under the name that clients ask for by default.
+pub const REGION: &str = "us";
+
 /// The id of a thing that is fixed in the program: always the same for a kind and a name.
 #[must_use]
 pub fn fixed_id(kind: &str, name: &str) -> Uuid {

@@ -32,7 +32,7 @@ pub use actor::Actor;
 pub use clock::Clock;
 pub use config::{ControlConfig, Machine};
 pub use error::{Error, Result};
-pub use fixed::{fixed_id, fixed_since};
+pub use fixed::{REGION, fixed_id, fixed_since};
 
 use std::sync::Arc;
 

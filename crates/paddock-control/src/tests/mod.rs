@@ -109,6 +109,24 @@ fn slug(app_id: AppId, process_type: &str, command: &str) -> NewSlug {
     }
 }
 
+fn config(data: &Path) -> ControlConfig {
+    ControlConfig {
+        data_dir: data.to_owned(),
+        domain: "paddock.example".to_owned(),
+        listen: "127.0.0.1:5000".parse().unwrap(),
+        host_stack_version: "test".to_owned(),
+        resolvers: Vec::new(),
+        trusted_proxies: Vec::new(),
+        concurrent_builds: 2,
+        build_disk: paddock_core::build::BuildDisk::Unlimited,
+        dyno_disk: DynoDisk::BySize,
+        dyno_trial: Duration::from_secs(5),
+        data_memory_percent: 100,
+        machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
+        buildpack_urls: BuildpackUrls::HttpsOnly,
+    }
+}
+
 async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
     let server = ServerIdentity {
         id: ServerId::from_uuid(Uuid::from_u128(1)),
@@ -140,21 +158,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
     };
     let retention = Retention { lines_min: 1500, age_min: Duration::from_secs(60), bytes_max: 1 << 24 };
     Parts {
-        config: ControlConfig {
-            data_dir: data.to_owned(),
-            domain: "paddock.example".to_owned(),
-            listen: "127.0.0.1:5000".parse().unwrap(),
-            host_stack_version: "test".to_owned(),
-            resolvers: Vec::new(),
-            trusted_proxies: Vec::new(),
-            concurrent_builds: 2,
-            build_disk: paddock_core::build::BuildDisk::Unlimited,
-            dyno_disk: DynoDisk::BySize,
-            dyno_trial: Duration::from_secs(5),
-            data_memory_percent: 100,
-            machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
-            buildpack_urls: BuildpackUrls::HttpsOnly,
-        },
+        config: config(data),
         store: Store::open(&store).await.unwrap(),
         builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
         runtime,
