@@ -27,7 +27,7 @@ struct Given {
 }
 
 /// Contents of the file. The range is kept as long as one of its addresses is.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Kept {
     services: BTreeMap<String, Ipv4Addr>,
 }
@@ -35,15 +35,12 @@ struct Kept {
 impl Addresses {
     /// Reads what is kept. A file that cannot be read is not taken for none: others would be given its addresses.
     pub(super) fn open(file: PathBuf) -> io::Result<Self> {
-        let kept: Kept = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+        let by_service = match std::fs::read(&file) {
+            Ok(bytes) => kept_in(&bytes)
+                .map_err(|error| io::Error::other(format!("read {}: {error}", file.display())))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        let service = |(name, address): (String, Ipv4Addr)| Ok((name.parse()?, address));
-        let by_service: Result<BTreeMap<_, _>, paddock_core::InvalidId> =
-            kept.services.into_iter().map(service).collect();
-        let by_service = by_service.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let last = by_service.values().max().copied();
         Ok(Self { file, given: Arc::new(Mutex::new(Given { by_service, last })) })
     }
@@ -98,6 +95,13 @@ impl Addresses {
     fn given(&self) -> MutexGuard<'_, Given> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn kept_in(bytes: &[u8]) -> io::Result<BTreeMap<ServiceId, Ipv4Addr>> {
+    let kept: Kept = serde_json::from_slice(bytes)?;
+    let service =
+        |(name, address): (String, Ipv4Addr)| Ok((name.parse().map_err(io::Error::other)?, address));
+    kept.services.into_iter().map(service).collect()
 }
 
 /// The next one after the last that nobody has, and after the highest the lowest.

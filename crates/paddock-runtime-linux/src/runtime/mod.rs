@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -378,7 +378,12 @@ impl Runtime for LinuxRuntime {
                 };
                 blocking(move || volumes.make(id, template.transpose()?.as_deref())).await
             }
-            VolumeKind::Lasting { limit_bytes: _ } => blocking(move || volumes.make_lasting(id)).await,
+            VolumeKind::Lasting { limit_bytes } => {
+                if limit_bytes.is_some() {
+                    say_that_lasting_volumes_are_not_limited();
+                }
+                blocking(move || volumes.make_lasting(id)).await
+            }
         };
         made.map_err(|error| RuntimeError::host(format!("make volume {id}"), error))
     }
@@ -424,6 +429,15 @@ impl LocalVolumes for LinuxRuntime {
     fn folder_of(&self, id: VolumeId) -> PathBuf {
         self.volumes.folder_of(id)
     }
+}
+
+fn say_that_lasting_volumes_are_not_limited() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(
+            "lasting volumes take as much of the disk as there is: their limits are not held by this runtime"
+        );
+    });
 }
 
 /// How mkfs is held in.

@@ -157,7 +157,7 @@ pub(crate) fn host_server(address: &str) -> SocketAddr {
     bound
 }
 
-pub(crate) fn free_port() -> u16 {
+fn free_port() -> u16 {
     TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 

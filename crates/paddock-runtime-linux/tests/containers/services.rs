@@ -8,7 +8,7 @@ use paddock_core::{ContainerId, ServiceId, Tenant};
 use paddock_runtime::{Network, Reach, Runtime};
 use paddock_runtime_linux::LinuxRuntime;
 
-use crate::network::{Outside, SERVER, ask, free_port, from_host, host_server, inside, reached};
+use crate::network::{Outside, SERVER, ask, from_host, host_server, inside, reached};
 use crate::support::{Fixture, PATIENCE, with};
 
 /// The port of services that is attached to; they listen on the next one, too.
@@ -121,7 +121,7 @@ fn a_service_opens_no_connection() {
     if !crate::support::may_run() {
         return;
     }
-    let router_port = free_port();
+    let router_port = host_server("0.0.0.0:0").port();
     let internet = Outside::make("198.51.101", &[80]);
     let listed = format!("{}:80", internet.address);
     with(
@@ -143,7 +143,6 @@ fn a_service_opens_no_connection() {
 
             let bridge = f.runtime.bridge_address().to_string();
             let host = host_server("0.0.0.0:0").port();
-            host_server(&format!("0.0.0.0:{router_port}"));
             host_server(&format!("{bridge}:53"));
             let names = UdpSocket::bind((f.runtime.bridge_address(), 53)).unwrap();
             std::thread::spawn(move || {
