@@ -9,8 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use paddock_core::durable;
@@ -49,8 +48,8 @@ pub enum OutputError {
 pub struct OutputSeen {
     pub id: Uuid,
     pub is_finished: bool,
-    /// When something was last added to it, or it was finished.
-    pub written_at: SystemTime,
+    /// How long ago this process began it or went on with it; `None` where another did, or it has ended.
+    pub begun_for: Option<Duration>,
 }
 
 /// The outputs in one folder. Cheap to clone.
@@ -64,13 +63,16 @@ struct Shared {
     folder: PathBuf,
     /// Wakes followers in this process; entries without followers and writer are swept when another is made.
     growing: Mutex<HashMap<Uuid, watch::Sender<()>>>,
+    /// What was begun here and has not ended. The dates of the files do not tell: the kernel dates them by the last tick of
+    /// its clock, which may be before this process, and the clock may be set back.
+    begun: Mutex<HashMap<Uuid, Instant>>,
 }
 
 impl OutputLogs {
     /// Uses `folder`, made if missing.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { shared: Arc::new(Shared { folder, growing: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { folder, growing: Mutex::default(), begun: Mutex::default() }) })
     }
 
     /// Every output.
@@ -83,16 +85,15 @@ impl OutputLogs {
                 let name = entry.file_name();
                 let stem = name.to_str().and_then(|name| name.split('.').next());
                 let Some(id) = stem.and_then(|stem| stem.parse::<Uuid>().ok()) else { continue };
-                let written_at = match entry.metadata() {
-                    Ok(metadata) => metadata.modified()?,
-                    // Deleted since the folder was listed.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                };
-                let one = seen.entry(id).or_insert(OutputSeen { id, is_finished: false, written_at });
+                let one = seen.entry(id).or_insert(OutputSeen { id, is_finished: false, begun_for: None });
                 one.is_finished |= Path::new(&name).extension().is_some_and(|kind| kind == "end");
-                one.written_at = one.written_at.max(written_at);
             }
+            // After the listing: an output is begun before its file is there.
+            let begun = shared.begun();
+            for one in seen.values_mut() {
+                one.begun_for = begun.get(&one.id).map(Instant::elapsed);
+            }
+            drop(begun);
             Ok(seen.into_values().collect())
         })
         .await
@@ -107,9 +108,12 @@ impl OutputLogs {
             return Err(OutputError::Finished(id));
         }
         let failed = |source| OutputError::Disk { doing: "open", id, source };
-        let path = self.shared.text_path(id);
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
+        self.shared.begun().insert(id, Instant::now());
+        let opened = self.shared.open_text(id).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (bytes, file) = opened.map_err(|source| {
+            self.shared.begun().remove(&id);
+            failed(source)
+        })?;
         Ok(OutputWriter { shared: self.shared.clone(), id, file: Arc::new(file), bytes })
     }
 
@@ -136,7 +140,7 @@ impl OutputLogs {
     pub async fn abandon(&self, id: Uuid) -> Result<(), OutputError> {
         let shared = self.shared.clone();
         blocking("finish", id, move || {
-            OpenOptions::new().create(true).append(true).open(shared.text_path(id))?.sync_all()?;
+            shared.open_text(id)?.sync_all()?;
             shared.finish(id)
         })
         .await
@@ -167,6 +171,7 @@ impl OutputLogs {
             remove(&shared.end_path(id))?;
             remove(&shared.position_path(id))?;
             remove(&beside(&shared.position_path(id)))?;
+            shared.begun().remove(&id);
             shared.wake(id).send_replace(());
             Ok(())
         })
@@ -308,6 +313,11 @@ impl Shared {
         self.folder.join(format!("{id}.seq"))
     }
 
+    /// The text, begun if it is not there.
+    fn open_text(&self, id: Uuid) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(self.text_path(id))
+    }
+
     fn is_finished(&self, id: Uuid) -> bool {
         self.end_path(id).exists()
     }
@@ -333,6 +343,7 @@ impl Shared {
     fn finish(&self, id: Uuid) -> io::Result<()> {
         durable!("build_output.ended", File::create(self.end_path(id)))?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
+        self.begun().remove(&id);
         self.wake(id).send_replace(());
         Ok(())
     }
@@ -348,6 +359,10 @@ impl Shared {
 
     fn growing(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<Uuid, Instant>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there will be no more than what is there now, and the bytes from `offset` on.

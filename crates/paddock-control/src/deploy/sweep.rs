@@ -29,8 +29,8 @@ const RELEASED_LAYER_AGE: Duration = Duration::from_secs(2 * 60);
 const CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
 /// Files of sources are of no use after this long: a build takes minutes, an upload hours.
 const SOURCE_FILES: Duration = Duration::from_secs(24 * 60 * 60);
-/// Outputs that nothing was added to for this long belong to nobody unless a row says so.
-const QUIET: Duration = Duration::from_secs(10 * 60);
+/// How long outputs are spared that no row names: one is begun before its row.
+const OUTPUT_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Most outputs of one pass that ended: their builds and releases are looked up one by one.
 const OUTPUTS: usize = 64;
@@ -40,8 +40,6 @@ const EXPIRY: Duration = Duration::from_secs(60 * 60);
 /// Sweeps after deploying.
 pub(crate) struct DeploySweep {
     deploy: Arc<Deploy>,
-    /// What was written before belongs to a process that is gone: one server uses a data directory.
-    begun_at: SystemTime,
     /// The layers that slugs named in any pass, as long as they are there.
     layers_seen_named: HashSet<LayerDigest>,
     /// How far the outputs that ended were gone through.
@@ -52,13 +50,7 @@ pub(crate) struct DeploySweep {
 
 impl DeploySweep {
     pub(crate) fn new(deploy: Arc<Deploy>) -> Self {
-        Self {
-            deploy,
-            begun_at: machine_time(),
-            layers_seen_named: HashSet::new(),
-            outputs_after: Uuid::nil(),
-            expired_at: None,
-        }
+        Self { deploy, layers_seen_named: HashSet::new(), outputs_after: Uuid::nil(), expired_at: None }
     }
 
     /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then. How many
@@ -157,9 +149,8 @@ impl DeploySweep {
     /// An output that no build and no release writes to any more: it ends, and goes with what it belongs to.
     async fn sweep_output(&self, output: OutputSeen, has_owner: bool) -> Result<()> {
         let deploy = &self.deploy;
-        // An output is begun before the row that it belongs to: one that this process may have begun just now is spared.
-        let quiet_for = machine_time().duration_since(output.written_at).unwrap_or_default();
-        let is_young = quiet_for < QUIET && output.written_at >= self.begun_at;
+        // What no writer of this process began belongs to one that is gone: one server uses a data directory.
+        let is_young = output.begun_for.is_some_and(|age| age < OUTPUT_AGE);
         if !has_owner && !output.is_finished && is_young {
             return Ok(());
         }

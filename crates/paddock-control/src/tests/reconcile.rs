@@ -11,6 +11,7 @@ use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::{Stack, StackVersion};
 use paddock_ipc::routes::Web;
 use paddock_runtime::{ContainerState, Exit, Layer, Runtime, Stream};
+use paddock_telemetry::OutputLogs;
 use uuid::Uuid;
 
 use crate::dynos::reconcile::{BOOTING_LOOK, FormationReconciler};
@@ -195,20 +196,25 @@ async fn an_output_goes_with_what_it_belongs_to() {
     let t = Still::new().await;
     let mut garbage = t.control.garbage();
     let outputs = &t.control.deploy.outputs;
-    let mut kept = Vec::new();
+    let before = OutputLogs::open(t.folder.path().join("outputs")).unwrap();
+    let (mut kept, mut spared) = (Vec::new(), Vec::new());
     for number in 0..3 {
         let release = t.deployed_app(&format!("app-{number}"), "worker", "work").await;
-        // One that the sweep ends and keeps, one of nobody that ended, and one of nobody that may be too young to go.
+        // One that the sweep ends and keeps, one of nobody that ended, one of nobody that a killed process began, and one of
+        // nobody that may be too young to go.
         outputs.writer(release.id.uuid()).unwrap();
         outputs.writer(Uuid::now_v7()).unwrap().finish().await.unwrap();
-        outputs.writer(Uuid::now_v7()).unwrap();
+        before.writer(Uuid::now_v7()).unwrap();
+        let young = Uuid::now_v7();
+        outputs.writer(young).unwrap();
+        spared.push(young);
         kept.push(release.id.uuid());
     }
     garbage.pass().await.unwrap();
     let seen = outputs.list().await.unwrap();
-    let (finished, young): (Vec<_>, Vec<_>) = seen.into_iter().partition(|output| output.is_finished);
-    assert_eq!(finished.into_iter().map(|output| output.id).collect::<Vec<_>>(), kept);
-    assert_eq!(young.len(), 3);
+    let those = |is_finished| seen.iter().filter(move |output| output.is_finished == is_finished);
+    assert_eq!(those(true).map(|output| output.id).collect::<Vec<_>>(), kept);
+    assert_eq!(those(false).map(|output| output.id).collect::<Vec<_>>(), spared);
 }
 
 #[tokio::test]

@@ -13,6 +13,12 @@ fn open(folder: &Path) -> OutputLogs {
     OutputLogs::open(folder.join("output")).unwrap()
 }
 
+/// The outputs, and whether they are being written from here.
+async fn begun(outputs: &OutputLogs) -> Vec<(Uuid, bool)> {
+    let seen = outputs.list().await.unwrap();
+    seen.into_iter().map(|output| (output.id, output.begun_for.is_some())).collect()
+}
+
 async fn read_all(mut follow: Follow) -> Vec<u8> {
     let mut all = Vec::new();
     let reading = async {
@@ -71,11 +77,14 @@ async fn an_output_whose_writer_is_gone_can_be_gone_on_with_or_abandoned() {
     let id = Uuid::now_v7();
     open(folder.path()).writer(id).unwrap().append("before ").await.unwrap();
     let outputs = open(folder.path());
+    assert_eq!(begun(&outputs).await, [(id, false)], "by one that is gone");
     outputs.writer(id).unwrap().append("after").await.unwrap();
+    assert_eq!(begun(&outputs).await, [(id, true)]);
     let following = tokio::spawn(read_all(outputs.follow(id).unwrap()));
     outputs.abandon(id).await.unwrap();
     outputs.abandon(id).await.unwrap();
     assert_eq!(following.await.unwrap(), b"before after");
+    assert_eq!(begun(&outputs).await, [(id, false)], "it has ended");
     assert!(matches!(outputs.writer(id), Err(OutputError::Finished(_))));
 }
 
@@ -87,6 +96,7 @@ async fn a_deleted_output_is_gone_and_its_followers_end() {
     let mut writer = outputs.writer(id).unwrap();
     writer.append("text").await.unwrap();
     let follow = outputs.follow(id).unwrap();
+    assert_eq!(begun(&outputs).await, [(id, true)]);
     outputs.delete(id).await.unwrap();
     outputs.delete(id).await.unwrap();
     read_all(follow).await;
