@@ -157,16 +157,12 @@ pub(crate) fn host_server(address: &str) -> SocketAddr {
     bound
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn containers_reach_the_outside_and_nothing_else() {
     if !crate::support::may_run() {
         return;
     }
-    let router_port = free_port();
+    let router_port = host_server("0.0.0.0:0").port();
     let internet = Outside::make("198.51.100", &[80, 25]);
     let private = Outside::make("192.168.213", &[80]);
     with(
@@ -175,7 +171,6 @@ fn containers_reach_the_outside_and_nothing_else() {
             let (one, one_address) = neighbour(&f).await;
             let (_, two_address) = neighbour(&f).await;
             let bridge = f.runtime.bridge_address().to_string();
-            host_server(&format!("0.0.0.0:{router_port}"));
             let other = host_server("0.0.0.0:0").port();
             host_server(&format!("{bridge}:53"));
             let udp = UdpSocket::bind((f.runtime.bridge_address(), 53)).unwrap();

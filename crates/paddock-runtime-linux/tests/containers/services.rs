@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use paddock_core::{ContainerId, ServiceId, Tenant};
-use paddock_runtime::{Network, Reach, Runtime};
+use paddock_runtime::{ExecSpec, Input, Network, Reach, Runtime, Stdio};
 use paddock_runtime_linux::LinuxRuntime;
 
 use crate::network::{Outside, SERVER, ask, from_host, host_server, inside, reached};
@@ -174,18 +174,21 @@ fn a_service_opens_no_connection() {
     );
 }
 
-/// Connects so many times, one after the other; how many were not answered, or only after a packet had been lost.
+/// Connects once and then again and again, until its input ends; how often it was not answered, or only after a packet had
+/// been lost, and how often at all.
 const CONNECT_OFTEN: &str = "
-import socket, struct, sys
-lost = 0
-for _ in range(int(sys.argv[3])):
+import select, socket, struct, sys
+lost = made = 0
+while not made or not select.select([sys.stdin], [], [], 0)[0]:
+    made += 1
     try:
         s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
         again = struct.unpack_from('I', s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0]
         lost += again > 0 or not s.recv(100)
     except OSError:
         lost += 1
-print(lost, end='')
+    if made == 1: print('ready', flush=True)
+print(lost, 'of', made, end='')
 ";
 
 #[test]
@@ -200,21 +203,31 @@ fn who_stays_attached_notices_nothing_of_others() {
             f.runtime.address_of(services[1]).await.unwrap();
             let (dyno, _) = serve(&f, &f.runtime, ATTACHED, Network::Dyno).await;
             serve(&f, &f.runtime, STRANGER, Network::Dyno).await;
-            let connecting = {
-                let (f, address) = (f.clone(), address.clone());
-                tokio::spawn(async move {
-                    inside(&f, dyno, &["python3", "-c", CONNECT_OFTEN, &address, "5432", "400"]).await
-                })
+            let connecting = ExecSpec {
+                command: ["python3", "-c", CONNECT_OFTEN, &address, "5432"].map(str::to_owned).to_vec(),
+                env: vec![("PATH".into(), b"/usr/bin:/bin".to_vec())],
+                working_dir: "/".to_owned(),
+                stdio: Stdio::Pipe,
             };
-            let mut changes = 0;
-            while !connecting.is_finished() || changes < 4 {
-                let others = [reach(ATTACHED, services[1]), reach(STRANGER, services[changes % 2])];
-                let others = others.into_iter().take(1 + changes % 2);
+            let mut connecting = f.runtime.exec(dyno, connecting).await.unwrap();
+            let mut said = connecting.output.recv().await.unwrap().to_vec();
+            for number in 0..30 {
+                let others = [reach(ATTACHED, services[1]), reach(STRANGER, services[number % 2])];
+                let others = others.into_iter().take(1 + number % 2);
                 f.runtime.set_reach(others.chain([stays]).collect()).await.unwrap();
-                f.runtime.reconcile_network().await.unwrap();
-                changes += 1;
+                if number % 5 == 0 {
+                    f.runtime.reconcile_network().await.unwrap();
+                }
             }
-            assert_eq!(connecting.await.unwrap(), "0", "of 400, over {changes} changes");
+            connecting.input.send(Input::End).await.unwrap();
+            let rest = async {
+                while let Some(bytes) = connecting.output.recv().await {
+                    said.extend(bytes);
+                }
+            };
+            tokio::time::timeout(PATIENCE, rest).await.unwrap();
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.starts_with("ready\n0 of "), "{said}");
         },
     );
 }
@@ -300,11 +313,10 @@ fn a_program_finds_whom_it_may_reach_from_its_first_packet() {
             let (_, address) = serve(&f, &f.runtime, Tenant(0), Network::Service(service)).await;
             for _ in 0..5 {
                 let mut spec = f.spec("");
-                spec.command =
-                    ["python3", "-c", CONNECT_OFTEN, &address, "5432", "1"].map(str::to_owned).to_vec();
+                spec.command = ["python3", "-c", CONNECT_OFTEN, &address, "5432"].map(str::to_owned).to_vec();
                 (spec.tenant, spec.network) = (ATTACHED, Network::Dyno);
                 let (exit, text) = f.run(spec).await;
-                assert_eq!((exit.status, text.trim()), (0, "0"));
+                assert_eq!((exit.status, text.trim_end()), (0, "ready\n0 of 1"));
             }
         },
     );
