@@ -4,13 +4,14 @@
 //! Both are reached through the host, as a provider's network would be.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::support::{Fixture, PATIENCE, with};
 use paddock_core::ContainerId;
 use paddock_runtime::{ExecSpec, Input, Network, Runtime, Stdio};
+use tokio::io::AsyncWriteExt;
 
 /// A network namespace with one address, connected to the host by a pair of interfaces.
 pub(crate) struct Outside {
@@ -157,6 +158,24 @@ pub(crate) fn host_server(address: &str) -> SocketAddr {
     bound
 }
 
+/// A name server of the bridge, of sorts: `host` by TCP, the question by UDP. It ends with the test, since the next one in this
+/// process may have the same range.
+pub(crate) async fn name_server(bridge: IpAddr) {
+    let tcp = tokio::net::TcpListener::bind((bridge, 53)).await.unwrap();
+    let udp = tokio::net::UdpSocket::bind((bridge, 53)).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = tcp.accept().await {
+            let _ = client.write_all(b"host").await;
+        }
+    });
+    tokio::spawn(async move {
+        let mut question = [0; 64];
+        while let Ok((length, from)) = udp.recv_from(&mut question).await {
+            let _ = udp.send_to(&question[..length], from).await;
+        }
+    });
+}
+
 #[test]
 fn containers_reach_the_outside_and_nothing_else() {
     if !crate::support::may_run() {
@@ -172,14 +191,7 @@ fn containers_reach_the_outside_and_nothing_else() {
             let (_, two_address) = neighbour(&f).await;
             let bridge = f.runtime.bridge_address().to_string();
             let other = host_server("0.0.0.0:0").port();
-            host_server(&format!("{bridge}:53"));
-            let udp = UdpSocket::bind((f.runtime.bridge_address(), 53)).unwrap();
-            std::thread::spawn(move || {
-                let mut question = [0; 64];
-                while let Ok((length, from)) = udp.recv_from(&mut question) {
-                    let _ = udp.send_to(&question[..length], from);
-                }
-            });
+            name_server(f.runtime.bridge_address()).await;
 
             // Outside, as if the host had asked.
             assert_eq!(ask(&f, one, &internet.address, 80).await, internet.host);

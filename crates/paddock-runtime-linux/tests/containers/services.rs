@@ -1,14 +1,13 @@
 //! Services and who reaches them, with real packets.
 
 use std::collections::BTreeSet;
-use std::net::UdpSocket;
 use std::process::Command;
 
 use paddock_core::{ContainerId, ServiceId, Tenant};
 use paddock_runtime::{ExecSpec, Input, Network, Reach, Runtime, Stdio};
 use paddock_runtime_linux::LinuxRuntime;
 
-use crate::network::{Outside, SERVER, ask, from_host, host_server, inside, reached};
+use crate::network::{Outside, SERVER, ask, from_host, host_server, inside, name_server, reached};
 use crate::support::{Fixture, PATIENCE, with};
 
 /// The port of services that is attached to; they listen on the next one, too.
@@ -143,14 +142,7 @@ fn a_service_opens_no_connection() {
 
             let bridge = f.runtime.bridge_address().to_string();
             let host = host_server("0.0.0.0:0").port();
-            host_server(&format!("{bridge}:53"));
-            let names = UdpSocket::bind((f.runtime.bridge_address(), 53)).unwrap();
-            std::thread::spawn(move || {
-                let mut question = [0; 64];
-                while let Ok((length, from)) = names.recv_from(&mut question) {
-                    let _ = names.send_to(&question[..length], from);
-                }
-            });
+            name_server(f.runtime.bridge_address()).await;
             let places = [
                 (bridge.as_str(), host),
                 (&bridge, router_port),
