@@ -12,6 +12,8 @@
 )]
 
 mod catalogue;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
 pub mod fake;
 mod plan;

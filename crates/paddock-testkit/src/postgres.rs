@@ -318,8 +318,12 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Where PostgreSQL's programs are. Debian keeps those of a server out of PATH.
-fn programs() -> Option<PathBuf> {
+/// Where PostgreSQL's programs are. Debian keeps those of a server out of PATH. `None` as for [`PostgresServer::shared`].
+///
+/// # Panics
+/// When they are not installed.
+#[must_use]
+pub fn programs() -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -346,8 +350,12 @@ fn programs() -> Option<PathBuf> {
     None
 }
 
-/// The user the server runs as: it refuses root.
-fn user() -> Option<(u32, u32)> {
+/// The user that a server runs as, which refuses root; `None` where this is no root.
+///
+/// # Panics
+/// When there is no user without rights.
+#[must_use]
+pub fn user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

@@ -107,7 +107,6 @@ pub(super) async fn make(
         );
     }
     session.run("make the roles of a database", sql).await?;
-    roles::revoke_strangers(session, database).await?;
 
     if session.texts("look for a database", IS_THERE, &[database.bare()]).await?.is_empty() {
         let owned_by = match plan.placement {

@@ -6,12 +6,13 @@
 
 use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
-use super::session::{Session, value};
+use super::session::Session;
 use super::{Postgres, database, fittings, sessions};
 use crate::{Login, Resource, ServerAccess, StepError};
 
-/// Statement by statement what is set aside, each with the one that brings it back.
-const PREPARED: &str = "
+/// Statement by statement what is set aside, each with the one that brings it back; one transaction.
+const SET_ASIDE: &str = "
+DO $do$ DECLARE asides text[]; undos text[]; aside text; BEGIN
 WITH writing AS (
   SELECT c.oid, c.oid::regclass::text AS name, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
   WHERE a.grantee = 0 AND a.privilege_type IN ('INSERT', 'UPDATE', 'TRIGGER', 'REFERENCES') AND c.relkind IN ('r', 'v', 'f', 'p', 'm')
@@ -37,6 +38,7 @@ WITH writing AS (
   AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lowrite', 'lo_truncate', 'lo_truncate64')
   AND has_function_privilege('public', p.oid, 'EXECUTE')
 )
+SELECT array_agg(prepared.aside), array_agg(prepared.undo) INTO asides, undos FROM (
 SELECT format('REVOKE %s ON TABLE %s FROM PUBLIC', privilege_type, name) AS aside,
   format('GRANT %s ON TABLE %s TO PUBLIC', privilege_type, name) AS undo FROM writing
 UNION ALL SELECT format('REVOKE %s (%s) ON TABLE %s FROM PUBLIC', privilege_type, columns, name),
@@ -45,10 +47,21 @@ UNION ALL SELECT format('REVOKE CREATE ON SCHEMA %s FROM PUBLIC', name), format(
 UNION ALL SELECT format('ALTER ROUTINE %s SECURITY INVOKER', name), format('ALTER ROUTINE %s SECURITY DEFINER', name) FROM definers
 UNION ALL SELECT format('ALTER TABLE %s DISABLE RULE %s', name, rule),
   format('ALTER TABLE %s ENABLE %s RULE %s', name, CASE ev_enabled WHEN 'R' THEN 'REPLICA' WHEN 'A' THEN 'ALWAYS' ELSE '' END, rule) FROM rules
-UNION ALL SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name), format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', name) FROM objects";
+UNION ALL SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name), format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', name) FROM objects
+) prepared;
+INSERT INTO _heroku.set_aside (undo) SELECT unnest(undos);
+FOREACH aside IN ARRAY coalesce(asides, '{}') LOOP EXECUTE aside; END LOOP;
+END $do$";
 
-const NOTE: &str = "INSERT INTO _heroku.set_aside (undo) VALUES ($1)";
-const NOTED: &str = "SELECT undo FROM _heroku.set_aside";
+/// What is gone meanwhile is not brought back.
+const BRING_BACK: &str = "
+DO $do$ DECLARE undo text; BEGIN
+FOR undo IN SELECT noted.undo FROM _heroku.set_aside noted LOOP
+  BEGIN EXECUTE undo; EXCEPTION WHEN OTHERS THEN NULL; END;
+END LOOP;
+END $do$;
+TRUNCATE _heroku.set_aside;
+";
 
 /// What is left to whoever may read and delete, in each schema of the tenant's.
 const REMAINS: &str = "SELECT format('GRANT USAGE ON SCHEMA %1$s TO %2$I; \
@@ -77,7 +90,6 @@ impl Postgres {
         for role in roles.only(Kind::Owner).chain(roles.only(Kind::Login)) {
             sessions::last_of_user(&mut session, role?).await?;
         }
-        roles::revoke_strangers(&mut session, database).await?;
         if !roles.has(reader) {
             // Now, when nobody is left who could give it anything.
             session.run("make a reader", roles::create(reader, Kind::Restricted, database)).await?;
@@ -86,7 +98,9 @@ impl Postgres {
 
         let mut inside = Session::database(server, database).await?;
         fittings::fit(&mut inside, resource.plan, Identifier::new(&resource.credential.role)?).await?;
-        set_aside(&mut inside, reader).await?;
+        inside.run("set aside what is prepared", SET_ASIDE.to_owned()).await?;
+        let remains = inside.texts("look for schemas", REMAINS, &[reader.bare()]).await?;
+        inside.run("let somebody read and delete", remains.join(";\n")).await?;
         inside.close().await;
 
         let open = format!(
@@ -122,7 +136,11 @@ impl Postgres {
             sessions::last_of_user(&mut session, *reader).await?;
         }
         let mut inside = Session::database(server, database).await?;
-        bring_back(&mut inside, &readers).await?;
+        let mut back = BRING_BACK.to_owned();
+        for reader in &readers {
+            back += &format!("DROP OWNED BY {reader};\n");
+        }
+        inside.run("bring back what was set aside", back).await?;
         inside.close().await;
         for reader in readers {
             logins += &format!("DROP OWNED BY {reader}; DROP ROLE {reader};\n");
@@ -142,32 +160,4 @@ fn shut(roles: &Roles, database: Identifier<'_>) -> Result<String, StepError> {
         sql += &format!("ALTER ROLE {role} NOLOGIN;\nREVOKE ALL ON DATABASE {database} FROM {role};\n");
     }
     Ok(sql)
-}
-
-/// In one transaction: what is set aside has its note.
-async fn set_aside(inside: &mut Session, reader: Identifier<'_>) -> Result<(), StepError> {
-    inside.run("begin", "BEGIN".to_owned()).await?;
-    let prepared = inside.rows("look for what is prepared", PREPARED, &[]).await?;
-    for row in &prepared {
-        let (aside, undo): (String, String) = (value(row, "aside")?, value(row, "undo")?);
-        inside.run("set aside what is prepared", aside).await?;
-        inside.rows("note what is set aside", NOTE, &[&undo]).await?;
-    }
-    let grants = inside.texts("look for schemas", REMAINS, &[reader.bare()]).await?;
-    inside.run("let somebody read and delete", grants.join(";\n")).await?;
-    inside.run("commit", "COMMIT".to_owned()).await
-}
-
-/// In one transaction as well. What is gone meanwhile is not brought back.
-async fn bring_back(inside: &mut Session, readers: &[Identifier<'_>]) -> Result<(), StepError> {
-    inside.run("begin", "BEGIN".to_owned()).await?;
-    for undo in inside.texts("look for what was set aside", NOTED, &[]).await? {
-        inside.run_or_leave("bring back what was set aside", undo).await?;
-    }
-    let mut clear = "TRUNCATE _heroku.set_aside;\n".to_owned();
-    for reader in readers {
-        clear += &format!("DROP OWNED BY {reader};\n");
-    }
-    inside.run("forget who read and deleted", clear).await?;
-    inside.run("commit", "COMMIT".to_owned()).await
 }

@@ -12,12 +12,6 @@ use crate::{Credential, Login, Placement, Plan, StepError};
 const OF_DATABASE: &str = "SELECT rolname::text AS name, split_part(shobj_description(oid, 'pg_authid'), ' ', 2) AS kind \
     FROM pg_roles WHERE split_part(shobj_description(oid, 'pg_authid'), ' ', 1) = $1 ORDER BY oid";
 
-/// Whoever else was let into the roles of a database: a login may give itself to others in PostgreSQL 15.
-const STRANGERS: &str = "SELECT format('REVOKE %I FROM %I', role.rolname, member.rolname) \
-    FROM pg_auth_members m JOIN pg_roles role ON role.oid = m.roleid JOIN pg_roles member ON member.oid = m.member \
-    WHERE split_part(shobj_description(role.oid, 'pg_authid'), ' ', 1) = $1 \
-    AND split_part(coalesce(shobj_description(member.oid, 'pg_authid'), ''), ' ', 1) <> $1";
-
 /// Where something of a role is, besides the server itself and its own database: rights that another tenant gave it.
 const ELSEWHERE: &str = "SELECT DISTINCT d.datname::text FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
     JOIN pg_roles r ON r.oid = s.refobjid WHERE s.refclassid = 'pg_authid'::regclass AND d.datallowconn \
@@ -143,18 +137,6 @@ pub(super) fn verifier(login: &Login) -> String {
 /// For each process of a database in a shared server.
 fn temporary_megabytes(plan: &Plan) -> u64 {
     (plan.storage_bytes / 4).min(2 << 30) >> 20
-}
-
-/// Takes the roles of a database from everybody who is none of them.
-pub(super) async fn revoke_strangers(
-    session: &mut Session,
-    database: Identifier<'_>,
-) -> Result<(), StepError> {
-    let revokes = session.texts("look for strangers in roles", STRANGERS, &[database.bare()]).await?;
-    match revokes.is_empty() {
-        true => Ok(()),
-        false => session.run("take roles from strangers", revokes.join(";\n")).await,
-    }
 }
 
 /// Databases other than its own where the roles of a database have something.

@@ -91,16 +91,6 @@ impl Session {
             .map_err(|error| StepError::new(doing, error))
     }
 
-    /// Within a transaction: a statement that may speak of what is gone. That undoes the statement alone.
-    pub(super) async fn run_or_leave(&mut self, doing: &str, sql: String) -> Result<(), StepError> {
-        self.run(doing, "SAVEPOINT one".to_owned()).await?;
-        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await {
-            Ok(_) => self.run(doing, "RELEASE one".to_owned()).await,
-            Err(sqlx::Error::Database(_)) => self.run(doing, "ROLLBACK TO one; RELEASE one".to_owned()).await,
-            Err(error) => Err(StepError::new(doing, error)),
-        }
-    }
-
     /// Runs a statement that a tenant's own things may stand in the way of; those stay as they are then.
     pub(super) async fn try_run(&mut self, doing: &str, sql: &'static str) -> Result<(), StepError> {
         match sqlx::raw_sql(sql).execute(&mut self.connection).await {

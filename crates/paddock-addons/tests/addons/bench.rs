@@ -1,0 +1,207 @@
+//! A data server as its plan says, but for paths, port and the wait for the disk.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use paddock_addons::postgres::Postgres;
+use paddock_addons::{
+    Certificate, Plan, Resource, Secret, ServerAccess, ServerOrder, ServerPlan, Service as _,
+};
+use paddock_testkit::{place, postgres};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "p0123456789abcdef";
+
+pub(crate) struct Server {
+    pub(crate) service: Postgres,
+    pub(crate) access: ServerAccess,
+    pub(crate) order: ServerOrder,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+/// A plan by its name.
+pub(crate) fn plan(name: &str) -> &'static Plan {
+    service("/nowhere").info().plan(Some(name)).unwrap()
+}
+
+fn service(programs: &str) -> Postgres {
+    Postgres::new([(15, programs.to_owned())])
+}
+
+/// The end of a UUID is random.
+pub(crate) fn random(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = Uuid::new_v4().into_bytes()[15];
+    }
+}
+
+/// What a server shows, and who signed it.
+pub(crate) fn certificate() -> (Certificate, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let chain = leaf.signed_by(&key, &issuer).unwrap().pem();
+    (Certificate { chain, key: Secret::new(key.serialize_pem()) }, authority)
+}
+
+impl Server {
+    /// A shared server, ready for databases. `None` where PostgreSQL is missing and that is known.
+    pub(crate) async fn shared() -> Option<Self> {
+        Self::begin(None).await
+    }
+
+    /// A server for one database of this plan.
+    pub(crate) async fn own(name: &str) -> Option<Self> {
+        Self::begin(Some(plan(name))).await
+    }
+
+    async fn begin(plan: Option<&'static Plan>) -> Option<Self> {
+        let mut server = Self::prepare(plan)?;
+        server.start().await;
+        server.service.ready(&server.access).await.unwrap();
+        Some(server)
+    }
+
+    /// One that does not run yet.
+    pub(crate) fn prepare(plan: Option<&'static Plan>) -> Option<Self> {
+        let programs = postgres::programs()?;
+        let folder = place::in_memory().join(format!("paddock-test-data-{}", Uuid::new_v4().simple()));
+        for part in ["", "data"] {
+            let path = folder.join(part);
+            std::fs::DirBuilder::new().mode(0o755).create(&path).unwrap();
+            if let Some((uid, gid)) = postgres::user() {
+                chown(&path, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        let (certificate, authority) = certificate();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let order = ServerOrder {
+            version: "15".to_owned(),
+            plan,
+            memory_bytes: 256 << 20,
+            machine_millicores: 2000,
+            platform: Ipv4Addr::LOCALHOST.into(),
+            password: Secret::new(PASSWORD),
+            certificate,
+        };
+        let access = ServerAccess { address, password: Secret::new(PASSWORD), authority };
+        let service = service(programs.to_str().unwrap());
+        Some(Self { service, access, order, folder, child: None })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.access.address
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Begins it, without waiting.
+    pub(crate) fn launch(&mut self) {
+        let plan = self.service.server(&self.order).unwrap();
+        self.child = Some(self.command(&plan).spawn().unwrap());
+    }
+
+    /// Begins it and waits until it answers.
+    pub(crate) async fn start(&mut self) {
+        self.launch();
+        self.wait().await;
+    }
+
+    /// Waits until what was begun answers.
+    pub(crate) async fn wait(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.service.ready(&self.access).await {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{error}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// The plan's program with the plan's environment, where it may write.
+    fn command(&self, plan: &ServerPlan) -> Command {
+        let mut command = Command::new("setpriv");
+        if let Some((uid, gid)) = postgres::user() {
+            command.args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups"]);
+        }
+        // What a killed run leaves behind ends by itself.
+        command.args(["--pdeathsig", "QUIT"]).args(&plan.command).env_clear();
+        for (name, value) in &plan.env {
+            command.env(name, self.moved(std::str::from_utf8(value).unwrap()));
+        }
+        for file in &plan.files {
+            let path = PathBuf::from(self.moved(&file.path));
+            let text = self.moved(&file.text).replace("'*'", "'127.0.0.1'");
+            let port = format!("port = {}\n", self.address().port());
+            let text = text.replace("port = 5432\n", &port);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, if text.contains("port = ") { text + "fsync = off\n" } else { text })
+                .unwrap();
+        }
+        let log = std::fs::File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).current_dir("/");
+        command
+    }
+
+    fn moved(&self, text: &str) -> String {
+        let folder = self.folder.to_str().unwrap();
+        let text = if text == "/data" { format!("{folder}/data") } else { text.to_owned() };
+        text.replace("/dev/shm/postgres", &format!("{folder}/data/secrets"))
+            .replace("/etc/postgres", &format!("{folder}/conf"))
+    }
+
+    /// A database of a plan, made.
+    pub(crate) async fn make(&self, name: &str) -> Resource {
+        let resource = self.service.name(plan(name), &mut random);
+        self.service.provision(&self.access, &resource).await.unwrap();
+        resource
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // At once: nobody looks at its files any more.
+            let process = rustix::process::Pid::from_child(child);
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::QUIT);
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+        remove(&self.folder);
+    }
+}
+
+fn remove(folder: &Path) {
+    // Processes that end meanwhile may still write.
+    for _ in 0..3 {
+        if std::fs::remove_dir_all(folder).is_ok() {
+            return;
+        }
+    }
+}

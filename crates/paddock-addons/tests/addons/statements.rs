@@ -1,0 +1,106 @@
+//! What commands of the CLI ask of a database by SQL, and what the platform sees of it.
+
+use paddock_addons::Service as _;
+
+use crate::bench::{Server, plan};
+use crate::client::Client;
+
+/// As `pg:outliers` and `pg:calls` ask it.
+const CALLS: &str = "SELECT query FROM public.pg_stat_statements \
+    WHERE userid = (SELECT usesysid FROM pg_user WHERE usename = current_user LIMIT 1)";
+
+#[tokio::test]
+async fn calls_are_listed_and_forgotten_by_their_own_database_alone() {
+    let Some(server) = Server::shared().await else { return };
+    let (mine, other) = (server.make("essential-0").await, server.make("essential-0").await);
+    let mut client = Client::of(&server, &mine).await;
+    let mut others = Client::of(&server, &other).await;
+    client.run("SELECT 41 AS mine").await;
+    others.run("SELECT 42 AS theirs").await;
+    let has = |rows: Vec<String>, word: &str| rows.iter().any(|row| row.contains(word));
+    assert!(has(client.run(CALLS).await, "mine"));
+    assert!(has(others.run(CALLS).await, "theirs"));
+    client.run("SELECT _heroku.pg_stat_statements_reset()").await;
+    assert!(!has(client.run(CALLS).await, "AS mine"));
+    assert!(has(others.run(CALLS).await, "AS theirs"));
+    client.refused("SELECT _heroku.reset_statements(0, 0, 0)").await;
+    client.refused("SELECT public.pg_stat_statements_reset()").await;
+
+    client.run("SELECT 43 AS again").await;
+    server.service.reset_statistics(&server.access, &mine).await.unwrap();
+    assert!(!has(client.run(CALLS).await, "AS again"));
+    assert!(has(others.run(CALLS).await, "AS theirs"));
+}
+
+#[tokio::test]
+async fn allowed_extensions_are_listed_and_can_be_made() {
+    let Some(server) = Server::shared().await else { return };
+    let resource = server.make("essential-0").await;
+    let mut client = Client::of(&server, &resource).await;
+    for setting in ["rds.allowed_extensions", "extwlist.extensions"] {
+        let listed = client
+            .run(&format!(
+                "SELECT name FROM pg_available_extensions \
+                 WHERE name IN (SELECT unnest(string_to_array(current_setting('{setting}'), ',')))"
+            ))
+            .await;
+        assert!(listed.len() > 15, "{listed:?}");
+        for name in listed {
+            client.run(&format!("CREATE EXTENSION IF NOT EXISTS \"{name}\" CASCADE")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reset_leaves_nothing_but_what_was_asked_for() {
+    let Some(server) = Server::shared().await else { return };
+    let resource = server.make("essential-0").await;
+    let mut client = Client::of(&server, &resource).await;
+    client.run("CREATE TABLE t (n int); SELECT lo_create(5)").await;
+    let extensions = ["hstore".to_owned(), "extensions.citext".to_owned()];
+    server.service.reset(&server.access, &resource, &extensions).await.unwrap();
+    let mut client = Client::of(&server, &resource).await;
+    client.run("CREATE TABLE t (h hstore, c extensions.citext)").await;
+    assert_eq!(client.run("SELECT count(*) FROM pg_largeobject_metadata").await, ["0"]);
+    client.run("DROP EXTENSION hstore CASCADE").await;
+    let refused = server.service.reset(&server.access, &resource, &["dblink".to_owned()]).await.unwrap_err();
+    assert!(refused.source.to_string().starts_with("The extension dblink is not available."));
+    client.run("SELECT 1").await;
+}
+
+#[tokio::test]
+async fn a_sample_counts_what_is_there() {
+    let Some(server) = Server::shared().await else { return };
+    let resource = server.make("essential-0").await;
+    let empty = server.service.sample(&server.access, &resource).await.unwrap();
+    assert_eq!((empty.used.tables, empty.connections, empty.waiting), (0, 0, 0));
+    assert!(empty.version.starts_with("15."), "{}", empty.version);
+    let mut client = Client::of(&server, &resource).await;
+    client.run("CREATE TABLE t AS SELECT n FROM generate_series(1, 100000) n").await;
+    client.run("CREATE TEMP TABLE u (n int)").await;
+    let full = server.service.sample(&server.access, &resource).await.unwrap();
+    assert_eq!((full.used.tables, full.connections), (1, 1));
+    assert!(full.used.storage_bytes > empty.used.storage_bytes + (3 << 20));
+    assert!(full.transaction > empty.transaction);
+    let sizes = server.service.sizes(&server.access).await.unwrap();
+    assert_eq!(sizes.keys().collect::<Vec<_>>(), [&resource.database]);
+    server.service.end_sessions(&server.access, &resource).await.unwrap();
+    assert!(client.try_run("SELECT 1").await.is_err());
+}
+
+#[tokio::test]
+async fn a_change_of_plan_changes_limits_and_nothing_else() {
+    let Some(server) = Server::shared().await else { return };
+    let mut resource = server.make("essential-0").await;
+    let mut client = Client::of(&server, &resource).await;
+    client.run("CREATE TABLE t (n int)").await;
+    resource.plan = plan("essential-2");
+    server.service.provision(&server.access, &resource).await.unwrap();
+    client.run("SELECT * FROM t").await;
+    let limits = client
+        .run("SELECT d.datconnlimit, r.rolconnlimit FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = session_user")
+        .await;
+    assert_eq!(limits, ["40|40"]);
+    let mut fresh = Client::of(&server, &resource).await;
+    assert_eq!(fresh.run("SHOW temp_file_limit").await, ["2GB"]);
+}
