@@ -143,7 +143,7 @@ async fn remove(
         return Ok(());
     }
     session.run("refuse a login", format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL")).await?;
-    sessions::last_of_user(session, role).await?;
+    sessions::last_of_users(session, &[role]).await?;
     for elsewhere in roles::elsewhere_of_role(session, role).await? {
         let mut there = Session::database(server, Identifier::new(&elsewhere)?).await?;
         let mut sql = format!("DROP OWNED BY {role};\n");

@@ -87,9 +87,8 @@ impl Postgres {
         session.alone_with(database).await?;
         let roles = Roles::of(&mut session, database).await?;
         session.run("refuse the logins of a database", shut(&roles, database)?).await?;
-        for role in roles.only(Kind::Owner).chain(roles.only(Kind::Login)) {
-            sessions::last_of_user(&mut session, role?).await?;
-        }
+        let owners = roles.only(Kind::Owner).chain(roles.only(Kind::Login));
+        sessions::last_of_users(&mut session, &owners.collect::<Result<Vec<_>, _>>()?).await?;
         if !roles.has(reader) {
             // Now, when nobody is left who could give it anything.
             session.run("make a reader", roles::create(reader, Kind::Restricted, database)).await?;
@@ -131,10 +130,9 @@ impl Postgres {
             logins += &format!("ALTER ROLE {} LOGIN;\n", role?);
         }
         let readers: Vec<Identifier<'_>> = roles.only(Kind::Restricted).collect::<Result<_, _>>()?;
-        for reader in &readers {
-            session.run("refuse a login", format!("ALTER ROLE {reader} NOLOGIN")).await?;
-            sessions::last_of_user(&mut session, *reader).await?;
-        }
+        let shut: String = readers.iter().map(|reader| format!("ALTER ROLE {reader} NOLOGIN;\n")).collect();
+        session.run("refuse a login", shut).await?;
+        sessions::last_of_users(&mut session, &readers).await?;
         let mut inside = Session::database(server, database).await?;
         let mut back = BRING_BACK.to_owned();
         for reader in &readers {

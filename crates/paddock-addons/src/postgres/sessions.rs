@@ -8,9 +8,9 @@ use crate::{Resource, ServerAccess, StepError};
 /// Each is waited for, five seconds at most: one in the kernel ends when it comes back.
 const END_OF_DATABASE: &str = "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity \
     WHERE datname = $1 AND pid <> pg_backend_pid() AND usename <> 'postgres'";
-const END_OF_USER: &str =
-    "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity WHERE usename = $1";
-const COUNT_OF_USER: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE usename = $1";
+const END_OF_USERS: &str = "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity WHERE usename = ANY (string_to_array($1, ','))";
+const COUNT_OF_USERS: &str =
+    "SELECT count(*)::text FROM pg_stat_activity WHERE usename = ANY (string_to_array($1, ','))";
 const COUNT_OF_DATABASE: &str =
     "SELECT count(*)::text FROM pg_stat_activity WHERE datname = $1 AND usename <> 'postgres'";
 /// A lock of each row would fill the table that all databases of a server share.
@@ -42,7 +42,7 @@ impl Postgres {
     pub async fn sessions_of(&self, server: &ServerAccess, user: &str) -> Result<u64, StepError> {
         let user = Identifier::new(user)?;
         let mut session = Session::server(server).await?;
-        let counts = session.texts("count the sessions of a user", COUNT_OF_USER, &[user.bare()]).await?;
+        let counts = session.texts("count the sessions of a user", COUNT_OF_USERS, &[user.bare()]).await?;
         session.close().await;
         Ok(counts.first().and_then(|count| count.parse().ok()).unwrap_or(0))
     }
@@ -63,13 +63,14 @@ pub(super) async fn of_database(session: &mut Session, database: Identifier<'_>)
     session.texts("end the sessions of a database", END_OF_DATABASE, &[database.bare()]).await.map(drop)
 }
 
-/// Of a user who may not log in any more.
+/// Of users who may not log in any more.
 ///
 /// # Errors
 /// One does not end.
-pub(super) async fn last_of_user(session: &mut Session, user: Identifier<'_>) -> Result<(), StepError> {
-    session.texts("end the sessions of a user", END_OF_USER, &[user.bare()]).await?;
-    none_left(session.texts("count the sessions of a user", COUNT_OF_USER, &[user.bare()]).await?)
+pub(super) async fn last_of_users(session: &mut Session, users: &[Identifier<'_>]) -> Result<(), StepError> {
+    let users = users.iter().map(|user| user.bare()).collect::<Vec<_>>().join(",");
+    session.texts("end the sessions of users", END_OF_USERS, &[&users]).await?;
+    none_left(session.texts("count the sessions of users", COUNT_OF_USERS, &[&users]).await?)
 }
 
 /// Of a database that nobody may come to any more.

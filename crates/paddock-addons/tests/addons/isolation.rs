@@ -214,7 +214,7 @@ async fn the_superuser_calls_nothing_of_a_tenants() {
              CREATE FUNCTION public.reset_statements(int, oid, int) RETURNS int LANGUAGE plpgsql AS $$ {trap} $$;
              CREATE FUNCTION public.pg_stat_statements_reset(oid, oid, bigint) RETURNS int LANGUAGE plpgsql AS $$ {trap} $$;
              CREATE FUNCTION public.pg_stat_statements(boolean) RETURNS int LANGUAGE plpgsql AS $$ {trap} $$;
-             ALTER ROLE {me} SET search_path = public, pg_catalog"
+             SET ROLE NONE; ALTER ROLE {me} SET search_path = public, pg_catalog"
         ))
         .await;
     let (server, resource) = (&it.server, &it.hostile);
