@@ -3,10 +3,14 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::server::SECRETS;
 use crate::{Plan, ServerOrder};
 
 const MB: u64 = 1 << 20;
+
+/// Where a server has its secrets: in memory.
+pub(super) const SECRETS: &str = "/dev/shm/postgres";
+/// The port of every data server, at an address of its own.
+pub(super) const PORT: u16 = 5432;
 
 /// What a tenant may put into a database: the extensions of Debian's PostgreSQL that are marked as trusted, so that whoever
 /// may create in a database may create them.
@@ -43,7 +47,6 @@ const RESERVED: u32 = 10;
 /// The same for every server.
 const COMMON: &str = "\
 listen_addresses = '*'
-port = 5432
 unix_socket_directories = ''
 ssl = on
 ssl_min_protocol_version = 'TLSv1.2'
@@ -130,6 +133,7 @@ pub(super) fn text(order: &ServerOrder) -> String {
         let _ = writeln!(text, "{name} = {value}");
     };
     let megabytes = |bytes: u64| format!("{}MB", bytes / MB);
+    line("port", PORT.to_string());
     line("ssl_cert_file", format!("'{SECRETS}/server.crt'"));
     line("ssl_key_file", format!("'{SECRETS}/server.key'"));
     line("shared_buffers", megabytes(shared_buffers(memory)));

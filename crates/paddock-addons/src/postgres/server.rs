@@ -6,13 +6,9 @@ use super::{Postgres, conf};
 use crate::{File, Placement, Refusal, ServerOrder, ServerPlan};
 
 /// Where the lasting volume is.
-pub(super) const DATA: &str = "/data";
-/// Where secrets are: in memory.
-pub(super) const SECRETS: &str = "/dev/shm/postgres";
+const DATA: &str = "/data";
 const CONF: &str = "/etc/postgres/postgresql.conf";
 const HBA: &str = "/etc/postgres/pg_hba.conf";
-/// The port of every data server, at an address of its own.
-pub(super) const PORT: u16 = 5432;
 
 /// The start of a server, the same for all: what differs is in the environment. A data folder has its name once it is whole and
 /// on the disk, so that a start that was cut off begins anew. The lock is inherited by the server and all its processes: while
@@ -60,7 +56,7 @@ impl Postgres {
             ("PADDOCK_PROGRAMS", programs),
             ("PADDOCK_VERSION", &order.version),
             ("PADDOCK_DATA", DATA),
-            ("PADDOCK_SECRETS", SECRETS),
+            ("PADDOCK_SECRETS", conf::SECRETS),
             ("PADDOCK_CONF", CONF),
             ("PADDOCK_HBA", HBA),
             ("PADDOCK_PROCESS_KB", &process_kb.to_string()),
@@ -77,7 +73,7 @@ impl Postgres {
             env: env.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec(),
             limits: limits(order),
             data: DATA,
-            port: PORT,
+            port: conf::PORT,
         })
     }
 }

@@ -34,6 +34,19 @@ fn service(programs: &str) -> Postgres {
     Postgres::new([(15, programs.to_owned())])
 }
 
+/// Looks again and again; whether it came in time.
+pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    while Instant::now() < deadline {
+        look.tick().await;
+        if condition().await {
+            return true;
+        }
+    }
+    false
+}
+
 /// The end of a UUID is random.
 pub(crate) fn random(bytes: &mut [u8]) {
     for byte in bytes {
@@ -126,12 +139,15 @@ impl Server {
 
     /// Waits until what was begun answers.
     pub(crate) async fn wait(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = self.service.ready(&self.access).await {
-            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "{error}:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let mut last = None;
+        let answers = until(async || {
+            last = self.service.ready(&self.access).await.err();
+            let ended = self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some());
+            assert!(last.is_none() || !ended, "it ended: {last:?}");
+            last.is_none()
+        })
+        .await;
+        assert!(answers, "{last:?}");
     }
 
     /// Ends it as a crash would.

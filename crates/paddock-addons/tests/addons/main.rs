@@ -1,4 +1,6 @@
 //! The services on real servers, each started from the service's own plan of it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::print_stderr, reason = "what a server said is read when its test fails")]
 #![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 
 mod bench;

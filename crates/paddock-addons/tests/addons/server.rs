@@ -3,13 +3,12 @@
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
-use std::time::{Duration, Instant};
 
 use paddock_addons::Service as _;
 use rustix::fs::{FlockOperation, Mode};
 use sqlx::Connection as _;
 
-use crate::bench::{Server, plan};
+use crate::bench::{Server, plan, until};
 use crate::client::{Client, superuser, traces};
 use crate::proxy::Proxy;
 
@@ -32,11 +31,7 @@ async fn a_first_start_that_was_cut_off_begins_anew() {
     let Some(mut server) = Server::prepare(None) else { return };
     let (half, whole) = (server.data().join("15.new"), server.data().join("15"));
     server.launch();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !half.join("base").exists() && !whole.exists() {
-        assert!(Instant::now() < deadline, "{}", server.log());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    assert!(until(async || half.join("base").exists() || whole.exists()).await);
     assert!(!whole.exists(), "it was looked at too late");
     server.kill();
     server.start().await;
@@ -53,11 +48,7 @@ async fn while_another_server_has_the_files_none_begins_on_them() {
     rustix::fs::fchmod(&other, Mode::from_raw_mode(0o666)).unwrap();
     rustix::fs::flock(&other, FlockOperation::LockExclusive).unwrap();
     server.launch();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !waits_for_lock(&server) {
-        assert!(Instant::now() < deadline, "{}", server.log());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    assert!(until(async || waits_for_lock(&server)).await);
     assert!(!server.data().join("15.new").exists() && !server.data().join("15").exists());
     drop(other);
     server.wait().await;
