@@ -12,7 +12,6 @@ use crate::{Placement, Plan, StepError};
 const SCHEMA: &str = "\
 CREATE SCHEMA IF NOT EXISTS _heroku;
 GRANT USAGE ON SCHEMA _heroku TO PUBLIC;
-CREATE TABLE IF NOT EXISTS _heroku.set_aside (undo text NOT NULL);
 CREATE OR REPLACE FUNCTION _heroku.reset_statements(oid, oid, bigint) RETURNS void
   LANGUAGE c STRICT PARALLEL SAFE AS '$libdir/pg_stat_statements', 'pg_stat_statements_reset_1_7';
 REVOKE ALL ON FUNCTION _heroku.reset_statements(oid, oid, bigint) FROM PUBLIC;

@@ -10,7 +10,8 @@ use super::session::Session;
 use super::{Postgres, database, fittings, sessions};
 use crate::{Login, Resource, ServerAccess, StepError};
 
-/// Statement by statement what is set aside, each with the one that brings it back; one transaction.
+/// Statement by statement what is set aside, each with the one that brings it back; one transaction. The note is the comment
+/// of a schema that is not the tenant's: a table of ours would be among his in every report, and his database never empty.
 const SET_ASIDE: &str = "
 DO $do$ DECLARE asides text[]; undos text[]; aside text; BEGIN
 WITH writing AS (
@@ -49,18 +50,21 @@ UNION ALL SELECT format('ALTER TABLE %s DISABLE RULE %s', name, rule),
   format('ALTER TABLE %s ENABLE %s RULE %s', name, CASE ev_enabled WHEN 'R' THEN 'REPLICA' WHEN 'A' THEN 'ALWAYS' ELSE '' END, rule) FROM rules
 UNION ALL SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name), format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', name) FROM objects
 ) prepared;
-INSERT INTO _heroku.set_aside (undo) SELECT unnest(undos);
+IF undos IS NOT NULL THEN
+  EXECUTE format('COMMENT ON SCHEMA _heroku IS %L',
+    coalesce(obj_description('_heroku'::regnamespace, 'pg_namespace'), '[]')::jsonb || to_jsonb(undos));
+END IF;
 FOREACH aside IN ARRAY coalesce(asides, '{}') LOOP EXECUTE aside; END LOOP;
 END $do$";
 
 /// What is gone meanwhile is not brought back.
 const BRING_BACK: &str = "
 DO $do$ DECLARE undo text; BEGIN
-FOR undo IN SELECT noted.undo FROM _heroku.set_aside noted LOOP
+FOR undo IN SELECT jsonb_array_elements_text(coalesce(obj_description('_heroku'::regnamespace, 'pg_namespace'), '[]')::jsonb) LOOP
   BEGIN EXECUTE undo; EXCEPTION WHEN OTHERS THEN NULL; END;
 END LOOP;
 END $do$;
-TRUNCATE _heroku.set_aside;
+COMMENT ON SCHEMA _heroku IS NULL;
 ";
 
 /// What is left to whoever may read and delete, in each schema of the tenant's.
