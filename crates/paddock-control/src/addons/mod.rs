@@ -16,6 +16,7 @@ pub(crate) mod reconcile;
 pub mod resolve;
 pub(crate) mod server;
 pub mod service;
+mod stop_all;
 pub mod update;
 pub mod view;
 

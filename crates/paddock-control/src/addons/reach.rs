@@ -34,7 +34,7 @@ impl Addons {
             .chain(besides)
             .map(|(tenant, server)| Reach { tenant, service: service_id(server), port: PORT })
             .collect();
-        let told = durable!("reach.told", self.runtime.set_reach(reach).await);
+        let told = durable!("data_server.reach_told", self.runtime.set_reach(reach).await);
         told.map_err(|error| Error::internal("tell the runtime who may reach which data server", error))
     }
 }

@@ -184,9 +184,11 @@ impl ServerPass<'_> {
         let made =
             durable!("data_server.volume_made", addons.runtime.make_volume(row.volume_id, volume).await);
         made.map_err(host("make a data server's volume"))?;
-        let service = server::service_id(row.id);
-        let address = durable!("data_server.addressed", addons.runtime.address_of(service).await);
-        let address = address.map_err(host("give a data server an address"))?;
+        let given = durable!(
+            "data_server.address_given",
+            addons.runtime.address_of(server::service_id(row.id)).await
+        );
+        let address = given.map_err(host("give a data server an address"))?;
         let container = ContainerId::from_uuid(Uuid::now_v7());
         let issued = addons.certificates.issue(address)?;
         let mut tx = addons.kernel.record("start a data server").await?;
@@ -206,7 +208,7 @@ impl ServerPass<'_> {
     async fn stop(&self) -> Result<()> {
         let Some(own) = self.own() else { return Ok(()) };
         let stopped =
-            durable!("data_server.stopped", self.addons.runtime.stop(own.id, server::STOP_GRACE).await);
+            durable!("data_server.told_to_end", self.addons.runtime.stop(own.id, server::STOP_GRACE).await);
         stopped.map_err(|error| Error::internal("stop a data server", error))
     }
 

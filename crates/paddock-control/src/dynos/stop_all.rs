@@ -1,31 +1,26 @@
 //! The end of all dynos, when the operator asked for it.
 
+use std::time::Duration;
+
 use paddock_core::durable;
-use paddock_runtime::ContainerState;
+use paddock_runtime::Observed;
 
 use crate::dynos::{Dynos, launch};
+use crate::kernel::{containers, label};
 use crate::{Error, Result};
 
 impl Dynos {
-    /// Ends every dyno: SIGTERM to all, then SIGKILL after the grace. Rows stay: the next start begins them anew.
+    /// Ends every dyno and every build: SIGTERM to all, then SIGKILL after the grace. Rows stay: the next start begins them
+    /// anew. What they have their data in is not among them: it is there until they have ended.
     pub async fn stop_all_dynos(&self) -> Result<()> {
-        let listing = |error| Error::internal("list containers", error);
-        for observed in self.runtime.observe().await.map_err(listing)? {
+        let is_meant = |observed: &Observed| label::data_server_of(observed).is_none();
+        for observed in containers::listed(&*self.runtime, is_meant).await? {
             let stopped = durable!(
                 "dyno.stopped_with_server",
                 self.runtime.stop(observed.id, launch::STOP_GRACE).await
             );
             stopped.map_err(|error| Error::internal("stop a container", error))?;
         }
-        let deadline = tokio::time::Instant::now() + launch::STOP_GRACE + std::time::Duration::from_secs(5);
-        while tokio::time::Instant::now() < deadline {
-            let observed = self.runtime.observe().await.map_err(listing)?;
-            if observed.iter().all(|container| container.state != ContainerState::Running) {
-                break;
-            }
-            let pause = std::time::Duration::from_millis(500);
-            let _ = tokio::time::timeout(pause, self.runtime.changed()).await;
-        }
-        Ok(())
+        containers::ended(&*self.runtime, is_meant, launch::STOP_GRACE + Duration::from_secs(5)).await
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod change;
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod config;
+pub(crate) mod containers;
 pub(crate) mod drained;
 pub(crate) mod emails;
 pub(crate) mod end_of_app;

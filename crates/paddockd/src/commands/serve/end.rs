@@ -12,13 +12,14 @@ use crate::paths::Paths;
 use crate::start_error::StartError;
 use crate::wiring;
 
-/// Dynos, router, and everything that was made in the kernel.
+/// Dynos, then what they have their data in; the router, and everything that was made in the kernel.
 pub(super) async fn end_everything(
     control: &Control,
     link: &RouterLink,
     runtime: &LinuxRuntime,
 ) -> Result<(), StartError> {
     control.dynos.stop_all_dynos().await?;
+    control.addons.stop_all_servers().await?;
     if let Err(error) = link.stop().await {
         tracing::debug!(%error, "the router was gone already");
     }
