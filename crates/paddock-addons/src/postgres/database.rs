@@ -4,7 +4,7 @@ use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
 use super::{Postgres, fittings, sessions};
-use crate::{Placement, Resource, ServerAccess, StepError};
+use crate::{Placement, Refusal, Resource, ServerAccess, StepError};
 
 const IS_THERE: &str = "SELECT datname::text FROM pg_database WHERE datname = $1";
 
@@ -54,6 +54,14 @@ impl Postgres {
         drop_roles(&mut session, server, database, &roles).await?;
         session.close().await;
         Ok(())
+    }
+
+    /// Whether [`Postgres::reset`] makes extensions of these names.
+    ///
+    /// # Errors
+    /// One of them is not to be had: a sentence for the user.
+    pub fn check_extensions(&self, names: &[String]) -> Result<(), Refusal> {
+        names.iter().try_for_each(|name| super::extension::statements(name).map(drop))
     }
 
     /// Empties a database: `pg:reset`. What is made in it anew are the extensions of these names, `hstore` or

@@ -12,6 +12,11 @@ impl Postgres {
         plan: &'static Plan,
         options: &BTreeMap<String, String>,
     ) -> Result<Order, Refusal> {
+        if self.programs.is_empty() {
+            return Err(Refusal::new(
+                "PostgreSQL is not installed on this server. Whoever runs it installs it (apt-get install postgresql) and starts paddockd again.",
+            ));
+        }
         let mut version = None;
         for (name, value) in options {
             match name.as_str() {
@@ -132,6 +137,12 @@ mod tests {
             let refusal = check("essential-0", "version", version).unwrap_err().to_string();
             assert!(refusal.ends_with("The versions here: 15, 17."), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_machine_without_postgresql_says_what_to_install() {
+        let refusal = Postgres::new([]).check_order(plan("essential-0"), &BTreeMap::new()).unwrap_err();
+        assert!(refusal.to_string().contains("apt-get install postgresql"), "{refusal}");
     }
 
     #[test]

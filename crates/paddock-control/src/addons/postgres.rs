@@ -10,6 +10,7 @@ use paddock_core::event::Event;
 use paddock_core::{AddonId, ErrorId, UnixMicros};
 use paddock_store::{Addon, CredentialState, DataServer};
 
+use super::create::refused;
 use super::{Addons, DEFAULT, server};
 use crate::kernel::error::chain;
 use crate::{Actor, Error, Result};
@@ -134,6 +135,7 @@ impl Addons {
     /// Empties a database: what it had is gone. What is to be there again are the extensions of these names.
     pub async fn reset_postgres(&self, actor: &Actor, identity: &str, extensions: &[String]) -> Result<()> {
         let ready = self.ready_of(actor, identity).await?;
+        self.postgres.check_extensions(extensions).map_err(refused)?;
         // Known before it is done: what a kill cuts off here, the reconciler ends.
         self.note(&ready.row, "reset", actor).await?;
         let step = self.postgres.reset(&ready.access, &ready.resource, extensions);
