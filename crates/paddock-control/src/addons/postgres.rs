@@ -10,7 +10,7 @@ use paddock_core::event::Event;
 use paddock_core::{AddonId, ErrorId, UnixMicros};
 use paddock_store::{Addon, CredentialState, DataServer};
 
-use super::create::refused;
+use super::checked::refused;
 use super::{Addons, DEFAULT, server};
 use crate::kernel::error::chain;
 use crate::{Actor, Error, Result};
