@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 
+const DATA_SERVER: &str = "data server";
 const SOON: Duration = Duration::from_secs(90);
 
 /// No job runs for ever: builds and releases end by themselves.
@@ -56,7 +57,10 @@ pub(crate) fn hold(server: &Server, client: &Client) {
             client.page(&seen.app);
         }
     }
-    nothing_runs_that_is_not_wanted(server, &apps, &seen);
+    let addons = client.list("/addons");
+    let is_own =
+        |addon: &&Value| addon["plan"]["name"].as_str().is_some_and(|plan| !plan.contains("essential"));
+    nothing_runs_that_is_not_wanted(server, &apps, &seen, addons.iter().filter(is_own).count());
     nothing_is_kept_of_what_is_gone(server, &apps, &seen);
 }
 
@@ -121,7 +125,7 @@ fn wanted_dynos(client: &Client, app: &str, releases: &[Value]) -> BTreeMap<Stri
 }
 
 /// Containers, control groups, interfaces: one of each for each dyno, and none besides.
-fn nothing_runs_that_is_not_wanted(server: &Server, apps: &[Value], seen: &[Seen]) {
+fn nothing_runs_that_is_not_wanted(server: &Server, apps: &[Value], seen: &[Seen], own_servers: usize) {
     let dynos =
         seen.iter().flat_map(|Seen { app, dynos, .. }| dynos.keys().map(move |dyno| format!("{app} {dyno}")));
     let mut wanted: Vec<String> = dynos.collect();
@@ -131,12 +135,20 @@ fn nothing_runs_that_is_not_wanted(server: &Server, apps: &[Value], seen: &[Seen
         .filter_map(|app| Some((app["id"].as_str()?.to_owned(), app["name"].as_str()?.to_owned())));
     let names: BTreeMap<String, String> = ids.collect();
     let letters = instance_letters(&server.data());
+    // One is shared, and stays.
+    let wanted_servers = 1 + own_servers;
     let mut there = Vec::new();
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait_until("invariant: one container for each dyno", SOON, || {
             there = containers(&server.data(), &names);
+            let servers = there.iter().filter(|one| one.starts_with(DATA_SERVER)).count();
+            there.retain(|one| !one.starts_with(DATA_SERVER));
             // One of the links is the bridge, which carries the letters alone.
-            (there == wanted && links(&letters).len() == wanted.len() + 1).then_some(())
+            let is_so = there == wanted
+                && links(&letters).len() == wanted.len() + servers + 1
+                && volumes(&server.data()) == servers
+                && servers <= wanted_servers;
+            is_so.then_some(())
         });
     }));
     if found.is_err() {
@@ -145,7 +157,13 @@ fn nothing_runs_that_is_not_wanted(server: &Server, apps: &[Value], seen: &[Seen
     }
 }
 
-/// `APP DYNO` of every container's folder.
+/// How many data servers keep something.
+fn volumes(data: &Path) -> usize {
+    let entries = fs::read_dir(data.join("volumes")).into_iter().flatten().flatten();
+    entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
+}
+
+/// `APP DYNO` of every container's folder, or `data server ID`.
 fn containers(data: &Path, names: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(data.join("run/containers")).into_iter().flatten().flatten() {
@@ -154,6 +172,10 @@ fn containers(data: &Path, names: &BTreeMap<String, String>) -> Vec<String> {
             continue;
         };
         let labels = serde_json::from_str::<Value>(&text).unwrap_or_default()["labels"].clone();
+        if let Some(id) = labels["data_server"].as_str() {
+            found.push(format!("{DATA_SERVER} {id}"));
+            continue;
+        }
         let app = labels["app"].as_str().unwrap_or_default();
         let app = names.get(app).map_or(app, String::as_str);
         found.push(format!("{app} {}", labels["dyno"].as_str().unwrap_or("(none)")));

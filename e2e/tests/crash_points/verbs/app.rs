@@ -44,7 +44,7 @@ impl Verb for Create {
     }
 }
 
-fn destroy_made(client: &Client) {
+pub(super) fn destroy_made(client: &Client) {
     for app in client.list("/apps") {
         let name = app["name"].as_str().unwrap_or_default();
         if name.starts_with("made-") {

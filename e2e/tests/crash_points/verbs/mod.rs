@@ -1,6 +1,7 @@
 //! The verbs that are walked: each is done as a client does it, and its effect is looked at.
 
 pub(crate) mod account;
+mod addon;
 mod app;
 pub(crate) mod buildpack;
 pub(crate) mod deploy;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.insert(1, app::destroy());
     verbs.push(app::create());
     verbs.extend(account::verbs());
+    verbs.extend(addon::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
