@@ -23,7 +23,6 @@ const SMALL: Plan = Plan {
     storage_bytes: 1000,
     connections: 2,
     tables: Some(10),
-    dedicated_features: false,
 };
 
 const INFO: ServiceInfo = ServiceInfo {
@@ -46,7 +45,6 @@ const INFO: ServiceInfo = ServiceInfo {
             storage_bytes: 100_000,
             connections: 20,
             tables: None,
-            dedicated_features: true,
         },
     ],
     families: &[Family { prefix: "premium", refusal: "Premium plans of the fake are not built yet." }],

@@ -39,7 +39,7 @@ pub struct Family {
 pub enum Placement {
     /// In a server that it shares with others.
     Shared,
-    /// In a server of its own.
+    /// In a server of its own, with what that brings: further credentials, a look at the server.
     Own,
 }
 
@@ -66,8 +66,6 @@ pub struct Plan {
     pub connections: u32,
     /// How many tables, where they are counted.
     pub tables: Option<u32>,
-    /// Whether it has credentials besides the default one, and settings of its own.
-    pub dedicated_features: bool,
 }
 
 impl ServiceInfo {

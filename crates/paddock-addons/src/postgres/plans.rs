@@ -112,7 +112,6 @@ const fn essential(
         storage_bytes: disk * GB,
         connections,
         tables: Some(ESSENTIAL_TABLES),
-        dedicated_features: false,
     }
 }
 
@@ -136,7 +135,6 @@ const fn standard(name: &'static str, human_name: &'static str, price_cents: u32
         storage_bytes: size.disk * GB,
         connections: size.clients,
         tables: None,
-        dedicated_features: true,
     }
 }
 

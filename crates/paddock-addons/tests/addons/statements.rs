@@ -1,8 +1,10 @@
 //! What commands of the CLI ask of a database by SQL, and what the platform sees of it.
 
-use paddock_addons::Service as _;
+use std::process::Command;
 
-use crate::bench::{Server, plan};
+use paddock_addons::{Resource, Service as _};
+
+use crate::bench::{Server, plan, random};
 use crate::client::Client;
 
 /// As `pg:outliers` and `pg:calls` ask it.
@@ -103,4 +105,36 @@ async fn a_change_of_plan_changes_limits_and_nothing_else() {
     assert_eq!(limits, ["40|40"]);
     let mut fresh = Client::of(&server, &resource).await;
     assert_eq!(fresh.run("SHOW temp_file_limit").await, ["2GB"]);
+}
+
+/// What `pg_dump` makes of a database with what is in its config var.
+fn dump(server: &Server, resource: &Resource, options: &[&str]) -> String {
+    let login = &resource.credential.logins[0];
+    let output = Command::new(paddock_testkit::postgres::programs().unwrap().join("pg_dump"))
+        .args(options)
+        .args(["-h", "127.0.0.1", "-p", &server.address().port().to_string(), "-U", &login.user])
+        .arg(&resource.database)
+        .env("PGPASSWORD", login.password.reveal())
+        .env("PGSSLMODE", "require")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_tenant_makes_a_dump_and_nothing_of_ours_need_be_in_it() {
+    let Some(server) = Server::shared().await else { return };
+    let resource = server.make("essential-0").await;
+    let mut client = Client::of(&server, &resource).await;
+    client.run("CREATE TABLE t AS SELECT 'kept' AS word").await;
+    let reader = server.service.new_login(&mut random);
+    server.service.restrict(&server.access, &resource, &reader).await.unwrap();
+    server.service.lift_restriction(&server.access, &resource).await.unwrap();
+    assert!(dump(&server, &resource, &[]).contains("kept"));
+    let without = dump(&server, &resource, &["-N", "_heroku"]);
+    assert!(without.contains("kept"));
+    for ours in ["_heroku", "pg_catalog.lo", "lo_create", &reader.user] {
+        assert!(!without.contains(ours), "{ours}: {without}");
+    }
 }
