@@ -10,11 +10,12 @@ use paddock_addons::postgres::Postgres;
 use paddock_addons::{
     Certificate, Plan, Resource, Secret, ServerAccess, ServerOrder, ServerPlan, Service as _,
 };
-use paddock_testkit::{place, postgres};
+use paddock_testkit::{place, postgres, process};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const FOLDER: &str = "paddock-test-data-";
 const PASSWORD: &str = "p0123456789abcdef";
 
 pub(crate) struct Server {
@@ -88,7 +89,9 @@ impl Server {
     /// One that does not run yet.
     pub(crate) fn prepare(plan: Option<&'static Plan>) -> Option<Self> {
         let programs = postgres::programs()?;
-        let folder = place::in_memory().join(format!("paddock-test-data-{}", Uuid::new_v4().simple()));
+        remove_leftovers();
+        let name = format!("{FOLDER}{}-{}", std::process::id(), Uuid::new_v4().simple());
+        let folder = place::in_memory().join(name);
         for part in ["", "data"] {
             let path = folder.join(part);
             std::fs::DirBuilder::new().mode(0o755).create(&path).unwrap();
@@ -210,6 +213,18 @@ impl Drop for Server {
             eprintln!("{}", self.log());
         }
         remove(&self.folder);
+    }
+}
+
+/// Folders of tests that were killed: their servers ended with them.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(place::in_memory()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process =
+            name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next()?.parse().ok());
+        if process.is_some_and(|process| process::began(process).is_err()) {
+            remove(&entry.path());
+        }
     }
 }
 
