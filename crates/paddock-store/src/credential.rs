@@ -71,6 +71,9 @@ statements! {
     NAMED = "SELECT * FROM credentials WHERE addon_id = $1 AND name = $2 ORDER BY created_at, id";
     OF_SERVER = "SELECT credentials.* FROM credentials JOIN addons ON addons.id = credentials.addon_id \
         WHERE addons.server_id = $1 ORDER BY credentials.addon_id, credentials.name, credentials.created_at, credentials.id";
+    IN_MOTION = "SELECT credentials.* FROM credentials JOIN addons ON addons.id = credentials.addon_id \
+        WHERE addons.server_id = $1 AND addons.state = 'provisioned' AND credentials.state <> 'active' \
+        ORDER BY credentials.addon_id, credentials.name, credentials.created_at, credentials.id";
     PASSWORD = "SELECT password AS sealed FROM credentials WHERE id = $1";
     CREATE = "INSERT INTO credentials (id, addon_id, name, login, password, state, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, 'enabling', $6, $6)";
@@ -96,6 +99,11 @@ impl Store {
     /// The logins to all add-ons that this server looks after, by name and oldest first for each add-on.
     pub async fn credentials(&self) -> Result<Vec<Credential>> {
         engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
+    }
+
+    /// Those of add-ons of this server that can be used, which are still to be enabled, or to end.
+    pub async fn credentials_in_motion(&self) -> Result<Vec<Credential>> {
+        engine::all(&mut *self.reader().await?, IN_MOTION, values![self.server.id]).await
     }
 
     /// The password of a login.

@@ -75,6 +75,19 @@ pub struct Reset {
     pub extensions: Option<Vec<String>>,
 }
 
+/// Body of `POST /postgres/v0/databases/{database}/credentials`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CreateCredential {
+    pub name: String,
+}
+
+/// Body of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Rotate {
+    /// Whether the old login ends at once.
+    pub forced: Option<bool>,
+}
+
 /// A credential of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Credential {

@@ -7,11 +7,11 @@ use paddock_control::addon::postgres::{Database, PostgresCredential};
 use paddock_wire::postgres as data;
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, get, post, put};
+use super::{Access, Endpoint, Segments, delete, get, post, put};
 use crate::Api;
 use crate::answer::{Reply, ok};
 use crate::authentication::By;
-use crate::body::OptionalJson;
+use crate::body::{Json, OptionalJson};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -21,7 +21,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(Access::Token, "/client/v11/databases/{database}/connection_reset", end_connections),
         put(Access::Token, "/client/v11/databases/{database}/stats_reset", reset_statistics),
         get(Access::Token, "/postgres/v0/databases/{database}/credentials", credentials),
+        post(Access::Token, "/postgres/v0/databases/{database}/credentials", create_credential),
         get(Access::Token, "/postgres/v0/databases/{database}/credentials/{credential}", credential),
+        delete(
+            Access::Token,
+            "/postgres/v0/databases/{database}/credentials/{credential}",
+            destroy_credential,
+        ),
+        post(
+            Access::Token,
+            "/postgres/v0/databases/{database}/credentials/{credential}/credentials_rotation",
+            rotate,
+        ),
+        post(Access::Token, "/postgres/v0/databases/{database}/credentials_rotation", rotate_all),
+        post(Access::Token, "/postgres/v0/databases/{database}/repair-default", repair_default),
     ]
 }
 
@@ -86,6 +99,59 @@ async fn credential(
     Segments((database, credential)): Segments<(String, String)>,
 ) -> Reply<data::Credential> {
     Ok(ok(credential_view(api.control.addons.postgres_credential(&actor, &database, &credential).await?)))
+}
+
+async fn create_credential(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(database): Segments<String>,
+    Json(body): Json<data::CreateCredential>,
+) -> Reply<data::Message> {
+    api.control.addons.create_credential(&actor, &database, &body.name).await?;
+    Ok(ok(data::Message { message: format!("Credential {} created.", body.name) }))
+}
+
+async fn destroy_credential(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((database, credential)): Segments<(String, String)>,
+) -> Reply<data::Message> {
+    api.control.addons.destroy_credential(&actor, &database, &credential).await?;
+    Ok(ok(data::Message { message: format!("The credential has been destroyed within {database}.") }))
+}
+
+async fn rotate(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments((database, credential)): Segments<(String, String)>,
+    OptionalJson(body): OptionalJson<data::Rotate>,
+) -> Reply<data::Message> {
+    let forced = body.forced.unwrap_or(false);
+    api.control.addons.rotate_credential(&actor, &database, Some(&credential), forced).await?;
+    Ok(ok(data::Message { message: format!("Rotating {credential} on {database}.") }))
+}
+
+async fn rotate_all(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(database): Segments<String>,
+    OptionalJson(body): OptionalJson<data::Rotate>,
+) -> Reply<data::Message> {
+    let forced = body.forced.unwrap_or(false);
+    api.control.addons.rotate_credential(&actor, &database, None, forced).await?;
+    Ok(ok(data::Message { message: format!("Rotating all credentials on {database}.") }))
+}
+
+async fn repair_default(
+    By(actor): By,
+    State(api): State<Arc<Api>>,
+    Segments(database): Segments<String>,
+) -> Reply<data::Message> {
+    api.control.addons.repair_default_credential(&actor, &database).await?;
+    Ok(ok(data::Message {
+        message: "Resetting permissions and object ownership for default role to factory settings."
+            .to_owned(),
+    }))
 }
 
 fn view(database: Database) -> data::Database {

@@ -1,5 +1,6 @@
 //! What the attachments of an app say: its config vars that are not the user's.
 
+use paddock_addons::Login;
 use paddock_core::addon::AttachmentName;
 use paddock_core::config::ConfigVars;
 use paddock_core::{AccountId, AppId};
@@ -22,18 +23,22 @@ pub(super) fn credential_of(namespace: Option<&str>) -> &str {
 impl Addons {
     /// The config vars that an attachment of this name and credential gives; none while the add-on cannot be used.
     pub(super) async fn vars(&self, addon: &Addon, name: &str, credential: &str) -> Result<ConfigVars> {
+        match self.newest_login(addon.id, credential).await? {
+            Some(login) => self.vars_by(addon, name, &login).await,
+            None => Ok(ConfigVars::new()),
+        }
+    }
+
+    /// The same by a certain login.
+    pub(super) async fn vars_by(&self, addon: &Addon, name: &str, login: &Login) -> Result<ConfigVars> {
         let store = &self.kernel.store;
         let Some(server) = addon.data_server_id else { return Ok(ConfigVars::new()) };
         let (Ok(name), Some(row)) = (name.parse::<AttachmentName>(), store.data_server(server).await?) else {
             return Ok(ConfigVars::new());
         };
-        let (Some(address), Some(login)) =
-            (server::address_of(&row), self.newest_login(addon.id, credential).await?)
-        else {
-            return Ok(ConfigVars::new());
-        };
+        let Some(address) = server::address_of(&row) else { return Ok(ConfigVars::new()) };
         let resource = self.resource(addon).await?;
-        let config = self.service_of(addon)?.config(address, &resource, &login);
+        let config = self.service_of(addon)?.config(address, &resource, login);
         Ok(config
             .into_iter()
             .map(|(suffix, value)| (name.config_var(suffix), value.reveal().to_owned()))

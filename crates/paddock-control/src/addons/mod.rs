@@ -8,6 +8,7 @@ pub(crate) mod attached;
 pub mod attachment;
 mod checked;
 pub mod create;
+pub mod credential;
 pub mod destroy;
 pub mod list;
 pub mod postgres;

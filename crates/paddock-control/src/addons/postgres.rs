@@ -213,7 +213,7 @@ impl Addons {
         Ok(self.sample(&ready).await.map(|sample| sample.used).unwrap_or_default())
     }
 
-    async fn postgres_row(&self, actor: &Actor, identity: &str) -> Result<Addon> {
+    pub(super) async fn postgres_row(&self, actor: &Actor, identity: &str) -> Result<Addon> {
         let row = self.addon_row(actor, None, identity).await?;
         match row.service == SERVICE {
             true => Ok(row),

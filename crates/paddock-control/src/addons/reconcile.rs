@@ -11,7 +11,7 @@ use paddock_core::addon::AddonState;
 use paddock_core::plan::data_server::{DataServerSeen, DataServerStep, Seen, after_an_end, data_server_step};
 use paddock_core::{AddonId, ContainerId, DataServerId, UnixMicros, durable};
 use paddock_runtime::{ContainerState, Observed, VolumeKind};
-use paddock_store::{Addon, Certified, DataServer, DataServerState};
+use paddock_store::{Addon, Certified, Credential, DataServer, DataServerState};
 use uuid::Uuid;
 
 use super::attached::{credential_of, described};
@@ -77,12 +77,17 @@ impl Reconciler for AddonReconciler {
                 moving.entry(server).or_default().push(addon);
             }
         }
+        let mut logins: HashMap<AddonId, Vec<Credential>> = HashMap::new();
+        for login in store.credentials_in_motion().await? {
+            logins.entry(login.addon_id).or_default().push(login);
+        }
         self.answered.retain(|id, _| servers.iter().any(|row| row.id == *id));
         let passes = servers.iter().map(|row| ServerPass {
             addons: &self.addons,
             row,
             containers: containers.remove(&row.id).unwrap_or_default(),
             moving: moving.remove(&row.id).unwrap_or_default(),
+            logins: &logins,
             answered: self.answered.get(&row.id).copied(),
         });
         let mut report = PassReport::default();
@@ -105,6 +110,8 @@ struct ServerPass<'a> {
     row: &'a DataServer,
     containers: Vec<Observed>,
     moving: Vec<Addon>,
+    /// Those that are to be enabled or to end, of all add-ons.
+    logins: &'a HashMap<AddonId, Vec<Credential>>,
     answered: Option<ContainerId>,
 }
 
@@ -273,6 +280,13 @@ impl ServerPass<'_> {
         for addon in std::mem::take(&mut self.moving) {
             self.advance(&*service, &access, &addon).await?;
             report.done += 1;
+        }
+        if !self.logins.is_empty() {
+            for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
+                let Some(moving) = self.logins.get(&addon.id) else { continue };
+                let again = self.addons.advance_credentials(&access, &addon, moving).await?;
+                report.again_in = [report.again_in, again].into_iter().flatten().min();
+            }
         }
         Ok(report)
     }

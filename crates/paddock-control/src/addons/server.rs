@@ -13,7 +13,7 @@ use paddock_core::config::ConfigVars;
 use paddock_core::stack::Stack;
 use paddock_core::{AddonId, ContainerId, CredentialId, DataServerId, ServiceId, VolumeId};
 use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Stdio};
-use paddock_store::{Addon, DataServer, NewCredential, NewDataServer, Tx};
+use paddock_store::{Addon, CredentialState, DataServer, NewCredential, NewDataServer, Tx};
 use uuid::Uuid;
 
 use super::{Addons, DEFAULT};
@@ -53,6 +53,17 @@ pub(super) fn new_credential(addon: AddonId, name: &str, login: &Login) -> NewCr
         login: login.user.clone(),
         password: login.password.reveal().to_owned(),
     }
+}
+
+/// Where the role of a credential is among the names on a server.
+pub(super) fn role_key(credential: &str) -> String {
+    if credential == DEFAULT { ROLE.to_owned() } else { format!("{ROLE}:{credential}") }
+}
+
+/// The names on a server with the role of a further credential.
+pub(super) fn secrets_with_role(mut secrets: ConfigVars, credential: &str, role: &str) -> ConfigVars {
+    secrets.insert(role_key(credential), role.to_owned());
+    secrets
 }
 
 /// The names on a server, as they are kept.
@@ -95,9 +106,15 @@ impl Addons {
         Ok(logins)
     }
 
-    /// The newest login of a credential: what attachments have.
+    /// The newest login of a credential that works: what attachments have. Of an add-on that is just being made, the newest.
     pub(super) async fn newest_login(&self, addon: AddonId, credential: &str) -> Result<Option<Login>> {
-        Ok(self.logins(addon, credential).await?.pop())
+        let rows = self.kernel.store.credentials_named(addon, credential).await?;
+        let works = rows.iter().rposition(|row| row.state == CredentialState::Active);
+        let mut logins = self.logins(addon, credential).await?;
+        Ok(match works {
+            Some(at) if at < logins.len() => Some(logins.swap_remove(at)),
+            _ => logins.pop(),
+        })
     }
 
     /// The server of an add-on that has one to itself.
