@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) dyno_disk: DynoDisk,
     pub(crate) dyno_trial: Duration,
     pub(crate) data_memory_percent: u8,
+    pub(crate) data_storage_grace: Duration,
     pub(crate) buildpack_urls: BuildpackUrls,
     pub(crate) buildpack_folder: Option<PathBuf>,
 }

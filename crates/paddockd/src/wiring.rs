@@ -176,6 +176,7 @@ pub(crate) async fn open_control(
         dyno_disk: settings.dyno_disk,
         dyno_trial: settings.dyno_trial,
         data_memory_percent: settings.data_memory_percent,
+        data_storage_grace: settings.data_storage_grace,
         machine: machine(),
         buildpack_urls: settings.buildpack_urls,
     };

@@ -4,8 +4,9 @@ use paddock_addons::Login;
 use paddock_core::addon::AttachmentName;
 use paddock_core::config::ConfigVars;
 use paddock_core::{AccountId, AppId};
-use paddock_store::{Addon, ListedAttachment, Tx};
+use paddock_store::{Addon, ListedAttachment, StorageState, Tx};
 
+use super::limits::RESTRICTED;
 use super::{Addons, DEFAULT, server};
 use crate::Result;
 use crate::deploy::release_steps::release_attached;
@@ -23,6 +24,11 @@ pub(super) fn credential_of(namespace: Option<&str>) -> &str {
 impl Addons {
     /// The config vars that an attachment of this name and credential gives; none while the add-on cannot be used.
     pub(super) async fn vars(&self, addon: &Addon, name: &str, credential: &str) -> Result<ConfigVars> {
+        // Over its plan for too long, nobody else is let in.
+        let credential = match addon.storage_state {
+            StorageState::Restricted => RESTRICTED,
+            StorageState::Available | StorageState::Over => credential,
+        };
         match self.newest_login(addon.id, credential).await? {
             Some(login) => self.vars_by(addon, name, &login).await,
             None => Ok(ConfigVars::new()),

@@ -9,10 +9,11 @@ use std::time::Duration;
 use paddock_addons::{Credential, ServerAccess};
 use paddock_core::event::Event;
 use paddock_core::{AddonId, CredentialId, UnixMicros, durable};
-use paddock_store::{Addon, Credential as Row, CredentialState, NewCredential};
+use paddock_store::{Addon, Credential as Row, CredentialState, NewCredential, StorageState};
 use uuid::Uuid;
 
 use super::attached::credential_of;
+use super::limits::RESTRICTED;
 use super::server::{role_key, secrets_with_role};
 use super::{Addons, DEFAULT};
 use crate::kernel::error::chain;
@@ -73,10 +74,17 @@ impl Addons {
         forced: bool,
     ) -> Result<()> {
         let row = self.postgres_row(actor, identity).await?;
+        if row.storage_state == StorageState::Restricted {
+            return Err(Error::invalid(format!(
+                "{} is over the capacity of its plan: its credentials rotate when it is smaller.",
+                row.name
+            )));
+        }
         let mut tx = self.kernel.record("rotate credentials").await?;
         let known = tx.credentials_of_addon(row.id).await?;
         let mut names: Vec<String> = known.iter().map(|one| one.name.clone()).collect();
         names.dedup();
+        names.retain(|known| known != RESTRICTED);
         names.retain(|known| name.is_none_or(|wanted| wanted == known));
         if names.is_empty() {
             return Err(no_such(name.unwrap_or_default()));
@@ -157,7 +165,7 @@ impl Addons {
     /// A further login of a credential.
     fn further_login(&self, addon: AddonId, name: &str) -> NewCredential {
         let login = paddock_addons::Service::new_login(&*self.postgres, &mut |bytes| {
-            crate::kernel::secret::fill(bytes)
+            crate::kernel::secret::fill(bytes);
         });
         NewCredential {
             id: CredentialId::from_uuid(Uuid::now_v7()),
@@ -203,7 +211,7 @@ impl Addons {
     ) -> Result<Option<Duration>> {
         let resource = self.resource(addon).await?;
         let mut by_name: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
-        for row in moving {
+        for row in moving.iter().filter(|row| row.name != RESTRICTED) {
             by_name.entry(&row.name).or_default().push(row);
         }
         let mut again = None;

@@ -10,6 +10,7 @@ mod checked;
 pub mod create;
 pub mod credential;
 pub mod destroy;
+pub(crate) mod limits;
 pub mod list;
 pub mod postgres;
 pub(crate) mod reach;

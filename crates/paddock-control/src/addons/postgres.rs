@@ -11,6 +11,7 @@ use paddock_core::{AddonId, ErrorId, UnixMicros};
 use paddock_store::{Addon, CredentialState, DataServer};
 
 use super::checked::refused;
+use super::limits::RESTRICTED;
 use super::{Addons, DEFAULT, server};
 use crate::kernel::error::chain;
 use crate::{Actor, Error, Result};
@@ -19,7 +20,7 @@ use crate::{Actor, Error, Result};
 const SAMPLE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long something may take that a client waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
-const SERVICE: &str = "heroku-postgresql";
+pub(super) const SERVICE: &str = "heroku-postgresql";
 
 /// A database, as its owner sees it.
 #[derive(Debug, Clone)]
@@ -168,6 +169,9 @@ impl Addons {
         let database = self.resource(&row).await?.database;
         let mut found: Vec<PostgresCredential> = Vec::new();
         for one in self.kernel.store.credentials_of_addon(row.id).await? {
+            if one.name == RESTRICTED {
+                continue;
+            }
             let login = PostgresLogin {
                 user: one.login,
                 password: self.kernel.store.credential_password(one.id).await?,

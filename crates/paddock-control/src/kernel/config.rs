@@ -40,6 +40,8 @@ pub struct ControlConfig {
     pub dyno_trial: Duration,
     /// How much of the memory that their plans name data servers get, in hundredths.
     pub data_memory_percent: u8,
+    /// How long a database may hold more than its plan before only reading and deleting is left.
+    pub data_storage_grace: Duration,
     /// The machine that they run on.
     pub machine: Machine,
     /// Which buildpack URLs are accepted from tenants.

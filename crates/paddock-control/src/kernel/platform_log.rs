@@ -24,6 +24,11 @@ impl Kernel {
         self.log(app, Source::Heroku, dyno, texts).await;
     }
 
+    /// A line of an add-on of the app: `app[heroku-postgres]: source=DATABASE …`.
+    pub(crate) async fn log_addon(&self, app: AppId, process: &str, text: String) {
+        self.log(app, Source::App, process, vec![text]).await;
+    }
+
     async fn log(&self, app: AppId, source: Source, process: &str, texts: Vec<String>) {
         let at = self.now();
         let lines = texts

@@ -122,6 +122,7 @@ fn config(data: &Path) -> ControlConfig {
         dyno_disk: DynoDisk::BySize,
         dyno_trial: Duration::from_secs(5),
         data_memory_percent: 100,
+        data_storage_grace: Duration::from_secs(60),
         machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
         buildpack_urls: BuildpackUrls::HttpsOnly,
     }

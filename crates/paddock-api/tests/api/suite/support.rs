@@ -426,6 +426,7 @@ fn parts(
             dyno_disk: paddock_core::dyno::DynoDisk::BySize,
             dyno_trial: Duration::ZERO,
             data_memory_percent: 100,
+            data_storage_grace: Duration::from_secs(60),
             machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },

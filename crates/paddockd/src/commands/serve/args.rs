@@ -67,6 +67,9 @@ pub(crate) struct ServeArgs {
     /// How much of the memory that their plans name database servers get, from 0.1 to 1
     #[arg(long, value_name = "SCALE", default_value = "1", value_parser = memory_scale)]
     pub(crate) data_memory_scale: u8,
+    /// How long a database may hold more than its plan before only reading and deleting is left
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(..=3650))]
+    pub(crate) data_storage_grace: u64,
     /// Accept buildpack URLs that are not https (closed networks, tests)
     #[arg(long)]
     pub(crate) allow_insecure_buildpack_urls: bool,
@@ -122,6 +125,7 @@ impl ServeArgs {
             dyno_disk: self.dyno_disk,
             dyno_trial: Duration::from_secs(self.dyno_trial),
             data_memory_percent: self.data_memory_scale,
+            data_storage_grace: Duration::from_secs(self.data_storage_grace * 24 * 60 * 60),
             buildpack_urls: if self.allow_insecure_buildpack_urls {
                 BuildpackUrls::Insecure
             } else {
