@@ -132,6 +132,14 @@ impl Control {
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
         let runtime = parts.runtime;
+        let addons = Arc::new(Addons {
+            kernel: kernel.clone(),
+            runtime: runtime.clone(),
+            catalogue: parts.catalogue,
+            postgres: parts.postgres,
+            certificates: Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone())),
+            reaching: Default::default(),
+        });
         let deploy = Arc::new(Deploy {
             kernel: kernel.clone(),
             layers: parts.layers.clone(),
@@ -140,18 +148,11 @@ impl Control {
             outputs: parts.outputs.clone(),
             outbound: parts.outbound,
             runtime: runtime.clone(),
+            addons: addons.clone(),
             cancels: Default::default(),
             stream_key: Default::default(),
             conversions: Default::default(),
             uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
-        });
-        let addons = Arc::new(Addons {
-            kernel: kernel.clone(),
-            runtime: runtime.clone(),
-            catalogue: parts.catalogue,
-            postgres: parts.postgres,
-            certificates: Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone())),
-            reaching: Default::default(),
         });
         let dynos = Dynos {
             kernel: kernel.clone(),

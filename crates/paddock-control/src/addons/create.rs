@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use paddock_addons::{Order, Placement, Service as ServicePort, ServiceInfo};
 use paddock_core::addon::{AddonName, AddonState, AttachmentName};
 use paddock_core::config::ConfigVars;
 use paddock_core::event::Event;
-use paddock_core::{AddonId, AppId, AppRef, AttachmentId, ErrorId};
-use paddock_store::{NewAddon, NewAttachment, Tx};
+use paddock_core::{AccountId, AddonId, AppId, AppRef, AttachmentId, ErrorId};
+use paddock_store::{App, NewAddon, NewAttachment, Tx};
 use uuid::Uuid;
 
 use super::checked::{parse_attachment, parse_name, refused};
 use super::{Addons, DEFAULT, view};
+use crate::kernel::error::chain;
+use crate::kernel::order_addons::OrderAddons;
 use crate::{Actor, Error, Result};
 
 /// How long the answer waits for what was asked for. What takes longer is there later, and the client is told how to see it.
@@ -34,6 +37,25 @@ pub struct AddonOrder {
     /// The name of its first attachment.
     pub attachment: Option<String>,
     pub options: BTreeMap<String, String>,
+}
+
+#[async_trait]
+impl OrderAddons for Addons {
+    async fn order_for_first_release(&self, app: &App, by: AccountId, plans: &[String]) -> Vec<String> {
+        let mut told = Vec::new();
+        for plan in plans {
+            told.push(match self.order_once(app, by, plan).await {
+                Ok(Some(addon)) => format!("       Created {} ({})", addon.name, addon.plan.name),
+                Ok(None) => continue,
+                Err(error) if error.id == ErrorId::InternalServerError => {
+                    tracing::warn!(app.name = %app.name, error = chain(&error), "could not make an add-on that a build asks for");
+                    format!(" !     {plan} could not be made. Make it yourself: heroku addons:create {plan}")
+                }
+                Err(error) => format!(" !     Not made, as the buildpack asks for it: {plan}. {}", error.message),
+            });
+        }
+        told
+    }
 }
 
 /// What was ordered, found good.
@@ -72,6 +94,20 @@ impl Addons {
         };
         self.settled(id, AddonState::Provisioning, PATIENCE).await;
         self.addon_view(id).await
+    }
+
+    /// The same for an app that has none of that service; nothing where it has one.
+    async fn order_once(&self, app: &App, by: AccountId, plan: &str) -> Result<Option<view::Addon>> {
+        let (service, _) = self.catalogue.plan(plan).map_err(refused)?;
+        let name = service.info().name;
+        let there = self.kernel.store.addons_of_app(app.id).await?;
+        if there.iter().any(|listed| listed.addon.service == name) {
+            return Ok(None);
+        }
+        let account = self.kernel.store.account(by).await?.ok_or_else(|| Error::not_found("account"))?;
+        let actor = Actor { account_id: by, email: account.email, authorization_id: None };
+        let order = AddonOrder { plan: plan.to_owned(), ..AddonOrder::default() };
+        self.create_addon(&actor, &AppRef::Id(app.id), order).await.map(Some)
     }
 
     /// Writes down what is wanted.

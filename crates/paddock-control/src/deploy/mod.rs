@@ -28,6 +28,7 @@ use paddock_runtime::Runtime;
 use paddock_telemetry::OutputLogs;
 
 use crate::kernel::Kernel;
+use crate::kernel::order_addons::OrderAddons;
 
 /// The use cases of sources, builds, slugs and releases.
 pub struct Deploy {
@@ -38,6 +39,8 @@ pub struct Deploy {
     pub(crate) outputs: Arc<OutputLogs>,
     pub(crate) outbound: Outbound,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// Makes what a first release asks for.
+    pub(crate) addons: Arc<dyn OrderAddons>,
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
     pub(crate) conversions: conversions::Conversions,

@@ -19,6 +19,7 @@ pub mod job;
 pub(crate) mod label;
 pub(crate) mod new_dyno;
 pub(crate) mod numbers;
+pub(crate) mod order_addons;
 mod platform_log;
 pub(crate) mod rate_limit;
 pub mod reconcile;

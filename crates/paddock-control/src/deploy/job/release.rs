@@ -26,6 +26,11 @@ pub(super) async fn record_outcome(
         SourceKind::Git => deploy.repositories.commit_subject(app.id, &build.source).await.ok(),
         SourceKind::Archive => build.source_description.clone(),
     };
+    // Before there is a release: whoever asks for them again after a kill finds those that are there.
+    let mut notices = Vec::new();
+    if !outcome.addons.is_empty() && deploy.kernel.store.formation(app.id).await?.is_empty() {
+        notices = deploy.addons.order_for_first_release(app, build.account_id, &outcome.addons).await;
+    }
     let size_bytes = i64::try_from(outcome.size_bytes).unwrap_or(i64::MAX);
     let slug = NewSlug {
         id: SlugId::from_uuid(Uuid::now_v7()),
@@ -43,12 +48,11 @@ pub(super) async fn record_outcome(
     };
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
     tx.create_slug(&slug).await?;
-    let mut notices = Vec::new();
     if tx.formation(app.id).await?.is_empty() {
         let set = tx.owned_config(app.id).await?;
-        let first = first_release(&set, &outcome.config_vars, &outcome.addons);
+        let first = first_release(&set, &outcome.config_vars);
         tx.set_config(app.id, &first.user).await?;
-        notices = first.notices;
+        notices.extend(first.notices);
     }
     let draft = ReleaseDraft {
         description: version_of(build)
@@ -90,7 +94,7 @@ struct FirstRelease {
 
 /// What the last buildpack's `bin/release` asks for counts once, and never against what the user has set.
 /// Source: `docs/contract/buildpacks.md`, section 5.4.
-fn first_release(set: &OwnedConfig, wanted: &ConfigVars, addons: &[String]) -> FirstRelease {
+fn first_release(set: &OwnedConfig, wanted: &ConfigVars) -> FirstRelease {
     let (user, refused) = set.with_defaults(wanted);
     let new: Vec<_> = user.keys().filter(|key| !set.user.contains_key(*key)).map(String::as_str).collect();
     let mut notices = Vec::new();
@@ -100,13 +104,6 @@ fn first_release(set: &OwnedConfig, wanted: &ConfigVars, addons: &[String]) -> F
     notices.extend(
         refused.iter().map(|reason| format!(" !     Not set, as the buildpack asks for it: {reason}")),
     );
-    if !addons.is_empty() {
-        notices.push(format!(
-            " !     The buildpack asks for add-ons, which are not built on this server yet: {}.\n \
-             !     Set what the app needs of them yourself: heroku config:set NAME=VALUE",
-            addons.join(", ")
-        ));
-    }
     FirstRelease { user, notices }
 }
 
