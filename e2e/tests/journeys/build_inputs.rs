@@ -217,7 +217,7 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
         (
             "bin/release",
             "#!/bin/sh\necho 'config_vars:'\necho '  LANG: en_US.UTF-8'\necho '  MODE: toy'\necho '  A=B: no'\n\
-             echo 'addons:'\necho '- heroku-postgresql'\n",
+             echo 'addons:'\necho '- heroku-postgresql'\necho '- papertrail:choklad'\n",
         ),
     ]);
     // Builds read it as users of their own.
@@ -236,19 +236,32 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
     let first = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().stderr;
     assert!(first.contains("Config vars set by the buildpack: MODE"), "{first}");
     assert!(first.contains("Config var \"A=B\" is invalid"), "{first}");
-    assert!(first.contains("add-ons, which are not built on this server yet: heroku-postgresql"), "{first}");
-    assert_eq!(vars(&json!({})), json!({ "LANG": "de_DE.UTF-8", "MODE": "toy" }));
+    assert!(first.contains("Created postgresql-"), "{first}");
+    assert!(first.contains("Not made, as the buildpack asks for it: papertrail:choklad"), "{first}");
+    let all = vars(&json!({}));
+    let url = all["DATABASE_URL"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("postgres://"), "{all}");
+    let with = |user: &Value| {
+        let mut with = user.clone();
+        with["DATABASE_URL"] = json!(url);
+        with
+    };
+    assert_eq!(all, with(&json!({ "LANG": "de_DE.UTF-8", "MODE": "toy" })));
     let release = http.api("GET", "/apps/asked/releases").json();
     let newest =
         release.as_array().unwrap().iter().map(|one| one["version"].as_i64().unwrap()).max().unwrap();
     let snapshot =
         http.api("GET", &format!("/apps/asked/releases/{newest}/config-vars")).with_status(200).json();
-    assert_eq!(snapshot["MODE"], "toy", "the release that runs has it");
+    assert_eq!(
+        (&snapshot["MODE"], &snapshot["DATABASE_URL"]),
+        (&json!("toy"), &json!(url)),
+        "what runs has it"
+    );
 
-    assert_eq!(vars(&json!({ "MODE": null })), json!({ "LANG": "de_DE.UTF-8" }));
+    assert_eq!(vars(&json!({ "MODE": null })), with(&json!({ "LANG": "de_DE.UTF-8" })));
     repo.commit("Again");
     let second = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().stderr;
-    assert!(!second.contains("Config vars set") && !second.contains("add-ons"), "{second}");
-    assert_eq!(vars(&json!({})), json!({ "LANG": "de_DE.UTF-8" }), "what was taken away stays away");
+    assert!(!second.contains("Config vars set") && !second.contains("Created"), "{second}");
+    assert_eq!(vars(&json!({})), with(&json!({ "LANG": "de_DE.UTF-8" })), "what was taken away stays away");
     server.answers("asked", "/");
 }
