@@ -303,6 +303,7 @@ impl ServerPass<'_> {
                 let resource = self.addons.resource(&addon).await?;
                 let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
                 brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
+                self.addons.mend_addresses(&addon).await?;
             }
         }
         Ok(())
@@ -361,6 +362,28 @@ impl Addons {
             release_new_addon(&mut tx, app.id, all, description, app.owner_id).await?;
         }
         tx.commit_quietly("addon.provisioned").await
+    }
+
+    /// Apps that have an add-on under another address than it has now are released with the right one: after a restore on
+    /// another machine, say.
+    async fn mend_addresses(&self, addon: &Addon) -> Result<()> {
+        let store = &self.kernel.store;
+        for listed in store.attachments_of_addon(addon.id).await? {
+            let attachment = listed.attachment;
+            let right =
+                self.vars(addon, &attachment.name, credential_of(attachment.namespace.as_deref())).await?;
+            if right.is_empty() || store.attachment_vars(attachment.id).await? == right {
+                continue;
+            }
+            let Some(app) = store.app(attachment.app_id).await? else { continue };
+            let mut tx = self.kernel.change_app(app.id, "mend the address of an add-on").await?;
+            tx.set_attachment_vars(attachment.id, &right).await?;
+            let description = format!("Update {} by {}", attachment.name, addon.service);
+            tx.say(app.id, description.clone());
+            self.release_as_attached(&mut tx, app.id, description, app.owner_id).await?;
+            tx.commit_quietly("addon.address_mended").await?;
+        }
+        Ok(())
     }
 
     async fn record_deprovisioned(&self, id: AddonId) -> Result<()> {

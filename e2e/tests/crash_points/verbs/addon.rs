@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::{Kind, Verb, kind};
 use crate::client::{Client, Told};
 
-const SHARED: &str = "heroku-postgresql:essential-0";
-const OWN: &str = "heroku-postgresql:standard-0";
+pub(super) const SHARED: &str = "heroku-postgresql:essential-0";
+pub(super) const OWN: &str = "heroku-postgresql:standard-0";
 /// A server of its own is made anew, which takes its time on a machine that is busy.
-const SOON: Duration = Duration::from_secs(90);
+pub(super) const SOON: Duration = Duration::from_secs(90);
 
 pub(super) fn verbs() -> Vec<Kind> {
     vec![
@@ -28,11 +28,11 @@ pub(super) fn verbs() -> Vec<Kind> {
     ]
 }
 
-fn app_of(number: usize) -> String {
+pub(super) fn app_of(number: usize) -> String {
     format!("made-{number}")
 }
 
-fn name_of(number: usize) -> String {
+pub(super) fn name_of(number: usize) -> String {
     format!("database-{number}")
 }
 
@@ -52,7 +52,7 @@ fn order(client: &Client, number: usize, plan: &str) -> Told {
 }
 
 /// An app with an add-on that can be used, and something in it.
-fn with_rows(client: &Client, number: usize, plan: &str) {
+pub(super) fn with_rows(client: &Client, number: usize, plan: &str) {
     fresh_app(client, number);
     assert!(matches!(order(client, number, plan), Told::Yes));
     provisioned(client, number);
@@ -66,12 +66,12 @@ fn provisioned(client: &Client, number: usize) -> Value {
     })
 }
 
-fn url_of(client: &Client, app: &str, var: &str) -> Option<String> {
+pub(super) fn url_of(client: &Client, app: &str, var: &str) -> Option<String> {
     let vars = client.get(&format!("/apps/{app}/config-vars"));
     vars[var].as_str().map(str::to_owned)
 }
 
-fn psql_at(url: &str, statement: &str) -> Result<String, String> {
+pub(super) fn psql_at(url: &str, statement: &str) -> Result<String, String> {
     let mut program = Command::new("psql");
     program.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement, url]).env("PGSSLMODE", "require");
     let outcome = run(program, b"", Duration::from_secs(30));
@@ -79,7 +79,7 @@ fn psql_at(url: &str, statement: &str) -> Result<String, String> {
 }
 
 /// What a statement answers, by the address that the app has.
-fn psql(client: &Client, number: usize, statement: &str) -> String {
+pub(super) fn psql(client: &Client, number: usize, statement: &str) -> String {
     let url = url_of(client, &app_of(number), "DATABASE_URL").expect("the app has an address");
     let mut said = String::new();
     wait_until("the database to answer", SOON, || match psql_at(&url, statement) {

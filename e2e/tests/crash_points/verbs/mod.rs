@@ -4,6 +4,7 @@ pub(crate) mod account;
 mod addon;
 mod app;
 pub(crate) mod buildpack;
+mod credential;
 pub(crate) mod deploy;
 mod dyno;
 mod setting;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.push(app::create());
     verbs.extend(account::verbs());
     verbs.extend(addon::verbs());
+    verbs.extend(credential::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
