@@ -277,6 +277,7 @@ fn kernel_of(
         logs,
         routes: publisher.clone(),
         drained: Default::default(),
+        data_ready: Default::default(),
         numbers: Default::default(),
         rate_limits: Default::default(),
         run_id: uuid::Uuid::new_v4().to_string(),

@@ -75,6 +75,14 @@ struct Attached {
 
 row!(Attached { id_range, data_server_id } optional {});
 
+/// An app, and a data server that it has something on that can be used.
+struct Relying {
+    app_id: AppId,
+    data_server_id: DataServerId,
+}
+
+row!(Relying { app_id, data_server_id } optional {});
+
 /// The config vars of one attachment, sealed.
 struct SealedVars {
     id: AttachmentId,
@@ -109,6 +117,9 @@ statements! {
     TENANTS = "SELECT DISTINCT apps.id_range, addons.data_server_id FROM attachments \
         JOIN addons ON addons.id = attachments.addon_id JOIN apps ON apps.id = attachments.app_id \
         WHERE addons.server_id = $1 AND addons.data_server_id IS NOT NULL";
+    RELYING = "SELECT DISTINCT attachments.app_id, addons.data_server_id FROM attachments \
+        JOIN addons ON addons.id = attachments.addon_id \
+        WHERE addons.server_id = $1 AND addons.state = 'provisioned' AND addons.data_server_id IS NOT NULL";
     VARS = "SELECT id, vars FROM attachments WHERE id = $1";
     VARS_OF_APP = "SELECT id, vars FROM attachments WHERE app_id = $1 ORDER BY name";
     CREATE = "INSERT INTO attachments (id, app_id, addon_id, name, namespace, var_names, vars, created_at, updated_at) \
@@ -146,6 +157,13 @@ impl Store {
         let rows: Vec<Attached> =
             engine::all(&mut *self.reader().await?, TENANTS, values![self.server.id]).await?;
         Ok(rows.into_iter().map(|row| (Tenant(row.id_range), row.data_server_id)).collect())
+    }
+
+    /// Which apps have something attached that can be used, on which data server.
+    pub async fn relying_apps(&self) -> Result<Vec<(AppId, DataServerId)>> {
+        let rows: Vec<Relying> =
+            engine::all(&mut *self.reader().await?, RELYING, values![self.server.id]).await?;
+        Ok(rows.into_iter().map(|row| (row.app_id, row.data_server_id)).collect())
     }
 
     /// What an attachment says.

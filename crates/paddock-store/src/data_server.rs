@@ -63,7 +63,7 @@ pub struct DataServer {
     pub state: DataServerState,
     /// Where it is reached, for as long as it exists.
     pub address: Option<IpAddr>,
-    /// How often in a row it did not come to answer.
+    /// How often in a row it has ended by itself.
     pub failed_starts: u32,
     /// Not to be started before.
     pub next_start_at: Option<UnixMicros>,
@@ -118,10 +118,10 @@ statements! {
     SET_PLAN = "UPDATE data_servers SET plan = $2, updated_at = $3 WHERE id = $1";
     SET_CONTAINER = "UPDATE data_servers SET container_id = $2, updated_at = $3 WHERE id = $1";
     SET_ADDRESS = "UPDATE data_servers SET address = $2, tls = $3, updated_at = $4 WHERE id = $1";
-    ANSWERS = "UPDATE data_servers SET state = 'available', failed_starts = 0, next_start_at = NULL, updated_at = $2 \
+    ANSWERS = "UPDATE data_servers SET state = 'available', updated_at = $2 \
         WHERE id = $1 AND state <> 'removing'";
-    CRASHED = "UPDATE data_servers SET state = 'crashed', failed_starts = failed_starts + 1, next_start_at = $2, \
-        updated_at = $3 WHERE id = $1 AND state <> 'removing'";
+    CRASHED = "UPDATE data_servers SET state = 'crashed', failed_starts = $2, next_start_at = $3, \
+        updated_at = $4 WHERE id = $1 AND state <> 'removing'";
     DELETE = "DELETE FROM data_servers WHERE id = $1";
 }
 
@@ -254,12 +254,18 @@ impl Tx {
         self.change("data server", id, ANSWERS, values).await
     }
 
-    /// Notes that a data server has ended by itself or does not come to answer, and when it is to be started again.
+    /// Notes that a data server has ended by itself or does not come to answer, for the how manieth time in a row, and when
+    /// it is to be started again.
     ///
     /// # Errors
     /// `Gone`, also when it is being removed.
-    pub async fn data_server_crashed(&mut self, id: DataServerId, next_start_at: UnixMicros) -> Result<()> {
-        let values = values![id, next_start_at, self.now];
+    pub async fn data_server_crashed(
+        &mut self,
+        id: DataServerId,
+        in_a_row: u32,
+        next_start_at: UnixMicros,
+    ) -> Result<()> {
+        let values = values![id, in_a_row, next_start_at, self.now];
         self.change("data server", id, CRASHED, values).await
     }
 

@@ -53,6 +53,7 @@ impl Walk {
         for words in ["adopt", "interrupted", "router", "a git which was killed", "does not know"] {
             server.announce(words);
         }
+        server.announce("a data server ended by itself");
         // Several servers wait for one disk.
         server.announce("slow statement");
         let client = Client::deploy(&server, points.clock(), buildpacks.path());

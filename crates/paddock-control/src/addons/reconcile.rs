@@ -1,6 +1,6 @@
 //! Keeps data servers running, and makes of add-ons what is wanted of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub(crate) struct AddonReconciler {
 impl AddonReconciler {
     #[must_use]
     pub(crate) fn new(addons: Arc<Addons>) -> Self {
+        addons.kernel.data_ready.expect();
         Self { addons, answered: HashMap::new(), told_reach: false }
     }
 }
@@ -58,6 +59,7 @@ impl Reconciler for AddonReconciler {
         let store = &self.addons.kernel.store;
         let servers = store.data_servers().await?;
         if servers.is_empty() && self.told_reach {
+            self.addons.kernel.data_ready.tell(BTreeSet::new());
             return Ok(PassReport::default());
         }
         self.addons.set_reach(None).await?;
@@ -100,7 +102,23 @@ impl Reconciler for AddonReconciler {
             report.failed += outcome.report.failed;
             report.again_in = [report.again_in, outcome.report.again_in].into_iter().flatten().min();
         }
+        self.tell_who_is_ready(&servers).await?;
         Ok(report)
+    }
+}
+
+impl AddonReconciler {
+    /// Whose dynos are to wait for a server that does not answer.
+    async fn tell_who_is_ready(&self, servers: &[DataServer]) -> Result<()> {
+        let kernel = &self.addons.kernel;
+        let away = |id: &DataServerId| !self.answered.contains_key(id);
+        let mut apps = BTreeSet::new();
+        if servers.iter().any(|row| away(&row.id)) {
+            let relying = kernel.store.relying_apps().await?;
+            apps.extend(relying.into_iter().filter(|(_, server)| away(server)).map(|(app, _)| app));
+        }
+        kernel.data_ready.tell(apps);
+        Ok(())
     }
 }
 
@@ -176,7 +194,8 @@ impl ServerPass<'_> {
                 Ok(PassReport { again_in: Some(wait.max(SOON)), ..PassReport::default() })
             }
             DataServerStep::Stop => self.stop().await.map(|()| soon),
-            DataServerStep::Clear => self.clear().await.map(|()| soon),
+            // A server that is stopped for its settings ends well, and so does one that goes.
+            DataServerStep::Clear => self.clear(outdated || retiring).await.map(|()| soon),
             DataServerStep::Forget => {
                 self.forget().await.map(|()| PassReport { done: 1, ..PassReport::default() })
             }
@@ -219,16 +238,16 @@ impl ServerPass<'_> {
         stopped.map_err(|error| Error::internal("stop a data server", error))
     }
 
-    /// What has ended is removed, and when it may be started again is written down before it is.
-    async fn clear(&self) -> Result<()> {
+    /// What has ended is removed. Of one that ended by itself it is written down first when it may be started again.
+    async fn clear(&self, was_told: bool) -> Result<()> {
         let Some(own) = self.own() else { return Ok(()) };
         let kernel = &self.addons.kernel;
         let now = kernel.now();
         let ran_for = Duration::from_micros(u64::try_from(now.0 - own.started_at.0).unwrap_or(0));
-        if self.row.state != DataServerState::Removing {
+        if !was_told {
             let (ends, next_start_at) = after_an_end(self.row.failed_starts, ran_for, now);
             let mut tx = kernel.record("clear a data server away").await?;
-            tx.data_server_crashed(self.row.id, next_start_at).await?;
+            tx.data_server_crashed(self.row.id, ends, next_start_at).await?;
             tx.commit_quietly("data_server.end_recorded").await?;
             tracing::warn!(data_server.id = %self.row.id, ends, state = ?own.state, "a data server ended by itself, it is started again");
         }

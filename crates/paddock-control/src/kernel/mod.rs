@@ -9,6 +9,7 @@ pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod config;
 pub(crate) mod containers;
+pub(crate) mod data_ready;
 pub(crate) mod drained;
 pub(crate) mod emails;
 pub(crate) mod end_of_app;
@@ -52,6 +53,7 @@ pub struct Kernel {
     pub(crate) logs: Arc<LogPlane>,
     pub(crate) routes: Arc<dyn PublishRoutes>,
     pub(crate) drained: drained::Drained,
+    pub(crate) data_ready: data_ready::DataReady,
     pub(crate) numbers: numbers::Numbers,
     pub(crate) rate_limits: rate_limit::RateLimits,
     /// Names this run of the server among all that used the store.

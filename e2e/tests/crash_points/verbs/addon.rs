@@ -1,5 +1,6 @@
 //! Add-ons: made, attached, changed, emptied, destroyed; in a server that is shared and in one of their own.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("database reset", || Reset),
         kind("add-on destroyed", || Destroy { plan: SHARED }),
         kind("own server created", || Create { plan: OWN }),
+        kind("database killed", || Crash),
         kind("own server changed", || Change { plan: OWN, to: "standard-2" }),
         kind("own server destroyed", || Destroy { plan: OWN }),
     ]
@@ -226,6 +228,45 @@ impl Verb for Reset {
         let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
         assert_eq!(psql(client, number, tables), "0", "nothing of before is there");
         assert_eq!(psql(client, number, "CREATE TABLE anew (); SELECT 1"), "1", "it can be used");
+    }
+}
+
+/// A database server ends by itself.
+struct Crash;
+
+/// The programs of data servers that run on a server.
+fn programs_of_data_servers(data: &Path) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(data.join("run/containers")).into_iter().flatten().flatten() {
+        let read = |name: &str| {
+            let text = std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            serde_json::from_str::<Value>(&text).unwrap_or_default()
+        };
+        if read("spec.json")["labels"]["data_server"].is_string() {
+            found.extend(read("state.json")["init"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()));
+        }
+    }
+    found
+}
+
+impl Verb for Crash {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        with_rows(client, number, SHARED);
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        let before = programs_of_data_servers(&client.data);
+        for pid in &before {
+            if let Some(pid) = rustix::process::Pid::from_raw(*pid) {
+                // One that has ended meanwhile was killed with the server.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        Told::Yes
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        assert_eq!(psql(client, number, "SELECT n FROM kept"), "42", "it is back with its rows");
     }
 }
 

@@ -1,5 +1,7 @@
 //! The start of a dyno's container: what it is made of, and what its program finds around it.
 
+use std::time::Duration;
+
 use paddock_core::artefact::Artefact;
 use paddock_core::durable;
 use paddock_core::dyno::DYNO_METADATA;
@@ -12,9 +14,13 @@ use crate::dynos::launch;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 
+/// How long a dyno waits for its app's databases.
+const DATA_PATIENCE: Duration = Duration::from_secs(20);
+
 impl Dynos {
     /// Starts the container of a dyno that has a row.
     pub(crate) async fn launch_dyno(&self, app: &App, dyno: &Dyno) -> Result<()> {
+        self.kernel.data_ready.wait(app.id, DATA_PATIENCE).await;
         let spec = match self.container_spec(app, dyno).await {
             Ok(spec) => spec,
             Err(error) if error.id == paddock_core::ErrorId::NotFound => {

@@ -335,8 +335,8 @@ async fn a_data_server_has_user_ids_and_secrets_of_its_own() {
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.set_data_server_address(one.id, address, &tls).await.unwrap();
     tx.set_data_server_container(one.id, Some(container)).await.unwrap();
-    tx.data_server_crashed(one.id, NOW).await.unwrap();
-    tx.data_server_crashed(one.id, again).await.unwrap();
+    tx.data_server_crashed(one.id, 1, NOW).await.unwrap();
+    tx.data_server_crashed(one.id, 2, again).await.unwrap();
     tx.set_data_server_plan(two.id, "standard-2").await.unwrap();
     assert!(tx.concerns().include(Concerns::ADDONS));
     tx.commit().await.unwrap();
@@ -353,14 +353,14 @@ async fn a_data_server_has_user_ids_and_secrets_of_its_own() {
     let found = tx.data_server(one.id).await.unwrap().unwrap();
     assert_eq!(
         (found.state, found.failed_starts, found.next_start_at),
-        (DataServerState::Available, 0, None)
+        (DataServerState::Available, 2, Some(again))
     );
     tx.set_data_server_state(two.id, DataServerState::Removing).await.unwrap();
     assert!(
         matches!(tx.data_server_answers(two.id).await, Err(StoreError::Gone { .. })),
         "it stays on its way out"
     );
-    assert!(matches!(tx.data_server_crashed(two.id, NOW).await, Err(StoreError::Gone { .. })));
+    assert!(matches!(tx.data_server_crashed(two.id, 1, NOW).await, Err(StoreError::Gone { .. })));
     tx.delete_data_server(two.id).await.unwrap();
     tx.commit().await.unwrap();
     assert!(matches!(t.store.data_server_password(two.id).await, Err(StoreError::Gone { .. })));
