@@ -195,6 +195,7 @@ impl Control {
             Task::new(kernel(), logs::output::OutputReconciler::new(self.logs.clone())),
             Task::new(kernel(), addons::reconcile::AddonReconciler::new(self.addons.clone())),
             Task::new(kernel(), addons::limits::LimitsReconciler::new(self.addons.clone())),
+            Task::new(kernel(), addons::output::DatabaseLogReconciler::new(self.addons.clone())),
             Task::new(kernel(), self.garbage()),
             Task::new(kernel(), platform::network::NetworkReconciler::new(self.platform.clone())),
             Task::new(kernel(), platform::rate_limits::RateLimitReconciler::new(self.platform.clone())),

@@ -6,8 +6,7 @@ use paddock_core::config::ConfigVars;
 use paddock_core::{AccountId, AppId};
 use paddock_store::{Addon, ListedAttachment, StorageState, Tx};
 
-use super::limits::RESTRICTED;
-use super::{Addons, DEFAULT, server};
+use super::{Addons, DEFAULT, RESTRICTED, server};
 use crate::Result;
 use crate::deploy::release_steps::release_attached;
 

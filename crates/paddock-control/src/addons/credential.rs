@@ -13,9 +13,8 @@ use paddock_store::{Addon, Credential as Row, CredentialState, NewCredential, St
 use uuid::Uuid;
 
 use super::attached::credential_of;
-use super::limits::RESTRICTED;
 use super::server::{role_key, secrets_with_role};
-use super::{Addons, DEFAULT};
+use super::{Addons, DEFAULT, RESTRICTED};
 use crate::kernel::error::chain;
 use crate::{Actor, Error, Result};
 

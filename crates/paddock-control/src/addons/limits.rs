@@ -14,13 +14,11 @@ use paddock_core::plan::storage::{Level, StorageState as Planned, next};
 use paddock_store::{Addon, DataServer, DataServerState, StorageState};
 
 use super::server::new_credential;
-use super::{Addons, postgres::SERVICE};
+use super::{Addons, RESTRICTED, postgres::SERVICE};
 use crate::Result;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::reconcile::{PassReport, Reconciler};
 
-/// The login of a database that is restricted. No credential of a user's has such a name.
-pub(crate) const RESTRICTED: &str = "*restricted";
 /// The process under which the line of numbers is in the log.
 const METRICS: &str = "heroku-postgres";
 /// A server that does not answer within this is looked at the next time.

@@ -12,6 +12,7 @@ pub mod credential;
 pub mod destroy;
 pub(crate) mod limits;
 pub mod list;
+pub(crate) mod output;
 pub mod postgres;
 pub(crate) mod reach;
 pub(crate) mod reconcile;
@@ -38,6 +39,9 @@ use crate::kernel::certificates::IssueCertificate;
 
 /// The credential that every add-on has, and attachments have when they name none.
 pub(crate) const DEFAULT: &str = "default";
+
+/// The login of a database that is restricted. No credential of a user's has such a name.
+pub(crate) const RESTRICTED: &str = "*restricted";
 
 /// The area.
 pub struct Addons {

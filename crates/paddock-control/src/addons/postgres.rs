@@ -11,8 +11,7 @@ use paddock_core::{AddonId, ErrorId, UnixMicros};
 use paddock_store::{Addon, CredentialState, DataServer};
 
 use super::checked::refused;
-use super::limits::RESTRICTED;
-use super::{Addons, DEFAULT, server};
+use super::{Addons, DEFAULT, RESTRICTED, server};
 use crate::kernel::error::chain;
 use crate::{Actor, Error, Result};
 

@@ -15,6 +15,7 @@ pub(crate) mod emails;
 pub(crate) mod end_of_app;
 pub(crate) mod error;
 mod fixed;
+pub(crate) mod gather;
 pub(crate) mod handover;
 pub mod job;
 pub(crate) mod label;

@@ -13,21 +13,16 @@ use paddock_core::log::{LogLine, Source};
 use paddock_core::{ContainerId, durable};
 use paddock_runtime::{Output, Stream};
 use paddock_telemetry::{OutputError, SpooledOutputWriter};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Result;
 use crate::kernel::error::{Error, chain};
+use crate::kernel::gather::gather;
 use crate::kernel::label;
 use crate::kernel::label::DynoContainer;
 use crate::kernel::reconcile::{PassReport, Reconciler};
 use crate::kernel::wake::{Wake, Wakes};
 use crate::logs::Logs;
-
-/// Most lines that are made durable together.
-const BATCH: usize = 1000;
-/// How long a batch may wait to become larger: an fsync costs more.
-const GATHER: Duration = Duration::from_millis(3);
 
 /// Keeps a collector at every container whose output belongs into a log.
 pub(crate) struct OutputReconciler {
@@ -143,23 +138,6 @@ fn texts_of(batch: &[Output]) -> Vec<(u64, Bytes)> {
         false => output.bytes.clone(),
     };
     batch.iter().map(|output| (output.seq, text(output))).collect()
-}
-
-/// The next lines, as many as come within a moment; `None` at the end.
-async fn gather(output: &mut mpsc::Receiver<Output>) -> Option<Vec<Output>> {
-    let mut batch = Vec::new();
-    if output.recv_many(&mut batch, BATCH).await == 0 {
-        return None;
-    }
-    let until = tokio::time::Instant::now() + GATHER;
-    while batch.len() < BATCH {
-        let room = BATCH - batch.len();
-        match tokio::time::timeout_at(until, output.recv_many(&mut batch, room)).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => break,
-        }
-    }
-    Some(batch)
 }
 
 fn line_of(dyno: &str, output: Output) -> LogLine {

@@ -30,6 +30,7 @@ mod attached;
 mod jobs;
 mod reconcile;
 mod routes;
+mod tasks;
 
 /// A control plane of which nothing runs by itself.
 pub(crate) struct Still {

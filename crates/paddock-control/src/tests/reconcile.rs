@@ -246,17 +246,6 @@ async fn a_dyno_is_started_by_the_names_of_what_its_release_runs() {
 }
 
 #[tokio::test]
-async fn every_reconciler_is_in_the_list_under_a_name_of_its_own() {
-    let t = Still::new().await;
-    let names: Vec<_> = t.control.reconcilers(None).iter().map(|task| task.name).collect();
-    // Those of the router come with one.
-    assert_eq!(
-        names,
-        ["formation", "output", "addons", "database_limits", "garbage", "network", "rate_limits"]
-    );
-}
-
-#[tokio::test]
 async fn a_start_that_hangs_does_not_hold_a_pass_up() {
     let t = Still::new().await;
     t.runtime.hold_starts("hang");
