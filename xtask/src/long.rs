@@ -30,8 +30,17 @@ pub(crate) fn bench_deploy(root: &Path) -> Result<bool, String> {
 /// Measures what the platform costs with one app and with thousands, of the program as it is released; `PADDOCKD` names
 /// another.
 pub(crate) fn bench_scale(root: &Path) -> Result<bool, String> {
+    bench_released(root, "bench_scale")
+}
+
+/// Measures databases beside the bare tools, likewise.
+pub(crate) fn bench_data(root: &Path) -> Result<bool, String> {
+    bench_released(root, "bench_data")
+}
+
+fn bench_released(root: &Path, example: &str) -> Result<bool, String> {
     let mut command = cargo(root);
-    command.args(["run", "--quiet", "--package", "e2e", "--example", "bench_scale"]);
+    command.args(["run", "--quiet", "--package", "e2e", "--example", example]);
     if std::env::var_os("PADDOCKD").is_none() {
         let mut release = cargo(root);
         release.args(["build", "--release", "--package", "paddockd"]);

@@ -39,7 +39,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   soak [NAME]         the crash journeys with thirty kills and a million lines; crash-points: every verb at every
                       point (as root)
   bench deploy        git push to the first 200, beside the same steps by hand (as root)
-  bench scale         what 5,000 apps that have nothing to do cost beside one, and whether it is within bounds (as root)";
+  bench scale         what 5,000 apps that have nothing to do cost beside one, and whether it is within bounds (as root)
+  bench data          what a database costs beside initdb, a start and the server on its loopback (as root)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         ["soak", name] => long::soak(root, Some(name)),
         ["bench", "deploy"] => long::bench_deploy(root),
         ["bench", "scale"] => long::bench_scale(root),
+        ["bench", "data"] => long::bench_data(root),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
