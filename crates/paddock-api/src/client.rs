@@ -72,6 +72,15 @@ impl Origin {
         format!("{}://{}{path}", if self.tls { "https" } else { "http" }, self.host)
     }
 
+    /// The same by TLS, which is at the same port: for clients that take nothing else.
+    pub(crate) fn https_url(&self, path: &str, config: &ControlConfig) -> String {
+        let at_own_port = !self.tls && config.listen.port() == 80;
+        match at_own_port {
+            true => format!("https://{}{path}", self.host_and_port()),
+            false => format!("https://{}{path}", self.host),
+        }
+    }
+
     /// Whether the official CLI takes this name for `HEROKU_HOST` in the plain form.
     pub(crate) fn is_known_to_cli(&self) -> bool {
         let name = self.host.rsplit_once(':').map_or(self.host.as_str(), |(name, _)| name);

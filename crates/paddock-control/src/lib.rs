@@ -32,7 +32,7 @@ use paddock_core::UnixMicros;
 use paddock_core::turns::Turns;
 use paddock_images::LayerStore;
 use paddock_outbound::Outbound;
-use paddock_runtime::Runtime;
+use paddock_runtime::{LocalVolumes, Runtime};
 use paddock_store::Store;
 use paddock_telemetry::{LogPlane, OutputLogs};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,8 @@ pub struct Parts {
     pub config: ControlConfig,
     pub store: Store,
     pub runtime: Arc<dyn Runtime>,
+    /// The volumes of the runtime, whose files are on this machine.
+    pub volumes: Arc<dyn LocalVolumes>,
     /// The layers of slugs, which are removed when no row names them.
     pub layers: Arc<dyn LayerStore>,
     pub repositories: Arc<Repositories>,
@@ -138,6 +140,9 @@ impl Control {
             catalogue: parts.catalogue,
             postgres: parts.postgres,
             certificates: Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone())),
+            volumes: parts.volumes,
+            outbound: parts.outbound.clone(),
+            backups: Box::new(addons::backup::BackupFolder::new(kernel.config.data_dir.join("backups"))),
             reaching: Default::default(),
         });
         let deploy = Arc::new(Deploy {
@@ -196,6 +201,7 @@ impl Control {
             Task::new(kernel(), addons::reconcile::AddonReconciler::new(self.addons.clone())),
             Task::new(kernel(), addons::limits::LimitsReconciler::new(self.addons.clone())),
             Task::new(kernel(), addons::output::DatabaseLogReconciler::new(self.addons.clone())),
+            Task::new(kernel(), addons::backup::DailyBackups::new(self.addons.clone())),
             Task::new(kernel(), self.garbage()),
             Task::new(kernel(), platform::network::NetworkReconciler::new(self.platform.clone())),
             Task::new(kernel(), platform::rate_limits::RateLimitReconciler::new(self.platform.clone())),
@@ -212,6 +218,7 @@ impl Control {
     fn garbage(&self) -> platform::sweep::GarbageReconciler {
         let sweeps: Vec<Box<dyn kernel::sweep::Sweep>> = vec![
             Box::new(deploy::sweep::DeploySweep::new(self.deploy.clone())),
+            Box::new(addons::backup::TransferSweep::new(self.addons.clone())),
             Box::new(logs::sweep::LogSweep::new(self.logs.clone())),
         ];
         platform::sweep::GarbageReconciler::new(self.platform.clone(), sweeps)
@@ -223,7 +230,11 @@ impl Control {
     /// When the database cannot be written for long at the start, and where another process has the identity of this one.
     pub async fn run_jobs(&self, owner: String, stop: CancellationToken) -> Result<()> {
         let builds = deploy::job::Builds(self.deploy.clone());
-        let lanes = vec![kernel::job::Lane::new(builds, self.kernel.config.concurrent_builds)];
+        let transfers = addons::backup::Transfers(self.addons.clone());
+        let lanes = vec![
+            kernel::job::Lane::new(builds, self.kernel.config.concurrent_builds),
+            kernel::job::Lane::new(transfers, addons::backup::AT_A_TIME),
+        ];
         kernel::job::run(self.kernel.clone(), lanes.into(), owner, stop).await
     }
 

@@ -117,6 +117,14 @@ events! {
         AddonDestroyed = "addon.destroy" { addon: AddonId }
         /// A database was emptied, its connections ended, its credentials read.
         DatabaseTouched = "database.touch" { addon: AddonId, what: String }
+        /// A backup, a restore or a copy was asked for: `b001`.
+        TransferCreated = "transfer.create" { addon: AddonId, name: String }
+        TransferCanceled = "transfer.cancel" { name: String }
+        TransferDeleted = "transfer.delete" { name: String }
+        /// Somebody was given the address that a backup can be downloaded at.
+        TransferShared = "transfer.share" { name: String }
+        BackupsScheduled = "transfer_schedule.create" { addon: AddonId, at: String }
+        BackupsUnscheduled = "transfer_schedule.destroy" { addon: AddonId }
         AttachmentCreated = "addon_attachment.create" { addon: AddonId, name: String }
         AttachmentDestroyed = "addon_attachment.destroy" { addon: AddonId, name: String }
         AppCreated = "app.create" { name: AppName }

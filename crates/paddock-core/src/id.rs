@@ -92,6 +92,10 @@ id! {
     DataServerId;
     /// A login to an add-on.
     CredentialId;
+    /// A transfer of a database: a backup, a restore, a copy.
+    TransferId;
+    /// A schedule of backups.
+    TransferScheduleId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.
     ContainerId;
     /// A volume of the runtime: a disk that several containers use, one after the other.

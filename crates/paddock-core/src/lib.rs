@@ -31,6 +31,7 @@ pub mod release;
 pub mod stack;
 pub mod tenant;
 pub mod time;
+pub mod transfer;
 pub mod turns;
 
 pub use addon::{AddonName, AttachmentName};

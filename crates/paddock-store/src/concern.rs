@@ -83,6 +83,10 @@ const TABLES: &[(&str, Concerns)] = &[
     ("settings", Concerns::NOBODY),
     ("slugs", Concerns::CHANGES),
     ("sources", Concerns::CHANGES),
+    ("transfer_logs", Concerns::NOBODY),
+    ("transfer_numbers", Concerns::NOBODY),
+    ("transfer_schedules", Concerns::CHANGES),
+    ("transfers", Concerns::CHANGES),
 ];
 
 /// Who is concerned by a statement; nobody when it only reads.

@@ -12,10 +12,11 @@ use paddock_core::build::BuildStatus;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
+use paddock_core::transfer::TransferKind;
 use paddock_core::{
     AccountId, AddonId, AppId, AppName, AttachmentId, AuthorizationId, BuildId, CollaboratorId, ContainerId,
     CredentialId, DataServerId, DomainId, DynoId, FavoriteId, FormationId, JobId, KeyId, LogSessionId,
-    ProcessType, ReleaseId, ServerId, SlugId, SourceId, UnixMicros, VolumeId,
+    ProcessType, ReleaseId, ServerId, SlugId, SourceId, TransferId, TransferScheduleId, UnixMicros, VolumeId,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -157,6 +158,8 @@ parsed_columns!(
     ServerId,
     SlugId,
     SourceId,
+    TransferId,
+    TransferScheduleId,
     VolumeId,
 );
 
@@ -182,6 +185,7 @@ word_columns!(
     DynoState = DynoState::parse,
     ReleaseStatus = ReleaseStatus::parse,
     Stack = Stack::from_name,
+    TransferKind = TransferKind::parse,
 );
 
 macro_rules! small_number_columns {

@@ -59,6 +59,8 @@ mod span;
 mod statistics;
 mod store;
 mod touched;
+mod transfer;
+mod transfer_schedule;
 mod tx;
 
 pub use account::{Account, NewAccount};
@@ -98,6 +100,8 @@ pub use span::AppSpan;
 pub use statistics::Statistics;
 pub use store::{Store, StoreConfig};
 pub use touched::{Looking, TouchedApps};
+pub use transfer::{NewTransfer, Transfer, TransferEnd, TransferLog};
+pub use transfer_schedule::{NewTransferSchedule, TransferSchedule};
 pub use tx::Tx;
 
 /// SHA-256 of a secret: what is stored of tokens and one-purpose URLs.
@@ -140,6 +144,8 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         slug::STATEMENTS,
         source::STATEMENTS,
         span::STATEMENTS,
+        transfer::STATEMENTS,
+        transfer_schedule::STATEMENTS,
     ]
     .into_iter()
     .flatten()

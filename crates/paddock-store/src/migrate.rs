@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     10 "cost by change": "0010_cost_by_change.sql";
     11 "owned config": "0011_owned_config.sql";
     12 "add-ons": "0012_addons.sql";
+    13 "backups": "0013_backups.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

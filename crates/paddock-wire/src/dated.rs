@@ -6,7 +6,7 @@ use crate::time::Time;
 use crate::{
     Account, Addon, AddonAttachment, AddonService, App, Authorization, Build, BuildpackInstallation,
     Collaborator, Domain, Dyno, DynoSize, Empty, Favorite, Feature, Formation, Generation, IdOnly, Key,
-    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, postgres,
+    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, postgres, transfer,
 };
 
 /// What every answered shape says of itself.
@@ -75,6 +75,9 @@ undated!(
     postgres::Database,
     postgres::Message,
     postgres::WaitStatus,
+    transfer::PublicUrl,
+    transfer::Schedule,
+    transfer::Transfer,
     addon::Config,
     BuildpackInstallation,
     DynoSize,

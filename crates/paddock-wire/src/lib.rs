@@ -46,6 +46,7 @@ pub mod slug;
 pub mod source;
 pub mod stack;
 pub mod time;
+pub mod transfer;
 
 pub use account::Account;
 pub use addon::Addon;

@@ -17,6 +17,12 @@ impl Time {
         Self(Timestamp::from_microsecond(micros).unwrap_or(nearest))
     }
 
+    /// As the data API has it: `2012-01-01 12:00:00 +0000`.
+    #[must_use]
+    pub fn spaced(self) -> String {
+        self.0.strftime("%Y-%m-%d %H:%M:%S +0000").to_string()
+    }
+
     /// As HTTP headers have it: `Sun, 01 Jan 2012 12:00:00 GMT` (RFC 9110, 5.6.7).
     #[must_use]
     pub fn http_date(self) -> String {

@@ -185,6 +185,7 @@ pub(crate) async fn open_control(
         config,
         store,
         builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
+        volumes: runtime.clone(),
         runtime,
         layers,
         repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),

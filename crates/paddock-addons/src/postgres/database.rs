@@ -3,7 +3,7 @@
 use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
-use super::{Postgres, fittings, sessions};
+use super::{Postgres, fittings, sessions, transfer};
 use crate::{Placement, Refusal, Resource, ServerAccess, StepError};
 
 const IS_THERE: &str = "SELECT datname::text FROM pg_database WHERE datname = $1";
@@ -153,7 +153,8 @@ fn opened(roles: &Roles, resource: &Resource) -> Result<String, StepError> {
     }
     sql += &format!(
         "ALTER DATABASE {database} WITH ALLOW_CONNECTIONS true IS_TEMPLATE false CONNECTION LIMIT {};\n",
-        resource.plan.connections
+        // Each login has the plan's limit: a database whose connections are all taken can still be backed up.
+        resource.plan.connections + transfer::CONNECTIONS
     );
     Ok(sql)
 }

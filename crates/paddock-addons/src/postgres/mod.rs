@@ -21,6 +21,8 @@ mod session;
 mod sessions;
 mod size;
 mod statistics;
+mod toc;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,8 +35,11 @@ use crate::{
 };
 
 pub use log_line::LogLine;
+pub use plans::retention;
 pub use sample::Sample;
 pub use size::text as size_text;
+pub use toc::Contents;
+pub use transfer::{Complaint, DUMP, Errand, IN, LIST, Mode, OUT, complaint};
 
 /// The service, with the PostgreSQL versions that containers of the `host` stack have.
 #[derive(Debug, Clone)]

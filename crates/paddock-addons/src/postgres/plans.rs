@@ -1,5 +1,7 @@
 //! The plans of Heroku Postgres. Source: `docs/contract/data-services.md`, section 2.1, and `platform-behaviour.md`, section 20.
 
+use paddock_core::plan::backup_retention::Retention;
+
 use crate::{Family, Placement, Plan, ServiceInfo};
 
 const GB: u64 = 1 << 30;
@@ -92,6 +94,15 @@ pub(super) const INFO: ServiceInfo = ServiceInfo {
     ],
     supports_sharing: true,
 };
+
+/// How many backups of a database a plan keeps. Source: `docs/contract/data-services.md`, section 2.6.
+#[must_use]
+pub const fn retention(plan: &Plan) -> Retention {
+    match plan.placement {
+        Placement::Shared => Retention { manual: 7, days: 7, weeks: 1 },
+        Placement::Own => Retention { manual: 25, days: 7, weeks: 4 },
+    }
+}
 
 const fn essential(
     name: &'static str,

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Login,
     /// Who may still read and delete.
     Restricted,
+    /// Who moves the data of the database, for as long as that takes.
+    Transfer,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Owner => "owner",
             Self::Login => "login",
             Self::Restricted => "restricted",
+            Self::Transfer => "transfer",
         }
     }
 }
@@ -52,7 +55,7 @@ impl Roles {
         let mut roles = Vec::new();
         for row in &rows {
             let kind: String = value(row, "kind")?;
-            let kinds = [Kind::Owner, Kind::Login, Kind::Restricted];
+            let kinds = [Kind::Owner, Kind::Login, Kind::Restricted, Kind::Transfer];
             if let Some(kind) = kinds.into_iter().find(|known| known.as_str() == kind) {
                 roles.push((value(row, "name")?, kind));
             }

@@ -50,6 +50,8 @@ mod slug;
 mod source;
 mod stack;
 mod time;
+mod transfer;
+mod transfer_schedule;
 
 pub use nothing_attached::EMPTY_LISTS;
 
@@ -119,6 +121,8 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         slug::endpoints(),
         source::endpoints(),
         stack::endpoints(),
+        transfer::endpoints(),
+        transfer_schedule::endpoints(),
     ]
     .into_iter()
     .flatten()
@@ -138,6 +142,7 @@ fn open() -> impl Iterator<Item = Endpoint> {
         schema::endpoints(),
         slug::uploads(),
         source::uploads(),
+        transfer::downloads(),
     ]
     .into_iter()
     .flatten()

@@ -6,6 +6,7 @@
 
 pub(crate) mod attached;
 pub mod attachment;
+pub mod backup;
 mod checked;
 pub mod create;
 pub mod credential;
@@ -32,7 +33,8 @@ use std::sync::Arc;
 
 use paddock_addons::Catalogue;
 use paddock_addons::postgres::Postgres;
-use paddock_runtime::Runtime;
+use paddock_outbound::Outbound;
+use paddock_runtime::{LocalVolumes, Runtime};
 
 use crate::kernel::Kernel;
 use crate::kernel::certificates::IssueCertificate;
@@ -51,6 +53,12 @@ pub struct Addons {
     /// What is more than the port of services says.
     pub(crate) postgres: Arc<Postgres>,
     pub(crate) certificates: Arc<dyn IssueCertificate>,
+    /// Where the files of transfers are written and read.
+    pub(crate) volumes: Arc<dyn LocalVolumes>,
+    /// Fetches dumps from addresses that tenants name.
+    pub(crate) outbound: Outbound,
+    /// Where backups are.
+    pub(crate) backups: Box<dyn backup::BackupStore>,
     /// Held by whoever tells the runtime who may reach whom.
     pub(crate) reaching: tokio::sync::Mutex<()>,
 }

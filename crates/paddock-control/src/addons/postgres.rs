@@ -74,7 +74,7 @@ impl std::fmt::Debug for PostgresLogin {
 
 /// A database that answers.
 pub(super) struct Ready {
-    row: Addon,
+    pub(super) row: Addon,
     pub(super) access: ServerAccess,
     pub(super) resource: Resource,
 }

@@ -1,4 +1,5 @@
-//! Who may reach whom: the dynos of an app the servers of what it has attached.
+//! Who may reach whom: the dynos of an app the servers of what it has attached, and what moves the data of a database, in the
+//! name of the app that it is billed to.
 
 use std::collections::BTreeSet;
 
@@ -29,8 +30,10 @@ impl Addons {
         // One at a time, each from what is written: the last one tells the newest.
         let _one = self.reaching.lock().await;
         let rows = self.kernel.store.attached_tenants().await?;
+        let billed = self.kernel.store.billed_tenants().await?;
         let reach: BTreeSet<_> = rows
             .into_iter()
+            .chain(billed)
             .chain(besides)
             .map(|(tenant, server)| Reach { tenant, service: service_id(server), port: PORT })
             .collect();

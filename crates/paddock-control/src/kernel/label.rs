@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paddock_core::dyno::DynoName;
-use paddock_core::{AppId, BuildId, ContainerId, DataServerId};
+use paddock_core::{AppId, BuildId, ContainerId, DataServerId, TransferId};
 use paddock_runtime::Observed;
 
 const KIND: &str = "kind";
@@ -13,6 +13,8 @@ const KIND_DATA_SERVER: &str = "data-server";
 const SERVER: &str = "data_server";
 const PLAN: &str = "plan";
 const NAME: &str = "dyno";
+const KIND_TRANSFER: &str = "transfer";
+const TRANSFER: &str = "transfer";
 const BUILD: &str = "build";
 const OUTPUT: &str = "output";
 const OUTPUT_LOG: &str = "log";
@@ -43,6 +45,20 @@ pub(crate) fn data_server_of(observed: &Observed) -> Option<DataServerId> {
     let kind = observed.labels.get(KIND).map(String::as_str);
     (kind == Some(KIND_DATA_SERVER)).then_some(())?;
     observed.labels.get(SERVER)?.parse().ok()
+}
+
+/// The labels of a container that moves the data of a database.
+pub(crate) fn of_transfer(transfer: TransferId) -> BTreeMap<String, String> {
+    [(KIND, KIND_TRANSFER.to_owned()), (TRANSFER, transfer.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// The transfer that a container works for, if it works for one.
+pub(crate) fn transfer_of(observed: &Observed) -> Option<TransferId> {
+    let kind = observed.labels.get(KIND).map(String::as_str);
+    (kind == Some(KIND_TRANSFER)).then_some(())?;
+    observed.labels.get(TRANSFER)?.parse().ok()
 }
 
 /// The plan that it was started with.

@@ -163,6 +163,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         config: config(data),
         store: Store::open(&store).await.unwrap(),
         builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
+        volumes: runtime.clone(),
         runtime,
         layers,
         repositories: Arc::new(Repositories::open(git).unwrap()),

@@ -432,6 +432,7 @@ fn parts(
         },
         store,
         builder: Arc::new(Builder::new(builder, runtime.clone(), layers.clone())),
+        volumes: runtime.clone(),
         runtime,
         layers,
         repositories: Arc::new(Repositories::open(git).unwrap()),

@@ -16,3 +16,4 @@ mod record;
 mod release;
 mod seal;
 mod server;
+mod transfers;

@@ -1,0 +1,132 @@
+//! A database becomes a dump.
+
+use paddock_addons::postgres::{DUMP, Mode, OUT};
+use paddock_addons::{Login, Secret};
+use paddock_core::{AddonId, Tenant, TransferId, durable};
+use paddock_runtime::Network;
+use paddock_store::{Addon, Transfer};
+
+use super::super::Addons;
+use super::super::postgres::Ready;
+use super::job::Moved;
+use super::run::{Outcome, Place, Trouble};
+use super::store::{blocking, open_plain};
+
+/// The folder of the volume that a dump is written to.
+const DUMPED: &str = "dumped";
+/// What every dump of the custom format begins with.
+pub(super) const MAGIC: &[u8] = b"PGDMP";
+
+/// A database that a transfer is at.
+pub(super) struct At {
+    pub(super) row: Addon,
+    pub(super) ready: Ready,
+    /// The app that it is billed to: the transfer's programs work in its name.
+    pub(super) tenant: Tenant,
+    pub(super) login: Login,
+}
+
+impl Addons {
+    /// A database that answers, and a login for this transfer alone. It is not let in yet.
+    pub(super) async fn at(&self, transfer: TransferId, addon: Option<AddonId>) -> Outcome<At> {
+        let gone = || Trouble::Told("The database is gone.".to_owned());
+        let row = self.kernel.store.addon(addon.ok_or_else(gone)?).await?.ok_or_else(gone)?;
+        let app = self.kernel.store.app(row.app_id.ok_or_else(gone)?).await?.ok_or_else(gone)?;
+        let ready = self.ready(&row).await?;
+        let word = transfer.uuid().simple().to_string();
+        let user = format!("t{}", word.get(word.len() - 13..).unwrap_or_default());
+        let login = Login { user, password: Secret::new(crate::kernel::secret::random()) };
+        Ok(At { row, ready, tenant: app.tenant(), login })
+    }
+
+    pub(super) async fn admit(&self, at: &At, mode: Mode) -> Outcome<()> {
+        let Ready { access, resource, .. } = &at.ready;
+        let step = self.postgres.admit(access, resource, &at.login, mode);
+        let admitted = durable!("transfer.login_made", step.await);
+        admitted.map_err(|error| Trouble::host("let a transfer into a database", error))
+    }
+
+    /// Nothing of the login is left; where that does not go now, its password was never told anyway.
+    pub(super) async fn dismiss(&self, at: &At) {
+        let Ready { access, resource, .. } = &at.ready;
+        let step = self.postgres.dismiss(access, resource, &at.login.user);
+        if let Err(error) = durable!("transfer.login_removed", step.await) {
+            tracing::warn!(
+                addon.name = at.row.name,
+                error = crate::kernel::error::chain(&error),
+                "a login of a transfer stays for now"
+            );
+        }
+    }
+
+    /// What a transfer's database holds, if it answers.
+    pub(super) async fn bytes_of_source(&self, transfer: &Transfer) -> Option<i64> {
+        let source = transfer.from_addon_id.or(transfer.addon_id)?;
+        if transfer.kind == paddock_core::transfer::TransferKind::Restore {
+            return None;
+        }
+        let row = self.kernel.store.addon(source).await.ok().flatten()?;
+        let used = self.used(&row).await.ok()?;
+        i64::try_from(used.storage_bytes).ok()
+    }
+
+    pub(super) async fn back_up(&self, transfer: &Transfer) -> Outcome<Moved> {
+        let at = self.at(transfer.id, transfer.addon_id).await?;
+        self.dump(transfer, &at).await?;
+        let dump = self.file_of(transfer.id, DUMPED, DUMP);
+        let kept = self.backups.keep(&transfer.object, &dump).await;
+        let bytes = kept.map_err(|error| Trouble::host("keep a backup", error))?;
+        Ok(Moved { bytes, warnings: 0 })
+    }
+
+    /// Dumps a database. When this succeeds the dump is whole. Where it is.
+    pub(super) async fn dump(&self, transfer: &Transfer, at: &At) -> Outcome<std::path::PathBuf> {
+        self.admit(at, Mode::Reads).await?;
+        let dumped = self.dump_as(transfer, at).await;
+        self.dismiss(at).await;
+        dumped
+    }
+
+    async fn dump_as(&self, transfer: &Transfer, at: &At) -> Outcome<std::path::PathBuf> {
+        let refused = |refusal: paddock_addons::Refusal| Trouble::Told(refusal.0);
+        let server = self.version_of(&at.row).await?;
+        let Ready { access, resource, .. } = &at.ready;
+        let errand = self.postgres.dump(&server, access, resource, &at.login).map_err(refused)?;
+        self.tell(transfer.id, &format!("Dumping {} by pg_dump {server}.", transfer.from_name)).await?;
+        // Whoever changes what is attached may have told the runtime before this database was there.
+        self.tell_reach(None).await;
+        let dump = self.file_of(transfer.id, DUMPED, DUMP);
+        let place =
+            Place { tenant: at.tenant, network: Network::Dyno, writes: Some((DUMPED, OUT)), reads: None };
+        let ended = self.run(transfer.id, errand, place, Some(dump.clone())).await?;
+        for line in &ended.lines {
+            self.tell(transfer.id, line).await?;
+        }
+        if !ended.is_well() {
+            return Err(Trouble::Told(format!("The database could not be dumped: {}", ended.last_words())));
+        }
+        let found = dump.clone();
+        let is_dump = blocking(move || begins_as_dump(&found)).await;
+        match is_dump.map_err(|error| Trouble::host("read a dump", error))? {
+            true => Ok(dump),
+            false => Err(Trouble::Told("pg_dump has written nothing that can be restored.".to_owned())),
+        }
+    }
+
+    /// The version of the server that a database is on.
+    async fn version_of(&self, row: &Addon) -> Outcome<String> {
+        let server = match row.data_server_id {
+            Some(id) => self.kernel.store.data_server(id).await?,
+            None => None,
+        };
+        server.map(|server| server.version).ok_or_else(|| Trouble::Told("The database is gone.".to_owned()))
+    }
+}
+
+/// Whether a file begins as a dump of the custom format does.
+pub(super) fn begins_as_dump(path: &std::path::Path) -> std::io::Result<bool> {
+    use std::io::Read as _;
+    let mut beginning = Vec::new();
+    open_plain(path)?.take(MAGIC.len() as u64).read_to_end(&mut beginning)?;
+    Ok(beginning == MAGIC)
+}

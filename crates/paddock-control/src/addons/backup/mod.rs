@@ -1,0 +1,33 @@
+//! Backups of Postgres databases, restores and copies: transfers, as Heroku calls them.
+//!
+//! A verb makes a row and a job. The job ([`job`]) does all of it in containers, with a volume that goes with it, and can do it
+//! again from its beginning: so a kill makes it begin anew. What it leaves is a dump in the store of backups ([`store`]), or a
+//! database that was filled.
+
+mod at_address;
+mod daily;
+mod dump;
+mod fill;
+mod job;
+mod link;
+mod list;
+mod order;
+mod run;
+mod schedule;
+mod store;
+mod sweep;
+mod zone;
+
+pub(crate) use daily::DailyBackups;
+pub use job::AT_A_TIME;
+pub(crate) use job::Transfers;
+pub use link::PublicUrl;
+pub use list::{LoggedTransfer, ShownTransfer};
+pub use order::CopyOrder;
+pub use paddock_store::TransferLog;
+pub use schedule::{Schedule, ScheduleOrder};
+pub(crate) use store::{BackupFolder, BackupStore};
+pub(crate) use sweep::TransferSweep;
+
+/// What a client names a backup of ours by, where it could also name an address: this, and the id.
+const OWN_BACKUP: &str = "paddock-backup:";

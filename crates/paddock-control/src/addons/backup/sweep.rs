@@ -1,0 +1,65 @@
+//! What transfers leave behind that nobody lists any more: files of backups that were let go, and all of an app that is gone.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use paddock_core::AppId;
+use paddock_store::Transfer;
+
+use super::super::Addons;
+use crate::Result;
+use crate::kernel::error::{Error, chain};
+use crate::kernel::sweep::Sweep;
+
+/// Sweeps after transfers.
+pub(crate) struct TransferSweep {
+    addons: Arc<Addons>,
+}
+
+impl TransferSweep {
+    pub(crate) fn new(addons: Arc<Addons>) -> Self {
+        Self { addons }
+    }
+}
+
+#[async_trait]
+impl Sweep for TransferSweep {
+    /// The rows say what there is of it.
+    async fn remove_app(&mut self, _: AppId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn sweep(&mut self) -> Vec<Result<u64>> {
+        let rows = match self.addons.kernel.store.transfers_to_remove().await {
+            Ok(rows) => rows,
+            Err(error) => return vec![Err(error.into())],
+        };
+        let mut results = Vec::new();
+        for row in rows {
+            results.push(self.addons.remove_transfer(&row).await.map(|()| 1));
+        }
+        results
+    }
+}
+
+impl Addons {
+    /// Removes what was just let go; what does not go now, the sweep removes.
+    pub(super) async fn remove_marked(&self) {
+        let rows = self.kernel.store.transfers_to_remove().await.unwrap_or_default();
+        for row in rows.iter().filter(|row| row.app_id.is_some()) {
+            if let Err(error) = self.remove_transfer(row).await {
+                tracing::warn!(transfer.id = %row.id, error = chain(&error), "could not remove a backup, will be tried again");
+            }
+        }
+    }
+
+    /// The file first: as long as it is there, a row knows of it.
+    async fn remove_transfer(&self, row: &Transfer) -> Result<()> {
+        self.clear_work(row.id).await?;
+        let removed = self.backups.remove(&row.object).await;
+        removed.map_err(|error| Error::internal("remove a backup", error))?;
+        let mut tx = self.kernel.record("forget a transfer").await?;
+        tx.delete_transfer(row.id).await?;
+        tx.commit_quietly("transfer.forgotten").await
+    }
+}
