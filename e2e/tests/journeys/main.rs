@@ -8,6 +8,7 @@ mod bad_input;
 mod behind_a_proxy;
 mod build_inputs;
 mod crash;
+mod database_backups;
 mod docs;
 mod dynos;
 mod frameworks;
