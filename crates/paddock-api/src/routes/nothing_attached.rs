@@ -13,7 +13,7 @@ use crate::answer::{Asked, Reply, page};
 use crate::authentication::By;
 
 /// Their paths.
-pub const EMPTY_LISTS: [&str; 24] = [
+pub const EMPTY_LISTS: [&str; 23] = [
     "/account/app-transfers",
     "/account/credits",
     "/account/invoices",
@@ -25,7 +25,6 @@ pub const EMPTY_LISTS: [&str; 24] = [
     "/apps/{app}/webhook-deliveries",
     "/apps/{app}/webhook-events",
     "/apps/{app}/webhooks",
-    "/client/v11/apps/{app}/transfers",
     "/data/maintenances/v1/apps/{app}",
     "/enterprise-accounts",
     "/oauth/clients",

@@ -72,7 +72,8 @@ impl DataCa {
         let mut params = CertificateParams::new(Vec::new())?;
         be_valid(&mut params, self.clock.now(), LEAF_DAYS);
         params.subject_alt_names.push(SanType::IpAddress(address));
-        params.distinguished_name.push(DnType::CommonName, address.to_string());
+        // No address alone: OpenSSL takes that for a name of a host, which the CA may not sign for.
+        params.distinguished_name.push(DnType::CommonName, format!("Data server at {address}"));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let leaf = params.signed_by(&key, &issuer)?;
