@@ -95,7 +95,10 @@ fn a_database_is_backed_up_downloaded_and_put_back() {
     let captured = heroku(&cli, &["pg:backups:capture"]).succeeded();
     assert!(captured.text().contains("Backing up DATABASE to b001... done"), "{}", captured.text());
     let listed = heroku(&cli, &["pg:backups"]).succeeded().stdout;
-    assert!(listed.contains("b001") && listed.contains("Completed") && listed.contains("DATABASE"), "{listed}");
+    assert!(
+        listed.contains("b001") && listed.contains("Completed") && listed.contains("DATABASE"),
+        "{listed}"
+    );
     let info = heroku(&cli, &["pg:backups:info", "b001"]).succeeded().stdout;
     assert!(info.contains("Completed") && info.contains("Dumping DATABASE by pg_dump"), "{info}");
 
@@ -108,11 +111,14 @@ fn a_database_is_backed_up_downloaded_and_put_back() {
     put_into_a_plain_server(&plain, &dump, &before);
 
     database.sql("DELETE FROM people WHERE id % 2 = 0; DROP TABLE other.numbers; CREATE TABLE later (n int)");
-    let restored = heroku(&cli, &["pg:backups:restore", "b001", "DATABASE_URL", "--confirm", APP]).succeeded();
+    let restored =
+        heroku(&cli, &["pg:backups:restore", "b001", "DATABASE_URL", "--confirm", APP]).succeeded();
     assert!(restored.text().contains("Restoring... done"), "{}", restored.text());
     assert_eq!(database.sql(CHECKSUMS), before);
     assert_eq!(database.sql("SELECT to_regclass('later')").trim(), "", "what came after the backup is gone");
-    let owners = database.sql("SELECT DISTINCT tableowner = current_role FROM pg_tables WHERE schemaname IN ('public', 'other')");
+    let owners = database.sql(
+        "SELECT DISTINCT tableowner = current_role FROM pg_tables WHERE schemaname IN ('public', 'other')",
+    );
     assert_eq!(owners.trim(), "t", "all of it is the user's own");
     let left = database.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^t[0-9a-f]{13}$'");
     assert_eq!(left.trim(), "0", "nobody who moved data is left");
@@ -127,7 +133,7 @@ fn put_into_a_plain_server(plain: &PostgresServer, dump: &Path, before: &str) {
     assert!(std::fs::read(dump).unwrap().starts_with(b"PGDMP"));
     let fresh = plain.database();
     let mut restore = Command::new("pg_restore");
-    restore.args(["--no-owner", "--no-acl", "-d", &fresh.url()]).arg(dump);
+    restore.args(["--no-owner", "--no-acl", "-d", fresh.url()]).arg(dump);
     let restored = run(restore, b"", PATIENCE).succeeded();
     assert_eq!(restored.stderr, "", "not one complaint");
     let rows = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();

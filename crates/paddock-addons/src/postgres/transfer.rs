@@ -84,14 +84,6 @@ pub fn complaint(line: &str) -> Option<Complaint> {
 }
 
 impl Postgres {
-    /// Whether these extensions can be made before a restore.
-    ///
-    /// # Errors
-    /// One is not to be had, in a sentence.
-    pub fn check_extensions(&self, extensions: &[String]) -> Result<(), Refusal> {
-        extensions.iter().try_for_each(|name| super::extension::statements(name).map(drop))
-    }
-
     /// Lets somebody in who moves data, or changes what they are there for. Their password is the one of `login` from now on.
     ///
     /// # Errors
@@ -148,7 +140,7 @@ impl Postgres {
         session.alone_with(database).await?;
         if Roles::of(&mut session, database).await?.has(user) {
             session.run("refuse a login", format!("ALTER ROLE {user} NOLOGIN")).await?;
-            sessions::last_of_user(&mut session, user).await?;
+            sessions::last_of_users(&mut session, &[user]).await?;
             let mut inside = Session::database(server, database).await?;
             let give = format!("REASSIGN OWNED BY {user} TO {owner}; DROP OWNED BY {user}; DROP ROLE {user}");
             inside.run("take down who moved data", give).await?;

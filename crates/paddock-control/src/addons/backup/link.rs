@@ -10,8 +10,8 @@ use paddock_core::{AppRef, ErrorId, TransferId, UnixMicros};
 use uuid::Uuid;
 
 use super::super::Addons;
+use super::is_good;
 use super::list::missing;
-use super::order::is_good;
 use crate::{Actor, Error, Result};
 
 /// Source: `docs/contract/platform-behaviour.md`, section 20.

@@ -5,8 +5,7 @@ use paddock_core::{AppRef, TransferId};
 use paddock_store::{Transfer, TransferLog};
 
 use super::super::Addons;
-use super::OWN_BACKUP;
-use super::order::is_good;
+use super::{OWN_BACKUP, is_good};
 use crate::{Actor, Error, Result};
 
 /// A transfer.

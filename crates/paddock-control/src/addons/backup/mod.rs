@@ -29,5 +29,13 @@ pub use schedule::{Schedule, ScheduleOrder};
 pub(crate) use store::{BackupFolder, BackupStore};
 pub(crate) use sweep::TransferSweep;
 
+use paddock_core::transfer::TransferKind;
+use paddock_store::Transfer;
+
 /// What a client names a backup of ours by, where it could also name an address: this, and the id.
 const OWN_BACKUP: &str = "paddock-backup:";
+
+/// Whether there is a dump that can be had.
+pub(super) fn is_good(row: &Transfer) -> bool {
+    row.kind == TransferKind::Backup && row.succeeded && row.deleted_at.is_none()
+}

@@ -7,9 +7,9 @@ use paddock_store::{Addon, NewJob, NewTransfer, Transfer, Tx};
 use uuid::Uuid;
 
 use super::super::{Addons, server};
-use super::OWN_BACKUP;
 use super::job::{KIND, TransferPhase};
 use super::list::ShownTransfer;
+use super::{OWN_BACKUP, is_good};
 use crate::kernel::job::Phase as _;
 use crate::{Actor, Error, Result};
 
@@ -84,7 +84,7 @@ impl Addons {
         extensions: Vec<String>,
     ) -> Result<ShownTransfer> {
         let row = self.provisioned_row(actor, database).await?;
-        self.postgres.check_extensions(&extensions).map_err(super::super::create::refused)?;
+        self.postgres.check_extensions(&extensions).map_err(super::super::checked::refused)?;
         let (from_transfer, from_name, secret) = match backup.strip_prefix(OWN_BACKUP) {
             Some(id) => {
                 let backup = self.good_backup(actor, id).await?;
@@ -217,11 +217,6 @@ impl Addons {
             false => Err(Error::invalid(format!("Backup {} did not complete successfully.", row.name()))),
         }
     }
-}
-
-/// Whether there is a dump that can be had.
-pub(super) fn is_good(row: &Transfer) -> bool {
-    row.kind == TransferKind::Backup && row.succeeded && row.deleted_at.is_none()
 }
 
 /// Makes the row of a transfer and its job.

@@ -257,7 +257,7 @@ impl Addons {
                 Ok(Some(row)) if row.canceled_at.is_none() => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::debug!(error = chain(&error), "could not look whether a transfer is wanted")
+                    tracing::debug!(error = chain(&error), "could not look whether a transfer is wanted");
                 }
             }
             changes.heard(LOOK).await;
