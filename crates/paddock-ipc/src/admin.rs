@@ -196,6 +196,9 @@ pub enum AdminAnswer {
         bytes: u64,
         /// How long nobody could change anything.
         writes_held_milliseconds: u64,
+        /// Databases of apps, whose contents are not in it.
+        #[serde(default)]
+        databases: u64,
     },
     /// The keys are new.
     KeysRotated {

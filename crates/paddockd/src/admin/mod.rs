@@ -181,10 +181,10 @@ impl Admin {
             &mut progress,
         );
         match runtime.block_on(backup) {
-            Ok(Summary { apps, files, bytes, writes_held }) => {
+            Ok(Summary { apps, databases, files, bytes, writes_held }) => {
                 tracing::info!(files, bytes, "wrote a backup of {apps} apps");
                 let writes_held_milliseconds = u64::try_from(writes_held.as_millis()).unwrap_or(u64::MAX);
-                AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds }
+                AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds, databases }
             }
             Err(error) => {
                 let reason = chain(&error);

@@ -168,12 +168,13 @@ impl BackupArgs {
 
     /// On standard output, where the backup is not.
     fn tell(&self, summary: Summary, to: Option<&Path>) -> ExitCode {
-        let Summary { apps, files, bytes, writes_held } = summary;
+        let Summary { apps, databases, files, bytes, writes_held } = summary;
         let archive_bytes = to.and_then(|to| std::fs::metadata(to).ok()).map(|metadata| metadata.len());
         if self.json {
             let json = serde_json::json!({
                 "file": to.map(|to| to.display().to_string()),
                 "apps": apps,
+                "databases_left_out": databases,
                 "files": files,
                 "bytes": bytes,
                 "archive_bytes": archive_bytes,
@@ -192,8 +193,15 @@ impl BackupArgs {
             "The master key is in it: whoever has this file can read every config var."
         };
         let compressed = archive_bytes.map(|bytes| format!(", {} compressed", megabytes(bytes)));
+        let left_out = match databases {
+            0 => String::new(),
+            many => format!(
+                "\nWhat is in the {many} databases of apps is not in it. Back each up by itself: heroku pg:backups:capture, \
+                 heroku pg:backups:download."
+            ),
+        };
         crate::say(&format!(
-            "Backed up {apps} apps ({}{}) to {}.\n{key}",
+            "Backed up {apps} apps ({}{}) to {}.\n{key}{left_out}",
             megabytes(bytes),
             compressed.unwrap_or_default(),
             to.map_or_else(|| "standard output".to_owned(), |to| to.display().to_string()),
@@ -212,8 +220,9 @@ fn receive(stream: &std::os::unix::net::UnixStream) -> Result<Summary, StartErro
     };
     line.end();
     match last {
-        Ok(AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds }) => {
-            Ok(Summary { apps, files, bytes, writes_held: Duration::from_millis(writes_held_milliseconds) })
+        Ok(AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds, databases }) => {
+            let writes_held = Duration::from_millis(writes_held_milliseconds);
+            Ok(Summary { apps, databases, files, bytes, writes_held })
         }
         Ok(AdminAnswer::Refused { reason }) => Err(reason.into()),
         Ok(other) => Err(format!("the server gave an answer that does not fit: {other:?}").into()),

@@ -125,6 +125,8 @@ impl Planned {
 /// Everything that a backup holds.
 pub(super) struct Contents {
     pub(super) apps: u64,
+    /// Databases, whose contents their own servers keep.
+    pub(super) databases: u64,
     pub(super) files: Vec<Planned>,
 }
 
@@ -134,7 +136,7 @@ impl Contents {
         snapshot: &Snapshot,
         secrets: ClearSecrets,
     ) -> Result<Self, BackupError> {
-        let mut contents = Self { apps: 0, files: Vec::new() };
+        let mut contents = Self { apps: 0, databases: 0, files: Vec::new() };
         let id = format!("{}\n", source.store.server_id()).into_bytes();
         let (name, bytes) = (SERVER_ID.to_owned(), id.len() as u64);
         contents.files.push(Planned { name, bytes, origin: Origin::Bytes(id) });
@@ -169,6 +171,7 @@ impl Contents {
             let name = member::layer_name(&digest);
             self.add_file(name.clone(), &data.join(name))?;
         }
+        self.databases = store.addons().await?.len() as u64;
         for app in store.apps().await? {
             self.apps += 1;
             let outputs = outputs_of(store, &app).await?;

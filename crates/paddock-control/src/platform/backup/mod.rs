@@ -67,6 +67,8 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     pub apps: u64,
+    /// Databases of apps, whose contents are not in it.
+    pub databases: u64,
     pub files: u64,
     pub bytes: u64,
     /// How long writes to the database were held.
@@ -160,7 +162,8 @@ pub async fn back_up(
     let manifest = archive.manifest()?;
     let seal = source.store.sealer().seal(SEAL_PLACE, &Sha256::digest(&manifest))?;
     let (files, bytes) = tokio::task::block_in_place(|| archive.finish(&manifest, &seal))?;
-    Ok(Summary { apps: contents.apps, files, bytes, writes_held: snapshot.writes_held })
+    let (apps, databases) = (contents.apps, contents.databases);
+    Ok(Summary { apps, databases, files, bytes, writes_held: snapshot.writes_held })
 }
 
 /// The store of this server in a data directory that lies elsewhere than its own, such as a copy.
