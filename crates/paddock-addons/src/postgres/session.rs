@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgRow, PgSslMode};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
 use super::names::Identifier;
 use crate::{ServerAccess, StepError};
@@ -60,7 +60,9 @@ impl Session {
             .ssl_mode(PgSslMode::VerifyFull)
             .ssl_root_cert_from_pem(access.authority.clone().into_bytes())
             .application_name("Paddock")
-            .options(SETTINGS);
+            .options(SETTINGS)
+            // Slow ones would be told whole, and there are verifiers in some.
+            .disable_statement_logging();
         let connected = tokio::time::timeout(CONNECT_TIME, PgConnection::connect_with(&options)).await;
         match connected {
             Ok(Ok(connection)) => Ok(Self { connection }),
