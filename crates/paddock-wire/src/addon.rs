@@ -28,9 +28,8 @@ pub struct Addon {
     pub state: String,
     pub updated_at: Time,
     pub web_url: Option<String>,
-    /// What the service says after it was made or changed; only in the answers to that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provision_message: Option<String>,
+    /// What the service says of it; empty for nothing. The published schema has no `null` here.
+    pub provision_message: String,
 }
 
 /// Its service: a reference, or all of it for who asks by `Accept-Expansion`.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use paddock_control::addon::{Addon, AddonChange, AddonOrder};
 use paddock_core::AppRef;
+use paddock_core::config::ConfigVars;
 use paddock_wire as wire;
 use paddock_wire::addon::{PlanOf, PlanRef, ServiceOf};
 use paddock_wire::named::Identity;
-use paddock_wire::range::{Attribute, Key};
+use paddock_wire::range::{Attribute, Key, Range};
 
 use super::time::time;
 use super::{Access, AppPath, Endpoint, Segments, addon_service, delete, get, patch, post, post_once};
@@ -21,6 +22,12 @@ use crate::body::{Json, OptionalJson};
 const SORTED_BY: [Attribute<wire::Addon>; 2] = [
     Attribute { name: "id", key: |addon| Key::Text(addon.id.clone()) },
     Attribute { name: "name", key: |addon| Key::Text(addon.name.clone()) },
+];
+
+/// They have no ids: clients that sort by one get them by name.
+const CONFIG_SORTED_BY: [Attribute<wire::addon::Config>; 2] = [
+    Attribute { name: "id", key: |var| Key::Text(var.name.clone()) },
+    Attribute { name: "name", key: |var| Key::Text(var.name.clone()) },
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -144,20 +151,25 @@ async fn destroy(
 
 async fn config(
     By(actor): By,
+    Asked(range): Asked,
     State(api): State<Arc<Api>>,
     Segments(addon): Segments<String>,
 ) -> Reply<Vec<wire::addon::Config>> {
-    let vars = api.control.addons.addon_config(&actor, &addon, None).await?;
-    Ok(ok(vars.into_iter().map(|(name, value)| wire::addon::Config { name, value }).collect()))
+    config_page(api.control.addons.addon_config(&actor, &addon, None).await?, &range)
 }
 
 async fn config_of_credential(
     By(actor): By,
+    Asked(range): Asked,
     State(api): State<Arc<Api>>,
     Segments((addon, namespace)): Segments<(String, String)>,
 ) -> Reply<Vec<wire::addon::Config>> {
-    let vars = api.control.addons.addon_config(&actor, &addon, Some(&namespace)).await?;
-    Ok(ok(vars.into_iter().map(|(name, value)| wire::addon::Config { name, value }).collect()))
+    config_page(api.control.addons.addon_config(&actor, &addon, Some(&namespace)).await?, &range)
+}
+
+fn config_page(vars: ConfigVars, range: &Range) -> Reply<Vec<wire::addon::Config>> {
+    let vars = vars.into_iter().map(|(name, value)| wire::addon::Config { name, value });
+    page(vars.collect(), range, &CONFIG_SORTED_BY)
 }
 
 async fn resolve(
@@ -197,7 +209,7 @@ fn view(addon: Addon, more: &AskedMore) -> wire::Addon {
         state: addon.state.to_owned(),
         updated_at: time(addon.updated_at),
         web_url: None,
-        provision_message: addon.provision_message,
+        provision_message: addon.provision_message.unwrap_or_default(),
         plan: match more.names("plan") {
             true => PlanOf::Whole(Box::new(plan)),
             false => PlanOf::Named(PlanRef { id: plan.id, name: plan.name, meters: Vec::new() }),

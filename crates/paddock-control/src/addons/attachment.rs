@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::attached::{credential_of, described};
 use super::checked::parse_attachment;
+use super::list::not_managed;
 use super::{Addons, view};
 use crate::{Actor, Error, Result};
 
@@ -38,6 +39,9 @@ impl Addons {
         let addon = self.addon_row(actor, None, &order.addon).await?;
         self.check_attachable(&addon, app.owner_id).await?;
         let namespace = self.checked_namespace(&addon, order.namespace.as_deref()).await?;
+        if !self.manages(actor, &addon).await? && !self.has(actor, addon.id, namespace.as_deref()).await? {
+            return Err(not_managed(&addon));
+        }
         let wanted =
             order.name.as_deref().filter(|name| !name.is_empty()).map(parse_attachment).transpose()?;
         let info = self.service_of(&addon)?.info();

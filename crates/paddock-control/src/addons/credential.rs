@@ -33,7 +33,7 @@ impl Addons {
     /// # Errors
     /// `not_found`; `invalid_params` for a name that is taken or none, or a plan without credentials.
     pub async fn create_credential(&self, actor: &Actor, identity: &str, name: &str) -> Result<()> {
-        let row = self.postgres_row(actor, identity).await?;
+        let row = self.managed_postgres_row(actor, identity).await?;
         self.check_has_credentials(&row)?;
         check_name(name)?;
         let made = self.postgres.new_credential(&mut |bytes| crate::kernel::secret::fill(bytes));
@@ -72,7 +72,7 @@ impl Addons {
         name: Option<&str>,
         forced: bool,
     ) -> Result<()> {
-        let row = self.postgres_row(actor, identity).await?;
+        let row = self.managed_postgres_row(actor, identity).await?;
         if row.storage_state == StorageState::Restricted {
             return Err(Error::invalid(format!(
                 "{} is over the capacity of its plan: its credentials rotate when it is smaller.",
@@ -112,7 +112,7 @@ impl Addons {
     /// # Errors
     /// `not_found`; `invalid_params` for the default one, and for one that an app has attached.
     pub async fn destroy_credential(&self, actor: &Actor, identity: &str, name: &str) -> Result<()> {
-        let row = self.postgres_row(actor, identity).await?;
+        let row = self.managed_postgres_row(actor, identity).await?;
         if name == DEFAULT {
             return Err(Error::invalid(
                 "The default credential cannot be destroyed. Rotate it instead (heroku pg:credentials:rotate).",
@@ -147,7 +147,7 @@ impl Addons {
 
     /// Gives everything that other credentials own to the default one, and makes it their master.
     pub async fn repair_default_credential(&self, actor: &Actor, identity: &str) -> Result<()> {
-        let row = self.postgres_row(actor, identity).await?;
+        let row = self.managed_postgres_row(actor, identity).await?;
         self.check_has_credentials(&row)?;
         let ready = self.ready(&row).await?;
         let step = self.postgres.repair_default(&ready.access, &ready.resource);

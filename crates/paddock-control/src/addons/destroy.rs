@@ -41,14 +41,14 @@ impl Addons {
         identity: &str,
         sure: bool,
     ) -> Result<view::Addon> {
-        let row = self.addon_row(actor, Some(app), identity).await?;
+        let row = self.managed_addon_row(actor, Some(app), identity).await?;
         let mut shown = self.addon_view(row.id).await?;
         let mut tx = self.kernel.change_platform("destroy an add-on").await?;
         let attachments = tx.attachments_of_addon(row.id).await?;
         let foreign = attachments.iter().filter(|one| Some(one.attachment.app_id) != row.app_id).count();
         if foreign > 0 && !sure {
             let text = format!(
-                "{} is attached to {foreign} other {}, which would lose it. Repeat with --force to destroy it all the same.",
+                "{} is attached to {foreign} other {}, which would lose it (--force destroys it all the same)",
                 row.name,
                 if foreign == 1 { "app" } else { "apps" }
             );

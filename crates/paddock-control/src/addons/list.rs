@@ -1,7 +1,7 @@
 //! Reading add-ons and attachments: what is billed to apps that the actor may see, or attached to them.
 
 use paddock_core::config::ConfigVars;
-use paddock_core::{AddonId, AppRef, AttachmentId};
+use paddock_core::{AddonId, AppRef, AttachmentId, ErrorId};
 use paddock_store::{Addon as Row, ListedAddon, ListedAttachment};
 
 use super::attachment::gone;
@@ -17,12 +17,33 @@ impl Addons {
         Ok(rows.into_iter().filter_map(|row| self.view(row, &attachments)).collect())
     }
 
-    /// The add-ons that are billed to an app.
+    /// The add-ons that are billed to an app, and those of other apps that it has attached.
     pub async fn list_addons_of_app(&self, actor: &Actor, app: &AppRef) -> Result<Vec<Addon>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let rows = self.kernel.store.addons_of_app(app.id).await?;
         let attachments = self.kernel.store.attachments_of_app(app.id).await?;
-        Ok(rows.into_iter().filter_map(|row| self.view(row, &attachments)).collect())
+        let own = rows.into_iter().filter_map(|row| self.view(row, &attachments)).collect();
+        self.with_those_of(&attachments, own).await
+    }
+
+    /// With the add-ons besides that are attached.
+    async fn with_those_of(
+        &self,
+        attached: &[ListedAttachment],
+        mut addons: Vec<Addon>,
+    ) -> Result<Vec<Addon>> {
+        for one in attached {
+            if addons.iter().all(|known| known.id != one.attachment.addon_id) {
+                addons.push(self.addon_view(one.attachment.addon_id).await?);
+            }
+        }
+        Ok(addons)
+    }
+
+    /// Every add-on of an app of the actor's, or attached to one.
+    pub(super) async fn reachable_addons(&self, actor: &Actor) -> Result<Vec<Addon>> {
+        let attached = self.kernel.store.attachments_of(actor.account_id).await?;
+        self.with_those_of(&attached, self.list_addons(actor).await?).await
     }
 
     /// One add-on, by name or id, or by an attachment's name where an app is named.
@@ -73,7 +94,7 @@ impl Addons {
         addon: &str,
         namespace: Option<&str>,
     ) -> Result<ConfigVars> {
-        let row = self.addon_row(actor, None, addon).await?;
+        let row = self.managed_addon_row(actor, None, addon).await?;
         let credential = match namespace {
             None => DEFAULT,
             Some(namespace) => namespace.strip_prefix("credential:").unwrap_or(namespace),
@@ -112,6 +133,43 @@ impl Addons {
             None => None,
         };
         found.ok_or_else(missing)
+    }
+
+    /// The same for what is done to the add-on itself, or told of all its credentials: who works on an app that only has it
+    /// attached uses what that app has of it.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` for who does not work on the app that it is billed to.
+    pub(super) async fn managed_addon_row(
+        &self,
+        actor: &Actor,
+        app: Option<&AppRef>,
+        identity: &str,
+    ) -> Result<Row> {
+        let row = self.addon_row(actor, app, identity).await?;
+        match self.manages(actor, &row).await? {
+            true => Ok(row),
+            false => Err(not_managed(&row)),
+        }
+    }
+
+    /// Whether the actor works on the app that an add-on is billed to.
+    pub(super) async fn manages(&self, actor: &Actor, row: &Row) -> Result<bool> {
+        let Some(billed) = row.app_id else { return Err(missing()) };
+        match self.kernel.visible_app(actor, &AppRef::Id(billed)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.id == ErrorId::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an app that the actor works on has an add-on by this credential.
+    pub(super) async fn has(&self, actor: &Actor, addon: AddonId, namespace: Option<&str>) -> Result<bool> {
+        let attached = self.kernel.store.attachments_of(actor.account_id).await?;
+        let is_meant = |one: &ListedAttachment| {
+            one.attachment.addon_id == addon && one.attachment.namespace.as_deref() == namespace
+        };
+        Ok(attached.iter().any(is_meant))
     }
 
     pub(super) async fn addon_view(&self, id: AddonId) -> Result<Addon> {
@@ -167,6 +225,12 @@ impl Addons {
             updated_at: row.updated_at,
         })
     }
+}
+
+pub(super) fn not_managed(row: &Row) -> Error {
+    let text =
+        format!("{} is billed to an app that you do not work on: you can use it, not change it.", row.name);
+    Error::new(ErrorId::Forbidden, text)
 }
 
 fn missing() -> Error {

@@ -97,7 +97,8 @@ impl Addons {
             Err(_) => None,
         };
         let login = resource.credential.logins.last();
-        let url = match (address, login) {
+        let may_have_url = self.manages(actor, &row).await? || self.has(actor, row.id, None).await?;
+        let url = match (address, login.filter(|_| may_have_url)) {
             (Some(address), Some(login)) => {
                 let config = self.service_of(&row)?.config(address, &resource, login);
                 config.get("URL").map(|url| url.reveal().to_owned())
@@ -163,7 +164,7 @@ impl Addons {
         actor: &Actor,
         identity: &str,
     ) -> Result<Vec<PostgresCredential>> {
-        let row = self.postgres_row(actor, identity).await?;
+        let row = self.managed_postgres_row(actor, identity).await?;
         let address = self.server_row(&row).await?.as_ref().and_then(server::address_of);
         let database = self.resource(&row).await?.database;
         let mut found: Vec<PostgresCredential> = Vec::new();
@@ -216,12 +217,14 @@ impl Addons {
         Ok(self.sample(&ready).await.map(|sample| sample.used).unwrap_or_default())
     }
 
+    pub(super) async fn managed_postgres_row(&self, actor: &Actor, identity: &str) -> Result<Addon> {
+        let row = self.managed_addon_row(actor, None, identity).await?;
+        is_postgres(row)
+    }
+
     pub(super) async fn postgres_row(&self, actor: &Actor, identity: &str) -> Result<Addon> {
         let row = self.addon_row(actor, None, identity).await?;
-        match row.service == SERVICE {
-            true => Ok(row),
-            false => Err(Error::invalid(format!("{} is no Postgres database.", row.name))),
-        }
+        is_postgres(row)
     }
 
     async fn server_row(&self, row: &Addon) -> Result<Option<DataServer>> {
@@ -232,7 +235,7 @@ impl Addons {
     }
 
     async fn ready_of(&self, actor: &Actor, identity: &str) -> Result<Ready> {
-        let row = self.postgres_row(actor, identity).await?;
+        let row = self.managed_postgres_row(actor, identity).await?;
         self.ready(&row).await
     }
 
@@ -283,6 +286,16 @@ impl Addons {
         let tx = self.kernel.record("write down what was done to a database").await?;
         let event = Event::DatabaseTouched { app, addon: row.id, what: what.to_owned() };
         tx.commit("addon.noted", event, actor).await
+    }
+}
+
+fn is_postgres(row: Addon) -> Result<Addon> {
+    match row.service == SERVICE {
+        true => Ok(row),
+        false => Err(Error::not_found_because(
+            "add_on",
+            format!("Couldn't find that database: {} is no Postgres database.", row.name),
+        )),
     }
 }
 

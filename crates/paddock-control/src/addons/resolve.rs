@@ -20,7 +20,7 @@ impl Addons {
         service: Option<&str>,
     ) -> Result<Vec<Addon>> {
         let (app, named) = split(app, named);
-        let all = self.list_addons(actor).await?;
+        let all = self.reachable_addons(actor).await?;
         let of_service = |addon: &Addon| service.is_none_or(|service| addon.plan.service.name == service);
         let own_name = |addon: &Addon| addon.name == named || addon.id.to_string() == named;
         let mut found: Vec<_> =

@@ -29,7 +29,7 @@ impl Addons {
         identity: &str,
         change: AddonChange,
     ) -> Result<view::Addon> {
-        let row = self.addon_row(actor, app, identity).await?;
+        let row = self.managed_addon_row(actor, app, identity).await?;
         let name =
             change.name.as_deref().map(parse_name).transpose()?.filter(|name| name.as_str() != row.name);
         let plan = match &change.plan {
