@@ -26,16 +26,18 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/account/payments", "Billing is"),
     ("/account/sms-number", "Text messages are"),
     ("/accounts", "Dyno hour quotas are"),
-    ("/actions/addon-attachments", "Add-ons are"),
-    ("/actions/addons", "Add-ons are"),
-    ("/addon-attachments", "Add-ons are"),
-    ("/addon-region-capabilities", "Add-ons are"),
-    ("/addon-services", "Add-ons are"),
-    ("/addons", "Add-ons are"),
+    ("/addon-attachments/{}/telemetry-ingress-info", "Telemetry drains are"),
+    ("/addon-region-capabilities", "Regions of add-ons are"),
+    ("/addon-services/{}/region-capabilities", "Regions of add-ons are"),
+    ("/addons/{}/actions", "Add-ons of others are"),
+    ("/addons/{}/log-drains", "Log drains are"),
+    ("/addons/{}/sso", "Pages of add-ons are"),
+    ("/addons/{}/webhook-deliveries", "Webhooks are"),
+    ("/addons/{}/webhook-events", "Webhooks are"),
+    ("/addons/{}/webhooks", "Webhooks are"),
     ("/app-setups", "App setups are"),
     ("/apps/{}/acm", "Automatic certificates are"),
-    ("/apps/{}/addon-attachments", "Add-ons are"),
-    ("/apps/{}/addons", "Add-ons are"),
+    ("/apps/{}/addons/{}/sso", "Pages of add-ons are"),
     ("/apps/{}/app-setups", "App setups are"),
     ("/apps/{}/build-metadata", "Cloud native builds are"),
     ("/apps/{}/config-vars-settings", "Settings of single config vars are"),
@@ -53,8 +55,8 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/apps/{}/webhook-deliveries", "Webhooks are"),
     ("/apps/{}/webhook-events", "Webhooks are"),
     ("/apps/{}/webhooks", "Webhooks are"),
-    ("/client", "Data services are"),
-    ("/data", "Data services are"),
+    ("/client", "This part of data services is"),
+    ("/data", "This part of data services is"),
     ("/enterprise-accounts", "Enterprise accounts are"),
     ("/identity-providers", "Single sign-on is"),
     ("/invoice-address", "Billing is"),
@@ -65,10 +67,10 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/pipeline-promotions", "Pipelines are"),
     ("/pipeline-transfers", "Pipelines are"),
     ("/pipelines", "Pipelines are"),
-    ("/plans", "Add-ons are"),
-    ("/postgres", "Data services are"),
-    ("/redis", "Data services are"),
-    ("/regions/{}/addon-region-capabilities", "Add-ons are"),
+    ("/plans/{}/meters", "Metered plans are"),
+    ("/postgres", "This part of data services is"),
+    ("/redis", "Key-value stores are"),
+    ("/regions/{}/addon-region-capabilities", "Regions of add-ons are"),
     ("/resource/{}/usage-history", "Usage reports are"),
     ("/review-apps", "Review apps are"),
     ("/spaces", "Spaces are"),
@@ -78,7 +80,6 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/test-cases", "CI is"),
     ("/test-nodes", "CI is"),
     ("/test-runs", "CI is"),
-    ("/users/{}/addons", "Add-ons are"),
     ("/users/{}/capabilities", "The dashboard is"),
     ("/users/{}/gateway-tokens", "The dashboard is"),
     ("/users/{}/invoices", "Billing is"),
@@ -147,8 +148,8 @@ mod tests {
     #[test]
     fn known_paths_are_named_and_unknown_ones_are_not() {
         assert_eq!(what_is_not_built("/pipelines/x/stage/test/config-vars"), Some("Pipelines are"));
-        assert_eq!(what_is_not_built("/apps/a/addons/b"), Some("Add-ons are"));
-        assert_eq!(what_is_not_built("/apps//addons"), None);
+        assert_eq!(what_is_not_built("/apps/a/addons/b/sso"), Some("Pages of add-ons are"));
+        assert_eq!(what_is_not_built("/apps//addons/b/sso"), None);
         assert_eq!(what_is_not_built("/pipelinesx"), None);
         assert_eq!(what_is_not_built("/"), None);
     }

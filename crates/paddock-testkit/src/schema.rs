@@ -28,6 +28,19 @@ impl Schema {
     /// When the folder is there and its schema cannot be read.
     #[must_use]
     pub fn published() -> Option<Self> {
+        Self::of_file("platform-api-schema.json")
+    }
+
+    /// What the hosts of data services answer, as their clients know it: shapes by method and path.
+    ///
+    /// # Panics
+    /// When the folder is there and the shapes cannot be read.
+    #[must_use]
+    pub fn of_data_hosts() -> Option<Self> {
+        Self::of_file("data-api-schema.json")
+    }
+
+    fn of_file(name: &str) -> Option<Self> {
         let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/contract");
         #[expect(
             clippy::disallowed_methods,
@@ -35,7 +48,7 @@ impl Schema {
         )]
         let folder =
             std::env::var("PADDOCK_CONTRACT_DIR").map_or_else(|_| PathBuf::from(beside), PathBuf::from);
-        let file = folder.join("platform-api-schema.json");
+        let file = folder.join(name);
         if !file.exists() {
             return None;
         }
@@ -69,6 +82,21 @@ impl Schema {
             let link = links.iter().find(|link| is_link(link, method, path))?;
             Some(link.get("targetSchema").unwrap_or(definition))
         })
+    }
+
+    /// The shape of a data host's answer to a call: `:name` and `{name}` stand for one segment alike.
+    #[must_use]
+    pub fn shape_of_answer(&self, method: &str, path: &str) -> Option<&Value> {
+        let braced = |path: &str| {
+            let segment =
+                |segment: &str| if segment.starts_with(':') { "{}".to_owned() } else { segment.to_owned() };
+            plain(&path.split('/').map(segment).collect::<Vec<_>>().join("/"))
+        };
+        let is_meant = |call: &str| {
+            call.split_once(' ').is_some_and(|(m, href)| m == method && braced(href) == plain(path))
+        };
+        let (_, call) = self.0.as_object()?.iter().find(|(call, _)| is_meant(call))?;
+        call.get("responses")?.get("200")
     }
 
     /// What the list behind this link can be sorted by, as far as the schema says.

@@ -211,7 +211,7 @@ async fn what_is_not_built_says_so() {
         ("GET", "/pipelines/x", "Pipelines"),
         ("GET", "/apps/plain/pipeline-couplings", "Pipelines"),
         ("GET", "/teams/x/members", "Teams"),
-        ("PUT", "/addons", "Add-ons"),
+        ("POST", "/addons/x/actions/provision", "Add-ons of others"),
         ("POST", "/apps/plain/webhooks", "Webhooks"),
         ("GET", "/apps/plain/log-drains/x", "Log drains"),
         ("GET", "/spaces/x", "Spaces"),

@@ -1,11 +1,13 @@
 //! What the API does whichever engine its store is on. The module's name says the engine: see [`support`].
 
 mod accounts;
+mod addons;
 mod apps;
 mod bad_input;
 mod collaborators;
 mod config_vars;
 mod conventions;
+mod databases;
 mod domains;
 mod dynos;
 mod favorites;

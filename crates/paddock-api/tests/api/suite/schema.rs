@@ -79,6 +79,7 @@ async fn bodies_keep_to_the_published_schema() {
     of_accounts(&mut checker).await;
     of_apps(&mut checker).await;
     of_deployed_apps(&mut checker).await;
+    of_addons(&mut checker).await;
     of_fixed_things(&mut checker).await;
     of_endings(&mut checker).await;
     assert!(checker.breaches.is_empty(), "bodies leave the published schema: {:#?}", checker.breaches);
@@ -160,6 +161,44 @@ async fn of_apps(c: &mut Checker<'_>) {
     }
     c.get("/apps/{a}/features/{f}", "/apps/shaped/features/preboot").await;
     c.send("DELETE", "/apps/{a}/domains/{d}", "/apps/shaped/domains/www.example.com", Value::Null).await;
+}
+
+async fn of_addons(c: &mut Checker<'_>) {
+    let order = json!({ "plan": "heroku-fake:small", "name": "shaped-fake", "config": { } });
+    let made = c.send("POST", "/apps/{a}/addons", "/apps/shaped/addons", order).await;
+    assert_eq!(made["state"], "provisioned");
+    for (template, path) in [
+        ("/addons", "/addons"),
+        ("/addons/{o}", "/addons/shaped-fake"),
+        ("/addons/{o}/config", "/addons/shaped-fake/config"),
+        ("/addons/{o}/addon-attachments", "/addons/shaped-fake/addon-attachments"),
+        ("/apps/{a}/addons", "/apps/shaped/addons"),
+        ("/apps/{a}/addons/{o}", "/apps/shaped/addons/shaped-fake"),
+        ("/users/{u}/addons", "/users/~/addons"),
+        ("/addon-attachments", "/addon-attachments"),
+        ("/apps/{a}/addon-attachments", "/apps/shaped/addon-attachments"),
+        ("/apps/{a}/addon-attachments/{n}", "/apps/shaped/addon-attachments/FAKE"),
+        ("/addon-services", "/addon-services"),
+        ("/addon-services/{s}", "/addon-services/heroku-fake"),
+        ("/addon-services/{s}/plans", "/addon-services/heroku-fake/plans"),
+        ("/addon-services/{s}/plans/{p}", "/addon-services/heroku-fake/plans/small"),
+        ("/plans/{p}", "/plans/heroku-fake:small"),
+    ] {
+        let body = c.get(template, path).await;
+        assert!(body.as_array().is_none_or(|list| !list.is_empty()), "nothing in {path}");
+    }
+    let attach = json!({ "addon": "shaped-fake", "app": "shaped", "name": "AGAIN" });
+    let attached = c.send("POST", "/addon-attachments", "/addon-attachments", attach).await;
+    let one = format!("/addon-attachments/{}", attached["id"].as_str().unwrap());
+    c.get("/addon-attachments/{n}", &one).await;
+    c.send("DELETE", "/addon-attachments/{n}", &one, Value::Null).await;
+    let which = json!({ "addon": "shaped-fake", "app": "shaped" });
+    c.send("POST", "/actions/addons/resolve", "/actions/addons/resolve", which).await;
+    let which = json!({ "addon_attachment": "FAKE_URL", "app": "shaped" });
+    c.send("POST", "/actions/addon-attachments/resolve", "/actions/addon-attachments/resolve", which).await;
+    let plan = json!({ "plan": "heroku-fake:small" });
+    c.send("PATCH", "/apps/{a}/addons/{o}", "/apps/shaped/addons/shaped-fake", plan).await;
+    c.send("DELETE", "/apps/{a}/addons/{o}", "/apps/shaped/addons/shaped-fake", json!({})).await;
 }
 
 async fn of_deployed_apps(c: &mut Checker<'_>) {

@@ -17,14 +17,20 @@ use paddock_api::{Api, serve, serve_rendezvous};
 use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 use paddock_control::{Clock, Control, ControlConfig, Machine, Parts};
+use paddock_core::addon::AddonState;
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::stack::Stack;
-use paddock_core::{ServerId, SlugId, UnixMicros};
+use paddock_core::{
+    AddonId, AttachmentId, CredentialId, DataServerId, ServerId, SlugId, UnixMicros, VolumeId,
+};
 use paddock_images::layer_store;
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
-use paddock_store::{Database, DatabaseUrl, NewSlug, ServerIdentity, Store, StoreConfig};
+use paddock_store::{
+    Database, DatabaseUrl, NewAddon, NewAttachment, NewCredential, NewDataServer, NewSlug, ServerIdentity,
+    Store, StoreConfig,
+};
 use paddock_telemetry::{LogPlane, OutputLogs, Retention};
 use paddock_testkit::postgres::{PostgresServer, TestDatabase};
 use serde_json::{Value, json};
@@ -238,7 +244,7 @@ impl TestPaddock {
     pub(crate) fn act_by_itself(&self) {
         let (control, stop) = (self.control.clone(), self.stop.clone());
         for reconciler in control.reconcilers(None) {
-            if ["formation", "output", "rate_limits"].contains(&reconciler.name) {
+            if ["addons", "formation", "output", "rate_limits"].contains(&reconciler.name) {
                 tokio::spawn(reconciler.run(stop.clone()));
             }
         }
@@ -280,6 +286,85 @@ impl TestPaddock {
         let mut tx = self.store.begin_for_app(app.id, self.control.now(), "test").await.unwrap();
         tx.set_attached(app.id, &vars).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// Stores an add-on that is provisioned, with one attachment, as its reconciler would; the ids of both.
+    pub(crate) async fn addon(
+        &self,
+        app: &str,
+        plan: (&str, &str),
+        name: &str,
+        attachment: &str,
+    ) -> (String, String) {
+        let app = self.store.app_by_name(app).await.unwrap().unwrap();
+        let id = AddonId::from_uuid(Uuid::now_v7());
+        let mut tx = self.store.begin_for_app(app.id, self.control.now(), "test").await.unwrap();
+        let server = NewDataServer {
+            id: DataServerId::from_uuid(Uuid::now_v7()),
+            service: plan.0.to_owned(),
+            version: "15".to_owned(),
+            shared: true,
+            plan: None,
+            volume_id: VolumeId::from_uuid(Uuid::now_v7()),
+            password: "p".to_owned(),
+        };
+        tx.create_data_server(&server).await.unwrap();
+        let new = NewAddon {
+            id,
+            name: name.to_owned(),
+            app_id: app.id,
+            service: plan.0.to_owned(),
+            plan: plan.1.to_owned(),
+            options: Default::default(),
+            secrets: [("database", "d1"), ("role", "u1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            provision_message: None,
+        };
+        tx.create_addon(&new).await.unwrap();
+        tx.place_addon(id, Some(server.id)).await.unwrap();
+        let credential = NewCredential {
+            id: CredentialId::from_uuid(Uuid::now_v7()),
+            addon_id: id,
+            name: "default".to_owned(),
+            login: format!("u{}", name.len()),
+            password: "p".to_owned(),
+        };
+        tx.create_credential(&credential).await.unwrap();
+        let attached = NewAttachment {
+            id: AttachmentId::from_uuid(Uuid::now_v7()),
+            app_id: app.id,
+            addon_id: id,
+            name: attachment.to_owned(),
+            namespace: None,
+            vars: [(format!("{attachment}_URL"), format!("fake://{name}"))].into(),
+        };
+        tx.create_attachment(&attached).await.unwrap();
+        tx.set_addon_state(id, AddonState::Provisioned).await.unwrap();
+        tx.commit().await.unwrap();
+        (id.to_string(), attached.id.to_string())
+    }
+
+    /// Stores an attachment; its id.
+    pub(crate) async fn attachment(
+        &self,
+        addon: &str,
+        app: &str,
+        name: &str,
+        namespace: Option<&str>,
+    ) -> String {
+        let addon = self.store.addons().await.unwrap().into_iter().find(|row| row.name == addon).unwrap();
+        let app = self.store.app_by_name(app).await.unwrap().unwrap();
+        let new = NewAttachment {
+            id: AttachmentId::from_uuid(Uuid::now_v7()),
+            app_id: app.id,
+            addon_id: addon.id,
+            name: name.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            vars: [(format!("{name}_URL"), "fake://reader".to_owned())].into(),
+        };
+        let mut tx = self.store.begin_for_app(app.id, self.control.now(), "test").await.unwrap();
+        tx.create_attachment(&new).await.unwrap();
+        tx.commit().await.unwrap();
+        new.id.to_string()
     }
 
     /// Stores a slug; its id.
@@ -413,6 +498,7 @@ fn parts(
         archive_bytes_max: 1 << 30,
         confine: Arc::new(|program, _| tokio::process::Command::new(program)),
     };
+    let postgres = Arc::new(Postgres::new([(15, "/usr/lib/postgresql/15/bin".to_owned())]));
     Parts {
         config: ControlConfig {
             data_dir: data.to_owned(),
@@ -448,8 +534,9 @@ fn parts(
         outbound: Outbound::new(vec!["127.0.0.0/8".parse().unwrap()], Roots::of_system().unwrap()),
         router: None,
         clock,
-        catalogue: Catalogue::new(vec![Arc::new(FakeService::default())]),
-        postgres: Arc::new(Postgres::new([])),
+        // One that is all there, and the real one without a server that answers.
+        catalogue: Catalogue::new(vec![Arc::new(FakeService::default()), postgres.clone()]),
+        postgres,
         certificates: data.join("ca"),
     }
 }
