@@ -212,7 +212,7 @@ fn machine() -> Machine {
 
 /// The versions of PostgreSQL that this machine has, each with the folder of its programs: Debian's, which containers of
 /// the `host` stack see at the same place.
-fn postgres_programs() -> Vec<(u16, String)> {
+pub(crate) fn postgres_programs() -> Vec<(u16, String)> {
     let Ok(entries) = std::fs::read_dir(POSTGRES) else { return Vec::new() };
     let versions = entries.flatten().filter_map(|entry| {
         let version = entry.file_name().to_str()?.parse().ok()?;

@@ -164,7 +164,7 @@ fn the_doctor_finds_and_remedies(server: &Server) {
     for name in ["kernel", "overlay", "cgroups", "nft", "git", "data folder", "modes", "database"] {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
-    for name in ["/usr", "data folder's file system", "Python apps", "Node.js apps"] {
+    for name in ["/usr", "data folder's file system", "Python apps", "Node.js apps", "databases of apps"] {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
     for name in ["master key", "platform certificate", "local authority", "server", "router", "clock"] {

@@ -1,10 +1,11 @@
 //! `paddockd doctor`: what is wrong with this machine, a data folder and what runs on it, and what to do about it.
 //!
-//! It looks and changes nothing. Each file asks about one thing: the machine, the languages of apps, the data folder, the
-//! processes.
+//! It looks and changes nothing. Each file asks about one thing: the machine, the languages and databases of apps, the data
+//! folder, the processes.
 
 mod certificate;
 mod data_folder;
+mod databases;
 mod languages;
 mod machine;
 mod processes;
@@ -99,6 +100,7 @@ impl DoctorArgs {
     pub(crate) fn run(self) -> ExitCode {
         let mut findings = machine::check();
         findings.extend(languages::check());
+        findings.push(databases::check(crate::wiring::postgres_programs()));
         let paths = self.data.as_ref().map(|data| Paths::new(data.clone()));
         if let Some(paths) = &paths {
             let key = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
