@@ -25,12 +25,15 @@ pub(crate) enum Mode {
 
 /// Commands under the names that people type.
 const ALIASES: &[(&str, &str)] = &[
+    ("addons:downgrade", "addons:upgrade"),
     ("create", "apps:create"),
     ("destroy", "apps:destroy"),
     ("info", "apps:info"),
     ("login", "auth:login"),
     ("logout", "auth:logout"),
     ("open", "apps:open"),
+    ("pg", "pg:info"),
+    ("psql", "pg:psql"),
     ("rename", "apps:rename"),
     ("restart", "ps:restart"),
     ("rollback", "releases:rollback"),
@@ -44,6 +47,7 @@ const IMPOSSIBLE: &[(&str, &str)] =
     &[("auth:2fa:disable", "the CLI has removed it: it always fails, without a call")];
 
 const API_TABLE: &str = "docs/reference/api-coverage.md";
+const DATA_TABLE: &str = "docs/reference/data-api-coverage.md";
 const CLI_TABLE: &str = "docs/reference/cli-coverage.md";
 
 /// One row of a table: what, its state, a remark.
@@ -62,9 +66,12 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<bool, String> {
     }
     let contract = contract_folder(root)?;
     let api = api_rows(&contract, &routes)?;
+    let data = data_rows(&contract, &routes)?;
     let cli = cli_rows(&contract, &transcripts)?;
+    let states_of_calls = &["built", "empty", "not_found", "missing"][..];
     for (rows, file, title, states) in [
-        (api, API_TABLE, "Platform API", &["built", "empty", "not_found", "missing"][..]),
+        (api, API_TABLE, "Platform API", states_of_calls),
+        (data, DATA_TABLE, "Data API", states_of_calls),
         (cli, CLI_TABLE, "Official CLI", &["passed", "not yet", "impossible"][..]),
     ] {
         if mode == Mode::Print {
@@ -82,7 +89,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<bool, String> {
 
 fn check(root: &Path, routes: &Routes, transcripts: &Transcripts) -> Result<bool, String> {
     let mut gone = Vec::new();
-    for (file, state) in [(API_TABLE, "built"), (CLI_TABLE, "passed")] {
+    for (file, state) in [(API_TABLE, "built"), (DATA_TABLE, "built"), (CLI_TABLE, "passed")] {
         for what in committed(root, file, state)? {
             let there = if state == "built" {
                 what.split_once(' ')
@@ -179,23 +186,44 @@ fn api_rows(contract: &Path, routes: &Routes) -> Result<Vec<Row>, String> {
     for (_, definition) in schema["definitions"].as_object().into_iter().flatten() {
         for link in definition["links"].as_array().into_iter().flatten() {
             let method = link["method"].as_str().unwrap_or_default().to_uppercase();
-            let path = readable(link["href"].as_str().unwrap_or_default());
-            let key = (method.clone(), shape(&path));
-            let refusal = routes.not_built.iter().find(|(pattern, _)| covers(pattern, &key.1));
-            let (state, remark) = match (routes.built.contains(&key), refusal) {
-                (true, _) if routes.empty.contains(&key) => {
-                    ("empty", "a list of what is not built".to_owned())
-                }
-                (true, _) => ("built", String::new()),
-                (false, Some((_, what))) => ("not_found", format!("not built: {what}")),
-                (false, None) => ("missing", String::new()),
-            };
-            rows.push(Row { what: format!("{method} {path}"), state, remark });
+            rows.push(call(routes, &method, &readable(link["href"].as_str().unwrap_or_default())));
         }
     }
+    Ok(in_order(rows))
+}
+
+/// What the hosts of data services answer to. They have no published schema: the contract has what their clients know.
+fn data_rows(contract: &Path, routes: &Routes) -> Result<Vec<Row>, String> {
+    let known = json(&contract.join("data-api-schema.json"))?;
+    let calls = known.as_object().into_iter().flatten().filter_map(|(call, _)| call.split_once(' '));
+    let rows = calls.filter(|(_, path)| path.starts_with('/')).map(|(method, path)| {
+        let segment = |segment: &str| match segment.strip_prefix(':') {
+            Some(name) => format!("{{{name}}}"),
+            None => segment.to_owned(),
+        };
+        call(routes, method, &path.split('/').map(segment).collect::<Vec<_>>().join("/"))
+    });
+    Ok(in_order(rows.collect()))
+}
+
+/// The row of a call.
+fn call(routes: &Routes, method: &str, path: &str) -> Row {
+    let key = (method.to_owned(), shape(path));
+    let refusal = routes.not_built.iter().find(|(pattern, _)| covers(pattern, &key.1));
+    let (state, remark) = match (routes.built.contains(&key), refusal) {
+        (true, _) if routes.empty.contains(&key) => ("empty", "a list of what is not built".to_owned()),
+        (true, _) => ("built", String::new()),
+        (false, Some((_, what))) => ("not_found", format!("not built: {what}")),
+        (false, None) => ("missing", String::new()),
+    };
+    Row { what: format!("{method} {path}"), state, remark }
+}
+
+/// By path, each once.
+fn in_order(mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort_by(|a, b| a.what.split(' ').nth(1).cmp(&b.what.split(' ').nth(1)).then(a.what.cmp(&b.what)));
     rows.dedup_by(|a, b| a.what == b.what);
-    Ok(rows)
+    rows
 }
 
 /// `/apps/{(%23%2Fdefinitions%2Fapp%2Fdefinitions%2Fidentity)}` as `/apps/{app}`.
