@@ -27,7 +27,8 @@ pub fn redact(text: &str, named: &[(String, &str)]) -> String {
     out
 }
 
-/// What is varied by nature. `#` is a digit, `x` a hexadecimal digit, `+` any more digits, `f` an optional fraction.
+/// What is varied by nature. `#` is a digit, `x` a hexadecimal digit, `@` a letter, `+` any more digits,
+/// `f` an optional fraction.
 const SHAPES: &[(&str, &str)] = &[
     ("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "ID"),
     ("####-##-##T##:##:##fZ", "TIME"),
@@ -35,6 +36,8 @@ const SHAPES: &[(&str, &str)] = &[
     ("####/##/## ##:##:## +0000 (~ #+s ago)", "TIME (AGO)"),
     ("####/##/## ##:##:## +0000 (~ #+m ago)", "TIME (AGO)"),
     ("####/##/## ##:##:## +0000", "TIME"),
+    ("####-##-## ##:## UTC", "TIME"),
+    ("@@@ @@@ ## #### ##:##:## GMT+0000 (Coordinated Universal Time)", "TIME"),
     ("(~ #+s ago)", "(AGO)"),
     ("(~ #+m ago)", "(AGO)"),
     ("run.####", "run.N"),
@@ -49,6 +52,7 @@ fn matches(shape: &str, text: &[char]) -> Option<usize> {
         let found = text.get(at).copied();
         at += match expected {
             '#' => one_if(found?.is_ascii_digit())?,
+            '@' => one_if(found?.is_ascii_alphabetic())?,
             'x' => one_if(found?.is_ascii_hexdigit())?,
             // A plus after `#` means more digits; elsewhere it is itself.
             '+' if previous == '#' => text[at..].iter().take_while(|char| char.is_ascii_digit()).count(),
@@ -80,8 +84,9 @@ mod tests {
     fn ids_times_and_ports_are_taken_out() {
         let named = [("41234".to_owned(), "PORT")];
         let text = "http://localhost:41234 01234567-89ab-cdef-0123-456789abcdef at 2026-11-20T17:00:00.123456+00:00\n\
-                    2026-11-20T17:00:00Z web.1: up 2026/11/20 17:00:01 +0000 (~ 12s ago) run.8031 v12 e2e8";
-        let expected = "http://localhost:PORT ID at TIME\nTIME web.1: up TIME (AGO) run.N v12 e2e8";
+                    2026-11-20T17:00:00Z web.1: up 2026/11/20 17:00:01 +0000 (~ 12s ago) run.8031 v12 e2e8 2026-11-29 15:04 UTC \
+                    Sun Nov 29 2026 15:04:05 GMT+0000 (Coordinated Universal Time)";
+        let expected = "http://localhost:PORT ID at TIME\nTIME web.1: up TIME (AGO) run.N v12 e2e8 TIME TIME";
         assert_eq!(redact(text, &named), expected);
     }
 

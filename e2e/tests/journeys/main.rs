@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 
 mod accounts;
+mod addons;
 mod backup;
 mod bad_input;
 mod behind_a_proxy;
@@ -12,6 +13,7 @@ mod database_backups;
 mod docs;
 mod dynos;
 mod frameworks;
+mod guestbook;
 mod habits;
 mod hang_up;
 mod hostile;
@@ -20,6 +22,7 @@ mod isolation;
 mod killed_runs;
 mod nouns;
 mod operation;
+mod pg;
 mod postgres;
 mod proxy_form;
 mod quickstart;
