@@ -84,7 +84,7 @@ pub fn complaint(line: &str) -> Option<Complaint> {
 }
 
 impl Postgres {
-    /// Lets somebody in who moves data, or changes what they are there for. Their password is the one of `login` from now on.
+    /// Lets somebody in who moves data, always in the same way. Their password is the one of `login` from now on.
     ///
     /// # Errors
     /// The server is away.
@@ -105,13 +105,10 @@ impl Postgres {
         if !roles.has(user) {
             sql += &roles::create(user, Kind::Transfer, database);
         }
-        sql += &format!("ALTER ROLE {user} RESET ALL;\nGRANT {owner} TO {user};\n");
+        sql += &format!("GRANT {owner} TO {user};\n");
         sql += &match mode {
             Mode::Reads => format!("GRANT pg_read_all_data TO {user};\nALTER ROLE {user} BYPASSRLS;\n"),
-            Mode::Writes => format!(
-                "REVOKE pg_read_all_data FROM {user};\nALTER ROLE {user} NOBYPASSRLS;\nALTER ROLE {user} SET role = '{}';\n",
-                owner.bare()
-            ),
+            Mode::Writes => format!("ALTER ROLE {user} SET role = '{}';\n", owner.bare()),
         };
         sql += &format!(
             "GRANT CONNECT ON DATABASE {database} TO {user};\n\

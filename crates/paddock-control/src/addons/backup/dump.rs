@@ -28,13 +28,18 @@ pub(super) struct At {
 
 impl Addons {
     /// A database that answers, and a login for this transfer alone. It is not let in yet.
-    pub(super) async fn at(&self, transfer: TransferId, addon: Option<AddonId>) -> Outcome<At> {
+    pub(super) async fn at(&self, transfer: TransferId, addon: Option<AddonId>, mode: Mode) -> Outcome<At> {
         let gone = || Trouble::Told("The database is gone.".to_owned());
         let row = self.kernel.store.addon(addon.ok_or_else(gone)?).await?.ok_or_else(gone)?;
         let app = self.kernel.store.app(row.app_id.ok_or_else(gone)?).await?.ok_or_else(gone)?;
         let ready = self.ready(&row).await?;
         let word = transfer.uuid().simple().to_string();
-        let user = format!("t{}", word.get(word.len() - 13..).unwrap_or_default());
+        // Those of a copy may be on one server.
+        let letter = match mode {
+            Mode::Reads => 's',
+            Mode::Writes => 't',
+        };
+        let user = format!("{letter}{}", word.get(word.len() - 13..).unwrap_or_default());
         let login = Login { user, password: Secret::new(crate::kernel::secret::random()) };
         Ok(At { row, ready, tenant: app.tenant(), login })
     }
@@ -71,7 +76,7 @@ impl Addons {
     }
 
     pub(super) async fn back_up(&self, transfer: &Transfer) -> Outcome<Moved> {
-        let at = self.at(transfer.id, transfer.addon_id).await?;
+        let at = self.at(transfer.id, transfer.addon_id, Mode::Reads).await?;
         self.dump(transfer, &at).await?;
         let dump = self.file_of(transfer.id, DUMPED, DUMP);
         let kept = self.backups.keep(&transfer.object, &dump).await;

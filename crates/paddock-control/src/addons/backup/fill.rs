@@ -24,7 +24,7 @@ const LIST_BYTES_MAX: u64 = 256 << 20;
 
 impl Addons {
     pub(super) async fn restore(&self, transfer: &Transfer, job: JobId) -> Outcome<Moved> {
-        let at = self.at(transfer.id, transfer.addon_id).await?;
+        let at = self.at(transfer.id, transfer.addon_id, Mode::Writes).await?;
         self.make_given(transfer.id).await?;
         let given = self.file_of(transfer.id, GIVEN, DUMP);
         let bytes = match transfer.from_transfer_id {
@@ -38,8 +38,8 @@ impl Addons {
     }
 
     pub(super) async fn copy(&self, transfer: &Transfer) -> Outcome<Moved> {
-        let source = self.at(transfer.id, transfer.from_addon_id).await?;
-        let at = self.at(transfer.id, transfer.addon_id).await?;
+        let source = self.at(transfer.id, transfer.from_addon_id, Mode::Reads).await?;
+        let at = self.at(transfer.id, transfer.addon_id, Mode::Writes).await?;
         let dumped = self.dump(transfer, &source).await?;
         self.make_given(transfer.id).await?;
         let given = self.file_of(transfer.id, GIVEN, DUMP);
