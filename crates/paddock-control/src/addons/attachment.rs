@@ -7,7 +7,7 @@ use paddock_store::{Addon, ListedAttachment, NewAttachment};
 use uuid::Uuid;
 
 use super::attached::{credential_of, described};
-use super::checked::parse_attachment;
+use super::checked::{gone, parse_attachment};
 use super::list::not_managed;
 use super::{Addons, view};
 use crate::{Actor, Error, Result};
@@ -171,8 +171,4 @@ impl Addons {
         self.tell_reach(None).await;
         Ok(shown)
     }
-}
-
-pub(super) fn gone() -> Error {
-    Error::not_found_because("add_on attachment", "Couldn't find that add-on attachment.")
 }

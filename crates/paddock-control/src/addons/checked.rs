@@ -1,4 +1,4 @@
-//! What clients send, checked, and refusals of services as they are told.
+//! What clients send, checked, and refusals as they are told.
 
 use paddock_core::addon::{AddonName, AttachmentName, InvalidAddonName, InvalidAttachmentName};
 
@@ -15,4 +15,9 @@ pub(super) fn parse_name(text: &str) -> Result<AddonName> {
 
 pub(super) fn parse_attachment(text: &str) -> Result<AttachmentName> {
     text.parse().map_err(|error: InvalidAttachmentName| Error::invalid(format!("{error}.")))
+}
+
+/// There is no such attachment.
+pub(super) fn gone() -> Error {
+    Error::not_found_because("add_on attachment", "Couldn't find that add-on attachment.")
 }

@@ -4,7 +4,7 @@ use paddock_core::config::ConfigVars;
 use paddock_core::{AddonId, AppRef, AttachmentId, ErrorId};
 use paddock_store::{Addon as Row, ListedAddon, ListedAttachment};
 
-use super::attachment::gone;
+use super::checked::gone;
 use super::view::{self, Addon, AttachedAddon, Attachment};
 use super::{Addons, DEFAULT};
 use crate::{Actor, Error, Result};

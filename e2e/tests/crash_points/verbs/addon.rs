@@ -203,7 +203,7 @@ impl Verb for Change {
         assert_eq!(addon["plan"]["name"], format!("heroku-postgresql:{}", self.to));
         wait_until("the limits of the new plan", SOON, || {
             let url = url_of(client, &app_of(number), "DATABASE_URL")?;
-            let limit = "SELECT datconnlimit FROM pg_database WHERE datname = current_database()";
+            let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user";
             let wanted = if self.to == "standard-2" { "400" } else { "20" };
             (psql_at(&url, limit).as_deref() == Ok(wanted)).then_some(())
         });
