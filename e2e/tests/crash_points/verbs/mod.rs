@@ -8,6 +8,7 @@ mod credential;
 pub(crate) mod deploy;
 mod dyno;
 mod setting;
+mod transfer;
 
 use crate::client::{Client, Told};
 use crate::parts::Part;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.extend(account::verbs());
     verbs.extend(addon::verbs());
     verbs.extend(credential::verbs());
+    verbs.extend(transfer::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());

@@ -2,6 +2,7 @@
 
 use paddock_addons::postgres::{DUMP, Mode, OUT};
 use paddock_addons::{Login, Secret};
+use paddock_core::transfer::TransferKind;
 use paddock_core::{AddonId, Tenant, TransferId, durable};
 use paddock_runtime::Network;
 use paddock_store::{Addon, Transfer};
@@ -11,6 +12,7 @@ use super::super::postgres::Ready;
 use super::job::Moved;
 use super::run::{Outcome, Place, Trouble};
 use super::store::{blocking, open_plain};
+use crate::kernel::error::chain;
 
 /// The folder of the volume that a dump is written to.
 const DUMPED: &str = "dumped";
@@ -51,15 +53,48 @@ impl Addons {
         admitted.map_err(|error| Trouble::host("let a transfer into a database", error))
     }
 
-    /// Nothing of the login is left; where that does not go now, its password was never told anyway.
-    pub(super) async fn dismiss(&self, at: &At) {
+    /// What a transfer leaves of itself in databases when nothing of it runs any more, however it ended: no login, and no
+    /// database that was being emptied.
+    pub(super) async fn leave_databases(&self, transfer: &Transfer, succeeded: bool) {
+        let target = match transfer.kind {
+            TransferKind::Backup => (transfer.addon_id, Mode::Reads),
+            TransferKind::Restore | TransferKind::Copy => (transfer.addon_id, Mode::Writes),
+        };
+        for (addon, mode) in [target, (transfer.from_addon_id, Mode::Reads)] {
+            if addon.is_none() {
+                continue;
+            }
+            // One that is gone has nothing left.
+            let Ok(at) = self.at(transfer.id, addon, mode).await else { continue };
+            if mode == Mode::Writes && !succeeded {
+                self.mend(&at).await;
+            }
+            self.dismiss(&at).await;
+        }
+    }
+
+    /// Where a login does not go now, its password was never told anyway.
+    async fn dismiss(&self, at: &At) {
         let Ready { access, resource, .. } = &at.ready;
         let step = self.postgres.dismiss(access, resource, &at.login.user);
         if let Err(error) = durable!("transfer.login_removed", step.await) {
             tracing::warn!(
                 addon.name = at.row.name,
-                error = crate::kernel::error::chain(&error),
+                error = chain(&error),
                 "a login of a transfer stays for now"
+            );
+        }
+    }
+
+    /// A database whose emptying was cut off is there again.
+    async fn mend(&self, at: &At) {
+        let Ok(service) = self.service_of(&at.row) else { return };
+        let Ready { access, resource, .. } = &at.ready;
+        if let Err(error) = durable!("transfer.database_mended", service.provision(access, resource).await) {
+            tracing::warn!(
+                addon.name = at.row.name,
+                error = chain(&error),
+                "a database is not whole, it is mended when its server starts"
             );
         }
     }
@@ -67,7 +102,7 @@ impl Addons {
     /// What a transfer's database holds, if it answers.
     pub(super) async fn bytes_of_source(&self, transfer: &Transfer) -> Option<i64> {
         let source = transfer.from_addon_id.or(transfer.addon_id)?;
-        if transfer.kind == paddock_core::transfer::TransferKind::Restore {
+        if transfer.kind == TransferKind::Restore {
             return None;
         }
         let row = self.kernel.store.addon(source).await.ok().flatten()?;
@@ -87,12 +122,6 @@ impl Addons {
     /// Dumps a database. When this succeeds the dump is whole. Where it is.
     pub(super) async fn dump(&self, transfer: &Transfer, at: &At) -> Outcome<std::path::PathBuf> {
         self.admit(at, Mode::Reads).await?;
-        let dumped = self.dump_as(transfer, at).await;
-        self.dismiss(at).await;
-        dumped
-    }
-
-    async fn dump_as(&self, transfer: &Transfer, at: &At) -> Outcome<std::path::PathBuf> {
         let refused = |refusal: paddock_addons::Refusal| Trouble::Told(refusal.0);
         let server = self.version_of(&at.row).await?;
         let Ready { access, resource, .. } = &at.ready;

@@ -81,14 +81,9 @@ impl Addons {
         let extensions: Vec<String> =
             transfer.extensions.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let step = self.postgres.reset(access, resource, &extensions);
-        let filled = match durable!("transfer.database_emptied", step.await) {
-            Ok(()) => self.fill_empty(transfer, at).await,
-            Err(error) => Err(Trouble::host("empty a database", error)),
-        };
-        if filled.is_err() {
-            self.mend(at).await;
-        }
-        let warnings = filled?;
+        let emptied = durable!("transfer.database_emptied", step.await);
+        emptied.map_err(|error| Trouble::host("empty a database", error))?;
+        let warnings = self.fill_empty(transfer, at).await?;
         Ok(Moved { bytes, warnings: warnings + left_out.len() })
     }
 
@@ -128,12 +123,6 @@ impl Addons {
     /// How many things were let go.
     async fn fill_empty(&self, transfer: &Transfer, at: &At) -> Outcome<usize> {
         self.admit(at, Mode::Writes).await?;
-        let filled = self.fill_as(transfer, at).await;
-        self.dismiss(at).await;
-        filled
-    }
-
-    async fn fill_as(&self, transfer: &Transfer, at: &At) -> Outcome<usize> {
         let Ready { access, resource, .. } = &at.ready;
         let errand = self.postgres.restore(access, resource, &at.login);
         let errand = errand.map_err(|refusal| Trouble::Told(refusal.0))?;
@@ -150,19 +139,6 @@ impl Addons {
                 "The database was emptied, and could not be filled as the dump has it: {why}"
             ))
         })
-    }
-
-    /// A database whose emptying was cut off is there again.
-    async fn mend(&self, at: &At) {
-        let Ok(service) = self.service_of(&at.row) else { return };
-        let Ready { access, resource, .. } = &at.ready;
-        if let Err(error) = durable!("transfer.database_mended", service.provision(access, resource).await) {
-            tracing::warn!(
-                addon.name = at.row.name,
-                error = crate::kernel::error::chain(&error),
-                "a database is not whole, it is mended when its server starts"
-            );
-        }
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) async fn run(addons: &Addons, job: &Job, phase: TransferPhase, lease:
         }
     };
     addons.clear_work(id).await?;
+    addons.leave_databases(&transfer, outcome.is_ok()).await;
     conclude(addons, &transfer, lease, outcome).await?;
     addons.remove_marked().await;
     Ok(())
