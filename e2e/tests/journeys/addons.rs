@@ -220,9 +220,9 @@ impl Journey {
         self.say(&["addons:upgrade", "first-db", "heroku-postgresql:essential-1"]);
         assert_eq!(self.plan("first-db"), "heroku-postgresql:essential-1");
         self.say(&["addons:upgrade", "first-db", "essential-2", "--app", APP]);
-        // The limit is the database's own, and it is the plan's at once.
+        // The limit of whoever logs in is the plan's at once.
         let url = self.config(APP, "DATABASE_URL");
-        let limit = "SELECT datconnlimit FROM pg_database WHERE datname = current_database()";
+        let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user";
         assert_eq!(ask_database(&url, limit).succeeded().stdout, "40\n");
         self.say(&["addons:downgrade", "first-db", "essential-0", "--app", APP]);
         assert_eq!(self.plan("first-db"), "heroku-postgresql:essential-0");
