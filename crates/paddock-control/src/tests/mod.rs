@@ -31,6 +31,7 @@ mod jobs;
 mod reconcile;
 mod routes;
 mod tasks;
+mod transfers;
 
 /// A control plane of which nothing runs by itself.
 pub(crate) struct Still {

@@ -86,8 +86,9 @@ pub(crate) async fn run(addons: &Addons, job: &Job, phase: TransferPhase, lease:
     } else {
         // Dropped where it is; what it leaves is cleared away below.
         tokio::select! {
-            outcome = attempt(addons, &transfer, job, lease) => outcome,
+            biased;
             () = addons.canceled(id) => Err(Trouble::Canceled),
+            outcome = attempt(addons, &transfer, job, lease) => outcome,
         }
     };
     addons.clear_work(id).await?;

@@ -21,6 +21,8 @@ mod zone;
 pub(crate) use daily::DailyBackups;
 pub use job::AT_A_TIME;
 pub(crate) use job::Transfers;
+#[cfg(test)]
+pub(crate) use job::{TransferPhase, run as run_transfer};
 pub use link::PublicUrl;
 pub use list::{LoggedTransfer, ShownTransfer};
 pub use order::CopyOrder;

@@ -1,7 +1,7 @@
 //! What belongs to a backup: the database at one moment, and the files that this database names.
 //!
 //! Lasting volumes (`volumes/`) do not: a copy of the files of a program that writes to them is no moment of it. What they
-//! hold is backed up by the program whose they are. Nor does `addresses.json`: the addresses of services are of a range of
+//! hold is backed up by the program whose they are; those backups (`backups/`) are on this machine, and are no part of this one. Nor does `addresses.json`: the addresses of services are of a range of
 //! this machine, and are given again.
 
 use std::collections::{BTreeMap, BTreeSet};
