@@ -76,6 +76,21 @@ impl Addresses {
         Ok(address)
     }
 
+    /// Has every address be one of this range, with the number that it had: its own was taken while nothing ran in it.
+    pub(super) fn move_to(&self, subnet: Subnet) -> io::Result<()> {
+        let mut given = self.given();
+        let moved = |address: Ipv4Addr| subnet.host(u32::from(address) & 0xFFFF);
+        let after = Given {
+            by_service: given.by_service.iter().map(|(service, at)| (*service, moved(*at))).collect(),
+            last: given.last.map(moved),
+        };
+        if after.by_service != given.by_service {
+            durable!("address.moved", self.write(&after)?.replace())?;
+            *given = after;
+        }
+        Ok(())
+    }
+
     /// Takes an address back.
     pub(super) fn take_back(&self, service: ServiceId) -> io::Result<()> {
         let mut given = self.given();
@@ -136,6 +151,14 @@ mod tests {
         anew.take_back(service(2)).unwrap();
         anew.take_back(service(2)).unwrap();
         assert_eq!(Addresses::open(file.clone()).unwrap().all(), BTreeMap::from([(service(1), one)]));
+
+        let other = Subnet::of(Ipv4Addr::new(10, 207, 0, 0));
+        anew.move_to(other).unwrap();
+        let moved = Addresses::open(file.clone()).unwrap();
+        assert_eq!(
+            (moved.subnet(), moved.all()),
+            (Some(other), BTreeMap::from([(service(1), Ipv4Addr::new(10, 207, 240, 0))]))
+        );
 
         std::fs::write(&file, "{\"services\": {").unwrap();
         assert!(Addresses::open(file).is_err(), "half a file is not an empty one");

@@ -99,6 +99,7 @@ impl Network {
         let addresses = Addresses::open(addresses)?;
         let promised = addresses.subnet();
         let (subnet, is_new) = blocking(move || Subnet::claim(&subnet, &name, promised)).await?;
+        addresses.move_to(subnet)?;
         let network = Self {
             instance: instance.to_owned(),
             bridge,

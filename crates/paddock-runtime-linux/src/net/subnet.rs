@@ -60,9 +60,11 @@ impl Subnet {
         let used = used_ranges(bridge)?;
         let is_free = |subnet: &Subnet| !used.iter().any(|range| subnet.overlaps(*range));
         let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
-        let kept = promised.or_else(|| kept.and_then(|kept| Self::parse(&kept.subnet)));
+        let kept = kept.and_then(|kept| Self::parse(&kept.subnet));
         let is_new = !Path::new("/sys/class/net").join(bridge).exists();
-        let subnet = Self::choose(kept, !is_new || promised.is_some(), is_free)
+        // A bridge is in the range of the file, also where the addresses have not been moved there yet.
+        let kept = if is_new { promised.or(kept) } else { kept.or(promised) };
+        let subnet = Self::choose(kept, !is_new, is_free)
             .ok_or_else(|| io::Error::other("no private range is free for the containers' network"))?;
         if kept.is_some_and(|kept| kept != subnet) {
             tracing::info!(%subnet, "the containers' network has moved: its range was taken while nothing ran in it");
@@ -77,8 +79,8 @@ impl Subnet {
         Ok((subnet, is_new))
     }
 
-    /// The kept range while containers of ours may be in it, which is as long as there is the bridge, or addresses of it are
-    /// promised; else one that is free, the kept one first.
+    /// The kept range while containers of ours may be in it, which is as long as there is the bridge; else one that is free,
+    /// the kept one first. Addresses that were promised move with it: in a range of somebody else's nobody would reach them.
     fn choose(kept: Option<Self>, is_needed: bool, is_free: impl Fn(&Self) -> bool) -> Option<Self> {
         kept.filter(|kept| is_needed || is_free(kept)).or_else(|| candidates().find(is_free))
     }
