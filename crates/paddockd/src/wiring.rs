@@ -301,6 +301,7 @@ pub(crate) async fn pass_on_changes(control: Arc<Control>, stop: CancellationTok
             () = control.runtime().changed() => {
                 control.kernel.wakes.output.wake();
                 control.kernel.wakes.dynos.wake();
+                control.kernel.wakes.addons.wake();
             }
         }
     }

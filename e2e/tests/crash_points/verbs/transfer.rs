@@ -1,8 +1,9 @@
 //! Backups of a database: captured, put back, cancelled, deleted, shared, scheduled.
 
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use e2e::wait_until;
+use e2e::{pause, wait_until};
 use serde_json::{Value, json};
 
 use super::addon::{SHARED, SOON, app_of, name_of, psql, url_of, with_rows};
@@ -42,6 +43,20 @@ fn ended(client: &Client, number: usize) -> Vec<Value> {
     })
 }
 
+/// What a transfer does goes on after the answer: it is waited for as long as the server is there.
+fn told_when_ended(client: &Client, number: usize, told: Told) -> Told {
+    let deadline = Instant::now() + SOON;
+    while matches!(told, Told::Yes) && Instant::now() < deadline {
+        let answer = client.http.api("GET", &format!("/client/v11/apps/{}/transfers", app_of(number)));
+        let is_over = |one: &Value| !one["finished_at"].is_null();
+        if answer.status != 200 || answer.json().as_array().is_some_and(|all| all.iter().all(is_over)) {
+            break;
+        }
+        pause(Duration::from_millis(50));
+    }
+    told
+}
+
 /// Nobody who moved data is left, and no file of a backup that nobody lists.
 fn leaves_nothing(client: &Client, number: usize) {
     let left = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^[st][0-9a-f]{13}$'";
@@ -67,7 +82,8 @@ impl Verb for Capture {
     }
 
     fn attempt(&self, client: &Client, number: usize) -> Told {
-        Told::by(&client.http.api("POST", &at_database(number, "backups")))
+        let told = Told::by(&client.http.api("POST", &at_database(number, "backups")));
+        told_when_ended(client, number, told)
     }
 
     fn check(&self, client: &Client, number: usize, _: &Told) {
@@ -92,7 +108,8 @@ impl Verb for Restore {
 
     fn attempt(&self, client: &Client, number: usize) -> Told {
         let body = json!({ "backup_url": self.backup });
-        Told::by(&client.http.api_json("POST", &at_database(number, "restores"), &body))
+        let told = Told::by(&client.http.api_json("POST", &at_database(number, "restores"), &body));
+        told_when_ended(client, number, told)
     }
 
     fn again(&self, client: &Client, number: usize) -> Told {
