@@ -257,7 +257,7 @@ impl Journey {
         self.say(&["pg:killall", database]);
         let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         assert_eq!(self.sql(&format!("{database}_URL"), left), "0");
-        let mut held = DatabaseSession::open(&self.url("DATABASE_URL"), &self.cli.home().to_owned(), "held");
+        let mut held = DatabaseSession::open(&self.url("DATABASE_URL"), &self.cli.home(), "held");
         held.send("SELECT 'here';");
         held.wait_for("here");
         self.say(&["pg:killall", "DATABASE"]);
