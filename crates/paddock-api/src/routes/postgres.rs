@@ -7,7 +7,7 @@ use paddock_control::addon::postgres::{Database, PostgresCredential};
 use paddock_wire::postgres as data;
 
 use super::time::time;
-use super::{Access, Endpoint, Segments, delete, get, post, put};
+use super::{Access, Endpoint, Segments, delete, get, post, post_once, put};
 use crate::Api;
 use crate::answer::{Reply, ok};
 use crate::authentication::By;
@@ -21,19 +21,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         post(Access::Token, "/client/v11/databases/{database}/connection_reset", end_connections),
         put(Access::Token, "/client/v11/databases/{database}/stats_reset", reset_statistics),
         get(Access::Token, "/postgres/v0/databases/{database}/credentials", credentials),
-        post(Access::Token, "/postgres/v0/databases/{database}/credentials", create_credential),
+        post_once(Access::Token, "/postgres/v0/databases/{database}/credentials", create_credential),
         get(Access::Token, "/postgres/v0/databases/{database}/credentials/{credential}", credential),
         delete(
             Access::Token,
             "/postgres/v0/databases/{database}/credentials/{credential}",
             destroy_credential,
         ),
-        post(
+        post_once(
             Access::Token,
             "/postgres/v0/databases/{database}/credentials/{credential}/credentials_rotation",
             rotate,
         ),
-        post(Access::Token, "/postgres/v0/databases/{database}/credentials_rotation", rotate_all),
+        post_once(Access::Token, "/postgres/v0/databases/{database}/credentials_rotation", rotate_all),
         post(Access::Token, "/postgres/v0/databases/{database}/repair-default", repair_default),
     ]
 }

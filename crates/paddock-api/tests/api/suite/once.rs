@@ -97,8 +97,14 @@ async fn what_an_interrupted_run_has_begun_is_not_begun_again() {
 #[tokio::test]
 async fn every_creation_is_made_once() {
     let repeatable = [
-        // A question, two ends that are the same the second time, and a secret that nothing hangs on.
+        // Questions, ends that are the same the second time, and secrets that nothing hangs on.
         "/filters/apps",
+        "/actions/addons/resolve",
+        "/actions/addon-attachments/resolve",
+        "/client/v11/apps/{app}/transfers/{transfer}/actions/cancel",
+        "/client/v11/apps/{app}/transfers/{transfer}/actions/public-url",
+        "/client/v11/databases/{database}/connection_reset",
+        "/postgres/v0/databases/{database}/repair-default",
         "/apps/{app}/dynos/{dyno}/actions/stop",
         "/apps/{app}/formations/{type}/actions/stop",
         "/apps/{app}/log-sessions",

@@ -146,7 +146,7 @@ async fn the_owner_is_a_collaborator() {
 async fn what_an_app_cannot_have_yet_is_an_empty_list() {
     let t = TestPaddock::start().await;
     t.app("alone").await;
-    for path in ["addons", "addon-attachments", "sni-endpoints"] {
+    for path in ["sni-endpoints", "webhooks"] {
         assert_eq!(t.get(&format!("/apps/alone/{path}")).send().await.expect(200), &json!([]), "{path}");
         assert_eq!(
             t.post(&format!("/apps/alone/{path}")).json(json!({})).send().await.refusal(),

@@ -15,6 +15,8 @@ struct Things {
     addon: String,
     attachment: String,
     database: String,
+    transfer: String,
+    schedule: String,
 }
 
 async fn things(t: &TestPaddock) -> Things {
@@ -24,10 +26,15 @@ async fn things(t: &TestPaddock) -> Things {
     let authorization = t.post("/oauth/authorizations").json(json!({})).send().await.body;
     let order = json!({ "resource_id": "walked", "type": "app" });
     let addon = |name: &str| t.get(&format!("/addons/{name}")).send();
+    let of_database = |rest: &str| format!("/client/v11/databases/walked-database/{rest}");
+    let uuid = |body: &Value| body["uuid"].as_str().unwrap().to_owned();
+    let daily = json!({ "hour": "02", "timezone": "UTC", "schedule_name": "DATABASE_URL" });
     Things {
         addon: id(&addon("walked-fake").await.body),
         attachment: id(&t.get("/apps/walked/addon-attachments/FAKE").send().await.body),
         database: id(&addon("walked-database").await.body),
+        transfer: uuid(t.post(&of_database("backups")).send().await.expect(201)),
+        schedule: uuid(t.post(&of_database("transfer-schedules")).json(daily).send().await.expect(201)),
         slug: id(&release["slug"]),
         authorization: id(&authorization),
         key: id(&t.get("/account/keys").send().await.body[0]),
@@ -44,6 +51,8 @@ fn filled(things: &Things, route: &Route) -> String {
         "{attachment}" => things.attachment.clone(),
         "{credential}" => "default".to_owned(),
         "{database}" => things.database.clone(),
+        "{transfer}" => things.transfer.clone(),
+        "{schedule}" => things.schedule.clone(),
         "{namespace}" => "credential:default".to_owned(),
         "{plan}" => "heroku-fake:small".to_owned(),
         "{service}" => "heroku-fake".to_owned(),
@@ -88,6 +97,15 @@ fn body_for(route: &Route) -> Value {
         // Nobody makes it here, and the answer would wait for it.
         ("POST", "/apps/{app}/addons") => json!({ "plan": "heroku-fake:none" }),
         ("POST", "/postgres/v0/databases/{database}/credentials") => json!({ "name": "walked" }),
+        ("POST", "/client/v11/databases/{database}/restores") => {
+            json!({ "backup_url": "https://x.example/" })
+        }
+        ("POST", "/client/v11/databases/{database}/transfers") => {
+            json!({ "from_url": "postgres://a@x.example/a", "to_url": "postgres://b@x.example/b" })
+        }
+        ("POST", "/client/v11/databases/{database}/transfer-schedules") => {
+            json!({ "hour": "03", "timezone": "UTC", "schedule_name": "DATABASE_URL" })
+        }
         ("PATCH", path) if path.contains("/features/") => json!({ "enabled": true }),
         _ => json!({}),
     }
@@ -194,7 +212,8 @@ async fn every_list_is_cut_by_every_form_of_range() {
     let things = things(&t).await;
     let mut lists = 0;
     // The data host cuts nothing, and has orders of its own.
-    let is_cut = |route: &&Route| is_list(route) && !route.path.starts_with("/postgres/");
+    let of_data = |path: &str| path.starts_with("/postgres/") || path.starts_with("/client/");
+    let is_cut = |route: &&Route| is_list(route) && !of_data(route.path);
     for route in routes().iter().filter(is_cut).filter(|route| matches!(route.access, Access::Token)) {
         let path = filled(&things, route);
         let ask = |range: &str| t.call(route.method, &path).range(range).json(json!({})).send();
