@@ -15,7 +15,7 @@ CREATE TABLE goods (id serial PRIMARY KEY, name text NOT NULL, price int);
 CREATE INDEX goods_by_price ON goods (price);
 CREATE VIEW cheap AS SELECT * FROM goods WHERE price < 10;
 INSERT INTO goods (name, price) SELECT 'thing ' || n, n FROM generate_series(1, 100) n;
-ANALYZE;
+ANALYZE goods;
 ";
 /// Words of ours that no report may have in it.
 const OURS: [&str; 3] = ["set_aside", "_heroku", "reset_statements"];
@@ -218,7 +218,7 @@ impl Journey {
         wait_until("the statistics to be new", Duration::from_secs(20), || {
             (self.sql("OWN_URL", scans) == "0").then_some(())
         });
-        let fdw = self.say(&["pg:fdwsql", "shop", "OWN"]);
+        let fdw = self.note(&["pg:fdwsql", "shop", "OWN"]);
         assert!(fdw.contains("CREATE FOREIGN TABLE shop_goods"), "{fdw}");
     }
 
@@ -257,7 +257,7 @@ impl Journey {
         self.say(&["pg:killall", database]);
         let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         assert_eq!(self.sql(&format!("{database}_URL"), left), "0");
-        let mut held = DatabaseSession::open(&self.url("DATABASE_URL"), &self.cli.home(), "held");
+        let mut held = DatabaseSession::open(&self.url("DATABASE_URL"), self.cli.home(), "held");
         held.send("SELECT 'here';");
         held.wait_for("here");
         self.say(&["pg:killall", "DATABASE"]);
@@ -351,8 +351,8 @@ impl Journey {
     }
 
     fn bad_input(&mut self) {
-        self.refused(&["pg:info", "NOWHERE"], "Couldn't find that addon");
-        self.refused(&["pg:psql", "NOWHERE_URL", "-c", "SELECT 1"], "Couldn't find that addon");
+        self.refused(&["pg:info", "NOWHERE"], "Unknown database: NOWHERE");
+        self.refused(&["pg:psql", "NOWHERE_URL", "-c", "SELECT 1"], "Unknown database: NOWHERE");
         self.refused(&["pg:outliers", "--num", "many"], "Cannot parse num");
         self.refused(&["pg:push", "postgres://postgres@localhost:1/none", "OWN"], "not empty");
     }
