@@ -15,6 +15,7 @@ async fn every_reconciler_is_in_the_list_under_a_name_of_its_own() {
             "addons",
             "database_limits",
             "database_logs",
+            "daily_backups",
             "garbage",
             "network",
             "rate_limits"

@@ -57,7 +57,7 @@ impl DailyBackups {
 
 #[async_trait]
 impl Reconciler for DailyBackups {
-    const NAME: &'static str = "daily backups";
+    const NAME: &'static str = "daily_backups";
     const INTERVAL: Duration = Duration::from_secs(20);
 
     async fn pass(&mut self) -> Result<PassReport> {
