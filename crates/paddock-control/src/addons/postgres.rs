@@ -172,11 +172,8 @@ impl Addons {
             if one.name == RESTRICTED {
                 continue;
             }
-            let login = PostgresLogin {
-                user: one.login,
-                password: self.kernel.store.credential_password(one.id).await?,
-                state: one.state.as_str(),
-            };
+            let Some(password) = self.password_of(one.id).await? else { continue };
+            let login = PostgresLogin { user: one.login, password, state: one.state.as_str() };
             match found.iter_mut().find(|known| known.name == one.name) {
                 Some(known) => known.logins.push(login),
                 None => found.push(PostgresCredential {

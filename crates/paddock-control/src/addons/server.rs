@@ -13,7 +13,7 @@ use paddock_core::config::ConfigVars;
 use paddock_core::stack::Stack;
 use paddock_core::{AddonId, ContainerId, CredentialId, DataServerId, ServiceId, VolumeId};
 use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Stdio};
-use paddock_store::{Addon, CredentialState, DataServer, NewCredential, NewDataServer, Tx};
+use paddock_store::{Addon, CredentialState, DataServer, NewCredential, NewDataServer, StoreError, Tx};
 use uuid::Uuid;
 
 use super::{Addons, DEFAULT};
@@ -100,21 +100,29 @@ impl Addons {
     pub(crate) async fn logins(&self, addon: AddonId, credential: &str) -> Result<Vec<Login>> {
         let mut logins = Vec::new();
         for row in self.kernel.store.credentials_named(addon, credential).await? {
-            let password = self.kernel.store.credential_password(row.id).await?;
+            // One that was ended since its row was read is none of them.
+            let Some(password) = self.password_of(row.id).await? else { continue };
             logins.push(Login { user: row.login, password: Secret::new(password) });
         }
         Ok(logins)
     }
 
+    /// The password of a login, if it is still there.
+    pub(crate) async fn password_of(&self, login: CredentialId) -> Result<Option<String>> {
+        match self.kernel.store.credential_password(login).await {
+            Ok(password) => Ok(Some(password)),
+            Err(StoreError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The newest login of a credential that works: what attachments have. Of an add-on that is just being made, the newest.
     pub(super) async fn newest_login(&self, addon: AddonId, credential: &str) -> Result<Option<Login>> {
         let rows = self.kernel.store.credentials_named(addon, credential).await?;
-        let works = rows.iter().rposition(|row| row.state == CredentialState::Active);
-        let mut logins = self.logins(addon, credential).await?;
-        Ok(match works {
-            Some(at) if at < logins.len() => Some(logins.swap_remove(at)),
-            _ => logins.pop(),
-        })
+        let works = rows.iter().rfind(|row| row.state == CredentialState::Active);
+        let Some(row) = works.or(rows.last()) else { return Ok(None) };
+        let password = self.password_of(row.id).await?;
+        Ok(password.map(|password| Login { user: row.login.clone(), password: Secret::new(password) }))
     }
 
     /// The server of an add-on that has one to itself.
