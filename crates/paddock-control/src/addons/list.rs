@@ -87,7 +87,7 @@ impl Addons {
     }
 
     /// The config vars of an add-on, as the app has them that it is billed to; of another credential than the default one,
-    /// under the names that the service's first attachment has. Who read it is written down.
+    /// under the names that the service's first attachment has.
     pub async fn addon_config(
         &self,
         actor: &Actor,

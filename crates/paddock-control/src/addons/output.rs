@@ -10,6 +10,7 @@ use paddock_addons::postgres;
 use paddock_core::log::{LogLine, Source};
 use paddock_core::{ContainerId, DataServerId, durable};
 use paddock_runtime::{Output, RuntimeError};
+use paddock_telemetry::LogError;
 use tokio::task::JoinHandle;
 
 use super::Addons;
@@ -88,9 +89,10 @@ async fn collect(addons: &Addons, server: DataServerId, container: ContainerId) 
             let lines =
                 batch.iter().map(|output| (output.seq, line_of(&name, &mut process, output))).collect();
             let appended = addons.kernel.logs.append_from(app, container.uuid(), lines).await;
-            if let Err(error) = appended {
+            match appended {
                 // An app that was destroyed meanwhile has no log: nobody reads it.
-                tracing::debug!(app.id = %app, error = chain(&error), "could not write what a data server says");
+                Ok(_) | Err(LogError::Deleted(_)) => {}
+                Err(error) => return Err(Error::internal("write what a data server says to a log", error)),
             }
         }
         for output in &batch {

@@ -7,12 +7,9 @@ use paddock_core::{DataServerId, Tenant, durable};
 use paddock_runtime::Reach;
 
 use super::Addons;
-use super::server::service_id;
+use super::server::{PORT, service_id};
 use crate::Result;
 use crate::kernel::error::{Error, chain};
-
-/// The port of every data server.
-const PORT: u16 = 5432;
 
 impl Addons {
     /// Tells the runtime who may reach whom, and `besides` whoever is about to. What fails is told by the reconciler.

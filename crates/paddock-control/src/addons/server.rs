@@ -23,7 +23,7 @@ use crate::{Error, Result};
 const DATABASE: &str = "database";
 const ROLE: &str = "role";
 /// The port of every data server, at an address of its own.
-const PORT: u16 = 5432;
+pub(super) const PORT: u16 = 5432;
 /// Memory of a server that is shared, before the installation scales it down.
 const SHARED_MEMORY_BYTES: u64 = 1 << 30;
 /// No server gets less: it would not start.

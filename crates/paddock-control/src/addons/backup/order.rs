@@ -159,7 +159,7 @@ impl Addons {
     }
 
     pub(super) async fn provisioned_row(&self, actor: &Actor, database: &str) -> Result<Addon> {
-        let row = self.postgres_row(actor, database).await?;
+        let row = self.managed_postgres_row(actor, database).await?;
         match row.state {
             paddock_core::addon::AddonState::Provisioned => Ok(row),
             _ => Err(Error::not_found_because(

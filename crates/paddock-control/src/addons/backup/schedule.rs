@@ -64,7 +64,7 @@ impl Addons {
 
     /// The schedules of all databases that are billed to the app of this one.
     pub async fn list_schedules(&self, actor: &Actor, database: &str) -> Result<Vec<Schedule>> {
-        let row = self.postgres_row(actor, database).await?;
+        let row = self.managed_postgres_row(actor, database).await?;
         let mut shown = Vec::new();
         for one in self.kernel.store.transfer_schedules_of_app(billed(&row)?).await? {
             shown.push(self.shown_schedule(one).await?);
@@ -74,7 +74,7 @@ impl Addons {
 
     /// Ends a schedule, of a database or of another of its app.
     pub async fn unschedule_backups(&self, actor: &Actor, database: &str, id: &str) -> Result<Schedule> {
-        let row = self.postgres_row(actor, database).await?;
+        let row = self.managed_postgres_row(actor, database).await?;
         let app = billed(&row)?;
         let missing = || Error::not_found("schedule");
         let of_app = self.kernel.store.transfer_schedules_of_app(app).await?;
