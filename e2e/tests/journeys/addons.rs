@@ -213,6 +213,22 @@ impl Journey {
         }
         assert_eq!(theirs.api("GET", "/addons").json(), json!([]));
         self.refused(&["addons:attach", "first-db", "--app", "neighbours"], "another owner");
+        // Who works on an app that only has a database attached uses it, and does nothing to it.
+        let body = json!({ "user": "neighbour@example.com", "silent": true });
+        let http = self.server.http();
+        let _ = http.api_json("POST", &format!("/apps/{OTHER}/collaborators"), &body).with_status(201);
+        assert_eq!(theirs.api("GET", "/client/v11/databases/reports-db").status, 200);
+        for (method, call, body) in [
+            ("PUT", "reset", json!({})),
+            ("POST", "backups", json!({})),
+            ("POST", "restores", json!({ "backup_url": "https://example.com/a.dump" })),
+            ("POST", "transfer-schedules", json!({ "hour": 2, "timezone": "UTC" })),
+        ] {
+            let path = format!("/client/v11/databases/reports-db/{call}");
+            assert_eq!(theirs.api_json(method, &path, &body).status, 403, "{call}");
+        }
+        let gone = format!("/apps/{OTHER}/collaborators/neighbour@example.com");
+        let _ = http.api("DELETE", &gone).with_status(200);
         let _ = theirs.api("DELETE", "/apps/neighbours").with_status(200);
     }
 
