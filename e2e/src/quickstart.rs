@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use paddock_testkit::port::Port;
 use tempfile::TempDir;
 
 use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::{Outcome, run};
-use crate::port::Port;
 use crate::tools::paddockd;
 use crate::wait::wait_until;
 

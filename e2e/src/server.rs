@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use paddock_testkit::port::Port;
 use tempfile::TempDir;
 
 use crate::database::StateIn;
@@ -16,7 +17,6 @@ use crate::http::{Answer, Http};
 use crate::killed_runs;
 use crate::leftovers::{Leftovers, instance_letters};
 use crate::outcome::run;
-use crate::port::Port;
 use crate::tools::paddockd;
 use crate::wait::{wait_for, wait_until};
 

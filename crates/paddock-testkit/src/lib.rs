@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 
 pub mod place;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod schema;

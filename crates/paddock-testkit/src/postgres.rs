@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::FlockOperation;
 use uuid::Uuid;
 
+use crate::port::Port;
 use crate::process;
 
 /// A killed server loses nothing that a test looks at: the machine goes on. Many tests share one server.
@@ -20,14 +21,14 @@ const SETTINGS: &str = "fsync = off\nfull_page_writes = off\nautovacuum = off\nj
                         max_wal_size = 128MB\n";
 /// Over TCP by TLS and with a password alone; the tests' own psql comes by the socket.
 const SECURED: &str = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
-/// Somebody else may take a port between our look and the server's.
-const PORTS_TRIED: usize = 5;
 
 #[derive(Debug)]
 pub struct PostgresServer {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// What keeps it from other tests, also while the server does not run; a shared server always runs.
+    _held: Option<Port>,
     shared: bool,
     /// Where it listens besides loopback.
     also_on: Option<Ipv4Addr>,
@@ -51,7 +52,7 @@ impl PostgresServer {
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("a file can be locked");
         let noted = std::fs::read_to_string(folder.join("port")).ok().and_then(|port| port.parse().ok());
         let server = match noted {
-            Some(port) => Self { programs, folder, port, shared: true, also_on: None },
+            Some(port) => Self { programs, folder, port, _held: None, shared: true, also_on: None },
             None => {
                 let _ = std::fs::remove_dir_all(&folder);
                 let server = Self::begin(programs, folder, runner, true, None);
@@ -100,7 +101,9 @@ impl PostgresServer {
         if let Some((uid, gid)) = user() {
             chown(&folder, Some(uid), Some(gid)).expect("root may give a folder away");
         }
-        let mut server = Self { programs, folder, port: 0, shared, also_on: None };
+        let held = Port::take();
+        let port = held.number();
+        let server = Self { programs, folder, port, _held: Some(held), shared, also_on: None };
         server.guard(runner);
         let data = server.folder.join("data");
         server.run(
@@ -124,16 +127,11 @@ impl PostgresServer {
                 write_private(&data.join(name), text);
             }
         }
-        for _ in 0..PORTS_TRIED {
-            let socket = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-            server.port = socket.local_addr().expect("it is bound").port();
-            drop(socket);
-            if server.try_start() {
-                return server;
-            }
+        if !server.try_start() {
+            let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+            panic!("PostgreSQL does not start:\n{log}");
         }
-        let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
-        panic!("PostgreSQL does not start:\n{log}");
+        server
     }
 
     /// Ends the server and removes its folder once a process is gone, however that ended: the guard outlives this one.
@@ -211,8 +209,10 @@ impl PostgresServer {
             server: Self {
                 programs: self.programs.clone(),
                 folder: self.folder.clone(),
+                port: self.port,
+                _held: None,
                 shared: true,
-                ..*self
+                also_on: self.also_on,
             },
             name,
         }

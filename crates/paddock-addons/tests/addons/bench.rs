@@ -1,6 +1,6 @@
 //! A data server as its plan says, but for paths, port and the wait for the disk.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +10,7 @@ use paddock_addons::postgres::Postgres;
 use paddock_addons::{
     Certificate, Plan, Resource, Secret, ServerAccess, ServerOrder, ServerPlan, Service as _,
 };
+use paddock_testkit::port::Port;
 use paddock_testkit::{place, postgres, process};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use uuid::Uuid;
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) order: ServerOrder,
     folder: PathBuf,
     child: Option<Child>,
+    _port: Port,
 }
 
 /// A plan by its name.
@@ -100,8 +102,8 @@ impl Server {
             }
         }
         let (certificate, authority) = certificate();
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap();
+        let port = Port::take();
+        let address = (Ipv4Addr::LOCALHOST, port.number()).into();
         let order = ServerOrder {
             version: "15".to_owned(),
             plan,
@@ -113,7 +115,7 @@ impl Server {
         };
         let access = ServerAccess { address, password: Secret::new(PASSWORD), authority };
         let service = service(programs.to_str().unwrap());
-        Some(Self { service, access, order, folder, child: None })
+        Some(Self { service, access, order, folder, child: None, _port: port })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -8,7 +8,7 @@ use paddock_router::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::support::{Sockets, TestRouter, in_time, limits, public_listener, table};
+use crate::support::{Sockets, TestRouter, closed_port, in_time, limits, public_listener, table};
 
 const QUESTION: &[u8] = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03app\x04test\0\0\x01\0\x01";
 const ADDRESS: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01";
@@ -56,7 +56,7 @@ async fn ask(server: SocketAddr) -> Vec<u8> {
 async fn a_question_goes_to_a_resolver_that_answers() {
     // The first says nothing, the second refuses, the third lies once and then answers.
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = closed_port();
     let resolver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let resolvers = vec![silent.local_addr().unwrap(), closed, resolver.local_addr().unwrap()];
     let (_router, by_udp, _) = start(resolvers).await;
@@ -79,7 +79,7 @@ async fn a_question_goes_to_a_resolver_that_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_no_resolver_answers_the_server_failed() {
-    let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = closed_port();
     let (_router, by_udp, by_tcp) = start(vec![closed]).await;
     let mut failed = QUESTION.to_vec();
     failed[2..4].copy_from_slice(&[0x81, 0x82]);

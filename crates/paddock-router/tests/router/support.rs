@@ -458,7 +458,8 @@ impl TestDyno {
     }
 }
 
-/// A local port on which nobody listens.
+/// A local port on which nobody listens, and no other test as long as this one runs.
 pub(crate) fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let port = std::mem::ManuallyDrop::new(paddock_testkit::port::Port::take());
+    (std::net::Ipv4Addr::LOCALHOST, port.number()).into()
 }

@@ -9,6 +9,7 @@ use paddock_store::{
     Copied, Database, DatabaseUrl, NewAccount, NewApp, ServerIdentity, Store, StoreConfig, StoreError,
     copy_to_postgres,
 };
+use paddock_testkit::port::Port;
 use paddock_testkit::postgres::PostgresServer;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -43,7 +44,8 @@ async fn servers_that_start_at_once_on_an_empty_database_find_one() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_without_the_password() {
     let folder = TempDir::new().unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = Port::take();
+    let closed = port.number();
     let url = format!("postgres://paddock:s3cr3t@127.0.0.1:{closed}/platform?password=s3cr3t");
     let error = Store::open(&config(&folder, &url)).await.unwrap_err();
     let text = paddock_core::error::chain(&error);

@@ -1,4 +1,4 @@
-//! A port for a server under test, which no other test has at the same time.
+//! A port for a server under test, which no other test has at the same time, also while nobody listens there.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
