@@ -39,6 +39,7 @@ fn main() {
     line("  initdb and start by hand", bare, None, "");
     create(&http, "standard-0", "measured");
     tpc_b(&server, &http, seconds);
+    backups(&http, runs);
 }
 
 fn times(runs: usize, mut once: impl FnMut(usize) -> Duration) -> Duration {
@@ -179,4 +180,56 @@ fn tpc_b(server: &Server, http: &Http, seconds: usize) {
     println!("\n{:<46}{:>9}{:>9}   bound", "TPC-B, 8 clients, median of 3", "tps", "ratio");
     println!("{:<46}{:>9.0}{:>9.2}   at least 0.95", "by the app's address", ours[1], ours[1] / loopback[1]);
     println!("{:<46}{:>9.0}", "the same server on its loopback", loopback[1]);
+}
+
+/// A dump and a restore of what `tpc_b` left, by the commands' calls and by the bare tools with the same client.
+fn backups(http: &Http, runs: usize) {
+    let vars = http.api("GET", "/addons/measured/config").with_status(200).json();
+    let url = vars[0]["value"].as_str().unwrap().to_owned();
+    let folder = tempfile::TempDir::with_prefix("paddock-bare-").unwrap();
+    let file = folder.path().join("bare.dump").display().to_string();
+    let tool = |name: &str, arguments: &[&str]| {
+        let begun = Instant::now();
+        let mut command = Command::new(programs().join(name));
+        command.args(arguments).env("PGSSLMODE", "require");
+        run(command, b"", Duration::from_secs(600)).succeeded();
+        begun.elapsed()
+    };
+    let (mut ours, mut bare) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for _ in 0..runs {
+        let captured = transfer(http, "backups", &json!({}));
+        bare[0].push(tool("pg_dump", &["-Fc", "--no-owner", "--no-acl", "-f", &file, &url]));
+        ours[0].push(captured.0);
+        let order = json!({ "backup_url": captured.1 });
+        ours[1].push(transfer(http, "restores", &order).0);
+        let clean = ["--clean", "--if-exists", "--no-owner", "--no-acl", "-d", &url, &file];
+        bare[1].push(tool("pg_restore", &clean));
+    }
+    let median = |all: &mut Vec<Duration>| {
+        all.sort();
+        all[all.len() / 2]
+    };
+    println!();
+    for (number, what) in ["a backup", "a restore"].into_iter().enumerate() {
+        let (ours, bare) = (median(&mut ours[number]), median(&mut bare[number]));
+        line(what, ours, Some(bare), "at most 1.1");
+        line("  by the bare tool", bare, None, "");
+    }
+}
+
+/// A transfer of the measured database, and the address of its backup.
+fn transfer(http: &Http, kind: &str, order: &Value) -> (Duration, Value) {
+    let begun = Instant::now();
+    let path = format!("/client/v11/databases/measured/{kind}");
+    let made = http.api_json("POST", &path, order).with_status(201).json();
+    let path = format!("/client/v11/apps/bench/transfers/{}", made["uuid"].as_str().unwrap());
+    loop {
+        let now = http.api("GET", &path).with_status(200).json();
+        if let Some(succeeded) = now["succeeded"].as_bool() {
+            assert!(succeeded, "{kind}: {now}");
+            return (begun.elapsed(), now["to_url"].clone());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(600), "{kind} does not end");
+        pause(Duration::from_millis(5));
+    }
 }

@@ -17,6 +17,7 @@ mod book;
 mod client;
 mod fifths;
 mod first_start;
+mod full_databases;
 mod invariants;
 mod lane;
 mod moments;

@@ -1,13 +1,14 @@
 //! Points that come neither with a verb of a client nor with a start: on the way down, and while a build goes on.
 
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use e2e::{FailPoints, Repo, Server, pause, wait_until};
 
 use crate::client::Client;
 use crate::parts::{Part, Steps};
-use crate::verbs::buildpack;
+use crate::verbs::{addon, buildpack};
 use crate::walk::NETWORKS;
 use crate::{Walk, invariants};
 
@@ -29,8 +30,10 @@ struct Moment {
 pub(crate) fn stops() -> Vec<Part> {
     let points = ["dyno.stopped_with_server:before", "dyno.stopped_with_server:after"];
     let written = ["rate_limit.written:before", "rate_limit.written:after"];
+    let databases = ["data_server.stopped_with_server:before", "data_server.stopped_with_server:after"];
     vec![
         part("stop", Moment { points, prepare: fresh_dynos, come: stop }),
+        part("stop with a database", Moment { points: databases, prepare: a_database, come: stop }),
         part("stop after a request", Moment { points: written, prepare: fresh_dynos, come: stop }),
     ]
 }
@@ -83,6 +86,14 @@ fn fresh_dynos(server: &Server, client: &Client) {
         client.http.api("DELETE", &format!("/apps/{name}/dynos")).with_status(202);
     }
     invariants::hold(server, client);
+}
+
+static DATABASES: AtomicUsize = AtomicUsize::new(0);
+
+fn a_database(server: &Server, client: &Client) {
+    fresh_dynos(server, client);
+    // The name of one that is being destroyed is taken for a moment.
+    addon::with_rows(client, DATABASES.fetch_add(1, Ordering::Relaxed), addon::SHARED);
 }
 
 /// `paddockd stop --stop-dynos`; the operator whose server was killed on its way down starts it again.

@@ -13,29 +13,29 @@ use crate::client::{APP, Client};
 use crate::parts::{Part, Steps};
 use crate::verbs::buildpack;
 use crate::walk::is_over;
-use crate::{Walk, invariants};
+use crate::{Walk, full_databases, invariants};
 
 const SOON: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a start finds.
 #[derive(Clone, Copy)]
-struct Start {
-    name: &'static str,
+pub(crate) struct Start {
+    pub(crate) name: &'static str,
     /// The clock of its server is far ahead afterwards.
-    is_aside: bool,
+    pub(crate) is_aside: bool,
     /// A point that comes when it has long been quiet.
-    last: Option<&'static str>,
+    pub(crate) last: Option<&'static str>,
     /// Makes it so, and ends the server.
-    prepare: fn(&mut Server, &Client),
+    pub(crate) prepare: fn(&mut Server, &Client),
     /// Takes away what hinders it, before the next start.
-    mend: fn(&Client),
+    pub(crate) mend: fn(&Client),
     /// What is so afterwards, besides the invariants.
-    check: fn(&Server, &Client),
+    pub(crate) check: fn(&Server, &Client),
 }
 
 /// One on which nothing is remarkable.
-const START: Start = Start {
+pub(crate) const START: Start = Start {
     name: "start",
     is_aside: false,
     last: None,
@@ -82,7 +82,7 @@ const STARTS: [Start; 10] = [
 
 pub(crate) fn parts() -> Vec<Part> {
     let part = |start: Start| Part { is_aside: start.is_aside, ..Part::new(start.name, move |_| start) };
-    STARTS.into_iter().map(part).collect()
+    STARTS.into_iter().chain(full_databases::STARTS).map(part).collect()
 }
 
 impl Steps for Start {

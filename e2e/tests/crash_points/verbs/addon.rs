@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{Kind, Verb, kind};
 use crate::client::{Client, Told};
 
-pub(super) const SHARED: &str = "heroku-postgresql:essential-0";
-pub(super) const OWN: &str = "heroku-postgresql:standard-0";
+pub(crate) const SHARED: &str = "heroku-postgresql:essential-0";
+pub(crate) const OWN: &str = "heroku-postgresql:standard-0";
 /// A server of its own is made anew, which takes its time on a machine that is busy.
-pub(super) const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 pub(super) fn verbs() -> Vec<Kind> {
     vec![
@@ -54,7 +54,7 @@ fn order(client: &Client, number: usize, plan: &str) -> Told {
 }
 
 /// An app with an add-on that can be used, and something in it.
-pub(super) fn with_rows(client: &Client, number: usize, plan: &str) {
+pub(crate) fn with_rows(client: &Client, number: usize, plan: &str) {
     fresh_app(client, number);
     assert!(matches!(order(client, number, plan), Told::Yes));
     provisioned(client, number);
@@ -68,12 +68,12 @@ fn provisioned(client: &Client, number: usize) -> Value {
     })
 }
 
-pub(super) fn url_of(client: &Client, app: &str, var: &str) -> Option<String> {
+pub(crate) fn url_of(client: &Client, app: &str, var: &str) -> Option<String> {
     let vars = client.get(&format!("/apps/{app}/config-vars"));
     vars[var].as_str().map(str::to_owned)
 }
 
-pub(super) fn psql_at(url: &str, statement: &str) -> Result<String, String> {
+pub(crate) fn psql_at(url: &str, statement: &str) -> Result<String, String> {
     let mut program = Command::new("psql");
     program.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement, url]).env("PGSSLMODE", "require");
     let outcome = run(program, b"", Duration::from_secs(30));
