@@ -16,6 +16,16 @@ const url = pathToFileURL(entry).href
 const require = createRequire(entry)
 // What a process has once and a new one would have anew: the ids of the requests that led to this one.
 const {RequestId} = await import(pathToFileURL(require.resolve('@heroku-cli/command/lib/request-id.js')).href)
+// The CLI looks for its own plugins and commands at each start. They are those of the first call; what a configuration takes
+// from the environment is made anew, as oclif does with one that another version of it has loaded.
+const {Config} = require('@oclif/core')
+const load = Config.load
+let loaded
+Config.load = async function (options) {
+  const config = await load.call(this, loaded ?? options)
+  loaded ??= config
+  return config
+}
 const exit = process.exit.bind(process)
 
 /** Thrown by process.exit: the call is over, the process is not. */
