@@ -219,6 +219,12 @@ impl Tx {
         self.change("attachment", id, DELETE, values![id]).await
     }
 
+    /// As [`Store::attachment_vars`].
+    pub async fn attachment_vars(&mut self, id: AttachmentId) -> Result<ConfigVars> {
+        let row = self.one(VARS, values![id]).await?;
+        open(&self.sealer, row.ok_or_else(|| gone(id))?)
+    }
+
     /// What all attachments of an app say together: what its config has of them once [`Tx::set_attached`] was told.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use paddock_core::{AddonId, CredentialId, UnixMicros};
 
-use crate::engine::{self, Sealed, reads, row, statements, values, word_columns};
+use crate::engine::{self, FromRow, Row, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
 use crate::{Sealer, Store, Tx};
 
@@ -36,7 +36,7 @@ impl CredentialState {
 
 word_columns!(CredentialState = CredentialState::parse);
 
-/// A login; its password is read by itself.
+/// A login without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     pub id: CredentialId,
@@ -53,6 +53,25 @@ pub struct Credential {
 }
 
 row!(Credential { id, addon_id, name, login, state, created_at, updated_at } optional { revoke_at });
+
+/// A login with its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenCredential {
+    pub credential: Credential,
+    pub password: String,
+}
+
+/// The same as it is stored.
+struct SealedCredential {
+    credential: Credential,
+    password: Vec<u8>,
+}
+
+impl FromRow for SealedCredential {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { credential: Credential::from_row(row)?, password: row.get("password")? })
+    }
+}
 
 /// What a new login is made of; fields as in [`Credential`]. It is still to be enabled.
 #[derive(Clone)]
@@ -74,7 +93,6 @@ statements! {
     IN_MOTION = "SELECT credentials.* FROM credentials JOIN addons ON addons.id = credentials.addon_id \
         WHERE addons.server_id = $1 AND addons.state = 'provisioned' AND credentials.state <> 'active' \
         ORDER BY credentials.addon_id, credentials.name, credentials.created_at, credentials.id";
-    PASSWORD = "SELECT password AS sealed FROM credentials WHERE id = $1";
     CREATE = "INSERT INTO credentials (id, addon_id, name, login, password, state, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, 'enabling', $6, $6)";
     ENABLE = "UPDATE credentials SET state = 'active', revoke_at = NULL, updated_at = $2 WHERE id = $1";
@@ -106,21 +124,23 @@ impl Store {
         engine::all(&mut *self.reader().await?, IN_MOTION, values![self.server.id]).await
     }
 
-    /// The password of a login.
+    /// As [`Store::credentials_of_addon`], with their passwords.
     ///
     /// # Errors
-    /// `Gone`, `Unseal`, or the database could not be read.
-    pub async fn credential_password(&self, id: CredentialId) -> Result<String> {
-        let row = engine::one(&mut *self.reader().await?, PASSWORD, values![id]).await?;
-        open(self.sealer(), id, row)
+    /// `Unseal`, or the database could not be read.
+    pub async fn open_credentials_of_addon(&self, addon_id: AddonId) -> Result<Vec<OpenCredential>> {
+        let rows = engine::all(&mut *self.reader().await?, OF_ADDON, values![addon_id]).await?;
+        rows.into_iter().map(|row| open(self.sealer(), row)).collect()
     }
 }
 
 impl Tx {
-    /// As [`Store::credential_password`].
-    pub async fn credential_password(&mut self, id: CredentialId) -> Result<String> {
-        let row = self.one(PASSWORD, values![id]).await?;
-        open(&self.sealer, id, row)
+    /// As [`Store::open_credentials_of_addon`].
+    pub async fn open_credentials_of_addon(&mut self, addon_id: AddonId) -> Result<Vec<OpenCredential>> {
+        let doing = self.doing();
+        let rows = engine::all(self.connection(), OF_ADDON, values![addon_id]).await;
+        let rows = rows.map_err(|error| error.during(doing))?;
+        rows.into_iter().map(|row| open(&self.sealer, row)).collect()
     }
 
     /// Makes a login, which is still to be enabled.
@@ -163,8 +183,8 @@ impl Tx {
     }
 }
 
-fn open(sealer: &Sealer, id: CredentialId, row: Option<Sealed>) -> Result<String> {
-    let sealed = row.and_then(|Sealed(sealed)| sealed);
-    let sealed = sealed.ok_or_else(|| StoreError::Gone { noun: "credential", id: id.to_string() })?;
-    sealer.unseal_text(&password_place(id), &sealed)
+fn open(sealer: &Sealer, row: SealedCredential) -> Result<OpenCredential> {
+    let SealedCredential { credential, password } = row;
+    let password = sealer.unseal_text(&password_place(credential.id), &password)?;
+    Ok(OpenCredential { credential, password })
 }

@@ -59,8 +59,6 @@ statements! {
     SET_CREDENTIAL = "UPDATE credentials SET password = $2 WHERE id = $1 AND password = $3";
     SUPERUSERS = "SELECT id AS app_id, id, password AS sealed FROM data_servers WHERE id > $1 ORDER BY id LIMIT $2";
     SET_SUPERUSER = "UPDATE data_servers SET password = $2 WHERE id = $1 AND password = $3";
-    TLS = "SELECT id AS app_id, id, tls AS sealed FROM data_servers WHERE tls IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
-    SET_TLS = "UPDATE data_servers SET tls = $2 WHERE id = $1 AND tls = $3";
     OUTCOMES = "SELECT request_sha256, body FROM request_outcomes WHERE body IS NOT NULL";
     SET_OUTCOME = "UPDATE request_outcomes SET body = $2 WHERE request_sha256 = $1 AND body = $3";
     SETTINGS = "SELECT key, value FROM settings WHERE key > $1 ORDER BY key LIMIT $2";
@@ -74,7 +72,7 @@ struct Table {
     place: fn(&SealedRow) -> Result<String>,
 }
 
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 10] = [
     Table {
         read: CONFIGS,
         write: SET_CONFIG,
@@ -117,7 +115,6 @@ const TABLES: [Table; 11] = [
         write: SET_SUPERUSER,
         place: |row| Ok(data_server::password_place(parsed(&row.id)?)),
     },
-    Table { read: TLS, write: SET_TLS, place: |row| Ok(data_server::tls_place(parsed(&row.id)?)) },
 ];
 
 struct SealedRow {

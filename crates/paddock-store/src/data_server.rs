@@ -6,7 +6,7 @@ use paddock_core::{ContainerId, DataServerId, ServerId, Tenant, UnixMicros, Volu
 
 use crate::engine::{self, Sealed, reads, row, statements, values, word_columns};
 use crate::error::{Result, StoreError};
-use crate::{Sealer, Store, Tx};
+use crate::{Store, Tx};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataServerState {
@@ -95,13 +95,6 @@ pub struct NewDataServer {
     pub password: String,
 }
 
-/// A certificate with its key, both in PEM.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Certified {
-    pub certificate: String,
-    pub key: String,
-}
-
 statements! {
     BY_ID = "SELECT * FROM data_servers WHERE id = $1";
     OF_SERVER = "SELECT * FROM data_servers WHERE server_id = $1 ORDER BY created_at, id";
@@ -110,14 +103,14 @@ statements! {
         AND (SELECT COUNT(*) FROM addons WHERE addons.data_server_id = data_servers.id) < $4 \
         ORDER BY created_at, id LIMIT 1";
     PASSWORD = "SELECT password AS sealed FROM data_servers WHERE id = $1";
-    TLS = "SELECT tls AS sealed FROM data_servers WHERE id = $1";
     CREATE = "INSERT INTO data_servers (id, server_id, id_range, service, version, shared, plan, volume_id, state, \
         password, failed_starts, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'starting', $9, 0, $10, $10)";
     SET_STATE = "UPDATE data_servers SET state = $2, updated_at = $3 WHERE id = $1";
     SET_PLAN = "UPDATE data_servers SET plan = $2, updated_at = $3 WHERE id = $1";
     SET_CONTAINER = "UPDATE data_servers SET container_id = $2, updated_at = $3 WHERE id = $1";
-    SET_ADDRESS = "UPDATE data_servers SET address = $2, tls = $3, updated_at = $4 WHERE id = $1";
+    // An earlier version kept the certificate, which is made anew for each start.
+    SET_ADDRESS = "UPDATE data_servers SET address = $2, tls = NULL, updated_at = $3 WHERE id = $1";
     ANSWERS = "UPDATE data_servers SET state = 'available', updated_at = $2 \
         WHERE id = $1 AND state <> 'removing'";
     CRASHED = "UPDATE data_servers SET state = 'crashed', failed_starts = $2, next_start_at = $3, \
@@ -128,11 +121,6 @@ statements! {
 /// Where the superuser's password belongs.
 pub(crate) fn password_place(id: DataServerId) -> String {
     format!("data-server:{id}:password")
-}
-
-/// Where certificate and key belong.
-pub(crate) fn tls_place(id: DataServerId) -> String {
-    format!("data-server:{id}:tls")
 }
 
 reads! {
@@ -153,16 +141,6 @@ impl Store {
         let row = engine::one(&mut *self.reader().await?, PASSWORD, values![id]).await?;
         let Sealed(sealed) = row.ok_or_else(|| gone(id))?;
         self.sealer().unseal_text(&password_place(id), &sealed.unwrap_or_default())
-    }
-
-    /// The certificate of a data server with its key; `None` until it has an address.
-    ///
-    /// # Errors
-    /// `Gone`, `Unseal`, or the database could not be read.
-    pub async fn data_server_tls(&self, id: DataServerId) -> Result<Option<Certified>> {
-        let row = engine::one(&mut *self.reader().await?, TLS, values![id]).await?;
-        let Sealed(sealed) = row.ok_or_else(|| gone(id))?;
-        sealed.map(|sealed| open_tls(self.sealer(), id, &sealed)).transpose()
     }
 }
 
@@ -229,19 +207,12 @@ impl Tx {
         self.change("data server", id, SET_CONTAINER, values).await
     }
 
-    /// Notes where a data server is reached, and the certificate for that.
+    /// Notes where a data server is reached.
     ///
     /// # Errors
     /// `Gone`.
-    pub async fn set_data_server_address(
-        &mut self,
-        id: DataServerId,
-        address: IpAddr,
-        tls: &Certified,
-    ) -> Result<()> {
-        let clear = serde_json::json!({ "certificate": tls.certificate, "key": tls.key }).to_string();
-        let sealed = self.sealer.seal_text(&tls_place(id), &clear)?;
-        let values = values![id, address, sealed, self.now];
+    pub async fn set_data_server_address(&mut self, id: DataServerId, address: IpAddr) -> Result<()> {
+        let values = values![id, address, self.now];
         self.change("data server", id, SET_ADDRESS, values).await
     }
 
@@ -276,17 +247,6 @@ impl Tx {
     pub async fn delete_data_server(&mut self, id: DataServerId) -> Result<()> {
         self.change("data server", id, DELETE, values![id]).await
     }
-}
-
-fn open_tls(sealer: &Sealer, id: DataServerId, sealed: &[u8]) -> Result<Certified> {
-    let place = tls_place(id);
-    let clear = sealer.unseal_text(&place, sealed)?;
-    let read = |name: &str, value: &serde_json::Value| value[name].as_str().map(str::to_owned);
-    let parsed = serde_json::from_str(&clear).ok();
-    let both = parsed.and_then(|value| {
-        Some(Certified { certificate: read("certificate", &value)?, key: read("key", &value)? })
-    });
-    both.ok_or(StoreError::Unseal { place })
 }
 
 fn gone(id: DataServerId) -> StoreError {

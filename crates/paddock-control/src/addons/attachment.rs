@@ -1,14 +1,16 @@
 //! Attaching and detaching: the names under which apps have an add-on.
 
-use paddock_core::addon::AddonState;
+use paddock_core::addon::{AddonState, AttachmentName};
+use paddock_core::config::ConfigVars;
 use paddock_core::event::Event;
 use paddock_core::{AppRef, AttachmentId, ErrorId};
-use paddock_store::{Addon, ListedAttachment, NewAttachment};
+use paddock_store::{Addon, ListedAttachment, NewAttachment, Tx};
 use uuid::Uuid;
 
 use super::attached::{credential_of, described};
 use super::checked::{gone, parse_attachment};
-use super::list::not_managed;
+use super::credential::no_such;
+use super::list::{missing, not_managed};
 use super::{Addons, view};
 use crate::{Actor, Error, Result};
 
@@ -48,7 +50,11 @@ impl Addons {
         if let Some(server) = addon.data_server_id {
             self.tell_reach(Some((app.tenant(), server))).await;
         }
-        let mut tx = self.kernel.change_app(app.id, "attach an add-on").await?;
+        // The platform's turn, as has whoever changes what an add-on says: else it could be said anew beside this.
+        let mut tx = self.kernel.change_platform("attach an add-on").await?;
+        tx.also_for_app(app.id).await?;
+        let addon = tx.addon(addon.id).await?.ok_or_else(missing)?;
+        check_is_there(&addon)?;
         let there = tx.attachments_of_app(app.id).await?;
         let same_name =
             wanted.as_ref().and_then(|name| there.iter().find(|one| one.attachment.name == name.as_str()));
@@ -77,7 +83,7 @@ impl Addons {
             app_id: app.id,
             addon_id: addon.id,
             name: name.to_string(),
-            vars: self.vars(&addon, name.as_str(), credential_of(namespace.as_deref())).await?,
+            vars: self.vars_in(&mut tx, &addon, &name, namespace.as_deref()).await?,
             namespace,
         };
         tx.create_attachment(&new).await?;
@@ -87,6 +93,22 @@ impl Addons {
         let event = Event::AttachmentCreated { app: app.id, addon: addon.id, name: name.to_string() };
         tx.commit("addon.attached", event, actor).await?;
         self.attachment_view(new.id).await
+    }
+
+    /// What an attachment says, if its credential is still there.
+    async fn vars_in(
+        &self,
+        tx: &mut Tx,
+        addon: &Addon,
+        name: &AttachmentName,
+        namespace: Option<&str>,
+    ) -> Result<ConfigVars> {
+        let credential = credential_of(namespace);
+        let spoken = self.spoken_in(tx, addon.clone()).await?;
+        match spoken.knows(credential) {
+            true => Ok(spoken.vars(name.as_str(), credential)),
+            false => Err(no_such(credential)),
+        }
     }
 
     /// Takes an attachment away that another one is to have the name of.
@@ -104,13 +126,7 @@ impl Addons {
     }
 
     async fn check_attachable(&self, addon: &Addon, owner: paddock_core::AccountId) -> Result<()> {
-        if addon.state != AddonState::Provisioned {
-            return Err(Error::invalid(format!(
-                "{} is {}: it can be attached when it is provisioned (heroku addons:wait).",
-                addon.name,
-                addon.state.as_str()
-            )));
-        }
+        check_is_there(addon)?;
         let billed = match addon.app_id {
             Some(app) => self.kernel.store.app(app).await?,
             None => None,
@@ -151,7 +167,8 @@ impl Addons {
     /// `not_found`; `invalid_params` for the last one of the app that the add-on is billed to.
     pub async fn detach(&self, actor: &Actor, identity: &str) -> Result<view::Attachment> {
         let shown = self.attachment(actor, None, identity).await?;
-        let mut tx = self.kernel.change_app(shown.app_id, "detach an add-on").await?;
+        let mut tx = self.kernel.change_platform("detach an add-on").await?;
+        tx.also_for_app(shown.app_id).await?;
         let Some(listed) = tx.attachment(shown.id).await? else { return Err(gone()) };
         let row = &listed.attachment;
         let others = tx.attachments_of_addon(row.addon_id).await?;
@@ -170,5 +187,16 @@ impl Addons {
         tx.commit("addon.detached", event, actor).await?;
         self.tell_reach(None).await;
         Ok(shown)
+    }
+}
+
+fn check_is_there(addon: &Addon) -> Result<()> {
+    match addon.state {
+        AddonState::Provisioned => Ok(()),
+        other => Err(Error::invalid(format!(
+            "{} is {}: it can be attached when it is provisioned (heroku addons:wait).",
+            addon.name,
+            other.as_str()
+        ))),
     }
 }

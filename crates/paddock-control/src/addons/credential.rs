@@ -12,7 +12,7 @@ use paddock_core::{AddonId, CredentialId, UnixMicros, durable};
 use paddock_store::{Addon, Credential as Row, CredentialState, NewCredential, StorageState};
 use uuid::Uuid;
 
-use super::attached::credential_of;
+use super::attached::{Told, credential_of};
 use super::server::{role_key, secrets_with_role};
 use super::{Addons, DEFAULT, RESTRICTED};
 use crate::kernel::error::chain;
@@ -220,7 +220,7 @@ impl Addons {
                 let step = self.postgres.put_credential(access, &resource, &credential);
                 let done = durable!("credential.made_on_server", step.await);
                 done.map_err(|error| Error::internal("make a login", error))?;
-                self.record_enabled(addon, name).await?;
+                self.record_enabled(addon.id, name).await?;
             }
             for row in rows.iter().filter(|row| row.state == CredentialState::Revoking) {
                 match self.is_due(access, row).await {
@@ -260,43 +260,21 @@ impl Addons {
     }
 
     /// A login works: those of its credential before it are on their way out, and every attachment of it is released with it.
-    async fn record_enabled(&self, addon: &Addon, name: &str) -> Result<()> {
-        let store = &self.kernel.store;
-        let known = store.credentials_named(addon.id, name).await?;
-        let Some(newest) = known.last() else { return Ok(()) };
-        let login = self.logins(addon.id, name).await?.pop();
-        let mut given = Vec::new();
-        for listed in store.attachments_of_addon(addon.id).await? {
-            let one = listed.attachment;
-            if credential_of(one.namespace.as_deref()) == name {
-                let vars = match &login {
-                    Some(login) => self.vars_by(addon, &one.name, login).await?,
-                    None => continue,
-                };
-                given.push((one, vars));
-            }
-        }
-        given.sort_by_key(|(one, _)| (one.app_id, one.id));
-        let service = self.service_of(addon)?.info().name;
+    pub(super) async fn record_enabled(&self, addon: AddonId, name: &str) -> Result<()> {
         let mut tx = self.kernel.change_platform("write down that a login works").await?;
+        let known = tx.credentials_named(addon, name).await?;
+        let Some(newest) = known.last() else { return Ok(()) };
         let revoke_at = tx.now() + OLD_LOGIN_LIFE;
         tx.enable_credential(newest.id).await?;
         for old in known.iter().filter(|old| old.id != newest.id && old.state != CredentialState::Revoking) {
             tx.revoke_credential(old.id, revoke_at).await?;
         }
-        for (attachment, vars) in given {
-            let Some(app) = self.kernel.store.app(attachment.app_id).await? else { continue };
-            tx.also_for_app(app.id).await?;
-            tx.set_attachment_vars(attachment.id, &vars).await?;
-            let description = format!("Update {} by {service}", attachment.name);
-            tx.say(app.id, description.clone());
-            self.release_as_attached(&mut tx, app.id, description, app.owner_id).await?;
-        }
+        self.follow(&mut tx, addon, Told::Changed).await?;
         tx.commit_quietly("credential.enabled").await
     }
 }
 
-fn no_such(name: &str) -> Error {
+pub(super) fn no_such(name: &str) -> Error {
     Error::not_found_because(
         "credential",
         format!("Couldn't find that credential: there is none called {name:?}. See heroku pg:credentials."),

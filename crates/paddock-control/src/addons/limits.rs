@@ -13,6 +13,7 @@ use paddock_core::durable;
 use paddock_core::plan::storage::{Level, StorageState as Planned, next};
 use paddock_store::{Addon, DataServer, DataServerState, StorageState};
 
+use super::attached::Told;
 use super::server::new_credential;
 use super::{Addons, RESTRICTED, postgres::SERVICE};
 use crate::Result;
@@ -159,15 +160,6 @@ impl Addons {
 
     /// Every app that has it attached is released with the login that works now.
     async fn release_storage(&self, addon: &Addon, state: StorageState) -> Result<()> {
-        let changed = Addon { storage_state: state, ..addon.clone() };
-        let mut given = Vec::new();
-        for listed in self.kernel.store.attachments_of_addon(addon.id).await? {
-            let one = listed.attachment;
-            let credential = super::attached::credential_of(one.namespace.as_deref());
-            let vars = self.vars(&changed, &one.name, credential).await?;
-            given.push((one, vars));
-        }
-        given.sort_by_key(|(one, _)| (one.app_id, one.id));
         let mut tx = self.kernel.change_platform("write down what a database may do").await?;
         tx.set_storage_state(addon.id, state).await?;
         for login in tx.credentials_named(addon.id, RESTRICTED).await? {
@@ -176,14 +168,7 @@ impl Addons {
                 StorageState::Available | StorageState::Over => tx.delete_credential(login.id).await?,
             }
         }
-        for (attachment, vars) in given {
-            let Some(app) = self.kernel.store.app(attachment.app_id).await? else { continue };
-            tx.also_for_app(app.id).await?;
-            tx.set_attachment_vars(attachment.id, &vars).await?;
-            let description = format!("Update {} by {}", attachment.name, addon.service);
-            tx.say(app.id, description.clone());
-            self.release_as_attached(&mut tx, app.id, description, app.owner_id).await?;
-        }
+        self.follow(&mut tx, addon.id, Told::Changed).await?;
         tx.commit_quietly("addon.storage_released").await
     }
 

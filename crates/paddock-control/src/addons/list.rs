@@ -106,7 +106,7 @@ impl Addons {
             (None, Some(own)) => own.attachment.name.as_str(),
             _ => first,
         };
-        self.vars(&row, name, credential).await
+        Ok(self.spoken(row.clone()).await?.vars(name, credential))
     }
 
     /// The row that is meant, if the actor may see the app that it is billed to, or one that has it attached.
@@ -233,6 +233,6 @@ pub(super) fn not_managed(row: &Row) -> Error {
     Error::new(ErrorId::Forbidden, text)
 }
 
-fn missing() -> Error {
+pub(super) fn missing() -> Error {
     Error::not_found_because("add_on", "Couldn't find that add-on.")
 }

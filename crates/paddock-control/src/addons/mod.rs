@@ -21,6 +21,8 @@ pub mod resolve;
 pub(crate) mod server;
 pub mod service;
 mod stop_all;
+#[cfg(test)]
+mod tests;
 pub mod update;
 pub mod view;
 

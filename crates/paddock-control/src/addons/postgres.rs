@@ -168,12 +168,12 @@ impl Addons {
         let address = self.server_row(&row).await?.as_ref().and_then(server::address_of);
         let database = self.resource(&row).await?.database;
         let mut found: Vec<PostgresCredential> = Vec::new();
-        for one in self.kernel.store.credentials_of_addon(row.id).await? {
+        for open in self.kernel.store.open_credentials_of_addon(row.id).await? {
+            let one = open.credential;
             if one.name == RESTRICTED {
                 continue;
             }
-            let Some(password) = self.password_of(one.id).await? else { continue };
-            let login = PostgresLogin { user: one.login, password, state: one.state.as_str() };
+            let login = PostgresLogin { user: one.login, password: open.password, state: one.state.as_str() };
             match found.iter_mut().find(|known| known.name == one.name) {
                 Some(known) => known.logins.push(login),
                 None => found.push(PostgresCredential {

@@ -11,13 +11,12 @@ use paddock_core::addon::AddonState;
 use paddock_core::plan::data_server::{DataServerSeen, DataServerStep, Seen, after_an_end, data_server_step};
 use paddock_core::{AddonId, ContainerId, DataServerId, UnixMicros, durable};
 use paddock_runtime::{ContainerState, Observed, VolumeKind};
-use paddock_store::{Addon, Certified, Credential, DataServer, DataServerState};
+use paddock_store::{Addon, Credential, DataServer, DataServerState};
 use uuid::Uuid;
 
-use super::attached::{credential_of, described};
+use super::attached::Told;
 use super::{Addons, server};
 use crate::Result;
-use crate::deploy::release_steps::release_new_addon;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::reconcile::{PassReport, Reconciler};
@@ -219,8 +218,7 @@ impl ServerPass<'_> {
         let issued = addons.certificates.issue(address)?;
         let mut tx = addons.kernel.record("start a data server").await?;
         tx.set_data_server_container(row.id, Some(container)).await?;
-        let tls = Certified { certificate: issued.chain.clone(), key: issued.key.clone() };
-        tx.set_data_server_address(row.id, address, &tls).await?;
+        tx.set_data_server_address(row.id, address).await?;
         tx.commit_quietly("data_server.start_recorded").await?;
         let platform = addons.runtime.platform_address();
         let password = addons.kernel.store.data_server_password(row.id).await?;
@@ -322,7 +320,7 @@ impl ServerPass<'_> {
                 let resource = self.addons.resource(&addon).await?;
                 let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
                 brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
-                self.addons.mend_addresses(&addon).await?;
+                self.addons.mend_addresses(addon.id).await?;
             }
         }
         Ok(())
@@ -340,7 +338,7 @@ impl ServerPass<'_> {
             AddonState::Provisioning => {
                 durable!("addon.made_on_server", service.provision(access, &resource).await)
                     .map_err(failed)?;
-                self.addons.record_provisioned(addon).await
+                self.addons.record_provisioned(addon.id).await
             }
             AddonState::Deprovisioning => {
                 durable!("addon.removed_on_server", service.deprovision(access, &resource).await)
@@ -354,55 +352,28 @@ impl ServerPass<'_> {
 
 impl Addons {
     /// An add-on can be used: every app that has it attached is released with its config vars.
-    async fn record_provisioned(&self, addon: &Addon) -> Result<()> {
-        let mut given = Vec::new();
-        for listed in self.kernel.store.attachments_of_addon(addon.id).await? {
-            let attachment = listed.attachment;
-            let credential = credential_of(attachment.namespace.as_deref());
-            let vars = self.vars(addon, &attachment.name, credential).await?;
-            given.push((attachment, vars));
-        }
-        given.sort_by_key(|(one, _)| (one.app_id, one.id));
+    async fn record_provisioned(&self, id: AddonId) -> Result<()> {
         let mut tx = self.kernel.change_platform("write down that an add-on is there").await?;
-        let Some(now) = tx.addon(addon.id).await? else { return Ok(()) };
-        if !now.state.may_become(AddonState::Provisioned) {
+        let Some(addon) = tx.addon(id).await? else { return Ok(()) };
+        if !addon.state.may_become(AddonState::Provisioned) {
             return Ok(());
         }
-        tx.set_addon_state(addon.id, AddonState::Provisioned).await?;
-        for login in tx.credentials_of_addon(addon.id).await? {
+        tx.set_addon_state(id, AddonState::Provisioned).await?;
+        for login in tx.credentials_of_addon(id).await? {
             tx.enable_credential(login.id).await?;
         }
-        for (attachment, vars) in given {
-            let Some(app) = self.kernel.store.app(attachment.app_id).await? else { continue };
-            tx.set_attachment_vars(attachment.id, &vars).await?;
-            let description = described("Attach", &attachment.name, &addon.name);
-            tx.say(app.id, description.clone());
-            let all = tx.attachment_vars_of_app(app.id).await?;
-            release_new_addon(&mut tx, app.id, all, description, app.owner_id).await?;
-        }
+        self.follow(&mut tx, id, Told::New).await?;
         tx.commit_quietly("addon.provisioned").await
     }
 
     /// Apps that have an add-on under another address than it has now are released with the right one: after a restore on
     /// another machine, say.
-    async fn mend_addresses(&self, addon: &Addon) -> Result<()> {
-        let store = &self.kernel.store;
-        for listed in store.attachments_of_addon(addon.id).await? {
-            let attachment = listed.attachment;
-            let right =
-                self.vars(addon, &attachment.name, credential_of(attachment.namespace.as_deref())).await?;
-            if right.is_empty() || store.attachment_vars(attachment.id).await? == right {
-                continue;
-            }
-            let Some(app) = store.app(attachment.app_id).await? else { continue };
-            let mut tx = self.kernel.change_app(app.id, "mend the address of an add-on").await?;
-            tx.set_attachment_vars(attachment.id, &right).await?;
-            let description = format!("Update {} by {}", attachment.name, addon.service);
-            tx.say(app.id, description.clone());
-            self.release_as_attached(&mut tx, app.id, description, app.owner_id).await?;
-            tx.commit_quietly("addon.address_mended").await?;
+    async fn mend_addresses(&self, id: AddonId) -> Result<()> {
+        let mut tx = self.kernel.change_platform("mend the address of an add-on").await?;
+        match self.follow(&mut tx, id, Told::Changed).await? {
+            true => tx.commit_quietly("addon.address_mended").await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     async fn record_deprovisioned(&self, id: AddonId) -> Result<()> {

@@ -13,7 +13,7 @@ use paddock_core::config::ConfigVars;
 use paddock_core::stack::Stack;
 use paddock_core::{AddonId, ContainerId, CredentialId, DataServerId, ServiceId, VolumeId};
 use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Stdio};
-use paddock_store::{Addon, CredentialState, DataServer, NewCredential, NewDataServer, StoreError, Tx};
+use paddock_store::{Addon, DataServer, NewCredential, NewDataServer, OpenCredential, Tx};
 use uuid::Uuid;
 
 use super::{Addons, DEFAULT};
@@ -55,6 +55,15 @@ pub(super) fn new_credential(addon: AddonId, name: &str, login: &Login) -> NewCr
     }
 }
 
+/// As a service's steps know it.
+pub(super) fn login(row: &OpenCredential) -> Login {
+    Login { user: row.credential.login.clone(), password: Secret::new(&row.password) }
+}
+
+fn logins_of(all: &[OpenCredential], credential: &str) -> Vec<Login> {
+    all.iter().filter(|row| row.credential.name == credential).map(login).collect()
+}
+
 /// Where the role of a credential is among the names on a server.
 pub(super) fn role_key(credential: &str) -> String {
     if credential == DEFAULT { ROLE.to_owned() } else { format!("{ROLE}:{credential}") }
@@ -88,41 +97,28 @@ impl Addons {
 
     /// What a service's steps are told of an add-on.
     pub(crate) async fn resource(&self, row: &Addon) -> Result<Resource> {
-        let info = self.service_of(row)?.info();
-        let plan = info.plan(Some(&row.plan)).map_err(super::checked::refused)?;
         let secrets = self.kernel.store.addon_secrets(row.id).await?;
+        let logins = self.kernel.store.open_credentials_of_addon(row.id).await?;
+        self.resource_of(row, &secrets, &logins)
+    }
+
+    /// The same of what was read.
+    pub(super) fn resource_of(
+        &self,
+        row: &Addon,
+        secrets: &ConfigVars,
+        logins: &[OpenCredential],
+    ) -> Result<Resource> {
+        let plan = self.service_of(row)?.info().plan(Some(&row.plan)).map_err(super::checked::refused)?;
         let named = |name: &str| secrets.get(name).cloned().unwrap_or_default();
-        let credential = Credential { role: named(ROLE), logins: self.logins(row.id, DEFAULT).await? };
+        let credential = Credential { role: named(ROLE), logins: logins_of(logins, DEFAULT) };
         Ok(Resource { plan, database: named(DATABASE), credential })
     }
 
     /// The logins of a credential, oldest first.
     pub(crate) async fn logins(&self, addon: AddonId, credential: &str) -> Result<Vec<Login>> {
-        let mut logins = Vec::new();
-        for row in self.kernel.store.credentials_named(addon, credential).await? {
-            // One that was ended since its row was read is none of them.
-            let Some(password) = self.password_of(row.id).await? else { continue };
-            logins.push(Login { user: row.login, password: Secret::new(password) });
-        }
-        Ok(logins)
-    }
-
-    /// The password of a login, if it is still there.
-    pub(crate) async fn password_of(&self, login: CredentialId) -> Result<Option<String>> {
-        match self.kernel.store.credential_password(login).await {
-            Ok(password) => Ok(Some(password)),
-            Err(StoreError::Gone { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The newest login of a credential that works: what attachments have. Of an add-on that is just being made, the newest.
-    pub(super) async fn newest_login(&self, addon: AddonId, credential: &str) -> Result<Option<Login>> {
-        let rows = self.kernel.store.credentials_named(addon, credential).await?;
-        let works = rows.iter().rfind(|row| row.state == CredentialState::Active);
-        let Some(row) = works.or(rows.last()) else { return Ok(None) };
-        let password = self.password_of(row.id).await?;
-        Ok(password.map(|password| Login { user: row.login.clone(), password: Secret::new(password) }))
+        let all = self.kernel.store.open_credentials_of_addon(addon).await?;
+        Ok(logins_of(&all, credential))
     }
 
     /// The server of an add-on that has one to itself.

@@ -9,8 +9,8 @@ use paddock_core::{
     AddonId, AppId, AttachmentId, CollaboratorId, ContainerId, CredentialId, DataServerId, VolumeId,
 };
 use paddock_store::{
-    App, Certified, CollaboratorRole, Concerns, CredentialState, DataServer, DataServerState, NewAddon,
-    NewAttachment, NewCredential, NewDataServer, StorageState, Store, StoreError,
+    App, CollaboratorRole, Concerns, CredentialState, DataServer, DataServerState, NewAddon, NewAttachment,
+    NewCredential, NewDataServer, OpenCredential, StorageState, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -283,7 +283,8 @@ async fn a_credential_has_two_logins_while_it_is_rotated() {
     tx.create_credential(&old).await.unwrap();
     tx.enable_credential(old.id).await.unwrap();
     tx.create_credential(&new_credential(addon, "analyst", "uanalyst")).await.unwrap();
-    assert_eq!(tx.credential_password(old.id).await.unwrap(), "p-of-uold");
+    let passwords = self::passwords(tx.open_credentials_of_addon(addon).await.unwrap());
+    assert_eq!(passwords, ["uanalyst p-of-uanalyst", "uold p-of-uold"]);
     tx.commit().await.unwrap();
     let later = NOW + Duration::from_secs(1);
     let revoke_at = later + Duration::from_secs(1800);
@@ -300,7 +301,6 @@ async fn a_credential_has_two_logins_while_it_is_rotated() {
     let expected =
         [("uold", CredentialState::Revoking, Some(revoke_at)), ("unew", CredentialState::Active, None)];
     assert_eq!(found, expected);
-    assert_eq!(t.store.credential_password(new.id).await.unwrap(), "p-of-unew");
     let all = t.store.credentials_of_addon(addon).await.unwrap();
     let names: Vec<_> = all.iter().map(|login| (login.name.as_str(), login.state)).collect();
     assert_eq!(names[0], ("analyst", CredentialState::Enabling));
@@ -309,7 +309,12 @@ async fn a_credential_has_two_logins_while_it_is_rotated() {
     tx.delete_credential(old.id).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.credential(old.id).await.unwrap(), None);
-    assert!(matches!(t.store.credential_password(old.id).await, Err(StoreError::Gone { .. })));
+    let passwords = self::passwords(t.store.open_credentials_of_addon(addon).await.unwrap());
+    assert_eq!(passwords, ["uanalyst p-of-uanalyst", "unew p-of-unew"]);
+}
+
+fn passwords(logins: Vec<OpenCredential>) -> Vec<String> {
+    logins.into_iter().map(|one| format!("{} {}", one.credential.login, one.password)).collect()
 }
 
 #[tokio::test]
@@ -327,13 +332,11 @@ async fn a_data_server_has_user_ids_and_secrets_of_its_own() {
     assert_eq!((two.shared, two.plan.as_deref(), two.tenant().0), (false, Some("standard-0"), 2));
     assert_eq!(t.store.data_servers().await.unwrap(), [one.clone(), two.clone()]);
     assert_eq!(t.store.data_server_password(one.id).await.unwrap(), "of-the-superuser");
-    assert!(t.store.data_server_tls(one.id).await.unwrap().is_none());
 
     let address = "10.1.2.3".parse().unwrap();
-    let tls = Certified { certificate: "CERT\n\"".into(), key: "KEY".into() };
     let (container, again) = (ContainerId::from_uuid(Uuid::now_v7()), NOW + Duration::from_secs(4));
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
-    tx.set_data_server_address(one.id, address, &tls).await.unwrap();
+    tx.set_data_server_address(one.id, address).await.unwrap();
     tx.set_data_server_container(one.id, Some(container)).await.unwrap();
     tx.data_server_crashed(one.id, 1, NOW).await.unwrap();
     tx.data_server_crashed(one.id, 2, again).await.unwrap();
@@ -346,7 +349,6 @@ async fn a_data_server_has_user_ids_and_secrets_of_its_own() {
         (found.state, found.failed_starts, found.next_start_at),
         (DataServerState::Crashed, 2, Some(again))
     );
-    assert!(t.store.data_server_tls(one.id).await.unwrap() == Some(tls));
 
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
     tx.data_server_answers(one.id).await.unwrap();
@@ -437,8 +439,7 @@ async fn with_secrets(t: &Fixture, secret: &str) -> (AddonId, AttachmentId, Cred
     tx.create_credential(&credential).await.unwrap();
     let data_server = NewDataServer { password: secret.to_owned(), ..new_data_server(true) };
     tx.create_data_server(&data_server).await.unwrap();
-    let tls = Certified { certificate: "CERT".into(), key: secret.to_owned() };
-    tx.set_data_server_address(data_server.id, "10.1.2.3".parse().unwrap(), &tls).await.unwrap();
+    tx.set_data_server_address(data_server.id, "10.1.2.3".parse().unwrap()).await.unwrap();
     tx.commit().await.unwrap();
     (addon.id, attachment.id, credential.id, data_server.id)
 }
@@ -452,13 +453,13 @@ async fn a_new_data_key_seals_the_secrets_of_addons_again() {
     let holding = super::seal::files_holding(t.folder.path(), secret.as_bytes());
     assert_eq!(holding, [""; 0], "nothing is in clear");
     let master = t.config().master_key_file;
-    assert_eq!(t.store.rotate_data_key(&master).await.unwrap(), 5);
+    assert_eq!(t.store.rotate_data_key(&master).await.unwrap(), 4);
     t.store.close().await;
     let again = Store::open(&t.config()).await.unwrap();
     assert_eq!(again.addon_secrets(addon).await.unwrap()["database"], secret);
     assert_eq!(again.attachment_vars(attachment).await.unwrap()["DATABASE_URL"], secret);
-    assert_eq!(again.credential_password(credential).await.unwrap(), secret);
+    let logins = again.open_credentials_of_addon(addon).await.unwrap();
+    assert_eq!((logins[0].credential.id, logins[0].password.as_str()), (credential, secret));
     assert_eq!(again.data_server_password(data_server).await.unwrap(), secret);
-    assert_eq!(again.data_server_tls(data_server).await.unwrap().unwrap().key, secret);
-    assert_eq!(again.rotate_data_key(&master).await.unwrap(), 5, "and again");
+    assert_eq!(again.rotate_data_key(&master).await.unwrap(), 4, "and again");
 }
