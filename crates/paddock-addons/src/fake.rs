@@ -61,6 +61,8 @@ pub struct FakeService {
 struct State {
     servers: BTreeMap<SocketAddr, BTreeMap<String, Made>>,
     away: BTreeSet<SocketAddr>,
+    refused: BTreeSet<String>,
+    asked: BTreeMap<SocketAddr, usize>,
 }
 
 /// What was made of a resource.
@@ -88,12 +90,28 @@ impl FakeService {
         }
     }
 
+    /// Lets a database be made no more, by its name, or again.
+    pub fn refuse(&self, database: &str, refused: bool) {
+        let mut state = self.state();
+        if refused {
+            state.refused.insert(database.to_owned());
+        } else {
+            state.refused.remove(database);
+        }
+    }
+
+    /// How often a step was tried on a server, answered or not.
+    pub fn asked(&self, server: SocketAddr) -> usize {
+        self.state().asked.get(&server).copied().unwrap_or(0)
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
     fn reached(&self, server: &ServerAccess) -> Result<std::sync::MutexGuard<'_, State>, StepError> {
-        let state = self.state();
+        let mut state = self.state();
+        *state.asked.entry(server.address).or_default() += 1;
         if state.away.contains(&server.address) {
             return Err(StepError::new("connect to the fake server", "it is away"));
         }
@@ -166,6 +184,9 @@ impl Service for FakeService {
         let users = resource.credential.logins.iter().map(|login| login.user.clone()).collect();
         let made = Made { plan: resource.plan.name, users };
         let mut state = self.reached(server)?;
+        if state.refused.contains(&resource.database) {
+            return Err(StepError::new("make a database on the fake server", "it refuses to"));
+        }
         state.servers.entry(server.address).or_default().insert(resource.database.clone(), made);
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What a further attachment of a database is called, in this order.
 pub const COLOURS: [&str; 32] = [
@@ -173,6 +174,9 @@ impl FromStr for AddonName {
     }
 }
 
+/// What cannot be made for so long is given up. Source: `docs/contract/data-services.md`, section 3.3.
+pub const PROVISIONING_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// Where an add-on is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AddonState {
@@ -182,7 +186,7 @@ pub enum AddonState {
     Provisioned,
     /// It is being taken down.
     Deprovisioning,
-    /// It is gone, or could not be made.
+    /// It is gone, or could not be made: then it is being taken down as well.
     Deprovisioned,
 }
 
@@ -208,12 +212,18 @@ impl AddonState {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
+    /// Whether what there is of it is to be removed.
+    #[must_use]
+    pub const fn is_going(self) -> bool {
+        matches!(self, Self::Deprovisioning | Self::Deprovisioned)
+    }
+
     /// Whether a state may follow this one. Nothing comes back, and what could not be made is taken down like the rest.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Provisioning, Self::Provisioned | Self::Deprovisioning)
+            (Self::Provisioning, Self::Provisioned | Self::Deprovisioning | Self::Deprovisioned)
                 | (Self::Provisioned, Self::Deprovisioning)
                 | (Self::Deprovisioning, Self::Deprovisioned)
         )
@@ -283,6 +293,7 @@ mod tests {
             assert!(!AddonState::Deprovisioned.may_become(state));
         }
         assert!(AddonState::Provisioning.may_become(AddonState::Deprovisioning));
+        assert!(AddonState::Provisioning.may_become(AddonState::Deprovisioned), "it is given up");
         assert!(!AddonState::Provisioned.may_become(AddonState::Deprovisioned));
     }
 }

@@ -15,6 +15,7 @@ use paddock_store::{Addon, DataServer, DataServerState, StorageState};
 
 use super::attached::Told;
 use super::server::new_credential;
+use super::storage::planned;
 use super::{Addons, RESTRICTED, postgres::SERVICE};
 use crate::Result;
 use crate::kernel::error::{Error, chain};
@@ -188,15 +189,6 @@ impl Addons {
             self.kernel.log_addon(attachment.app_id, METRICS, line).await;
         }
         Ok(())
-    }
-}
-
-fn planned(addon: &Addon) -> Planned {
-    let since = addon.storage_since;
-    match addon.storage_state {
-        StorageState::Available => Planned::Available,
-        StorageState::Over => Planned::ActionRequired { since },
-        StorageState::Restricted => Planned::Restricted { since },
     }
 }
 

@@ -17,12 +17,16 @@ pub(crate) mod output;
 pub mod postgres;
 pub(crate) mod reach;
 pub(crate) mod reconcile;
+mod recorded;
 pub mod resolve;
 pub(crate) mod server;
+mod server_pass;
 pub mod service;
 mod stop_all;
+mod storage;
 #[cfg(test)]
 mod tests;
+mod tries;
 pub mod update;
 pub mod view;
 

@@ -325,11 +325,7 @@ fn rows(
     let one = |text: String| vec![text];
     let shared = plan.placement == Placement::Shared;
     let status = match (server.map(|server| server.state), sample) {
-        (_, Some(_)) => match row.storage_state {
-            paddock_store::StorageState::Available => "Available",
-            paddock_store::StorageState::Over => "Over Plan Capacity: Action Required",
-            paddock_store::StorageState::Restricted => "Over Plan Capacity: Access Restricted",
-        },
+        (_, Some(_)) => super::storage::planned(row).as_str(),
         (Some(paddock_store::DataServerState::Crashed), None) => "Unavailable: it ended and is started again",
         (_, None) => "Unavailable: it does not answer",
     };

@@ -6,28 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use paddock_addons::{Certificate, Secret};
-use paddock_core::addon::AddonState;
-use paddock_core::plan::data_server::{DataServerSeen, DataServerStep, Seen, after_an_end, data_server_step};
-use paddock_core::{AddonId, ContainerId, DataServerId, UnixMicros, durable};
-use paddock_runtime::{ContainerState, Observed, VolumeKind};
-use paddock_store::{Addon, Credential, DataServer, DataServerState};
-use uuid::Uuid;
+use paddock_core::{AddonId, ContainerId, DataServerId};
+use paddock_store::{Addon, Credential, DataServer};
 
-use super::attached::Told;
+use super::server_pass::{Key, ServerPass};
+use super::tries::Tries;
 use super::{Addons, server};
 use crate::Result;
-use crate::kernel::error::{Error, chain};
+use crate::kernel::error::Error;
 use crate::kernel::label;
 use crate::kernel::reconcile::{PassReport, Reconciler};
 use crate::kernel::wake::{Wake, Wakes};
-
-/// How soon a server that was just started is looked at again.
-const SOON: Duration = Duration::from_millis(50);
-/// How soon after a step that failed.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
-/// A step that hangs is given up, and tried again.
-const STEP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps servers and add-ons true.
 pub(crate) struct AddonReconciler {
@@ -35,13 +24,14 @@ pub(crate) struct AddonReconciler {
     /// The container of each server that has answered.
     answered: HashMap<DataServerId, ContainerId>,
     told_reach: bool,
+    tries: Tries<Key>,
 }
 
 impl AddonReconciler {
     #[must_use]
     pub(crate) fn new(addons: Arc<Addons>) -> Self {
         addons.kernel.data_ready.expect();
-        Self { addons, answered: HashMap::new(), told_reach: false }
+        Self { addons, answered: HashMap::new(), told_reach: false, tries: Tries::default() }
     }
 }
 
@@ -83,6 +73,13 @@ impl Reconciler for AddonReconciler {
             logins.entry(login.addon_id).or_default().push(login);
         }
         self.answered.retain(|id, _| servers.iter().any(|row| row.id == *id));
+        self.tries.keep(|(id, _)| {
+            servers
+                .iter()
+                .any(|row| row.id.uuid() == *id || row.container_id.is_some_and(|of| of.uuid() == *id))
+                || moving.values().flatten().any(|addon| addon.id.uuid() == *id)
+                || logins.keys().any(|addon| addon.uuid() == *id)
+        });
         let passes = servers.iter().map(|row| ServerPass {
             addons: &self.addons,
             row,
@@ -90,6 +87,8 @@ impl Reconciler for AddonReconciler {
             moving: moving.remove(&row.id).unwrap_or_default(),
             logins: &logins,
             answered: self.answered.get(&row.id).copied(),
+            tries: &self.tries,
+            doing: "look",
         });
         let mut report = PassReport::default();
         for (row, outcome) in servers.iter().zip(join_all(passes.map(ServerPass::run)).await) {
@@ -118,273 +117,5 @@ impl AddonReconciler {
         }
         kernel.data_ready.tell(apps);
         Ok(())
-    }
-}
-
-/// One server's part of a pass.
-struct ServerPass<'a> {
-    addons: &'a Addons,
-    row: &'a DataServer,
-    containers: Vec<Observed>,
-    moving: Vec<Addon>,
-    /// Those that are to be enabled or to end, of all add-ons.
-    logins: &'a HashMap<AddonId, Vec<Credential>>,
-    answered: Option<ContainerId>,
-}
-
-/// What came of it.
-struct Outcome {
-    report: PassReport,
-    answered: Option<ContainerId>,
-}
-
-impl ServerPass<'_> {
-    async fn run(mut self) -> Outcome {
-        let result = match tokio::time::timeout(STEP_PATIENCE, self.step()).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::internal("bring a data server on", "a step took too long")),
-        };
-        let report = result.unwrap_or_else(|error| {
-            tracing::warn!(data_server.id = %self.row.id, error = chain(&error), "a step of a data server failed, will be tried again");
-            PassReport { failed: 1, again_in: Some(AFTER_A_FAILURE), ..PassReport::default() }
-        });
-        Outcome { report, answered: self.answered }
-    }
-
-    /// The container that the row names; others of this server are what a start left that was cut off.
-    fn own(&self) -> Option<&Observed> {
-        self.containers.iter().find(|one| Some(one.id) == self.row.container_id)
-    }
-
-    async fn step(&mut self) -> Result<PassReport> {
-        for stray in self.containers.iter().filter(|one| Some(one.id) != self.row.container_id) {
-            self.remove(stray.id).await?;
-        }
-        let retiring = self.row.state == DataServerState::Removing;
-        let is_own = !self.row.shared && !retiring;
-        if is_own && self.moving.iter().any(|addon| addon.state == AddonState::Deprovisioning) {
-            // With its server goes all that it has, whether it answers or not.
-            self.addons.retire_server(self.row.id).await?;
-            return Ok(PassReport { done: 1, again_in: Some(SOON), ..PassReport::default() });
-        }
-        let container = match self.own().map(|one| one.state) {
-            None => Seen::Absent,
-            Some(ContainerState::Running) => Seen::Running,
-            Some(ContainerState::Unknown | ContainerState::Exited { .. }) => Seen::Broken,
-        };
-        let outdated = self.own().is_some_and(|one| {
-            label::plan_of_data_server(one) != self.row.plan.as_deref().unwrap_or_default()
-        });
-        let seen = DataServerSeen {
-            retiring,
-            outdated,
-            container,
-            next_start_at: self.row.next_start_at.unwrap_or(UnixMicros(0)),
-        };
-        let now = self.addons.kernel.now();
-        if container != Seen::Running {
-            self.answered = None;
-        }
-        let soon = PassReport { done: 1, again_in: Some(SOON), ..PassReport::default() };
-        match data_server_step(&seen, now) {
-            DataServerStep::Start => self.start().await.map(|()| soon),
-            DataServerStep::Wait(until) => {
-                let wait = Duration::from_micros(u64::try_from(until.0 - now.0).unwrap_or(0));
-                Ok(PassReport { again_in: Some(wait.max(SOON)), ..PassReport::default() })
-            }
-            DataServerStep::Stop => self.stop().await.map(|()| soon),
-            // A server that is stopped for its settings ends well, and so does one that goes.
-            DataServerStep::Clear => self.clear(outdated || retiring).await.map(|()| soon),
-            DataServerStep::Forget => {
-                self.forget().await.map(|()| PassReport { done: 1, ..PassReport::default() })
-            }
-            DataServerStep::Look => self.look().await,
-        }
-    }
-
-    async fn start(&self) -> Result<()> {
-        let (addons, row) = (self.addons, self.row);
-        let host = |doing: &'static str| move |error| Error::internal(doing, error);
-        let volume = VolumeKind::Lasting { limit_bytes: None };
-        let made =
-            durable!("data_server.volume_made", addons.runtime.make_volume(row.volume_id, volume).await);
-        made.map_err(host("make a data server's volume"))?;
-        let given = durable!(
-            "data_server.address_given",
-            addons.runtime.address_of(server::service_id(row.id)).await
-        );
-        let address = given.map_err(host("give a data server an address"))?;
-        let container = ContainerId::from_uuid(Uuid::now_v7());
-        let issued = addons.certificates.issue(address)?;
-        let mut tx = addons.kernel.record("start a data server").await?;
-        tx.set_data_server_container(row.id, Some(container)).await?;
-        tx.set_data_server_address(row.id, address).await?;
-        tx.commit_quietly("data_server.start_recorded").await?;
-        let platform = addons.runtime.platform_address();
-        let password = addons.kernel.store.data_server_password(row.id).await?;
-        let certificate = Certificate { chain: issued.chain, key: Secret::new(issued.key) };
-        let plan = addons.server_plan(row, &password, platform, certificate)?;
-        let spec = addons.server_spec(row, container, plan);
-        tracing::info!(data_server.id = %row.id, service = row.service, version = row.version, %address, "a data server starts");
-        durable!("data_server.started", addons.runtime.start(spec).await).map_err(host("start a data server"))
-    }
-
-    async fn stop(&self) -> Result<()> {
-        let Some(own) = self.own() else { return Ok(()) };
-        let stopped =
-            durable!("data_server.told_to_end", self.addons.runtime.stop(own.id, server::STOP_GRACE).await);
-        stopped.map_err(|error| Error::internal("stop a data server", error))
-    }
-
-    /// What has ended is removed. Of one that ended by itself it is written down first when it may be started again.
-    async fn clear(&self, was_told: bool) -> Result<()> {
-        let Some(own) = self.own() else { return Ok(()) };
-        let kernel = &self.addons.kernel;
-        let now = kernel.now();
-        let ran_for = Duration::from_micros(u64::try_from(now.0 - own.started_at.0).unwrap_or(0));
-        if !was_told {
-            let (ends, next_start_at) = after_an_end(self.row.failed_starts, ran_for, now);
-            let mut tx = kernel.record("clear a data server away").await?;
-            tx.data_server_crashed(self.row.id, ends, next_start_at).await?;
-            tx.commit_quietly("data_server.end_recorded").await?;
-            tracing::warn!(data_server.id = %self.row.id, ends, state = ?own.state, "a data server ended by itself, it is started again");
-        }
-        self.remove(own.id).await
-    }
-
-    async fn remove(&self, container: ContainerId) -> Result<()> {
-        let removed = durable!("data_server.container_removed", self.addons.runtime.remove(container).await);
-        removed.map_err(|error| Error::internal("remove the container of a data server", error))
-    }
-
-    /// Nothing runs any more: the data goes, then what names it.
-    async fn forget(&self) -> Result<()> {
-        let (addons, row) = (self.addons, self.row);
-        let host = |error| Error::internal("remove what a data server had", error);
-        durable!("data_server.volume_removed", addons.runtime.remove_volume(row.volume_id).await)
-            .map_err(host)?;
-        durable!(
-            "data_server.address_released",
-            addons.runtime.release_address(server::service_id(row.id)).await
-        )
-        .map_err(host)?;
-        let mut tx = addons.kernel.record("forget a data server").await?;
-        for addon in &self.moving {
-            tx.delete_addon(addon.id).await?;
-        }
-        tx.delete_data_server(row.id).await?;
-        tx.commit_quietly("data_server.forgotten").await
-    }
-
-    /// It runs: does it answer, and what is to be done on it?
-    async fn look(&mut self) -> Result<PassReport> {
-        let Some(container) = self.row.container_id else { return Ok(PassReport::default()) };
-        let service = self.addons.service_named(&self.row.service)?.clone();
-        let password = self.addons.kernel.store.data_server_password(self.row.id).await?;
-        let access = self.addons.access(self.row, &password)?;
-        if self.answered != Some(container) {
-            if let Err(error) = service.ready(&access).await {
-                tracing::debug!(data_server.id = %self.row.id, error = chain(&error), "a data server does not answer yet");
-                return Ok(PassReport { again_in: Some(SOON), ..PassReport::default() });
-            }
-            let mut tx = self.addons.kernel.record("write down that a data server answers").await?;
-            tx.data_server_answers(self.row.id).await?;
-            tx.commit_quietly("data_server.answered").await?;
-            self.bring_to_plan(&*service, &access).await?;
-            self.answered = Some(container);
-        }
-        let mut report = PassReport::default();
-        for addon in std::mem::take(&mut self.moving) {
-            self.advance(&*service, &access, &addon).await?;
-            report.done += 1;
-        }
-        if !self.logins.is_empty() {
-            for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
-                let Some(moving) = self.logins.get(&addon.id) else { continue };
-                let again = self.addons.advance_credentials(&access, &addon, moving).await?;
-                report.again_in = [report.again_in, again].into_iter().flatten().min();
-            }
-        }
-        Ok(report)
-    }
-
-    /// What was begun when server or platform ended is brought to its end: a plan that was changed, a database that was
-    /// emptied.
-    async fn bring_to_plan(
-        &self,
-        service: &dyn paddock_addons::Service,
-        access: &paddock_addons::ServerAccess,
-    ) -> Result<()> {
-        for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
-            if addon.state == AddonState::Provisioned {
-                let resource = self.addons.resource(&addon).await?;
-                let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
-                brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
-                self.addons.mend_addresses(addon.id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn advance(
-        &self,
-        service: &dyn paddock_addons::Service,
-        access: &paddock_addons::ServerAccess,
-        addon: &Addon,
-    ) -> Result<()> {
-        let resource = self.addons.resource(addon).await?;
-        let failed = |error| Error::internal("do a step of an add-on", error);
-        match addon.state {
-            AddonState::Provisioning => {
-                durable!("addon.made_on_server", service.provision(access, &resource).await)
-                    .map_err(failed)?;
-                self.addons.record_provisioned(addon.id).await
-            }
-            AddonState::Deprovisioning => {
-                durable!("addon.removed_on_server", service.deprovision(access, &resource).await)
-                    .map_err(failed)?;
-                self.addons.record_deprovisioned(addon.id).await
-            }
-            AddonState::Provisioned | AddonState::Deprovisioned => Ok(()),
-        }
-    }
-}
-
-impl Addons {
-    /// An add-on can be used: every app that has it attached is released with its config vars.
-    async fn record_provisioned(&self, id: AddonId) -> Result<()> {
-        let mut tx = self.kernel.change_platform("write down that an add-on is there").await?;
-        let Some(addon) = tx.addon(id).await? else { return Ok(()) };
-        if !addon.state.may_become(AddonState::Provisioned) {
-            return Ok(());
-        }
-        tx.set_addon_state(id, AddonState::Provisioned).await?;
-        for login in tx.credentials_of_addon(id).await? {
-            tx.enable_credential(login.id).await?;
-        }
-        self.follow(&mut tx, id, Told::New).await?;
-        tx.commit_quietly("addon.provisioned").await
-    }
-
-    /// Apps that have an add-on under another address than it has now are released with the right one: after a restore on
-    /// another machine, say.
-    async fn mend_addresses(&self, id: AddonId) -> Result<()> {
-        let mut tx = self.kernel.change_platform("mend the address of an add-on").await?;
-        match self.follow(&mut tx, id, Told::Changed).await? {
-            true => tx.commit_quietly("addon.address_mended").await,
-            false => Ok(()),
-        }
-    }
-
-    async fn record_deprovisioned(&self, id: AddonId) -> Result<()> {
-        let mut tx = self.kernel.record("forget an add-on").await?;
-        tx.delete_addon(id).await?;
-        tx.commit_quietly("addon.forgotten").await
-    }
-
-    async fn retire_server(&self, id: DataServerId) -> Result<()> {
-        let mut tx = self.kernel.record("let a data server go").await?;
-        tx.set_data_server_state(id, DataServerState::Removing).await?;
-        tx.commit_quietly("data_server.retired").await
     }
 }

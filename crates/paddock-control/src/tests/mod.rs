@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use paddock_addons::Catalogue;
@@ -12,7 +13,7 @@ use paddock_build::{Builder, BuilderConfig};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, ServerId, SlugId};
+use paddock_core::{AccountId, AppId, ServerId, SlugId, UnixMicros};
 use paddock_images::layer_store;
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::fake::FakeRuntime;
@@ -33,10 +34,42 @@ mod routes;
 mod tasks;
 mod transfers;
 
+/// A clock that tests set.
+pub(crate) struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> UnixMicros {
+        UnixMicros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl SetClock {
+    /// The machine's time, from where it is moved on.
+    pub(crate) fn now() -> Self {
+        Self(AtomicI64::new(SystemClock.now().0))
+    }
+
+    pub(crate) fn at(text: &str) -> Self {
+        let clock = Self(AtomicI64::new(0));
+        clock.set(text);
+        clock
+    }
+
+    pub(crate) fn set(&self, text: &str) {
+        let at = text.parse::<jiff::Timestamp>().unwrap().as_microsecond();
+        self.0.store(at, Ordering::Relaxed);
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+}
+
 /// A control plane of which nothing runs by itself.
 pub(crate) struct Still {
     pub(crate) control: Arc<Control>,
     pub(crate) runtime: FakeRuntime,
+    pub(crate) fake: Arc<FakeService>,
     pub(crate) owner: AccountId,
     pub(crate) folder: TempDir,
 }
@@ -58,14 +91,16 @@ impl Still {
     async fn with(clock: Arc<dyn Clock>, router: Option<Arc<RouterLink>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = FakeRuntime::new();
-        let parts = Parts { clock, router, ..parts(folder.path(), runtime.clone()).await };
+        let fake = Arc::new(FakeService::default());
+        let catalogue = Catalogue::new(vec![fake.clone()]);
+        let parts = Parts { clock, router, catalogue, ..parts(folder.path(), runtime.clone()).await };
         let control = Arc::new(Control::new(parts));
         let owner = AccountId::from_uuid(Uuid::now_v7());
         let mut tx = control.kernel.store.begin_platform(control.now(), "test").await.unwrap();
         let email = "owner@example.com".to_owned();
         tx.create_account(&NewAccount { id: owner, email, name: None, password_hash: None }).await.unwrap();
         tx.commit().await.unwrap();
-        Self { control, runtime, owner, folder }
+        Self { control, runtime, fake, owner, folder }
     }
 
     /// Makes an app and releases a slug with one process type.
@@ -173,7 +208,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         outbound: Outbound::new(Vec::new(), Roots::of_system().unwrap()),
         router: None,
         clock: Arc::new(SystemClock),
-        catalogue: Catalogue::new(vec![Arc::new(FakeService::default())]),
+        catalogue: Catalogue::new(Vec::new()),
         postgres: Arc::new(Postgres::new([])),
         certificates: data.join("ca"),
     }

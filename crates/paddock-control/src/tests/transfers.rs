@@ -1,36 +1,18 @@
 //! Transfers of a control plane of which nothing runs by itself: how their jobs end, and when daily ones begin.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use paddock_core::addon::AddonState;
 use paddock_core::log::LogFilter;
 use paddock_core::transfer::TransferKind;
-use paddock_core::{AddonId, AppId, TransferScheduleId, UnixMicros};
+use paddock_core::{AddonId, AppId, TransferScheduleId};
 use paddock_store::{Job, JobLease, JobState, NewAddon, NewTransferSchedule, Transfer};
 use uuid::Uuid;
 
 use crate::addons::backup::{DailyBackups, TransferPhase, run_transfer};
-use crate::kernel::clock::Clock;
 use crate::kernel::job::LEASE;
 use crate::kernel::reconcile::Reconciler as _;
-use crate::tests::Still;
-
-/// A clock that tests set.
-struct SetClock(AtomicI64);
-
-impl Clock for SetClock {
-    fn now(&self) -> UnixMicros {
-        UnixMicros(self.0.load(Ordering::Relaxed))
-    }
-}
-
-impl SetClock {
-    fn set(&self, text: &str) {
-        let at = text.parse::<jiff::Timestamp>().unwrap().as_microsecond();
-        self.0.store(at, Ordering::Relaxed);
-    }
-}
+use crate::tests::{SetClock, Still};
 
 impl Still {
     /// A database of an app's whose server does not answer: it has none.
@@ -77,8 +59,7 @@ impl Still {
 
 #[tokio::test]
 async fn a_backup_is_asked_for_once_a_day_over_restarts_and_clocks_that_are_put_back() {
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
-    clock.set("2027-03-13T12:00:00Z");
+    let clock = Arc::new(SetClock::at("2027-03-13T12:00:00Z"));
     let t = Still::with_clock(clock.clone()).await;
     let app = t.deployed_app("daily", "web", "serve").await.app_id;
     let addon = t.silent_database(app).await;
@@ -104,8 +85,7 @@ async fn a_backup_is_asked_for_once_a_day_over_restarts_and_clocks_that_are_put_
 
 #[tokio::test]
 async fn a_transfer_that_cannot_be_done_fails_with_a_sentence_and_the_app_is_told() {
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
-    clock.set("2026-11-29T01:00:00Z");
+    let clock = Arc::new(SetClock::at("2026-11-29T01:00:00Z"));
     let t = Still::with_clock(clock.clone()).await;
     let app = t.deployed_app("failing", "web", "serve").await.app_id;
     let addon = t.silent_database(app).await;
@@ -128,8 +108,7 @@ async fn a_transfer_that_cannot_be_done_fails_with_a_sentence_and_the_app_is_tol
 
 #[tokio::test]
 async fn a_transfer_that_is_cut_off_begins_again_and_is_given_up_in_the_end() {
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
-    clock.set("2026-11-29T01:00:00Z");
+    let clock = Arc::new(SetClock::at("2026-11-29T01:00:00Z"));
     let t = Still::with_clock(clock.clone()).await;
     let app = t.deployed_app("cut", "web", "serve").await.app_id;
     let addon = t.silent_database(app).await;
@@ -161,8 +140,7 @@ async fn a_transfer_that_is_cut_off_begins_again_and_is_given_up_in_the_end() {
 
 #[tokio::test]
 async fn a_transfer_that_nobody_wants_any_more_ends_before_it_begins() {
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
-    clock.set("2026-11-29T01:00:00Z");
+    let clock = Arc::new(SetClock::at("2026-11-29T01:00:00Z"));
     let t = Still::with_clock(clock.clone()).await;
     let app = t.deployed_app("unwanted", "web", "serve").await.app_id;
     let addon = t.silent_database(app).await;

@@ -6,8 +6,14 @@ use crate::time::UnixMicros;
 
 /// A server that ran this long before it ended is started again at once, as on its first end.
 const STEADY: Duration = Duration::from_secs(60);
-/// The longest wait before another start.
+/// The longest wait before what failed is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How soon something is looked at again that is likely to come about in a moment.
+pub const SOON: Duration = Duration::from_millis(50);
+/// For how long that is likely.
+const LIKELY: Duration = Duration::from_secs(5);
+/// The longest distance between two looks.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// What is seen of its container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +65,9 @@ pub fn data_server_step(seen: &DataServerSeen, now: UnixMicros) -> DataServerSte
         (Seen::Running, false) if seen.outdated => DataServerStep::Stop,
         (Seen::Running, false) => DataServerStep::Look,
         (Seen::Absent, true) => DataServerStep::Forget,
-        (Seen::Absent, false) if seen.next_start_at > now => DataServerStep::Wait(seen.next_start_at),
+        (Seen::Absent, false) if is_ahead(seen.next_start_at, now) => {
+            DataServerStep::Wait(seen.next_start_at)
+        }
         (Seen::Absent, false) => DataServerStep::Start,
     }
 }
@@ -69,11 +77,29 @@ pub fn data_server_step(seen: &DataServerSeen, now: UnixMicros) -> DataServerSte
 #[must_use]
 pub fn after_an_end(in_a_row: u32, ran_for: Duration, now: UnixMicros) -> (u32, UnixMicros) {
     let ends = if ran_for >= STEADY { 1 } else { in_a_row.saturating_add(1) };
-    let wait = match ends {
+    (ends, now + wait_after(ends))
+}
+
+/// How long to wait before what has failed so often in a row is tried again: not at all after the first time, then 1, 2, 4
+/// seconds and so on to a minute.
+#[must_use]
+pub fn wait_after(in_a_row: u32) -> Duration {
+    match in_a_row {
         0 | 1 => Duration::ZERO,
         more => Duration::from_secs(1 << (more - 2).min(6)).min(LONGEST_WAIT),
-    };
-    (ends, now + wait)
+    }
+}
+
+/// Whether to wait for this time. A clock that went back makes nobody wait for longer than what was meant.
+#[must_use]
+pub fn is_ahead(due: UnixMicros, now: UnixMicros) -> bool {
+    due > now && due <= now + LONGEST_WAIT
+}
+
+/// How soon to look again for what has not come about for so long: at once while it is likely to, then at growing distances.
+#[must_use]
+pub fn look_again(waited: Duration) -> Duration {
+    (waited.saturating_sub(LIKELY) / 4).clamp(SOON, LONGEST_LOOK)
 }
 
 #[cfg(test)]
@@ -107,5 +133,25 @@ mod tests {
         let waits = |in_a_row| after_an_end(in_a_row, short, NOW).1.0 - NOW.0;
         assert_eq!([0, 1, 2, 3, 6, 7, 100].map(|n| waits(n) / 1_000_000), [0, 1, 2, 4, 32, 60, 60]);
         assert_eq!(after_an_end(7, STEADY, NOW), (1, NOW));
+    }
+
+    #[test]
+    fn looks_are_quick_at_first_and_grow_apart() {
+        let look = |seconds| look_again(Duration::from_secs(seconds)).as_millis();
+        assert_eq!([0, 5, 9, 25, 45, 3600].map(look), [50, 50, 1000, 5000, 10_000, 10_000]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_nobody_wait_for_it() {
+        let minutes = |n: u64| NOW + Duration::from_secs(60 * n);
+        assert_eq!([1, 2, 600].map(|n| is_ahead(minutes(n), NOW)), [true, false, false]);
+        assert!(!is_ahead(NOW, NOW));
+        let seen = DataServerSeen {
+            retiring: false,
+            outdated: false,
+            container: Seen::Absent,
+            next_start_at: minutes(600),
+        };
+        assert_eq!(data_server_step(&seen, NOW), DataServerStep::Start);
     }
 }

@@ -12,6 +12,8 @@ use super::{AttachmentOrder, DEFAULT};
 use crate::Actor;
 use crate::tests::Still;
 
+mod again;
+
 const ADDRESS: [u8; 4] = [10, 1, 2, 3];
 
 impl Still {
@@ -115,7 +117,7 @@ async fn what_is_attached_while_a_login_is_enabled_gets_it_too() {
     turn.also_for_app(app).await.unwrap();
     turn.create_attachment(&new).await.unwrap();
     turn.set_attached(app, &attached).await.unwrap();
-    turn.commit_quietly("test.attached").await.unwrap();
+    turn.commit_quietly("test.attachment").await.unwrap();
     assert_eq!(t.url_of(app).await, url("u1"));
     enabling.await.unwrap();
     assert_eq!(t.url_of(app).await, url("u2"));
