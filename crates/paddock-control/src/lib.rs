@@ -139,7 +139,11 @@ impl Control {
             runtime: runtime.clone(),
             catalogue: parts.catalogue,
             postgres: parts.postgres,
-            certificates: Arc::new(DataCa::new(&parts.certificates, kernel.clock.clone())),
+            certificates: Arc::new(DataCa::new(
+                &parts.certificates,
+                &kernel.config.domain,
+                kernel.clock.clone(),
+            )),
             volumes: parts.volumes,
             outbound: parts.outbound.clone(),
             backups: Box::new(addons::backup::BackupFolder::new(kernel.config.data_dir.join("backups"))),

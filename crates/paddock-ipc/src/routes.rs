@@ -255,6 +255,26 @@ pub struct AppRoute {
     pub error_page_url: Option<String>,
     /// Address of a maintenance page to embed, if the app set one.
     pub maintenance_page_url: Option<String>,
+    /// What its dynos are told of by name. A router that does not know of this passes such questions on.
+    #[serde(default, skip_serializing_if = "DataNames::is_empty")]
+    pub data: DataNames,
+}
+
+/// The names of data services that an app has attached, and who may ask for them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DataNames {
+    /// Addresses by the id of what is attached: `ID` of `ID.data.DOMAIN`.
+    pub addresses: BTreeMap<String, IpAddr>,
+    /// Where the app's dynos are, those of every kind.
+    pub askers: Vec<IpAddr>,
+}
+
+impl DataNames {
+    /// Whether nothing is attached.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
 }
 
 /// The web dynos of an app.
@@ -363,6 +383,24 @@ mod tests {
         assert_eq!(ours.clone().with_hosts_of_apps(), ours);
         let again = serde_json::to_value(ours.with_one_list_of_hosts()).unwrap();
         assert_eq!(again, serde_json::from_str::<serde_json::Value>(TABLE_OF_VERSION_2).unwrap());
+    }
+
+    #[test]
+    fn names_of_data_services_are_nothing_new_to_who_does_not_know_of_them() {
+        let old = r#"{"name":"one","maintenance":false,"web":{"state":"none"},"error_page_url":null,
+            "maintenance_page_url":null}"#;
+        let route: AppRoute = serde_json::from_str(old).unwrap();
+        assert_eq!(route.data, DataNames::default());
+        // An app without any is written as it was.
+        assert_eq!(
+            serde_json::to_value(&route).unwrap(),
+            serde_json::from_str::<serde_json::Value>(old).unwrap()
+        );
+        let addresses = [("id".to_owned(), "10.1.2.3".parse().unwrap())].into();
+        let data = DataNames { addresses, askers: vec!["10.1.2.4".parse().unwrap()] };
+        let ours = AppRoute { data, ..route };
+        let again: AppRoute = serde_json::from_str(&serde_json::to_string(&ours).unwrap()).unwrap();
+        assert_eq!(again, ours);
     }
 
     #[test]

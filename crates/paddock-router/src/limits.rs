@@ -41,6 +41,8 @@ pub struct Limits {
     pub retire: Duration,
     /// How long one resolver has for an answer.
     pub dns_answer: Duration,
+    /// How long a question about a data service waits until it is known who asks; resolvers ask again after five seconds.
+    pub dns_asker: Duration,
     /// DNS questions in flight; more are not answered.
     pub dns_in_flight: usize,
     /// Bytes of the spool, beyond which the oldest records go.
@@ -70,6 +72,7 @@ impl Limits {
             drain: Duration::from_secs(30),
             retire: Duration::from_secs(60 * 60),
             dns_answer: Duration::from_secs(3),
+            dns_asker: Duration::from_secs(4),
             dns_in_flight: 512,
             spool_bytes: 64 * 1024 * 1024,
         }

@@ -160,6 +160,7 @@ fn change(after: u64) -> ToRouter {
         web: Web::Blank,
         error_page_url: Some("x".repeat(16 * 1024)),
         maintenance_page_url: None,
+        data: Default::default(),
     };
     let id = format!("app-{}", after % 10);
     ToRouter::App(Box::new(AppChange { after, generation: after + 1, id, route: Some(route) }))

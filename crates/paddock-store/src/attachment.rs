@@ -1,6 +1,7 @@
 //! Attachments: under which names apps use add-ons, and which config vars come of it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use paddock_core::config::ConfigVars;
 use paddock_core::{AccountId, AddonId, AppId, AppName, AttachmentId, DataServerId, Tenant, UnixMicros};
@@ -8,6 +9,7 @@ use paddock_core::{AccountId, AddonId, AppId, AppName, AttachmentId, DataServerI
 use crate::config::{seal_vars, unseal_vars};
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::{Result, StoreError};
+use crate::span::AppSpan;
 use crate::{Sealer, Store, Tx};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +85,16 @@ struct Relying {
 
 row!(Relying { app_id, data_server_id } optional {});
 
+/// The address of something that an app has attached and can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataAddress {
+    pub app_id: AppId,
+    pub addon_id: AddonId,
+    pub address: IpAddr,
+}
+
+row!(DataAddress { app_id, addon_id, address } optional {});
+
 /// The config vars of one attachment, sealed.
 struct SealedVars {
     id: AttachmentId,
@@ -120,6 +132,11 @@ statements! {
     RELYING = "SELECT DISTINCT attachments.app_id, addons.data_server_id FROM attachments \
         JOIN addons ON addons.id = attachments.addon_id \
         WHERE addons.server_id = $1 AND addons.state = 'provisioned' AND addons.data_server_id IS NOT NULL";
+    ADDRESSES_WITHIN = "SELECT DISTINCT attachments.app_id, attachments.addon_id, data_servers.address FROM attachments \
+        JOIN apps ON apps.id = attachments.app_id JOIN addons ON addons.id = attachments.addon_id \
+        JOIN data_servers ON data_servers.id = addons.data_server_id \
+        WHERE data_servers.server_id = $1 AND apps.server_id = $1 AND apps.id >= $2 AND apps.id <= $3 \
+        AND addons.state = 'provisioned' AND data_servers.address IS NOT NULL";
     VARS = "SELECT id, vars FROM attachments WHERE id = $1";
     VARS_OF_APP = "SELECT id, vars FROM attachments WHERE app_id = $1 ORDER BY name";
     CREATE = "INSERT INTO attachments (id, app_id, addon_id, name, namespace, var_names, vars, created_at, updated_at) \
@@ -164,6 +181,11 @@ impl Store {
         let rows: Vec<Relying> =
             engine::all(&mut *self.reader().await?, RELYING, values![self.server.id]).await?;
         Ok(rows.into_iter().map(|row| (row.app_id, row.data_server_id)).collect())
+    }
+
+    /// Where on this machine is what the apps of a span have attached.
+    pub async fn data_addresses_within(&self, span: AppSpan) -> Result<Vec<DataAddress>> {
+        self.within(span, ADDRESSES_WITHIN).await
     }
 
     /// What an attachment says.

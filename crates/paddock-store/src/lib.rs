@@ -66,7 +66,7 @@ mod tx;
 pub use account::{Account, NewAccount};
 pub use addon::{Addon, ListedAddon, NewAddon, StorageState};
 pub use app::{App, DeletedApp, ListedApp, NewApp};
-pub use attachment::{Attachment, ListedAttachment, NewAttachment};
+pub use attachment::{Attachment, DataAddress, ListedAttachment, NewAttachment};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use collaborator::{Collaborator, CollaboratorRole};

@@ -46,6 +46,13 @@ def reachable(host, port):
         return False, f"{host}:{port} {error}"
 
 
+def resolvable(name):
+    try:
+        return True, f"{name} {socket.getaddrinfo(name, None)}"
+    except OSError as error:
+        return False, f"{name} {error}"
+
+
 def call(name, *arguments):
     result = getattr(LIBC, name)(*arguments)
     return result == 0, os.strerror(ctypes.get_errno())
@@ -93,6 +100,8 @@ def main():
     for host in [gateway(), *given["host_addresses"]]:
         targets += [("host-port", host, given["host_port"]), ("ssh-of-the-host", host, 22)]
     targets += [("dyno-of-another-app", host, port) for host, port in given["other_dynos"]]
+    targets += [("database-of-another-app", *given["other_database"]["at"])]
+    say("name-of-a-database-of-another-app", *resolvable(given["other_database"]["name"]))
     # Side by side: what is dropped without a word costs its whole time.
     with concurrent.futures.ThreadPoolExecutor(max_workers=32) as pool:
         results = pool.map(lambda target: reachable(*target[1:]), targets)

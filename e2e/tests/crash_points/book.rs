@@ -126,12 +126,13 @@ impl Book {
 }
 
 /// Steps that no walk comes to in its time: a database has to have another address than before for that, or not to come about for
-/// half a day, a transfer to take seconds, to say very much, or to be a day's. Each may be repeated, and is written down before
-/// and after.
-const NOT_WALKED: [&str; 7] = [
+/// half a day, or to be attached to an app whose web dyno takes its time; a transfer to take seconds, to say very much, or to be
+/// a day's. Each may be repeated, and is written down before and after.
+const NOT_WALKED: [&str; 8] = [
     "addon.address_mended",
     "addon.given_up",
     "address.moved",
+    "dyno.address_noted",
     "transfer.fetch_noted",
     "transfer.output_acknowledged",
     "transfer.progress_noted",

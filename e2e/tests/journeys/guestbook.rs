@@ -108,6 +108,8 @@ impl Journey {
         let outcome = self.heroku(&["run", "--exit-code", psql]).succeeded();
         assert!(outcome.stdout.contains("Ada"), "{}", outcome.text());
 
+        self.by_name();
+
         let stranger =
             Repo::of_files(&[("Procfile", "web: python3 -m http.server $PORT\n"), ("index.html", "hello\n")]);
         let _ = self.cli.heroku_in(stranger.path(), &["create", STRANGER]).succeeded();
@@ -130,6 +132,21 @@ impl Journey {
         let _ = self.cli.heroku(&["addons:detach", "DATABASE", "--app", STRANGER]).succeeded();
         assert_ne!(reach(STRANGER).status, 0);
         let _ = self.cli.heroku(&["apps:destroy", "--app", STRANGER, "--confirm", STRANGER]).succeeded();
+    }
+
+    /// The database has a name besides its address, for which its server proves itself.
+    fn by_name(&self) {
+        let addon = self.api(&format!("/apps/{APP}/addons"))[0]["id"].as_str().unwrap().to_owned();
+        let (login, at) = self.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (_, rest) = at.split_once(':').unwrap();
+        let name = format!("{addon}.data.{}", self.server.domain());
+        let ca = fs::read_to_string(self.server.data().join("ca/data/ca.pem")).unwrap().replace('\n', "\\n");
+        let ask = format!(
+            "printf %b '{ca}' > /tmp/ca.pem; psql '{login}@{name}:{rest}?sslmode=verify-full&sslrootcert=/tmp/ca.pem' \
+             -Atc 'SELECT name FROM entries'"
+        );
+        let outcome = self.heroku(&["run", "--exit-code", &ask]).succeeded();
+        assert!(outcome.stdout.contains("Ada"), "{}", outcome.text());
     }
 
     /// Every process of the database dies; nobody does anything about it.

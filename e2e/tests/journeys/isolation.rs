@@ -21,9 +21,22 @@ fn deploy_other(server: &Server, cli: &Cli) -> Value {
     fs::remove_file(repo.path().join("package-lock.json")).unwrap();
     repo.commit("Only a Procfile");
     cli.heroku_in(repo.path(), &["create", "other"]).succeeded();
+    cli.heroku_in(repo.path(), &["addons:create", "heroku-postgresql"]).succeeded();
     cli.heroku_in(repo.path(), &["config:set", &format!("SECRET={SECRET}")]).succeeded();
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
     server.answers("other", "/").json()
+}
+
+/// Where the other app's database is, and what its own dynos call it.
+fn database_of_other(server: &Server) -> Value {
+    let api = |path: &str| server.http().api("GET", path).with_status(200).json();
+    let vars = api("/apps/other/config-vars");
+    let url = vars["DATABASE_URL"].as_str().unwrap();
+    let (_, at) = url.split_once('@').unwrap();
+    let (address, rest) = at.split_once(':').unwrap();
+    let (port, _) = rest.split_once('/').unwrap();
+    let id = api("/apps/other/addons")[0]["id"].as_str().unwrap().to_owned();
+    json!({ "at": [address, port], "name": format!("{id}.data.{}", server.domain()) })
 }
 
 /// The addresses of this machine that are not loopback.
@@ -72,6 +85,7 @@ fn a_tenant_reaches_nothing_of_the_host_nor_of_others() {
         "host_addresses": host_addresses(),
         "host_port": listener.local_addr().unwrap().port(),
         "other_dynos": [[other["address"], other["port"]]],
+        "other_database": database_of_other(&server),
         "router_port": server.port(),
     });
 

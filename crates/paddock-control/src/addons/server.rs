@@ -121,6 +121,18 @@ impl Addons {
         Ok(logins_of(&all, credential))
     }
 
+    /// What the certificate of a server names besides its address: the name of the add-on whose own it is, or any, since those of a
+    /// shared one come and go while it runs.
+    pub(super) async fn names_of(&self, row: &DataServer) -> Result<Vec<String>> {
+        let domain = self.kernel.config.domain.to_ascii_lowercase();
+        let name = |of: &str| format!("{of}.data.{domain}");
+        if row.shared {
+            return Ok(vec![name("*")]);
+        }
+        let own = self.kernel.store.addons_on(row.id).await?;
+        Ok(own.iter().map(|addon| name(&addon.id.to_string())).collect())
+    }
+
     /// The server of an add-on that has one to itself.
     pub(super) async fn own_server(&self, row: &Addon) -> Result<Option<DataServerId>> {
         let Some(id) = row.data_server_id else { return Ok(None) };

@@ -197,7 +197,7 @@ impl ServerPass<'_> {
         );
         let address = given.map_err(host("give a data server an address"))?;
         let container = ContainerId::from_uuid(Uuid::now_v7());
-        let issued = addons.certificates.issue(address)?;
+        let issued = addons.certificates.issue(address, &addons.names_of(row).await?)?;
         let mut tx = addons.kernel.record("start a data server").await?;
         tx.set_data_server_container(row.id, Some(container)).await?;
         tx.set_data_server_address(row.id, address).await?;

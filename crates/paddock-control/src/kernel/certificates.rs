@@ -12,10 +12,10 @@ pub(crate) struct Issued {
     pub(crate) key: String,
 }
 
-/// Issues certificates for addresses of ours.
+/// Issues certificates for addresses of ours, and names below `data.DOMAIN`.
 pub(crate) trait IssueCertificate: Send + Sync {
     /// A fresh one.
-    fn issue(&self, address: IpAddr) -> Result<Issued>;
+    fn issue(&self, address: IpAddr, names: &[String]) -> Result<Issued>;
 
     /// Who signs them, in PEM.
     fn authority(&self) -> Result<String>;

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_core::config::ConfigVars;
-use paddock_core::dyno::DynoKind;
+use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::routes::{self, WebSeen};
 use paddock_core::{AppId, ReleaseId};
-use paddock_ipc::routes::{AppChange, AppRoute, DynoRoute, RouteTable, Web};
-use paddock_store::{App, AppSpan, DesiredDynoState, Domain, Dyno, Formation, Release, Store, TouchedApps};
+use paddock_ipc::routes::{AppChange, AppRoute, DataNames, DynoRoute, RouteTable, Web};
+use paddock_store::{
+    App, AppSpan, DataAddress, DesiredDynoState, Domain, Dyno, Formation, Release, Store, TouchedApps,
+};
 use tokio::sync::Mutex;
 
 use crate::kernel::error::{Error, chain};
@@ -254,6 +256,7 @@ impl Publisher {
         let mut formations = by_app(store.formations_within(span).await?, |row| row.app_id);
         let mut dynos = by_app(store.dynos_within(span).await?, |dyno| dyno.app_id);
         let config = store.config_vars_within(span).await?;
+        let mut data = by_app(store.data_addresses_within(span).await?, |one| one.app_id);
         let routes = apps.iter().map(|app| {
             let parts = RouteParts {
                 domains: domains.remove(&app.id).unwrap_or_default(),
@@ -261,6 +264,7 @@ impl Publisher {
                 formation: formations.remove(&app.id).unwrap_or_default(),
                 dynos: dynos.remove(&app.id).unwrap_or_default(),
                 pages: error_pages(config.get(&app.id)),
+                data: data.remove(&app.id).unwrap_or_default(),
             };
             (app.id.to_string(), route_of(app, parts, &self.config.domain))
         });
@@ -286,6 +290,7 @@ struct RouteParts {
     formation: Vec<Formation>,
     dynos: Vec<Dyno>,
     pages: [Option<String>; 2],
+    data: Vec<DataAddress>,
 }
 
 fn deployed(release: &Release) -> Option<ReleaseId> {
@@ -307,10 +312,23 @@ fn route_of(app: &App, parts: RouteParts, platform: &str) -> AppRoute {
         name: app.name.to_string(),
         hosts,
         maintenance: app.maintenance,
+        data: data_names(parts.data, &parts.dynos),
         web: web_of(parts.release, &parts.formation, parts.dynos),
         error_page_url,
         maintenance_page_url,
     }
+}
+
+/// What dynos are told of by name: of every kind, and as soon as their address is known.
+fn data_names(data: Vec<DataAddress>, dynos: &[Dyno]) -> DataNames {
+    if data.is_empty() {
+        return DataNames::default();
+    }
+    let runs = |dyno: &&Dyno| matches!(dyno.state, DynoState::Starting | DynoState::Up);
+    let mut askers: Vec<_> = dynos.iter().filter(runs).filter_map(|dyno| dyno.address).collect();
+    askers.sort_unstable();
+    let addresses = data.into_iter().map(|one| (one.addon_id.to_string(), one.address)).collect();
+    DataNames { addresses, askers }
 }
 
 /// What there is to route to.

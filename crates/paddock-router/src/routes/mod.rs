@@ -144,6 +144,7 @@ mod tests {
             web: Web::Blank,
             error_page_url: None,
             maintenance_page_url: None,
+            data: Default::default(),
         }
     }
 

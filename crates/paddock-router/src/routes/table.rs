@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use paddock_ipc::routes::{self, AppChange, AppRoute, Network, ProxyForm, RouteTable};
+use paddock_ipc::routes::{self, AppChange, AppRoute, DataNames, Network, ProxyForm, RouteTable};
 use uuid::Uuid;
 
 use super::map::SharedMap;
@@ -31,6 +31,8 @@ pub(crate) struct Table {
     domain: String,
     hosts: SharedMap<Arc<App>>,
     apps: SharedMap<Arc<App>>,
+    /// By the addresses of their dynos, of what has names of data services.
+    askers: SharedMap<Arc<App>>,
 }
 
 /// An app as the table has it. What outlives the table (counters, dynos) is handed from one table to the next.
@@ -45,6 +47,7 @@ pub(crate) struct App {
     pub(crate) web: Web,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
+    pub(crate) data: DataNames,
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
 
@@ -80,6 +83,7 @@ impl App {
             },
             error_page_url: route.error_page_url.clone(),
             maintenance_page_url: route.maintenance_page_url.clone(),
+            data: route.data.clone(),
             in_flight: before.map(|app| app.in_flight.clone()).unwrap_or_default(),
         }
     }
@@ -104,6 +108,7 @@ impl Table {
             domain: sent.domain.to_ascii_lowercase(),
             hosts: SharedMap::default(),
             apps: SharedMap::default(),
+            askers: SharedMap::default(),
         };
         for (id, route) in &sent.apps {
             table.put(App::new(id, route, before.app(id)));
@@ -129,6 +134,9 @@ impl Table {
         for host in &app.hosts {
             self.hosts.insert(host, app.clone());
         }
+        for address in &app.data.askers {
+            self.askers.insert(&address.to_string(), app.clone());
+        }
         self.apps.insert(&app.id, app.clone());
     }
 
@@ -137,6 +145,11 @@ impl Table {
             // Another app may have it by now.
             if self.hosts.get(host).is_some_and(|has| Arc::ptr_eq(has, app)) {
                 self.hosts.remove(host);
+            }
+        }
+        for address in app.data.askers.iter().map(IpAddr::to_string) {
+            if self.askers.get(&address).is_some_and(|has| Arc::ptr_eq(has, app)) {
+                self.askers.remove(&address);
             }
         }
         self.apps.remove(&app.id);
@@ -185,6 +198,18 @@ impl Table {
         self.apps().flat_map(|app| app.dynos())
     }
 
+    /// The app that a dyno at this address is of, if it has names of data services.
+    pub(crate) fn asker(&self, address: IpAddr) -> Option<&Arc<App>> {
+        self.askers.get(&address.to_canonical().to_string())
+    }
+
+    /// What a name of a data service (lower case) is of: `ID` of `ID.data.DOMAIN`.
+    pub(crate) fn id_of_data(&self, name: &str) -> Option<String> {
+        let id =
+            name.strip_suffix(self.domain.as_str()).filter(|_| self.is_known())?.strip_suffix(".data.")?;
+        Some(id.to_owned())
+    }
+
     fn is_platform(&self, host: &str) -> bool {
         // No app has an address for its host: by one, clients mean this server.
         if host == "localhost" || host.parse::<IpAddr>().is_ok() {
@@ -217,6 +242,7 @@ mod tests {
             web: routes::Web::Up { dynos: dynos.iter().map(dyno).collect() },
             error_page_url: None,
             maintenance_page_url: None,
+            data: Default::default(),
         }
     }
 

@@ -210,6 +210,7 @@ pub(crate) fn app(name: &'static str, web: Web) -> TestApp {
         web,
         error_page_url: None,
         maintenance_page_url: None,
+        data: Default::default(),
     };
     TestApp { name, route, hosts: vec![format!("{name}.{DOMAIN}")] }
 }

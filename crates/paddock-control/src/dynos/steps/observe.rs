@@ -20,6 +20,23 @@ impl Dynos {
         })
     }
 
+    /// Writes down where a dyno is that boots, for what it is to be told by name before it is up.
+    pub(crate) async fn note_address(&self, dyno: &Dyno, sight: &Sight) -> Result<()> {
+        let address = sight.container(dyno).and_then(|observed| observed.address);
+        if address.is_none() || dyno.address == address {
+            return Ok(());
+        }
+        if self.kernel.store.attachments_of_app(dyno.app_id).await?.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.kernel.observe_app(dyno.app_id, "note the address of a dyno").await?;
+        let Some(now) = tx.dyno(dyno.id).await?.filter(|now| now.state == DynoState::Starting) else {
+            return Ok(());
+        };
+        tx.put_dyno(&Dyno { address, ..now }).await?;
+        tx.commit_quietly("dyno.address_noted").await
+    }
+
     /// The dyno runs, or listens: it is up.
     pub(crate) async fn mark_dyno_up(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
         let address = sight.container(dyno).and_then(|observed| observed.address);

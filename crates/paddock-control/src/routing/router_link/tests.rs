@@ -57,6 +57,7 @@ fn route(host: &str) -> AppRoute {
         web: Web::None,
         error_page_url: None,
         maintenance_page_url: None,
+        data: Default::default(),
     }
 }
 

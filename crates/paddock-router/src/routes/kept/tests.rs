@@ -11,6 +11,7 @@ fn route(name: &str) -> AppRoute {
         web: Web::None,
         error_page_url: None,
         maintenance_page_url: None,
+        data: Default::default(),
     }
 }
 

@@ -1,10 +1,13 @@
 //! The DNS forwarder for dynos and builds: questions go to the host's resolvers, which dynos cannot reach.
 //!
 //! Each question goes out from a socket of its own with an id of its own, so an answer can be forged only by who
-//! guesses both. Answers are not kept and not read beyond that check.
+//! guesses both. Answers are not kept and not read beyond that check. Names of data services are answered here ([`names`]).
+
+mod message;
+mod names;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +17,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::message::{answers, failure, is_question};
 use crate::connection::router::Router;
 
-const HEAD: usize = 12;
 const QUESTION_BYTES_MAX: usize = 4096;
 /// What a resolver may answer by UDP; more goes by TCP.
 const ANSWER_BYTES_MAX: usize = 8192;
 /// How long a TCP client may say nothing.
 const TCP_IDLE: Duration = Duration::from_secs(10);
-const IS_ANSWER: u8 = 0x80;
-const SERVER_FAILURE: u8 = 2;
 
 /// Answers questions by UDP until the router is told to stop.
 pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
@@ -45,7 +46,10 @@ pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let (asked, socket) = (router.clone(), socket.clone());
         router.tasks.spawn(async move {
-            let answer = ask_udp(&asked, &question).await;
+            let answer = match names::answer(&asked, &question, client.ip()).await {
+                Some(answer) => answer,
+                None => ask_udp(&asked, &question).await,
+            };
             // The client is gone: nobody to tell.
             let _ = socket.send_to(&answer, client).await;
             drop(place);
@@ -61,7 +65,7 @@ pub(crate) async fn serve_tcp(router: Arc<Router>, listener: TcpListener) {
             () = router.stop.leaving() => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((mut client, _)) = accepted else {
+        let Ok((mut client, address)) = accepted else {
             // Usually out of descriptors.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -70,19 +74,22 @@ pub(crate) async fn serve_tcp(router: Arc<Router>, listener: TcpListener) {
         let asked = router.clone();
         router.tasks.spawn(async move {
             // Ends with the client, or when it says nothing for too long.
-            let _ = serve_tcp_client(&asked, &mut client).await;
+            let _ = serve_tcp_client(&asked, &mut client, address.ip()).await;
             drop(place);
         });
     }
 }
 
-async fn serve_tcp_client(router: &Router, client: &mut TcpStream) -> io::Result<()> {
+async fn serve_tcp_client(router: &Router, client: &mut TcpStream, address: IpAddr) -> io::Result<()> {
     loop {
         let question = timeout(TCP_IDLE, read_message(client)).await??;
         if !is_question(&question) {
             return Ok(());
         }
-        let answer = ask_tcp(router, &question).await;
+        let answer = match names::answer(router, &question, address).await {
+            Some(answer) => answer,
+            None => ask_tcp(router, &question).await,
+        };
         timeout(TCP_IDLE, write_message(client, &answer)).await??;
     }
 }
@@ -151,85 +158,4 @@ async fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()>
     framed.extend_from_slice(&length.to_be_bytes());
     framed.extend_from_slice(message);
     stream.write_all(&framed).await
-}
-
-/// A message with exactly one whole question.
-fn is_question(message: &[u8]) -> bool {
-    message.len() > HEAD
-        && message[2] & IS_ANSWER == 0
-        && message[4..6] == [0, 1]
-        && question_end(message).is_some()
-}
-
-/// Whether `answer` is an answer to `question`: same id, same name (in any case), type and class.
-fn answers(question: &[u8], answer: &[u8]) -> bool {
-    let Some(end) = question_end(question) else { return false };
-    answer.len() >= end
-        && answer[2] & IS_ANSWER != 0
-        && answer[..2] == question[..2]
-        && answer[HEAD..end].eq_ignore_ascii_case(&question[HEAD..end])
-}
-
-/// Where the first question of a message ends.
-fn question_end(message: &[u8]) -> Option<usize> {
-    let mut at = HEAD;
-    loop {
-        match usize::from(*message.get(at)?) {
-            0 => break,
-            label if label < 64 => at += 1 + label,
-            // A question's name is never a pointer.
-            _ => return None,
-        }
-    }
-    let end = at + 1 + 4;
-    (end <= message.len()).then_some(end)
-}
-
-/// "The server failed", for a question.
-fn failure(question: &[u8]) -> Vec<u8> {
-    let end = question_end(question).unwrap_or(question.len());
-    let mut answer = question[..end].to_vec();
-    // Opcode and "recursion desired" stay; recursion is available.
-    answer[2] = (answer[2] & 0x79) | IS_ANSWER;
-    answer[3] = 0x80 | SERVER_FAILURE;
-    answer[6..HEAD].fill(0);
-    answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const QUESTION: &[u8] =
-        b"\x12\x34\x01\x20\0\x01\0\0\0\0\0\x01\x01a\x02bc\0\0\x01\0\x01\0\0\x29\x10\0\0\0\0\0\0\0";
-
-    #[test]
-    fn only_the_answer_to_the_question_counts() {
-        assert!(is_question(QUESTION));
-        let failed = failure(QUESTION);
-        assert_eq!(failed, b"\x12\x34\x81\x82\0\x01\0\0\0\0\0\0\x01a\x02bc\0\0\x01\0\x01");
-        assert!(answers(QUESTION, &failed));
-        assert!(!is_question(&failed));
-        let mut other = failed.clone();
-        other[0] = 0;
-        assert!(!answers(QUESTION, &other));
-        let mut upper = failed.clone();
-        upper[13] = b'A';
-        assert!(answers(QUESTION, &upper));
-        upper[13] = b'x';
-        assert!(!answers(QUESTION, &upper));
-        assert!(!answers(QUESTION, &failed[..15]));
-    }
-
-    #[test]
-    fn what_is_no_question_is_left_alone() {
-        for length in 0..QUESTION.len() {
-            let _ = is_question(&QUESTION[..length]);
-        }
-        assert!(!is_question(&QUESTION[..HEAD]));
-        assert!(!is_question(&QUESTION[..18]));
-        let mut pointer = QUESTION.to_vec();
-        pointer[12] = 0xc0;
-        assert!(!is_question(&pointer));
-    }
 }
