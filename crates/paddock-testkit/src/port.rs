@@ -23,13 +23,14 @@ impl Port {
     #[must_use]
     pub fn take() -> Port {
         let folder = std::env::temp_dir().join("paddock-test-ports");
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("the folder of ports can be made");
         let count = u32::from(RANGE.end - RANGE.start);
         // Tests that begin at the same time do not ask for the same ones.
         let first = std::process::id().wrapping_mul(97) % count;
-        let numbers = (0..count).map(|step| RANGE.start + u16::try_from((first + step) % count).unwrap());
+        let numbers = (0..count)
+            .map(|step| RANGE.start + u16::try_from((first + step) % count).expect("a port is that small"));
         let mut free = numbers.filter_map(|number| {
-            let lock = File::create(folder.join(number.to_string())).unwrap();
+            let lock = File::create(folder.join(number.to_string())).expect("a port can be locked");
             flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok()?;
             Some(Port { number, _lock: lock })
