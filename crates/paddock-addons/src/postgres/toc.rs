@@ -23,11 +23,16 @@ const SUPERUSERS: [&str; 6] = [
     "COMMENT - SUBSCRIPTION ",
 ];
 
+/// Entries of rights.
+const RIGHTS: [&str; 2] = ["ACL ", "DEFAULT ACL "];
+
 /// What of a dump is put back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
     /// A list for `pg_restore --use-list`.
     pub list: String,
+    /// The same of rights alone; empty where there are none.
+    pub rights: String,
     /// What is left out that the dump's database had and this one will not: one line each, for people.
     pub left_out: Vec<String>,
 }
@@ -43,6 +48,10 @@ impl Contents {
                 Some(entry) if SUPERUSERS.iter().any(|kind| entry.starts_with(kind)) => {
                     contents.left_out.push(entry.trim_end().to_owned());
                     continue;
+                }
+                Some(entry) if RIGHTS.iter().any(|kind| entry.starts_with(kind)) => {
+                    contents.rights += line;
+                    contents.rights.push('\n');
                 }
                 _ => {}
             }
@@ -102,11 +111,16 @@ mod tests {
 3501; 6104 16701 PUBLICATION - all_tables owner
 230; 1255 16800 FUNCTION public _heroku(integer) owner
 3424; 0 0 COMMENT - SCHEMA public pg_database_owner
+3425; 0 0 ACL public TABLE users owner
+3426; 826 16900 DEFAULT ACL public DEFAULT PRIVILEGES FOR TABLES owner
+3427; 0 0 ACL _heroku TABLE set_aside postgres
 ";
         let contents = Contents::of(listed);
         let kept: Vec<_> = contents.list.lines().filter(|line| !line.starts_with(';')).collect();
         let numbers: Vec<_> = kept.iter().map(|line| line.split(';').next().unwrap()).collect();
-        assert_eq!(numbers, ["8", "9", "3", "3423", "215", "3410", "230", "3424"]);
+        assert_eq!(numbers, ["8", "9", "3", "3423", "215", "3410", "230", "3424", "3425", "3426"]);
+        let rights: Vec<_> = contents.rights.lines().map(|line| line.split(';').next().unwrap()).collect();
+        assert_eq!(rights, ["3425", "3426"]);
         assert_eq!(contents.left_out, ["EVENT TRIGGER - watch postgres", "PUBLICATION - all_tables owner"]);
         assert!(
             contents.list.contains("; Dumped by pg_dump version")

@@ -22,12 +22,14 @@ pub const IN: &str = "/in";
 pub const DUMP: &str = "dump";
 /// The name of a dump's list beside it.
 pub const LIST: &str = "list";
+/// The name of the list of its rights beside that.
+pub const RIGHTS: &str = "rights";
 const AUTHORITY: &str = "/etc/postgres/authority.pem";
 
 /// A dump is done when it can be listed.
 const DUMPS: &str = r#"set -euo pipefail
-"$PADDOCK_PROGRAMS/pg_dump" --format=custom --no-owner --no-acl --no-publications --no-subscriptions \
-  --exclude-schema=_heroku --lock-wait-timeout=600000 --no-password --file=/out/dump
+"$PADDOCK_PROGRAMS/pg_dump" --format=custom --no-owner --no-publications --no-subscriptions \
+  --exclude-schema=_heroku --lock-wait-timeout=600000 --no-password --file=/out/dump "$@"
 "$PADDOCK_PROGRAMS/pg_restore" --list --file=/out/list /out/dump
 "#;
 
@@ -44,6 +46,15 @@ pub enum Mode {
     Reads,
     /// Fills it.
     Writes,
+}
+
+/// Whether a dump has the rights that were given to others than the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// It has: the roles of this database will be there where it is put back.
+    Kept,
+    /// It may be put back into any database, of other roles.
+    LeftOut,
 }
 
 /// A program for a container.
@@ -106,6 +117,12 @@ impl Postgres {
             sql += &roles::create(user, Kind::Transfer, database);
         }
         sql += &format!("GRANT {owner} TO {user};\n");
+        if mode == Mode::Reads {
+            // Large objects of other credentials are read by who may act as these.
+            for other in roles.only(Kind::Owner) {
+                sql += &format!("GRANT {} TO {user};\n", other?);
+            }
+        }
         sql += &match mode {
             Mode::Reads => format!("GRANT pg_read_all_data TO {user};\nALTER ROLE {user} BYPASSRLS;\n"),
             Mode::Writes => format!("ALTER ROLE {user} SET role = '{}';\n", owner.bare()),
@@ -157,11 +174,15 @@ impl Postgres {
         server: &ServerAccess,
         resource: &Resource,
         login: &Login,
+        rights: Rights,
     ) -> Result<Errand, Refusal> {
         let programs = version.parse().ok().and_then(|major: u16| self.programs.get(&major));
         let programs = programs
             .ok_or_else(|| Refusal::new(format!("PostgreSQL {version} is not installed on this server.")))?;
         let mut errand = script(DUMPS, programs);
+        if rights == Rights::LeftOut {
+            errand.command.extend(["pg_dump", "--no-acl"].map(str::to_owned));
+        }
         connect(&mut errand, server, resource, login);
         Ok(errand)
     }
@@ -174,7 +195,7 @@ impl Postgres {
         Ok(script(CHECKS, self.newest_programs()?))
     }
 
-    /// What puts the dump in [`IN`] back, as far as the list beside it says.
+    /// What puts the dump in [`IN`] back, as far as the list beside it says, without rights.
     ///
     /// # Errors
     /// There is no PostgreSQL here.
@@ -184,18 +205,43 @@ impl Postgres {
         resource: &Resource,
         login: &Login,
     ) -> Result<Errand, Refusal> {
+        let mut errand = self.put_back(server, resource, login, LIST)?;
+        errand.command.insert(1, "--no-acl".to_owned());
+        Ok(errand)
+    }
+
+    /// What gives rights again that others than the owner had, as far as the dump in [`IN`] has them, when all else is there.
+    /// What somebody else than the owner gave is not given again.
+    ///
+    /// # Errors
+    /// There is no PostgreSQL here.
+    pub fn restore_rights(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        login: &Login,
+    ) -> Result<Errand, Refusal> {
+        self.put_back(server, resource, login, RIGHTS)
+    }
+
+    fn put_back(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        login: &Login,
+        list: &str,
+    ) -> Result<Errand, Refusal> {
         let programs = self.newest_programs()?;
         let mut errand = script("", programs);
         errand.command = [
             &format!("{programs}/pg_restore"),
             "--no-owner",
-            "--no-acl",
             "--no-publications",
             "--no-subscriptions",
             "--no-security-labels",
             "--no-tablespaces",
             "--no-password",
-            &format!("--use-list={IN}/{LIST}"),
+            &format!("--use-list={IN}/{list}"),
             &format!("--dbname={}", resource.database),
             &format!("{IN}/{DUMP}"),
         ]
@@ -298,7 +344,7 @@ mod tests {
         let login = Login { user: "t123".to_owned(), password: Secret::new("sesame") };
         let credential = Credential { role: "g1".to_owned(), logins: Vec::new() };
         let resource = Resource { plan: INFO.plan(None).unwrap(), database: "d1".to_owned(), credential };
-        let dump = postgres.dump("15", &server, &resource, &login).unwrap();
+        let dump = postgres.dump("15", &server, &resource, &login, Rights::LeftOut).unwrap();
         let restore = postgres.restore(&server, &resource, &login).unwrap();
         for errand in [&dump, &restore] {
             let open = format!("{:?} {:?}", errand.command, errand.files);
@@ -310,7 +356,7 @@ mod tests {
             "its own version's"
         );
         assert_eq!(restore.command[0], "/seventeen/pg_restore");
-        assert!(postgres.dump("16", &server, &resource, &login).is_err());
+        assert!(postgres.dump("16", &server, &resource, &login, Rights::Kept).is_err());
         assert!(Postgres::new([]).check_dump().is_err());
     }
 }
