@@ -1,17 +1,17 @@
 //! Keeps data servers running, and makes of add-ons what is wanted of them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use paddock_addons::{Certificate, Secret};
+use paddock_addons::{Certificate, Secret, ServerAccess};
 use paddock_core::addon::AddonState;
 use paddock_core::plan::data_server::{DataServerSeen, DataServerStep, Seen, after_an_end, data_server_step};
 use paddock_core::{AddonId, ContainerId, DataServerId, UnixMicros, durable};
 use paddock_runtime::{ContainerState, Observed, VolumeKind};
-use paddock_store::{Addon, Certified, Credential, DataServer, DataServerState};
+use paddock_store::{Addon, Certified, Credential, DataServer, DataServerState, StorageState};
 use uuid::Uuid;
 
 use super::attached::{credential_of, described};
@@ -29,6 +29,15 @@ const SOON: Duration = Duration::from_millis(50);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 /// A step that hangs is given up, and tried again.
 const STEP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which apps are released with the address of an add-on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mend {
+    /// Those that have another one.
+    IfOther,
+    /// All that have it attached: they could not reach it before.
+    Always,
+}
 
 /// Keeps servers and add-ons true.
 pub(crate) struct AddonReconciler {
@@ -103,6 +112,7 @@ impl Reconciler for AddonReconciler {
             report.again_in = [report.again_in, outcome.report.again_in].into_iter().flatten().min();
         }
         self.tell_who_is_ready(&servers).await?;
+        self.tell_who_answers();
         Ok(report)
     }
 }
@@ -113,12 +123,27 @@ impl AddonReconciler {
         let kernel = &self.addons.kernel;
         let away = |id: &DataServerId| !self.answered.contains_key(id);
         let mut apps = BTreeSet::new();
+        for addon in self.addons.dumps_to_fill.being_filled() {
+            let attached = kernel.store.attachments_of_addon(addon).await?;
+            apps.extend(attached.into_iter().map(|listed| listed.attachment.app_id));
+        }
         if servers.iter().any(|row| away(&row.id)) {
             let relying = kernel.store.relying_apps().await?;
             apps.extend(relying.into_iter().filter(|(_, server)| away(server)).map(|(app, _)| app));
         }
         kernel.data_ready.tell(apps);
         Ok(())
+    }
+}
+
+impl AddonReconciler {
+    fn tell_who_answers(&self) {
+        let now: BTreeSet<DataServerId> = self.answered.keys().copied().collect();
+        let mut told = self.addons.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            *told = now;
+            self.addons.kernel.wakes.addons.wake();
+        }
     }
 }
 
@@ -292,7 +317,7 @@ impl ServerPass<'_> {
             let mut tx = self.addons.kernel.record("write down that a data server answers").await?;
             tx.data_server_answers(self.row.id).await?;
             tx.commit_quietly("data_server.answered").await?;
-            self.bring_to_plan(&*service, &access).await?;
+            self.bring_to_plan(&access).await?;
             self.answered = Some(container);
         }
         let mut report = PassReport::default();
@@ -302,6 +327,9 @@ impl ServerPass<'_> {
         }
         if !self.logins.is_empty() {
             for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
+                if self.addons.dumps_to_fill.is_closed(addon.id) {
+                    continue;
+                }
                 let Some(moving) = self.logins.get(&addon.id) else { continue };
                 let again = self.addons.advance_credentials(&access, &addon, moving).await?;
                 report.again_in = [report.again_in, again].into_iter().flatten().min();
@@ -312,17 +340,12 @@ impl ServerPass<'_> {
 
     /// What was begun when server or platform ended is brought to its end: a plan that was changed, a database that was
     /// emptied.
-    async fn bring_to_plan(
-        &self,
-        service: &dyn paddock_addons::Service,
-        access: &paddock_addons::ServerAccess,
-    ) -> Result<()> {
+    async fn bring_to_plan(&self, access: &ServerAccess) -> Result<()> {
         for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
-            if addon.state == AddonState::Provisioned {
-                let resource = self.addons.resource(&addon).await?;
-                let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
-                brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
-                self.addons.mend_addresses(&addon).await?;
+            let is_meant = addon.state == AddonState::Provisioned;
+            if is_meant && !self.addons.dumps_to_fill.is_closed(addon.id) {
+                self.addons.bring_to_its_plan(access, &addon).await?;
+                self.addons.mend_addresses(&addon, Mend::IfOther).await?;
             }
         }
         Ok(())
@@ -331,7 +354,7 @@ impl ServerPass<'_> {
     async fn advance(
         &self,
         service: &dyn paddock_addons::Service,
-        access: &paddock_addons::ServerAccess,
+        access: &ServerAccess,
         addon: &Addon,
     ) -> Result<()> {
         let resource = self.addons.resource(addon).await?;
@@ -383,15 +406,31 @@ impl Addons {
         tx.commit_quietly("addon.provisioned").await
     }
 
+    /// What there is of an add-on that can be used, on a server that may have been made anew.
+    pub(super) async fn bring_to_its_plan(&self, access: &ServerAccess, addon: &Addon) -> Result<()> {
+        let resource = self.resource(addon).await?;
+        let service = self.service_of(addon)?;
+        let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
+        brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
+        for credential in self.further_credentials(addon.id).await? {
+            self.put_credential(access, &resource, &credential).await?;
+        }
+        if addon.storage_state == StorageState::Restricted {
+            self.restrict_on_server(access, addon, &resource).await?;
+        }
+        Ok(())
+    }
+
     /// Apps that have an add-on under another address than it has now are released with the right one: after a restore on
     /// another machine, say.
-    async fn mend_addresses(&self, addon: &Addon) -> Result<()> {
+    pub(super) async fn mend_addresses(&self, addon: &Addon, mend: Mend) -> Result<()> {
         let store = &self.kernel.store;
         for listed in store.attachments_of_addon(addon.id).await? {
             let attachment = listed.attachment;
             let right =
                 self.vars(addon, &attachment.name, credential_of(attachment.namespace.as_deref())).await?;
-            if right.is_empty() || store.attachment_vars(attachment.id).await? == right {
+            if right.is_empty() || (mend == Mend::IfOther && store.attachment_vars(attachment.id).await? == right)
+            {
                 continue;
             }
             let Some(app) = store.app(attachment.app_id).await? else { continue };

@@ -52,10 +52,10 @@ impl Data {
     async fn back_up(&self, secrets: ClearSecrets) -> Result<PathBuf, BackupError> {
         let to = self.folder.path().join(format!("{}.backup", Uuid::new_v4()));
         let key = self.data().join(member::MASTER_KEY);
-        let source =
-            Source { data: &self.data(), store: &self.store, master_key_file: &key, version: "1.2.3" };
+        let databases = Databases::Dumped;
+        let wanted = Wanted { master_key_file: &key, version: "1.2.3", secrets, databases };
         let out = File::create(&to).unwrap();
-        back_up(source, secrets, out, &mut |_| true).await.map(|_| to)
+        back_up(&self.data(), &self.store, wanted, out, &mut |_| true).await.map(|_| to)
     }
 
     /// A new folder to restore into.
