@@ -125,11 +125,9 @@ impl Book {
     }
 }
 
-/// Steps that no walk comes to in its time: a database has to hold more than its plan for that, or to have another address
-/// than before, or to be there when its server is stopped; a transfer to take seconds, to say very much, or to be a day's. Each
+/// Steps that no walk comes to in its time: a database has to hold more than its plan for that, or to be there when its server is stopped; a transfer to take seconds, to say very much, or to be a day's. Each
 /// may be repeated, and is written down before and after.
-const NOT_WALKED: [&str; 12] = [
-    "addon.address_mended",
+const NOT_WALKED: [&str; 11] = [
     "addon.restricted_on_server",
     "addon.restriction_lifted_on_server",
     "addon.restriction_ordered",

@@ -13,29 +13,29 @@ use crate::client::{APP, Client};
 use crate::parts::{Part, Steps};
 use crate::verbs::buildpack;
 use crate::walk::is_over;
-use crate::{Walk, invariants};
+use crate::{Walk, dumps, invariants};
 
 const SOON: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a start finds.
 #[derive(Clone, Copy)]
-struct Start {
-    name: &'static str,
+pub(crate) struct Start {
+    pub(crate) name: &'static str,
     /// The clock of its server is far ahead afterwards.
-    is_aside: bool,
+    pub(crate) is_aside: bool,
     /// A point that comes when it has long been quiet.
-    last: Option<&'static str>,
+    pub(crate) last: Option<&'static str>,
     /// Makes it so, and ends the server.
-    prepare: fn(&mut Server, &Client),
+    pub(crate) prepare: fn(&mut Server, &Client),
     /// Takes away what hinders it, before the next start.
-    mend: fn(&Client),
+    pub(crate) mend: fn(&Client),
     /// What is so afterwards, besides the invariants.
-    check: fn(&Server, &Client),
+    pub(crate) check: fn(&Server, &Client),
 }
 
 /// One on which nothing is remarkable.
-const START: Start = Start {
+pub(crate) const START: Start = Start {
     name: "start",
     is_aside: false,
     last: None,
@@ -44,7 +44,7 @@ const START: Start = Start {
     check: |_, _| (),
 };
 
-const STARTS: [Start; 10] = [
+const STARTS: [Start; 12] = [
     START,
     Start {
         name: "start of another build",
@@ -78,6 +78,8 @@ const STARTS: [Start; 10] = [
         check: old_releases_have_expired,
         ..START
     },
+    dumps::TO_FILL,
+    dumps::OF_NOTHING,
 ];
 
 pub(crate) fn parts() -> Vec<Part> {

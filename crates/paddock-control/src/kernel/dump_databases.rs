@@ -7,6 +7,10 @@ use paddock_core::AddonId;
 
 /// The folder, in a data directory, of dumps that are to be put back: a restore leaves them there.
 pub(crate) const DUMPS: &str = "databases";
+/// What the name of such a dump ends in, after the id of its add-on.
+pub(crate) const TO_FILL: &str = "dump";
+/// The same of one that could not be put back.
+pub(crate) const SET_ASIDE: &str = "failed";
 
 /// What came of a dump.
 #[derive(Debug)]

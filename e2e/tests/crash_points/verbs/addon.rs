@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Kind, Verb, kind};
 use crate::client::{Client, Told};
 
-pub(super) const SHARED: &str = "heroku-postgresql:essential-0";
+pub(crate) const SHARED: &str = "heroku-postgresql:essential-0";
 pub(super) const OWN: &str = "heroku-postgresql:standard-0";
 /// A server of its own is made anew, which takes its time on a machine that is busy.
 pub(super) const SOON: Duration = Duration::from_secs(90);
@@ -30,15 +30,15 @@ pub(super) fn verbs() -> Vec<Kind> {
     ]
 }
 
-pub(super) fn app_of(number: usize) -> String {
+pub(crate) fn app_of(number: usize) -> String {
     format!("made-{number}")
 }
 
-pub(super) fn name_of(number: usize) -> String {
+pub(crate) fn name_of(number: usize) -> String {
     format!("database-{number}")
 }
 
-fn addon_path(number: usize) -> String {
+pub(crate) fn addon_path(number: usize) -> String {
     format!("/apps/{}/addons/{}", app_of(number), name_of(number))
 }
 
@@ -54,7 +54,7 @@ fn order(client: &Client, number: usize, plan: &str) -> Told {
 }
 
 /// An app with an add-on that can be used, and something in it.
-pub(super) fn with_rows(client: &Client, number: usize, plan: &str) {
+pub(crate) fn with_rows(client: &Client, number: usize, plan: &str) {
     fresh_app(client, number);
     assert!(matches!(order(client, number, plan), Told::Yes));
     provisioned(client, number);
@@ -68,7 +68,7 @@ fn provisioned(client: &Client, number: usize) -> Value {
     })
 }
 
-pub(super) fn url_of(client: &Client, app: &str, var: &str) -> Option<String> {
+pub(crate) fn url_of(client: &Client, app: &str, var: &str) -> Option<String> {
     let vars = client.get(&format!("/apps/{app}/config-vars"));
     vars[var].as_str().map(str::to_owned)
 }
@@ -81,7 +81,7 @@ pub(super) fn psql_at(url: &str, statement: &str) -> Result<String, String> {
 }
 
 /// What a statement answers, by the address that the app has.
-pub(super) fn psql(client: &Client, number: usize, statement: &str) -> String {
+pub(crate) fn psql(client: &Client, number: usize, statement: &str) -> String {
     let url = url_of(client, &app_of(number), "DATABASE_URL").expect("the app has an address");
     let mut said = String::new();
     wait_until("the database to answer", SOON, || match psql_at(&url, statement) {

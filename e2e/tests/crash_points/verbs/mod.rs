@@ -1,7 +1,7 @@
 //! The verbs that are walked: each is done as a client does it, and its effect is looked at.
 
 pub(crate) mod account;
-mod addon;
+pub(crate) mod addon;
 mod app;
 pub(crate) mod buildpack;
 mod credential;

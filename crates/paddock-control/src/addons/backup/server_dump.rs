@@ -18,7 +18,7 @@ use crate::Result;
 use crate::kernel::dump_databases::{DumpDatabases, Dumped};
 use crate::kernel::error::chain;
 
-/// A server that was just started anew, or is, has so long until its database is dumped again.
+/// How long after a failure of ours a dump is tried once more: the database's server may be about to start.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 #[async_trait]

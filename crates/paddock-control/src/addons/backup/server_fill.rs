@@ -31,6 +31,7 @@ use super::fill::{GIVEN, weigh};
 use super::run::{Outcome, Trouble};
 use super::store::{blocking, open_plain, readable_file};
 use crate::Result;
+use crate::kernel::dump_databases::{SET_ASIDE, TO_FILL};
 use crate::kernel::error::{Error, chain};
 use crate::kernel::reconcile::{PassReport, Reconciler};
 use crate::kernel::wake::{Wake, Wakes};
@@ -57,9 +58,9 @@ impl Stage {
 
     const fn ending(self) -> &'static str {
         match self {
-            Self::ToFill => "dump",
+            Self::ToFill => TO_FILL,
             Self::Filled => "filled",
-            Self::Failed => "failed",
+            Self::Failed => SET_ASIDE,
         }
     }
 }
@@ -279,13 +280,18 @@ impl Addons {
         blocking(move || step(&dumps)).await.map_err(|error| Error::internal(doing, error))
     }
 
+    /// Told first: a kill between leaves it to be tried again, and told again.
     async fn give_up_dump(&self, addon: AddonId, why: &str) -> Result<()> {
-        self.with_dumps(move |dumps| dumps.set_aside(addon), "set a dump aside").await?;
-        let Some(row) = self.kernel.store.addon(addon).await? else { return Ok(()) };
-        self.tell_of_fill(&row, |name| format!(
-            "{name} could not be filled from the server's backup, and is closed: {why} Put a backup of your own back \
-             (heroku pg:backups:restore), or empty it (heroku pg:reset); the operator has the dump."
-        )).await
+        if let Some(row) = self.kernel.store.addon(addon).await? {
+            let text = |name: &str| {
+                format!(
+                    "{name} could not be filled from the server's backup, and is closed: {why} Put a backup of your own \
+                     back (heroku pg:backups:restore), or empty it (heroku pg:reset). The operator has the dump."
+                )
+            };
+            self.tell_of_fill(&row, text).await?;
+        }
+        self.with_dumps(move |dumps| dumps.set_aside(addon), "set a dump aside").await
     }
 
     async fn fill_from_dump(&self, row: &Addon, stage: Stage) -> Outcome<()> {

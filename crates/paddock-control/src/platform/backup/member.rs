@@ -4,7 +4,7 @@ use paddock_build::git::is_object_file;
 use paddock_core::{AddonId, LayerDigest};
 use uuid::Uuid;
 
-use crate::kernel::dump_databases::DUMPS;
+use crate::kernel::dump_databases::{DUMPS, TO_FILL};
 
 pub(super) const DATABASE: &str = "db/paddock.sqlite";
 pub(super) const MASTER_KEY: &str = "keys/master";
@@ -109,12 +109,12 @@ pub(super) fn layer_name(digest: &LayerDigest) -> String {
 
 /// The add-on whose database this is a dump of.
 pub(super) fn addon_of(name: &str) -> Option<AddonId> {
-    let id = name.strip_prefix(DUMPS)?.strip_prefix('/')?.strip_suffix(".dump")?;
+    let id = name.strip_prefix(DUMPS)?.strip_prefix('/')?.strip_suffix(TO_FILL)?.strip_suffix('.')?;
     is_id(id).then(|| id.parse().ok()).flatten()
 }
 
 pub(super) fn dump_name(addon: AddonId) -> String {
-    format!("{DUMPS}/{addon}.dump")
+    format!("{DUMPS}/{addon}.{TO_FILL}")
 }
 
 /// The one spelling that we give to ids.

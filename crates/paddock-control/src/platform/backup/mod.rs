@@ -25,6 +25,7 @@ mod restore;
 mod tests;
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -262,8 +263,10 @@ impl Begun {
             };
             match dumps.dump_database(id, &mut told).await {
                 Dumped::Dump(file, bytes) => {
+                    // Whoever waits hears of us while it is compressed, too, and may go away.
+                    let content = Heard { content: file, heard: &mut || told(bytes) };
                     let archive = &mut self.archive;
-                    tokio::task::block_in_place(|| archive.add(&member::dump_name(id), bytes, file))?;
+                    tokio::task::block_in_place(|| archive.add(&member::dump_name(id), bytes, content))?;
                     self.summary.databases += 1;
                 }
                 Dumped::Gone => tracing::info!(addon.name = name, "destroyed while a backup was written"),
@@ -282,6 +285,21 @@ impl Begun {
         let seal = self.sealer.seal(SEAL_PLACE, &Sha256::digest(&manifest))?;
         let (files, bytes) = tokio::task::block_in_place(|| self.archive.finish(&manifest, &seal))?;
         Ok(Summary { files, bytes, ..self.summary })
+    }
+}
+
+/// What is read as long as somebody wants it.
+struct Heard<'a> {
+    content: File,
+    heard: &'a mut (dyn FnMut() -> bool + Send),
+}
+
+impl Read for Heard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match (self.heard)() {
+            true => self.content.read(buffer),
+            false => Err(io::Error::other("nobody waits for it any more")),
+        }
     }
 }
 
