@@ -227,7 +227,7 @@ SELECT lo_from_bytea(0, '\x70616464');
 const CHECKSUMS: &str = "SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM people p \
     UNION ALL SELECT md5(string_agg(n::text, ',' ORDER BY n.n)) FROM other.numbers n \
     UNION ALL SELECT twice(21)::text UNION ALL SELECT count(*)::text FROM pg_largeobject_metadata \
-    UNION ALL SELECT bool_and(tableowner = current_role)::text FROM pg_tables WHERE schemaname IN ('public', 'other')";
+    UNION ALL SELECT bool_and(tableowner = current_role)::text FROM pg_tables WHERE tablename IN ('people', 'numbers')";
 
 fn sql(server: &Server, variable: &str, sql: &str) -> String {
     let vars = server.http().api("GET", &format!("/apps/{APP}/config-vars")).with_status(200).json();
@@ -235,7 +235,8 @@ fn sql(server: &Server, variable: &str, sql: &str) -> String {
     ask_database(&url, sql).succeeded().stdout.trim().to_owned()
 }
 
-/// An app with a database in a shared server and one with a server of its own, which has a credential that may read one table.
+/// An app with a database in a shared server and one with a server of its own, which has a credential that may read one table
+/// and has another of its own.
 fn with_databases(server: &Server, cli: &Cli) {
     let heroku = |arguments: &[&str]| cli.heroku(&[arguments, &["--app", APP]].concat()).succeeded();
     cli.heroku(&["create", APP]).succeeded();
@@ -247,7 +248,14 @@ fn with_databases(server: &Server, cli: &Cli) {
         sql(server, database, FILL);
     }
     let reader = sql(server, "REPORTING_URL", "SELECT current_role");
-    sql(server, "OWN_URL", &format!("GRANT SELECT ON people TO {reader}"));
+    sql(
+        server,
+        "OWN_URL",
+        &format!("GRANT SELECT ON people TO {reader}; GRANT CREATE ON SCHEMA public TO {reader}"),
+    );
+    let owner = sql(server, "OWN_URL", "SELECT current_role");
+    let own = "CREATE TABLE report (id serial PRIMARY KEY, day date); CREATE FUNCTION today() RETURNS date LANGUAGE sql AS 'SELECT now()::date'";
+    sql(server, "REPORTING_URL", &format!("{own}; GRANT SELECT ON report TO {owner}"));
 }
 
 #[test]
@@ -266,7 +274,11 @@ fn what_is_in_databases_comes_back_elsewhere() {
     let told: Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!((&told["databases"], &told["databases_lost"]), (&json!(2), &json!([])), "{told}");
     let left = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^[st][0-9a-f]{13}$'";
-    assert_eq!(DATABASES.map(|database| sql(&first, database, left)), ["0", "0"], "nobody who dumped is left");
+    assert_eq!(
+        DATABASES.map(|database| sql(&first, database, left)),
+        ["0", "0"],
+        "nobody who dumped is left"
+    );
     one_that_cannot_be_dumped_is_told(&mut first, &folder.path().join("lacking"));
     drop((cli, first));
 
@@ -278,10 +290,18 @@ fn what_is_in_databases_comes_back_elsewhere() {
     });
     let after = DATABASES.map(|database| sql(&second, database, CHECKSUMS));
     assert_eq!(after, before);
-    assert_eq!(DATABASES.map(|database| sql(&second, database, left)), ["0", "0"], "nobody who filled is left");
+    assert_eq!(
+        DATABASES.map(|database| sql(&second, database, left)),
+        ["0", "0"],
+        "nobody who filled is left"
+    );
     assert_eq!(sql(&second, "REPORTING_URL", "SELECT count(*) FROM people"), "2000");
     let vars = second.http().api("GET", &format!("/apps/{APP}/config-vars")).json();
-    ask_database(vars["REPORTING_URL"].as_str().unwrap(), "DELETE FROM people").failed_saying("permission denied");
+    ask_database(vars["REPORTING_URL"].as_str().unwrap(), "DELETE FROM people")
+        .failed_saying("permission denied");
+    let own = "INSERT INTO report (day) VALUES (today()); DROP FUNCTION today(); SELECT count(*) FROM report";
+    assert_eq!(sql(&second, "REPORTING_URL", own), "1", "what was its own still is");
+    assert_eq!(sql(&second, "OWN_URL", "SELECT count(*) FROM report"), "1");
     sql(&second, "DATABASE_URL", "INSERT INTO people (name) VALUES ('later')");
     let log = cli.heroku(&["logs", "--num", "100", "--app", APP]).succeeded().stdout;
     assert!(log.contains("DATABASE was filled from the server's backup"), "{log}");
@@ -305,7 +325,8 @@ fn at_rest_databases_are_left_out_by_name_only(server: &Server, folder: &Path) {
     let to = file.to_str().unwrap();
     let _ = server.paddockd("backup", &["--to", to]).failed_saying("--without-databases");
     assert!(!file.exists());
-    let _ = server.paddockd("backup", &["--to", to, "--without-databases"]).succeeded().saying("was left out");
+    let _ =
+        server.paddockd("backup", &["--to", to, "--without-databases"]).succeeded().saying("was left out");
     let restored = Server::restore(&file, &folder.join("elsewhere"), &[]).succeeded();
     assert!(restored.text().contains("will be empty: own-one, shared-one"), "{}", restored.text());
 }

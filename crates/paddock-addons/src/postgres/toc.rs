@@ -62,6 +62,13 @@ impl Contents {
     }
 }
 
+/// The entries of a list that a role owns, each with the role at its end.
+#[must_use]
+pub fn owned_by<'a>(listed: &'a str, role: &str) -> Vec<&'a str> {
+    let is_theirs = |entry: &&str| entry.rsplit_once(' ').is_some_and(|(_, owner)| owner == role);
+    listed.lines().filter_map(entry).filter(is_theirs).collect()
+}
+
 /// `TABLE public users owner` of `215; 1259 16391 TABLE public users owner`.
 fn entry(line: &str) -> Option<&str> {
     let (number, rest) = line.split_once("; ")?;
@@ -121,6 +128,8 @@ mod tests {
         assert_eq!(numbers, ["8", "9", "3", "3423", "215", "3410", "230", "3424", "3425", "3426"]);
         let rights: Vec<_> = contents.rights.lines().map(|line| line.split(';').next().unwrap()).collect();
         assert_eq!(rights, ["3425", "3426"]);
+        assert!(owned_by(listed, "owner").contains(&"TABLE public users owner"));
+        assert_eq!(owned_by(listed, "pg_database_owner").len(), 2);
         assert_eq!(contents.left_out, ["EVENT TRIGGER - watch postgres", "PUBLICATION - all_tables owner"]);
         assert!(
             contents.list.contains("; Dumped by pg_dump version")

@@ -10,7 +10,7 @@ use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
 use super::{Postgres, sessions};
-use crate::{File, Login, Refusal, Resource, ServerAccess, StepError};
+use crate::{Credential, File, Login, Refusal, Resource, ServerAccess, StepError};
 
 /// Connections of a database beyond its plan, for transfers.
 pub(super) const CONNECTIONS: u32 = 2;
@@ -38,6 +38,28 @@ const CHECKS: &str = r#"set -euo pipefail
 "$PADDOCK_PROGRAMS/pg_restore" --list --file=/out/list /in/dump
 "$PADDOCK_PROGRAMS/pg_restore" --file=/dev/null /in/dump
 "#;
+
+/// Statements that give things to an owner, from the entries that a dump has of them. Nothing of these is taken apart: what is here
+/// is spelled as a dump spells it, and compared. What belongs to a table goes with it.
+const OWNED: &str = "\
+WITH known AS (SELECT unnest(string_to_array($2, E'\\n')) AS entry), here AS (
+SELECT 1 AS turn, 'SCHEMA - ' || nspname AS entry, format('SCHEMA %I', nspname) AS name FROM pg_namespace
+UNION ALL SELECT 2, kind || ' ' || nspname || ' ' || relname, format('%s %s', kind, oid::regclass) FROM (
+  SELECT c.oid, n.nspname, c.relname, CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' WHEN 'v' THEN 'VIEW'
+    WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' END AS kind
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 'S' OR NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i'))) relations
+UNION ALL SELECT 3, CASE p.prokind WHEN 'p' THEN 'PROCEDURE ' WHEN 'a' THEN 'AGGREGATE ' ELSE 'FUNCTION ' END
+    || n.nspname || ' ' || p.proname || '(' || coalesce((SELECT string_agg(format_type(a.type, NULL), ', ' ORDER BY a.place)
+      FROM unnest(p.proargtypes) WITH ORDINALITY a (type, place)), '') || ')', format('ROUTINE %s', p.oid::regprocedure)
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+UNION ALL SELECT 3, CASE t.typtype WHEN 'd' THEN 'DOMAIN ' ELSE 'TYPE ' END || n.nspname || ' ' || t.typname,
+    format('TYPE %s', t.oid::regtype) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE t.typtype IN ('d', 'e', 'r') OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c')
+UNION ALL SELECT 3, 'BLOB - ' || oid, format('LARGE OBJECT %s', oid) FROM pg_largeobject_metadata
+) SELECT format('ALTER %s OWNER TO %I', here.name, r.rolname) FROM here
+JOIN pg_roles r ON r.rolname = $1 JOIN known ON known.entry = here.entry || ' ' || r.rolname
+GROUP BY turn, here.name, r.rolname ORDER BY turn, here.name";
 
 /// What somebody who moves data does with a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,11 +139,9 @@ impl Postgres {
             sql += &roles::create(user, Kind::Transfer, database);
         }
         sql += &format!("GRANT {owner} TO {user};\n");
-        if mode == Mode::Reads {
-            // Large objects of other credentials are read by who may act as these.
-            for other in roles.only(Kind::Owner) {
-                sql += &format!("GRANT {} TO {user};\n", other?);
-            }
+        // Large objects of other credentials are read by who may act as these, and rights to their things given.
+        for other in roles.only(Kind::Owner) {
+            sql += &format!("GRANT {} TO {user};\n", other?);
         }
         sql += &match mode {
             Mode::Reads => format!("GRANT pg_read_all_data TO {user};\nALTER ROLE {user} BYPASSRLS;\n"),
@@ -161,6 +181,28 @@ impl Postgres {
             inside.close().await;
         }
         session.close().await;
+        Ok(())
+    }
+
+    /// Gives a further credential what it owned: what of its database has one of these entries in the list of a dump. What
+    /// is not known by these, or is not there, stays the default one's.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn give_to(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        credential: &Credential,
+        entries: &[&str],
+    ) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let owner = Identifier::new(&credential.role)?;
+        let mut inside = Session::database(server, database).await?;
+        let known = entries.join("\n");
+        let gifts = inside.texts("look for what a credential owned", OWNED, &[owner.bare(), &known]).await?;
+        inside.run("give a credential what it owned", gifts.join(";\n")).await?;
+        inside.close().await;
         Ok(())
     }
 
@@ -210,8 +252,8 @@ impl Postgres {
         Ok(errand)
     }
 
-    /// What gives rights again that others than the owner had, as far as the dump in [`IN`] has them, when all else is there.
-    /// What somebody else than the owner gave is not given again.
+    /// What gives rights again that others than the owner had, as far as the dump in [`IN`] has them, when all else is there
+    /// and belongs to whom it did ([`Postgres::give_to`]).
     ///
     /// # Errors
     /// There is no PostgreSQL here.
@@ -221,7 +263,10 @@ impl Postgres {
         resource: &Resource,
         login: &Login,
     ) -> Result<Errand, Refusal> {
-        self.put_back(server, resource, login, RIGHTS)
+        let mut errand = self.put_back(server, resource, login, RIGHTS)?;
+        // As whoever owns what they are about.
+        errand.env.push(("PGOPTIONS".to_owned(), b"-c role=none".to_vec()));
+        Ok(errand)
     }
 
     fn put_back(
@@ -296,7 +341,7 @@ fn connect(errand: &mut Errand, server: &ServerAccess, resource: &Resource, logi
 mod tests {
     use super::super::plans::INFO;
     use super::*;
-    use crate::{Credential, Secret};
+    use crate::Secret;
 
     #[test]
     fn only_what_is_no_loss_is_harmless() {

@@ -114,7 +114,12 @@ impl Addons {
             url,
             created_at: row.created_at,
             bytes: sample.as_ref().map(|sample| sample.used.storage_bytes),
-            rows: rows(&row, resource.plan, self.status(&row, server.as_ref(), sample.is_some()), sample.as_ref()),
+            rows: rows(
+                &row,
+                resource.plan,
+                self.status(&row, server.as_ref(), sample.is_some()),
+                sample.as_ref(),
+            ),
             waiting: row.state != AddonState::Provisioned,
             name: row.name,
         })
@@ -350,12 +355,7 @@ const fn state_of(state: CredentialState) -> &'static str {
 }
 
 /// What `pg:info` prints, in Heroku's order.
-fn rows(
-    row: &Addon,
-    plan: &Plan,
-    status: &str,
-    sample: Option<&Sample>,
-) -> Vec<(&'static str, Vec<String>)> {
+fn rows(row: &Addon, plan: &Plan, status: &str, sample: Option<&Sample>) -> Vec<(&'static str, Vec<String>)> {
     let one = |text: String| vec![text];
     let shared = plan.placement == Placement::Shared;
     let mut rows = vec![("Plan", one(plan.human_name.to_owned())), ("Status", one(status.to_owned()))];

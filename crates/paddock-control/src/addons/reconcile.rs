@@ -429,7 +429,8 @@ impl Addons {
             let attachment = listed.attachment;
             let right =
                 self.vars(addon, &attachment.name, credential_of(attachment.namespace.as_deref())).await?;
-            if right.is_empty() || (mend == Mend::IfOther && store.attachment_vars(attachment.id).await? == right)
+            if right.is_empty()
+                || (mend == Mend::IfOther && store.attachment_vars(attachment.id).await? == right)
             {
                 continue;
             }

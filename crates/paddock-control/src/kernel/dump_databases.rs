@@ -30,9 +30,5 @@ pub(crate) enum Dumped {
 pub(crate) trait DumpDatabases: Send + Sync {
     /// Dumps what is in an add-on's database now. From time to time `told` hears how many bytes there are, and answers whether
     /// to go on.
-    async fn dump_database(
-        &self,
-        addon: AddonId,
-        told: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Dumped;
+    async fn dump_database(&self, addon: AddonId, told: &mut (dyn FnMut(u64) -> bool + Send)) -> Dumped;
 }

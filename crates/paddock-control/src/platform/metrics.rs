@@ -43,7 +43,8 @@ impl Platform {
         let mut troubles = Vec::new();
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             let file = entry.file_name();
-            let id = file.to_str().and_then(|name| name.strip_suffix(SET_ASIDE)?.strip_suffix('.')?.parse().ok());
+            let id =
+                file.to_str().and_then(|name| name.strip_suffix(SET_ASIDE)?.strip_suffix('.')?.parse().ok());
             let Some(id) = id else { continue };
             let Some(row) = self.kernel.store.addon(id).await? else { continue };
             let path = folder.join(id.to_string());

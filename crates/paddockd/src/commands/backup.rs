@@ -235,10 +235,7 @@ fn incomplete(lost: &[LostDatabase]) -> String {
 }
 
 /// What the running server says until it is done.
-fn receive(
-    stream: &std::os::unix::net::UnixStream,
-    without_databases: bool,
-) -> Result<Summary, StartError> {
+fn receive(stream: &std::os::unix::net::UnixStream, without_databases: bool) -> Result<Summary, StartError> {
     let mut line = ProgressLine::new("Backing up");
     let last = loop {
         match admin::receive(stream) {

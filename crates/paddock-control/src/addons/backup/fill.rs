@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use paddock_addons::Refusal;
-use paddock_addons::postgres::{
-    Complaint, Contents, DUMP, Errand, IN, LIST, Mode, OUT, RIGHTS, complaint,
-};
+use paddock_addons::postgres::{Complaint, Contents, DUMP, Errand, IN, LIST, Mode, OUT, RIGHTS, complaint};
 use paddock_core::{JobId, Tenant, TransferId, durable};
 use paddock_files::make_private_folder;
 use paddock_runtime::Network;

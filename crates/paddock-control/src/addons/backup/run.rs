@@ -193,7 +193,13 @@ impl Addons {
         match watch {
             Watch::Nobody => Ok(()),
             Watch::Noted(_) => self.note_progress(transfer, bytes).await,
-            Watch::Told(_, told) => if told(bytes) { Ok(()) } else { Err(Trouble::Canceled) },
+            Watch::Told(_, told) => {
+                if told(bytes) {
+                    Ok(())
+                } else {
+                    Err(Trouble::Canceled)
+                }
+            }
         }
     }
 

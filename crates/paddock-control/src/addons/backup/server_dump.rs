@@ -23,11 +23,10 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl DumpDatabases for Addons {
-    async fn dump_database(
-        &self,
-        addon: AddonId,
-        told: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Dumped {
+    async fn dump_database(&self, addon: AddonId, told: &mut (dyn FnMut(u64) -> bool + Send)) -> Dumped {
+        if !told(0) {
+            return Dumped::Unwanted;
+        }
         let mut outcome = self.dump_for_server(addon, told).await;
         if matches!(outcome, Err(Trouble::Host(_))) && told(0) {
             tokio::time::sleep(AGAIN_AFTER).await;

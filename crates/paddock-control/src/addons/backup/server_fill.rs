@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paddock_addons::Credential;
-use paddock_addons::postgres::{DUMP, Mode};
+use paddock_addons::postgres::{DUMP, LIST, Mode, RIGHTS, owned_by};
 use paddock_core::addon::AddonState;
 use paddock_core::{AddonId, TransferId, durable};
 use paddock_files::sync_folder_of;
@@ -336,14 +336,26 @@ impl Addons {
         filled
     }
 
-    /// First what there is, then who may do what with it: of that nothing is a reason to have no database.
+    /// First what there is, then whose it is, then who else may do what with it: of that nothing is a reason to have no
+    /// database.
     async fn put_all_back(&self, work: TransferId, at: &At, others: &[Credential]) -> Outcome<()> {
         let Ready { access, resource, .. } = &at.ready;
         let ended = self.put_back(work, at, self.postgres.restore(access, resource, &at.login)).await?;
         weigh(&ended).map_err(Trouble::Told)?;
+        let (list, rights) = (self.file_of(work, GIVEN, LIST), self.file_of(work, GIVEN, RIGHTS));
+        let lists = blocking(move || Ok((std::fs::read_to_string(list)?, std::fs::metadata(rights)?.len())));
+        let (list, rights) = lists.await.map_err(|error| Trouble::host("read the list of a dump", error))?;
+        for other in others {
+            let entries = owned_by(&list, &other.role);
+            let given = self.postgres.give_to(access, resource, other, &entries).await;
+            given.map_err(|error| Trouble::host("give a credential what it owned", error))?;
+        }
+        if rights == 0 {
+            return Ok(());
+        }
         let rights = self.postgres.restore_rights(access, resource, &at.login);
         let ended = self.put_back(work, at, rights).await?;
-        if !ended.is_well() && !others.is_empty() {
+        if !ended.is_well() {
             tracing::warn!(
                 addon.name = at.row.name,
                 said = ended.last_words(),

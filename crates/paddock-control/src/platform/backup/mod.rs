@@ -258,9 +258,8 @@ impl Begun {
         self.summary.databases_left_out = 0;
         for (number, (id, name)) in (1..).zip(std::mem::take(&mut self.databases)) {
             let files = self.progress;
-            let mut told = |bytes| {
-                tell(Progress { database: Some(DatabaseProgress { number, of, bytes }), ..files })
-            };
+            let mut told =
+                |bytes| tell(Progress { database: Some(DatabaseProgress { number, of, bytes }), ..files });
             match dumps.dump_database(id, &mut told).await {
                 Dumped::Dump(file, bytes) => {
                     // Whoever waits hears of us while it is compressed, too, and may go away.

@@ -96,8 +96,7 @@ impl Data {
             told.extend(progress.database);
             true
         };
-        let mut begun =
-            Begun::with_files(&self.data(), &self.store, wanted, out, &mut tell).await.unwrap();
+        let mut begun = Begun::with_files(&self.data(), &self.store, wanted, out, &mut tell).await.unwrap();
         begun.dump(&Dumps(dumps), &mut tell).await.unwrap();
         let summary = begun.finish().unwrap();
         assert!(told.iter().any(|told| told.number == told.of && told.bytes == 5), "{told:?}");
@@ -117,11 +116,7 @@ struct Dumps(BTreeMap<AddonId, Result<&'static str, &'static str>>);
 
 #[async_trait::async_trait]
 impl DumpDatabases for Dumps {
-    async fn dump_database(
-        &self,
-        addon: AddonId,
-        told: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Dumped {
+    async fn dump_database(&self, addon: AddonId, told: &mut (dyn FnMut(u64) -> bool + Send)) -> Dumped {
         assert!(told(5));
         match self.0.get(&addon) {
             None => Dumped::Gone,
