@@ -42,6 +42,7 @@ use crate::app::Apps;
 use crate::deploy::Deploy;
 use crate::dynos::Dynos;
 use crate::kernel::Kernel;
+use crate::kernel::dump_databases::DUMPS;
 use crate::kernel::reconcile::Task;
 use crate::logs::Logs;
 use crate::people::People;
@@ -148,6 +149,9 @@ impl Control {
             outbound: parts.outbound.clone(),
             backups: Box::new(addons::backup::BackupFolder::new(kernel.config.data_dir.join("backups"))),
             reaching: Default::default(),
+            dumps_to_fill: addons::backup::DumpsToFill::new(kernel.config.data_dir.join(DUMPS)),
+            dumping: Default::default(),
+            answering: Default::default(),
         });
         let deploy = Arc::new(Deploy {
             kernel: kernel.clone(),
@@ -178,7 +182,7 @@ impl Control {
                 runtime: runtime.clone(),
                 addons: addons.clone(),
             }),
-            addons,
+            addons: addons.clone(),
             dynos: Arc::new(dynos),
             routing: Arc::new(Routing { kernel: kernel.clone(), publisher }),
             logs: Arc::new(Logs { kernel: kernel.clone(), runtime: runtime.clone(), outputs: parts.outputs }),
@@ -188,6 +192,8 @@ impl Control {
                 layers: parts.layers,
                 repositories: parts.repositories,
                 garbage: Default::default(),
+                dumps: addons.clone(),
+                backing_up: Default::default(),
             }),
             deploy,
             kernel,
@@ -203,6 +209,7 @@ impl Control {
             Task::new(kernel(), dynos::reconcile::FormationReconciler::new(self.dynos.clone())),
             Task::new(kernel(), logs::output::OutputReconciler::new(self.logs.clone())),
             Task::new(kernel(), addons::reconcile::AddonReconciler::new(self.addons.clone())),
+            Task::new(kernel(), addons::backup::FillReconciler::new(self.addons.clone())),
             Task::new(kernel(), addons::limits::LimitsReconciler::new(self.addons.clone())),
             Task::new(kernel(), addons::output::DatabaseLogReconciler::new(self.addons.clone())),
             Task::new(kernel(), addons::backup::DailyBackups::new(self.addons.clone())),

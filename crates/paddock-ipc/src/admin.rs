@@ -73,6 +73,9 @@ pub enum AdminRequest {
     Backup {
         /// Whether the master key and other secrets in clear are part of it.
         clear_secrets: bool,
+        /// Whether what is in the databases of apps is left out.
+        #[serde(default)]
+        without_databases: bool,
     },
     /// Make a new master key.
     RotateKeys {
@@ -185,6 +188,9 @@ pub enum AdminAnswer {
         bytes_done: u64,
         /// Bytes to read.
         bytes_total: u64,
+        /// The database that is being dumped: its number, of how many, and bytes of its dump so far.
+        #[serde(default)]
+        database: Option<(u64, u64, u64)>,
     },
     /// The backup is in the file, and the file on disk.
     BackedUp {
@@ -196,9 +202,15 @@ pub enum AdminAnswer {
         bytes: u64,
         /// How long nobody could change anything.
         writes_held_milliseconds: u64,
-        /// Databases of apps, whose contents are not in it.
+        /// Databases of apps, whose contents are not in it, as was wanted.
         #[serde(default)]
         databases: u64,
+        /// Databases of apps that are in it.
+        #[serde(default)]
+        databases_dumped: u64,
+        /// Those that should be in it: the name of the add-on, and why it is not.
+        #[serde(default)]
+        databases_lost: Vec<(String, String)>,
     },
     /// The keys are new.
     KeysRotated {

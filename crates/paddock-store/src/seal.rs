@@ -46,6 +46,12 @@ impl Sealer {
         Self { keys: RwLock::new(Keys { current: Arc::new(key_of(key)), previous: None }) }
     }
 
+    /// One that keeps the keys of now, whatever becomes of these.
+    #[must_use]
+    pub fn of_now(&self) -> Self {
+        Self { keys: RwLock::new(self.keys()) }
+    }
+
     /// From now on this key opens as well.
     pub(crate) fn also_opens(&self, key: [u8; KEY_BYTES]) {
         self.write().previous = Some(Arc::new(key_of(key)));

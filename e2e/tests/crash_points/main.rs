@@ -15,6 +15,7 @@
 
 mod book;
 mod client;
+mod dumps;
 mod fifths;
 mod first_start;
 mod full_databases;

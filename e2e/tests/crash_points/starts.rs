@@ -13,7 +13,7 @@ use crate::client::{APP, Client};
 use crate::parts::{Part, Steps};
 use crate::verbs::buildpack;
 use crate::walk::is_over;
-use crate::{Walk, full_databases, invariants};
+use crate::{Walk, dumps, full_databases, invariants};
 
 const SOON: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,7 +44,7 @@ pub(crate) const START: Start = Start {
     check: |_, _| (),
 };
 
-const STARTS: [Start; 10] = [
+const STARTS: [Start; 12] = [
     START,
     Start {
         name: "start of another build",
@@ -78,6 +78,8 @@ const STARTS: [Start; 10] = [
         check: old_releases_have_expired,
         ..START
     },
+    dumps::TO_FILL,
+    dumps::OF_NOTHING,
 ];
 
 pub(crate) fn parts() -> Vec<Part> {

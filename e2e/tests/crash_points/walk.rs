@@ -53,7 +53,10 @@ impl Walk {
         for words in ["adopt", "interrupted", "router", "a git which was killed", "does not know"] {
             server.announce(words);
         }
-        server.announce("a data server ended by itself");
+        for words in ["a data server ended by itself", "fill a database", "could not be filled from its dump"]
+        {
+            server.announce(words);
+        }
         // Several servers wait for one disk.
         server.announce("slow statement");
         let client = Client::deploy(&server, points.clock(), buildpacks.path());

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, may_run, run, wait_until};
+use e2e::{Cli, Repo, Server, ask_database, may_run, run, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -211,4 +211,122 @@ fn a_backup_goes_through_a_pipe_and_a_folder_keeps_the_newest() {
     let second = Server::restored(&folder.path().join("piped"), &[]);
     let cli = Cli::new(&second);
     cli.heroku(&["config:get", "GREETING", "--app", APP]).succeeded().saying("piped");
+}
+
+/// Both databases of the app, and what they have in them.
+const DATABASES: [&str; 2] = ["DATABASE_URL", "OWN_URL"];
+const FILL: &str = r"
+CREATE EXTENSION citext;
+CREATE SCHEMA other;
+CREATE TABLE people (id bigserial PRIMARY KEY, name citext NOT NULL, note text);
+INSERT INTO people (name, note) SELECT 'Name' || g, md5(g::text) FROM generate_series(1, 2000) g;
+CREATE TABLE other.numbers AS SELECT g AS n, g * g AS square FROM generate_series(1, 500) g;
+CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 2 * n';
+SELECT lo_from_bytea(0, '\x70616464');
+";
+const CHECKSUMS: &str = "SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM people p \
+    UNION ALL SELECT md5(string_agg(n::text, ',' ORDER BY n.n)) FROM other.numbers n \
+    UNION ALL SELECT twice(21)::text UNION ALL SELECT count(*)::text FROM pg_largeobject_metadata \
+    UNION ALL SELECT bool_and(tableowner = current_role)::text FROM pg_tables WHERE tablename IN ('people', 'numbers')";
+
+fn sql(server: &Server, variable: &str, sql: &str) -> String {
+    let vars = server.http().api("GET", &format!("/apps/{APP}/config-vars")).with_status(200).json();
+    let url = vars[variable].as_str().unwrap().to_owned();
+    ask_database(&url, sql).succeeded().stdout.trim().to_owned()
+}
+
+/// An app with a database in a shared server and one with a server of its own, which has a credential that may read one table
+/// and has another of its own.
+fn with_databases(server: &Server, cli: &Cli) {
+    let heroku = |arguments: &[&str]| cli.heroku(&[arguments, &["--app", APP]].concat()).succeeded();
+    cli.heroku(&["create", APP]).succeeded();
+    heroku(&["addons:create", "heroku-postgresql:essential-0", "--name", "shared-one", "--wait"]);
+    heroku(&["addons:create", "heroku-postgresql:standard-0", "--name", "own-one", "--as", "OWN", "--wait"]);
+    heroku(&["pg:credentials:create", "OWN", "--name", "reporting"]);
+    heroku(&["addons:attach", "own-one", "--credential", "reporting", "--as", "REPORTING"]);
+    for database in DATABASES {
+        sql(server, database, FILL);
+    }
+    let reader = sql(server, "REPORTING_URL", "SELECT current_role");
+    sql(
+        server,
+        "OWN_URL",
+        &format!("GRANT SELECT ON people TO {reader}; GRANT CREATE ON SCHEMA public TO {reader}"),
+    );
+    let owner = sql(server, "OWN_URL", "SELECT current_role");
+    let own = "CREATE TABLE report (id serial PRIMARY KEY, day date); CREATE FUNCTION today() RETURNS date LANGUAGE sql AS 'SELECT now()::date'";
+    sql(server, "REPORTING_URL", &format!("{own}; GRANT SELECT ON report TO {owner}"));
+}
+
+#[test]
+fn what_is_in_databases_comes_back_elsewhere() {
+    if !may_run("backup of databases") {
+        return;
+    }
+    let folder = TempDir::with_prefix("paddock-backup-").unwrap();
+    let mut first = Server::start();
+    let cli = Cli::new(&first);
+    with_databases(&first, &cli);
+    let before = DATABASES.map(|database| sql(&first, database, CHECKSUMS));
+    let file = folder.path().join("whole");
+    let to = |file: &Path| file.to_str().unwrap().to_owned();
+    let told = first.paddockd("backup", &["--to", &to(&file), "--json"]).succeeded();
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!((&told["databases"], &told["databases_lost"]), (&json!(2), &json!([])), "{told}");
+    let left = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^[st][0-9a-f]{13}$'";
+    assert_eq!(
+        DATABASES.map(|database| sql(&first, database, left)),
+        ["0", "0"],
+        "nobody who dumped is left"
+    );
+    one_that_cannot_be_dumped_is_told(&mut first, &folder.path().join("lacking"));
+    drop((cli, first));
+
+    let second = Server::restored(&file, &[]);
+    let cli = Cli::new(&second);
+    cli.heroku(&["pg:wait", "--app", APP]).succeeded();
+    wait_until("the databases to be filled", Duration::from_secs(60), || {
+        std::fs::read_dir(second.data().join("databases")).unwrap().next().is_none().then_some(())
+    });
+    let after = DATABASES.map(|database| sql(&second, database, CHECKSUMS));
+    assert_eq!(after, before);
+    assert_eq!(
+        DATABASES.map(|database| sql(&second, database, left)),
+        ["0", "0"],
+        "nobody who filled is left"
+    );
+    assert_eq!(sql(&second, "REPORTING_URL", "SELECT count(*) FROM people"), "2000");
+    let vars = second.http().api("GET", &format!("/apps/{APP}/config-vars")).json();
+    ask_database(vars["REPORTING_URL"].as_str().unwrap(), "DELETE FROM people")
+        .failed_saying("permission denied");
+    let own = "INSERT INTO report (day) VALUES (today()); DROP FUNCTION today(); SELECT count(*) FROM report";
+    assert_eq!(sql(&second, "REPORTING_URL", own), "1", "what was its own still is");
+    assert_eq!(sql(&second, "OWN_URL", "SELECT count(*) FROM report"), "1");
+    sql(&second, "DATABASE_URL", "INSERT INTO people (name) VALUES ('later')");
+    let log = cli.heroku(&["logs", "--num", "100", "--app", APP]).succeeded().stdout;
+    assert!(log.contains("DATABASE was filled from the server's backup"), "{log}");
+    at_rest_databases_are_left_out_by_name_only(&second, folder.path());
+}
+
+/// What is lacking is named, the status says so, and the file is none that somebody takes for whole.
+fn one_that_cannot_be_dumped_is_told(server: &mut Server, file: &Path) {
+    server.announce("a database is not in a backup");
+    let database = sql(server, "OWN_URL", "SELECT current_database()");
+    sql(server, "OWN_URL", &format!("ALTER DATABASE {database} CONNECTION LIMIT 0"));
+    let told = server.paddockd("backup", &["--to", file.to_str().unwrap()]);
+    let told = told.failed_saying("the backup is incomplete");
+    assert!(told.text().contains("own-one: ") && !told.text().contains("shared-one"), "{}", told.text());
+    assert!(!file.exists() && file.with_extension("incomplete").exists());
+}
+
+fn at_rest_databases_are_left_out_by_name_only(server: &Server, folder: &Path) {
+    server.paddockd("stop", &["--stop-dynos"]).succeeded();
+    let file = folder.join("at-rest");
+    let to = file.to_str().unwrap();
+    let _ = server.paddockd("backup", &["--to", to]).failed_saying("--without-databases");
+    assert!(!file.exists());
+    let _ =
+        server.paddockd("backup", &["--to", to, "--without-databases"]).succeeded().saying("was left out");
+    let restored = Server::restore(&file, &folder.join("elsewhere"), &[]).succeeded();
+    assert!(restored.text().contains("will be empty: own-one, shared-one"), "{}", restored.text());
 }

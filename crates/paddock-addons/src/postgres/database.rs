@@ -4,7 +4,7 @@ use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
 use super::{Postgres, fittings, sessions, transfer};
-use crate::{Placement, Refusal, Resource, ServerAccess, StepError};
+use crate::{Credential, Placement, Refusal, Resource, ServerAccess, StepError};
 
 const IS_THERE: &str = "SELECT datname::text FROM pg_database WHERE datname = $1";
 
@@ -14,6 +14,14 @@ REVOKE ALL ON DATABASE postgres FROM PUBLIC;
 REVOKE ALL ON DATABASE template1 FROM PUBLIC;
 ALTER DATABASE template1 WITH ALLOW_CONNECTIONS false;
 ";
+
+/// Whether those who log in to a database are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Open,
+    /// It is about to be filled: only who is admitted for that is let in.
+    Closed,
+}
 
 impl Postgres {
     pub(super) async fn ready_server(&self, server: &ServerAccess) -> Result<(), StepError> {
@@ -31,7 +39,7 @@ impl Postgres {
         let database = Identifier::new(&resource.database)?;
         let mut session = Session::server(server).await?;
         session.alone_with(database).await?;
-        make(&mut session, server, resource).await?;
+        make(&mut session, server, resource, Door::Open).await?;
         session.close().await;
         Ok(())
     }
@@ -84,7 +92,7 @@ impl Postgres {
         let mut session = Session::server(server).await?;
         session.alone_with(database).await?;
         drop_database(&mut session, database).await?;
-        make(&mut session, server, resource).await?;
+        make(&mut session, server, resource, Door::Open).await?;
         if !extensions.is_empty() {
             let owner = Identifier::new(&resource.credential.role)?;
             let mut inside = Session::database(server, database).await?;
@@ -96,6 +104,32 @@ impl Postgres {
         session.close().await;
         Ok(())
     }
+
+    /// Makes a database anew to be filled, with its further credentials: nobody gets in but who is admitted
+    /// ([`Postgres::admit`]), until it is provisioned.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn empty_to_fill(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        others: &[Credential],
+    ) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let mut session = Session::server(server).await?;
+        session.alone_with(database).await?;
+        drop_database(&mut session, database).await?;
+        make(&mut session, server, resource, Door::Closed).await?;
+        let roles = Roles::of(&mut session, database).await?;
+        let mut sql = String::new();
+        for credential in others {
+            sql += &roles::credential(&roles, database, resource.plan, credential)?;
+        }
+        session.run("make the credentials of a database", sql).await?;
+        session.close().await;
+        Ok(())
+    }
 }
 
 /// Makes what is missing of a database and its roles, and brings the rest to what it must be.
@@ -103,6 +137,7 @@ pub(super) async fn make(
     session: &mut Session,
     server: &ServerAccess,
     resource: &Resource,
+    door: Door,
 ) -> Result<(), StepError> {
     let database = Identifier::new(&resource.database)?;
     let owner = Identifier::new(&resource.credential.role)?;
@@ -128,7 +163,7 @@ pub(super) async fn make(
         session.run("create a database", create).await?;
     }
     let roles = Roles::of(session, database).await?;
-    session.run("open a database to its roles", opened(&roles, resource)?).await?;
+    session.run("open a database to its roles", opened(&roles, resource, door)?).await?;
 
     let mut inside = Session::database(server, database).await?;
     fittings::fit(&mut inside, plan, owner).await?;
@@ -137,10 +172,17 @@ pub(super) async fn make(
 }
 
 /// Nobody was let in before its rights were what they must be.
-fn opened(roles: &Roles, resource: &Resource) -> Result<String, StepError> {
+fn opened(roles: &Roles, resource: &Resource, door: Door) -> Result<String, StepError> {
     let database = Identifier::new(&resource.database)?;
     let mut sql = format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC;\n");
-    if roles.are_restricted() {
+    if door == Door::Closed {
+        let owner = Identifier::new(&resource.credential.role)?;
+        // Who owns the database has all of it from the beginning.
+        sql += &format!(
+            "GRANT CREATE, TEMPORARY ON DATABASE {database} TO {owner};\n\
+             REVOKE CONNECT ON DATABASE {database} FROM {owner};\n"
+        );
+    } else if roles.are_restricted() {
         for role in roles.only(Kind::Restricted) {
             sql += &format!("GRANT CONNECT ON DATABASE {database} TO {};\n", role?);
         }

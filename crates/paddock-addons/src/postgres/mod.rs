@@ -38,8 +38,8 @@ pub use log_line::LogLine;
 pub use plans::retention;
 pub use sample::Sample;
 pub use size::text as size_text;
-pub use toc::Contents;
-pub use transfer::{Complaint, DUMP, Errand, IN, LIST, Mode, OUT, complaint};
+pub use toc::{Contents, owned_by};
+pub use transfer::{Complaint, DUMP, Errand, IN, LIST, Mode, OUT, RIGHTS, Rights, complaint};
 
 /// The service, with the PostgreSQL versions that containers of the `host` stack have.
 #[derive(Debug, Clone)]

@@ -149,7 +149,7 @@ impl Postgres {
         }
         // All of them or none: a database without a reader is one that is not restricted.
         session.run("let the logins of a database in", logins).await?;
-        database::make(&mut session, server, resource).await?;
+        database::make(&mut session, server, resource, database::Door::Open).await?;
         session.close().await;
         Ok(())
     }

@@ -23,11 +23,16 @@ const SUPERUSERS: [&str; 6] = [
     "COMMENT - SUBSCRIPTION ",
 ];
 
+/// Entries of rights.
+const RIGHTS: [&str; 2] = ["ACL ", "DEFAULT ACL "];
+
 /// What of a dump is put back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
     /// A list for `pg_restore --use-list`.
     pub list: String,
+    /// The same of rights alone; empty where there are none.
+    pub rights: String,
     /// What is left out that the dump's database had and this one will not: one line each, for people.
     pub left_out: Vec<String>,
 }
@@ -44,6 +49,10 @@ impl Contents {
                     contents.left_out.push(entry.trim_end().to_owned());
                     continue;
                 }
+                Some(entry) if RIGHTS.iter().any(|kind| entry.starts_with(kind)) => {
+                    contents.rights += line;
+                    contents.rights.push('\n');
+                }
                 _ => {}
             }
             contents.list += line;
@@ -51,6 +60,13 @@ impl Contents {
         }
         contents
     }
+}
+
+/// The entries of a list that a role owns, each with the role at its end.
+#[must_use]
+pub fn owned_by<'a>(listed: &'a str, role: &str) -> Vec<&'a str> {
+    let is_theirs = |entry: &&str| entry.rsplit_once(' ').is_some_and(|(_, owner)| owner == role);
+    listed.lines().filter_map(entry).filter(is_theirs).collect()
 }
 
 /// `TABLE public users owner` of `215; 1259 16391 TABLE public users owner`.
@@ -102,11 +118,18 @@ mod tests {
 3501; 6104 16701 PUBLICATION - all_tables owner
 230; 1255 16800 FUNCTION public _heroku(integer) owner
 3424; 0 0 COMMENT - SCHEMA public pg_database_owner
+3425; 0 0 ACL public TABLE users owner
+3426; 826 16900 DEFAULT ACL public DEFAULT PRIVILEGES FOR TABLES owner
+3427; 0 0 ACL _heroku TABLE set_aside postgres
 ";
         let contents = Contents::of(listed);
         let kept: Vec<_> = contents.list.lines().filter(|line| !line.starts_with(';')).collect();
         let numbers: Vec<_> = kept.iter().map(|line| line.split(';').next().unwrap()).collect();
-        assert_eq!(numbers, ["8", "9", "3", "3423", "215", "3410", "230", "3424"]);
+        assert_eq!(numbers, ["8", "9", "3", "3423", "215", "3410", "230", "3424", "3425", "3426"]);
+        let rights: Vec<_> = contents.rights.lines().map(|line| line.split(';').next().unwrap()).collect();
+        assert_eq!(rights, ["3425", "3426"]);
+        assert!(owned_by(listed, "owner").contains(&"TABLE public users owner"));
+        assert_eq!(owned_by(listed, "pg_database_owner").len(), 2);
         assert_eq!(contents.left_out, ["EVENT TRIGGER - watch postgres", "PUBLICATION - all_tables owner"]);
         assert!(
             contents.list.contains("; Dumped by pg_dump version")

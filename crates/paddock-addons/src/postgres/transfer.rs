@@ -10,7 +10,7 @@ use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
 use super::{Postgres, sessions};
-use crate::{File, Login, Refusal, Resource, ServerAccess, StepError};
+use crate::{Credential, File, Login, Refusal, Resource, ServerAccess, StepError};
 
 /// Connections of a database beyond its plan, for transfers.
 pub(super) const CONNECTIONS: u32 = 2;
@@ -22,12 +22,14 @@ pub const IN: &str = "/in";
 pub const DUMP: &str = "dump";
 /// The name of a dump's list beside it.
 pub const LIST: &str = "list";
+/// The name of the list of its rights beside that.
+pub const RIGHTS: &str = "rights";
 const AUTHORITY: &str = "/etc/postgres/authority.pem";
 
 /// A dump is done when it can be listed.
 const DUMPS: &str = r#"set -euo pipefail
-"$PADDOCK_PROGRAMS/pg_dump" --format=custom --no-owner --no-acl --no-publications --no-subscriptions \
-  --exclude-schema=_heroku --lock-wait-timeout=600000 --no-password --file=/out/dump
+"$PADDOCK_PROGRAMS/pg_dump" --format=custom --no-owner --no-publications --no-subscriptions \
+  --exclude-schema=_heroku --lock-wait-timeout=600000 --no-password --file=/out/dump "$@"
 "$PADDOCK_PROGRAMS/pg_restore" --list --file=/out/list /out/dump
 "#;
 
@@ -37,6 +39,28 @@ const CHECKS: &str = r#"set -euo pipefail
 "$PADDOCK_PROGRAMS/pg_restore" --file=/dev/null /in/dump
 "#;
 
+/// Statements that give things to an owner, from the entries that a dump has of them. Nothing of these is taken apart: what is here
+/// is spelled as a dump spells it, and compared. What belongs to a table goes with it.
+const OWNED: &str = "\
+WITH known AS (SELECT unnest(string_to_array($2, E'\\n')) AS entry), here AS (
+SELECT 1 AS turn, 'SCHEMA - ' || nspname AS entry, format('SCHEMA %I', nspname) AS name FROM pg_namespace
+UNION ALL SELECT 2, kind || ' ' || nspname || ' ' || relname, format('%s %s', kind, oid::regclass) FROM (
+  SELECT c.oid, n.nspname, c.relname, CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' WHEN 'v' THEN 'VIEW'
+    WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' END AS kind
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 'S' OR NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i'))) relations
+UNION ALL SELECT 3, CASE p.prokind WHEN 'p' THEN 'PROCEDURE ' WHEN 'a' THEN 'AGGREGATE ' ELSE 'FUNCTION ' END
+    || n.nspname || ' ' || p.proname || '(' || coalesce((SELECT string_agg(format_type(a.type, NULL), ', ' ORDER BY a.place)
+      FROM unnest(p.proargtypes) WITH ORDINALITY a (type, place)), '') || ')', format('ROUTINE %s', p.oid::regprocedure)
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+UNION ALL SELECT 3, CASE t.typtype WHEN 'd' THEN 'DOMAIN ' ELSE 'TYPE ' END || n.nspname || ' ' || t.typname,
+    format('TYPE %s', t.oid::regtype) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE t.typtype IN ('d', 'e', 'r') OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c')
+UNION ALL SELECT 3, 'BLOB - ' || oid, format('LARGE OBJECT %s', oid) FROM pg_largeobject_metadata
+) SELECT format('ALTER %s OWNER TO %I', here.name, r.rolname) FROM here
+JOIN pg_roles r ON r.rolname = $1 JOIN known ON known.entry = here.entry || ' ' || r.rolname
+GROUP BY turn, here.name, r.rolname ORDER BY turn, here.name";
+
 /// What somebody who moves data does with a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -44,6 +68,15 @@ pub enum Mode {
     Reads,
     /// Fills it.
     Writes,
+}
+
+/// Whether a dump has the rights that were given to others than the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// It has: the roles of this database will be there where it is put back.
+    Kept,
+    /// It may be put back into any database, of other roles.
+    LeftOut,
 }
 
 /// A program for a container.
@@ -106,6 +139,10 @@ impl Postgres {
             sql += &roles::create(user, Kind::Transfer, database);
         }
         sql += &format!("GRANT {owner} TO {user};\n");
+        // Large objects of other credentials are read by who may act as these, and rights to their things given.
+        for other in roles.only(Kind::Owner) {
+            sql += &format!("GRANT {} TO {user};\n", other?);
+        }
         sql += &match mode {
             Mode::Reads => format!("GRANT pg_read_all_data TO {user};\nALTER ROLE {user} BYPASSRLS;\n"),
             Mode::Writes => format!("ALTER ROLE {user} SET role = '{}';\n", owner.bare()),
@@ -147,6 +184,28 @@ impl Postgres {
         Ok(())
     }
 
+    /// Gives a further credential what it owned: what of its database has one of these entries in the list of a dump. What
+    /// is not known by these, or is not there, stays the default one's.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn give_to(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        credential: &Credential,
+        entries: &[&str],
+    ) -> Result<(), StepError> {
+        let database = Identifier::new(&resource.database)?;
+        let owner = Identifier::new(&credential.role)?;
+        let mut inside = Session::database(server, database).await?;
+        let known = entries.join("\n");
+        let gifts = inside.texts("look for what a credential owned", OWNED, &[owner.bare(), &known]).await?;
+        inside.run("give a credential what it owned", gifts.join(";\n")).await?;
+        inside.close().await;
+        Ok(())
+    }
+
     /// What dumps a database into [`OUT`], with its list.
     ///
     /// # Errors
@@ -157,11 +216,15 @@ impl Postgres {
         server: &ServerAccess,
         resource: &Resource,
         login: &Login,
+        rights: Rights,
     ) -> Result<Errand, Refusal> {
         let programs = version.parse().ok().and_then(|major: u16| self.programs.get(&major));
         let programs = programs
             .ok_or_else(|| Refusal::new(format!("PostgreSQL {version} is not installed on this server.")))?;
         let mut errand = script(DUMPS, programs);
+        if rights == Rights::LeftOut {
+            errand.command.extend(["pg_dump", "--no-acl"].map(str::to_owned));
+        }
         connect(&mut errand, server, resource, login);
         Ok(errand)
     }
@@ -174,7 +237,7 @@ impl Postgres {
         Ok(script(CHECKS, self.newest_programs()?))
     }
 
-    /// What puts the dump in [`IN`] back, as far as the list beside it says.
+    /// What puts the dump in [`IN`] back, as far as the list beside it says, without rights.
     ///
     /// # Errors
     /// There is no PostgreSQL here.
@@ -184,18 +247,46 @@ impl Postgres {
         resource: &Resource,
         login: &Login,
     ) -> Result<Errand, Refusal> {
+        let mut errand = self.put_back(server, resource, login, LIST)?;
+        errand.command.insert(1, "--no-acl".to_owned());
+        Ok(errand)
+    }
+
+    /// What gives rights again that others than the owner had, as far as the dump in [`IN`] has them, when all else is there
+    /// and belongs to whom it did ([`Postgres::give_to`]).
+    ///
+    /// # Errors
+    /// There is no PostgreSQL here.
+    pub fn restore_rights(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        login: &Login,
+    ) -> Result<Errand, Refusal> {
+        let mut errand = self.put_back(server, resource, login, RIGHTS)?;
+        // As whoever owns what they are about.
+        errand.env.push(("PGOPTIONS".to_owned(), b"-c role=none".to_vec()));
+        Ok(errand)
+    }
+
+    fn put_back(
+        &self,
+        server: &ServerAccess,
+        resource: &Resource,
+        login: &Login,
+        list: &str,
+    ) -> Result<Errand, Refusal> {
         let programs = self.newest_programs()?;
         let mut errand = script("", programs);
         errand.command = [
             &format!("{programs}/pg_restore"),
             "--no-owner",
-            "--no-acl",
             "--no-publications",
             "--no-subscriptions",
             "--no-security-labels",
             "--no-tablespaces",
             "--no-password",
-            &format!("--use-list={IN}/{LIST}"),
+            &format!("--use-list={IN}/{list}"),
             &format!("--dbname={}", resource.database),
             &format!("{IN}/{DUMP}"),
         ]
@@ -250,7 +341,7 @@ fn connect(errand: &mut Errand, server: &ServerAccess, resource: &Resource, logi
 mod tests {
     use super::super::plans::INFO;
     use super::*;
-    use crate::{Credential, Secret};
+    use crate::Secret;
 
     #[test]
     fn only_what_is_no_loss_is_harmless() {
@@ -298,7 +389,7 @@ mod tests {
         let login = Login { user: "t123".to_owned(), password: Secret::new("sesame") };
         let credential = Credential { role: "g1".to_owned(), logins: Vec::new() };
         let resource = Resource { plan: INFO.plan(None).unwrap(), database: "d1".to_owned(), credential };
-        let dump = postgres.dump("15", &server, &resource, &login).unwrap();
+        let dump = postgres.dump("15", &server, &resource, &login, Rights::LeftOut).unwrap();
         let restore = postgres.restore(&server, &resource, &login).unwrap();
         for errand in [&dump, &restore] {
             let open = format!("{:?} {:?}", errand.command, errand.files);
@@ -310,7 +401,7 @@ mod tests {
             "its own version's"
         );
         assert_eq!(restore.command[0], "/seventeen/pg_restore");
-        assert!(postgres.dump("16", &server, &resource, &login).is_err());
+        assert!(postgres.dump("16", &server, &resource, &login, Rights::Kept).is_err());
         assert!(Postgres::new([]).check_dump().is_err());
     }
 }

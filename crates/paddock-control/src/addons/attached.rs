@@ -74,6 +74,8 @@ pub(super) enum Told {
     New,
     /// It says something else than before.
     Changed,
+    /// It could not be reached until now, whatever it says.
+    Reached,
 }
 
 impl Addons {
@@ -127,7 +129,8 @@ impl Addons {
         let mut has_changed = false;
         for ListedAttachment { attachment, .. } in attachments {
             let vars = spoken.vars(&attachment.name, credential_of(attachment.namespace.as_deref()));
-            if vars.is_empty() || tx.attachment_vars(attachment.id).await? == vars {
+            let is_known = tx.attachment_vars(attachment.id).await? == vars;
+            if vars.is_empty() || (is_known && told != Told::Reached) {
                 continue;
             }
             let Some(app) = tx.app(attachment.app_id).await? else { continue };
@@ -135,12 +138,16 @@ impl Addons {
             let all = tx.attachment_vars_of_app(app.id).await?;
             let description = match told {
                 Told::New => described("Attach", &attachment.name, &spoken.addon.name),
-                Told::Changed => format!("Update {} by {}", attachment.name, spoken.addon.service),
+                Told::Changed | Told::Reached => {
+                    format!("Update {} by {}", attachment.name, spoken.addon.service)
+                }
             };
             tx.say(app.id, description.clone());
             match told {
                 Told::New => release_new_addon(tx, app.id, all, description, app.owner_id).await?,
-                Told::Changed => release_attached(tx, app.id, all, description, app.owner_id).await?,
+                Told::Changed | Told::Reached => {
+                    release_attached(tx, app.id, all, description, app.owner_id).await?
+                }
             };
             has_changed = true;
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use paddock_addons::{Credential, ServerAccess};
+use paddock_addons::{Credential, Resource, ServerAccess};
 use paddock_core::event::Event;
 use paddock_core::{AddonId, CredentialId, UnixMicros, durable};
 use paddock_store::{Addon, Credential as Row, CredentialState, NewCredential, StorageState};
@@ -172,6 +172,30 @@ impl Addons {
         }
     }
 
+    pub(super) async fn put_credential(
+        &self,
+        access: &ServerAccess,
+        resource: &Resource,
+        credential: &Credential,
+    ) -> Result<()> {
+        let step = self.postgres.put_credential(access, resource, credential);
+        let done = durable!("credential.made_on_server", step.await);
+        done.map_err(|error| Error::internal("make a login", error))
+    }
+
+    /// The credentials of an add-on besides the default one.
+    pub(super) async fn further_credentials(&self, addon: AddonId) -> Result<Vec<Credential>> {
+        let mut names: Vec<String> =
+            self.kernel.store.credentials_of_addon(addon).await?.into_iter().map(|row| row.name).collect();
+        names.dedup();
+        names.retain(|name| name != DEFAULT && name != RESTRICTED);
+        let mut found = Vec::new();
+        for name in names {
+            found.push(self.credential(addon, &name).await?);
+        }
+        Ok(found)
+    }
+
     /// A credential as the service's steps know it.
     async fn credential(&self, addon: AddonId, name: &str) -> Result<Credential> {
         let secrets = self.kernel.store.addon_secrets(addon).await?;
@@ -217,9 +241,7 @@ impl Addons {
         for (name, rows) in by_name {
             let credential = self.credential(addon.id, name).await?;
             if rows.iter().any(|row| row.state == CredentialState::Enabling) {
-                let step = self.postgres.put_credential(access, &resource, &credential);
-                let done = durable!("credential.made_on_server", step.await);
-                done.map_err(|error| Error::internal("make a login", error))?;
+                self.put_credential(access, &resource, &credential).await?;
                 self.record_enabled(addon.id, name).await?;
             }
             for row in rows.iter().filter(|row| row.state == CredentialState::Revoking) {

@@ -76,7 +76,7 @@ impl Addons {
         }
         let mut changed = 0;
         for addon in self.kernel.store.addons_on(server.id).await? {
-            if addon.state == AddonState::Provisioned {
+            if addon.state == AddonState::Provisioned && !self.dumps_to_fill.is_closed(addon.id) {
                 changed += usize::from(self.keep_to_plan(&access, &addon, &sizes).await?);
             }
         }
@@ -138,12 +138,21 @@ impl Addons {
             tx.create_credential(&new_credential(addon.id, RESTRICTED, &login)).await?;
             tx.commit_quietly("addon.restriction_ordered").await?;
         }
+        self.restrict_on_server(access, addon, resource).await?;
+        self.release_storage(addon, StorageState::Restricted).await?;
+        self.tell_attached(addon, format!("{} was over the capacity of its plan for too long: only reading and deleting is left, by one connection, until it is smaller.", addon.name)).await
+    }
+
+    pub(super) async fn restrict_on_server(
+        &self,
+        access: &ServerAccess,
+        addon: &Addon,
+        resource: &Resource,
+    ) -> Result<()> {
         let Some(login) = self.logins(addon.id, RESTRICTED).await?.pop() else { return Ok(()) };
         let step = self.postgres.restrict(access, resource, &login);
         durable!("addon.restricted_on_server", step.await)
-            .map_err(|error| Error::internal("restrict a database", error))?;
-        self.release_storage(addon, StorageState::Restricted).await?;
-        self.tell_attached(addon, format!("{} was over the capacity of its plan for too long: only reading and deleting is left, by one connection, until it is smaller.", addon.name)).await
+            .map_err(|error| Error::internal("restrict a database", error))
     }
 
     async fn lift_restriction(

@@ -35,10 +35,12 @@ pub use create::AddonOrder;
 pub use update::AddonChange;
 pub use view::{Addon, Attachment, Plan, Service};
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use paddock_addons::Catalogue;
 use paddock_addons::postgres::Postgres;
+use paddock_core::DataServerId;
 use paddock_outbound::Outbound;
 use paddock_runtime::{LocalVolumes, Runtime};
 
@@ -67,4 +69,10 @@ pub struct Addons {
     pub(crate) backups: Box<dyn backup::BackupStore>,
     /// Held by whoever tells the runtime who may reach whom.
     pub(crate) reaching: tokio::sync::Mutex<()>,
+    /// Dumps that a restore of the server has left, each of a database that is not filled yet.
+    pub(crate) dumps_to_fill: backup::DumpsToFill,
+    /// Held by who dumps a database for the server's own backup.
+    pub(crate) dumping: tokio::sync::Mutex<()>,
+    /// The data servers that have answered since this server was started.
+    pub(crate) answering: Mutex<BTreeSet<DataServerId>>,
 }

@@ -8,7 +8,7 @@ use paddock_addons::{Placement, Plan, Resource, ServerAccess, StepError};
 use paddock_core::addon::AddonState;
 use paddock_core::event::Event;
 use paddock_core::{AddonId, ErrorId, UnixMicros};
-use paddock_store::{Addon, CredentialState, DataServer};
+use paddock_store::{Addon, CredentialState, DataServer, DataServerState};
 
 use super::checked::refused;
 use super::{Addons, DEFAULT, RESTRICTED, server};
@@ -114,7 +114,12 @@ impl Addons {
             url,
             created_at: row.created_at,
             bytes: sample.as_ref().map(|sample| sample.used.storage_bytes),
-            rows: rows(&row, resource.plan, server.as_ref(), sample.as_ref()),
+            rows: rows(
+                &row,
+                resource.plan,
+                self.status(&row, server.as_ref(), sample.is_some()),
+                sample.as_ref(),
+            ),
             waiting: row.state != AddonState::Provisioned,
             name: row.name,
         })
@@ -126,6 +131,9 @@ impl Addons {
         let server = self.server_row(&row).await?;
         let answers = server.is_some_and(|server| server.state == paddock_store::DataServerState::Available);
         Ok(match (row.state, answers) {
+            (AddonState::Provisioned, _) if self.dumps_to_fill.is_being_filled(row.id) => {
+                WaitStatus { waiting: true, message: "being filled from a backup" }
+            }
             (AddonState::Provisioned, true) => WaitStatus { waiting: false, message: "available" },
             (AddonState::Provisioned, false) => WaitStatus { waiting: true, message: "starting again" },
             (AddonState::Provisioning, _) => WaitStatus { waiting: true, message: "preparing" },
@@ -140,7 +148,8 @@ impl Addons {
         // Known before it is done: what a kill cuts off here, the reconciler ends.
         self.note(&ready.row, "reset", actor).await?;
         let step = self.postgres.reset(&ready.access, &ready.resource, extensions);
-        self.done("reset the database", paddock_core::durable!("postgres.reset", in_time(step).await))
+        self.done("reset the database", paddock_core::durable!("postgres.reset", in_time(step).await))?;
+        self.forget_dump(ready.row.id).await
     }
 
     /// Ends every connection to a database.
@@ -236,7 +245,19 @@ impl Addons {
         self.ready(&row).await
     }
 
+    /// A database that its users may use.
     pub(super) async fn ready(&self, row: &Addon) -> Result<Ready> {
+        if self.dumps_to_fill.is_being_filled(row.id) {
+            let text = format!(
+                "{} is being filled from the server's backup. Run heroku pg:wait to wait until it is.",
+                row.name
+            );
+            return Err(Error::new(ErrorId::ServiceUnavailable, text));
+        }
+        self.reached(row).await
+    }
+
+    pub(super) async fn reached(&self, row: &Addon) -> Result<Ready> {
         let away = || {
             let text = format!("{} does not answer yet. Run heroku pg:wait to wait until it does.", row.name);
             Error::new(ErrorId::ServiceUnavailable, text)
@@ -248,6 +269,20 @@ impl Addons {
         let password = self.kernel.store.data_server_password(server.id).await?;
         let access = self.access(&server, &password).map_err(|_| away())?;
         Ok(Ready { row: row.clone(), access, resource: self.resource(row).await? })
+    }
+
+    fn status(&self, row: &Addon, server: Option<&DataServer>, answers: bool) -> &'static str {
+        if self.dumps_to_fill.is_being_filled(row.id) {
+            return "Unavailable: it is being filled from the server's backup";
+        }
+        if self.dumps_to_fill.has_failed(row.id) {
+            return "Unavailable: it could not be filled from the server's backup";
+        }
+        match (server.map(|server| server.state), answers) {
+            (_, true) => super::storage::planned(row).as_str(),
+            (Some(DataServerState::Crashed), false) => "Unavailable: it ended and is started again",
+            (_, false) => "Unavailable: it does not answer",
+        }
     }
 
     async fn sample(&self, ready: &Ready) -> Option<Sample> {
@@ -316,19 +351,9 @@ const fn state_of(state: CredentialState) -> &'static str {
 }
 
 /// What `pg:info` prints, in Heroku's order.
-fn rows(
-    row: &Addon,
-    plan: &Plan,
-    server: Option<&DataServer>,
-    sample: Option<&Sample>,
-) -> Vec<(&'static str, Vec<String>)> {
+fn rows(row: &Addon, plan: &Plan, status: &str, sample: Option<&Sample>) -> Vec<(&'static str, Vec<String>)> {
     let one = |text: String| vec![text];
     let shared = plan.placement == Placement::Shared;
-    let status = match (server.map(|server| server.state), sample) {
-        (_, Some(_)) => super::storage::planned(row).as_str(),
-        (Some(paddock_store::DataServerState::Crashed), None) => "Unavailable: it ended and is started again",
-        (_, None) => "Unavailable: it does not answer",
-    };
     let mut rows = vec![("Plan", one(plan.human_name.to_owned())), ("Status", one(status.to_owned()))];
     if let Some(sample) = sample {
         rows.push(("Connections", one(format!("{}/{}", sample.connections, plan.connections))));

@@ -1,7 +1,7 @@
 //! Keeps data servers running, and makes of add-ons what is wanted of them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -101,6 +101,7 @@ impl Reconciler for AddonReconciler {
             report.again_in = [report.again_in, outcome.report.again_in].into_iter().flatten().min();
         }
         self.tell_who_is_ready(&servers).await?;
+        self.tell_who_answers();
         Ok(report)
     }
 }
@@ -111,11 +112,26 @@ impl AddonReconciler {
         let kernel = &self.addons.kernel;
         let away = |id: &DataServerId| !self.answered.contains_key(id);
         let mut apps = BTreeSet::new();
+        for addon in self.addons.dumps_to_fill.being_filled() {
+            let attached = kernel.store.attachments_of_addon(addon).await?;
+            apps.extend(attached.into_iter().map(|listed| listed.attachment.app_id));
+        }
         if servers.iter().any(|row| away(&row.id)) {
             let relying = kernel.store.relying_apps().await?;
             apps.extend(relying.into_iter().filter(|(_, server)| away(server)).map(|(app, _)| app));
         }
         kernel.data_ready.tell(apps);
         Ok(())
+    }
+}
+
+impl AddonReconciler {
+    fn tell_who_answers(&self) {
+        let now: BTreeSet<DataServerId> = self.answered.keys().copied().collect();
+        let mut told = self.addons.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            *told = now;
+            self.addons.kernel.wakes.addons.wake();
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! What became of add-ons, written down: every app that has one attached hears of it.
 
+use paddock_addons::ServerAccess;
 use paddock_core::addon::{AddonState, PROVISIONING_MAX};
-use paddock_core::{AddonId, DataServerId};
-use paddock_store::DataServerState;
+use paddock_core::{AddonId, DataServerId, durable};
+use paddock_store::{Addon, DataServerState, StorageState};
 
 use super::Addons;
 use super::attached::Told;
-use crate::Result;
+use crate::{Error, Result};
 
 impl Addons {
     /// An add-on can be used: every app that has it attached is released with its config vars.
@@ -52,12 +53,27 @@ impl Addons {
 
     /// Apps that have an add-on under another address than it has now are released with the right one: after a restore on
     /// another machine, say.
-    pub(super) async fn mend_addresses(&self, id: AddonId) -> Result<()> {
+    pub(super) async fn mend_addresses(&self, id: AddonId, told: Told) -> Result<()> {
         let mut tx = self.kernel.change_platform("mend the address of an add-on").await?;
-        match self.follow(&mut tx, id, Told::Changed).await? {
+        match self.follow(&mut tx, id, told).await? {
             true => tx.commit_quietly("addon.address_mended").await,
             false => Ok(()),
         }
+    }
+
+    /// What there is of an add-on that can be used, on a server that may have been made anew.
+    pub(super) async fn bring_to_its_plan(&self, access: &ServerAccess, addon: &Addon) -> Result<()> {
+        let resource = self.resource(addon).await?;
+        let service = self.service_of(addon)?;
+        let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
+        brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
+        for credential in self.further_credentials(addon.id).await? {
+            self.put_credential(access, &resource, &credential).await?;
+        }
+        if addon.storage_state == StorageState::Restricted {
+            self.restrict_on_server(access, addon, &resource).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn record_deprovisioned(&self, id: AddonId) -> Result<()> {

@@ -14,6 +14,7 @@ use paddock_runtime::{ContainerState, Observed, VolumeKind};
 use paddock_store::{Addon, Credential, DataServer, DataServerState};
 use uuid::Uuid;
 
+use super::attached::Told;
 use super::tries::Tries;
 use super::{Addons, server};
 use crate::Result;
@@ -307,7 +308,7 @@ impl ServerPass<'_> {
             let mut tx = self.addons.kernel.record("write down that a data server answers").await?;
             tx.data_server_answers(self.row.id).await?;
             tx.commit_quietly("data_server.answered").await?;
-            self.bring_to_plan(&*service, &access).await?;
+            self.bring_to_plan(&access).await?;
             self.answered = Some(container);
         }
         self.look_after_addons(&*service, &access).await
@@ -327,6 +328,9 @@ impl ServerPass<'_> {
         }
         if !self.logins.is_empty() {
             for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
+                if self.addons.dumps_to_fill.is_closed(addon.id) {
+                    continue;
+                }
                 let Some(moving) = self.logins.get(&addon.id) else { continue };
                 let advanced = self.addons.advance_credentials(access, &addon, moving);
                 self.attempt(&mut report, (addon.id.uuid(), "logins"), advanced).await;
@@ -365,13 +369,12 @@ impl ServerPass<'_> {
 
     /// What was begun when server or platform ended is brought to its end: a plan that was changed, a database that was
     /// emptied.
-    async fn bring_to_plan(&self, service: &dyn Service, access: &ServerAccess) -> Result<()> {
+    async fn bring_to_plan(&self, access: &ServerAccess) -> Result<()> {
         for addon in self.addons.kernel.store.addons_on(self.row.id).await? {
-            if addon.state == AddonState::Provisioned {
-                let resource = self.addons.resource(&addon).await?;
-                let brought = durable!("addon.brought_to_plan", service.provision(access, &resource).await);
-                brought.map_err(|error| Error::internal("bring an add-on to its plan", error))?;
-                self.addons.mend_addresses(addon.id).await?;
+            let is_meant = addon.state == AddonState::Provisioned;
+            if is_meant && !self.addons.dumps_to_fill.is_closed(addon.id) {
+                self.addons.bring_to_its_plan(access, &addon).await?;
+                self.addons.mend_addresses(addon.id, Told::Changed).await?;
             }
         }
         Ok(())

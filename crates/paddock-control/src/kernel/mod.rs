@@ -11,6 +11,7 @@ pub(crate) mod config;
 pub(crate) mod containers;
 pub(crate) mod data_ready;
 pub(crate) mod drained;
+pub(crate) mod dump_databases;
 pub(crate) mod emails;
 pub(crate) mod end_of_app;
 pub(crate) mod error;

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use paddock_store::Counted;
 
+use crate::kernel::dump_databases::{DUMPS, SET_ASIDE, TO_FILL};
 use crate::kernel::error::Error;
 use crate::kernel::numbers::lock;
 use crate::platform::Platform;
@@ -31,6 +32,27 @@ impl Platform {
         let mut troubles = self.kernel.numbers.troubles();
         if self.kernel.store.is_data_key_rotating().await? {
             troubles.push("a new data key was made and not every secret is sealed with it; run again: paddockd keys rotate --data-key".into());
+        }
+        troubles.extend(self.dumps_set_aside().await?);
+        Ok(troubles)
+    }
+
+    /// Databases that could not be filled after a restore.
+    async fn dumps_set_aside(&self) -> Result<Vec<String>> {
+        let folder = self.kernel.config.data_dir.join(DUMPS);
+        let mut troubles = Vec::new();
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let file = entry.file_name();
+            let id =
+                file.to_str().and_then(|name| name.strip_suffix(SET_ASIDE)?.strip_suffix('.')?.parse().ok());
+            let Some(id) = id else { continue };
+            let Some(row) = self.kernel.store.addon(id).await? else { continue };
+            let path = folder.join(id.to_string());
+            let path = path.display();
+            troubles.push(format!(
+                "the database {} could not be filled from its dump, and is closed; the server's log says why. To have it tried again: mv {path}.{SET_ASIDE} {path}.{TO_FILL}",
+                row.name
+            ));
         }
         Ok(troubles)
     }

@@ -14,6 +14,7 @@ use paddock_images::LayerStore;
 use paddock_runtime::Runtime;
 
 use crate::kernel::Kernel;
+use crate::kernel::dump_databases::DumpDatabases;
 
 pub struct Platform {
     pub(crate) kernel: Arc<Kernel>,
@@ -22,4 +23,8 @@ pub struct Platform {
     pub(crate) repositories: Arc<Repositories>,
     /// Held by who removes what nobody can reach any more, and by who needs it to stay.
     pub(crate) garbage: tokio::sync::Mutex<()>,
+    /// Dumps what a backup has of add-ons.
+    pub(crate) dumps: Arc<dyn DumpDatabases>,
+    /// Held by who writes a backup.
+    pub(crate) backing_up: tokio::sync::Mutex<()>,
 }

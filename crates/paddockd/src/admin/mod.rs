@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use paddock_control::backup::{ClearSecrets, Progress, Summary};
+use paddock_control::backup::{ClearSecrets, DatabaseProgress, Databases, Progress, Summary, Wanted};
 use paddock_control::{Control, DataKey};
 use paddock_core::error::chain;
 use paddock_ipc::admin::{AdminAnswer, AdminRequest, ProxyClient};
@@ -108,9 +108,11 @@ impl Admin {
                 self.stop.cancel();
                 Ok(())
             }
-            AdminRequest::Backup { clear_secrets } => {
+            AdminRequest::Backup { clear_secrets, without_databases } => {
+                let secrets = if clear_secrets { ClearSecrets::Included } else { ClearSecrets::LeftOut };
+                let databases = if without_databases { Databases::LeftOut } else { Databases::Dumped };
                 let answer = match descriptors.into_iter().next() {
-                    Some(file) => self.back_up(stream, runtime, file.into(), clear_secrets),
+                    Some(file) => self.back_up(stream, runtime, file.into(), secrets, databases),
                     None => AdminAnswer::Refused { reason: "no file came with the request".into() },
                 };
                 frame::send(stream.as_fd(), &answer, &[])
@@ -160,31 +162,38 @@ impl Admin {
         stream: &UnixStream,
         runtime: &tokio::runtime::Handle,
         file: File,
-        clear_secrets: bool,
+        secrets: ClearSecrets,
+        databases: Databases,
     ) -> AdminAnswer {
-        let secrets = if clear_secrets { ClearSecrets::Included } else { ClearSecrets::LeftOut };
         let mut told = Instant::now();
         let mut progress = |progress: Progress| {
             if told.elapsed() < PROGRESS_INTERVAL {
                 return true;
             }
             told = Instant::now();
-            let Progress { bytes_done, bytes_total } = progress;
-            frame::send(stream.as_fd(), &AdminAnswer::BackupProgress { bytes_done, bytes_total }, &[]).is_ok()
+            let Progress { bytes_done, bytes_total, database } = progress;
+            let database = database.map(|DatabaseProgress { number, of, bytes }| (number, of, bytes));
+            let told = AdminAnswer::BackupProgress { bytes_done, bytes_total, database };
+            frame::send(stream.as_fd(), &told, &[]).is_ok()
         };
         let master_key = lock(&self.master_key).clone();
-        let backup = self.control.platform.back_up(
-            &master_key,
-            env!("CARGO_PKG_VERSION"),
-            secrets,
-            file,
-            &mut progress,
-        );
-        match runtime.block_on(backup) {
-            Ok(Summary { apps, databases, files, bytes, writes_held }) => {
-                tracing::info!(files, bytes, "wrote a backup of {apps} apps");
-                let writes_held_milliseconds = u64::try_from(writes_held.as_millis()).unwrap_or(u64::MAX);
-                AdminAnswer::BackedUp { apps, files, bytes, writes_held_milliseconds, databases }
+        let version = env!("CARGO_PKG_VERSION");
+        let wanted = Wanted { master_key_file: &master_key, version, secrets, databases };
+        match runtime.block_on(self.control.platform.back_up(wanted, file, &mut progress)) {
+            Ok(summary) => {
+                let Summary { apps, databases, files, bytes, .. } = summary;
+                tracing::info!(files, bytes, databases, "wrote a backup of {apps} apps");
+                let lost = summary.databases_lost.into_iter().map(|lost| (lost.name, lost.reason));
+                AdminAnswer::BackedUp {
+                    apps,
+                    files,
+                    bytes,
+                    writes_held_milliseconds: u64::try_from(summary.writes_held.as_millis())
+                        .unwrap_or(u64::MAX),
+                    databases: summary.databases_left_out,
+                    databases_dumped: databases,
+                    databases_lost: lost.collect(),
+                }
             }
             Err(error) => {
                 let reason = chain(&error);

@@ -11,11 +11,13 @@ pub(super) struct ProgressLine {
     doing: &'static str,
     is_terminal: bool,
     told: Option<u64>,
+    /// The part that was told of last.
+    part: Option<u64>,
 }
 
 impl ProgressLine {
     pub(super) fn new(doing: &'static str) -> Self {
-        Self { doing, is_terminal: std::io::stderr().is_terminal(), told: None }
+        Self { doing, is_terminal: std::io::stderr().is_terminal(), told: None, part: None }
     }
 
     pub(super) fn tell(&mut self, done: u64, total: u64) {
@@ -25,14 +27,28 @@ impl ProgressLine {
             return;
         }
         self.told = Some(percent);
-        let text = format!("{}… {percent} % of {}", self.doing, megabytes(total));
+        self.write(&format!("{}… {percent} % of {}", self.doing, megabytes(total)));
+    }
+
+    /// A part of which nobody knows how long it takes.
+    pub(super) fn tell_part(&mut self, what: &str, number: u64, of: u64, done: u64) {
+        if self.is_terminal {
+            // Over what was longer, too.
+            self.write(&format!("{}… {what} {number} of {of}: {}      ", self.doing, megabytes(done)));
+        } else if self.part != Some(number) {
+            self.write(&format!("{}… {what} {number} of {of}", self.doing));
+        }
+        self.part = Some(number);
+    }
+
+    fn write(&self, text: &str) {
         let (before, after) = if self.is_terminal { ("\r", "") } else { ("", "\n") };
         let _ = write!(std::io::stderr(), "{before}{text}{after}");
     }
 
     /// Ends the line, so that other words begin on one of their own.
     pub(super) fn end(self) {
-        if self.is_terminal && self.told.is_some() {
+        if self.is_terminal && (self.told.is_some() || self.part.is_some()) {
             let _ = writeln!(std::io::stderr());
         }
     }

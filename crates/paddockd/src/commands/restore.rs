@@ -72,7 +72,7 @@ impl RestoreArgs {
     }
 
     fn tell(&self, paths: &Paths, restored: &Restored) -> ExitCode {
-        let Restored { header, files, bytes } = restored;
+        let Restored { header, files, bytes, databases, empty } = restored;
         let data = paths.data.display();
         if self.json {
             let json = serde_json::json!({
@@ -80,6 +80,8 @@ impl RestoreArgs {
                 "apps": header.apps,
                 "files": files,
                 "bytes": bytes,
+                "databases": databases,
+                "databases_empty": empty,
                 "created_at": header.created_at,
                 "version": header.version,
             });
@@ -88,8 +90,21 @@ impl RestoreArgs {
         }
         let key = self.master_key_file.as_ref();
         let key = key.map_or_else(String::new, |file| format!(" --master-key-file {}", file.display()));
+        let filled = match databases {
+            0 => String::new(),
+            many => format!(
+                "\nWhat is in the databases of apps ({many}) is put back when the server is started: apps wait for theirs."
+            ),
+        };
+        let lacking = match empty.as_slice() {
+            [] => String::new(),
+            names => format!(
+                "\nThe backup does not have what is in these databases, which will be empty: {}.",
+                names.join(", ")
+            ),
+        };
         crate::say(&format!(
-            "Restored {} apps ({}) as they were at {}.\nStart the server: paddockd serve --data {data}{key}",
+            "Restored {} apps ({}) as they were at {}.{filled}{lacking}\nStart the server: paddockd serve --data {data}{key}",
             header.apps,
             megabytes(*bytes),
             header.created_at

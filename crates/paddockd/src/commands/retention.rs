@@ -1,14 +1,40 @@
 //! Backups of a folder that are named for their time: the newest stay.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const BEFORE: &str = "paddock-";
 const AFTER: &str = ".backup";
+/// Of a backup that lacks a database: it counts for none, and displaces none.
+const INCOMPLETE: &str = ".incomplete";
 
 /// The name of a backup of this time. They sort as their times do.
 pub(super) fn name(at: jiff::Timestamp) -> String {
     format!("{BEFORE}{}{AFTER}", at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// Where a backup goes that lacks something.
+pub(super) fn incomplete(to: &Path) -> PathBuf {
+    let mut name = to.to_owned().into_os_string();
+    name.push(INCOMPLETE);
+    PathBuf::from(name)
+}
+
+/// Removes those of a folder that lack something, but the newest, which is the one that is `kept`.
+pub(super) fn remove_incomplete_but(folder: &Path, kept: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_one = name.to_str().and_then(|name| name.strip_suffix(INCOMPLETE)).is_some_and(is_named);
+        if is_one && entry.path() != kept {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a file of the operator's, outside the data folder"
+            )]
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file is a backup that we named.

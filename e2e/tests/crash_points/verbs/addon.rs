@@ -30,15 +30,15 @@ pub(super) fn verbs() -> Vec<Kind> {
     ]
 }
 
-pub(super) fn app_of(number: usize) -> String {
+pub(crate) fn app_of(number: usize) -> String {
     format!("made-{number}")
 }
 
-pub(super) fn name_of(number: usize) -> String {
+pub(crate) fn name_of(number: usize) -> String {
     format!("database-{number}")
 }
 
-fn addon_path(number: usize) -> String {
+pub(crate) fn addon_path(number: usize) -> String {
     format!("/apps/{}/addons/{}", app_of(number), name_of(number))
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn psql_at(url: &str, statement: &str) -> Result<String, String> {
 }
 
 /// What a statement answers, by the address that the app has.
-pub(super) fn psql(client: &Client, number: usize, statement: &str) -> String {
+pub(crate) fn psql(client: &Client, number: usize, statement: &str) -> String {
     let url = url_of(client, &app_of(number), "DATABASE_URL").expect("the app has an address");
     let mut said = String::new();
     wait_until("the database to answer", SOON, || match psql_at(&url, statement) {

@@ -1,23 +1,30 @@
 //! A database becomes a dump.
 
-use paddock_addons::postgres::{DUMP, Mode, OUT};
+use std::path::PathBuf;
+
+use paddock_addons::postgres::{DUMP, Mode, OUT, Rights};
 use paddock_addons::{Login, Secret};
 use paddock_core::transfer::TransferKind;
 use paddock_core::{AddonId, Tenant, TransferId, durable};
 use paddock_runtime::Network;
 use paddock_store::{Addon, Transfer};
+use uuid::Uuid;
 
 use super::super::Addons;
 use super::super::postgres::Ready;
 use super::job::Moved;
-use super::run::{Outcome, Place, Trouble};
+use super::run::{Ended, Outcome, Place, Trouble, Watch};
 use super::store::{blocking, open_plain};
 use crate::kernel::error::chain;
 
 /// The folder of the volume that a dump is written to.
-const DUMPED: &str = "dumped";
+pub(super) const DUMPED: &str = "dumped";
 /// What every dump of the custom format begins with.
 pub(super) const MAGIC: &[u8] = b"PGDMP";
+
+fn gone() -> Trouble {
+    Trouble::Told("The database is gone.".to_owned())
+}
 
 /// A database that a transfer is at.
 pub(super) struct At {
@@ -31,11 +38,16 @@ pub(super) struct At {
 impl Addons {
     /// A database that answers, and a login for this transfer alone. It is not let in yet.
     pub(super) async fn at(&self, transfer: TransferId, addon: Option<AddonId>, mode: Mode) -> Outcome<At> {
-        let gone = || Trouble::Told("The database is gone.".to_owned());
         let row = self.kernel.store.addon(addon.ok_or_else(gone)?).await?.ok_or_else(gone)?;
-        let app = self.kernel.store.app(row.app_id.ok_or_else(gone)?).await?.ok_or_else(gone)?;
         let ready = self.ready(&row).await?;
-        let word = transfer.uuid().simple().to_string();
+        self.at_ready(transfer.uuid(), ready, mode).await
+    }
+
+    /// The same of one that was found, the login named for an id.
+    pub(super) async fn at_ready(&self, id: Uuid, ready: Ready, mode: Mode) -> Outcome<At> {
+        let row = ready.row.clone();
+        let app = self.kernel.store.app(row.app_id.ok_or_else(gone)?).await?.ok_or_else(gone)?;
+        let word = id.simple().to_string();
         // Those of a copy may be on one server.
         let letter = match mode {
             Mode::Reads => 's',
@@ -74,7 +86,7 @@ impl Addons {
     }
 
     /// Where a login does not go now, its password was never told anyway.
-    async fn dismiss(&self, at: &At) {
+    pub(super) async fn dismiss(&self, at: &At) {
         let Ready { access, resource, .. } = &at.ready;
         let step = self.postgres.dismiss(access, resource, &at.login.user);
         if let Err(error) = durable!("transfer.login_removed", step.await) {
@@ -120,25 +132,43 @@ impl Addons {
     }
 
     /// Dumps a database. When this succeeds the dump is whole. Where it is.
-    pub(super) async fn dump(&self, transfer: &Transfer, at: &At) -> Outcome<std::path::PathBuf> {
-        self.admit(at, Mode::Reads).await?;
-        let refused = |refusal: paddock_addons::Refusal| Trouble::Told(refusal.0);
-        let server = self.version_of(&at.row).await?;
-        let Ready { access, resource, .. } = &at.ready;
-        let errand = self.postgres.dump(&server, access, resource, &at.login).map_err(refused)?;
-        self.tell(transfer.id, &format!("Dumping {} by pg_dump {server}.", transfer.from_name)).await?;
-        // Whoever changes what is attached may have told the runtime before this database was there.
-        self.tell_reach(None).await;
-        let dump = self.file_of(transfer.id, DUMPED, DUMP);
-        let place =
-            Place { tenant: at.tenant, network: Network::Dyno, writes: Some((DUMPED, OUT)), reads: None };
-        let ended = self.run(transfer.id, errand, place, Some(dump.clone())).await?;
+    pub(super) async fn dump(&self, transfer: &Transfer, at: &At) -> Outcome<PathBuf> {
+        let version = self.version_of(&at.row).await?;
+        self.tell(transfer.id, &format!("Dumping {} by pg_dump {version}.", transfer.from_name)).await?;
+        let watch = Watch::Noted(self.file_of(transfer.id, DUMPED, DUMP));
+        let ended = self.run_dump(transfer.id, at, Rights::LeftOut, watch).await?;
         for line in &ended.lines {
             self.tell(transfer.id, line).await?;
         }
+        self.dumped(transfer.id, &ended).await
+    }
+
+    /// Runs what dumps a database into the volume of a transfer.
+    pub(super) async fn run_dump(
+        &self,
+        transfer: TransferId,
+        at: &At,
+        rights: Rights,
+        watch: Watch<'_>,
+    ) -> Outcome<Ended> {
+        self.admit(at, Mode::Reads).await?;
+        let version = self.version_of(&at.row).await?;
+        let Ready { access, resource, .. } = &at.ready;
+        let errand = self.postgres.dump(&version, access, resource, &at.login, rights);
+        let errand = errand.map_err(|refusal| Trouble::Told(refusal.0))?;
+        // Whoever changes what is attached may have told the runtime before this database was there.
+        self.tell_reach(None).await;
+        let place =
+            Place { tenant: at.tenant, network: Network::Dyno, writes: Some((DUMPED, OUT)), reads: None };
+        self.run(transfer, errand, place, watch).await
+    }
+
+    /// Where the dump is that a program has made.
+    pub(super) async fn dumped(&self, transfer: TransferId, ended: &Ended) -> Outcome<PathBuf> {
         if !ended.is_well() {
             return Err(Trouble::Told(format!("The database could not be dumped: {}", ended.last_words())));
         }
+        let dump = self.file_of(transfer, DUMPED, DUMP);
         let found = dump.clone();
         let is_dump = blocking(move || begins_as_dump(&found)).await;
         match is_dump.map_err(|error| Trouble::host("read a dump", error))? {

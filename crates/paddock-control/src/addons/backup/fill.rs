@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use paddock_addons::postgres::{Complaint, Contents, DUMP, IN, LIST, Mode, OUT, complaint};
-use paddock_core::{JobId, TransferId, durable};
+use paddock_addons::Refusal;
+use paddock_addons::postgres::{Complaint, Contents, DUMP, Errand, IN, LIST, Mode, OUT, RIGHTS, complaint};
+use paddock_core::{JobId, Tenant, TransferId, durable};
 use paddock_files::make_private_folder;
 use paddock_runtime::Network;
 use paddock_store::Transfer;
@@ -12,11 +13,11 @@ use super::super::Addons;
 use super::super::postgres::Ready;
 use super::dump::{At, begins_as_dump};
 use super::job::Moved;
-use super::run::{Ended, Outcome, Place, Trouble};
+use super::run::{Ended, Outcome, Place, Trouble, Watch};
 use super::store::{blocking, open_plain, readable_file};
 
 /// The folder of the volume that a dump is read from.
-const GIVEN: &str = "given";
+pub(super) const GIVEN: &str = "given";
 /// The folder that the list of a dump is written to.
 const LISTED: &str = "listed";
 /// Longest list of a dump that is read: a line for each table, index, row of comments.
@@ -50,7 +51,7 @@ impl Addons {
         self.fill(transfer, &at, &given, bytes).await
     }
 
-    async fn make_given(&self, transfer: TransferId) -> Outcome<()> {
+    pub(super) async fn make_given(&self, transfer: TransferId) -> Outcome<()> {
         let folder = self.file_of(transfer, GIVEN, "");
         let made = blocking(move || {
             make_private_folder(&folder)?;
@@ -72,7 +73,8 @@ impl Addons {
 
     /// Fills a database from a dump that is there.
     async fn fill(&self, transfer: &Transfer, at: &At, given: &Path, bytes: u64) -> Outcome<Moved> {
-        let left_out = self.look_into(transfer, at, given).await?;
+        self.tell(transfer.id, "Reading the dump to its end, before anything is changed.").await?;
+        let left_out = self.look_into(transfer.id, at.tenant, given).await?;
         for what in &left_out {
             self.tell(transfer.id, &format!("Left out, since only a superuser may make it: {what}")).await?;
         }
@@ -84,37 +86,40 @@ impl Addons {
         let emptied = durable!("transfer.database_emptied", step.await);
         emptied.map_err(|error| Trouble::host("empty a database", error))?;
         let warnings = self.fill_empty(transfer, at).await?;
+        self.forget_dump(at.row.id).await?;
         Ok(Moved { bytes, warnings: warnings + left_out.len() })
     }
 
-    /// Reads a dump to its end and writes the list of what is put back beside it. What is left out that somebody may miss.
-    async fn look_into(&self, transfer: &Transfer, at: &At, given: &Path) -> Outcome<Vec<String>> {
+    /// Reads a dump to its end and writes the lists of what is put back beside it. What is left out that somebody may miss.
+    pub(super) async fn look_into(
+        &self,
+        transfer: TransferId,
+        tenant: Tenant,
+        given: &Path,
+    ) -> Outcome<Vec<String>> {
         let path = given.to_owned();
         let is_dump = blocking(move || begins_as_dump(&path)).await;
         if !is_dump.map_err(|error| Trouble::host("read a dump", error))? {
             return Err(Trouble::Told(super::at_address::NO_DUMP.to_owned()));
         }
         let errand = self.postgres.check_dump().map_err(|refusal| Trouble::Told(refusal.0))?;
-        self.tell(transfer.id, "Reading the dump to its end, before anything is changed.").await?;
-        let place = Place {
-            tenant: at.tenant,
-            network: Network::None,
-            writes: Some((LISTED, OUT)),
-            reads: Some((GIVEN, IN)),
-        };
-        let ended = self.run(transfer.id, errand, place, None).await?;
+        let place =
+            Place { tenant, network: Network::None, writes: Some((LISTED, OUT)), reads: Some((GIVEN, IN)) };
+        let ended = self.run(transfer, errand, place, Watch::Nobody).await?;
         if !ended.is_well() {
             let why = ended.last_words();
             return Err(Trouble::Told(format!("The dump cannot be read. Nothing was changed. {why}")));
         }
-        let listed = self.file_of(transfer.id, LISTED, LIST);
-        let list = self.file_of(transfer.id, GIVEN, LIST);
+        let listed = self.file_of(transfer, LISTED, LIST);
+        let list = self.file_of(transfer, GIVEN, LIST);
+        let rights = self.file_of(transfer, GIVEN, RIGHTS);
         let looked = blocking(move || {
             use std::io::{Read as _, Write as _};
             let mut text = Vec::new();
             open_plain(&listed)?.take(LIST_BYTES_MAX).read_to_end(&mut text)?;
             let contents = Contents::of(&String::from_utf8_lossy(&text));
             readable_file(&list)?.write_all(contents.list.as_bytes())?;
+            readable_file(&rights)?.write_all(contents.rights.as_bytes())?;
             Ok(contents.left_out)
         });
         looked.await.map_err(|error| Trouble::host("read the list of a dump", error))
@@ -125,12 +130,8 @@ impl Addons {
         self.admit(at, Mode::Writes).await?;
         let Ready { access, resource, .. } = &at.ready;
         let errand = self.postgres.restore(access, resource, &at.login);
-        let errand = errand.map_err(|refusal| Trouble::Told(refusal.0))?;
         self.tell(transfer.id, &format!("Filling {} by pg_restore.", transfer.to_name)).await?;
-        self.tell_reach(None).await;
-        let place =
-            Place { tenant: at.tenant, network: Network::Dyno, writes: None, reads: Some((GIVEN, IN)) };
-        let ended = self.run(transfer.id, errand, place, None).await?;
+        let ended = self.put_back(transfer.id, at, errand).await?;
         for line in &ended.lines {
             self.tell(transfer.id, line).await?;
         }
@@ -140,10 +141,24 @@ impl Addons {
             ))
         })
     }
+
+    /// Runs what puts something of the given dump back.
+    pub(super) async fn put_back(
+        &self,
+        transfer: TransferId,
+        at: &At,
+        errand: std::result::Result<Errand, Refusal>,
+    ) -> Outcome<Ended> {
+        let errand = errand.map_err(|refusal| Trouble::Told(refusal.0))?;
+        self.tell_reach(None).await;
+        let place =
+            Place { tenant: at.tenant, network: Network::Dyno, writes: None, reads: Some((GIVEN, IN)) };
+        self.run(transfer, errand, place, Watch::Nobody).await
+    }
 }
 
 /// How many of the things that `pg_restore` complained of are no loss; the first loss.
-fn weigh(ended: &Ended) -> Result<usize, String> {
+pub(super) fn weigh(ended: &Ended) -> Result<usize, String> {
     let complaints = || ended.lines.iter().filter_map(|line| Some((line, complaint(line)?)));
     if let Some((line, _)) = complaints().find(|(_, complaint)| *complaint == Complaint::Loss) {
         return Err(line.clone());

@@ -3,6 +3,9 @@
 //! A verb makes a row and a job. The job ([`job`]) does all of it in containers, with a volume that goes with it, and can do it
 //! again from its beginning: so a kill makes it begin anew. What it leaves is a dump in the store of backups ([`store`]), or a
 //! database that was filled.
+//!
+//! The server's own backup has a dump of each database ([`server_dump`]), and a server that was restored fills its databases from
+//! those ([`server_fill`]), by the same programs and without a row.
 
 mod at_address;
 mod daily;
@@ -14,6 +17,8 @@ mod list;
 mod order;
 mod run;
 mod schedule;
+mod server_dump;
+mod server_fill;
 mod store;
 mod sweep;
 mod zone;
@@ -28,6 +33,7 @@ pub use list::{LoggedTransfer, ShownTransfer};
 pub use order::CopyOrder;
 pub use paddock_store::TransferLog;
 pub use schedule::{Schedule, ScheduleOrder};
+pub(crate) use server_fill::{DumpsToFill, FillReconciler};
 pub(crate) use store::{BackupFolder, BackupStore};
 pub(crate) use sweep::TransferSweep;
 

@@ -77,6 +77,15 @@ pub(super) struct Place<'a> {
     pub(super) reads: Option<(&'a str, &'a str)>,
 }
 
+/// Who hears how a file grows that a program writes.
+pub(super) enum Watch<'a> {
+    Nobody,
+    /// It is noted with the transfer.
+    Noted(PathBuf),
+    /// Somebody who may not want it any more.
+    Told(PathBuf, &'a mut (dyn FnMut(u64) -> bool + Send)),
+}
+
 /// What a program came to.
 pub(super) struct Ended {
     pub(super) exit: Exit,
@@ -133,13 +142,13 @@ impl Addons {
         removed.map_err(|error| Error::internal("remove the container of a transfer", error))
     }
 
-    /// Runs a program to its end. `progress` is a file whose growth is noted.
+    /// Runs a program to its end.
     pub(super) async fn run(
         &self,
         transfer: TransferId,
         errand: Errand,
         place: Place<'_>,
-        progress: Option<PathBuf>,
+        mut watch: Watch<'_>,
     ) -> Outcome<Ended> {
         let id = ContainerId::from_uuid(Uuid::now_v7());
         let spec = self.errand_spec(transfer, id, errand, &place);
@@ -154,10 +163,8 @@ impl Addons {
                     Some(piece) => self.hear(id, &mut lines, piece).await,
                     None => break,
                 },
-                () = tokio::time::sleep(LOOK), if progress.is_some() => {
-                    if let Some(file) = &progress {
-                        self.note_progress(transfer, file.clone()).await?;
-                    }
+                () = tokio::time::sleep(LOOK), if !matches!(watch, Watch::Nobody) => {
+                    self.look(transfer, &mut watch).await?;
                 }
             }
         }
@@ -179,8 +186,24 @@ impl Addons {
         }
     }
 
-    async fn note_progress(&self, transfer: TransferId, file: PathBuf) -> Outcome<()> {
+    async fn look(&self, transfer: TransferId, watch: &mut Watch<'_>) -> Outcome<()> {
+        let (Watch::Noted(file) | Watch::Told(file, _)) = &*watch else { return Ok(()) };
+        let file = file.clone();
         let bytes = blocking(move || open_plain(&file)?.metadata()).await.map_or(0, |found| found.len());
+        match watch {
+            Watch::Nobody => Ok(()),
+            Watch::Noted(_) => self.note_progress(transfer, bytes).await,
+            Watch::Told(_, told) => {
+                if told(bytes) {
+                    Ok(())
+                } else {
+                    Err(Trouble::Canceled)
+                }
+            }
+        }
+    }
+
+    async fn note_progress(&self, transfer: TransferId, bytes: u64) -> Outcome<()> {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let mut tx = self.kernel.record("note how far a transfer is").await?;
         tx.note_transfer_progress(transfer, bytes).await?;

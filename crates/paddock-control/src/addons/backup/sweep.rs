@@ -34,7 +34,7 @@ impl Sweep for TransferSweep {
             Ok(rows) => rows,
             Err(error) => return vec![Err(error.into())],
         };
-        let mut results = Vec::new();
+        let mut results = vec![self.addons.sweep_server_dumps().await];
         for row in rows {
             results.push(self.addons.remove_transfer(&row).await.map(|()| 1));
         }

@@ -19,9 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::platform::backup::error::{ArchiveError, RestoreError};
+use crate::platform::backup::member;
 
 /// The newest form that this program writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// The form of an archive without dumps of databases, which older programs read, too.
+pub(super) const FORMAT_WITHOUT_DUMPS: u32 = 1;
 
 const HEADER: &str = "header.json";
 const MANIFEST: &str = "manifest.json";
@@ -42,7 +45,7 @@ pub struct Header {
     /// The version of the program that wrote it.
     pub version: String,
     pub created_at: String,
-    /// The bytes of all members; they may be fewer in the end.
+    /// The bytes of all members but dumps of databases, of which nobody knows them before; they may be fewer in the end.
     pub bytes: u64,
     /// How many apps are in it.
     pub apps: u64,
@@ -157,7 +160,8 @@ pub(super) fn read(file: File, sink: &mut impl Sink) -> Result<Whole, RestoreErr
             (_, Some(_)) => return Err(ArchiveError::Refused { name, reason: "comes after the list" }.into()),
             (_, None) => {
                 let bytes = entry.size();
-                let Some(rest) = left.checked_sub(bytes) else {
+                let announced = if member::addon_of(&name).is_some() { 0 } else { bytes };
+                let Some(rest) = left.checked_sub(announced) else {
                     return Err(ArchiveError::Refused { name, reason: "is larger than was announced" }.into());
                 };
                 left = rest;

@@ -1,8 +1,9 @@
 //! What belongs to a backup: the database at one moment, and the files that this database names.
 //!
-//! Lasting volumes (`volumes/`) do not: a copy of the files of a program that writes to them is no moment of it. What they
-//! hold is backed up by the program whose they are; those backups (`backups/`) are on this machine, and are no part of this one. Nor does `addresses.json`: the addresses of services are of a range of
-//! this machine, and are given again.
+//! Lasting volumes (`volumes/`) do not: a copy of the files of a program that writes to them is no moment of it. What is in the
+//! databases that they hold is dumped by the program whose they are, one after the other, when all else is in the archive. Backups
+//! that apps took of their databases (`backups/`) stay on this machine. So does `addresses.json`: the addresses of services are of a
+//! range of this machine, and are given again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use paddock_build::git::RepositoryFiles;
-use paddock_core::AppId;
-use paddock_core::LayerDigest;
-use paddock_store::{App, Order, Store, VersionRange};
+use paddock_core::addon::AddonState;
+use paddock_core::{AddonId, AppId, LayerDigest};
+use paddock_store::{App, Order, Store, StoreError, VersionRange};
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
@@ -125,8 +126,8 @@ impl Planned {
 /// Everything that a backup holds.
 pub(super) struct Contents {
     pub(super) apps: u64,
-    /// Databases, whose contents their own servers keep.
-    pub(super) databases: u64,
+    /// The add-ons that hold something, each by its id and name.
+    pub(super) databases: Vec<(AddonId, String)>,
     pub(super) files: Vec<Planned>,
 }
 
@@ -136,7 +137,7 @@ impl Contents {
         snapshot: &Snapshot,
         secrets: ClearSecrets,
     ) -> Result<Self, BackupError> {
-        let mut contents = Self { apps: 0, databases: 0, files: Vec::new() };
+        let mut contents = Self { apps: 0, databases: Vec::new(), files: Vec::new() };
         let id = format!("{}\n", source.store.server_id()).into_bytes();
         let (name, bytes) = (SERVER_ID.to_owned(), id.len() as u64);
         contents.files.push(Planned { name, bytes, origin: Origin::Bytes(id) });
@@ -171,7 +172,7 @@ impl Contents {
             let name = member::layer_name(&digest);
             self.add_file(name.clone(), &data.join(name))?;
         }
-        self.databases = store.addons().await?.len() as u64;
+        self.databases = databases_of(store).await?;
         for app in store.apps().await? {
             self.apps += 1;
             let outputs = outputs_of(store, &app).await?;
@@ -238,6 +239,12 @@ impl Contents {
         }
         Ok(())
     }
+}
+
+/// The add-ons that hold something: those that are being made do not yet, and nobody misses what those have that go.
+pub(super) async fn databases_of(store: &Store) -> Result<Vec<(AddonId, String)>, StoreError> {
+    let addons = store.addons().await?.into_iter().filter(|addon| addon.state == AddonState::Provisioned);
+    Ok(addons.map(|addon| (addon.id, addon.name)).collect())
 }
 
 /// The outputs that an app's builds and releases may have.

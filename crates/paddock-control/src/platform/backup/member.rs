@@ -1,8 +1,10 @@
 //! The names that may occur in a backup. Anything else is refused, so an archive cannot name a place of its choice.
 
 use paddock_build::git::is_object_file;
-use paddock_core::LayerDigest;
+use paddock_core::{AddonId, LayerDigest};
 use uuid::Uuid;
+
+use crate::kernel::dump_databases::{DUMPS, TO_FILL};
 
 pub(super) const DATABASE: &str = "db/paddock.sqlite";
 pub(super) const MASTER_KEY: &str = "keys/master";
@@ -20,8 +22,19 @@ pub(super) const CLEAR_SECRETS: [&str; 8] = [
     "cli-token",
 ];
 /// Every name at the top of a restored data directory.
-pub(super) const TOP: [&str; 10] =
-    ["server-id", "keys", "ca", "admin-password", "cli-token", "layers", "git", "logs", "outputs", "db"];
+pub(super) const TOP: [&str; 11] = [
+    "server-id",
+    "keys",
+    "ca",
+    "admin-password",
+    "cli-token",
+    "layers",
+    "git",
+    "logs",
+    "outputs",
+    DUMPS,
+    "db",
+];
 
 /// Who owns a file, and who may read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +92,7 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
             let (id, kind) = rest.split_once('.')?;
             (is_id(id) && matches!(kind, "txt" | "end")).then_some(Kind::Private)
         }
+        DUMPS => addon_of(name).map(|_| Kind::Private),
         _ => None,
     }
 }
@@ -91,6 +105,16 @@ pub(super) fn layer_of(name: &str) -> Option<LayerDigest> {
 
 pub(super) fn layer_name(digest: &LayerDigest) -> String {
     format!("layers/{}.erofs", digest.hex())
+}
+
+/// The add-on whose database this is a dump of.
+pub(super) fn addon_of(name: &str) -> Option<AddonId> {
+    let id = name.strip_prefix(DUMPS)?.strip_prefix('/')?.strip_suffix(TO_FILL)?.strip_suffix('.')?;
+    is_id(id).then(|| id.parse().ok()).flatten()
+}
+
+pub(super) fn dump_name(addon: AddonId) -> String {
+    format!("{DUMPS}/{addon}.{TO_FILL}")
 }
 
 /// The one spelling that we give to ids.
@@ -117,6 +141,7 @@ mod tests {
             (format!("git/{ID}.git/objects/pack/pack-{}.idx", "c".repeat(40)), Kind::Git),
             (format!("logs/{ID}/00000000000000000001.seg"), Kind::Private),
             (format!("outputs/{ID}.end"), Kind::Private),
+            (format!("databases/{ID}.dump"), Kind::Private),
         ] {
             assert_eq!(kind_of(&name), Some(kind), "{name}");
         }
@@ -138,6 +163,8 @@ mod tests {
             &format!("logs/{ID}/1.seg"),
             &format!("logs/{}/00000000000000000001.seg", ID.to_uppercase()),
             &format!("outputs/{ID}.txt/x"),
+            &format!("databases/{ID}.failed"),
+            &format!("databases/../{ID}.dump"),
         ] {
             assert_eq!(kind_of(name), None, "{name}");
         }

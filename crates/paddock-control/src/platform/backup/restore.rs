@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::platform::backup::archive;
 use crate::platform::backup::archive::{Header, Sink, Whole};
+use crate::platform::backup::contents::databases_of;
 use crate::platform::backup::error::{ArchiveError, RestoreError};
 use crate::platform::backup::member;
 use crate::platform::backup::member::{DATABASE, Kind, MASTER_KEY, SERVER_ID, TOP};
@@ -45,6 +46,10 @@ pub struct Restored {
     pub header: Header,
     pub files: u64,
     pub bytes: u64,
+    /// Databases that are filled when the server is started.
+    pub databases: u64,
+    /// The names of those that the backup knows of and has no dump of: they come back empty.
+    pub empty: Vec<String>,
 }
 
 /// Whether a restore into this data directory was begun and not ended.
@@ -83,11 +88,13 @@ async fn unpack_and_move(
         let mut unpacking = Unpacking { restore, staging, progress, done: 0, total: 0 };
         archive::read(file, &mut unpacking)
     })?;
-    check(restore, staging, &whole).await?;
+    let empty = check(restore, staging, &whole).await?;
     tokio::task::block_in_place(|| settle(restore.data, staging))
         .map_err(|source| failed(restore.data, source))?;
     let bytes = whole.members.iter().map(|member| member.bytes).sum();
-    Ok(Restored { files: whole.members.len() as u64, bytes, header: whole.header })
+    let databases = whole.members.iter().filter(|member| member::addon_of(&member.name).is_some());
+    let databases = databases.count() as u64;
+    Ok(Restored { files: whole.members.len() as u64, bytes, databases, empty, header: whole.header })
 }
 
 /// Writes members below the staging folder.
@@ -104,12 +111,7 @@ impl Sink for Unpacking<'_> {
         if !header.clear_secrets && self.restore.master_key_file.is_none() {
             return Err(RestoreError::KeyNeeded);
         }
-        let data = self.restore.data;
-        let stat = rustix::fs::statvfs(data).map_err(|error| failed(data, error.into()))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if header.bytes > free {
-            return Err(RestoreError::NoRoom { data: data.to_owned(), needed: header.bytes, free });
-        }
+        self.check_room(header.bytes)?;
         self.total = header.bytes;
         Ok(())
     }
@@ -118,6 +120,10 @@ impl Sink for Unpacking<'_> {
         let refused = |reason| ArchiveError::Refused { name: name.to_owned(), reason };
         let kind = member::kind_of(name).ok_or_else(|| refused("is no file of a data directory"))?;
         let path = self.staging.join(name);
+        if member::addon_of(name).is_some() {
+            self.check_room(bytes)?;
+            self.total += bytes;
+        }
         self.make_folders(name, kind)?;
         let mut options = File::options();
         let mut file = match options.write(true).create_new(true).mode(kind.mode()).open(&path) {
@@ -131,12 +137,22 @@ impl Sink for Unpacking<'_> {
         let uid = (kind == Kind::Git).then_some(self.restore.git_uid);
         chown(&path, uid, uid).map_err(|error| failed(&path, error))?;
         self.done += bytes;
-        (self.progress)(Progress { bytes_done: self.done, bytes_total: self.total });
+        (self.progress)(Progress { bytes_done: self.done, bytes_total: self.total, database: None });
         Ok(())
     }
 }
 
 impl Unpacking<'_> {
+    fn check_room(&self, needed: u64) -> Result<(), RestoreError> {
+        let data = self.restore.data;
+        let stat = rustix::fs::statvfs(data).map_err(|error| failed(data, error.into()))?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        match needed > free {
+            true => Err(RestoreError::NoRoom { data: data.to_owned(), needed, free }),
+            false => Ok(()),
+        }
+    }
+
     /// The folders of a member. Those of a repository belong to git's user, as what git itself makes in one does.
     fn make_folders(&self, name: &str, kind: Kind) -> Result<(), RestoreError> {
         let parents: Vec<_> = Path::new(name).ancestors().skip(1).collect();
@@ -184,8 +200,9 @@ fn give(path: &Path, uid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The database opens with the key, the list is sealed with it, and every file that the database names is there.
-async fn check(restore: Restore<'_>, staging: &Path, whole: &Whole) -> Result<(), RestoreError> {
+/// The database opens with the key, the list is sealed with it, and every file that the database names is there. The names of the
+/// add-ons' databases that there is no dump of.
+async fn check(restore: Restore<'_>, staging: &Path, whole: &Whole) -> Result<Vec<String>, RestoreError> {
     let names: BTreeSet<&str> = whole.members.iter().map(|member| member.name.as_str()).collect();
     let lacks = |name: &str| RestoreError::Lacks { name: name.to_owned() };
     let named = |name: &str| names.contains(name).then_some(()).ok_or_else(|| lacks(name));
@@ -208,12 +225,12 @@ async fn check(restore: Restore<'_>, staging: &Path, whole: &Whole) -> Result<()
     })?;
     let checked = check_store(&store, whole, named).await;
     store.close().await;
-    checked?;
+    let empty = checked?;
     if restore.master_key_file.is_some() {
         // It stays where it is: the operator keeps it apart.
         let _ = durable!("restore.key_removed", std::fs::remove_file(staging.join(MASTER_KEY)));
     }
-    Ok(())
+    Ok(empty)
 }
 
 fn server_id(staging: &Path) -> Result<ServerId, RestoreError> {
@@ -227,7 +244,7 @@ async fn check_store(
     store: &Store,
     whole: &Whole,
     named: impl Fn(&str) -> Result<(), RestoreError>,
-) -> Result<(), RestoreError> {
+) -> Result<Vec<String>, RestoreError> {
     let sealed = store.sealer().unseal(SEAL_PLACE, &whole.seal).map_err(|_| RestoreError::Seal)?;
     if sealed != Sha256::digest(&whole.manifest).as_slice() {
         return Err(RestoreError::Seal);
@@ -236,7 +253,9 @@ async fn check_store(
         let digest: Option<LayerDigest> = layer.parse().ok();
         named(&digest.map_or(layer, |digest| member::layer_name(&digest)))?;
     }
-    Ok(())
+    let mut empty = databases_of(store).await?;
+    empty.retain(|(id, _)| named(&member::dump_name(*id)).is_err());
+    Ok(empty.into_iter().map(|(_, name)| name).collect())
 }
 
 /// Makes everything durable, then moves it into place; the staging folder goes last.

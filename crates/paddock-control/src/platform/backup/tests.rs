@@ -1,14 +1,16 @@
 //! Archives and their way back, on data directories made by hand. Journeys do the same with a real server.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use paddock_core::addon::AddonState;
 use paddock_core::config::OwnedConfig;
 use paddock_core::hex;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
-use paddock_store::{NewAccount, NewApp, NewRelease, NewSlug};
+use paddock_store::{NewAccount, NewAddon, NewApp, NewRelease, NewSlug};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -52,10 +54,53 @@ impl Data {
     async fn back_up(&self, secrets: ClearSecrets) -> Result<PathBuf, BackupError> {
         let to = self.folder.path().join(format!("{}.backup", Uuid::new_v4()));
         let key = self.data().join(member::MASTER_KEY);
-        let source =
-            Source { data: &self.data(), store: &self.store, master_key_file: &key, version: "1.2.3" };
+        let databases = Databases::Dumped;
+        let wanted = Wanted { master_key_file: &key, version: "1.2.3", secrets, databases };
         let out = File::create(&to).unwrap();
-        back_up(source, secrets, out, &mut |_| true).await.map(|_| to)
+        back_up(&self.data(), &self.store, wanted, out, &mut |_| true).await.map(|_| to)
+    }
+
+    /// A database that can be used.
+    async fn database(&self, name: &str) -> AddonId {
+        let id = AddonId::from_uuid(Uuid::now_v7());
+        let mut tx = self.store.begin_platform(NOW, "test").await.unwrap();
+        tx.create_addon(&NewAddon {
+            id,
+            name: name.to_owned(),
+            app_id: self.app,
+            service: "heroku-postgresql".to_owned(),
+            plan: "essential-0".to_owned(),
+            options: Default::default(),
+            secrets: Default::default(),
+            provision_message: None,
+        })
+        .await
+        .unwrap();
+        tx.set_addon_state(id, AddonState::Provisioned).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// As of a running server that has these dumps, or these reasons.
+    async fn back_up_with(
+        &self,
+        dumps: BTreeMap<AddonId, Result<&'static str, &'static str>>,
+    ) -> (PathBuf, Summary) {
+        let to = self.folder.path().join(format!("{}.backup", Uuid::new_v4()));
+        let key = self.data().join(member::MASTER_KEY);
+        let (secrets, databases) = (ClearSecrets::Included, Databases::Dumped);
+        let wanted = Wanted { master_key_file: &key, version: "1.2.3", secrets, databases };
+        let out = File::create(&to).unwrap();
+        let mut told = Vec::new();
+        let mut tell = |progress: Progress| {
+            told.extend(progress.database);
+            true
+        };
+        let mut begun = Begun::with_files(&self.data(), &self.store, wanted, out, &mut tell).await.unwrap();
+        begun.dump(&Dumps(dumps), &mut tell).await.unwrap();
+        let summary = begun.finish().unwrap();
+        assert!(told.iter().any(|told| told.number == told.of && told.bytes == 5), "{told:?}");
+        (to, summary)
     }
 
     /// A new folder to restore into.
@@ -63,6 +108,26 @@ impl Data {
         let target = self.folder.path().join(Uuid::new_v4().to_string());
         std::fs::create_dir(&target).unwrap();
         target
+    }
+}
+
+/// Dumps that are there already; of what it does not know it says that it is gone.
+struct Dumps(BTreeMap<AddonId, Result<&'static str, &'static str>>);
+
+#[async_trait::async_trait]
+impl DumpDatabases for Dumps {
+    async fn dump_database(&self, addon: AddonId, told: &mut (dyn FnMut(u64) -> bool + Send)) -> Dumped {
+        assert!(told(5));
+        match self.0.get(&addon) {
+            None => Dumped::Gone,
+            Some(Err(reason)) => Dumped::Failed((*reason).to_owned()),
+            Some(Ok(text)) => {
+                let mut file = tempfile::tempfile().unwrap();
+                std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+                std::io::Seek::rewind(&mut file).unwrap();
+                Dumped::Dump(file, text.len() as u64)
+            }
+        }
     }
 }
 
@@ -207,6 +272,46 @@ async fn what_was_backed_up_comes_back() {
 
     let again = restore_into(&backup, &target, None).await;
     assert!(matches!(again, Err(RestoreError::NotEmpty { .. })), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_come_back_as_dumps_and_those_without_one_are_named() {
+    let t = Data::new().await;
+    let one = t.database("dumped").await;
+    let other = t.database("locked").await;
+    t.database("destroyed-meanwhile").await;
+    let (backup, summary) = t.back_up_with([(one, Ok("PGDMP…")), (other, Err("It is locked."))].into()).await;
+    assert_eq!((summary.databases, summary.databases_left_out), (1, 0));
+    let lost = LostDatabase { name: "locked".to_owned(), reason: "It is locked.".to_owned() };
+    assert_eq!(summary.databases_lost, [lost]);
+
+    let target = t.target();
+    let restored = restore_into(&backup, &target, None).await.unwrap();
+    assert_eq!((restored.header.format, restored.databases), (FORMAT, 1));
+    assert_eq!(restored.empty, ["destroyed-meanwhile", "locked"]);
+    let dump = target.join(member::dump_name(one));
+    assert_eq!(std::fs::read_to_string(&dump).unwrap(), "PGDMP…");
+    assert_eq!(std::fs::metadata(&dump).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(target.join("databases")).unwrap().mode() & 0o777, 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_are_left_out_by_name_only_where_nobody_can_dump_them() {
+    let t = Data::new().await;
+    t.database("at-rest").await;
+    let refused = t.back_up(ClearSecrets::Included).await.unwrap_err();
+    assert!(matches!(refused, BackupError::DatabasesAtRest { number: 1 }), "{refused}");
+    let key = t.data().join(member::MASTER_KEY);
+    let (secrets, databases) = (ClearSecrets::Included, Databases::LeftOut);
+    let wanted = Wanted { master_key_file: &key, version: "1.2.3", secrets, databases };
+    let backup = t.folder.path().join("without");
+    let out = File::create(&backup).unwrap();
+    let summary = back_up(&t.data(), &t.store, wanted, out, &mut |_| true).await.unwrap();
+    assert_eq!((summary.databases, summary.databases_left_out), (0, 1));
+    // As of a version that knew of no dumps.
+    let restored = restore_into(&backup, &t.target(), None).await.unwrap();
+    assert_eq!((restored.header.format, restored.databases), (1, 0));
+    assert_eq!(restored.empty, ["at-rest"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,8 +14,8 @@ use crate::paths::Paths;
 /// What every SQLite database begins with.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Folders that nobody but us may enter.
-const PRIVATE_FOLDERS: [&str; 8] =
-    ["db", "keys", "layers", "logs", "outputs", "builds", "cli-tokens", "volumes"];
+const PRIVATE_FOLDERS: [&str; 9] =
+    ["db", "keys", "layers", "logs", "outputs", "builds", "cli-tokens", "volumes", "databases"];
 /// Files that nobody but us may read.
 const PRIVATE_FILES: [&str; 5] =
     ["admin-password", "cli-token", "ca/ca.key", "ca/proxy-form/ca.key", "db/paddock.sqlite"];

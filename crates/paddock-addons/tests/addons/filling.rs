@@ -1,0 +1,53 @@
+//! A database that is filled before anybody is let in.
+
+use paddock_addons::postgres::Mode;
+use paddock_addons::{Credential, Login, Secret, Service as _};
+
+use crate::bench::{Server, random};
+use crate::client::{Client, traces};
+
+#[tokio::test]
+async fn nobody_gets_into_a_database_that_is_being_filled() {
+    for plan in ["essential-0", "standard-0"] {
+        let server = if plan == "essential-0" { Server::shared().await } else { Server::own(plan).await };
+        let Some(server) = server else { return };
+        let resource = server.make(plan).await;
+        let owner = &resource.credential.logins[0];
+        let mut before = Client::of(&server, &resource).await;
+        before.run("CREATE TABLE old (n int)").await;
+        let other: Credential = server.service.new_credential(&mut random);
+        let others = std::slice::from_ref(&other);
+        let roles = traces(&server).await;
+
+        server.service.empty_to_fill(&server.access, &resource, others).await.unwrap();
+        assert!(before.try_run("SELECT 1").await.is_err(), "{plan}: an old session goes on");
+        for login in [owner, &other.logins[0]] {
+            let refused = Client::open(&server, login, &resource.database).await.err().unwrap();
+            assert_eq!(refused.code, "42501", "{plan}: {}", refused.text);
+        }
+        let fills = Login { user: "t1234567890123".to_owned(), password: Secret::new("sesame") };
+        server.service.admit(&server.access, &resource, &fills, Mode::Writes).await.unwrap();
+        let mut filling = Client::open(&server, &fills, &resource.database).await.unwrap();
+        filling.run("CREATE TABLE new (n int); CREATE SCHEMA inner_part; INSERT INTO new VALUES (7)").await;
+        filling.run(&format!("GRANT SELECT ON new TO {}", other.role)).await;
+        filling.close().await;
+        // Cut off, it begins anew.
+        server.service.empty_to_fill(&server.access, &resource, others).await.unwrap();
+        server.service.admit(&server.access, &resource, &fills, Mode::Writes).await.unwrap();
+        let mut filling = Client::open(&server, &fills, &resource.database).await.unwrap();
+        filling.run("CREATE TABLE new (n int); INSERT INTO new VALUES (7)").await;
+        filling.run(&format!("GRANT SELECT ON new TO {}", other.role)).await;
+        filling.close().await;
+        server.service.dismiss(&server.access, &resource, &fills.user).await.unwrap();
+        assert!(Client::open(&server, owner, &resource.database).await.is_err(), "{plan}: still closed");
+
+        server.service.provision(&server.access, &resource).await.unwrap();
+        let mut after = Client::of(&server, &resource).await;
+        assert_eq!(after.run("SELECT to_regclass('old') IS NULL, n FROM new").await, ["t|7"]);
+        let mut others_session = Client::open(&server, &other.logins[0], &resource.database).await.unwrap();
+        assert_eq!(others_session.run("SELECT n FROM new").await, ["7"]);
+        others_session.close().await;
+        server.service.destroy_credential(&server.access, &resource, &other).await.unwrap();
+        assert_eq!(traces(&server).await, roles);
+    }
+}
