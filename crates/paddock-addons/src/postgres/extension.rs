@@ -21,10 +21,7 @@ pub(super) fn statements(text: &str) -> Result<String, Refusal> {
     // The system's own schemas are nobody's to fill, and no dump says what is in them.
     let is_the_systems = schema.starts_with("pg_") || schema == "information_schema";
     let Some(schema) = Identifier::new(schema).ok().filter(|_| !is_the_systems) else {
-        return Err(Refusal::new(format!(
-            "{} is no name of a schema for an extension.",
-            printable(schema)
-        )));
+        return Err(Refusal::new(format!("{} is no name of a schema for an extension.", printable(schema))));
     };
     Ok(format!(
         "CREATE SCHEMA IF NOT EXISTS {schema};\nCREATE EXTENSION IF NOT EXISTS \"{known}\" SCHEMA {schema};\n"
@@ -37,15 +34,27 @@ mod tests {
 
     #[test]
     fn only_what_is_allowed_is_made() {
-        assert!(statements("hstore").unwrap().ends_with("EXTENSION IF NOT EXISTS \"hstore\" SCHEMA \"public\";\n"));
+        assert!(
+            statements("hstore")
+                .unwrap()
+                .ends_with("EXTENSION IF NOT EXISTS \"hstore\" SCHEMA \"public\";\n")
+        );
         assert!(statements("ext.uuid-ossp").unwrap().contains("SCHEMA \"ext\""));
-        for name in
-            [
-            "dblink", "file_fdw", "", "plpython3u", "hstore; DROP TABLE a", "a\"b.hstore", "Ä.hstore",
-            "pg_catalog.hstore", "pg_temp.hstore", "pg_of_mine.hstore", "information_schema.citext",
-            "_heroku.citext", ".hstore",
-        ]
-        {
+        for name in [
+            "dblink",
+            "file_fdw",
+            "",
+            "plpython3u",
+            "hstore; DROP TABLE a",
+            "a\"b.hstore",
+            "Ä.hstore",
+            "pg_catalog.hstore",
+            "pg_temp.hstore",
+            "pg_of_mine.hstore",
+            "information_schema.citext",
+            "_heroku.citext",
+            ".hstore",
+        ] {
             assert!(statements(name).is_err(), "{name}");
         }
     }
