@@ -30,5 +30,6 @@ mod slugs;
 mod source_elsewhere;
 mod transcript;
 mod two_servers;
+mod under_load;
 mod upgrade;
 mod your_own_postgres;

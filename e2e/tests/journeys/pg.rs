@@ -302,6 +302,21 @@ impl Journey {
                 plain.sql("pulled", &format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{words}'"));
             assert_eq!(count.trim(), "0", "{words} came along");
         }
+        // Emptied as frameworks do it; then back again, with what a dump says of extensions.
+        let empty = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION pg_stat_statements";
+        let _ = self.sql("DATABASE_URL", empty);
+        // Its functions stay the platform's: one of them would forget what others did on the same server.
+        for sql in ["SELECT", "GRANT EXECUTE ON FUNCTION"] {
+            let (function, to) =
+                ("public.pg_stat_statements_reset", if sql == "SELECT" { "()" } else { " TO PUBLIC" });
+            let refused = ask_database(&self.url("DATABASE_URL"), &format!("{sql} {function}{to}"));
+            let _ = refused.failed_saying("permission denied for function pg_stat_statements_reset");
+        }
+        let _ = self.note(&["pg:outliers", "DATABASE"]);
+        let _ = self.note(&["pg:reset", "DATABASE", "--confirm", APP]);
+        let said = self.note(&["pg:push", &local("pulled"), "DATABASE"]);
+        assert!(said.contains("Pushing complete."), "{said}");
+        assert_eq!(self.sql("DATABASE_URL", sum), here.trim());
         let said = self.note(&["pg:pull", "OWN", &local("own"), "--exclude-table-data", "goods"]);
         assert!(said.contains("Pulling complete."), "{said}");
         assert_eq!(plain.sql("own", "SELECT count(*) FROM goods").trim(), "0");

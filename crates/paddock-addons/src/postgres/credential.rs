@@ -16,9 +16,11 @@ const LOGINS: &str = "SELECT member.rolname::text FROM pg_auth_members m JOIN pg
 const ROLE_IS_THERE: &str = "SELECT rolname::text FROM pg_roles WHERE rolname = $1";
 
 impl Postgres {
-    /// Names and secrets for a further credential. They are kept before the first step.
-    pub fn new_credential(&self, random: &mut Random<'_>) -> Credential {
-        let role = super::names::word('g', random);
+    /// Names and secrets for a further credential of this name. They are kept before the first step. Its role has the name too, so
+    /// that `GRANT … TO name` means it, as on Heroku; where no role can have it, it has one that is made up.
+    pub fn new_credential(&self, name: &str, random: &mut Random<'_>) -> Credential {
+        let role = Identifier::new(name)
+            .map_or_else(|_| super::names::word('g', random), |name| name.bare().to_owned());
         Credential { role, logins: vec![super::names::login(random)] }
     }
 

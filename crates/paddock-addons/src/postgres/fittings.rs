@@ -25,7 +25,7 @@ $$;
 /// Only where there is a `public`, and none is there: a tenant may have dropped either.
 const EXTENSION_MISSING: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname = 'public' \
     AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements')";
-const EXTENSION: &str = "CREATE EXTENSION pg_stat_statements SCHEMA public";
+const EXTENSION: &str = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public";
 
 /// In a shared server the database is the platform's; that of a tenant is what is in it.
 const OWN_PUBLIC: &str = "SELECT format('ALTER SCHEMA public OWNER TO %I', rolname) FROM pg_roles, pg_namespace \
@@ -46,8 +46,10 @@ pub(super) async fn fit(session: &mut Session, plan: &Plan, owner: Identifier<'_
     }
     let missing = session.texts("look for extensions", EXTENSION_MISSING, &[]).await?;
     if !missing.is_empty() {
-        // What a tenant has put in its place stays there.
-        session.try_run("make the extension pg_stat_statements", EXTENSION).await?;
+        // What a tenant has put in its place stays there. It is the tenant's own where it may be (`server.rs`), else the platform's.
+        for sql in [format!("SET LOCAL ROLE {owner};\n{EXTENSION}"), EXTENSION.to_owned()] {
+            session.try_run("make the extension pg_stat_statements", sql).await?;
+        }
     }
     if plan.placement == Placement::Own {
         let grants = session.texts("look for functions", GRANT_RESET, &[owner.bare()]).await?;

@@ -31,18 +31,18 @@ pub(super) fn login(random: &mut Random<'_>) -> Login {
     Login { user: word('u', random), password: Secret::new(format!("p{}", paddock_core::hex(&bytes))) }
 }
 
-/// A name for a statement: nothing that would have to be quoted gets in, and it is quoted all the same.
+/// A name for a statement: nothing that would end a quoted name gets in, and it is quoted always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identifier<'a>(&'a str);
 
 impl<'a> Identifier<'a> {
     /// # Errors
-    /// It is none that was made here.
+    /// It is none that was made here, or that a credential or a schema may have.
     pub(super) fn new(name: &'a str) -> Result<Self, StepError> {
-        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
         let shaped = (1..=63).contains(&name.len())
             && name.bytes().all(allowed)
-            && name.bytes().next().is_some_and(|c| c.is_ascii_lowercase());
+            && name.bytes().next().is_some_and(|c| c.is_ascii_alphabetic());
         if shaped {
             Ok(Self(name))
         } else {
@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn only_names_of_ours_come_into_statements() {
         assert_eq!(Identifier::new("d123").unwrap().to_string(), "\"d123\"");
-        for name in ["", "1d", "a\"b", "a b", "A", "a;b", "ä", "a'", "a\0", &"a".repeat(64)] {
+        assert_eq!(Identifier::new("Read-Only_1").unwrap().to_string(), "\"Read-Only_1\"");
+        for name in ["", "1d", "_a", "-a", "a\"b", "a b", "a;b", "ä", "a'", "a\\", "a\0", &"a".repeat(64)] {
             assert!(Identifier::new(name).is_err(), "{name:?}");
         }
     }

@@ -66,16 +66,38 @@ impl Postgres {
         ];
         Ok(ServerPlan {
             command: ["bash", "-c", START].map(str::to_owned).to_vec(),
-            files: vec![
+            files: [
                 File { path: CONF.to_owned(), text: conf::text(order) },
                 File { path: HBA.to_owned(), text: conf::hba(order.platform) },
-            ],
+            ]
+            .into_iter()
+            .chain(statements_for_tenants(programs, &order.version))
+            .collect(),
             env: env.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec(),
             limits: limits(order),
             data: DATA,
             port: conf::PORT,
         })
     }
+}
+
+/// What Debian says of the extension that tells of statements, but for one word: whoever may create in a database may create it.
+/// So it is the tenant's, who can comment on it, as dumps do, drop it and make it again. None where programs are elsewhere.
+fn statements_for_tenants(programs: &str, version: &str) -> Option<File> {
+    let folder = programs.strip_prefix("/usr/lib/postgresql/")?;
+    let latest = match version {
+        "15" => "1.10",
+        "17" => "1.11",
+        _ => return None,
+    };
+    let name = conf::STATEMENTS;
+    (folder == format!("{version}/bin")).then(|| File {
+        path: format!("/usr/share/postgresql/{version}/extension/{name}.control"),
+        text: format!(
+            "comment = 'track planning and execution statistics of all SQL statements executed'\n\
+             default_version = '{latest}'\nmodule_pathname = '$libdir/{name}'\nrelocatable = true\ntrusted = true\n"
+        ),
+    })
 }
 
 fn limits(order: &ServerOrder) -> Limits {
@@ -128,6 +150,18 @@ mod tests {
         let mut big = order(Some("standard-0"));
         big.machine_millicores = 64_000;
         assert_eq!(limits(&big).cpu_millicores, 2000);
+    }
+
+    /// Where this machine has it: our words are Debian's, and one more.
+    #[test]
+    fn the_extension_of_statements_is_debians() {
+        let theirs = "/usr/share/postgresql/15/extension/pg_stat_statements.control";
+        let ours = statements_for_tenants("/usr/lib/postgresql/15/bin", "15").unwrap();
+        assert_eq!(ours.path, theirs);
+        let Ok(theirs) = std::fs::read_to_string(theirs) else { return };
+        let theirs: Vec<_> = theirs.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(ours.text.lines().collect::<Vec<_>>(), [&theirs[..], &["trusted = true"]].concat());
+        assert!(statements_for_tenants("/opt/postgres/bin", "15").is_none());
     }
 
     #[test]

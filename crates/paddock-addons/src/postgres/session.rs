@@ -94,8 +94,8 @@ impl Session {
     }
 
     /// Runs a statement that a tenant's own things may stand in the way of; those stay as they are then.
-    pub(super) async fn try_run(&mut self, doing: &str, sql: &'static str) -> Result<(), StepError> {
-        match sqlx::raw_sql(sql).execute(&mut self.connection).await {
+    pub(super) async fn try_run(&mut self, doing: &str, sql: String) -> Result<(), StepError> {
+        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await {
             // Class 42: what is named is there already, is not there, or is something else.
             Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("42")) => {
                 Ok(())

@@ -40,7 +40,7 @@ async fn a_new_credential_connects_and_nothing_else() {
     let resource = server.make("standard-0").await;
     let mut owner = Client::of(&server, &resource).await;
     owner.run("CREATE TABLE t (n int)").await;
-    let credential: Credential = server.service.new_credential(&mut random);
+    let credential: Credential = server.service.new_credential("Read-Only", &mut random);
     server.service.put_credential(&server.access, &resource, &credential).await.unwrap();
     let mut other = Client::open(&server, &credential.logins[0], &resource.database).await.unwrap();
     for statement in
@@ -49,7 +49,13 @@ async fn a_new_credential_connects_and_nothing_else() {
         assert_eq!(other.refused(statement).await.code, "42501", "{statement}");
     }
 
-    owner.run(&format!("GRANT CREATE ON SCHEMA public TO {}", credential.role)).await;
+    // What it is called is its role's name.
+    owner.run("GRANT CREATE ON SCHEMA public TO \"Read-Only\"").await;
+    owner.run("ALTER TABLE t ENABLE ROW LEVEL SECURITY; GRANT SELECT ON t TO \"Read-Only\"").await;
+    owner
+        .run("INSERT INTO t VALUES (1), (2); CREATE POLICY odd ON t TO \"Read-Only\" USING (n % 2 = 1)")
+        .await;
+    assert_eq!(other.run("SELECT n, current_user FROM t").await, ["1|Read-Only"]);
     other.run("CREATE TABLE theirs (n int)").await;
     owner.refused("ALTER TABLE theirs ADD COLUMN m int").await;
     server.service.repair_default(&server.access, &resource).await.unwrap();
@@ -57,6 +63,8 @@ async fn a_new_credential_connects_and_nothing_else() {
     other.run("CREATE TABLE later (n int)").await;
     // As a master of the other credential.
     owner.run("ALTER TABLE later ADD COLUMN m int").await;
+
+    owner.run("SET ROLE \"Read-Only\"; DROP TABLE later; RESET ROLE").await;
 
     // It stays when the database is emptied.
     other.close().await;

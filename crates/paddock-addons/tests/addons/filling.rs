@@ -15,7 +15,7 @@ async fn nobody_gets_into_a_database_that_is_being_filled() {
         let owner = &resource.credential.logins[0];
         let mut before = Client::of(&server, &resource).await;
         before.run("CREATE TABLE old (n int)").await;
-        let other: Credential = server.service.new_credential(&mut random);
+        let other: Credential = server.service.new_credential("reader", &mut random);
         let others = std::slice::from_ref(&other);
         let roles = traces(&server).await;
 

@@ -116,7 +116,7 @@ async fn restricting_and_lifting_converge_wherever_they_were_cut_off() {
 async fn credentials_come_and_go_wherever_they_were_cut_off() {
     let Some(server) = Server::own("standard-0").await else { return };
     let resource = server.make("standard-0").await;
-    let credential = server.service.new_credential(&mut random);
+    let credential = server.service.new_credential("reader", &mut random);
     let mut owner = Client::of(&server, &resource).await;
     let messages = there_and_back(
         &server,

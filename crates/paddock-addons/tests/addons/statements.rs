@@ -59,10 +59,15 @@ async fn a_reset_leaves_nothing_but_what_was_asked_for() {
     let resource = server.make("essential-0").await;
     let mut client = Client::of(&server, &resource).await;
     client.run("CREATE TABLE t (n int); SELECT lo_create(5)").await;
-    let extensions = ["hstore".to_owned(), "extensions.citext".to_owned()];
+    // PostgreSQL itself has one function of pgcrypto's in `pg_catalog`.
+    let extensions =
+        ["hstore", "extensions.citext", "pgcrypto", "plpgsql", "pg_stat_statements"].map(str::to_owned);
     server.service.reset(&server.access, &resource, &extensions).await.unwrap();
     let mut client = Client::of(&server, &resource).await;
-    client.run("CREATE TABLE t (h hstore, c extensions.citext)").await;
+    client.run("CREATE TABLE t (h public.hstore, c extensions.citext)").await;
+    let lie = client.run("SELECT extname, extnamespace::regnamespace FROM pg_extension ORDER BY 1").await;
+    let usual = ["citext|extensions", "hstore|public", "pg_stat_statements|public", "pgcrypto|public"];
+    assert_eq!(lie, [&usual[..], &["plpgsql|pg_catalog"]].concat());
     assert_eq!(client.run("SELECT count(*) FROM pg_largeobject_metadata").await, ["0"]);
     client.run("DROP EXTENSION hstore CASCADE").await;
     let refused = server.service.reset(&server.access, &resource, &["dblink".to_owned()]).await.unwrap_err();

@@ -36,7 +36,7 @@ impl Addons {
         let row = self.managed_postgres_row(actor, identity).await?;
         self.check_has_credentials(&row)?;
         check_name(name)?;
-        let made = self.postgres.new_credential(&mut |bytes| crate::kernel::secret::fill(bytes));
+        let made = self.postgres.new_credential(name, &mut |bytes| crate::kernel::secret::fill(bytes));
         let mut tx = self.kernel.record("make a credential").await?;
         let known = tx.credentials_of_addon(row.id).await?;
         if known.iter().any(|one| one.name == name) {
@@ -47,7 +47,16 @@ impl Addons {
                 "A database can have at most {CREDENTIALS_MAX} credentials."
             )));
         }
-        let secrets = secrets_with_role(tx.addon_secrets(row.id).await?, name, &made.role);
+        let secrets = tx.addon_secrets(row.id).await?;
+        // Its role has its name.
+        let is_a_role =
+            |role: &str| known.iter().any(|one| one.login == role) || secrets.values().any(|one| one == role);
+        if is_a_role(name) {
+            return Err(Error::invalid(format!(
+                "Credential name {name:?} is invalid: a role of the database has it."
+            )));
+        }
+        let secrets = secrets_with_role(secrets, name, &made.role);
         tx.set_addon_secrets(row.id, &secrets).await?;
         let mut ids = Vec::new();
         for login in &made.logins {
@@ -304,7 +313,13 @@ pub(super) fn no_such(name: &str) -> Error {
 }
 
 /// As Heroku has it: it becomes part of what clients type.
+/// A credential's role has its name, and some names no role can have, or the platform's own has.
 fn check_name(name: &str) -> Result<()> {
+    if name.starts_with("pg_") || ["postgres", "public", "none"].contains(&name) {
+        return Err(Error::invalid(format!(
+            "Credential name {name:?} is invalid: PostgreSQL keeps it for itself."
+        )));
+    }
     let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
     let shaped = (1..=50).contains(&name.len()) && name.bytes().all(allowed);
     match shaped {

@@ -1,5 +1,6 @@
 //! Taking an add-on down: names and config vars go at once, what it was on its server soon after.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,7 +46,9 @@ impl Addons {
         let mut shown = self.addon_view(row.id).await?;
         let mut tx = self.kernel.change_platform("destroy an add-on").await?;
         let attachments = tx.attachments_of_addon(row.id).await?;
-        let foreign = attachments.iter().filter(|one| Some(one.attachment.app_id) != row.app_id).count();
+        // An app may have it by several names.
+        let apps: BTreeSet<_> = attachments.iter().map(|one| one.attachment.app_id).collect();
+        let foreign = apps.iter().filter(|app| Some(**app) != row.app_id).count();
         if foreign > 0 && !sure {
             let text = format!(
                 "{} is attached to {foreign} other {}, which would lose it (--force destroys it all the same)",

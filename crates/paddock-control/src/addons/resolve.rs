@@ -29,12 +29,15 @@ impl Addons {
             && let Some(app) = &app
         {
             let attachments = self.list_attachments_of_app(actor, app).await?;
-            let ids: Vec<_> = attachments
-                .iter()
-                .filter(|attachment| names(attachment, &named))
-                .map(|one| one.addon.id)
-                .collect();
-            found = all.into_iter().filter(|addon| of_service(addon) && ids.contains(&addon.id)).collect();
+            let of = |means: &dyn Fn(&Attachment) -> bool| -> Vec<_> {
+                let ids: Vec<_> =
+                    attachments.iter().filter(|one| means(one)).map(|one| one.addon.id).collect();
+                all.iter().filter(|addon| of_service(addon) && ids.contains(&addon.id)).cloned().collect()
+            };
+            found = of(&|one| names(one, &named));
+            if found.is_empty() {
+                found = of(&|one| self.is_colour(one, &named));
+            }
             if found.is_empty() {
                 // `heroku addons:info heroku-postgresql`: the service, where the app has one of it.
                 let app = self.kernel.visible_app(actor, app).await?;
@@ -69,16 +72,30 @@ impl Addons {
             |one: &&Attachment| service.is_none_or(|service| one.addon.plan.service.name == service);
         let exact: Vec<_> = all.iter().filter(of_service).filter(|one| names(one, &named)).cloned().collect();
         let of_addon = |one: &&Attachment| one.addon.name == named || one.addon.id.to_string() == named;
-        let found = match exact.is_empty() {
-            true => all.iter().filter(of_service).filter(of_addon).cloned().collect(),
-            false => exact,
-        };
+        let of_colour = |one: &&Attachment| self.is_colour(one, &named);
+        let mut found = exact;
+        if found.is_empty() {
+            found = all.iter().filter(of_service).filter(of_addon).cloned().collect();
+        }
+        if found.is_empty() {
+            found = all.iter().filter(of_service).filter(of_colour).cloned().collect();
+        }
         // Several names of one add-on in one app are no question: the client takes any that is not of a credential.
         let one_addon = found.windows(2).all(|pair| pair[0].addon.id == pair[1].addon.id);
         match (app.is_some() && one_addon, found.is_empty()) {
             (true, false) => Ok(found),
             _ => only_some(found, "add-on attachment", &named),
         }
+    }
+
+    /// Whether this is the last part of a name that was given without anybody asking for one: `amber` or `AMBER_URL` of
+    /// `HEROKU_POSTGRESQL_AMBER`, as people have typed it since they had to. What is named so in full comes first.
+    fn is_colour(&self, attachment: &Attachment, named: &str) -> bool {
+        let service = &attachment.addon.plan.service.name;
+        let Some(prefix) = self.catalogue.service(service).map(|one| one.info().colour_prefix) else {
+            return false;
+        };
+        names(attachment, &format!("{prefix}_{named}"))
     }
 }
 

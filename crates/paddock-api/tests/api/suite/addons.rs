@@ -145,14 +145,22 @@ async fn an_add_on_is_shared_under_other_names() {
     let credential = json!({ "addon": "shop-fake", "app": "reports", "namespace": "credential:none" });
     assert_eq!(attach(credential).await.refusal(), (422, "invalid_params"));
 
-    // What others have is not destroyed by the way.
+    // What others have is not destroyed by the way; one that has it by two names is one.
+    let twice = json!({ "addon": "shop-fake", "app": "reports", "name": "TWICE" });
+    attach(twice).await.expect(201);
     let destroy = |body: Value| t.delete("/apps/shop/addons/shop-fake").json(body).send();
-    assert_eq!(destroy(json!({})).await.refusal(), (422, "confirmation_required"));
+    let refused = destroy(json!({})).await;
+    assert_eq!(refused.refusal(), (422, "confirmation_required"));
+    assert!(
+        refused.body["message"].as_str().unwrap().contains("attached to 1 other app,"),
+        "{}",
+        refused.body
+    );
     assert_eq!(destroy(json!({ "force": true })).await.expect(200)["state"], "deprovisioned");
     assert_eq!(t.get("/addons/shop-fake").send().await.refusal(), (404, "not_found"));
     assert!(config(&t, "shop").await.get("FAKE_URL").is_none());
     assert!(config(&t, "reports").await.get("FAKE_URL").is_none());
-    assert_eq!(descriptions(&t, "reports").await.last().unwrap(), "Detach FAKE (@ref:shop-fake)");
+    assert_eq!(descriptions(&t, "reports").await.last().unwrap(), "Detach TWICE (@ref:shop-fake)");
 }
 
 #[tokio::test]
@@ -220,6 +228,16 @@ async fn what_is_meant_is_found_by_every_name_that_it_has() {
     }
     // Two of one service: which one?
     create(&t, "shop", json!({ "plan": "heroku-fake", "name": "second" })).await.expect(201);
+    // By its colour alone, unless something is called so.
+    for named in ["amber", "AMBER_URL", "shop::AMBER"] {
+        assert_eq!(addons(named, json!("shop")).await.expect(200)[0]["name"], "second", "{named}");
+        let found = attachments(named, json!("shop")).await.expect(200)[0].clone();
+        assert_eq!(found["name"], "HEROKU_FAKE_AMBER", "{named}");
+    }
+    assert_eq!(attachments("FAKE_AMBER", json!("shop")).await.refusal(), (404, "not_found"));
+    let called = json!({ "addon": "shop-fake", "app": "shop", "name": "AMBER" });
+    t.post("/addon-attachments").json(called).send().await.expect(201);
+    assert_eq!(attachments("amber", json!("shop")).await.expect(200)[0]["name"], "AMBER");
     assert_eq!(addons("heroku-fake", json!("shop")).await.refusal(), (422, "multiple_matches"));
     // Two names of one add-on are no question within an app, and are one without.
     assert_eq!(attachments("shop-fake", Value::Null).await.refusal(), (422, "multiple_matches"));

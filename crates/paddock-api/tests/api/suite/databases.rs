@@ -52,6 +52,21 @@ async fn credentials_are_read_by_token_and_by_password_header() {
     assert_eq!(t.get(path).anonymous().send().await.status, 401);
 }
 
+/// `GRANT … TO reader` is what people write next: a credential's role has its name, so it is none that a role cannot have.
+#[tokio::test]
+async fn a_credential_is_called_as_a_role_can_be() {
+    let t = TestPaddock::start().await;
+    t.app("shop").await;
+    t.addon("shop", ("heroku-postgresql", "standard-0"), "shop-db", "DATABASE").await;
+    let path = "/postgres/v0/databases/shop-db/credentials";
+    let make = |name: &str| t.post(path).json(json!({ "name": name })).send();
+    let user = t.get(path).send().await.expect(200)[0]["credentials"][0]["user"].as_str().unwrap().to_owned();
+    for name in ["postgres", "public", "none", "pg_monitor", "a b", "default", &user, "u1"] {
+        assert_eq!(make(name).await.refusal(), (422, "invalid_params"), "{name}");
+    }
+    assert_eq!(t.get(path).send().await.expect(200).as_array().unwrap().len(), 1);
+}
+
 /// Clients are made from what others saw of the data hosts: what we say there is of the same type, and nothing of it is missing
 /// but what is no field of every answer.
 #[tokio::test]

@@ -170,7 +170,7 @@ impl Addons {
         }
         let exit = self.exit_of(id).await?;
         self.end_container(id).await?;
-        Ok(Ended { exit, lines })
+        Ok(Ended { exit, lines: lines.into_iter().map(in_words).collect() })
     }
 
     async fn hear(&self, id: ContainerId, lines: &mut Vec<String>, piece: Output) {
@@ -294,5 +294,32 @@ impl Addons {
         let message: String = message.chars().filter(|c| !c.is_control()).take(1000).collect();
         tx.say_of_transfer(transfer, &message).await?;
         tx.commit_quietly("transfer.said").await
+    }
+}
+
+/// What a program said; of the line in which the shell tells of its death, with the text of its command, a sentence.
+fn in_words(line: String) -> String {
+    let told = line.strip_prefix("bash: line ").and_then(|rest| rest.split_once("\"$PADDOCK_PROGRAMS/"));
+    match told.and_then(|(_, rest)| rest.split_once('"')) {
+        Some((program, _)) => format!("{program} was ended from outside."),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn a_program_that_was_killed_is_told_of_without_its_command() {
+        for word in ["Killed", "Segmentation fault", "Terminated"] {
+            let told = format!(
+                "bash: line 3:     3 {word}   \"$PADDOCK_PROGRAMS/pg_restore\" --file=/dev/null /in/dump"
+            );
+            assert_eq!(in_words(told), "pg_restore was ended from outside.");
+        }
+        for line in ["pg_dump: error: no", "bash: line 2: /x/pg_dump: No such file or directory", ""] {
+            assert_eq!(in_words(line.to_owned()), line);
+        }
     }
 }
