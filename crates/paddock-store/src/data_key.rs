@@ -22,7 +22,7 @@ use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::{self, Sealer};
 use crate::{
-    Store, StoreConfig, addon, attachment, config, credential, data_server, dyno, job, platform,
+    Store, StoreConfig, addon, attachment, config, credential, data_server, dyno, job, platform, report,
     request_outcome,
 };
 
@@ -61,6 +61,8 @@ statements! {
     SET_SUPERUSER = "UPDATE data_servers SET password = $2 WHERE id = $1 AND password = $3";
     TLS = "SELECT id AS app_id, id, tls AS sealed FROM data_servers WHERE tls IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
     SET_TLS = "UPDATE data_servers SET tls = $2 WHERE id = $1 AND tls = $3";
+    REPORTS = "SELECT id AS app_id, id, checks AS sealed FROM reports WHERE id > $1 ORDER BY id LIMIT $2";
+    SET_REPORT = "UPDATE reports SET checks = $2 WHERE id = $1 AND checks = $3";
     OUTCOMES = "SELECT request_sha256, body FROM request_outcomes WHERE body IS NOT NULL";
     SET_OUTCOME = "UPDATE request_outcomes SET body = $2 WHERE request_sha256 = $1 AND body = $3";
     SETTINGS = "SELECT key, value FROM settings WHERE key > $1 ORDER BY key LIMIT $2";
@@ -74,7 +76,7 @@ struct Table {
     place: fn(&SealedRow) -> Result<String>,
 }
 
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 12] = [
     Table {
         read: CONFIGS,
         write: SET_CONFIG,
@@ -118,6 +120,7 @@ const TABLES: [Table; 11] = [
         place: |row| Ok(data_server::password_place(parsed(&row.id)?)),
     },
     Table { read: TLS, write: SET_TLS, place: |row| Ok(data_server::tls_place(parsed(&row.id)?)) },
+    Table { read: REPORTS, write: SET_REPORT, place: |row| Ok(report::checks_place(parsed(&row.id)?)) },
 ];
 
 struct SealedRow {

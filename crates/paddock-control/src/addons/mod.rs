@@ -17,6 +17,7 @@ pub(crate) mod output;
 pub mod postgres;
 pub(crate) mod reach;
 pub(crate) mod reconcile;
+pub mod report;
 pub mod resolve;
 pub(crate) mod server;
 pub mod service;
