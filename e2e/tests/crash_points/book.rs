@@ -126,9 +126,9 @@ impl Book {
 }
 
 /// Steps that no walk comes to in its time: a database has to hold more than its plan for that, or to have another address
-/// than before, or to be there when its server is stopped; a transfer to take seconds, to say very much, or to be a day's. Each
+/// than before, or to be there when its server is stopped; backups to go to a bucket (its journey has what a kill leaves there); a transfer to take seconds, to say very much, or to be a day's. Each
 /// may be repeated, and is written down before and after.
-const NOT_WALKED: [&str; 12] = [
+const NOT_WALKED: [&str; 16] = [
     "addon.address_mended",
     "addon.restricted_on_server",
     "addon.restriction_lifted_on_server",
@@ -136,6 +136,10 @@ const NOT_WALKED: [&str; 12] = [
     "addon.storage_noted",
     "addon.storage_released",
     "address.moved",
+    "backup.object_removed",
+    "backup.unnamed_removed",
+    "backup.upload_given_up",
+    "backup.uploaded",
     "data_server.stopped_with_server",
     "transfer.fetch_noted",
     "transfer.output_acknowledged",

@@ -40,8 +40,9 @@ async fn what_is_wrong_is_found() {
     let mut client = Client::of(&server, &resource).await;
     client
         .run(
-            "CREATE TABLE t (id serial, small smallserial, n int); SELECT setval('t_small_seq', 30000); \
-             SELECT setval('t_id_seq', 1700000000); INSERT INTO t (n) SELECT n FROM generate_series(1, 60000) n; \
+            "CREATE TABLE t (id serial, small smallserial, n int); \
+             INSERT INTO t SELECT 1, 1, n FROM generate_series(1, 60000) n; \
+             SELECT setval('t_small_seq', 30000); SELECT setval('t_id_seq', 1700000000); \
              CREATE INDEX never ON t (n) WITH (fillfactor = 10); \
              CREATE UNLOGGED TABLE forgetful (n int)",
         )
@@ -92,10 +93,6 @@ async fn a_tenant_stands_in_nobodys_way() {
              CREATE FUNCTION age(xid) RETURNS int LANGUAGE sql AS 'SELECT 2000000000'; \
              CREATE TABLE pg_namespace (nspname text); CREATE TABLE t (n int); CREATE INDEX by_n ON t (n)",
         )
-        .await;
-    let database = &resource.database;
-    client
-        .run(&format!("ALTER DATABASE {database} SET search_path = public, pg_catalog; ALTER DATABASE {database} SET standard_conforming_strings = off"))
         .await;
     let checks = report(&server, &resource).await;
     assert_eq!(named(&checks, "Table Transaction ID Wraparound").verdict, Verdict::Green);
