@@ -12,6 +12,10 @@ use crate::outcome::run;
 /// The CLI that the contract was written from.
 const HEROKU: &str = "heroku@11.10.0";
 
+/// A store in the protocol of S3, and what its server stands on.
+const MOTO: [&str; 5] =
+    ["moto[s3]==5.2.1", "flask==3.1.3", "flask-cors==6.0.2", "boto3==1.43.11", "botocore==1.43.11"];
+
 /// A Node for it where the system's is too old (Debian 12 has 18), from the same registry.
 const NODE: &str = "node@20";
 
@@ -30,6 +34,32 @@ pub(crate) fn heroku_bin() -> PathBuf {
         install(&folder);
     }
     bin
+}
+
+/// The folder of Python packages with the store for backups, installed once outside the tree.
+pub(crate) fn moto() -> PathBuf {
+    let folder = cache_folder().join("moto-5.2.1");
+    let done = folder.join("installed");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join("install.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    if !done.exists() {
+        let mut command = Command::new("python3");
+        command.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--upgrade",
+            "--target",
+        ]);
+        command.arg(&folder).args(MOTO);
+        let outcome = run(command, b"", Duration::from_secs(600));
+        assert_eq!(outcome.status, 0, "could not install the store for backups:\n{}", outcome.text());
+        fs::write(done, "").unwrap();
+    }
+    folder
 }
 
 /// The file that the official `heroku` is.
@@ -100,7 +130,12 @@ fn tools_folder() -> PathBuf {
     if let Some(folder) = std::env::var_os("PADDOCK_TOOLS_DIR") {
         return PathBuf::from(folder);
     }
+    cache_folder().join(HEROKU.replace('@', "-"))
+}
+
+/// Where tools of tests are, each below its name and version.
+fn cache_folder() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
-    cache.unwrap_or_else(home).join("paddock-tools").join(HEROKU.replace('@', "-"))
+    cache.unwrap_or_else(home).join("paddock-tools")
 }

@@ -153,6 +153,11 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         reason: "addresses that tenants name are taken apart where they are checked",
     },
     Exclusive {
+        name: "rusty-s3",
+        owners: &["paddock-outbound"],
+        reason: "requests to a store of backups are signed where they are made (decision 27)",
+    },
+    Exclusive {
         name: "fastrand",
         owners: &["paddock-router"],
         reason: "for spreading load; secrets and ids are made by aws-lc-rs and uuid",

@@ -94,7 +94,7 @@ const NOTIFICATIONS: &str = "/user/notifications";
 /// Answers for hosts of the proxy form that are not built, whatever the path.
 pub(crate) async fn hosts(request: Request, next: Next) -> Response {
     let what = match proxied_host(request.headers()) {
-        None | Some(Host::Api | Host::Git | Host::Data | Host::Particleboard) => {
+        None | Some(Host::Api | Host::Git | Host::Data | Host::Particleboard | Host::PgDiagnose) => {
             return next.run(request).await;
         }
         Some(Host::Registry) => return registry(),
@@ -104,7 +104,6 @@ pub(crate) async fn hosts(request: Request, next: Next) -> Response {
         }
         Some(Host::Telex) => "Notifications are",
         Some(Host::Metrics) => "Metrics are",
-        Some(Host::PgDiagnose) => "Reports about databases are",
     };
     Problem::new(ErrorId::NotFound, format!("{what} not built on this server yet.")).into_response()
 }

@@ -32,6 +32,7 @@ use paddock_core::UnixMicros;
 use paddock_core::turns::Turns;
 use paddock_images::LayerStore;
 use paddock_outbound::Outbound;
+use paddock_outbound::s3::Bucket;
 use paddock_runtime::{LocalVolumes, Runtime};
 use paddock_store::Store;
 use paddock_telemetry::{LogPlane, OutputLogs};
@@ -93,6 +94,8 @@ pub struct Parts {
     pub outputs: Arc<OutputLogs>,
     /// Fetches from addresses that tenants name.
     pub outbound: Outbound,
+    /// The bucket that backups of databases go to; `None` for a folder of the data directory.
+    pub backups: Option<Bucket>,
     /// The router; `None` where nothing is routed (tests of use cases).
     pub router: Option<Arc<RouterLink>>,
     pub clock: Arc<dyn Clock>,
@@ -135,6 +138,7 @@ impl Control {
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
         let runtime = parts.runtime;
+        let backups = addons::backup::store_of(&kernel, parts.backups);
         let addons = Arc::new(Addons {
             kernel: kernel.clone(),
             runtime: runtime.clone(),
@@ -147,7 +151,7 @@ impl Control {
             )),
             volumes: parts.volumes,
             outbound: parts.outbound.clone(),
-            backups: Box::new(addons::backup::BackupFolder::new(kernel.config.data_dir.join("backups"))),
+            backups,
             reaching: Default::default(),
             dumps_to_fill: addons::backup::DumpsToFill::new(kernel.config.data_dir.join(DUMPS)),
             dumping: Default::default(),

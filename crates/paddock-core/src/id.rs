@@ -94,6 +94,8 @@ id! {
     CredentialId;
     /// A transfer of a database: a backup, a restore, a copy.
     TransferId;
+    /// A report about a database. Random: who has it may read the report.
+    ReportId;
     /// A schedule of backups.
     TransferScheduleId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.

@@ -4,8 +4,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hyper::body::Body;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
@@ -15,6 +19,8 @@ use crate::{OutboundError, address::own_addresses};
 
 /// How long a name may take to resolve, an address to connect, a handshake to end.
 const STEP_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a response's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most addresses of a host that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -44,6 +50,33 @@ pub(crate) async fn open(
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("it did not finish the TLS handshake".into())),
+    }
+}
+
+/// Begins to speak HTTP on a stream.
+pub(crate) async fn begin<B>(
+    target: &Target,
+    stream: Box<dyn Stream>,
+) -> Result<(SendRequest<B>, Driver), OutboundError>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let broken = |source| OutboundError::Http { shown: target.shown(), source };
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES_MAX);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // How it ends is told to whoever reads the body.
+    #[expect(clippy::disallowed_methods, reason = "it ends with the driver")]
+    let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
+    Ok((sender, driver))
+}
+
+/// The task that moves the bytes of a connection; it ends with what it was for.
+pub(crate) struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -7,20 +7,16 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST,
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::address::Network;
+use crate::connection::Driver;
 use crate::target::Target;
 use crate::{OutboundError, Roots, connection};
 
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
-/// Bytes of a response's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The client.
 #[derive(Clone)]
@@ -89,12 +85,7 @@ impl Outbound {
     ) -> Result<(Response<Incoming>, Driver), OutboundError> {
         let broken = |source| OutboundError::Http { shown: target.shown(), source };
         let stream = connection::open(target, &self.allowed, &self.tls).await?;
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES_MAX);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // How it ends is told to whoever reads the body.
-        #[expect(clippy::disallowed_methods, reason = "it ends with the driver")]
-        let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
+        let (mut sender, driver) = connection::begin(target, stream).await?;
         let answered = tokio::time::timeout(idle, sender.send_request(request(target)?)).await;
         let silent = |_| OutboundError::Idle { shown: target.shown(), idle };
         Ok((answered.map_err(silent)?.map_err(broken)?, driver))
@@ -117,15 +108,6 @@ fn request(target: &Target) -> Result<Request<Empty<Bytes>>, OutboundError> {
 fn location<'a>(target: &Target, response: &'a Response<Incoming>) -> Result<&'a str, OutboundError> {
     let nowhere = || OutboundError::Redirect { shown: target.shown(), why: "without saying where to" };
     response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(nowhere)
-}
-
-/// The task that moves the bytes of a connection; it ends with what it was for.
-struct Driver(JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// A body that is coming.

@@ -1,5 +1,5 @@
-//! The server's only HTTP client for addresses that a tenant names, and the outbound rule that it keeps
-//! (ARCHITECTURE.md, "Invariants").
+//! The server's only HTTP client: for addresses that a tenant names, with the outbound rule that it keeps
+//! (ARCHITECTURE.md, "Invariants"), and for the operator's own bucket ([`s3`]), to which the rule does not apply.
 //!
 //! * a name is resolved once, and the connection goes to an address that was checked, never to the name again;
 //! * this machine and networks that are nobody's business from outside are refused, unless the operator listed them
@@ -20,6 +20,7 @@ mod connection;
 mod error;
 mod fetch;
 mod roots;
+pub mod s3;
 mod target;
 
 pub use address::{InvalidNetwork, Network};

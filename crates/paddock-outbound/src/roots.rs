@@ -51,6 +51,12 @@ impl Roots {
         }
     }
 
+    /// None: no https server is trusted.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(RootCertStore::empty())
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {

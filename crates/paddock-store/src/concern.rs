@@ -78,6 +78,7 @@ const TABLES: &[(&str, Concerns)] = &[
     ("platform", Concerns::NOBODY),
     ("rate_limits", Concerns::NOBODY),
     ("releases", WHAT_RUNS),
+    ("reports", Concerns::NOBODY),
     ("request_outcomes", Concerns::CHANGES),
     ("servers", Concerns::NOBODY),
     ("settings", Concerns::NOBODY),

@@ -22,7 +22,7 @@ use crate::engine::{self, FromRow, Row, Sealed, statements, values};
 use crate::error::{Result, StoreError};
 use crate::seal::{self, Sealer};
 use crate::{
-    Store, StoreConfig, addon, attachment, config, credential, data_server, dyno, job, platform,
+    Store, StoreConfig, addon, attachment, config, credential, data_server, dyno, job, platform, report,
     request_outcome,
 };
 
@@ -59,6 +59,8 @@ statements! {
     SET_CREDENTIAL = "UPDATE credentials SET password = $2 WHERE id = $1 AND password = $3";
     SUPERUSERS = "SELECT id AS app_id, id, password AS sealed FROM data_servers WHERE id > $1 ORDER BY id LIMIT $2";
     SET_SUPERUSER = "UPDATE data_servers SET password = $2 WHERE id = $1 AND password = $3";
+    REPORTS = "SELECT id AS app_id, id, checks AS sealed FROM reports WHERE id > $1 ORDER BY id LIMIT $2";
+    SET_REPORT = "UPDATE reports SET checks = $2 WHERE id = $1 AND checks = $3";
     OUTCOMES = "SELECT request_sha256, body FROM request_outcomes WHERE body IS NOT NULL";
     SET_OUTCOME = "UPDATE request_outcomes SET body = $2 WHERE request_sha256 = $1 AND body = $3";
     SETTINGS = "SELECT key, value FROM settings WHERE key > $1 ORDER BY key LIMIT $2";
@@ -72,7 +74,7 @@ struct Table {
     place: fn(&SealedRow) -> Result<String>,
 }
 
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     Table {
         read: CONFIGS,
         write: SET_CONFIG,
@@ -115,6 +117,7 @@ const TABLES: [Table; 10] = [
         write: SET_SUPERUSER,
         place: |row| Ok(data_server::password_place(parsed(&row.id)?)),
     },
+    Table { read: REPORTS, write: SET_REPORT, place: |row| Ok(report::checks_place(parsed(&row.id)?)) },
 ];
 
 struct SealedRow {

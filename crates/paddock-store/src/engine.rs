@@ -16,7 +16,8 @@ use paddock_core::transfer::TransferKind;
 use paddock_core::{
     AccountId, AddonId, AppId, AppName, AttachmentId, AuthorizationId, BuildId, CollaboratorId, ContainerId,
     CredentialId, DataServerId, DomainId, DynoId, FavoriteId, FormationId, JobId, KeyId, LogSessionId,
-    ProcessType, ReleaseId, ServerId, SlugId, SourceId, TransferId, TransferScheduleId, UnixMicros, VolumeId,
+    ProcessType, ReleaseId, ReportId, ServerId, SlugId, SourceId, TransferId, TransferScheduleId, UnixMicros,
+    VolumeId,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -155,6 +156,7 @@ parsed_columns!(
     LogSessionId,
     ProcessType,
     ReleaseId,
+    ReportId,
     ServerId,
     SlugId,
     SourceId,

@@ -47,6 +47,7 @@ mod owner;
 mod platform;
 mod rate_limit;
 mod release;
+mod report;
 mod request_outcome;
 pub mod seal;
 mod server;
@@ -90,6 +91,7 @@ pub use log_session::{LogSession, NewLogSession};
 pub use login_failure::LoginFailures;
 pub use rate_limit::RateLimit;
 pub use release::{NewRelease, Order, Release, VersionRange};
+pub use report::Report;
 pub use request_outcome::RequestOutcome;
 pub use seal::Sealer;
 pub use server_identity::ServerIdentity;
@@ -138,6 +140,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         platform::STATEMENTS,
         rate_limit::STATEMENTS,
         release::STATEMENTS,
+        report::STATEMENTS,
         request_outcome::STATEMENTS,
         server::STATEMENTS,
         setting::STATEMENTS,

@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     11 "owned config": "0011_owned_config.sql";
     12 "add-ons": "0012_addons.sql";
     13 "backups": "0013_backups.sql";
+    14 "reports": "0014_reports.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

@@ -218,6 +218,7 @@ async fn every_sealed_column_gets_a_new_data_key() {
             "platform.data_key",
             "releases.attached",
             "releases.config",
+            "reports.checks",
             "request_outcomes.body"
         ],
         "a sealed column that is new goes into data_key.rs"

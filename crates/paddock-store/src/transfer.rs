@@ -110,6 +110,7 @@ statements! {
     UNFINISHED_AT = "SELECT * FROM transfers WHERE (addon_id = $1 OR from_addon_id = $1) AND finished_at IS NULL \
         AND deleted_at IS NULL ORDER BY created_at, id";
     TO_REMOVE = "SELECT * FROM transfers WHERE server_id = $1 AND (deleted_at IS NOT NULL OR app_id IS NULL) ORDER BY id";
+    OF_SERVER = "SELECT * FROM transfers WHERE server_id = $1 ORDER BY id";
     LOGS = "SELECT at, message FROM transfer_logs WHERE transfer_id = $1 ORDER BY seq";
     BILLED = "SELECT DISTINCT apps.id_range, addons.data_server_id FROM addons JOIN apps ON apps.id = addons.app_id \
         WHERE addons.server_id = $1 AND addons.data_server_id IS NOT NULL";
@@ -149,6 +150,11 @@ impl Store {
     /// Transfers of this server that nobody lists any more, whose files are still to be removed.
     pub async fn transfers_to_remove(&self) -> Result<Vec<Transfer>> {
         engine::all(&mut *self.reader().await?, TO_REMOVE, values![self.server.id]).await
+    }
+
+    /// Every transfer of this server, those included that are listed no more.
+    pub async fn transfers_of_server(&self) -> Result<Vec<Transfer>> {
+        engine::all(&mut *self.reader().await?, OF_SERVER, values![self.server.id]).await
     }
 
     /// To whose app the add-ons of each data server are billed: transfers reach it in that app's name.

@@ -6,7 +6,7 @@ use crate::time::Time;
 use crate::{
     Account, Addon, AddonAttachment, AddonService, App, Authorization, Build, BuildpackInstallation,
     Collaborator, Domain, Dyno, DynoSize, Empty, Favorite, Feature, Formation, Generation, IdOnly, Key,
-    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, postgres, transfer,
+    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, postgres, report, transfer,
 };
 
 /// What every answered shape says of itself.
@@ -75,6 +75,8 @@ undated!(
     postgres::Database,
     postgres::Message,
     postgres::WaitStatus,
+    report::MachineSample,
+    report::Report,
     transfer::PublicUrl,
     transfer::Schedule,
     transfer::Transfer,

@@ -42,6 +42,7 @@ pub mod range;
 pub mod rate_limit;
 pub mod region;
 pub mod release;
+pub mod report;
 pub mod slug;
 pub mod source;
 pub mod stack;

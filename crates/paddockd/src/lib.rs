@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod admin;
+mod backups;
 mod certificate_end;
 mod certificates;
 mod commands;

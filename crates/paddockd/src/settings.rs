@@ -10,6 +10,7 @@ use paddock_core::dyno::DynoDisk;
 use paddock_ipc::routes::Network;
 use paddock_store::DatabaseUrl;
 
+use crate::backups::BackupsSettings;
 use crate::egress::Egress;
 use crate::paths::Paths;
 
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) dyno_trial: Duration,
     pub(crate) data_memory_percent: u8,
     pub(crate) data_storage_grace: Duration,
+    /// Where backups of databases go, if not into the data folder.
+    pub(crate) backups: Option<BackupsSettings>,
     pub(crate) buildpack_urls: BuildpackUrls,
     pub(crate) buildpack_folder: Option<PathBuf>,
 }

@@ -16,6 +16,7 @@ use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Machine, Parts};
 use paddock_images::{ArchiveLimits, HostStack, Layers};
+use paddock_outbound::s3::Bucket;
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime_linux::host_process::Confinement;
 use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
@@ -163,7 +164,6 @@ pub(crate) async fn open_control(
     let data = &paths.data;
     let Containers { runtime, images, builder } = containers;
     let layers = Arc::new(images.layers);
-    let certificates = Site::new(environment, data, settings.listen).variable("SSL_CERT_FILE");
     let config = ControlConfig {
         data_dir: data.clone(),
         domain: settings.domain.clone(),
@@ -191,7 +191,8 @@ pub(crate) async fn open_control(
         repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),
         logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),
-        outbound: outbound(settings, certificates)?,
+        outbound: outbound(settings, roots(settings, paths)?)?,
+        backups: bucket(settings, paths)?,
         router: Some(link),
         clock: Arc::new(ServerClock),
         catalogue: Catalogue::new(vec![postgres.clone()]),
@@ -240,13 +241,25 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The client for addresses that tenants name. It trusts the operator's `SSL_CERT_FILE` as builds do.
-fn outbound(settings: &Settings, certificates: Option<String>) -> Result<Outbound, StartError> {
-    let allowed = settings.allow_egress.iter().filter_map(|entry| entry.network).collect();
-    let roots = match certificates {
+/// Whom the server trusts that it asks itself: the operator's `SSL_CERT_FILE`, as builds do.
+fn roots(settings: &Settings, paths: &Paths) -> Result<Roots, StartError> {
+    Ok(match Site::new(environment, &paths.data, settings.listen).variable("SSL_CERT_FILE") {
         Some(file) => Roots::of_file(Path::new(&file))?,
         None => Roots::of_system()?,
-    };
+    })
+}
+
+/// The bucket that backups of databases go to, if they go to one.
+pub(crate) fn bucket(settings: &Settings, paths: &Paths) -> Result<Option<Bucket>, StartError> {
+    match &settings.backups {
+        Some(backups) => Ok(Some(backups.bucket(roots(settings, paths)?)?)),
+        None => Ok(None),
+    }
+}
+
+/// The client for addresses that tenants name.
+fn outbound(settings: &Settings, roots: Roots) -> Result<Outbound, StartError> {
+    let allowed = settings.allow_egress.iter().filter_map(|entry| entry.network).collect();
     if roots.count() == 0 {
         tracing::warn!(
             "no certificate authorities are installed: sources at https addresses cannot be fetched"

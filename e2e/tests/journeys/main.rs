@@ -5,6 +5,7 @@
 mod accounts;
 mod addons;
 mod backup;
+mod backups_elsewhere;
 mod bad_input;
 mod behind_a_proxy;
 mod build_inputs;

@@ -41,6 +41,7 @@ fn the_official_cli_works_on_databases() {
     journey.psql();
     journey.reports("DATABASE");
     journey.reports("OWN");
+    journey.diagnose();
     journey.differ_by_plan();
     journey.sessions();
     journey.credentials();
@@ -206,6 +207,20 @@ impl Journey {
         self.say(&["pg:outliers", database, "--reset"]);
         let told = self.note(&["pg:outliers", database, "--truncate", "--num", "100"]);
         assert!(!told.contains("of_the_shop"), "{told}");
+    }
+
+    /// What the platform finds in them, and finds again by the report's id.
+    fn diagnose(&mut self) {
+        let told = self.say(&["pg:diagnose"]);
+        let id = told.split_whitespace().nth(1).unwrap().to_owned();
+        assert_eq!(self.say(&["pg:diagnose", &id]), told);
+        let _ = self.sql("OWN_URL", "CREATE UNLOGGED TABLE forgetful (n int)");
+        let told = self.say(&["pg:diagnose", "OWN"]);
+        assert!(told.contains("YELLOW: Unlogged Tables") && told.contains("public.forgetful"), "{told}");
+        let told = self.note(&["pg:diagnose", "OWN", "--json"]);
+        assert!(told.contains(r#""database": "OWN_URL""#), "{told}");
+        let _ = self.sql("OWN_URL", "DROP TABLE forgetful");
+        self.refused(&["pg:diagnose", "01234567-0123-4123-8123-0123456789ab"], "Couldn't find that report");
     }
 
     /// What the client itself asks a plan for.

@@ -6,6 +6,7 @@
 mod conf;
 mod credential;
 mod database;
+mod diagnose;
 mod extension;
 mod fittings;
 mod log_line;
@@ -34,6 +35,7 @@ use crate::{
     Service, ServiceInfo, StepError, Used,
 };
 
+pub use diagnose::{Cell, Check, Verdict};
 pub use log_line::LogLine;
 pub use plans::retention;
 pub use sample::Sample;

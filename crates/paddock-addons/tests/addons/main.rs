@@ -7,6 +7,7 @@ mod bench;
 mod client;
 mod contract;
 mod credentials;
+mod diagnose;
 mod filling;
 mod interrupted;
 mod isolation;

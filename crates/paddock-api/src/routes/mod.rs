@@ -45,6 +45,7 @@ mod platform_status;
 mod postgres;
 mod region;
 mod release;
+mod report;
 mod schema;
 mod slug;
 mod source;
@@ -118,6 +119,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         postgres::endpoints(),
         region::endpoints(),
         release::endpoints(),
+        report::endpoints(),
         slug::endpoints(),
         source::endpoints(),
         stack::endpoints(),

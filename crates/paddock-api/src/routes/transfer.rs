@@ -142,14 +142,14 @@ async fn download(
     State(api): State<Arc<Api>>,
     Segments(secret): Segments<String>,
 ) -> Result<Response, Problem> {
-    let (name, file, bytes) = api.control.addons.open_backup(&secret).await?;
+    let (name, dump, bytes) = api.control.addons.open_backup(&secret).await?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, bytes.to_string()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (CACHE_CONTROL, "no-store".to_owned()),
     ];
-    let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
+    let stream = ReaderStream::with_capacity(dump, CHUNK_BYTES);
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 

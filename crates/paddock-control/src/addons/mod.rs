@@ -18,6 +18,7 @@ pub mod postgres;
 pub(crate) mod reach;
 pub(crate) mod reconcile;
 mod recorded;
+pub mod report;
 pub mod resolve;
 pub(crate) mod server;
 mod server_pass;

@@ -92,6 +92,7 @@ impl GarbageReconciler {
         tx.purge_login_failures(now - LOGIN_FAILURES).await?;
         tx.purge_authorizations(now - HISTORY).await?;
         tx.purge_request_outcomes(now - REMEMBERED_FOR).await?;
+        tx.purge_reports(now - HISTORY).await?;
         tx.commit_quietly("garbage.rows_purged").await?;
         Ok(())
     }

@@ -29,6 +29,7 @@ use crate::{Control, ControlConfig, Machine, Parts};
 
 mod attached;
 mod jobs;
+mod names;
 mod reconcile;
 mod routes;
 mod tasks;
@@ -205,6 +206,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         repositories: Arc::new(Repositories::open(git).unwrap()),
         logs: Arc::new(LogPlane::open(data.join("logs"), retention).unwrap()),
         outputs: Arc::new(OutputLogs::open(data.join("outputs")).unwrap()),
+        backups: None,
         outbound: Outbound::new(Vec::new(), Roots::of_system().unwrap()),
         router: None,
         clock: Arc::new(SystemClock),

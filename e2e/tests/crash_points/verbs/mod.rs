@@ -7,6 +7,7 @@ pub(crate) mod buildpack;
 mod credential;
 pub(crate) mod deploy;
 mod dyno;
+mod report;
 mod setting;
 mod transfer;
 
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.extend(addon::verbs());
     verbs.extend(credential::verbs());
     verbs.extend(transfer::verbs());
+    verbs.extend(report::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());

@@ -1,8 +1,13 @@
 //! What `pg:*` asks the data host, of a database whose server does not answer: what is in rows is told, and what needs the server
 //! is refused with a sentence. On servers that answer the journeys ask.
 
+use std::time::Duration;
+
+use paddock_core::{CredentialId, ReportId};
+use paddock_store::{NewCredential, Report};
 use paddock_testkit::schema::Schema;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::support::TestPaddock;
 
@@ -81,6 +86,7 @@ async fn bodies_have_the_shapes_that_clients_know() {
         ("/client/v11/databases/{name}", "/client/v11/databases/shop-db"),
         ("/client/v11/databases/{name}/wait_status", "/client/v11/databases/shop-db/wait_status"),
         ("/postgres/v0/databases/{name}/credentials", "/postgres/v0/databases/shop-db/credentials"),
+        ("/client/v11/databases/{name}/metrics", "/client/v11/databases/shop-db/metrics"),
         (
             "/postgres/v0/databases/{name}/credentials/{c}",
             "/postgres/v0/databases/shop-db/credentials/default",
@@ -125,4 +131,100 @@ async fn an_add_on_of_another_service_is_no_database() {
         assert!(answer.refusal() == (404, "not_found") && message.contains("not built"), "{path}: {message}");
     }
     assert_eq!(t.get("/client/v11/databases").send().await.body["id"], Value::from("not_found"));
+}
+
+/// What is asked for by `POST /reports`.
+fn asked(url: &str) -> Value {
+    json!({ "app": "shop", "database": "DATABASE_URL", "plan": "essential-0", "url": url })
+}
+
+#[tokio::test]
+async fn a_report_is_made_for_who_has_the_login_that_owns_the_database() {
+    let (t, _) = with_database().await;
+    let away = t.post("/reports").json(asked("postgres://u7:p@10.0.0.1:5432/d1")).send().await;
+    assert_eq!(away.refusal(), (503, "service_unavailable"), "its server is away");
+    // What an address leads to is nothing to us: it is not the address that is looked at.
+    let elsewhere = t.post("/reports").json(asked("postgres://u7:p@localhost:1/d1?x=y")).send().await;
+    assert_eq!(elsewhere.refusal(), (503, "service_unavailable"));
+    for wrong in [
+        "postgres://u7:q@10.0.0.1:5432/d1",
+        "postgres://u7:@10.0.0.1:5432/d1",
+        "postgres://u8:p@10.0.0.1:5432/d1",
+        "postgres://u7:p@10.0.0.1:5432/d2",
+        "postgres://u7:p@10.0.0.1:5432",
+        "https://u7:p@10.0.0.1:5432/d1",
+        "",
+    ] {
+        let answer = t.post("/reports").json(asked(wrong)).send().await;
+        assert_eq!(answer.refusal(), (404, "not_found"), "{wrong}");
+    }
+    // To have the password is not enough, nor is an account.
+    let right = || asked("postgres://u7:p@10.0.0.1:5432/d1");
+    assert_eq!(t.post("/reports").stranger().json(right()).send().await.refusal(), (404, "not_found"));
+    assert_eq!(t.post("/reports").anonymous().json(right()).send().await.status, 401);
+    for (name, value) in [("app", json!("No App")), ("database", json!("\u{1b}[2J")), ("url", json!(7))] {
+        let mut body = right();
+        body[name] = value;
+        assert_eq!(t.post("/reports").json(body).send().await.refusal(), (422, "invalid_params"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_for_a_part_of_a_database_gets_no_report_about_all_of_it() {
+    let (t, id) = with_database().await;
+    let login = NewCredential {
+        id: CredentialId::from_uuid(Uuid::now_v7()),
+        addon_id: id.parse().unwrap(),
+        name: "reporting".to_owned(),
+        login: "u9".to_owned(),
+        password: "q".to_owned(),
+    };
+    let mut tx = t.store.begin_record(t.control.now(), "test").await.unwrap();
+    tx.create_credential(&login).await.unwrap();
+    tx.commit().await.unwrap();
+    let answer = t.post("/reports").json(asked("postgres://u9:q@10.0.0.1:5432/d1")).send().await;
+    assert_eq!(answer.refusal(), (403, "forbidden"));
+    assert!(answer.body["message"].as_str().unwrap().contains("default credential"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_report_is_read_by_its_id_for_a_month() {
+    let (t, addon) = with_database().await;
+    let checks = r#"[{"name":"Bloat","status":"red","columns":["object","bloat"],"rows":[["public.t",12.5]],"reason":null},
+        {"name":"Load","status":"skipped","columns":[],"rows":[],"reason":"not measured"}]"#;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let report = |age: u32| Report {
+        id: ReportId::from_uuid(Uuid::new_v4()),
+        addon_id: addon.parse().unwrap(),
+        app_name: "shop".to_owned(),
+        database_name: "DATABASE_URL".to_owned(),
+        checks: checks.to_owned(),
+        created_at: t.control.now() - day * age,
+    };
+    let (fresh, old) = (report(29), report(30));
+    let mut tx = t.store.begin_record(t.control.now(), "test").await.unwrap();
+    tx.create_report(&fresh, 10).await.unwrap();
+    tx.create_report(&old, 10).await.unwrap();
+    tx.commit().await.unwrap();
+    let path = format!("/reports/{}", fresh.id);
+    let told = t.get(&path).send().await.expect(200).clone();
+    assert_eq!((&told["app"], &told["database"]), (&json!("shop"), &json!("DATABASE_URL")));
+    assert_eq!(told["checks"][0]["results"], json!([{ "object": "public.t", "bloat": 12.5 }]));
+    assert_eq!(told["checks"][1]["results"], json!({ "error": "not measured" }));
+    // Somebody of the team was sent its id.
+    assert_eq!(t.get(&path).stranger().send().await.expect(200), &told);
+    assert_eq!(t.get(&path).anonymous().send().await.status, 401);
+    for none in [old.id.to_string(), "nonsense".to_owned()] {
+        assert_eq!(t.get(&format!("/reports/{none}")).send().await.refusal(), (404, "not_found"), "{none}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_measured_of_a_machine_is_told_as_nothing() {
+    let (t, _) = with_database().await;
+    for (path, nothing) in [("metrics", json!([])), ("burst_status", json!({}))] {
+        let path = format!("/client/v11/databases/shop-db/{path}");
+        assert_eq!(t.get(&path).send().await.expect(200), &nothing);
+        assert_eq!(t.get(&path).stranger().send().await.refusal(), (404, "not_found"));
+    }
 }

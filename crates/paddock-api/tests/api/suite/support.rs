@@ -531,6 +531,7 @@ fn parts(
         ),
         outputs,
         // Tests name servers of their own on loopback as what is elsewhere.
+        backups: None,
         outbound: Outbound::new(vec!["127.0.0.0/8".parse().unwrap()], Roots::of_system().unwrap()),
         router: None,
         clock,

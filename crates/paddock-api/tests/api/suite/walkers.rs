@@ -53,6 +53,8 @@ fn filled(things: &Things, route: &Route) -> String {
         "{database}" => things.database.clone(),
         "{transfer}" => things.transfer.clone(),
         "{schedule}" => things.schedule.clone(),
+        // Whoever has an account and the id may read one: this is of none.
+        "{report}" => "01234567-0123-4123-8123-0123456789ab".to_owned(),
         "{namespace}" => "credential:default".to_owned(),
         "{plan}" => "heroku-fake:small".to_owned(),
         "{service}" => "heroku-fake".to_owned(),
@@ -102,6 +104,10 @@ fn body_for(route: &Route) -> Value {
         }
         ("POST", "/client/v11/databases/{database}/transfers") => {
             json!({ "from_url": "postgres://a@x.example/a", "to_url": "postgres://b@x.example/b" })
+        }
+        ("POST", "/reports") => {
+            let url = "postgres://u15:p@10.0.0.1:5432/d1";
+            json!({ "app": "walked", "database": "DATABASE_URL", "url": url })
         }
         ("POST", "/client/v11/databases/{database}/transfer-schedules") => {
             json!({ "hour": "03", "timezone": "UTC", "schedule_name": "DATABASE_URL" })

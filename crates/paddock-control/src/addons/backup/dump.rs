@@ -98,6 +98,16 @@ impl Addons {
         }
     }
 
+    /// A backup that did not come to its end has nothing in the store, nor half of it. What does not go now goes with its row.
+    pub(super) async fn let_go_of_dump(&self, transfer: &Transfer) {
+        if transfer.kind != TransferKind::Backup {
+            return;
+        }
+        if let Err(error) = self.backups.remove(&transfer.object).await {
+            tracing::warn!(transfer.id = %transfer.id, error = chain(&error), "what a backup began to keep stays for now");
+        }
+    }
+
     /// A database whose emptying was cut off is there again.
     async fn mend(&self, at: &At) {
         let Ok(service) = self.service_of(&at.row) else { return };

@@ -79,6 +79,7 @@ pub(crate) async fn run(addons: &Addons, job: &Job, phase: TransferPhase, lease:
     };
     if phase == TransferPhase::Moving {
         addons.clear_work(id).await?;
+        addons.let_go_of_dump(&transfer).await;
         addons.tell(id, "The server was started anew: the transfer begins again.").await?;
     }
     let outcome = if lease.attempt > ATTEMPTS_MAX {
@@ -93,6 +94,9 @@ pub(crate) async fn run(addons: &Addons, job: &Job, phase: TransferPhase, lease:
     };
     addons.clear_work(id).await?;
     addons.leave_databases(&transfer, outcome.is_ok()).await;
+    if outcome.is_err() {
+        addons.let_go_of_dump(&transfer).await;
+    }
     conclude(addons, &transfer, lease, outcome).await?;
     addons.remove_marked().await;
     Ok(())

@@ -1,6 +1,5 @@
 //! The address that a backup can be downloaded at for an hour, by whoever has it.
 
-use std::fs::File;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,6 +11,7 @@ use uuid::Uuid;
 use super::super::Addons;
 use super::is_good;
 use super::list::missing;
+use super::store::KeptDump;
 use crate::{Actor, Error, Result};
 
 /// Source: `docs/contract/platform-behaviour.md`, section 20.
@@ -46,11 +46,11 @@ impl Addons {
         Ok(PublicUrl { secret, expires_at })
     }
 
-    /// The backup that a secret opens: its name for a file, the file, its length.
+    /// The backup that a secret opens: its name for a file, what is in it, its length.
     ///
     /// # Errors
     /// `not_found`; `forbidden` after its time.
-    pub async fn open_backup(&self, secret: &str) -> Result<(String, File, u64)> {
+    pub async fn open_backup(&self, secret: &str) -> Result<(String, KeptDump, u64)> {
         let sealed = URL_SAFE_NO_PAD.decode(secret).map_err(|_| missing())?;
         let clear = self.kernel.store.sealer().unseal(PLACE, &sealed).map_err(|_| missing())?;
         let (id, expires_at) = clear.split_at_checked(16).ok_or_else(missing)?;

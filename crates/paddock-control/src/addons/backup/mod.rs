@@ -8,6 +8,7 @@
 //! those ([`server_fill`]), by the same programs and without a row.
 
 mod at_address;
+mod bucket;
 mod daily;
 mod dump;
 mod fill;
@@ -34,14 +35,30 @@ pub use order::CopyOrder;
 pub use paddock_store::TransferLog;
 pub use schedule::{Schedule, ScheduleOrder};
 pub(crate) use server_fill::{DumpsToFill, FillReconciler};
-pub(crate) use store::{BackupFolder, BackupStore};
+pub(crate) use store::BackupStore;
+pub use store::KeptDump;
 pub(crate) use sweep::TransferSweep;
 
 use paddock_core::transfer::TransferKind;
+use paddock_outbound::s3::Bucket;
 use paddock_store::Transfer;
+
+use crate::kernel::Kernel;
 
 /// What a client names a backup of ours by, where it could also name an address: this, and the id.
 const OWN_BACKUP: &str = "paddock-backup:";
+
+/// Where this server's backups are: below its id in a bucket, or in its data folder.
+pub(crate) fn store_of(kernel: &Kernel, bucket: Option<Bucket>) -> Box<dyn BackupStore> {
+    let folder = store::BackupFolder::new(kernel.config.data_dir.join("backups"));
+    match bucket {
+        Some(bucket) => {
+            let own = bucket.below(&kernel.store.server_id().to_string());
+            Box::new(bucket::BackupBucket::new(own, folder))
+        }
+        None => Box::new(folder),
+    }
+}
 
 /// Whether there is a dump that can be had.
 pub(super) fn is_good(row: &Transfer) -> bool {

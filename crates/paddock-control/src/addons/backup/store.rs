@@ -1,14 +1,17 @@
-//! Where backups are: a folder of this machine. A store elsewhere (S3) is another [`BackupStore`], and not built.
+//! Where backups are: a folder of this machine ([`BackupFolder`]), or a bucket elsewhere (`bucket.rs`).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use async_trait::async_trait;
-use paddock_core::durable;
+use paddock_core::{UnixMicros, durable};
 use paddock_files::{make_private_folder, sync_folder_of};
 use rustix::fs::OFlags;
+use tokio::io::AsyncRead;
 
 /// Keeps whole dumps under names of ours, `APP/TRANSFER.dump`.
 #[async_trait]
@@ -21,10 +24,29 @@ pub(crate) trait BackupStore: Send + Sync {
     async fn fetch(&self, name: &str, to: &Path) -> io::Result<u64>;
 
     /// What is kept, and how many bytes it has.
-    async fn open(&self, name: &str) -> io::Result<(File, u64)>;
+    async fn open(&self, name: &str) -> io::Result<(KeptDump, u64)>;
 
     /// Lets go of what is kept; what is not there is gone already.
     async fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Lets go of what nobody names. `named` is asked once it is known what there is. How many there were.
+    async fn sweep(&self, now: UnixMicros, named: NamedDumps<'_>) -> io::Result<u64>;
+}
+
+/// A dump as it is read.
+pub type KeptDump = Pin<Box<dyn AsyncRead + Send>>;
+
+/// What rows name, asked for when it is needed.
+pub(crate) type NamedDumps<'a> =
+    &'a (dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Named>> + Send + 'a>> + Send + Sync + 'a);
+
+/// The names of dumps that rows have.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// All of them.
+    pub(crate) all: BTreeSet<String>,
+    /// Those of transfers that have not ended.
+    pub(crate) unfinished: BTreeSet<String>,
 }
 
 /// A folder, which nobody but this server reads.
@@ -72,14 +94,20 @@ impl BackupStore for BackupFolder {
         .await
     }
 
-    async fn open(&self, name: &str) -> io::Result<(File, u64)> {
+    async fn open(&self, name: &str) -> io::Result<(KeptDump, u64)> {
         let path = self.0.join(name);
-        blocking(move || {
+        let (file, bytes) = blocking(move || {
             let file = open_plain(&path)?;
             let bytes = file.metadata()?.len();
             Ok((file, bytes))
         })
-        .await
+        .await?;
+        Ok((Box::pin(tokio::fs::File::from_std(file)), bytes))
+    }
+
+    /// A file has a row before it is here, and goes before its row.
+    async fn sweep(&self, _: UnixMicros, _: NamedDumps<'_>) -> io::Result<u64> {
+        Ok(0)
     }
 
     async fn remove(&self, name: &str) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! What transfers leave behind that nobody lists any more: files of backups that were let go, and all of an app that is gone.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use paddock_core::AppId;
 use paddock_store::Transfer;
 
 use super::super::Addons;
+use super::store::Named;
 use crate::Result;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::sweep::Sweep;
@@ -38,6 +40,7 @@ impl Sweep for TransferSweep {
         for row in rows {
             results.push(self.addons.remove_transfer(&row).await.map(|()| 1));
         }
+        results.push(self.addons.sweep_store().await);
         results
     }
 }
@@ -51,6 +54,18 @@ impl Addons {
                 tracing::warn!(transfer.id = %row.id, error = chain(&error), "could not remove a backup, will be tried again");
             }
         }
+    }
+
+    async fn sweep_store(&self) -> Result<u64> {
+        let swept = self.backups.sweep(self.kernel.now(), &|| Box::pin(self.named_dumps())).await;
+        swept.map_err(|error| Error::internal("look for backups that nobody names", error))
+    }
+
+    async fn named_dumps(&self) -> io::Result<Named> {
+        let rows = self.kernel.store.transfers_of_server().await.map_err(io::Error::other)?;
+        let is_unfinished = |row: &&Transfer| row.finished_at.is_none();
+        let unfinished = rows.iter().filter(is_unfinished).map(|row| row.object.clone()).collect();
+        Ok(Named { unfinished, all: rows.into_iter().map(|row| row.object).collect() })
     }
 
     /// The file first: as long as it is there, a row knows of it.

@@ -129,13 +129,15 @@ async fn a_server_that_does_not_answer_is_asked_less_and_less() {
     d.t.fake.set_away(address, true);
     let end = d.t.control.now() + 10 * MINUTE;
     while d.t.control.now() < end {
-        let wait = d.pass().await.again_in.unwrap();
+        // The clock has microseconds.
+        let wait = d.pass().await.again_in.unwrap().as_micros();
+        let [wait, half] = [wait + 1, wait / 2].map(|us| Duration::from_micros(u64::try_from(us).unwrap()));
         // Woken by something else meanwhile, it is not asked.
-        d.clock.advance(wait / 2);
+        d.clock.advance(half);
         let asked = d.t.fake.asked(address);
         assert!(d.pass().await.again_in.unwrap() <= wait);
         assert_eq!(d.t.fake.asked(address), asked);
-        d.clock.advance(wait - wait / 2);
+        d.clock.advance(wait - half);
     }
     // Each 50 ms for five seconds, in the end each ten seconds.
     let asked = d.t.fake.asked(address);

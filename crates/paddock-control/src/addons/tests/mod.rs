@@ -17,12 +17,12 @@ mod again;
 const ADDRESS: [u8; 4] = [10, 1, 2, 3];
 
 impl Still {
-    fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         Actor { account_id: self.owner, email: "owner@example.com".to_owned(), authorization_id: None }
     }
 
     /// A provisioned add-on that nothing is attached to, with its first login `u1`.
-    async fn addon(&self, app: AppId, name: &str) -> AddonId {
+    pub(crate) async fn addon(&self, app: AppId, name: &str) -> AddonId {
         let id = AddonId::from_uuid(Uuid::now_v7());
         let mut tx = self.control.kernel.change_platform("test").await.unwrap();
         let server = NewDataServer {

@@ -17,7 +17,7 @@ pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
 /// Takes back what the migrations after the ninth made, so that they are done again: a new migration has a word here.
 pub(crate) const BACK_AT_VERSION_9: &str = "\
-    DROP TABLE transfer_logs; DROP TABLE transfers; DROP TABLE transfer_schedules; DROP TABLE transfer_numbers; \
+    DROP TABLE reports; DROP TABLE transfer_logs; DROP TABLE transfers; DROP TABLE transfer_schedules; DROP TABLE transfer_numbers; \
     DROP TABLE credentials; DROP TABLE attachments; DROP TABLE addons; DROP TABLE data_servers; \
     ALTER TABLE config DROP COLUMN attached; ALTER TABLE releases DROP COLUMN attached; \
     ALTER TABLE releases DROP COLUMN laid_on; DROP INDEX releases_with_slug; DROP INDEX domains_from_end; \

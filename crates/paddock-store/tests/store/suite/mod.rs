@@ -14,6 +14,7 @@ mod keys;
 mod open;
 mod record;
 mod release;
+mod report;
 mod seal;
 mod server;
 mod transfers;

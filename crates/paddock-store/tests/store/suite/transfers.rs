@@ -27,7 +27,7 @@ fn new_transfer(app: AppId, addon: AddonId, kind: TransferKind) -> NewTransfer {
 const GOOD: TransferEnd = TransferEnd { succeeded: true, warnings: 0, processed_bytes: 42 };
 
 impl Fixture {
-    async fn database(&self, app: &App, name: &str) -> AddonId {
+    pub(crate) async fn database(&self, app: &App, name: &str) -> AddonId {
         let id = AddonId::from_uuid(Uuid::now_v7());
         let mut tx = self.store.begin_for_app(app.id, NOW, "test").await.unwrap();
         tx.create_addon(&NewAddon {

@@ -3,6 +3,7 @@
 //! It looks and changes nothing. Each file asks about one thing: the machine, the languages and databases of apps, the data
 //! folder, the processes.
 
+mod backups;
 mod certificate;
 mod data_folder;
 mod databases;
@@ -36,6 +37,8 @@ pub(crate) struct DoctorArgs {
     /// Address and port that the server listens on, or is to
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5080")]
     listen: SocketAddr,
+    #[command(flatten)]
+    backups: crate::backups::BackupsArgs,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -101,6 +104,7 @@ impl DoctorArgs {
         let mut findings = machine::check();
         findings.extend(languages::check());
         findings.push(databases::check(crate::wiring::postgres_programs()));
+        findings.extend(backups::check(&self.backups, crate::wiring::environment));
         let paths = self.data.as_ref().map(|data| Paths::new(data.clone()));
         if let Some(paths) = &paths {
             let key = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());

@@ -10,6 +10,7 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 use paddock_ipc::routes::Network;
 
+use crate::backups::BackupsArgs;
 use crate::database::DatabaseArgs;
 use crate::egress::Egress;
 use crate::log_format::LogFormat;
@@ -67,6 +68,8 @@ pub(crate) struct ServeArgs {
     /// How much of the memory that their plans name database servers get, from 0.1 to 1
     #[arg(long, value_name = "SCALE", default_value = "1", value_parser = memory_scale)]
     pub(crate) data_memory_scale: u8,
+    #[command(flatten)]
+    pub(crate) backups: BackupsArgs,
     /// How long a database may hold more than its plan before only reading and deleting is left
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(..=3650))]
     pub(crate) data_storage_grace: u64,
@@ -87,7 +90,8 @@ impl ServeArgs {
     /// What they and the environment say, if nothing is wrong with it.
     pub(crate) fn check(self, env: impl Fn(&str) -> Option<String>) -> Result<Settings, Problems> {
         let mut problems = Problems(Vec::new());
-        let database = problems.note(self.database.url(env)).flatten();
+        let database = problems.note(self.database.url(&env)).flatten();
+        let backups = problems.note(self.backups.read(&env)).flatten();
         if !is_domain(&self.domain) {
             problems.add(format!("--domain {:?} is not a domain name, such as paddock.example", self.domain));
         }
@@ -125,6 +129,7 @@ impl ServeArgs {
             dyno_disk: self.dyno_disk,
             dyno_trial: Duration::from_secs(self.dyno_trial),
             data_memory_percent: self.data_memory_scale,
+            backups,
             data_storage_grace: Duration::from_secs(self.data_storage_grace * 24 * 60 * 60),
             buildpack_urls: if self.allow_insecure_buildpack_urls {
                 BuildpackUrls::Insecure

@@ -89,6 +89,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     let tasks = Tasks::new();
     start_tasks(&control, &link, router, &proxy_form, &paths, &tasks)?;
     start_listeners(&control, api_socket, rendezvous_socket, &tasks);
+    tasks.look_at_backups(wiring::bucket(&settings, &paths)?);
     let admin = Arc::new(Admin {
         control: control.clone(),
         master_key: Mutex::new(settings.master_key(&paths)),

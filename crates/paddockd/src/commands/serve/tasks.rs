@@ -8,6 +8,7 @@ use paddock_control::reconcile::Task;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, RouterUpkeep, push};
 use paddock_core::error::chain;
+use paddock_outbound::s3::Bucket;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,6 +31,25 @@ pub(super) struct Tasks {
 impl Tasks {
     pub(super) fn new() -> Self {
         Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), broken: Arc::default() }
+    }
+
+    /// Says at once what backups would meet with later. It is no reason not to serve.
+    pub(super) fn look_at_backups(&self, bucket: Option<Bucket>) {
+        let Some(bucket) = bucket else { return };
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            let shown = bucket.shown();
+            if !bucket.is_encrypted() {
+                tracing::warn!("backups of databases go to {shown} by http, in clear");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                checked = bucket.check() => match checked {
+                    Ok(()) => tracing::info!("backups of databases go to {shown}"),
+                    Err(error) => tracing::error!(error = chain(&error), "backups of databases cannot be kept in {shown}"),
+                },
+            }
+        });
     }
 
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,6 +1,4 @@
 //! The client against servers that mean harm, on loopback, which the tests list as an operator would.
-#![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
-#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use std::io::Write;
 use std::net::SocketAddr;
