@@ -137,11 +137,10 @@ impl Control {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
-        let runtime = parts.runtime;
         let backups = addons::backup::store_of(&kernel, parts.backups);
         let addons = Arc::new(Addons {
             kernel: kernel.clone(),
-            runtime: runtime.clone(),
+            runtime: parts.runtime.clone(),
             catalogue: parts.catalogue,
             postgres: parts.postgres,
             certificates: Arc::new(DataCa::new(
@@ -164,7 +163,7 @@ impl Control {
             builder: parts.builder,
             outputs: parts.outputs.clone(),
             outbound: parts.outbound,
-            runtime: runtime.clone(),
+            runtime: parts.runtime.clone(),
             addons: addons.clone(),
             cancels: Default::default(),
             stream_key: Default::default(),
@@ -174,7 +173,7 @@ impl Control {
         let dynos = Dynos {
             kernel: kernel.clone(),
             deploy: deploy.clone(),
-            runtime: runtime.clone(),
+            runtime: parts.runtime.clone(),
             stopping: Default::default(),
             clients: dynos::attached::Clients::new(kernel.wakes.clone()),
         };
@@ -183,20 +182,24 @@ impl Control {
             apps: Arc::new(Apps {
                 kernel: kernel.clone(),
                 deploy: deploy.clone(),
-                runtime: runtime.clone(),
+                runtime: parts.runtime.clone(),
                 addons: addons.clone(),
             }),
             addons: addons.clone(),
             dynos: Arc::new(dynos),
             routing: Arc::new(Routing { kernel: kernel.clone(), publisher }),
-            logs: Arc::new(Logs { kernel: kernel.clone(), runtime: runtime.clone(), outputs: parts.outputs }),
+            logs: Arc::new(Logs {
+                kernel: kernel.clone(),
+                runtime: parts.runtime.clone(),
+                outputs: parts.outputs,
+            }),
             platform: Arc::new(Platform {
                 kernel: kernel.clone(),
-                runtime,
+                runtime: parts.runtime,
                 layers: parts.layers,
                 repositories: parts.repositories,
                 garbage: Default::default(),
-                dumps: addons.clone(),
+                dumps: addons,
                 backing_up: Default::default(),
             }),
             deploy,
