@@ -21,7 +21,7 @@
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use paddock_addons::Catalogue;
@@ -137,25 +137,15 @@ impl Control {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
-        let backups = addons::backup::store_of(&kernel, parts.backups);
-        let addons = Arc::new(Addons {
-            kernel: kernel.clone(),
-            runtime: parts.runtime.clone(),
-            catalogue: parts.catalogue,
-            postgres: parts.postgres,
-            certificates: Arc::new(DataCa::new(
-                &parts.certificates,
-                &kernel.config.domain,
-                kernel.clock.clone(),
-            )),
-            volumes: parts.volumes,
-            outbound: parts.outbound.clone(),
-            backups,
-            reaching: Default::default(),
-            dumps_to_fill: addons::backup::DumpsToFill::new(kernel.config.data_dir.join(DUMPS)),
-            dumping: Default::default(),
-            answering: Default::default(),
-        });
+        let addons = addons_of(
+            &kernel,
+            &parts.runtime,
+            (parts.catalogue, parts.postgres),
+            &parts.certificates,
+            parts.volumes,
+            &parts.outbound,
+            addons::backup::store_of(&kernel, parts.backups),
+        );
         let deploy = Arc::new(Deploy {
             kernel: kernel.clone(),
             layers: parts.layers.clone(),
@@ -288,6 +278,33 @@ impl Control {
         }
         self.kernel.store.close().await;
     }
+}
+
+fn addons_of(
+    kernel: &Arc<Kernel>,
+    runtime: &Arc<dyn Runtime>,
+    (catalogue, postgres): (Catalogue, Arc<Postgres>),
+    certificates: &Path,
+    volumes: Arc<dyn LocalVolumes>,
+    outbound: &Outbound,
+    backups: Box<dyn addons::backup::BackupStore>,
+) -> Arc<Addons> {
+    let data = &kernel.config.data_dir;
+    let certificates = DataCa::new(certificates, &kernel.config.domain, kernel.clock.clone());
+    Arc::new(Addons {
+        kernel: kernel.clone(),
+        runtime: runtime.clone(),
+        catalogue,
+        postgres,
+        certificates: Arc::new(certificates),
+        volumes,
+        outbound: outbound.clone(),
+        backups,
+        reaching: Default::default(),
+        dumps_to_fill: addons::backup::DumpsToFill::new(data.join(DUMPS)),
+        dumping: Default::default(),
+        answering: Default::default(),
+    })
 }
 
 /// What every area stands on, and what tells the router.

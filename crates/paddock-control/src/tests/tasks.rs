@@ -13,6 +13,7 @@ async fn every_reconciler_is_in_the_list_under_a_name_of_its_own() {
             "formation",
             "output",
             "addons",
+            "database_fills",
             "database_limits",
             "database_logs",
             "daily_backups",
