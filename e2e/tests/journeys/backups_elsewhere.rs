@@ -29,7 +29,8 @@ fn a_database_is_backed_up_into_a_bucket_and_put_back_from_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::start();
     let arguments = arguments(&store, folder.path(), true);
-    let server = Server::start_with(&arguments.each_ref().map(String::as_str));
+    let mut server = Server::start_with(&arguments.each_ref().map(String::as_str));
+    server.announce("by http, in clear");
     let cli = Cli::new(&server);
     let mut journey = Journey { store, server, cli, folder };
     journey.cli.heroku(&["create", APP, "--no-remote"]).succeeded();

@@ -51,7 +51,8 @@ async fn what_is_wrong_is_found() {
         client.run(&format!("CREATE SCHEMA s{number}")).await;
     }
     let mut holds = Client::of(&server, &resource).await;
-    holds.run("CREATE TABLE held (n int); BEGIN; LOCK held").await;
+    holds.run("CREATE TABLE held (n int)").await;
+    holds.run("BEGIN; LOCK held").await;
     let mut waits = Client::of(&server, &resource).await;
     let waiting = tokio::spawn(async move { waits.try_run("SELECT * FROM held").await });
     let mut others = Client::of(&server, &other).await;
@@ -88,20 +89,19 @@ async fn a_tenant_stands_in_nobodys_way() {
     let mut client = Client::of(&server, &resource).await;
     client
         .run(
-            "CREATE FUNCTION pg_relation_size(regclass) RETURNS bigint LANGUAGE plpgsql AS \
-                $$ BEGIN CREATE TABLE ran_as (who text); INSERT INTO ran_as SELECT current_user; RETURN 1; END $$; \
-             CREATE FUNCTION age(xid) RETURNS int LANGUAGE sql AS 'SELECT 2000000000'; \
-             CREATE TABLE pg_namespace (nspname text); CREATE TABLE t (n int); CREATE INDEX by_n ON t (n)",
+            "CREATE FUNCTION age(xid) RETURNS int LANGUAGE plpgsql AS \
+                $$ BEGIN CREATE TABLE ran_as (who text); RETURN 2000000000; END $$; \
+             CREATE TABLE pg_namespace (nspname text); CREATE TABLE t (id serial); CREATE INDEX by_id ON t (id)",
         )
         .await;
     let checks = report(&server, &resource).await;
     assert_eq!(named(&checks, "Table Transaction ID Wraparound").verdict, Verdict::Green);
     assert_eq!(named(&checks, "Schema Count").verdict, Verdict::Green);
     client.refused("SELECT * FROM ran_as").await;
-    // One that holds a lock has what needs it skipped, and nothing else.
-    client.run("BEGIN; LOCK t IN ACCESS EXCLUSIVE MODE").await;
+    // A lock stands in the way of what needs it, and of nothing else.
+    client.run("BEGIN; LOCK t IN ACCESS EXCLUSIVE MODE; ALTER SEQUENCE t_id_seq INCREMENT BY 2").await;
     let checks = report(&server, &resource).await;
-    let indexes = named(&checks, "Indexes");
-    assert_eq!((indexes.verdict, indexes.reason.is_some()), (Verdict::Skipped, true));
-    assert_eq!(named(&checks, "Sequences").verdict, Verdict::Green);
+    let sequences = named(&checks, "Sequences");
+    assert_eq!((sequences.verdict, sequences.reason.is_some()), (Verdict::Skipped, true));
+    assert_eq!(named(&checks, "Indexes").verdict, Verdict::Green);
 }

@@ -54,14 +54,16 @@ SELECT 2 AS bad, pid::bigint AS pid, (clock_timestamp() - state_change)::text AS
 FROM pg_stat_activity WHERE datname = current_database() AND usename <> 'postgres' AND state LIKE 'idle in transaction%' \
     AND state_change < clock_timestamp() - interval '1 minute' ORDER BY state_change LIMIT 50";
 
-/// Which indexes cost more than they give, and which give nothing since they are not whole. Small ones cost nothing.
+/// Which indexes cost more than they give, and which give nothing since they are not whole. Small ones cost nothing. Sizes are those
+/// of the last analysis: to ask for them now would wait for whoever has a table locked.
 const INDEXES: &str = "\
 WITH of_tables AS (\
     SELECT relid, seq_scan + coalesce(idx_scan, 0) AS scans, n_tup_ins + n_tup_upd + n_tup_del AS writes, \
-        pg_relation_size(relid) AS bytes FROM pg_stat_user_tables WHERE schemaname <> '_heroku'\
+        c.relpages::bigint * current_setting('block_size')::bigint AS bytes \
+    FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid WHERE s.schemaname <> '_heroku'\
 ), indexes AS (\
     SELECT s.schemaname, s.relname, s.indexrelname, s.idx_scan, t.scans, t.writes, t.bytes AS table_bytes, \
-        pg_relation_size(s.indexrelid) AS bytes, m.amname = 'btree' AS is_btree, i.indisunique, i.indisvalid, \
+        c.relpages::bigint * current_setting('block_size')::bigint AS bytes, m.amname = 'btree' AS is_btree, i.indisunique, i.indisvalid, \
         CASE WHEN t.scans = 0 THEN 0 ELSE 100.0 * s.idx_scan / t.scans END AS share, \
         CASE WHEN t.writes = 0 THEN s.idx_scan::numeric ELSE s.idx_scan::numeric / t.writes END AS per_write, \
         sum(t.writes) OVER () AS all_writes \

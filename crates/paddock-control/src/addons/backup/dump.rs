@@ -103,7 +103,7 @@ impl Addons {
         if transfer.kind != TransferKind::Backup {
             return;
         }
-        if let Err(error) = self.backups.remove(&transfer.object).await {
+        if let Err(error) = self.remove_dump(transfer).await {
             tracing::warn!(transfer.id = %transfer.id, error = chain(&error), "what a backup began to keep stays for now");
         }
     }
