@@ -47,7 +47,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server: API, git, builds, dynos, router, logs
-    Serve(commands::serve::ServeArgs),
+    Serve(Box<commands::serve::ServeArgs>),
     /// Print the variables that point the official CLI and git at a running server
     ///
     /// Without --proxy the CLI reaches the server at localhost and does all but container:*, favorites and what else has
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "fail-points")]
     fail_points::arm();
     match command {
-        Command::Serve(args) => commands::serve::run(args),
+        Command::Serve(args) => commands::serve::run(*args),
         Command::Env(args) => args.run(),
         Command::Account(args) => args.run(),
         Command::Apps(args) => args.run(),

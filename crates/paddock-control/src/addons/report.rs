@@ -149,7 +149,7 @@ impl Addons {
         };
         match tokio::time::timeout(PATIENCE, looked).await {
             Ok(Ok(checks)) => Ok(checks.into_iter().map(kept).collect()),
-            Ok(Err(error)) => Err(away(&chain(&error).to_string())),
+            Ok(Err(error)) => Err(away(&chain(&error))),
             Err(_) => Err(away("it takes too long")),
         }
     }

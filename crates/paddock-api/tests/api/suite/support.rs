@@ -478,7 +478,6 @@ fn parts(
     clock: Arc<TestClock>,
 ) -> Parts {
     let layers = layer_store(data.join("layers")).unwrap();
-    let program = PathBuf::from("/bin/true");
     let builder = BuilderConfig {
         folder: data.join("builds"),
         caches: data.join("caches"),
@@ -492,7 +491,7 @@ fn parts(
         hooks: data.join("git-hooks"),
         program: PathBuf::from("/usr/bin/git"),
         uid: rustix::process::geteuid().as_raw(),
-        hook_program: program,
+        hook_program: PathBuf::from("/bin/true"),
         hook_socket: data.join("hook.sock"),
         repository_bytes_max: 1 << 30,
         archive_bytes_max: 1 << 30,
@@ -530,8 +529,8 @@ fn parts(
             .unwrap(),
         ),
         outputs,
-        // Tests name servers of their own on loopback as what is elsewhere.
         backups: None,
+        // Tests name servers of their own on loopback as what is elsewhere.
         outbound: Outbound::new(vec!["127.0.0.0/8".parse().unwrap()], Roots::of_system().unwrap()),
         router: None,
         clock,
