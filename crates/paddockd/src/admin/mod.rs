@@ -111,22 +111,17 @@ impl Admin {
             AdminRequest::Backup { clear_secrets, without_databases } => {
                 let secrets = if clear_secrets { ClearSecrets::Included } else { ClearSecrets::LeftOut };
                 let databases = if without_databases { Databases::LeftOut } else { Databases::Dumped };
-                let answer = match descriptors.into_iter().next() {
-                    Some(file) => self.back_up(stream, runtime, file.into(), secrets, databases),
-                    None => AdminAnswer::Refused { reason: "no file came with the request".into() },
-                };
+                let refused = || AdminAnswer::Refused { reason: "no file came with the request".into() };
+                let answer = descriptors.into_iter().next().map_or_else(refused, |file| {
+                    self.back_up(stream, runtime, file.into(), secrets, databases)
+                });
                 frame::send(stream.as_fd(), &answer, &[])
             }
             AdminRequest::RotateKeys { data_key, new_master_key_file } => {
                 let answer = runtime.block_on(self.rotate_keys(data_key, new_master_key_file.as_deref()));
                 frame::send(stream.as_fd(), &answer, &[])
             }
-            AdminRequest::Status => {
-                let problems = runtime.block_on(self.control.platform.troubles());
-                let problems = problems.unwrap_or_else(|error| vec![chain(&error)]);
-                let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
-                frame::send(stream.as_fd(), &AdminAnswer::Status { pid, version, problems }, &[])
-            }
+            AdminRequest::Status => frame::send(stream.as_fd(), &runtime.block_on(self.status()), &[]),
             AdminRequest::Metrics => {
                 let answer = match runtime.block_on(self.control.platform.metrics()) {
                     Ok(text) => AdminAnswer::Metrics { text },
@@ -135,6 +130,13 @@ impl Admin {
                 frame::send(stream.as_fd(), &answer, &[])
             }
         }
+    }
+
+    async fn status(&self) -> AdminAnswer {
+        let problems = self.control.platform.troubles().await;
+        let problems = problems.unwrap_or_else(|error| vec![chain(&error)]);
+        let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
+        AdminAnswer::Status { pid, version, problems }
     }
 
     async fn rotate_keys(&self, data_key: bool, new_file: Option<&Path>) -> AdminAnswer {
