@@ -303,6 +303,7 @@ fn addons_of(
         reaching: Default::default(),
         dumps_to_fill: addons::backup::DumpsToFill::new(data.join(DUMPS)),
         dumping: Default::default(),
+        restricting: Default::default(),
         answering: Default::default(),
     })
 }

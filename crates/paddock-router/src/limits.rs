@@ -45,6 +45,8 @@ pub struct Limits {
     pub dns_asker: Duration,
     /// DNS questions in flight; more are not answered.
     pub dns_in_flight: usize,
+    /// Of these, how many one client may have.
+    pub dns_of_one: usize,
     /// Bytes of the spool, beyond which the oldest records go.
     pub spool_bytes: u64,
 }
@@ -74,6 +76,7 @@ impl Limits {
             dns_answer: Duration::from_secs(3),
             dns_asker: Duration::from_secs(4),
             dns_in_flight: 512,
+            dns_of_one: 64,
             spool_bytes: 64 * 1024 * 1024,
         }
     }

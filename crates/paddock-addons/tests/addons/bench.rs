@@ -90,6 +90,19 @@ impl Server {
 
     /// One that does not run yet.
     pub(crate) fn prepare(plan: Option<&'static Plan>) -> Option<Self> {
+        Self::prepare_on(None, plan)
+    }
+
+    /// A shared server on a disk of so many megabytes. `None` also where nobody may mount one.
+    pub(crate) async fn on_a_disk_of(megabytes: u32) -> Option<Self> {
+        postgres::user()?;
+        let mut server = Self::prepare_on(Some(megabytes), None)?;
+        server.start().await;
+        server.service.ready(&server.access).await.unwrap();
+        Some(server)
+    }
+
+    fn prepare_on(disk: Option<u32>, plan: Option<&'static Plan>) -> Option<Self> {
         let programs = postgres::programs()?;
         remove_leftovers();
         let name = format!("{FOLDER}{}-{}", std::process::id(), Uuid::new_v4().simple());
@@ -97,6 +110,12 @@ impl Server {
         for part in ["", "data"] {
             let path = folder.join(part);
             std::fs::DirBuilder::new().mode(0o755).create(&path).unwrap();
+            if let (Some(megabytes), "data") = (disk, part) {
+                let size = format!("size={megabytes}m,mode=755");
+                let mount =
+                    Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status();
+                assert!(mount.unwrap().success());
+            }
             if let Some((uid, gid)) = postgres::user() {
                 chown(&path, Some(uid), Some(gid)).unwrap();
             }
@@ -147,12 +166,16 @@ impl Server {
         let mut last = None;
         let answers = until(async || {
             last = self.service.ready(&self.access).await.err();
-            let ended = self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some());
-            assert!(last.is_none() || !ended, "it ended: {last:?}");
+            assert!(last.is_none() || !self.has_ended(), "it ended: {last:?}");
             last.is_none()
         })
         .await;
         assert!(answers, "{last:?}");
+    }
+
+    /// Whether what was begun has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     /// Ends it as a crash would.
@@ -235,6 +258,8 @@ fn remove_leftovers() {
 }
 
 fn remove(folder: &Path) {
+    // A disk of its own, where it has one.
+    let _ = rustix::mount::unmount(folder.join("data"), rustix::mount::UnmountFlags::DETACH);
     // Processes that end meanwhile may still write.
     for _ in 0..3 {
         if std::fs::remove_dir_all(folder).is_ok() {

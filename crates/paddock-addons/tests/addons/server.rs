@@ -1,6 +1,7 @@
 //! A server as its plan says.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -24,6 +25,38 @@ async fn it_comes_back_with_what_it_had_however_it_ended() {
     assert_eq!(traces(&server).await, before);
     let mut client = Client::of(&server, &resource).await;
     assert_eq!(client.run("SELECT n FROM kept").await, ["7"]);
+}
+
+/// What does not fit is refused. A start may be, too, and then says why; with room again everything is there.
+#[tokio::test]
+async fn a_full_disk_takes_nothing_of_what_was_there() {
+    let Some(mut server) = Server::on_a_disk_of(300).await else { return };
+    let resource = server.make("essential-0").await;
+    let mut client = Client::of(&server, &resource).await;
+    client.run("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)").await;
+    let filler = server.data().join("filler");
+    let mut file = File::create(&filler).unwrap();
+    while file.write_all(&[7; 1 << 16]).is_ok() {}
+    drop(file);
+    let refused =
+        client.refused("CREATE TABLE big AS SELECT repeat('x', 900) FROM generate_series(1, 100000)").await;
+    assert!(refused.code == "53100" || refused.code.is_empty(), "{refused:?}");
+
+    server.kill();
+    server.launch();
+    let mut answers = false;
+    let settled = until(async || {
+        answers = server.service.ready(&server.access).await.is_ok();
+        answers || server.has_ended()
+    });
+    assert!(settled.await);
+    assert!(answers || server.log().contains("No space left on device"));
+    server.kill();
+    std::fs::remove_file(filler).unwrap();
+    server.start().await;
+    let mut client = Client::of(&server, &resource).await;
+    assert_eq!(client.run("SELECT n FROM kept").await, ["7"]);
+    client.run("CREATE TABLE fits AS SELECT generate_series(1, 1000)").await;
 }
 
 #[tokio::test]

@@ -131,6 +131,7 @@ impl Addons {
 
     /// The login is written down first, so that a kill between leaves none that nobody knows.
     async fn restrict(&self, access: &ServerAccess, addon: &Addon, resource: &Resource) -> Result<()> {
+        let _one = self.restricting.lock().await;
         if self.logins(addon.id, RESTRICTED).await?.is_empty() {
             let fill = &mut |bytes: &mut [u8]| crate::kernel::secret::fill(bytes);
             let login = paddock_addons::Service::new_login(&*self.postgres, fill);
@@ -161,6 +162,7 @@ impl Addons {
         addon: &Addon,
         resource: &Resource,
     ) -> Result<()> {
+        let _one = self.restricting.lock().await;
         let step = self.postgres.lift_restriction(access, resource);
         durable!("addon.restriction_lifted_on_server", step.await)
             .map_err(|error| Error::internal("lift the restriction of a database", error))?;

@@ -74,6 +74,8 @@ pub struct Addons {
     pub(crate) dumps_to_fill: backup::DumpsToFill,
     /// Held by who dumps a database for the server's own backup.
     pub(crate) dumping: tokio::sync::Mutex<()>,
+    /// Held by who restricts a database or lets it be free again, from reading its state to writing it down.
+    pub(crate) restricting: tokio::sync::Mutex<()>,
     /// The data servers that have answered since this server was started.
     pub(crate) answering: Mutex<BTreeSet<DataServerId>>,
 }

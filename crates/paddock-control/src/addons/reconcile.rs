@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use paddock_core::{AddonId, ContainerId, DataServerId};
+use paddock_core::{AddonId, ContainerId, DataServerId, UnixMicros};
 use paddock_store::{Addon, Credential, DataServer};
 
 use super::server_pass::{Key, ServerPass};
@@ -25,13 +25,15 @@ pub(crate) struct AddonReconciler {
     answered: HashMap<DataServerId, ContainerId>,
     told_reach: bool,
     tries: Tries<Key>,
+    since: UnixMicros,
 }
 
 impl AddonReconciler {
     #[must_use]
     pub(crate) fn new(addons: Arc<Addons>) -> Self {
         addons.kernel.data_ready.expect();
-        Self { addons, answered: HashMap::new(), told_reach: false, tries: Tries::default() }
+        let since = addons.kernel.now();
+        Self { addons, answered: HashMap::new(), told_reach: false, tries: Tries::default(), since }
     }
 }
 
@@ -88,6 +90,7 @@ impl Reconciler for AddonReconciler {
             logins: &logins,
             answered: self.answered.get(&row.id).copied(),
             tries: &self.tries,
+            since: self.since,
             doing: "look",
         });
         let mut report = PassReport::default();

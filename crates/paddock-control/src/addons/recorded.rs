@@ -70,10 +70,14 @@ impl Addons {
         for credential in self.further_credentials(addon.id).await? {
             self.put_credential(access, &resource, &credential).await?;
         }
-        if addon.storage_state == StorageState::Restricted {
-            self.restrict_on_server(access, addon, &resource).await?;
+        // As it is now: it may be let free meanwhile.
+        let _one = self.restricting.lock().await;
+        match self.kernel.store.addon(addon.id).await? {
+            Some(now) if now.storage_state == StorageState::Restricted => {
+                self.restrict_on_server(access, &now, &resource).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) async fn record_deprovisioned(&self, id: AddonId) -> Result<()> {

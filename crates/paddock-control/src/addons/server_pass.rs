@@ -25,6 +25,9 @@ use crate::kernel::reconcile::PassReport;
 /// A step that hangs is given up, and tried again.
 const STEP_PATIENCE: Duration = Duration::from_secs(30);
 
+/// For so long it is tried in any case, since this server was started: the time before may have been a machine that was off.
+const TRIED_MIN: Duration = Duration::from_secs(10 * 60);
+
 /// What is tried again: of a server, a container or an add-on what.
 pub(super) type Key = (Uuid, &'static str);
 
@@ -60,6 +63,8 @@ pub(super) struct ServerPass<'a> {
     /// Those that are to be enabled or to end, of all add-ons.
     pub(super) logins: &'a HashMap<AddonId, Vec<Credential>>,
     pub(super) answered: Option<ContainerId>,
+    /// When this server began to look after them.
+    pub(super) since: UnixMicros,
     pub(super) tries: &'a Tries<Key>,
     /// The step that it is at.
     pub(super) doing: &'static str,
@@ -108,8 +113,11 @@ impl ServerPass<'_> {
 
     /// What is to be done.
     fn next(&self, now: UnixMicros) -> Next {
+        let was_tried = now.since(self.since) >= TRIED_MIN;
         let is_hopeless = |addon: &&Addon| {
-            addon.state == AddonState::Provisioning && now.since(addon.created_at) >= PROVISIONING_MAX
+            addon.state == AddonState::Provisioning
+                && was_tried
+                && now.since(addon.created_at) >= PROVISIONING_MAX
         };
         if let Some(addon) = self.moving.iter().find(is_hopeless) {
             return Next::GiveUp(addon.id);

@@ -5,6 +5,7 @@
 
 mod message;
 mod names;
+mod places;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,11 +14,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::message::{answers, failure, is_question};
+use self::places::Places;
 use crate::connection::router::Router;
 
 const QUESTION_BYTES_MAX: usize = 4096;
@@ -29,7 +30,8 @@ const TCP_IDLE: Duration = Duration::from_secs(10);
 /// Answers questions by UDP until the router is told to stop.
 pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
     let socket = Arc::new(socket);
-    let places = Arc::new(Semaphore::new(router.config.limits.dns_in_flight));
+    let limits = &router.config.limits;
+    let places = Places::new(limits.dns_in_flight, limits.dns_of_one);
     let mut buffer = [0; QUESTION_BYTES_MAX];
     loop {
         let received = tokio::select! {
@@ -43,7 +45,7 @@ pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
             continue;
         }
         // Too many at once: the client asks again.
-        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let Some(place) = places.take(client.ip()) else { continue };
         let (asked, socket) = (router.clone(), socket.clone());
         router.tasks.spawn(async move {
             let answer = match names::answer(&asked, &question, client.ip()).await {
@@ -59,7 +61,8 @@ pub(crate) async fn serve_udp(router: Arc<Router>, socket: UdpSocket) {
 
 /// Answers questions by TCP until the router is told to stop.
 pub(crate) async fn serve_tcp(router: Arc<Router>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(router.config.limits.dns_in_flight));
+    let limits = &router.config.limits;
+    let places = Places::new(limits.dns_in_flight, limits.dns_of_one);
     loop {
         let accepted = tokio::select! {
             () = router.stop.leaving() => return,
@@ -70,7 +73,7 @@ pub(crate) async fn serve_tcp(router: Arc<Router>, listener: TcpListener) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let Some(place) = places.take(address.ip()) else { continue };
         let asked = router.clone();
         router.tasks.spawn(async move {
             // Ends with the client, or when it says nothing for too long.

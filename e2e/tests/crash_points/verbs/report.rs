@@ -15,6 +15,8 @@ pub(super) fn verbs() -> Vec<Kind> {
 /// `heroku pg:diagnose`.
 #[derive(Default)]
 struct Report {
+    /// The database's, as the app has it. The server may die at any moment once the verb begins.
+    url: Option<String>,
     /// The last one that a client was told of.
     made: Mutex<Option<String>>,
 }
@@ -22,11 +24,11 @@ struct Report {
 impl Verb for Report {
     fn prepare(&mut self, client: &Client, number: usize) {
         with_rows(client, number, SHARED);
+        self.url = url_of(client, &app_of(number), "DATABASE_URL");
     }
 
     fn attempt(&self, client: &Client, number: usize) -> Told {
-        let url = url_of(client, &app_of(number), "DATABASE_URL");
-        let body = json!({ "app": app_of(number), "database": "DATABASE_URL", "url": url });
+        let body = json!({ "app": app_of(number), "database": "DATABASE_URL", "url": self.url });
         let answer = client.http.api_json("POST", "/reports", &body);
         let told = Told::by(&answer);
         if matches!(told, Told::Yes) {
