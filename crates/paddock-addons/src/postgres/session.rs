@@ -104,6 +104,26 @@ impl Session {
         }
     }
 
+    /// Runs statements, one after the other where not all of them at once. Those that the server refuses are left out: why.
+    pub(super) async fn run_each(
+        &mut self,
+        doing: &str,
+        statements: Vec<String>,
+    ) -> Result<Vec<StepError>, StepError> {
+        match self.run(doing, statements.join(";\n")).await {
+            Err(error) if is_refusal(&error) => {}
+            outcome => return outcome.map(|()| Vec::new()),
+        }
+        let mut refused = Vec::new();
+        for statement in statements {
+            match self.run(doing, statement).await {
+                Err(error) if is_refusal(&error) => refused.push(error),
+                outcome => outcome?,
+            }
+        }
+        Ok(refused)
+    }
+
     /// The rows that a constant question gives for these texts.
     pub(super) async fn rows(
         &mut self,
@@ -132,6 +152,17 @@ impl Session {
     /// Ends the connection; that it cannot be ended well is nobody's loss.
     pub(super) async fn close(self) {
         let _ = self.connection.close().await;
+    }
+}
+
+/// Whether a server that is well has said no.
+fn is_refusal(error: &StepError) -> bool {
+    match error.source.downcast_ref() {
+        // Of class 53 it has no room or no memory; of class 57 it ends.
+        Some(sqlx::Error::Database(said)) => {
+            said.code().is_some_and(|code| !code.starts_with("53") && !code.starts_with("57"))
+        }
+        _ => false,
     }
 }
 

@@ -185,7 +185,7 @@ impl Postgres {
     }
 
     /// Gives a further credential what it owned: what of its database has one of these entries in the list of a dump. What
-    /// is not known by these, or is not there, stays the default one's.
+    /// is not known by these, or is not there, stays the default one's, and so does what the server refuses: why.
     ///
     /// # Errors
     /// The server is away.
@@ -195,15 +195,15 @@ impl Postgres {
         resource: &Resource,
         credential: &Credential,
         entries: &[&str],
-    ) -> Result<(), StepError> {
+    ) -> Result<Vec<StepError>, StepError> {
         let database = Identifier::new(&resource.database)?;
         let owner = Identifier::new(&credential.role)?;
         let mut inside = Session::database(server, database).await?;
         let known = entries.join("\n");
         let gifts = inside.texts("look for what a credential owned", OWNED, &[owner.bare(), &known]).await?;
-        inside.run("give a credential what it owned", gifts.join(";\n")).await?;
+        let refused = inside.run_each("give a credential what it owned", gifts).await?;
         inside.close().await;
-        Ok(())
+        Ok(refused)
     }
 
     /// What dumps a database into [`OUT`], with its list.

@@ -4,7 +4,7 @@ use paddock_addons::postgres::Mode;
 use paddock_addons::{Credential, Login, Secret, Service as _};
 
 use crate::bench::{Server, random};
-use crate::client::{Client, traces};
+use crate::client::{Client, superuser, traces};
 
 #[tokio::test]
 async fn nobody_gets_into_a_database_that_is_being_filled() {
@@ -50,4 +50,32 @@ async fn nobody_gets_into_a_database_that_is_being_filled() {
         server.service.destroy_credential(&server.access, &resource, &other).await.unwrap();
         assert_eq!(traces(&server).await, roles);
     }
+}
+
+/// A server's superuser may forbid a change of owner: of a table of this name alone.
+const KEEPS: &str = "\
+CREATE FUNCTION keep() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'public.kept') THEN
+    RAISE EXCEPTION 'kept';
+  END IF;
+END $$;
+CREATE EVENT TRIGGER keep ON ddl_command_end EXECUTE FUNCTION keep();
+";
+
+#[tokio::test]
+async fn what_a_credential_cannot_be_given_stays_and_the_rest_is_its_own() {
+    let Some(server) = Server::own("standard-0").await else { return };
+    let resource = server.make("standard-0").await;
+    let other: Credential = server.service.new_credential("reader", &mut random);
+    server.service.put_credential(&server.access, &resource, &other).await.unwrap();
+    let mut owner = Client::of(&server, &resource).await;
+    owner.run("CREATE TABLE kept (n int); CREATE TABLE given (n int); CREATE TABLE own (n int)").await;
+    superuser(&server, &resource.database).await.run(KEEPS).await;
+    let role = &other.role;
+    let entries = [format!("TABLE public given {role}"), format!("TABLE public kept {role}")];
+    let entries: Vec<_> = entries.iter().map(String::as_str).collect();
+    let refused = server.service.give_to(&server.access, &resource, &other, &entries).await.unwrap();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let theirs = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tableowner = ";
+    assert_eq!(owner.run(&format!("{theirs}'{role}'")).await, ["given"]);
 }

@@ -349,7 +349,16 @@ impl Addons {
         for other in others {
             let entries = owned_by(&list, &other.role);
             let given = self.postgres.give_to(access, resource, other, &entries).await;
-            given.map_err(|error| Trouble::host("give a credential what it owned", error))?;
+            let refused = given.map_err(|error| Trouble::host("give a credential what it owned", error))?;
+            if let Some(error) = refused.first() {
+                tracing::warn!(
+                    addon.name = at.row.name,
+                    role = other.role,
+                    refused = refused.len(),
+                    error = chain(error),
+                    "not everything in a database could be given to whom it belonged"
+                );
+            }
         }
         if rights == 0 {
             return Ok(());
