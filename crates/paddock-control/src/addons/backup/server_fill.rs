@@ -7,7 +7,7 @@
 //! ```
 //! As long as there is the first or the last, the database is closed to its logins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use super::super::Addons;
 use super::super::attached::Told;
 use super::super::postgres::Ready;
+use super::super::tries::Tries;
 use super::dump::At;
 use super::fill::{GIVEN, weigh};
 use super::run::{Outcome, Trouble};
@@ -158,22 +159,24 @@ impl DumpsToFill {
 /// Fills databases of which there are dumps.
 pub(crate) struct FillReconciler {
     addons: Arc<Addons>,
-    going_on: JoinSet<(AddonId, Outcome<()>)>,
-    busy: BTreeSet<AddonId>,
-    /// How often each was tried in vain since the server was started.
+    going_on: JoinSet<Outcome<()>>,
+    /// What each of them fills.
+    busy: HashMap<tokio::task::Id, AddonId>,
+    /// How often each dump could not be put back since the server was started.
     attempts: BTreeMap<AddonId, u32>,
 }
 
 impl FillReconciler {
     #[must_use]
     pub(crate) fn new(addons: Arc<Addons>) -> Self {
-        let (going_on, busy, attempts) = Default::default();
-        Self { addons, going_on, busy, attempts }
+        let (going_on, busy, attempts, tries) = Default::default();
+        Self { addons, going_on, busy, attempts, tries }
     }
 }
 
 #[async_trait]
 impl Reconciler for FillReconciler {
+    tries: Tries<AddonId>,
     const NAME: &'static str = "database_fills";
     const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -183,11 +186,18 @@ impl Reconciler for FillReconciler {
 
     async fn pass(&mut self) -> Result<PassReport> {
         let mut report = PassReport::default();
-        while let Some(ended) = self.going_on.try_join_next() {
-            let (addon, outcome) = ended.map_err(|error| Error::internal("fill a database", error))?;
-            self.busy.remove(&addon);
+        while let Some(ended) = self.going_on.try_join_next_with_id() {
+            let (task, outcome) = match ended {
+                Ok(ended) => ended,
+                Err(error) => (error.id(), Err(Trouble::host("fill a database", error))),
+            };
+            let Some(addon) = self.busy.remove(&task) else { continue };
             match outcome {
-                Ok(()) => report.done += 1,
+                Ok(()) => {
+                    report.done += 1;
+                    self.tries.succeeded(&addon);
+                    self.attempts.remove(&addon);
+                }
                 Err(trouble) => {
                     report.failed += 1;
                     self.failed(addon, trouble).await?;
@@ -197,7 +207,7 @@ impl Reconciler for FillReconciler {
         let dumps = self.addons.dumps_to_fill.list();
         let dumps = dumps.map_err(|error| Error::internal("look for dumps of databases", error))?;
         for (addon, stage) in dumps {
-            if stage == Stage::Failed || self.busy.contains(&addon) || self.busy.len() >= AT_A_TIME {
+            if self.busy.values().any(|busy| *busy == addon) {
                 continue;
             }
             let Some(row) = self.addons.kernel.store.addon(addon).await? else {
@@ -206,12 +216,18 @@ impl Reconciler for FillReconciler {
                 self.addons.forget_dump(addon).await?;
                 continue;
             };
-            if row.state == AddonState::Provisioned && self.addons.answers(&row) {
+            if stage == Stage::Failed || self.busy.len() >= AT_A_TIME {
+                continue;
+            }
+            if let Some(wait) = self.tries.wait(&addon, now) {
+                report.again_in = Some(report.again_in.map_or(wait, |soonest| soonest.min(wait)));
+            } else if row.state == AddonState::Provisioned && self.addons.answers(&row) {
                 self.begin(row, stage);
+        self.tries.keep(|addon| dumps.iter().any(|(of, _)| of == addon));
+        let now = self.addons.kernel.now();
             }
         }
-        // A failure is tried again; one that goes on wakes us at its end.
-        report.again_in = (report.failed > 0).then_some(AGAIN_AFTER);
+        // One that goes on wakes us at its end.
         Ok(report)
     }
 
@@ -223,15 +239,16 @@ impl Reconciler for FillReconciler {
 
 impl FillReconciler {
     fn begin(&mut self, row: Addon, stage: Stage) {
-        self.busy.insert(row.id);
-        let (addons, delay) = (self.addons.clone(), self.attempts.contains_key(&row.id));
-        self.going_on.spawn(async move {
+        self.tries.begin(&row.id, self.addons.kernel.now());
+        let (addon, addons) = (row.id, self.addons.clone());
+        let delay = self.attempts.contains_key(&addon);
+        let task = self.going_on.spawn(async move {
             if delay {
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
             let outcome = addons.fill_from_dump(&row, stage).await;
             addons.kernel.wakes.addons.wake();
-            (row.id, outcome)
+            outcome
         });
     }
 
@@ -240,11 +257,20 @@ impl FillReconciler {
         let why = match trouble {
             Trouble::Canceled => return Ok(()),
             Trouble::Host(error) => {
-                tracing::warn!(addon.id = %addon, error = chain(&error), "could not fill a database, will be tried again");
+                let reason = chain(&error);
+                match self.tries.failed(&addon, &reason, self.addons.kernel.now()).1 {
+                    true => {
+                        tracing::warn!(addon.id = %addon, error = reason, "could not fill a database, will be tried again");
+                    }
+                    false => {
+                        tracing::debug!(addon.id = %addon, error = reason, "could not fill a database again")
+                    }
+                }
                 return Ok(());
             }
             Trouble::Told(why) => why,
         };
+        self.busy.insert(task.id(), addon);
         *attempts += 1;
         tracing::error!(addon.id = %addon, attempts = *attempts, why, "a database could not be filled from its dump");
         if *attempts >= ATTEMPTS_MAX {
