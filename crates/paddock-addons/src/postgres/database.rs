@@ -84,43 +84,35 @@ impl Postgres {
         extensions: &[String],
     ) -> Result<(), StepError> {
         let database = Identifier::new(&resource.database)?;
-        let extensions = extensions
-            .iter()
-            .map(|name| super::extension::statements(name))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|refusal| StepError::new("make extensions", refusal))?;
+        let extensions = Extensions::of(extensions)?;
         let mut session = Session::server(server).await?;
         session.alone_with(database).await?;
         drop_database(&mut session, database).await?;
         make(&mut session, server, resource, Door::Open).await?;
-        if !extensions.is_empty() {
-            let owner = Identifier::new(&resource.credential.role)?;
-            let mut inside = Session::database(server, database).await?;
-            // As the tenant, who may not make all of them.
-            let sql = format!("SET LOCAL ROLE {owner};\n{}", extensions.concat());
-            inside.run("make extensions", sql).await?;
-            inside.close().await;
-        }
+        extensions.make(server, resource).await?;
         session.close().await;
         Ok(())
     }
 
-    /// Makes a database anew to be filled, with its further credentials: nobody gets in but who is admitted
-    /// ([`Postgres::admit`]), until it is provisioned.
+    /// Makes a database anew to be filled, with its further credentials, and extensions as [`Postgres::reset`] makes them: nobody
+    /// gets in but who is admitted ([`Postgres::admit`]), until it is provisioned.
     ///
     /// # Errors
-    /// The server is away.
+    /// The server is away, or an extension cannot be made.
     pub async fn empty_to_fill(
         &self,
         server: &ServerAccess,
         resource: &Resource,
         others: &[Credential],
+        extensions: &[String],
     ) -> Result<(), StepError> {
         let database = Identifier::new(&resource.database)?;
+        let extensions = Extensions::of(extensions)?;
         let mut session = Session::server(server).await?;
         session.alone_with(database).await?;
         drop_database(&mut session, database).await?;
         make(&mut session, server, resource, Door::Closed).await?;
+        extensions.make(server, resource).await?;
         let roles = Roles::of(&mut session, database).await?;
         let mut sql = String::new();
         for credential in others {
@@ -128,6 +120,30 @@ impl Postgres {
         }
         session.run("make the credentials of a database", sql).await?;
         session.close().await;
+        Ok(())
+    }
+}
+
+/// Statements for extensions that a database is to have.
+struct Extensions(Vec<String>);
+
+impl Extensions {
+    fn of(names: &[String]) -> Result<Self, StepError> {
+        let statements =
+            names.iter().map(|name| super::extension::statements(name)).collect::<Result<_, _>>();
+        statements.map(Self).map_err(|refusal| StepError::new("make extensions", refusal))
+    }
+
+    async fn make(&self, server: &ServerAccess, resource: &Resource) -> Result<(), StepError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let owner = Identifier::new(&resource.credential.role)?;
+        let mut inside = Session::database(server, Identifier::new(&resource.database)?).await?;
+        // As the tenant, who may not make all of them.
+        let sql = format!("SET LOCAL ROLE {owner};\n{}", self.0.concat());
+        inside.run("make extensions", sql).await?;
+        inside.close().await;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::client::{Client, superuser, traces};
 
 #[tokio::test]
 async fn nobody_gets_into_a_database_that_is_being_filled() {
+    let extensions = ["citext".to_owned()];
     for plan in ["essential-0", "standard-0"] {
         let server = if plan == "essential-0" { Server::shared().await } else { Server::own(plan).await };
         let Some(server) = server else { return };
@@ -19,7 +20,7 @@ async fn nobody_gets_into_a_database_that_is_being_filled() {
         let others = std::slice::from_ref(&other);
         let roles = traces(&server).await;
 
-        server.service.empty_to_fill(&server.access, &resource, others).await.unwrap();
+        server.service.empty_to_fill(&server.access, &resource, others, &extensions).await.unwrap();
         assert!(before.try_run("SELECT 1").await.is_err(), "{plan}: an old session goes on");
         for login in [owner, &other.logins[0]] {
             let refused = Client::open(&server, login, &resource.database).await.err().unwrap();
@@ -32,7 +33,7 @@ async fn nobody_gets_into_a_database_that_is_being_filled() {
         filling.run(&format!("GRANT SELECT ON new TO {}", other.role)).await;
         filling.close().await;
         // Cut off, it begins anew.
-        server.service.empty_to_fill(&server.access, &resource, others).await.unwrap();
+        server.service.empty_to_fill(&server.access, &resource, others, &extensions).await.unwrap();
         server.service.admit(&server.access, &resource, &fills, Mode::Writes).await.unwrap();
         let mut filling = Client::open(&server, &fills, &resource.database).await.unwrap();
         filling.run("CREATE TABLE new (n int); INSERT INTO new VALUES (7)").await;
@@ -44,6 +45,11 @@ async fn nobody_gets_into_a_database_that_is_being_filled() {
         server.service.provision(&server.access, &resource).await.unwrap();
         let mut after = Client::of(&server, &resource).await;
         assert_eq!(after.run("SELECT to_regclass('old') IS NULL, n FROM new").await, ["t|7"]);
+        assert_eq!(
+            after.run("SELECT 'a'::citext = 'A'").await,
+            ["t"],
+            "{plan}: an extension that was asked for"
+        );
         let mut others_session = Client::open(&server, &other.logins[0], &resource.database).await.unwrap();
         assert_eq!(others_session.run("SELECT n FROM new").await, ["7"]);
         others_session.close().await;

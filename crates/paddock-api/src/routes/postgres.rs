@@ -52,7 +52,8 @@ async fn wait_status(
     Segments(database): Segments<String>,
 ) -> Reply<data::WaitStatus> {
     let status = api.control.addons.postgres_wait_status(&actor, &database).await?;
-    Ok(ok(data::WaitStatus { waiting: status.waiting, error: false, message: status.message.to_owned() }))
+    let (waiting, error) = (status.waiting, status.error);
+    Ok(ok(data::WaitStatus { waiting, error, message: status.message.to_owned() }))
 }
 
 async fn reset(

@@ -21,6 +21,10 @@ const SAMPLE_PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) const SERVICE: &str = "heroku-postgresql";
 
+/// Of one that was set aside after a restore of the server.
+pub(super) const CLOSED: &str = "The database could not be filled from the server's backup, and is closed. \
+    Put a backup of your own back (heroku pg:backups:restore), or empty it (heroku pg:reset).";
+
 /// A database, as its owner sees it.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -44,6 +48,8 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitStatus {
     pub waiting: bool,
+    /// It does not come about by itself.
+    pub error: bool,
     pub message: &'static str,
 }
 
@@ -130,14 +136,18 @@ impl Addons {
         let row = self.postgres_row(actor, identity).await?;
         let server = self.server_row(&row).await?;
         let answers = server.is_some_and(|server| server.state == paddock_store::DataServerState::Available);
+        let status = |waiting, message| WaitStatus { waiting, error: false, message };
         Ok(match (row.state, answers) {
             (AddonState::Provisioned, _) if self.dumps_to_fill.is_being_filled(row.id) => {
-                WaitStatus { waiting: true, message: "being filled from a backup" }
+                status(true, "being filled from a backup")
             }
-            (AddonState::Provisioned, true) => WaitStatus { waiting: false, message: "available" },
-            (AddonState::Provisioned, false) => WaitStatus { waiting: true, message: "starting again" },
-            (AddonState::Provisioning, _) => WaitStatus { waiting: true, message: "preparing" },
-            _ => WaitStatus { waiting: false, message: "deprovisioned" },
+            (AddonState::Provisioned, _) if self.dumps_to_fill.has_failed(row.id) => {
+                WaitStatus { error: true, ..status(false, CLOSED) }
+            }
+            (AddonState::Provisioned, true) => status(false, "available"),
+            (AddonState::Provisioned, false) => status(true, "starting again"),
+            (AddonState::Provisioning, _) => status(true, "preparing"),
+            _ => status(false, "deprovisioned"),
         })
     }
 
@@ -147,9 +157,9 @@ impl Addons {
         self.postgres.check_extensions(extensions).map_err(refused)?;
         // Known before it is done: what a kill cuts off here, the reconciler ends.
         self.note(&ready.row, "reset", actor).await?;
-        let step = self.postgres.reset(&ready.access, &ready.resource, extensions);
+        let step = self.empty(&ready, extensions);
         self.done("reset the database", paddock_core::durable!("postgres.reset", in_time(step).await))?;
-        self.forget_dump(ready.row.id).await
+        self.put_right(&ready.row).await
     }
 
     /// Ends every connection to a database.

@@ -57,10 +57,14 @@ impl Addons {
         self.addon_view(row.id).await
     }
 
-    /// In a shared server a plan is limits of a role and a database. What a kill cuts off here the reconciler does.
+    /// In a shared server a plan is limits of a role and a database. What a kill cuts off here the reconciler does; one that is
+    /// closed is brought to it by who opens it.
     async fn bring_to_plan(&self, id: paddock_core::AddonId) -> Result<()> {
+        if self.dumps_to_fill.is_closed(id) {
+            return Ok(());
+        }
         let Some(row) = self.kernel.store.addon(id).await? else { return Ok(()) };
-        let ready = self.ready(&row).await?;
+        let ready = self.reached(&row).await?;
         let service = self.service_of(&row)?;
         let done = paddock_core::durable!(
             "addon.plan_changed",

@@ -11,7 +11,7 @@ use paddock_store::{Addon, Transfer};
 use uuid::Uuid;
 
 use super::super::Addons;
-use super::super::postgres::Ready;
+use super::super::postgres::{CLOSED, Ready};
 use super::job::Moved;
 use super::run::{Ended, Outcome, Place, Trouble, Watch};
 use super::store::{blocking, open_plain};
@@ -43,6 +43,14 @@ impl Addons {
         self.at_ready(transfer.uuid(), ready, mode).await
     }
 
+    /// The same of one that is read. In one that is closed there is nothing that its owner knows.
+    pub(super) async fn source(&self, transfer: TransferId, addon: Option<AddonId>) -> Outcome<At> {
+        match addon.is_some_and(|addon| self.dumps_to_fill.has_failed(addon)) {
+            true => Err(Trouble::Told(CLOSED.to_owned())),
+            false => self.at(transfer, addon, Mode::Reads).await,
+        }
+    }
+
     /// The same of one that was found, the login named for an id.
     pub(super) async fn at_ready(&self, id: Uuid, ready: Ready, mode: Mode) -> Outcome<At> {
         let row = ready.row.clone();
@@ -66,7 +74,7 @@ impl Addons {
     }
 
     /// What a transfer leaves of itself in databases when nothing of it runs any more, however it ended: no login, and no
-    /// database that was being emptied.
+    /// database that was being emptied, but one that is closed.
     pub(super) async fn leave_databases(&self, transfer: &Transfer, succeeded: bool) {
         let target = match transfer.kind {
             TransferKind::Backup => (transfer.addon_id, Mode::Reads),
@@ -78,7 +86,7 @@ impl Addons {
             }
             // One that is gone has nothing left.
             let Ok(at) = self.at(transfer.id, addon, mode).await else { continue };
-            if mode == Mode::Writes && !succeeded {
+            if mode == Mode::Writes && !succeeded && !self.dumps_to_fill.has_failed(at.row.id) {
                 self.mend(&at).await;
             }
             self.dismiss(&at).await;
@@ -133,7 +141,7 @@ impl Addons {
     }
 
     pub(super) async fn back_up(&self, transfer: &Transfer) -> Outcome<Moved> {
-        let at = self.at(transfer.id, transfer.addon_id, Mode::Reads).await?;
+        let at = self.source(transfer.id, transfer.addon_id).await?;
         self.dump(transfer, &at).await?;
         let dump = self.file_of(transfer.id, DUMPED, DUMP);
         let kept = self.backups.keep(&transfer.object, &dump).await;

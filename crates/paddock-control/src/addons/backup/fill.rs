@@ -39,7 +39,7 @@ impl Addons {
     }
 
     pub(super) async fn copy(&self, transfer: &Transfer) -> Outcome<Moved> {
-        let source = self.at(transfer.id, transfer.from_addon_id, Mode::Reads).await?;
+        let source = self.source(transfer.id, transfer.from_addon_id).await?;
         let at = self.at(transfer.id, transfer.addon_id, Mode::Writes).await?;
         let dumped = self.dump(transfer, &source).await?;
         self.make_given(transfer.id).await?;
@@ -79,14 +79,12 @@ impl Addons {
             self.tell(transfer.id, &format!("Left out, since only a superuser may make it: {what}")).await?;
         }
         self.tell(transfer.id, &format!("Emptying {}.", transfer.to_name)).await?;
-        let Ready { access, resource, .. } = &at.ready;
         let extensions: Vec<String> =
             transfer.extensions.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let step = self.postgres.reset(access, resource, &extensions);
-        let emptied = durable!("transfer.database_emptied", step.await);
+        let emptied = durable!("transfer.database_emptied", self.empty(&at.ready, &extensions).await);
         emptied.map_err(|error| Trouble::host("empty a database", error))?;
         let warnings = self.fill_empty(transfer, at).await?;
-        self.forget_dump(at.row.id).await?;
+        self.put_right(&at.row).await?;
         Ok(Moved { bytes, warnings: warnings + left_out.len() })
     }
 

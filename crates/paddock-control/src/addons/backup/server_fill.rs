@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! databases/ID.dump ──filled──▶ ID.filled ──opened, its apps told──▶ (removed)
-//!        └──given up──▶ ID.failed ──the app puts something else in, or empties it──▶ (removed)
+//!        └──given up──▶ ID.failed ──emptied, or something else put in──▶ ID.replaced ──opened──▶ (removed)
 //! ```
-//! As long as there is the first or the last, the database is closed to its logins.
+//! As long as there is `ID.dump` or `ID.failed`, the database is closed to its logins: nobody writes what a backup would not have.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -16,8 +16,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_addons::Credential;
 use paddock_addons::postgres::{DUMP, LIST, Mode, RIGHTS, owned_by};
+use paddock_addons::{Credential, StepError};
 use paddock_core::addon::AddonState;
 use paddock_core::{AddonId, TransferId, durable};
 use paddock_files::sync_folder_of;
@@ -53,16 +53,18 @@ enum Stage {
     ToFill,
     Filled,
     Failed,
+    Replaced,
 }
 
 impl Stage {
-    const ALL: [Self; 3] = [Self::ToFill, Self::Filled, Self::Failed];
+    const ALL: [Self; 4] = [Self::ToFill, Self::Filled, Self::Failed, Self::Replaced];
 
     const fn ending(self) -> &'static str {
         match self {
             Self::ToFill => TO_FILL,
             Self::Filled => "filled",
             Self::Failed => SET_ASIDE,
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -147,9 +149,19 @@ impl DumpsToFill {
         sync_folder_of(&to)
     }
 
+    fn replaced(&self, addon: AddonId) -> io::Result<()> {
+        let (from, to) = (self.path(addon, Stage::Failed), self.path(addon, Stage::Replaced));
+        durable!("database.dump_replaced", std::fs::rename(from, &to))?;
+        sync_folder_of(&to)
+    }
+
     fn forget(&self, addon: AddonId) -> io::Result<()> {
         for path in Stage::ALL.map(|stage| self.path(addon, stage)).iter().filter(|path| path.exists()) {
-            durable!("database.dump_removed", std::fs::remove_file(path))?;
+            match durable!("database.dump_removed", std::fs::remove_file(path)) {
+                // Somebody else was there first.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             sync_folder_of(path)?;
         }
         Ok(())
@@ -164,6 +176,7 @@ pub(crate) struct FillReconciler {
     busy: HashMap<tokio::task::Id, AddonId>,
     /// How often each dump could not be put back since the server was started.
     attempts: BTreeMap<AddonId, u32>,
+    tries: Tries<AddonId>,
 }
 
 impl FillReconciler {
@@ -176,7 +189,6 @@ impl FillReconciler {
 
 #[async_trait]
 impl Reconciler for FillReconciler {
-    tries: Tries<AddonId>,
     const NAME: &'static str = "database_fills";
     const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -206,6 +218,8 @@ impl Reconciler for FillReconciler {
         }
         let dumps = self.addons.dumps_to_fill.list();
         let dumps = dumps.map_err(|error| Error::internal("look for dumps of databases", error))?;
+        self.tries.keep(|addon| dumps.iter().any(|(of, _)| of == addon));
+        let now = self.addons.kernel.now();
         for (addon, stage) in dumps {
             if self.busy.values().any(|busy| *busy == addon) {
                 continue;
@@ -223,8 +237,6 @@ impl Reconciler for FillReconciler {
                 report.again_in = Some(report.again_in.map_or(wait, |soonest| soonest.min(wait)));
             } else if row.state == AddonState::Provisioned && self.addons.answers(&row) {
                 self.begin(row, stage);
-        self.tries.keep(|addon| dumps.iter().any(|(of, _)| of == addon));
-        let now = self.addons.kernel.now();
             }
         }
         // One that goes on wakes us at its end.
@@ -250,6 +262,7 @@ impl FillReconciler {
             addons.kernel.wakes.addons.wake();
             outcome
         });
+        self.busy.insert(task.id(), addon);
     }
 
     async fn failed(&mut self, addon: AddonId, trouble: Trouble) -> Result<()> {
@@ -270,7 +283,6 @@ impl FillReconciler {
             }
             Trouble::Told(why) => why,
         };
-        self.busy.insert(task.id(), addon);
         *attempts += 1;
         tracing::error!(addon.id = %addon, attempts = *attempts, why, "a database could not be filled from its dump");
         if *attempts >= ATTEMPTS_MAX {
@@ -293,9 +305,35 @@ impl Addons {
         row.data_server_id.is_some_and(|server| answering.contains(&server))
     }
 
-    /// Whatever a database holds, it is not its dump's any more.
-    pub(in crate::addons) async fn forget_dump(&self, addon: AddonId) -> Result<()> {
+    async fn forget_dump(&self, addon: AddonId) -> Result<()> {
         self.with_dumps(move |dumps| dumps.forget(addon), "remove the dump of a database").await
+    }
+
+    /// Empties a database of a user's. One that is closed stays so: what comes of it is told by [`Self::put_right`].
+    pub(in crate::addons) async fn empty(
+        &self,
+        ready: &Ready,
+        extensions: &[String],
+    ) -> std::result::Result<(), StepError> {
+        let Ready { row, access, resource } = ready;
+        if !self.dumps_to_fill.has_failed(row.id) {
+            return self.postgres.reset(access, resource, extensions).await;
+        }
+        let others = self.further_credentials(row.id).await;
+        let others = others.map_err(|error| StepError::new("read the credentials of a database", error))?;
+        self.postgres.empty_to_fill(access, resource, &others, extensions).await
+    }
+
+    /// What a database has now is what its user wants: one that was closed is opened. Written down first, so that a backup has
+    /// whatever is written then; what a kill cuts off, the reconciler ends.
+    pub(in crate::addons) async fn put_right(&self, row: &Addon) -> Result<()> {
+        if !self.dumps_to_fill.has_failed(row.id) {
+            return Ok(());
+        }
+        let id = row.id;
+        self.with_dumps(move |dumps| dumps.replaced(id), "note that a database is not its dump's").await?;
+        self.open_filled(row).await?;
+        self.forget_dump(row.id).await
     }
 
     async fn with_dumps(
@@ -333,7 +371,9 @@ impl Addons {
         }
         self.open_filled(row).await?;
         self.forget_dump(row.id).await?;
-        self.tell_of_fill(row, |name| format!("{name} was filled from the server's backup.")).await?;
+        if stage != Stage::Replaced {
+            self.tell_of_fill(row, |name| format!("{name} was filled from the server's backup.")).await?;
+        }
         Ok(())
     }
 
@@ -351,7 +391,7 @@ impl Addons {
         tracing::info!(addon.name = row.name, "a database is filled from the server's backup");
         let Ready { access, resource, .. } = &at.ready;
         let others = self.further_credentials(row.id).await?;
-        let step = self.postgres.empty_to_fill(access, resource, &others);
+        let step = self.postgres.empty_to_fill(access, resource, &others, &[]);
         let emptied = durable!("database.emptied_to_fill", step.await);
         emptied.map_err(|error| Trouble::host("make a database anew", error))?;
         self.admit(&at, Mode::Writes).await?;

@@ -13,6 +13,7 @@ use crate::Actor;
 use crate::tests::Still;
 
 mod again;
+mod set_aside;
 
 const ADDRESS: [u8; 4] = [10, 1, 2, 3];
 
