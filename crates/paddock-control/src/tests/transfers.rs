@@ -1,15 +1,19 @@
 //! Transfers of a control plane of which nothing runs by itself: how their jobs end, and when daily ones begin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use paddock_core::addon::AddonState;
 use paddock_core::log::LogFilter;
 use paddock_core::transfer::TransferKind;
-use paddock_core::{AddonId, AppId, TransferScheduleId};
-use paddock_store::{Job, JobLease, JobState, NewAddon, NewTransferSchedule, Transfer};
+use paddock_core::{AddonId, AppId, TransferId, TransferScheduleId};
+use paddock_store::{
+    Job, JobLease, JobState, NewAddon, NewTransfer, NewTransferSchedule, Transfer, TransferEnd,
+};
 use uuid::Uuid;
 
 use crate::addons::backup::{DailyBackups, TransferPhase, run_transfer};
+use crate::kernel::dump_databases::{DumpDatabases as _, Dumped};
 use crate::kernel::job::LEASE;
 use crate::kernel::reconcile::Reconciler as _;
 use crate::tests::{SetClock, Still};
@@ -155,4 +159,69 @@ async fn a_transfer_that_nobody_wants_any_more_ends_before_it_begins() {
     run_transfer(&t.control.addons, &job, TransferPhase::Queued, &lease).await.unwrap();
     let said = t.control.kernel.store.transfer_logs(transfer.id).await.unwrap();
     assert_eq!(said.last().unwrap().message, "Canceled.");
+}
+
+#[tokio::test]
+async fn a_database_that_was_set_aside_is_no_backup_of_its_users() {
+    let clock = Arc::new(SetClock::at("2026-11-29T01:00:00Z"));
+    let t = Still::with_clock(clock.clone()).await;
+    let app = t.deployed_app("aside", "web", "serve").await.app_id;
+    let addon = t.silent_database(app).await;
+    t.schedule(addon, 2, "UTC").await;
+    t.leave_dump(addon, "failed");
+    clock.set("2026-11-29T02:00:00Z");
+    DailyBackups::new(t.control.addons.clone()).pass().await.unwrap();
+    let (job, lease) = t.claimed().await;
+    run_transfer(&t.control.addons, &job, TransferPhase::Queued, &lease).await.unwrap();
+    let transfer = t.transfers(app).await.remove(0);
+    let said = t.control.kernel.store.transfer_logs(transfer.id).await.unwrap();
+    assert!(!transfer.succeeded && said.last().unwrap().message.contains("is closed"), "{said:?}");
+    // The server's own has what there was.
+    let dumped = t.control.addons.dump_database(addon, &mut |_| true).await;
+    assert!(matches!(dumped, Dumped::Dump(_, bytes) if bytes > 0), "{dumped:?}");
+}
+
+/// While something else is put into a database it is no backup: the server's own waits for it, as long as somebody waits.
+#[tokio::test]
+async fn the_servers_backup_waits_for_a_restore_and_says_of_one_that_does_not_end() {
+    let clock = Arc::new(SetClock::at("2026-11-29T01:00:00Z"));
+    let t = Still::with_clock(clock.clone()).await;
+    let app = t.deployed_app("restoring", "web", "serve").await.app_id;
+    let addon = t.silent_database(app).await;
+    let new = NewTransfer {
+        id: TransferId::from_uuid(Uuid::now_v7()),
+        app_id: app,
+        kind: TransferKind::Restore,
+        addon_id: addon,
+        from_addon_id: None,
+        from_transfer_id: None,
+        from_name: "b001".to_owned(),
+        to_name: "DATABASE".to_owned(),
+        schedule_id: None,
+        extensions: String::new(),
+    };
+    let mut tx = t.control.kernel.record("test").await.unwrap();
+    let name = tx.create_transfer(&new).await.unwrap().name();
+    tx.start_transfer(new.id, None).await.unwrap();
+    tx.commit_quietly("test.restore").await.unwrap();
+    // Asked at the beginning, while it waits, and before it tries again.
+    let dump = async |last: u32| {
+        let mut asked = 0;
+        let mut told = |_| {
+            asked += 1;
+            clock.advance(Duration::from_secs(16 * 60));
+            asked < last
+        };
+        (t.control.addons.dump_database(addon, &mut told).await, asked)
+    };
+    let (dumped, asked) = dump(2).await;
+    assert!(matches!(dumped, Dumped::Unwanted) && asked == 2, "{dumped:?}");
+    let (dumped, _) = dump(3).await;
+    assert!(matches!(&dumped, Dumped::Failed(why) if why.contains(&name)), "{dumped:?}");
+
+    let mut tx = t.control.kernel.record("test").await.unwrap();
+    tx.end_transfer(new.id, TransferEnd { succeeded: true, warnings: 0, processed_bytes: 1 }).await.unwrap();
+    tx.commit_quietly("test.restored").await.unwrap();
+    let (dumped, _) = dump(2).await;
+    assert!(matches!(&dumped, Dumped::Failed(why) if why.contains("does not answer")), "{dumped:?}");
 }
