@@ -40,7 +40,7 @@ pub(crate) struct BackupArgs {
     /// with --keep it is a folder
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// Write a file named for the time into the folder --to, then remove the oldest of these files but N
+    /// Write a file named for the time into the folder --to, then remove the oldest of these files but N; as many that lack a database are kept besides
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Leave out every secret that lies in clear: master key, first password, command-line token, local CA
@@ -77,7 +77,9 @@ impl BackupArgs {
         };
         match self.write(&to) {
             Ok((summary, file)) => {
-                let removed = self.remove_older(&file, summary.databases_lost.is_empty());
+                let is_whole = summary.databases_lost.is_empty();
+                let removed =
+                    self.keep.map_or(Ok(()), |keep| retention::remove_but(&self.to, keep, is_whole));
                 let told = self.tell(summary, Some(&file));
                 match removed {
                     Ok(()) => told,
@@ -86,13 +88,6 @@ impl BackupArgs {
             }
             Err(error) => crate::complain(&chain(error.as_ref())),
         }
-    }
-
-    /// One that lacks something takes no other's place but of one that lacks something, too.
-    fn remove_older(&self, newest: &Path, is_whole: bool) -> io::Result<()> {
-        let Some(keep) = self.keep else { return Ok(()) };
-        retention::remove_incomplete_but(&self.to, newest)?;
-        if is_whole { retention::remove_but(&self.to, keep) } else { Ok(()) }
     }
 
     fn is_piped(&self) -> bool {

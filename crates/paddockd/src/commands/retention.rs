@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const BEFORE: &str = "paddock-";
 const AFTER: &str = ".backup";
-/// Of a backup that lacks a database: it counts for none, and displaces none.
+/// Of a backup that lacks a database: it counts for no other, and displaces none.
 const INCOMPLETE: &str = ".incomplete";
 
 /// The name of a backup of this time. They sort as their times do.
@@ -18,23 +18,6 @@ pub(super) fn incomplete(to: &Path) -> PathBuf {
     let mut name = to.to_owned().into_os_string();
     name.push(INCOMPLETE);
     PathBuf::from(name)
-}
-
-/// Removes those of a folder that lack something, but the newest, which is the one that is `kept`.
-pub(super) fn remove_incomplete_but(folder: &Path, kept: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let is_one = name.to_str().and_then(|name| name.strip_suffix(INCOMPLETE)).is_some_and(is_named);
-        if is_one && entry.path() != kept {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a file of the operator's, outside the data folder"
-            )]
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether a file is a backup that we named.
@@ -50,16 +33,30 @@ fn is_named(name: &str) -> bool {
     })
 }
 
-/// Removes the oldest backups of a folder until `keep` are left. Nothing else in it is touched.
-pub(super) fn remove_but(folder: &Path, keep: u32) -> io::Result<()> {
-    let mut names = Vec::new();
+/// Removes the oldest backups of a folder until `keep` are left that lack nothing, if the newest `is_whole`, and `keep` that lack
+/// something: these take no other's place, and go before that when they are older than all that lack nothing. Nothing else in the
+/// folder is touched.
+pub(super) fn remove_but(folder: &Path, keep: u32, is_whole: bool) -> io::Result<()> {
+    let (mut whole, mut lacking) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
-        names.extend(name.to_str().filter(|name| is_named(name)).map(str::to_owned));
+        let Some(name) = name.to_str() else { continue };
+        match name.strip_suffix(INCOMPLETE) {
+            Some(named) if is_named(named) => lacking.push(name.to_owned()),
+            None if is_named(name) => whole.push(name.to_owned()),
+            _ => {}
+        }
     }
-    names.sort_unstable();
     let kept = usize::try_from(keep).unwrap_or(usize::MAX);
-    for name in names.iter().rev().skip(kept) {
+    whole.sort_unstable_by(|a, b| b.cmp(a));
+    lacking.sort_unstable_by(|a, b| b.cmp(a));
+    let oldest = whole.get(kept.saturating_sub(1));
+    let too_old = lacking
+        .iter()
+        .enumerate()
+        .filter(|(at, name)| *at >= kept || oldest.is_some_and(|oldest| *name < oldest));
+    let surplus = whole.iter().skip(kept).filter(|_| is_whole);
+    for name in surplus.chain(too_old.map(|(_, name)| name)) {
         #[expect(clippy::disallowed_methods, reason = "a file of the operator's, outside the data folder")]
         std::fs::remove_file(folder.join(name))?;
     }
@@ -85,10 +82,33 @@ mod tests {
             std::fs::write(folder.path().join(file), "").unwrap();
         }
         assert_eq!(at(1), "paddock-20260101T000000Z.backup");
-        remove_but(folder.path(), 2).unwrap();
-        remove_but(folder.path(), 7).unwrap();
+        remove_but(folder.path(), 2, true).unwrap();
+        remove_but(folder.path(), 7, true).unwrap();
         let there = |file: &str| folder.path().join(file).exists();
         assert_eq!(ours.each_ref().map(|file| there(file)), [false, false, true, true]);
         assert!(others.iter().all(|file| there(file)));
+    }
+    #[test]
+    fn those_that_lack_something_are_kept_beside_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |second: i64| name(jiff::Timestamp::from_second(1_767_225_599 + second).unwrap());
+        let lacking = |second: i64| format!("{}{INCOMPLETE}", at(second));
+        let make = |name: String| std::fs::write(folder.path().join(name), "").unwrap();
+        let there = || -> Vec<String> {
+            let names = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> =
+                names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort_unstable();
+            names
+        };
+        [at(0), at(1), lacking(2), lacking(3), lacking(4)].into_iter().for_each(make);
+        remove_but(folder.path(), 2, false).unwrap();
+        assert_eq!(there(), [at(0), at(1), lacking(3), lacking(4)], "none of them in place of a whole one");
+        make(at(5));
+        remove_but(folder.path(), 2, true).unwrap();
+        assert_eq!(there(), [at(1), lacking(3), lacking(4), at(5)]);
+        make(at(6));
+        remove_but(folder.path(), 2, true).unwrap();
+        assert_eq!(there(), [at(5), at(6)], "they are older than all the others");
     }
 }
