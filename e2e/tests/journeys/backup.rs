@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -308,11 +308,29 @@ fn what_is_in_databases_comes_back_elsewhere() {
     at_rest_databases_are_left_out_by_name_only(&second, folder.path());
 }
 
+/// The disk has lost the file of a table. Which volume it is on, the number of the database's server says.
+fn lose_a_table(server: &Server) {
+    let ask = "SELECT system_identifier || ' ' || pg_relation_filepath('people') FROM pg_control_system()";
+    let told = sql(server, "OWN_URL", ask);
+    let (number, path) = told.split_once(' ').unwrap();
+    let number: u64 = number.parse().unwrap();
+    let list = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let mut folders = list(&server.data().join("volumes"));
+    folders.extend(folders.clone().iter().flat_map(|volume| list(volume)));
+    let is_own = |folder: &&PathBuf| {
+        let control = std::fs::read(folder.join("global/pg_control"));
+        control.is_ok_and(|control| control.starts_with(&number.to_le_bytes()))
+    };
+    std::fs::remove_file(folders.iter().find(is_own).unwrap().join(path)).unwrap();
+}
+
 /// What is lacking is named, the status says so, and the file is none that somebody takes for whole.
 fn one_that_cannot_be_dumped_is_told(server: &mut Server, file: &Path) {
     server.announce("a database is not in a backup");
-    let database = sql(server, "OWN_URL", "SELECT current_database()");
-    sql(server, "OWN_URL", &format!("ALTER DATABASE {database} CONNECTION LIMIT 0"));
+    lose_a_table(server);
     let told = server.paddockd("backup", &["--to", file.to_str().unwrap()]);
     let told = told.failed_saying("the backup is incomplete");
     assert!(told.text().contains("own-one: ") && !told.text().contains("shared-one"), "{}", told.text());

@@ -3,10 +3,13 @@
 use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
-use super::{Postgres, fittings, sessions, transfer};
-use crate::{Credential, Placement, Refusal, Resource, ServerAccess, StepError};
+use super::{Postgres, fittings, sessions};
+use crate::{Credential, Placement, Plan, Refusal, Resource, ServerAccess, StepError};
 
 const IS_THERE: &str = "SELECT datname::text FROM pg_database WHERE datname = $1";
+
+/// Connections of a database beyond its plan, for transfers.
+pub(super) const FOR_TRANSFERS: u32 = 2;
 
 /// In databases of everybody there is nothing for a tenant.
 const READY: &str = "\
@@ -209,12 +212,17 @@ fn opened(roles: &Roles, resource: &Resource, door: Door) -> Result<String, Step
         let owner = Identifier::new(&resource.credential.role)?;
         sql += &format!("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {owner};\n");
     }
-    sql += &format!(
+    sql += &reachable(database, resource.plan);
+    Ok(sql)
+}
+
+/// Lets as many in as the plan says, whatever its owner has set, who may forbid it to everybody.
+pub(super) fn reachable(database: Identifier<'_>, plan: &Plan) -> String {
+    format!(
         "ALTER DATABASE {database} WITH ALLOW_CONNECTIONS true IS_TEMPLATE false CONNECTION LIMIT {};\n",
         // Each login has the plan's limit: a database whose connections are all taken can still be backed up.
-        resource.plan.connections + transfer::CONNECTIONS
-    );
-    Ok(sql)
+        plan.connections + FOR_TRANSFERS
+    )
 }
 
 async fn drop_database(session: &mut Session, database: Identifier<'_>) -> Result<(), StepError> {

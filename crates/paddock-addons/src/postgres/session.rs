@@ -17,9 +17,11 @@ const CONNECT_TIME: Duration = Duration::from_secs(15);
 pub(super) const SERVER: &str = "postgres";
 
 /// Set by the connection, before anything of the database's own.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("search_path", "pg_catalog"),
     ("role", "none"),
+    // Of a library that is not there the server refuses every connection.
+    ("local_preload_libraries", ""),
     ("statement_timeout", "0"),
     ("lock_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "60s"),

@@ -9,11 +9,9 @@ use paddock_runtime::Limits;
 use super::names::Identifier;
 use super::roles::{self, Kind, Roles};
 use super::session::Session;
-use super::{Postgres, sessions};
+use super::{Postgres, database, sessions};
 use crate::{Credential, File, Login, Refusal, Resource, ServerAccess, StepError};
 
-/// Connections of a database beyond its plan, for transfers.
-pub(super) const CONNECTIONS: u32 = 2;
 /// The folder that a program writes to.
 pub const OUT: &str = "/out";
 /// The folder that a program reads from.
@@ -32,6 +30,10 @@ const DUMPS: &str = r#"set -euo pipefail
   --exclude-schema=_heroku --lock-wait-timeout=600000 --no-password --file=/out/dump "$@"
 "$PADDOCK_PROGRAMS/pg_restore" --list --file=/out/list /out/dump
 "#;
+
+/// Settings of a database's own that its dump would fail by, set by the connection, which counts for more: whom one acts as, and
+/// what is loaded from the server's folder of plugins.
+const DUMPS_WITH: &[u8] = b"-c role=none -c local_preload_libraries=";
 
 /// All of a dump is read: one that was cut off has a whole list, and not all of its data.
 const CHECKS: &str = r#"set -euo pipefail
@@ -117,7 +119,8 @@ pub fn complaint(line: &str) -> Option<Complaint> {
 }
 
 impl Postgres {
-    /// Lets somebody in who moves data, always in the same way. Their password is the one of `login` from now on.
+    /// Lets somebody in who moves data, always in the same way. Their password is the one of `login` from now on. Who owns the
+    /// database may have closed it to everybody: it is open again as its plan says, as after each start of the server.
     ///
     /// # Errors
     /// The server is away.
@@ -128,28 +131,33 @@ impl Postgres {
         login: &Login,
         mode: Mode,
     ) -> Result<(), StepError> {
-        let database = Identifier::new(&resource.database)?;
+        let name = Identifier::new(&resource.database)?;
         let owner = Identifier::new(&resource.credential.role)?;
         let user = Identifier::new(&login.user)?;
         let mut session = Session::server(server).await?;
-        session.alone_with(database).await?;
-        let roles = Roles::of(&mut session, database).await?;
-        let mut sql = String::new();
+        session.alone_with(name).await?;
+        let roles = Roles::of(&mut session, name).await?;
+        let mut sql = database::reachable(name, resource.plan);
         if !roles.has(user) {
-            sql += &roles::create(user, Kind::Transfer, database);
+            sql += &roles::create(user, Kind::Transfer, name);
         }
         sql += &format!("GRANT {owner} TO {user};\n");
         // Large objects of other credentials are read by who may act as these, and rights to their things given.
         for other in roles.only(Kind::Owner) {
             sql += &format!("GRANT {} TO {user};\n", other?);
         }
+        // And those that somebody made as who he logs in as.
+        for login in roles.only(Kind::Login).filter(|_| mode == Mode::Reads) {
+            sql += &format!("GRANT {} TO {user};\n", login?);
+        }
         sql += &match mode {
             Mode::Reads => format!("GRANT pg_read_all_data TO {user};\nALTER ROLE {user} BYPASSRLS;\n"),
             Mode::Writes => format!("ALTER ROLE {user} SET role = '{}';\n", owner.bare()),
         };
         sql += &format!(
-            "GRANT CONNECT ON DATABASE {database} TO {user};\n\
-             ALTER ROLE {user} LOGIN CONNECTION LIMIT {CONNECTIONS} PASSWORD '{}';\n",
+            "GRANT CONNECT ON DATABASE {name} TO {user};\n\
+             ALTER ROLE {user} LOGIN CONNECTION LIMIT {} PASSWORD '{}';\n",
+            database::FOR_TRANSFERS,
             roles::verifier(login)
         );
         session.run("let somebody in who moves data", sql).await?;
@@ -226,6 +234,7 @@ impl Postgres {
             errand.command.extend(["pg_dump", "--no-acl"].map(str::to_owned));
         }
         connect(&mut errand, server, resource, login);
+        errand.env.push(("PGOPTIONS".to_owned(), DUMPS_WITH.to_vec()));
         Ok(errand)
     }
 

@@ -42,14 +42,19 @@ impl Client {
         password: &str,
         database: &str,
     ) -> Result<Self, Refused> {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(server.address().port())
-            .username(user)
-            .password(password)
-            .database(database)
-            .ssl_mode(PgSslMode::VerifyFull)
-            .ssl_root_cert_from_pem(server.access.authority.clone().into_bytes());
+        let options = options(server, user, password, database);
+        PgConnection::connect_with(&options).await.map(Self).map_err(Refused::of)
+    }
+
+    /// With settings of the connection, `-c name=value`.
+    pub(crate) async fn asking(
+        server: &Server,
+        login: &Login,
+        database: &str,
+        settings: &str,
+    ) -> Result<Self, Refused> {
+        let settings = settings.split("-c ").filter_map(|one| one.trim().split_once('='));
+        let options = options(server, &login.user, login.password.reveal(), database).options(settings);
         PgConnection::connect_with(&options).await.map(Self).map_err(Refused::of)
     }
 
@@ -83,6 +88,17 @@ impl Client {
     pub(crate) async fn close(self) {
         let _ = self.0.close().await;
     }
+}
+
+fn options(server: &Server, user: &str, password: &str, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(server.address().port())
+        .username(user)
+        .password(password)
+        .database(database)
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(server.access.authority.clone().into_bytes())
 }
 
 /// The superuser, in a database.

@@ -1,6 +1,6 @@
-//! A database that is filled before anybody is let in.
+//! Who moves the data of a database is let in: to one that nobody else is in yet, and to one that its owner has closed.
 
-use paddock_addons::postgres::Mode;
+use paddock_addons::postgres::{Mode, Rights};
 use paddock_addons::{Credential, Login, Secret, Service as _};
 
 use crate::bench::{Server, random};
@@ -84,4 +84,33 @@ async fn what_a_credential_cannot_be_given_stays_and_the_rest_is_its_own() {
     assert_eq!(refused.len(), 1, "{refused:?}");
     let theirs = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tableowner = ";
     assert_eq!(owner.run(&format!("{theirs}'{role}'")).await, ["given"]);
+}
+
+#[tokio::test]
+async fn no_setting_of_its_owner_keeps_out_who_dumps_a_database() {
+    let Some(server) = Server::own("standard-0").await else { return };
+    let resource = server.make("standard-0").await;
+    let (database, role) = (&resource.database, &resource.credential.role);
+    let mut owner = Client::of(&server, &resource).await;
+    owner.run("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)").await;
+    owner.run("SET ROLE NONE; SELECT lo_from_bytea(4242, 'mine'); RESET ROLE").await;
+    let reads = Login { user: "s1234567890123".to_owned(), password: Secret::new("sesame") };
+    let errand = server.service.dump("15", &server.access, &resource, &reads, Rights::Kept);
+    let with = errand.unwrap().env.into_iter().find(|(name, _)| name == "PGOPTIONS").unwrap().1;
+    let with = String::from_utf8(with).unwrap();
+    let mut elsewhere = superuser(&server, "postgres").await;
+    elsewhere.run(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).await;
+    for setting in
+        ["CONNECTION LIMIT 0", &format!("SET role = '{role}'"), "SET local_preload_libraries = 'none_there'"]
+    {
+        owner.run(&format!("ALTER DATABASE {database} {setting}")).await;
+        server.service.admit(&server.access, &resource, &reads, Mode::Reads).await.unwrap();
+        let mut reading = Client::asking(&server, &reads, database, &with).await.unwrap();
+        let read = "SELECT n, current_user, lo_get(4242) FROM kept";
+        assert_eq!(reading.run(read).await, ["7|s1234567890123|\\x6d696e65"], "{setting}");
+        reading.close().await;
+        server.service.dismiss(&server.access, &resource, &reads.user).await.unwrap();
+    }
+    let said = "SELECT datallowconn, datconnlimit FROM pg_database WHERE datname = current_database()";
+    assert_eq!(owner.run(said).await, [format!("t|{}", resource.plan.connections + 2)]);
 }
