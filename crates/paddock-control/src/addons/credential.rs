@@ -312,12 +312,18 @@ pub(super) fn no_such(name: &str) -> Error {
     )
 }
 
-/// As Heroku has it: it becomes part of what clients type.
-/// A credential's role has its name, and some names no role can have, or the platform's own has.
+/// As Heroku has it, because clients type it, and a name that its role can have: some PostgreSQL keeps for itself, and some are
+/// like those of logins that are there while a transfer is.
 fn check_name(name: &str) -> Result<()> {
     if name.starts_with("pg_") || ["postgres", "public", "none"].contains(&name) {
         return Err(Error::invalid(format!(
             "Credential name {name:?} is invalid: PostgreSQL keeps it for itself."
+        )));
+    }
+    let rest = name.strip_prefix(['s', 't']).unwrap_or_default();
+    if rest.len() == 13 && rest.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(Error::invalid(format!(
+            "Credential name {name:?} is invalid: backups and restores log in by such names."
         )));
     }
     let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
@@ -327,5 +333,28 @@ fn check_name(name: &str) -> Result<()> {
         false => Err(Error::invalid(format!(
             "Credential name {name:?} is invalid: it must have 1 to 50 letters, digits, dashes and underscores."
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_others_have_are_refused() {
+        for (name, said) in [
+            ("pg_reader", "PostgreSQL keeps it"),
+            ("none", "PostgreSQL keeps it"),
+            ("s0123456789abc", "backups and restores"),
+            ("tfedcba9876543", "backups and restores"),
+            ("a b", "letters, digits"),
+            ("", "letters, digits"),
+        ] {
+            let refused = check_name(name).unwrap_err().to_string();
+            assert!(refused.contains(said), "{name}: {refused}");
+        }
+        for name in ["reporting", "Read-Only", "s0123456789ab", "s0123456789abcd", "t0123456789abg", "team"] {
+            check_name(name).unwrap();
+        }
     }
 }
