@@ -51,6 +51,7 @@ impl Store {
         let key = if is_right { KEY } else { "wrong" };
         let text = format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {key}\n");
         std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// Names of objects and of uploads that were not ended.

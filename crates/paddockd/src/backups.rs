@@ -65,6 +65,10 @@ impl BackupsArgs {
         settings.bucket(Roots::none()).map_err(|problem| format!("--backups-to: {problem}"))?;
         Ok(Some(settings))
     }
+
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        self.backups_key_file.as_deref()
+    }
 }
 
 impl BackupsSettings {

@@ -118,15 +118,27 @@ impl Journey {
 
     /// As after a kill in the midst of an upload, and of what no row is left.
     fn what_was_left_is_given_up(&mut self) {
+        self.server.announce("dumps in the bucket that no backup names");
         let (objects, _) = self.store.holds();
         let own = objects[0].rsplitn(3, '/').nth(2).unwrap();
         let strange = "paddock/of-another-server/x/y.dump";
         self.store.begin(&format!("{own}/x/y.dump"));
         self.store.begin(strange);
-        self.store.leave(&format!("{own}/x/z.dump"));
+        let left = format!("{own}/x/z.dump");
+        self.store.leave(&left);
         self.server.restart();
-        // What backups name stays, and so does what is another server's.
+        // What backups name stays, and so does what is another server's. However old it is, what nobody names has a week.
+        let unnamed = self.server.data().join("unnamed-dumps.json");
         wait_until("what was left to be given up", PATIENCE, || {
+            (self.store.holds().1 == [strange] && unnamed.exists()).then_some(())
+        });
+        assert!(self.store.holds().0.contains(&left));
+        let arguments = arguments(&self.store, self.folder.path(), true);
+        let told = self.server.paddockd("doctor", &arguments.each_ref().map(String::as_str));
+        assert!(told.text().contains("1 dumps in the bucket have no backup"), "{}", told.text());
+        std::fs::write(&unnamed, "{\"x/z.dump\":0}").unwrap();
+        self.server.restart();
+        wait_until("what nobody names to be removed", PATIENCE, || {
             (self.store.holds() == (objects.clone(), vec![strange.to_owned()])).then_some(())
         });
     }

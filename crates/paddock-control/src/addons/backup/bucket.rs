@@ -2,37 +2,38 @@
 //! read there.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
+use jiff::Timestamp;
 use paddock_core::{UnixMicros, durable};
-use paddock_outbound::s3::{Bucket, Object, S3Error};
+use paddock_outbound::s3::{Bucket, Listed, Object, S3Error};
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::StreamReader;
 
 use super::store::{BackupFolder, BackupStore, KeptDump, NamedDumps, blocking, open_plain, readable_file};
+use super::unnamed::Unnamed;
 
 /// How often it is looked for what nobody names: each look is a few requests that cost something.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
-/// For how long an object stays that no row names. After a server was restored from a backup of its own those are the dumps that were
-/// taken since: somebody may want to copy them first.
-const UNNAMED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A bucket, and the folder of before.
 pub(crate) struct BackupBucket {
     bucket: Bucket,
     before: BackupFolder,
+    /// The list of what no row names.
+    unnamed: PathBuf,
     swept_at: Mutex<Option<UnixMicros>>,
 }
 
 impl BackupBucket {
     /// `bucket` is this server's part of one.
-    pub(crate) fn new(bucket: Bucket, before: BackupFolder) -> Self {
-        Self { bucket, before, swept_at: Mutex::default() }
+    pub(crate) fn new(bucket: Bucket, before: BackupFolder, unnamed: PathBuf) -> Self {
+        Self { bucket, before, unnamed, swept_at: Mutex::default() }
     }
 
     /// Whether it is time again.
@@ -43,6 +44,37 @@ impl BackupBucket {
             *swept_at = Some(now);
         }
         is_due
+    }
+
+    /// Removes what had no name for long enough. It is noted before, and told when there is more of it. How many went.
+    async fn remove_unnamed(&self, objects: &[&Listed], now: UnixMicros) -> io::Result<u64> {
+        let path = self.unnamed.clone();
+        let before = blocking(move || Unnamed::read(&path)).await?;
+        let unnamed = before.with(objects.iter().map(|object| object.name.as_str()), now);
+        if unnamed != before {
+            let (path, unnamed) = (self.unnamed.clone(), unnamed.clone());
+            blocking(move || unnamed.write(&path)).await?;
+        }
+        let stays_until = |object: &Listed| {
+            unnamed.stays_until(&object.name, UnixMicros(object.modified.as_microsecond()), now)
+        };
+        if unnamed.more_than(&before) > 0
+            && let Some(first) = objects.iter().map(|object| stays_until(object)).min()
+        {
+            let until = Timestamp::from_microsecond(first.0).unwrap_or_default();
+            tracing::warn!(
+                objects = objects.len(),
+                %until,
+                "dumps in the bucket that no backup names: each is removed when that has been so for a week"
+            );
+        }
+        let mut gone = 0;
+        for object in objects.iter().filter(|object| stays_until(object) <= now) {
+            durable!("backup.unnamed_removed", self.bucket.remove(&object.name).await).map_err(io_error)?;
+            tracing::info!(object = object.name, "a dump that no backup names was removed");
+            gone += 1;
+        }
+        Ok(gone)
     }
 }
 
@@ -97,15 +129,8 @@ impl BackupStore for BackupBucket {
             durable!("backup.upload_given_up", self.bucket.give_up(upload).await).map_err(io_error)?;
             gone += 1;
         }
-        for object in objects.iter().filter(|object| !named.all.contains(&object.name)) {
-            if now.since(UnixMicros(object.modified.as_microsecond())) >= UNNAMED_FOR {
-                durable!("backup.unnamed_removed", self.bucket.remove(&object.name).await)
-                    .map_err(io_error)?;
-                tracing::info!(object = object.name, "a dump that no backup names was removed");
-                gone += 1;
-            }
-        }
-        Ok(gone)
+        let objects: Vec<_> = objects.iter().filter(|object| !named.all.contains(&object.name)).collect();
+        Ok(gone + self.remove_unnamed(&objects, now).await?)
     }
 }
 

@@ -22,6 +22,7 @@ mod server_dump;
 mod server_fill;
 mod store;
 mod sweep;
+mod unnamed;
 mod zone;
 
 pub(crate) use daily::DailyBackups;
@@ -38,6 +39,7 @@ pub(crate) use server_fill::{DumpsToFill, FillReconciler};
 pub(crate) use store::BackupStore;
 pub use store::KeptDump;
 pub(crate) use sweep::TransferSweep;
+pub use unnamed::UnnamedDumps;
 
 use paddock_core::transfer::TransferKind;
 use paddock_outbound::s3::Bucket;
@@ -54,7 +56,7 @@ pub(crate) fn store_of(kernel: &Kernel, bucket: Option<Bucket>) -> Box<dyn Backu
     match bucket {
         Some(bucket) => {
             let own = bucket.below(&kernel.store.server_id().to_string());
-            Box::new(bucket::BackupBucket::new(own, folder))
+            Box::new(bucket::BackupBucket::new(own, folder, kernel.config.data_dir.join(unnamed::FILE)))
         }
         None => Box::new(folder),
     }

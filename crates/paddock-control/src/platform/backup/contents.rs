@@ -3,7 +3,8 @@
 //! Lasting volumes (`volumes/`) do not: a copy of the files of a program that writes to them is no moment of it. What is in the
 //! databases that they hold is dumped by the program whose they are, one after the other, when all else is in the archive. Backups
 //! that apps took of their databases (`backups/`) stay on this machine. So does `addresses.json`: the addresses of services are of a
-//! range of this machine, and are given again.
+//! range of this machine, and are given again. Nor does `unnamed-dumps.json`: in a bucket, what was taken after a backup is to have
+//! its time when that is restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

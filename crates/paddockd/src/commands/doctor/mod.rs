@@ -104,7 +104,7 @@ impl DoctorArgs {
         let mut findings = machine::check();
         findings.extend(languages::check());
         findings.push(databases::check(crate::wiring::postgres_programs()));
-        findings.extend(backups::check(&self.backups, crate::wiring::environment));
+        findings.extend(backups::check(&self.backups, crate::wiring::environment, self.data.as_deref()));
         let paths = self.data.as_ref().map(|data| Paths::new(data.clone()));
         if let Some(paths) = &paths {
             let key = self.master_key_file.clone().unwrap_or_else(|| paths.master_key());
