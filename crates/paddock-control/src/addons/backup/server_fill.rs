@@ -276,7 +276,7 @@ impl FillReconciler {
                         tracing::warn!(addon.id = %addon, error = reason, "could not fill a database, will be tried again");
                     }
                     false => {
-                        tracing::debug!(addon.id = %addon, error = reason, "could not fill a database again")
+                        tracing::debug!(addon.id = %addon, error = reason, "could not fill a database again");
                     }
                 }
                 return Ok(());
