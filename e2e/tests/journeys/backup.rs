@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -314,17 +314,15 @@ fn lose_a_table(server: &Server) {
     let told = sql(server, "OWN_URL", ask);
     let (number, path) = told.split_once(' ').unwrap();
     let number: u64 = number.parse().unwrap();
-    let list = |folder: &Path| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
-    };
-    let mut folders = list(&server.data().join("volumes"));
-    folders.extend(folders.clone().iter().flat_map(|volume| list(volume)));
-    let is_own = |folder: &&PathBuf| {
+    let volumes = std::fs::read_dir(server.data().join("volumes")).unwrap().flatten();
+    let mut folders = volumes
+        .flat_map(|volume| std::fs::read_dir(volume.path().join("data")).into_iter().flatten().flatten());
+    let is_own = |folder: &Path| {
         let control = std::fs::read(folder.join("global/pg_control"));
         control.is_ok_and(|control| control.starts_with(&number.to_le_bytes()))
     };
-    std::fs::remove_file(folders.iter().find(is_own).unwrap().join(path)).unwrap();
+    let own = folders.find(|folder| is_own(&folder.path())).unwrap().path();
+    std::fs::remove_file(own.join(path)).unwrap();
 }
 
 /// What is lacking is named, the status says so, and the file is none that somebody takes for whole.
