@@ -98,6 +98,14 @@ impl From<StoreError> for Error {
             // It says itself what could not be done.
             StoreError::During { .. } if !error.is_unavailable() => Self::caused(error),
             StoreError::AppGone(_) => Self::not_found("app"),
+            // These go by themselves, also between somebody's look and his change.
+            StoreError::Gone { noun: "add-on", .. } => {
+                Self::not_found_because("add_on", "Couldn't find that add-on.")
+            }
+            StoreError::Gone { noun: "attachment", .. } => {
+                Self::not_found_because("add_on attachment", "Couldn't find that add-on attachment.")
+            }
+            StoreError::Gone { noun: "transfer", .. } => Self::not_found("transfer"),
             StoreError::NameTaken(name) => Self::invalid(format!("Name {name} is already taken")),
             StoreError::EmailTaken(email) => Self::invalid(format!("Email {email} is already taken")),
             StoreError::HostnameTaken(name) => {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use paddock_core::addon::AddonState;
 use paddock_core::config::ConfigVars;
-use paddock_core::{AddonId, AppId, AppRef, AttachmentId, CredentialId, DataServerId, VolumeId};
+use paddock_core::{AddonId, AppId, AppRef, AttachmentId, CredentialId, DataServerId, ErrorId, VolumeId};
 use paddock_store::{NewAddon, NewAttachment, NewCredential, NewDataServer};
 use uuid::Uuid;
 
@@ -142,4 +142,21 @@ async fn who_attaches_while_a_login_is_enabled_gets_that_one() {
     turn.commit_quietly("test.rotated").await.unwrap();
     attaching.await.unwrap();
     assert_eq!(t.url_of(app).await, url("u2"));
+}
+
+/// What goes between somebody's look and his change is a thing that is not there, and no failure of the platform's.
+#[tokio::test]
+async fn who_destroys_what_is_just_gone_hears_that_it_is_not_there() {
+    let t = Still::new().await;
+    let app = t.deployed_app("shop", "web", "serve").await.app_id;
+    let addon = t.addon(app, "shop-fake").await;
+
+    let mut turn = t.control.kernel.change_platform("test").await.unwrap();
+    let (actor, shop) = (t.actor(), AppRef::Id(app));
+    let mut destroying = Box::pin(t.control.addons.destroy_addon(&actor, &shop, "shop-fake", true));
+    until_it_waits(&t, &mut destroying).await;
+    turn.delete_addon(addon).await.unwrap();
+    turn.commit_quietly("test.forgotten").await.unwrap();
+    let error = destroying.await.unwrap_err();
+    assert_eq!((error.id, error.message.as_str()), (ErrorId::NotFound, "Couldn't find that add-on."));
 }
