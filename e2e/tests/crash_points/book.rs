@@ -128,10 +128,11 @@ impl Book {
 /// Steps that no walk comes to in its time: a database has not to come about for half a day for that, or to be attached to an
 /// app whose web dyno takes its time; backups to go to a bucket (its journey has what a kill leaves there); a transfer to take
 /// seconds, to say very much, or to be a day's; a database that was set aside to be emptied (it is once, without a death). Each may be repeated, and is written down before and after.
-const NOT_WALKED: [&str; 12] = [
+const NOT_WALKED: [&str; 13] = [
     "addon.given_up",
     "address.moved",
     "backup.object_removed",
+    "backup.unnamed_noted",
     "backup.unnamed_removed",
     "backup.upload_given_up",
     "backup.uploaded",
