@@ -126,9 +126,7 @@ impl AddonReconciler {
         kernel.data_ready.tell(apps);
         Ok(())
     }
-}
 
-impl AddonReconciler {
     fn tell_who_answers(&self) {
         let now: BTreeSet<DataServerId> = self.answered.keys().copied().collect();
         let mut told = self.addons.answering.lock().unwrap_or_else(PoisonError::into_inner);

@@ -219,12 +219,17 @@ impl Reconciler for FillReconciler {
         let dumps = self.addons.dumps_to_fill.list();
         let dumps = dumps.map_err(|error| Error::internal("look for dumps of databases", error))?;
         self.tries.keep(|addon| dumps.iter().any(|(of, _)| of == addon));
+        if dumps.is_empty() {
+            return Ok(report);
+        }
         let now = self.addons.kernel.now();
+        let rows = self.addons.kernel.store.addons().await?;
+        let mut rows: HashMap<AddonId, Addon> = rows.into_iter().map(|row| (row.id, row)).collect();
         for (addon, stage) in dumps {
             if self.busy.values().any(|busy| *busy == addon) {
                 continue;
             }
-            let Some(row) = self.addons.kernel.store.addon(addon).await? else {
+            let Some(row) = rows.remove(&addon) else {
                 // It was destroyed meanwhile.
                 self.addons.clear_work(work_of(addon)).await?;
                 self.addons.forget_dump(addon).await?;
