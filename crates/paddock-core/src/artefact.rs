@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::layer::LayerDigest;
+use crate::digest::LayerDigest;
 use crate::stack::StackVersion;
 
 /// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of

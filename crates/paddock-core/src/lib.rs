@@ -14,13 +14,15 @@ pub mod build;
 pub mod buildpack;
 pub mod code;
 pub mod config;
+pub mod digest;
 pub mod dyno;
 pub mod error;
 pub mod event;
 pub mod fail_point;
 pub mod hex;
 pub mod id;
-pub mod layer;
+pub mod image;
+
 pub mod log;
 pub mod plan;
 pub mod process;
@@ -36,10 +38,10 @@ pub mod turns;
 
 pub use addon::{AddonName, AttachmentName};
 pub use app::{AppName, AppRef};
+pub use digest::{BlobDigest, LayerDigest};
 pub use error::ErrorId;
 pub use hex::hex;
 pub use id::*;
-pub use layer::LayerDigest;
 pub use process::ProcessType;
 pub use tenant::Tenant;
 pub use time::UnixMicros;

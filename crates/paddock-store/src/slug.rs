@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paddock_core::artefact::Artefact;
-use paddock_core::layer::InvalidDigest;
+use paddock_core::digest::InvalidDigest;
 use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{AppId, ProcessType, SlugId, UnixMicros};
 

@@ -1,0 +1,139 @@
+//! Images: whole root file systems, with how their processes begin.
+//!
+//! Source: `docs/contract/platform-behaviour.md`, sections 11 and 12.
+
+use std::collections::BTreeMap;
+
+use crate::digest::{BlobDigest, LayerDigest};
+
+/// What an image says of its processes. What Heroku ignores of it (volumes, health checks, stop signals) is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageConfig {
+    /// The first words of every process.
+    pub entrypoint: Vec<String>,
+    /// The words after them, where nothing else is asked for.
+    pub command: Vec<String>,
+    /// Variables; config vars win over them.
+    pub env: BTreeMap<String, String>,
+    /// Where processes begin; empty for `/`.
+    pub working_dir: String,
+    /// Who it would have its processes run as. They run as the user of dynos instead.
+    pub user: String,
+    /// The TCP ports that it says it listens on; a web process listens on `PORT` all the same.
+    pub exposed_ports: Vec<u16>,
+}
+
+/// An image that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The digest of its configuration.
+    pub id: BlobDigest,
+    /// Its files, the uppermost layer first.
+    pub layers: Vec<LayerDigest>,
+    /// How its processes begin.
+    pub config: ImageConfig,
+}
+
+/// What a process type runs of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessImage {
+    /// The image.
+    pub image: Image,
+    /// Its words.
+    pub command: ImageCommand,
+}
+
+/// The words of a process of an image, after its entrypoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ImageCommand {
+    /// The image's own.
+    #[default]
+    OfImage,
+    /// A line, read by the image's `/bin/sh`.
+    Line(String),
+    /// Words as they stand.
+    Words(Vec<String>),
+}
+
+impl ProcessImage {
+    /// The command as people see it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.command {
+            ImageCommand::Line(line) => line.clone(),
+            ImageCommand::Words(words) => shown(words),
+            ImageCommand::OfImage => {
+                let config = &self.image.config;
+                let words: Vec<_> = config.entrypoint.iter().chain(&config.command).cloned().collect();
+                shown(&words)
+            }
+        }
+    }
+
+    /// Program and arguments.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let config = &self.image.config;
+        match &self.command {
+            ImageCommand::OfImage => config.entrypoint.iter().chain(&config.command).cloned().collect(),
+            ImageCommand::Line(line) => config.line(line),
+            ImageCommand::Words(words) => config.entrypoint.iter().chain(words).cloned().collect(),
+        }
+    }
+}
+
+impl ImageConfig {
+    /// Program and arguments of a line that somebody typed.
+    #[must_use]
+    pub fn line(&self, line: &str) -> Vec<String> {
+        let shell = ["/bin/sh", "-c", line].map(str::to_owned);
+        self.entrypoint.iter().cloned().chain(shell).collect()
+    }
+}
+
+/// Words as a shell would have to be told them.
+fn shown(words: &[String]) -> String {
+    let plain = |word: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+        !word.is_empty() && word.bytes().all(known)
+    };
+    let quoted = |word: &String| match plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn process(entrypoint: &[&str], own: &[&str], command: ImageCommand) -> ProcessImage {
+        let config =
+            ImageConfig { entrypoint: words(entrypoint), command: words(own), ..ImageConfig::default() };
+        let image = Image { id: BlobDigest::of_sha256([1; 32]), layers: Vec::new(), config };
+        ProcessImage { image, command }
+    }
+
+    #[test]
+    fn the_entrypoint_stands_before_everything() {
+        let of_image = process(&["tini", "--"], &["serve"], ImageCommand::OfImage);
+        assert_eq!(of_image.words(), words(&["tini", "--", "serve"]));
+        let line = process(&["tini"], &["serve"], ImageCommand::Line("a $PORT".into()));
+        assert_eq!(line.words(), words(&["tini", "/bin/sh", "-c", "a $PORT"]));
+        let given = process(&["tini"], &["serve"], ImageCommand::Words(words(&["b", "c d"])));
+        assert_eq!(given.words(), words(&["tini", "b", "c d"]));
+    }
+
+    #[test]
+    fn a_command_is_shown_as_a_shell_would_be_told_it() {
+        let shell = process(&[], &["/bin/sh", "-c", "exec it's \"x\""], ImageCommand::OfImage);
+        assert_eq!(shell.shown(), r#"/bin/sh -c 'exec it'\''s "x"'"#);
+        assert_eq!(process(&[], &[""], ImageCommand::OfImage).shown(), "''");
+        assert_eq!(process(&["x"], &[], ImageCommand::Line("a b".into())).shown(), "a b");
+    }
+}
