@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::LayerDigest;
+use crate::image::{Image, ProcessImage};
 use crate::stack::StackVersion;
 
 /// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of
@@ -35,6 +36,15 @@ impl ProgramUser {
     pub const DYNO: Self = Self { uid: 1000, gid: 1000 };
 }
 
+/// How the root file system of a process looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtefactKind {
+    /// A stack's, with `/app` and `/tmp` for the processes to write.
+    Slug,
+    /// An image's own.
+    Image,
+}
+
 /// What the processes of a release are made of, but for their command lines, which are the formation's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artefact {
@@ -42,8 +52,12 @@ pub struct Artefact {
     pub layers: Vec<LayerDigest>,
     /// What the layers lie on; `None` where they are a whole root file system by themselves.
     pub base: Option<StackVersion>,
-    /// The words of every command before the process's own line.
-    pub entrypoint: Vec<String>,
+    /// Whose root file system it is.
+    pub kind: ArtefactKind,
+    /// The words of every command before a line that is read by a shell.
+    pub before_line: Vec<String>,
+    /// Program and arguments of the process type itself, where that is no such line.
+    pub words: Option<Vec<String>>,
     /// Variables that it brings; config vars win over them.
     pub env: BTreeMap<String, String>,
     /// Where processes begin, an absolute path.
@@ -61,7 +75,9 @@ impl Artefact {
         Self {
             layers: vec![layer],
             base: Some(stack),
-            entrypoint: ["bash", "-c", BOOT_OF_A_SLUG, "bash"].map(str::to_owned).into(),
+            kind: ArtefactKind::Slug,
+            words: None,
+            before_line: ["bash", "-c", BOOT_OF_A_SLUG, "bash"].map(str::to_owned).into(),
             env: [("PATH".to_owned(), PATH_OF_A_SLUG.to_owned())].into(),
             working_dir: HOME_OF_A_SLUG.to_owned(),
             home: HOME_OF_A_SLUG.to_owned(),
@@ -69,10 +85,37 @@ impl Artefact {
         }
     }
 
+    /// What a process type runs of an image.
+    #[must_use]
+    pub fn of_image(process: &ProcessImage) -> Self {
+        let Image { layers, config, .. } = &process.image;
+        let working_dir = if config.working_dir.is_empty() { "/" } else { &config.working_dir };
+        let mut env = config.env.clone();
+        env.entry("PATH".to_owned()).or_insert_with(|| PATH_OF_A_SLUG.to_owned());
+        Self {
+            layers: layers.clone(),
+            base: None,
+            kind: ArtefactKind::Image,
+            before_line: config.before_line(),
+            words: Some(process.words()),
+            // Whoever writes its home there does not know that it is another user's.
+            home: env.get("HOME").map_or(working_dir, String::as_str).to_owned(),
+            env,
+            working_dir: working_dir.to_owned(),
+            user: ProgramUser::DYNO,
+        }
+    }
+
+    /// Program and arguments of the process type, whose line is `line` where it has one.
+    #[must_use]
+    pub fn own_command(&self, line: &str) -> Vec<String> {
+        self.words.clone().unwrap_or_else(|| self.command(line))
+    }
+
     /// Program and arguments of a process whose Procfile line, or `run` command, is `line`. The line is one argument.
     #[must_use]
     pub fn command(&self, line: &str) -> Vec<String> {
-        self.entrypoint.iter().cloned().chain([line.to_owned()]).collect()
+        self.before_line.iter().cloned().chain([line.to_owned()]).collect()
     }
 }
 
@@ -83,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_tenants_line_is_one_argument() {
-        let stack = StackVersion { stack: Stack::Host, version: "1".to_owned() };
+        let stack = StackVersion { stack: Stack::HOST, version: "1".to_owned() };
         let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), stack);
         let command = slug.command("echo $PORT && rm -rf \"$HOME\"");
         assert_eq!(command.len(), 5);

@@ -76,18 +76,17 @@ impl ProcessImage {
         let config = &self.image.config;
         match &self.command {
             ImageCommand::OfImage => config.entrypoint.iter().chain(&config.command).cloned().collect(),
-            ImageCommand::Line(line) => config.line(line),
+            ImageCommand::Line(line) => config.before_line().into_iter().chain([line.clone()]).collect(),
             ImageCommand::Words(words) => config.entrypoint.iter().chain(words).cloned().collect(),
         }
     }
 }
 
 impl ImageConfig {
-    /// Program and arguments of a line that somebody typed.
+    /// The words before a line that the image's shell is to read.
     #[must_use]
-    pub fn line(&self, line: &str) -> Vec<String> {
-        let shell = ["/bin/sh", "-c", line].map(str::to_owned);
-        self.entrypoint.iter().cloned().chain(shell).collect()
+    pub fn before_line(&self) -> Vec<String> {
+        self.entrypoint.iter().cloned().chain(["/bin/sh", "-c"].map(str::to_owned)).collect()
     }
 }
 

@@ -13,8 +13,10 @@ pub struct App {
     /// Its name, unique on the platform.
     pub name: AppName,
     pub owner_id: AccountId,
-    /// What its next build is laid upon.
+    /// What its current release is laid upon.
     pub stack: Stack,
+    /// What its next build is laid upon.
+    pub build_stack: Stack,
     /// Whether requests get the maintenance page.
     pub maintenance: bool,
     /// Counts the changes of what is wanted of it.
@@ -45,7 +47,7 @@ impl App {
     }
 }
 
-row!(App { id, name, owner_id, stack, maintenance, generation, id_range, next_version, created_at, updated_at }
+row!(App { id, name, owner_id, stack, build_stack, maintenance, generation, id_range, next_version, created_at, updated_at }
     optional { current_release_id, repo_bytes, slug_bytes, server_id, released_at });
 
 /// An app with what a list of apps says of it besides.
@@ -112,11 +114,12 @@ statements! {
         OR apps.id IN (SELECT app_id FROM collaborators WHERE account_id = $1) ORDER BY apps.name");
     OF_SERVER = "SELECT * FROM apps WHERE server_id = $1 ORDER BY name";
     OWNED_BY = "SELECT * FROM apps WHERE owner_id = $1 ORDER BY name";
-    CREATE = "INSERT INTO apps (id, name, owner_id, stack, maintenance, generation, id_range, next_version, \
-        server_id, created_at, updated_at) VALUES ($1, $2, $3, $4, 0, 1, $5, 1, $6, $7, $7)";
+    CREATE = "INSERT INTO apps (id, name, owner_id, stack, build_stack, maintenance, generation, id_range, \
+        next_version, server_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $4, 0, 1, $5, 1, $6, $7, $7)";
     RENAME = "UPDATE apps SET name = $2, updated_at = $3 WHERE id = $1";
     SET_MAINTENANCE = "UPDATE apps SET maintenance = $2, updated_at = $3 WHERE id = $1";
-    SET_STACK = "UPDATE apps SET stack = $2, updated_at = $3 WHERE id = $1";
+    SET_STACK = "UPDATE apps SET stack = $2 WHERE id = $1";
+    SET_BUILD_STACK = "UPDATE apps SET build_stack = $2, updated_at = $3 WHERE id = $1";
     SET_REPO_BYTES = "UPDATE apps SET repo_bytes = $2 WHERE id = $1";
     REMEMBER_DELETED = "INSERT INTO deleted_apps (app_id, name, id_range, server_id, deleted_at) \
         SELECT id, name, id_range, server_id, $2 FROM apps WHERE id = $1";
@@ -187,9 +190,17 @@ impl Tx {
     ///
     /// # Errors
     /// `Gone` when there is no such app.
-    pub async fn set_app_stack(&mut self, id: AppId, stack: Stack) -> Result<()> {
-        let values = values![id, stack, self.now];
-        self.change("app", id, SET_STACK, values).await
+    pub async fn set_build_stack(&mut self, id: AppId, stack: &Stack) -> Result<()> {
+        let values = values![id, *stack, self.now];
+        self.change("app", id, SET_BUILD_STACK, values).await
+    }
+
+    /// Notes what its current release is laid upon.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such app.
+    pub async fn set_stack(&mut self, id: AppId, stack: &Stack) -> Result<()> {
+        self.change("app", id, SET_STACK, values![id, *stack]).await
     }
 
     /// Notes the measured size of the git repository.

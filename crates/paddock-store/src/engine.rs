@@ -14,10 +14,10 @@ use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::transfer::TransferKind;
 use paddock_core::{
-    AccountId, AddonId, AppId, AppName, AttachmentId, AuthorizationId, BuildId, CollaboratorId, ContainerId,
-    CredentialId, DataServerId, DomainId, DynoId, FavoriteId, FormationId, JobId, KeyId, LogSessionId,
-    ProcessType, ReleaseId, ReportId, ServerId, SlugId, SourceId, TransferId, TransferScheduleId, UnixMicros,
-    VolumeId,
+    AccountId, AddonId, AppId, AppName, AttachmentId, AuthorizationId, BlobDigest, BuildId, CollaboratorId,
+    ContainerId, CredentialId, DataServerId, DomainId, DynoId, FavoriteId, FormationId, JobId, KeyId,
+    LogSessionId, ProcessType, ReleaseId, ReportId, ServerId, SlugId, SourceId, TransferId,
+    TransferScheduleId, UnixMicros, VolumeId,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -139,6 +139,7 @@ parsed_columns!(
     AppId,
     AppName,
     AttachmentId,
+    BlobDigest,
     AuthorizationId,
     BuildId,
     CollaboratorId,

@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     12 "add-ons": "0012_addons.sql";
     13 "backups": "0013_backups.sql";
     14 "reports": "0014_reports.sql";
+    15 "images": "0015_images.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

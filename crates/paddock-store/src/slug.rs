@@ -1,14 +1,15 @@
 //! Slugs: the packed results of builds. The bytes lie in the content store; here is which layer, and what it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paddock_core::artefact::Artefact;
 use paddock_core::digest::InvalidDigest;
 use paddock_core::stack::{Stack, StackVersion};
-use paddock_core::{AppId, ProcessType, SlugId, UnixMicros};
+use paddock_core::{AppId, LayerDigest, ProcessType, SlugId, UnixMicros};
 
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
 use crate::error::Result;
+use crate::process_image::ProcessImages;
 use crate::{SecretSha256, Store, Tx};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,21 +34,26 @@ pub struct Slug {
     pub stack: Stack,
     /// The version of the stack it was built on.
     pub stack_version: String,
+    /// What process types run of images, for one that is of images.
+    pub images: ProcessImages,
     pub created_at: UnixMicros,
 }
 
 impl Slug {
-    /// What a release of it runs.
+    /// What a process of a release of it runs.
     ///
     /// # Errors
     /// For one that was not uploaded yet.
-    pub fn artefact(&self) -> std::result::Result<Artefact, InvalidDigest> {
-        let stack = StackVersion { stack: self.stack, version: self.stack_version.clone() };
+    pub fn artefact(&self, process_type: &ProcessType) -> std::result::Result<Artefact, InvalidDigest> {
+        if let Some(process) = self.images.of(process_type) {
+            return Ok(Artefact::of_image(process));
+        }
+        let stack = StackVersion { stack: self.stack.clone(), version: self.stack_version.clone() };
         Ok(Artefact::of_slug(self.layer.parse()?, stack))
     }
 }
 
-row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, created_at }
+row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, images, created_at }
     optional { app_id, checksum, commit_id, commit_description, buildpack_description });
 
 /// What a new slug is made of; fields as in [`Slug`].
@@ -75,6 +81,8 @@ pub struct NewSlug {
     pub stack: Stack,
     /// The version of the stack it was built on.
     pub stack_version: String,
+    /// What process types run of images, for one that is of images.
+    pub images: ProcessImages,
 }
 
 struct Layer(String);
@@ -85,13 +93,32 @@ impl FromRow for Layer {
     }
 }
 
+struct OfProcesses(ProcessImages);
+
+impl FromRow for OfProcesses {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get("images").map(Self)
+    }
+}
+
+struct OfImage(Vec<LayerDigest>);
+
+impl FromRow for OfImage {
+    fn from_row(row: &Row) -> Result<Self> {
+        row.get("layers").map(Self)
+    }
+}
+
 statements! {
     BY_ID = "SELECT * FROM slugs WHERE id = $1";
     BY_PUT_SECRET = "SELECT * FROM slugs WHERE put_secret_sha256 = $1";
     LAYERS = "SELECT DISTINCT layer FROM slugs WHERE layer <> '' ORDER BY layer";
+    IMAGES = "SELECT images FROM slugs WHERE images <> ''";
+    LAYERS_OF_IMAGES = "SELECT layers FROM images";
+    LAYERS_TO_REUSE = "SELECT layer FROM converted_layers UNION SELECT layer FROM build_steps WHERE layer <> ''";
     CREATE = "INSERT INTO slugs (id, app_id, layer, size_bytes, checksum, commit_id, commit_description, \
-        process_types, buildpack_description, stack, stack_version, put_secret_sha256, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        process_types, buildpack_description, stack, stack_version, put_secret_sha256, images, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     /// What was uploaded once is never replaced: releases may run it.
     UPLOADED = "UPDATE slugs SET layer = $2, size_bytes = $3, checksum = $4 WHERE id = $1 AND layer = ''";
     PURGE_OLD = "DELETE FROM slugs WHERE app_id = $1 AND created_at < $2 \
@@ -108,11 +135,26 @@ reads! {
 }
 
 impl Store {
-    /// The digest of every layer that some slug needs: what the content store must keep.
-    pub async fn slug_layers(&self) -> Result<Vec<String>> {
+    /// The digest of every layer that some slug or image needs, in order: without it releases do not run.
+    pub async fn needed_layers(&self) -> Result<BTreeSet<String>> {
         let mut connection = self.reader().await?;
         let layers = engine::all::<Layer>(&mut connection, LAYERS, values![]).await?;
-        Ok(layers.into_iter().map(|Layer(layer)| layer).collect())
+        let mut needed: BTreeSet<_> = layers.into_iter().map(|Layer(layer)| layer).collect();
+        for OfProcesses(images) in engine::all(&mut connection, IMAGES, values![]).await? {
+            needed.extend(images.layers().map(ToString::to_string));
+        }
+        for OfImage(layers) in engine::all(&mut connection, LAYERS_OF_IMAGES, values![]).await? {
+            needed.extend(layers.iter().map(ToString::to_string));
+        }
+        Ok(needed)
+    }
+
+    /// The same, and every layer that is kept to be used again: what the content store must keep.
+    pub async fn kept_layers(&self) -> Result<BTreeSet<String>> {
+        let mut kept = self.needed_layers().await?;
+        let again = engine::all::<Layer>(&mut *self.reader().await?, LAYERS_TO_REUSE, values![]).await?;
+        kept.extend(again.into_iter().map(|Layer(layer)| layer));
+        Ok(kept)
     }
 }
 
@@ -131,6 +173,7 @@ impl Tx {
             new.stack,
             new.stack_version,
             new.put_secret_sha256,
+            new.images,
             self.now
         ];
         self.execute(CREATE, values).await.map(drop)

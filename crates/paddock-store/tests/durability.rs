@@ -67,7 +67,7 @@ async fn make_app(store: &Store) {
     let account = NewAccount { id: owner_id, email: "a@x.test".into(), name: None, password_hash: None };
     tx.create_account(&account).await.unwrap();
     let id = AppId::from_uuid(Uuid::now_v7());
-    tx.create_app(&NewApp { id, name: "first".parse().unwrap(), owner_id, stack: Stack::Host })
+    tx.create_app(&NewApp { id, name: "first".parse().unwrap(), owner_id, stack: Stack::HOST })
         .await
         .unwrap();
     tx.commit().await.unwrap();

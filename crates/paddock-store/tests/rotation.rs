@@ -76,7 +76,7 @@ async fn make_releases(store: &Store) -> (AppId, Vec<ReleaseId>) {
     let account = NewAccount { id: account_id, email: "a@x.test".into(), name: None, password_hash: None };
     tx.create_account(&account).await.unwrap();
     let app_id = AppId::from_uuid(Uuid::now_v7());
-    let (owner_id, stack) = (account_id, Stack::Host);
+    let (owner_id, stack) = (account_id, Stack::HOST);
     tx.create_app(&NewApp { id: app_id, name: "first".parse().unwrap(), owner_id, stack }).await.unwrap();
     let mut releases = Vec::new();
     for number in 0..RELEASES {

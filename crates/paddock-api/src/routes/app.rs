@@ -129,7 +129,7 @@ fn view(api: &Api, origin: &Origin, app: App) -> wire::App {
         acm: false,
         archived_at: None,
         base_image_name: None,
-        build_stack: stack::reference(app.stack),
+        build_stack: stack::reference(&app.build_stack),
         buildpack_provided_description: app.buildpack_description,
         buildpacks: None,
         created_at: time(app.created_at),
@@ -149,7 +149,7 @@ fn view(api: &Api, origin: &Origin, app: App) -> wire::App {
         repo_size: app.repo_bytes,
         slug_size: app.slug_bytes,
         space: None,
-        stack: stack::reference(app.stack),
+        stack: stack::reference(&app.stack),
         updated_at: time(app.updated_at),
     }
 }

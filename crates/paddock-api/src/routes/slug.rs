@@ -87,7 +87,7 @@ fn view(slug: Slug, origin: &Origin) -> wire::Slug {
             .map(|(name, command)| (name.to_string(), command))
             .collect(),
         size: slug.size_bytes,
-        stack: stack::reference(slug.stack),
+        stack: stack::reference(&slug.stack),
         updated_at: time(slug.created_at),
         deleted_at: None,
     }

@@ -50,13 +50,13 @@ async fn info(
 }
 
 /// A stack as other nouns refer to it.
-pub(super) fn reference(stack: Stack) -> wire::NamedRef {
+pub(super) fn reference(stack: &Stack) -> wire::NamedRef {
     let name = stack.as_str();
     wire::NamedRef { id: fixed_id("stack", name).to_string(), name: name.to_owned() }
 }
 
 fn view(row: StackRow) -> wire::Stack {
-    let wire::NamedRef { id, name } = reference(row.stack);
+    let wire::NamedRef { id, name } = reference(&row.stack);
     wire::Stack {
         default: row.stack == Stack::DEFAULT,
         created_at: time(row.since),

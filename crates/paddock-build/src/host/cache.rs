@@ -20,11 +20,11 @@ use super::disk::{open_below, used_bytes};
 use crate::plan::KEPT_FOLDER;
 
 /// The cache of an app on a stack, whether it exists or not: its place in the share of caches.
-pub(super) fn place(app: AppId, stack: Stack) -> String {
+pub(super) fn place(app: AppId, stack: &Stack) -> String {
     format!("{app}/{}", stack.as_str())
 }
 
-pub(super) fn folder(caches: &Path, app: AppId, stack: Stack) -> PathBuf {
+pub(super) fn folder(caches: &Path, app: AppId, stack: &Stack) -> PathBuf {
     caches.join(place(app, stack))
 }
 
@@ -111,7 +111,7 @@ mod tests {
     fn a_build_replaces_the_cache_whole() {
         let root = tempfile::tempdir().unwrap();
         let app = AppId::from_uuid(Uuid::now_v7());
-        let cache = folder(root.path(), app, Stack::Host);
+        let cache = folder(root.path(), app, &Stack::HOST);
         for content in ["one", "two"] {
             keep(&kept(root.path(), content), &cache).unwrap();
             assert_eq!(fs::read_to_string(cache.join("file")).unwrap(), content);
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(evict(&caches, 0).unwrap(), 0);
         let mut folders = Vec::new();
         for (content, seconds) in [("old", 1_000), ("new", 2_000)] {
-            let cache = folder(&caches, AppId::from_uuid(Uuid::now_v7()), Stack::Host);
+            let cache = folder(&caches, AppId::from_uuid(Uuid::now_v7()), &Stack::HOST);
             keep(&kept(root.path(), content), &cache).unwrap();
             let app = fs::File::open(cache.parent().unwrap()).unwrap();
             app.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_link_in_the_place_of_the_cache_is_not_followed() {
         let root = tempfile::tempdir().unwrap();
-        let cache = folder(root.path(), AppId::from_uuid(Uuid::now_v7()), Stack::Host);
+        let cache = folder(root.path(), AppId::from_uuid(Uuid::now_v7()), &Stack::HOST);
         keep(&kept(root.path(), "good"), &cache).unwrap();
         fs::create_dir_all(root.path().join("secret/tmp")).unwrap();
         for (link, target) in [("codon", "secret"), ("codon/tmp", "secret/tmp")] {

@@ -48,7 +48,7 @@ pub(super) fn build(
         writable(request, workspace::TMP, "/tmp"),
     ];
     if has_cache {
-        let cache = cache::place(request.app, request.stack.stack);
+        let cache = cache::place(request.app, &request.stack.stack);
         mounts.push(of_share(CACHES, cache, plan::SAVED_CACHE));
     }
     if let Some(folder) = &config.buildpack_folder {

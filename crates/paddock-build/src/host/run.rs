@@ -118,7 +118,7 @@ impl Builder {
         cancel: &CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
         check_upload(request, screen).await?;
-        let cache = cache::folder(&self.config.caches, request.app, request.stack.stack);
+        let cache = cache::folder(&self.config.caches, request.app, &request.stack.stack);
         let has_cache = cache.is_dir();
         let workspace = self.make_workspace(request).await?;
         let plan = workspace.plan(&self.config, request, has_cache);

@@ -219,7 +219,7 @@ impl Addons {
             labels: label::of_data_server(row.id, row.plan.as_deref().unwrap_or_default()),
             hostname: row.id.to_string(),
             tenant: row.tenant(),
-            layers: vec![Layer::Stack(self.kernel.config.present(Stack::Host))],
+            layers: vec![Layer::Stack(self.kernel.config.present(&Stack::HOST))],
             mounts: std::iter::once(data).chain(plan.files.into_iter().map(text)).collect(),
             command: plan.command,
             user: ProgramUser { uid: 1000, gid: 1000 },

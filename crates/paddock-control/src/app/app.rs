@@ -25,8 +25,10 @@ pub struct App {
     pub name: AppName,
     pub owner_id: AccountId,
     pub owner_email: String,
-    /// What its builds are laid upon.
+    /// What its current release is laid upon.
     pub stack: Stack,
+    /// What its next build is laid upon.
+    pub build_stack: Stack,
     /// Whether requests get the maintenance page.
     pub maintenance: bool,
     /// What the last buildpack called it.
@@ -87,7 +89,7 @@ impl Apps {
             let entropy = Uuid::new_v4().as_u64_pair().1;
             let name = wanted.clone().unwrap_or_else(|| generated_name(entropy));
             attempts -= 1;
-            match self.insert_app_named(actor, name, stack, features).await {
+            match self.insert_app_named(actor, name, stack.clone(), features).await {
                 Err(error) if attempts > 0 && error.id == paddock_core::ErrorId::InvalidParams => {}
                 result => return result,
             }
@@ -173,7 +175,7 @@ impl Apps {
             tx.set_maintenance(row.id, maintenance).await?;
         }
         if let Some(stack) = stack {
-            tx.set_app_stack(row.id, stack).await?;
+            tx.set_build_stack(row.id, &stack).await?;
         }
         let changed = tx.listed_app(row.id).await?.ok_or_else(|| Error::not_found("app"))?;
         if changed.app.maintenance != row.maintenance {
@@ -234,6 +236,7 @@ fn view(listed: ListedApp) -> App {
         owner_id: row.owner_id,
         owner_email,
         stack: row.stack,
+        build_stack: row.build_stack,
         maintenance: row.maintenance,
         buildpack_description,
         repo_bytes: bytes(row.repo_bytes),

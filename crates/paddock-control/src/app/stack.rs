@@ -8,7 +8,7 @@ use crate::kernel::checked;
 use crate::{Actor, Error, Result, fixed_since};
 
 /// A stack, with what the API wants to know of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackRow {
     pub stack: Stack,
     /// When it was introduced.
@@ -18,12 +18,12 @@ pub struct StackRow {
 impl Apps {
     #[must_use]
     pub fn list_stacks(&self, _: &Actor) -> Vec<StackRow> {
-        vec![StackRow { stack: Stack::Host, since: fixed_since() }]
+        [Stack::HOST, Stack::CONTAINER].map(|stack| StackRow { stack, since: fixed_since() }).into()
     }
 
     /// One stack, by name or id.
     pub fn stack(&self, actor: &Actor, identity: &str) -> Result<StackRow> {
         let mut stacks = self.list_stacks(actor).into_iter();
-        stacks.find(|row| checked::is_stack(row.stack, identity)).ok_or_else(|| Error::not_found("stack"))
+        stacks.find(|row| checked::is_stack(&row.stack, identity)).ok_or_else(|| Error::not_found("stack"))
     }
 }

@@ -117,7 +117,7 @@ impl Deploy {
             source_checksum: checksum,
             account_id: actor.account_id,
             buildpacks,
-            stack: app.stack,
+            stack: app.build_stack.clone(),
             branch: None,
             old_head: None,
         };

@@ -156,7 +156,7 @@ impl Deploy {
             source_checksum: None,
             account_id: pusher.account,
             buildpacks: self.buildpacks_for_build(app).await?,
-            stack: app.stack,
+            stack: app.build_stack.clone(),
             branch: Some(command.name.clone()),
             old_head: Some(command.old.clone()),
         };

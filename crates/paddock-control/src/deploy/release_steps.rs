@@ -147,6 +147,7 @@ async fn make_current(tx: &mut Tx, release: &Release) -> Result<()> {
         && let Some(slug) = tx.slug(slug_id).await?
     {
         let first = tx.formation(release.app_id).await?.is_empty();
+        tx.set_stack(release.app_id, &slug.stack).await?;
         let definitions: Vec<_> = slug
             .process_types
             .into_iter()

@@ -95,8 +95,9 @@ impl Deploy {
                 "buildpack_provided_description",
                 order.buildpack_description,
             )?,
+            stack_version: self.kernel.config.present(&stack).version,
             stack,
-            stack_version: self.kernel.config.present(stack).version,
+            images: Default::default(),
         };
         let mut tx = self.kernel.change_app(app.id, "make a slug").await?;
         tx.create_slug(&new).await?;
@@ -158,7 +159,7 @@ impl Deploy {
             source: Source { file: file.to_owned(), archive, version: String::new() },
             buildpacks: Vec::new(),
             config_vars: Default::default(),
-            stack: self.kernel.config.present(row.stack),
+            stack: self.kernel.config.present(&row.stack),
             request_id: row.id.to_string(),
             limits: job::LIMITS,
             disk_bytes: self.kernel.config.build_disk.bytes(),

@@ -174,7 +174,7 @@ impl DeploySweep {
     /// be named later.
     async fn collect_layers(&mut self) -> Result<u64> {
         let failed = |error| Error::internal("collect layers", error);
-        let named = self.deploy.kernel.store.slug_layers().await?;
+        let named = self.deploy.kernel.store.kept_layers().await?;
         let named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
         self.layers_seen_named.extend(named.iter().cloned());
         let released: HashSet<_> = self.layers_seen_named.difference(&named).cloned().collect();

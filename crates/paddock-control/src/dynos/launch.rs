@@ -90,7 +90,7 @@ mod tests {
     fn config_vars_win_over_path_but_not_over_the_platform() {
         let config = [("PATH", "/x"), ("PORT", "1"), ("DYNO", "evil"), ("A", "b")];
         let config = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let stack = StackVersion { stack: Stack::Host, version: "1".to_owned() };
+        let stack = StackVersion { stack: Stack::HOST, version: "1".to_owned() };
         let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), stack);
         let env = dyno_env(&slug, &config, &"web.1".parse().unwrap(), Some(5000), &ConfigVars::new());
         let value = |key: &str| {

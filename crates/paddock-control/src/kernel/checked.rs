@@ -44,14 +44,16 @@ pub(crate) fn buildpack_name(url: &str, config: &ControlConfig) -> String {
 
 /// The stack with this name or id.
 pub(crate) fn stack(identity: &str) -> Result<Stack> {
-    let by_id = Some(Stack::Host).filter(|stack| is_stack(*stack, identity));
-    Stack::from_name(identity).or(by_id).ok_or_else(|| {
-        let name = Stack::DEFAULT.as_str();
-        Error::invalid(format!("Stack {identity} is not available on this server. Available: {name}."))
+    [Stack::HOST, Stack::CONTAINER].into_iter().find(|stack| is_stack(stack, identity)).ok_or_else(|| {
+        Error::invalid(format!(
+            "Stack {identity} is not available on this server. Available: {}, {}.",
+            Stack::HOST.as_str(),
+            Stack::CONTAINER.as_str()
+        ))
     })
 }
 
-pub(crate) fn is_stack(stack: Stack, identity: &str) -> bool {
+pub(crate) fn is_stack(stack: &Stack, identity: &str) -> bool {
     identity == stack.as_str() || identity == fixed_id("stack", stack.as_str()).to_string()
 }
 

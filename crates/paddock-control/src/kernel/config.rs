@@ -51,10 +51,9 @@ pub struct ControlConfig {
 impl ControlConfig {
     /// The version of a stack that builds run on now.
     #[must_use]
-    pub fn present(&self, stack: Stack) -> StackVersion {
-        match stack {
-            Stack::Host => StackVersion { stack, version: self.host_stack_version.clone() },
-        }
+    pub fn present(&self, stack: &Stack) -> StackVersion {
+        let version = if *stack == Stack::HOST { self.host_stack_version.clone() } else { String::new() };
+        StackVersion { stack: stack.clone(), version }
     }
 
     /// The absolute URL of an app's default domain.

@@ -34,7 +34,7 @@ impl Still {
             source_checksum: None,
             account_id: self.owner,
             buildpacks: Vec::new(),
-            stack: Stack::Host,
+            stack: Stack::HOST,
             branch: Some("refs/heads/main".to_owned()),
             old_head: Some("0".repeat(40)),
         };

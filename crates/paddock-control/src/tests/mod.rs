@@ -108,7 +108,7 @@ impl Still {
     pub(crate) async fn deployed_app(&self, name: &str, process_type: &str, command: &str) -> Release {
         let mut tx = self.control.kernel.store.begin_platform(self.control.now(), "test").await.unwrap();
         let id = AppId::from_uuid(Uuid::now_v7());
-        let new = NewApp { id, name: name.parse().unwrap(), owner_id: self.owner, stack: Stack::Host };
+        let new = NewApp { id, name: name.parse().unwrap(), owner_id: self.owner, stack: Stack::HOST };
         tx.create_app(&new).await.unwrap();
         tx.set_config(id, &[("NAME".to_owned(), name.to_owned())].into()).await.unwrap();
         self.release(tx, id, process_type, command).await
@@ -142,8 +142,9 @@ fn slug(app_id: AppId, process_type: &str, command: &str) -> NewSlug {
         commit_description: None,
         process_types: [(process_type.parse().unwrap(), command.to_owned())].into(),
         buildpack_description: None,
-        stack: Stack::Host,
+        stack: Stack::HOST,
         stack_version: "test".to_owned(),
+        images: Default::default(),
     }
 }
 

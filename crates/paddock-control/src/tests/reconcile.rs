@@ -230,7 +230,7 @@ async fn a_dyno_is_started_by_the_names_of_what_its_release_runs() {
     };
     tokio::time::timeout(PATIENCE, passes).await.expect("it is started");
     let spec = t.runtime.specs().remove(0);
-    let stack = StackVersion { stack: Stack::Host, version: "test".to_owned() };
+    let stack = StackVersion { stack: Stack::HOST, version: "test".to_owned() };
     // As the rows of the tests say it.
     let slug = Artefact::of_slug(format!("sha256:{}", "0".repeat(64)).parse().unwrap(), stack.clone());
     assert_eq!(spec.layers, [Layer::Stored(slug.layers[0].clone()), Layer::Stack(stack)]);

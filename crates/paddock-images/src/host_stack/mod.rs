@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use paddock_core::hex;
-use paddock_core::stack::{Stack, StackVersion};
+use paddock_core::stack::StackVersion;
 use sha2::{Digest, Sha256};
 
 use self::etc::HostRoot;
@@ -88,13 +88,9 @@ impl HostStack {
     /// The base folder of a version of the stack: of the present one, where that one is not kept any more.
     #[must_use]
     pub fn base_of(&self, stack: &StackVersion) -> PathBuf {
-        match stack.stack {
-            Stack::Host => {
-                let named = self.folder.with_file_name(format!("{PREFIX}{}", stack.version));
-                let is_name = stack.version.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                if is_name && named.is_dir() { named } else { self.folder.clone() }
-            }
-        }
+        let named = self.folder.with_file_name(format!("{PREFIX}{}", stack.version));
+        let is_name = stack.version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if is_name && named.is_dir() { named } else { self.folder.clone() }
     }
 
     /// Removes versions that are not in `keep`, and what a crash left unfinished. Keep every version that a release

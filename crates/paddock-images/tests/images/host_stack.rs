@@ -197,7 +197,7 @@ fn the_version_follows_packages_and_configuration_and_old_ones_stay_until_collec
     // A release of a version that is gone runs on the present one.
     let present = HostStack::ensure(host.path(), stacks.path()).unwrap();
     let base_of =
-        |version: &str| present.base_of(&StackVersion { stack: Stack::Host, version: version.to_owned() });
+        |version: &str| present.base_of(&StackVersion { stack: Stack::HOST, version: version.to_owned() });
     assert_eq!(base_of(&second), stacks.path().join(format!("host-{second}")));
     for version in [&first, &fourth, "", "../../etc", "x/../y"] {
         assert_eq!(base_of(version), present.folder, "{version:?}");

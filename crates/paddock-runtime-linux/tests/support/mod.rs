@@ -251,7 +251,7 @@ impl Fixture {
 
 /// The stack that every container here lies on.
 pub fn stack() -> Layer {
-    Layer::Stack(StackVersion { stack: Stack::Host, version: "present".to_owned() })
+    Layer::Stack(StackVersion { stack: Stack::HOST, version: "present".to_owned() })
 }
 
 /// Waits for a state of a container.

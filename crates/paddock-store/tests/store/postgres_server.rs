@@ -114,7 +114,7 @@ async fn fill(store: &Store) {
     tx.create_account(&account).await.unwrap();
     let id = AppId::from_uuid(Uuid::now_v7());
     let name = "first".parse().unwrap();
-    tx.create_app(&NewApp { id, name, owner_id, stack: Stack::Host }).await.unwrap();
+    tx.create_app(&NewApp { id, name, owner_id, stack: Stack::HOST }).await.unwrap();
     tx.set_config(id, &[("SECRET".to_owned(), "s3cr3t".to_owned())].into()).await.unwrap();
     for _ in 0..3 {
         tx.event(&domain_added(id), By::Operator).await.unwrap();

@@ -384,8 +384,9 @@ impl TestPaddock {
             commit_description: Some("first".to_owned()),
             process_types: types.collect(),
             buildpack_description: Some("Procfile".to_owned()),
-            stack: Stack::Host,
+            stack: Stack::HOST,
             stack_version: "test".to_owned(),
+            images: Default::default(),
         };
         let mut tx = self.store.begin_for_app(app.id, self.control.now(), "test").await.unwrap();
         tx.create_slug(&new).await.unwrap();

@@ -120,7 +120,7 @@ impl BuildFarm {
         let layers = Layers::open(path("layers")).unwrap();
         let host_stack =
             HostStack::ensure(Path::new("/"), &path("stacks")).expect("a host stack can be made");
-        let stack = StackVersion { stack: Stack::Host, version: host_stack.version.clone() };
+        let stack = StackVersion { stack: Stack::HOST, version: host_stack.version.clone() };
         let config = BuilderConfig {
             folder: path("builds"),
             caches: path("caches"),

@@ -257,7 +257,7 @@ impl Addons {
             labels: label::of_transfer(transfer),
             hostname: transfer.to_string(),
             tenant: place.tenant,
-            layers: vec![Layer::Stack(self.kernel.config.present(Stack::Host))],
+            layers: vec![Layer::Stack(self.kernel.config.present(&Stack::HOST))],
             mounts: mounts.collect(),
             command: errand.command,
             user: ProgramUser { uid: 1000, gid: 1000 },

@@ -43,8 +43,9 @@ pub(super) async fn record_outcome(
         commit_description: subject,
         process_types: outcome.process_types,
         buildpack_description: Some(outcome.description),
-        stack: build.stack,
-        stack_version: deploy.kernel.config.present(build.stack).version,
+        stack: build.stack.clone(),
+        stack_version: deploy.kernel.config.present(&build.stack).version,
+        images: Default::default(),
     };
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
     tx.create_slug(&slug).await?;

@@ -42,7 +42,7 @@ pub(super) async fn request_of(
         source,
         buildpacks,
         config_vars: deploy.kernel.store.config_vars(app.id).await?,
-        stack: deploy.kernel.config.present(build.stack),
+        stack: deploy.kernel.config.present(&build.stack),
         request_id: build.id.to_string(),
         limits: LIMITS,
         disk_bytes: deploy.kernel.config.build_disk.bytes(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paddock_core::artefact::Artefact;
 use paddock_core::durable;
-use paddock_core::dyno::DYNO_METADATA;
+use paddock_core::dyno::{DYNO_METADATA, DynoKind};
 use paddock_runtime::{ContainerSpec, Layer, Network, RuntimeError, Stdio};
 use paddock_store::{App, Dyno, Release, Slug};
 
@@ -51,7 +51,13 @@ impl Dynos {
         let release = release.ok_or_else(|| Error::not_found("release"))?;
         let slug_id = release.slug_id.ok_or_else(|| Error::not_found("slug"))?;
         let slug = self.kernel.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
-        let artefact = slug.artefact().map_err(|error| Error::internal("read the name of a layer", error))?;
+        let artefact = slug
+            .artefact(&dyno.process_type)
+            .map_err(|error| Error::internal("read the name of a layer", error))?;
+        let command = match dyno.kind {
+            DynoKind::OneOff => artefact.command(&dyno.command),
+            DynoKind::Formation | DynoKind::Release => artefact.own_command(&dyno.command),
+        };
         let env = self.environment(app, dyno, &release, &slug, &artefact).await?;
         let stdio = stdio_of(dyno);
         Ok(ContainerSpec {
@@ -61,7 +67,7 @@ impl Dynos {
             tenant: app.tenant(),
             layers: Layer::of(&artefact),
             mounts: Vec::new(),
-            command: artefact.command(&dyno.command),
+            command,
             user: artefact.user,
             env,
             working_dir: artefact.working_dir,

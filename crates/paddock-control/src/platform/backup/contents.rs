@@ -167,7 +167,7 @@ impl Contents {
     }
 
     async fn list(&mut self, data: &Path, store: &Store, snapshot: &Snapshot) -> Result<(), BackupError> {
-        for digest in store.slug_layers().await? {
+        for digest in store.needed_layers().await? {
             let path = data.join("layers").join(&digest);
             let digest: LayerDigest = digest.parse().map_err(|_| BackupError::Missing { path })?;
             let name = member::layer_name(&digest);

@@ -249,7 +249,7 @@ async fn check_store(
     if sealed != Sha256::digest(&whole.manifest).as_slice() {
         return Err(RestoreError::Seal);
     }
-    for layer in store.slug_layers().await? {
+    for layer in store.needed_layers().await? {
         let digest: Option<LayerDigest> = layer.parse().ok();
         named(&digest.map_or(layer, |digest| member::layer_name(&digest)))?;
     }

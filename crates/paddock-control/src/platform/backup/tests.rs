@@ -145,7 +145,7 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
     let (email, name) = ("a@example.test".to_owned(), None);
     tx.create_account(&NewAccount { id: account, email, name, password_hash: None }).await.unwrap();
     let name = "kept".parse().unwrap();
-    tx.create_app(&NewApp { id: app, name, owner_id: account, stack: Stack::Host }).await.unwrap();
+    tx.create_app(&NewApp { id: app, name, owner_id: account, stack: Stack::HOST }).await.unwrap();
     let new = NewSlug {
         id: slug,
         app_id: app,
@@ -156,8 +156,9 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
         commit_description: None,
         process_types: Default::default(),
         buildpack_description: None,
-        stack: Stack::Host,
+        stack: Stack::HOST,
         stack_version: "1".into(),
+        images: Default::default(),
         put_secret_sha256: None,
     };
     tx.create_slug(&new).await.unwrap();

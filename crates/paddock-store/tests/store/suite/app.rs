@@ -184,12 +184,12 @@ async fn a_slug_that_another_app_runs_outlives_its_app() {
     tx.delete_app(maker.id).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.slug(slug).await.unwrap().unwrap().app_id, None);
-    assert_eq!(t.store.slug_layers().await.unwrap(), ["sha256:shared"]);
+    assert_eq!(t.store.needed_layers().await.unwrap(), ["sha256:shared".to_owned()].into());
 
     let mut tx = t.store.begin_for_app(user.id, NOW, "test").await.unwrap();
     tx.delete_app(user.id).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(t.store.slug_layers().await.unwrap().is_empty());
+    assert!(t.store.needed_layers().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
 /// Takes back what the migrations after the ninth made, so that they are done again: a new migration has a word here.
 pub(crate) const BACK_AT_VERSION_9: &str = "\
+    DROP TABLE registry_blobs; DROP TABLE registry_manifests; DROP TABLE registry_references; DROP TABLE registry_tags; \
+    DROP TABLE registry_uploads; DROP TABLE images; DROP TABLE converted_layers; DROP TABLE layer_blobs; DROP TABLE build_steps; \
+    ALTER TABLE slugs DROP COLUMN images; ALTER TABLE apps DROP COLUMN build_stack; \
     DROP TABLE reports; DROP TABLE transfer_logs; DROP TABLE transfers; DROP TABLE transfer_schedules; DROP TABLE transfer_numbers; \
     DROP TABLE credentials; DROP TABLE attachments; DROP TABLE addons; DROP TABLE data_servers; \
     ALTER TABLE config DROP COLUMN attached; ALTER TABLE releases DROP COLUMN attached; \
@@ -148,7 +151,7 @@ pub(crate) fn new_domain(app_id: AppId, hostname: &str) -> NewDomain {
 }
 
 pub(crate) fn new_app(name: &str, owner_id: AccountId) -> NewApp {
-    NewApp { id: AppId::from_uuid(Uuid::now_v7()), name: name.parse().unwrap(), owner_id, stack: Stack::Host }
+    NewApp { id: AppId::from_uuid(Uuid::now_v7()), name: name.parse().unwrap(), owner_id, stack: Stack::HOST }
 }
 
 pub(crate) fn new_slug(id: SlugId, app_id: AppId, layer: &str) -> NewSlug {
@@ -163,8 +166,9 @@ pub(crate) fn new_slug(id: SlugId, app_id: AppId, layer: &str) -> NewSlug {
         commit_description: None,
         process_types: [("web".parse().unwrap(), "serve \"x\" --port=$PORT".to_owned())].into(),
         buildpack_description: Some("Python".into()),
-        stack: Stack::Host,
+        stack: Stack::HOST,
         stack_version: "1".into(),
+        images: Default::default(),
     }
 }
 
@@ -195,7 +199,7 @@ pub(crate) fn new_build(app: &App) -> NewBuild {
         source_checksum: None,
         account_id: app.owner_id,
         buildpacks: vec!["https://example.test/a".into(), "urn:buildpack:heroku/python".into()],
-        stack: Stack::Host,
+        stack: Stack::HOST,
         branch: Some("main".into()),
         old_head: None,
     }
