@@ -98,6 +98,8 @@ id! {
     ReportId;
     /// A schedule of backups.
     TransferScheduleId;
+    /// An upload of a blob into an app's registry.
+    UploadId;
     /// A container of the runtime: it runs a dyno, a build step or a conversion.
     ContainerId;
     /// A volume of the runtime: a disk that several containers use, one after the other.

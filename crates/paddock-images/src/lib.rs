@@ -1,5 +1,5 @@
-//! Images on disk: mountable layers, the base of the `host` stack, conversion to layers, checks of source archives, trees
-//! that tenants wrote.
+//! Images on disk: what clients sent of them, mountable layers, the base of the `host` stack, conversion to layers, checks of
+//! source archives, trees that tenants wrote.
 //!
 //! Everything here is plain file work that blocks, to be called off the async threads; [`LayerStore`] does that itself.
 #![warn(missing_docs)]
@@ -9,6 +9,7 @@
 )]
 
 mod archive;
+mod blobs;
 mod compressed;
 mod convert;
 mod host_stack;
@@ -17,6 +18,7 @@ mod layers;
 pub mod tree;
 
 pub use archive::{ArchiveError, ArchiveLimits, ArchiveSummary, Refused, check_source_archive};
+pub use blobs::{Appending, BlobError, Blobs, Swept};
 pub use compressed::compressed_size;
 pub use convert::{SLUG_ID, mkfs_erofs_command};
 pub use host_stack::{HostStack, HostStackError};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 mod archive;
+mod blobs;
 mod host_stack;
 mod layers;
 mod root;
