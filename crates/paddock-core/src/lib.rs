@@ -29,6 +29,7 @@ pub mod process;
 pub mod procfile;
 pub mod proxy_form;
 pub mod rate_limit;
+pub mod registry;
 pub mod release;
 pub mod stack;
 pub mod tenant;
