@@ -216,7 +216,8 @@ mod tests {
         for good in ["web", "a", "0", "a-b", "a--b", "a_b", "a__b", "web2", &"x".repeat(128)] {
             assert_eq!(good.parse::<Repository>().unwrap().as_str(), good);
         }
-        for bad in ["", "Web", "-a", "a-", "_a", "a_", "a___b", "a-_b", "a.b", "a/b", "ä", &"x".repeat(129)] {
+        for bad in ["", "Web", "-a", "a-", "_a", "a_", "a___b", "a-_b", "a.b", "a/b", "ä", &"x".repeat(129)]
+        {
             assert!(bad.parse::<Repository>().is_err(), "{bad}");
         }
     }

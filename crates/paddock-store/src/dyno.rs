@@ -86,10 +86,12 @@ pub struct Dyno {
     /// How often it was hung up on since its client left, R16 included; changed by [`Tx::count_hang_up`] alone.
     pub hang_ups: i64,
     pub hung_up_at: Option<UnixMicros>,
+    /// What is to be said of it beside its command; empty mostly. Changed by [`Tx::set_dyno_remark`] alone.
+    pub remark: String,
 }
 
 row!(Dyno { id, app_id, name, process_type, kind, command, size, release_id, release_version, generation, state,
-        desired, crash_count, created_at, state_changed_at, updated_at, hang_ups }
+        desired, crash_count, created_at, state_changed_at, updated_at, hang_ups, remark }
     optional { container_id, address, port, attach_secret_sha256, terminal_rows, terminal_columns,
         time_to_live_seconds, exit_status, retry_at, hung_up_at });
 
@@ -118,6 +120,7 @@ statements! {
         retry_at = excluded.retry_at";
     SET_DESIRED = "UPDATE dynos SET desired = $2, updated_at = $3 WHERE id = $1";
     COUNT_HANG_UP = "UPDATE dynos SET hang_ups = hang_ups + 1, hung_up_at = $2, updated_at = $3 WHERE id = $1";
+    SET_REMARK = "UPDATE dynos SET remark = $2, updated_at = $3 WHERE id = $1";
     ENV = "SELECT env AS sealed FROM dynos WHERE app_id = $1 AND id = $2";
     SET_ENV = "UPDATE dynos SET env = $2, updated_at = $3 WHERE id = $1";
     DELETE = "DELETE FROM dynos WHERE id = $1";
@@ -221,6 +224,14 @@ impl Tx {
     pub async fn count_hang_up(&mut self, id: DynoId) -> Result<()> {
         let values = values![id, self.now, self.now];
         self.change("dyno", id, COUNT_HANG_UP, values).await
+    }
+
+    /// Says something of it.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such dyno.
+    pub async fn set_dyno_remark(&mut self, id: DynoId, remark: &str) -> Result<()> {
+        self.change("dyno", id, SET_REMARK, values![id, remark, self.now]).await
     }
 
     /// Deletes a dyno's row. Whether there was one.

@@ -10,14 +10,15 @@ use std::str::FromStr;
 
 use paddock_core::build::BuildStatus;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
+use paddock_core::registry::{MediaType, Repository, Tag};
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
 use paddock_core::transfer::TransferKind;
 use paddock_core::{
     AccountId, AddonId, AppId, AppName, AttachmentId, AuthorizationId, BlobDigest, BuildId, CollaboratorId,
     ContainerId, CredentialId, DataServerId, DomainId, DynoId, FavoriteId, FormationId, JobId, KeyId,
-    LogSessionId, ProcessType, ReleaseId, ReportId, ServerId, SlugId, SourceId, TransferId,
-    TransferScheduleId, UnixMicros, VolumeId,
+    LayerDigest, LogSessionId, ProcessType, ReleaseId, ReportId, ServerId, SlugId, SourceId, TransferId,
+    TransferScheduleId, UnixMicros, UploadId, VolumeId,
 };
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyConnection, Row as _};
@@ -154,15 +155,19 @@ parsed_columns!(
     IpAddr,
     JobId,
     KeyId,
+    LayerDigest,
     LogSessionId,
     ProcessType,
     ReleaseId,
     ReportId,
+    Repository,
     ServerId,
     SlugId,
     SourceId,
+    Tag,
     TransferId,
     TransferScheduleId,
+    UploadId,
     VolumeId,
 );
 
@@ -186,6 +191,7 @@ word_columns!(
     DynoKind = DynoKind::parse,
     DynoSize = DynoSize::parse,
     DynoState = DynoState::parse,
+    MediaType = MediaType::parse,
     ReleaseStatus = ReleaseStatus::parse,
     Stack = Stack::from_name,
     TransferKind = TransferKind::parse,

@@ -169,12 +169,7 @@ impl Tx {
     }
 
     /// Forgets an image that was not changed since `before` and that no manifest is of. Whether it was one.
-    pub async fn delete_image(
-        &mut self,
-        app_id: AppId,
-        id: &BlobDigest,
-        before: UnixMicros,
-    ) -> Result<bool> {
+    pub async fn delete_image(&mut self, app_id: AppId, id: &BlobDigest, before: UnixMicros) -> Result<bool> {
         Ok(self.execute(DELETE, values![app_id, *id, before]).await? > 0)
     }
 

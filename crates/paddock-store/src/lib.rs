@@ -36,6 +36,7 @@ mod event;
 mod favorite;
 mod feature;
 mod formation;
+mod image;
 mod job;
 mod key;
 mod log_session;
@@ -47,6 +48,9 @@ mod owner;
 mod platform;
 mod process_image;
 mod rate_limit;
+mod registry_blob;
+mod registry_manifest;
+mod registry_upload;
 mod release;
 mod report;
 mod request_outcome;
@@ -86,12 +90,16 @@ pub use event::Event;
 pub use favorite::Favorite;
 pub use feature::Feature;
 pub use formation::{Formation, ProcessDefinition};
+pub use image::{ConvertedLayer, ImageRow, ImageState};
 pub use job::{Job, JobLease, JobState, NewJob};
 pub use key::{Key, NewKey};
 pub use log_session::{LogSession, NewLogSession};
 pub use login_failure::LoginFailures;
 pub use process_image::ProcessImages;
 pub use rate_limit::RateLimit;
+pub use registry_blob::RegistryBlob;
+pub use registry_manifest::{ListedRepository, Manifest, NewManifest};
+pub use registry_upload::RegistryUpload;
 pub use release::{NewRelease, Order, Release, VersionRange};
 pub use report::Report;
 pub use request_outcome::RequestOutcome;
@@ -133,6 +141,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         favorite::STATEMENTS,
         feature::STATEMENTS,
         formation::STATEMENTS,
+        image::STATEMENTS,
         job::STATEMENTS,
         key::STATEMENTS,
         data_key::STATEMENTS,
@@ -141,6 +150,9 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         output::STATEMENTS,
         platform::STATEMENTS,
         rate_limit::STATEMENTS,
+        registry_blob::STATEMENTS,
+        registry_manifest::STATEMENTS,
+        registry_upload::STATEMENTS,
         release::STATEMENTS,
         report::STATEMENTS,
         request_outcome::STATEMENTS,

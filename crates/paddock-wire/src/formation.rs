@@ -39,9 +39,9 @@ pub struct Update {
     pub size: Option<String>,
     /// Which size, as the schema has it.
     pub dyno_size: Option<Identity>,
-    /// Whether an image for a container release is named, be it null; not built yet, so it is seen and refused.
-    #[serde(default, rename = "docker_image", deserialize_with = "lenient::is_present")]
-    pub names_docker_image: bool,
+    /// The id of an image to release, null to remove the process type.
+    #[serde(default, deserialize_with = "lenient::nullable")]
+    pub docker_image: Option<Option<String>>,
 }
 
 impl Update {

@@ -45,14 +45,6 @@ pub fn optional_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     Ok(Option::<Switch>::deserialize(deserializer)?.map(|switch| switch.0))
 }
 
-/// True for a field that is there, whatever its value: for fields that are only seen to be refused.
-///
-/// # Errors
-/// Never, but for malformed JSON.
-pub fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    de::IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
 /// A field whose absence and `null` mean different things: `None` and `Some(None)`.
 ///
 /// # Errors

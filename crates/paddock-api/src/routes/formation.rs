@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use paddock_control::deploy::image_release::ImageOrder;
 use paddock_control::formation::{Formation, FormationChange, QuantityChange};
 use paddock_core::ErrorId;
 use paddock_wire as wire;
@@ -55,8 +56,20 @@ async fn update_batch(
     Segments(AppPath(app)): Segments<AppPath>,
     Json(body): Json<BatchUpdate>,
 ) -> Reply<Vec<wire::Formation>> {
-    let changes = body.updates.into_iter().map(|update| change(update, None)).collect::<Result<_, _>>()?;
-    let formation = api.control.dynos.update_formation(&actor, &app, changes).await?;
+    let mut orders = Vec::new();
+    let mut changes = Vec::new();
+    for update in body.updates {
+        let (order, change) = split(update, None)?;
+        orders.extend(order);
+        changes.extend(change);
+    }
+    if !orders.is_empty() {
+        api.control.deploy.release_images(&actor, &app, orders).await?;
+    }
+    let formation = match changes.is_empty() {
+        true => api.control.dynos.list_formation(&actor, &app).await?,
+        false => api.control.dynos.update_formation(&actor, &app, changes).await?,
+    };
     Ok(ok(formation.into_iter().map(view).collect()))
 }
 
@@ -66,25 +79,38 @@ async fn update(
     Segments((AppPath(app), formation)): Segments<(AppPath, String)>,
     Json(body): Json<Update>,
 ) -> Reply<wire::Formation> {
-    let changes = vec![change(body, Some(formation.clone()))?];
-    api.control.dynos.update_formation(&actor, &app, changes).await?;
-    Ok(ok(view(api.control.dynos.formation(&actor, &app, &formation).await?)))
+    let (order, change) = split(body, Some(formation.clone()))?;
+    // A process type that goes is shown as it was.
+    let goes = order.as_ref().is_some_and(|order| order.image.is_none());
+    let before = if goes { Some(api.control.dynos.formation(&actor, &app, &formation).await?) } else { None };
+    if let Some(order) = order {
+        api.control.deploy.release_images(&actor, &app, vec![order]).await?;
+    }
+    if let Some(change) = change {
+        api.control.dynos.update_formation(&actor, &app, vec![change]).await?;
+    }
+    let shown = match before {
+        Some(before) => before,
+        None => api.control.dynos.formation(&actor, &app, &formation).await?,
+    };
+    Ok(ok(view(shown)))
 }
 
-fn change(update: Update, process_type: Option<String>) -> Result<FormationChange, Problem> {
-    if update.names_docker_image {
-        return Err(Problem::new(ErrorId::NotFound, "Container releases are not built on this server yet."));
-    }
+/// What an update asks for: another image, or another quantity or size.
+fn split(
+    update: Update,
+    process_type: Option<String>,
+) -> Result<(Option<ImageOrder>, Option<FormationChange>), Problem> {
     let size = update.wanted_size().map(str::to_owned);
     let missing = || Problem::new(ErrorId::InvalidParams, "Each update must have a \"type\".");
-    Ok(FormationChange {
-        process_type: process_type.or(update.process_type).ok_or_else(missing)?,
-        quantity: update.quantity.map(|quantity| match quantity {
-            Quantity::Exact(number) => QuantityChange::Exact(number),
-            Quantity::Relative(number) => QuantityChange::Relative(number),
-        }),
-        size,
-    })
+    let process_type = process_type.or(update.process_type).ok_or_else(missing)?;
+    let quantity = update.quantity.map(|quantity| match quantity {
+        Quantity::Exact(number) => QuantityChange::Exact(number),
+        Quantity::Relative(number) => QuantityChange::Relative(number),
+    });
+    let order = update.docker_image.map(|image| ImageOrder { process_type: process_type.clone(), image });
+    let scales = order.is_none() || quantity.is_some() || size.is_some();
+    Ok((order, scales.then_some(FormationChange { process_type, quantity, size })))
 }
 
 fn view(formation: Formation) -> wire::Formation {

@@ -5,6 +5,7 @@ pub(crate) mod build_queue;
 pub(crate) mod cancel;
 pub(crate) mod conversions;
 pub mod git;
+pub mod image_release;
 pub(crate) mod job;
 pub mod output;
 pub mod push;

@@ -400,10 +400,11 @@ fn is_meant(row: &Row, scope: &DynoScope) -> bool {
     }
 }
 
-/// A dyno among all of its app. One that serves on has that behind its command, as a comment of the shell: clients show no
-/// other text.
+/// A dyno among all of its app. One that serves on, or listens elsewhere, has that behind its command, as a comment of the
+/// shell: clients show no other text.
 fn view(app: &App, row: &Row, rows: &[Row]) -> Dyno {
-    let remark = handover::remark(row, rows).map_or_else(String::new, |text| format!("  # {text}"));
+    let own = Some(row.remark.clone()).filter(|remark| !remark.is_empty());
+    let remark = handover::remark(row, rows).or(own).map_or_else(String::new, |text| format!("  # {text}"));
     Dyno {
         id: row.id,
         app_id: row.app_id,

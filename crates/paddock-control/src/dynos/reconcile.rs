@@ -306,6 +306,7 @@ async fn formation_steps(area: &Dynos, desired: &Desired, dynos: &[Dyno], sight:
         if dyno.state == DynoState::Starting && matches!(seen_now, Seen::Running { listening: false }) {
             again_in = Some(BOOTING_LOOK);
             area.note_address(dyno, sight).await?;
+            area.note_other_port(dyno, sight).await?;
         }
         let waits = dyno.state == DynoState::Crashed && seen_now != Seen::UnderWay;
         let runs = dyno.state == DynoState::Up && matches!(seen_now, Seen::Running { .. });

@@ -46,6 +46,7 @@ pub(crate) fn new_dyno(
         retry_at: None,
         hang_ups: 0,
         hung_up_at: None,
+        remark: String::new(),
     }
 }
 

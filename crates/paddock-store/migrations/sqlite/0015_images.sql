@@ -103,3 +103,6 @@ ALTER TABLE slugs ADD COLUMN images TEXT NOT NULL DEFAULT '';
 -- What the next build is laid upon; the stack is what the current release is.
 ALTER TABLE apps ADD COLUMN build_stack TEXT NOT NULL DEFAULT '';
 UPDATE apps SET build_stack = stack;
+
+-- What is to be said of a dyno that does not do as it should, beside its command.
+ALTER TABLE dynos ADD COLUMN remark TEXT NOT NULL DEFAULT '';

@@ -13,6 +13,7 @@ mod dynos;
 mod favorites;
 mod formation;
 mod git;
+mod images;
 mod keys;
 mod logs;
 mod metrics;

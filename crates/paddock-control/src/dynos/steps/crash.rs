@@ -14,6 +14,7 @@ use crate::Result;
 use crate::dynos::Dynos;
 use crate::dynos::sight::LAST_OUTPUT;
 use crate::dynos::steps::end::exit_lines;
+use crate::dynos::steps::observe::boot_hint;
 use crate::kernel::error::Error;
 
 impl Dynos {
@@ -99,36 +100,9 @@ fn next_try(at: UnixMicros, now: UnixMicros) -> Option<String> {
     (seconds > 0).then(|| format!("Next try in {count} {unit}{plural}, or at once by heroku ps:restart"))
 }
 
-/// A sentence for the commonest first failure: an app on its own port, or on 127.0.0.1.
-fn boot_hint(port: u16, listening: &[std::net::SocketAddr]) -> String {
-    let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
-    if listening.iter().any(|socket| socket.port() == port && socket.ip().is_loopback()) {
-        return format!(
-            "The process listens on {} only: bind 0.0.0.0:$PORT instead of a loopback address",
-            bound.join(", ")
-        );
-    }
-    if bound.is_empty() {
-        return format!("The process bound no port: it must listen on 0.0.0.0:$PORT (here PORT={port})");
-    }
-    format!(
-        "The process listens on {}: it must listen on 0.0.0.0:$PORT (here PORT={port}) instead",
-        bound.join(", ")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hint_names_what_was_bound() {
-        let at = |text: &str| text.parse().unwrap();
-        assert!(boot_hint(5000, &[]).contains("no port"));
-        assert!(boot_hint(5000, &[at("127.0.0.1:5000")]).contains("loopback"));
-        let other = boot_hint(5000, &[at("0.0.0.0:3000")]);
-        assert!(other.contains("0.0.0.0:3000") && other.contains("PORT=5000"), "{other}");
-    }
 
     #[test]
     fn a_try_that_is_not_made_at_once_is_announced() {

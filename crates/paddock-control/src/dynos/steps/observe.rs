@@ -1,5 +1,8 @@
 //! What is seen of a dyno's container, written over what the store has of it.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use paddock_core::dyno::DynoState;
 use paddock_runtime::Observed;
 use paddock_store::{App, Dyno};
@@ -9,6 +12,9 @@ use crate::dynos::Dynos;
 use crate::dynos::sight::Sight;
 use crate::kernel::change::Change;
 use crate::kernel::error::Error;
+
+/// A program may listen on something else before it listens where it should.
+const OTHER_PORT_AFTER: Duration = Duration::from_secs(3);
 
 impl Dynos {
     /// Whether a booting dyno is ready: a web dyno must listen where the router can reach it.
@@ -35,6 +41,22 @@ impl Dynos {
         };
         tx.put_dyno(&Dyno { address, ..now }).await?;
         tx.commit_quietly("dyno.address_noted").await
+    }
+
+    /// A web process that listens elsewhere than it was told: that is said long before its time is up.
+    pub(crate) async fn note_other_port(&self, dyno: &Dyno, sight: &Sight) -> Result<()> {
+        let (Some(port), Some(observed)) = (dyno.port, sight.container(dyno)) else { return Ok(()) };
+        if !dyno.remark.is_empty() || self.kernel.now().since(observed.started_at) < OTHER_PORT_AFTER {
+            return Ok(());
+        }
+        let listening = self.runtime.listening(observed.id).await.unwrap_or_default();
+        let Some(remark) = other_port(port, &listening) else { return Ok(()) };
+        let mut tx = self.kernel.observe_app(dyno.app_id, "note where a dyno listens").await?;
+        tx.set_dyno_remark(dyno.id, &remark).await?;
+        tx.commit_quietly("dyno.port_noted").await?;
+        let hint = boot_hint(port, &listening);
+        self.kernel.log_dyno(dyno.app_id, &dyno.name.to_string(), vec![hint]).await;
+        Ok(())
     }
 
     /// The dyno runs, or listens: it is up.
@@ -68,5 +90,47 @@ impl Dynos {
         let changed = Dyno { state: next, state_changed_at: tx.now(), ..change(now) };
         tx.put_dyno(&changed).await?;
         Ok(Some(tx))
+    }
+}
+
+/// A sentence for the commonest first failure: an app on its own port, or on 127.0.0.1.
+pub(super) fn boot_hint(port: u16, listening: &[SocketAddr]) -> String {
+    let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
+    if listening.iter().any(|socket| socket.port() == port && socket.ip().is_loopback()) {
+        return format!(
+            "The process listens on {} only: bind 0.0.0.0:$PORT instead of a loopback address",
+            bound.join(", ")
+        );
+    }
+    if bound.is_empty() {
+        return format!("The process bound no port: it must listen on 0.0.0.0:$PORT (here PORT={port})");
+    }
+    format!(
+        "The process listens on {}: it must listen on 0.0.0.0:$PORT (here PORT={port}) instead",
+        bound.join(", ")
+    )
+}
+
+/// What `ps` says of a process that listens, but not where it should.
+fn other_port(port: u16, listening: &[SocketAddr]) -> Option<String> {
+    let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
+    (!bound.is_empty())
+        .then(|| format!("listens on {}, not on 0.0.0.0:$PORT (PORT={port})", bound.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_names_what_was_bound() {
+        let at = |text: &str| text.parse().unwrap();
+        assert!(boot_hint(5000, &[]).contains("no port"));
+        assert!(boot_hint(5000, &[at("127.0.0.1:5000")]).contains("loopback"));
+        let other = boot_hint(5000, &[at("0.0.0.0:3000")]);
+        assert!(other.contains("0.0.0.0:3000") && other.contains("PORT=5000"), "{other}");
+        let remark = other_port(5000, &[at("0.0.0.0:3000")]).unwrap();
+        assert_eq!(remark, "listens on 0.0.0.0:3000, not on 0.0.0.0:$PORT (PORT=5000)");
+        assert_eq!(other_port(5000, &[]), None);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 pub(crate) const BACK_AT_VERSION_9: &str = "\
     DROP TABLE registry_blobs; DROP TABLE registry_manifests; DROP TABLE registry_references; DROP TABLE registry_tags; \
     DROP TABLE registry_uploads; DROP TABLE images; DROP TABLE converted_layers; DROP TABLE layer_blobs; DROP TABLE build_steps; \
-    ALTER TABLE slugs DROP COLUMN images; ALTER TABLE apps DROP COLUMN build_stack; \
+    ALTER TABLE slugs DROP COLUMN images; ALTER TABLE dynos DROP COLUMN remark; ALTER TABLE apps DROP COLUMN build_stack; \
     DROP TABLE reports; DROP TABLE transfer_logs; DROP TABLE transfers; DROP TABLE transfer_schedules; DROP TABLE transfer_numbers; \
     DROP TABLE credentials; DROP TABLE attachments; DROP TABLE addons; DROP TABLE data_servers; \
     ALTER TABLE config DROP COLUMN attached; ALTER TABLE releases DROP COLUMN attached; \
@@ -235,5 +235,6 @@ pub(crate) fn dyno(app_id: AppId, name: &str, release: &Release) -> Dyno {
         retry_at: None,
         hang_ups: 0,
         hung_up_at: None,
+        remark: String::new(),
     }
 }

@@ -1,0 +1,165 @@
+//! Releases of images: what the client's container commands ask for.
+
+use paddock_core::image::ImageConfig;
+use paddock_core::{AppId, BlobDigest, LayerDigest, UnixMicros};
+use paddock_runtime::{Exit, Layer};
+use serde_json::{Value, json};
+
+use super::support::TestPaddock;
+
+const NOW: UnixMicros = UnixMicros(1);
+
+fn id_of(byte: u8) -> BlobDigest {
+    BlobDigest::of_sha256([byte; 32])
+}
+
+fn config(words: &[&str]) -> ImageConfig {
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    ImageConfig {
+        entrypoint: owned(&["tini", "--"]),
+        command: owned(words),
+        env: [("FROM_IMAGE", "yes"), ("A", "image")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        working_dir: "/srv".to_owned(),
+        user: "root".to_owned(),
+        exposed_ports: vec![5000],
+    }
+}
+
+async fn pushed(t: &TestPaddock, app: &str, byte: u8, words: &[&str]) -> String {
+    let app = app_id(t, app).await;
+    let (id, config) = (id_of(byte), config(words));
+    let mut tx = t.store.begin_for_app(app, NOW, "test").await.unwrap();
+    tx.await_image(app, &id, &config).await.unwrap();
+    let layers = [LayerDigest::of_sha256([byte; 32]), LayerDigest::of_sha256([0; 32])];
+    tx.set_image_ready(app, &id, &config, &layers, 2).await.unwrap();
+    tx.commit().await.unwrap();
+    id.to_string()
+}
+
+async fn app_id(t: &TestPaddock, app: &str) -> AppId {
+    t.get(&format!("/apps/{app}")).send().await.expect(200)["id"].as_str().unwrap().parse().unwrap()
+}
+
+async fn release(t: &TestPaddock, app: &str, updates: Value) -> Value {
+    t.patch(&format!("/apps/{app}/formation")).json(json!({ "updates": updates })).send().await.body
+}
+
+#[tokio::test]
+async fn images_are_released_by_process_type() {
+    let t = TestPaddock::start_alive().await;
+    t.app("boxes").await;
+    let (web, worker) =
+        (pushed(&t, "boxes", 1, &["serve", "a b"]).await, pushed(&t, "boxes", 2, &["work"]).await);
+    let formation = release(&t, "boxes", json!([{ "type": "web", "docker_image": web }])).await;
+    assert_eq!((&formation[0]["quantity"], formation.as_array().unwrap().len()), (&json!(1), 1));
+    assert_eq!(formation[0]["command"], "tini -- serve 'a b'");
+    let app = t.get("/apps/boxes").send().await.body;
+    assert_eq!(
+        (&app["stack"]["name"], &app["build_stack"]["name"]),
+        (&json!("container"), &json!("container"))
+    );
+    let newest = t.get("/apps/boxes/releases/3").send().await.body;
+    assert_eq!(newest["description"], "Deployed web (010101010101)");
+
+    let formation = release(&t, "boxes", json!([{ "type": "worker", "docker_image": worker }])).await;
+    assert_eq!((&formation[0]["type"], &formation[1]["quantity"]), (&json!("web"), &json!(0)));
+
+    let removed = t.patch("/apps/boxes/formation/worker").json(json!({ "docker_image": null })).send().await;
+    assert_eq!(removed.expect(200)["type"], "worker");
+    let newest = t.get("/apps/boxes/releases/5").send().await.body;
+    assert_eq!((&newest["description"], &newest["current"]), (&json!("Removed worker"), &json!(true)));
+    assert_eq!(t.get("/apps/boxes/formation").send().await.body.as_array().unwrap().len(), 1);
+    let again = t.patch("/apps/boxes/formation/worker").json(json!({ "docker_image": null })).send().await;
+    assert_eq!(again.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_dyno_of_an_image_runs_its_words_over_its_layers() {
+    let t = TestPaddock::start_alive().await;
+    t.app("spec").await;
+    t.patch("/apps/spec/config-vars").json(json!({ "A": "config" })).send().await.expect(200);
+    let web = pushed(&t, "spec", 1, &["serve", "$PORT"]).await;
+    release(&t, "spec", json!([{ "type": "web", "docker_image": web }])).await;
+    let spec = t.eventually("the web dyno", async || t.runtime.specs().first().cloned()).await;
+    assert_eq!(spec.command, ["tini", "--", "serve", "$PORT"]);
+    assert_eq!(spec.layers, [1, 0].map(|byte| Layer::Stored(LayerDigest::of_sha256([byte; 32]))));
+    assert_eq!((spec.working_dir.as_str(), spec.user.uid), ("/srv", 1000));
+    let value = |name: &str| spec.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    assert_eq!((value("FROM_IMAGE"), value("A")), (Some(b"yes".to_vec()), Some(b"config".to_vec())));
+    assert!(value("PORT").is_some());
+
+    let run = t.post("/apps/spec/dynos").json(json!({ "command": "ls -l $HOME" })).send().await;
+    run.expect(201);
+    let line =
+        async || t.runtime.specs().into_iter().find(|spec| spec.command.contains(&"ls -l $HOME".to_owned()));
+    let spec = t.eventually("the one-off dyno", line).await;
+    assert_eq!(spec.command, ["tini", "--", "/bin/sh", "-c", "ls -l $HOME"]);
+}
+
+#[tokio::test]
+async fn what_is_no_image_of_the_app_is_refused_and_changes_nothing() {
+    let t = TestPaddock::start().await;
+    t.app("bare").await;
+    t.app("other").await;
+    let foreign = pushed(&t, "other", 1, &["serve"]).await;
+    let broken = id_of(9);
+    let app = app_id(&t, "bare").await;
+    let mut tx = t.store.begin_for_app(app, NOW, "test").await.unwrap();
+    tx.await_image(app, &broken, &config(&[])).await.unwrap();
+    tx.set_image_failed(app, &broken, "it is for arm64").await.unwrap();
+    tx.commit().await.unwrap();
+    for (kind, image, words) in [
+        ("web", json!(foreign), "bare has no image sha256:0101"),
+        ("web", json!("latest"), "is no image"),
+        ("web", json!(broken.to_string()), "cannot be run: it is for arm64"),
+        ("w e b", json!(foreign), "no process type"),
+    ] {
+        let updates = json!({ "updates": [{ "type": kind, "docker_image": image }] });
+        let answer = t.patch("/apps/bare/formation").json(updates).send().await;
+        assert_eq!(answer.refusal(), (422, "invalid_params"), "{words}");
+        assert!(answer.body["message"].as_str().unwrap().contains(words), "{}", answer.body);
+    }
+    assert_eq!(t.get("/apps/bare/releases").send().await.body.as_array().unwrap().len(), 2);
+    assert_eq!(t.get("/apps/bare").send().await.body["build_stack"]["name"], "host");
+}
+
+#[tokio::test]
+async fn rolling_back_from_an_image_to_a_slug_and_back_moves_the_stack() {
+    let t = TestPaddock::start().await;
+    t.deployed_app("both", &[("web", "line")]).await;
+    let web = pushed(&t, "both", 1, &["serve"]).await;
+    release(&t, "both", json!([{ "type": "web", "docker_image": web }])).await;
+    let seen = async || {
+        let app = t.get("/apps/both").send().await.body;
+        let formation = t.get("/apps/both/formation").send().await.body;
+        (app["stack"]["name"].clone(), formation[0]["command"].clone())
+    };
+    assert_eq!(seen().await, (json!("container"), json!("tini -- serve")));
+    t.post("/apps/both/releases").json(json!({ "release": "v3" })).send().await.expect(201);
+    assert_eq!(seen().await, (json!("host"), json!("line")));
+    t.post("/apps/both/releases").json(json!({ "release": "v4" })).send().await.expect(201);
+    assert_eq!(seen().await, (json!("container"), json!("tini -- serve")));
+}
+
+#[tokio::test]
+async fn an_image_of_the_release_phase_decides() {
+    let t = TestPaddock::start_alive().await;
+    t.app("phase").await;
+    let web = pushed(&t, "phase", 1, &["serve"]).await;
+    let migrate = pushed(&t, "phase", 2, &["migrate"]).await;
+    let updates =
+        json!([{ "type": "web", "docker_image": web }, { "type": "release", "docker_image": migrate }]);
+    release(&t, "phase", updates).await;
+    let made = t.get("/apps/phase/releases/3").send().await.body;
+    assert_eq!(made["status"], "pending");
+    let id = made["id"].as_str().unwrap();
+    let phase = async || t.runtime.specs().into_iter().find(|spec| spec.id.to_string() == id);
+    let spec = t.eventually("the release dyno", phase).await;
+    assert_eq!(spec.command, ["tini", "--", "migrate"]);
+    t.runtime.exit(spec.id, Exit { status: 0, out_of_memory: false, killed_after_grace: false });
+    let ended = async || {
+        let release = t.get("/apps/phase/releases/3").send().await.body;
+        (release["status"] == "succeeded").then_some(())
+    };
+    t.eventually("the end of the release phase", ended).await;
+}
