@@ -7,7 +7,7 @@ use paddock_core::artefact::ProgramUser;
 use paddock_core::{ContainerId, Tenant};
 use paddock_runtime::contract::{Act, Bench, Check};
 use paddock_runtime::fake::FakeRuntime;
-use paddock_runtime::{ContainerSpec, Disk, Limits, Network, Runtime, Stdio};
+use paddock_runtime::{ContainerSpec, Disk, Limits, Network, Root, Runtime, Stdio};
 
 struct Fake(FakeRuntime);
 
@@ -38,6 +38,7 @@ impl Bench for Fake {
             labels: BTreeMap::from([("dyno".to_owned(), "web.1".to_owned())]),
             hostname: "fake".to_owned(),
             tenant: Tenant(1),
+            root: Root::Stack,
             layers: vec![],
             mounts: vec![],
             stdio: if command[0] == "fake-echo" { Stdio::Pipe } else { Stdio::Output },

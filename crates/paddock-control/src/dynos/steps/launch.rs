@@ -5,7 +5,7 @@ use std::time::Duration;
 use paddock_core::artefact::Artefact;
 use paddock_core::durable;
 use paddock_core::dyno::DYNO_METADATA;
-use paddock_runtime::{ContainerSpec, Layer, Network, RuntimeError, Stdio};
+use paddock_runtime::{ContainerSpec, Layer, Network, Root, RuntimeError, Stdio};
 use paddock_store::{App, Dyno, Release, Slug};
 
 use crate::Result;
@@ -59,6 +59,7 @@ impl Dynos {
             labels: label::of_dyno(app.id, &dyno.name, stdio == Stdio::Output),
             hostname: dyno.id.to_string(),
             tenant: app.tenant(),
+            root: Root::Stack,
             layers: Layer::of(&artefact),
             mounts: Vec::new(),
             command: artefact.command(&dyno.command),
