@@ -5,20 +5,24 @@
 //! without error and is silently read-only.) The upper hides what an image could have put in place of our mount
 //! points, e.g. a link to somewhere on the host as `/dev`.
 
+mod mounts;
+mod overlay;
+mod stack;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
 use crate::disk::image;
 use crate::error::{Doing, StepError};
 use crate::kernel;
-use crate::record::{Folder, LayerRecord, MountRecord, SpecRecord};
+use crate::record::{Folder, SpecRecord};
 
 /// The group of terminals, inside.
 const TTY_ID: u32 = 5;
@@ -50,9 +54,9 @@ pub(super) fn build(
         std::fs::create_dir(name).doing(|| format!("make {name}"))?;
     }
     attach(disk, Path::new(DISK))?;
-    let lower = attach_layers(&spec.layers, userns)?;
-    upper(spec)?;
-    overlay(&lower)?;
+    let lower = overlay::attach_layers(&spec.layers, userns)?;
+    stack::upper(spec)?;
+    overlay::overlay(&lower)?;
     if spec.layers.iter().any(|layer| layer.host_usr) {
         host_usr(userns)?;
     }
@@ -60,7 +64,7 @@ pub(super) fn build(
     let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .doing(|| "open the root".to_owned())?;
     for mount in &spec.mounts {
-        attach_host_folder(mount, spec, root.as_fd())?;
+        mounts::attach_host_folder(mount, spec, root.as_fd())?;
     }
     Ok(())
 }
@@ -118,28 +122,6 @@ pub(super) fn plain_clone(folder: &Path) -> Result<OwnedFd, StepError> {
     Ok(clone)
 }
 
-/// Attaches each layer's idmapped clone; returns their folders, the uppermost first, as overlay wants them.
-fn attach_layers(layers: &[LayerRecord], userns: BorrowedFd<'_>) -> Result<String, StepError> {
-    let mut lower = Vec::new();
-    for (index, layer) in layers.iter().enumerate() {
-        let clone = clone_of(&layer.folder, OpenTreeFlags::empty())?;
-        kernel::mount_setattr(clone.as_fd(), READ_ONLY | PLAIN_FILES, Some(userns), false)
-            .doing(|| format!("idmap the layer {}", layer.folder.display()))?;
-        let name = format!("l{index}");
-        std::fs::create_dir(&name).doing(|| format!("make {name}"))?;
-        attach(clone.as_fd(), Path::new(&name))?;
-        lower.push(name);
-    }
-    Ok(lower.join(":"))
-}
-
-fn overlay(lower: &str) -> Result<(), StepError> {
-    let options = [("source", "overlay"), ("lowerdir", lower), ("upperdir", UPPER), ("workdir", WORK)];
-    // The upper dies with the container, so nobody needs its fsyncs; renaming folders of a lower layer works.
-    let wishes = [("volatile", None), ("redirect_dir", Some("on"))];
-    attach(new_mount("overlay", &options, &wishes, PLAIN_FILES)?.as_fd(), Path::new(ROOT))
-}
-
 /// Makes a folder that belongs to this user and group of the host.
 fn owned_folder(path: &Path, (uid, gid): (u32, u32), mode: u32) -> Result<(), StepError> {
     let doing = || format!("make {}", path.display());
@@ -149,35 +131,6 @@ fn owned_folder(path: &Path, (uid, gid): (u32, u32), mode: u32) -> Result<(), St
     }
     chown(path, Some(uid), Some(gid)).doing(doing)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).doing(doing)
-}
-
-/// The writable layer: mount points, the two places that programs may write, and names of this container.
-fn upper(spec: &SpecRecord) -> Result<(), StepError> {
-    let (upper, base) = (Path::new(UPPER), spec.id_base);
-    let root = (base, base);
-    owned_folder(upper, root, 0o755)?;
-    owned_folder(Path::new(WORK), (0, 0), 0o755)?;
-    for name in ["dev", "proc", "sys", "etc", "var", "usr"] {
-        owned_folder(&upper.join(name), root, 0o755)?;
-    }
-    owned_folder(&upper.join("app"), spec.owner(), 0o755)?;
-    owned_folder(&upper.join("tmp"), root, 0o1777)?;
-    owned_folder(&upper.join("var/tmp"), root, 0o1777)?;
-    let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
-    let mut resolv = String::new();
-    if let Some(network) = &spec.network {
-        hosts += &format!("{} {}\n", network.address, spec.hostname);
-        resolv = format!("nameserver {}\n", network.gateway);
-    }
-    let files = [("hostname", format!("{}\n", spec.hostname)), ("hosts", hosts), ("resolv.conf", resolv)];
-    for (name, content) in files {
-        let path = upper.join("etc").join(name);
-        let doing = || format!("write {}", path.display());
-        std::fs::write(&path, content).doing(doing)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).doing(doing)?;
-        chown(&path, Some(base), Some(base)).doing(doing)?;
-    }
-    Ok(())
 }
 
 /// The host's `/usr`, read-only, without what is only this machine's.
@@ -239,68 +192,4 @@ fn dev(base: u32, devpts: BorrowedFd<'_>) -> Result<(), StepError> {
     let options = [("mode", "1777"), ("size", "64m"), ("uid", owner.as_str()), ("gid", owner.as_str())];
     let shm = new_mount("tmpfs", &options, &[], PLAIN_FILES | libc::MOUNT_ATTR_NOEXEC)?;
     attach(shm.as_fd(), &path.join("shm"))
-}
-
-/// Attaches a host folder or file at its target.
-fn attach_host_folder(mount: &MountRecord, spec: &SpecRecord, root: BorrowedFd<'_>) -> Result<(), StepError> {
-    let clone = clone_of(&mount.source, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
-    let attributes = PLAIN_FILES | if mount.read_only { READ_ONLY } else { 0 };
-    kernel::mount_setattr(clone.as_fd(), attributes, None, false)
-        .doing(|| format!("set the attributes of {}", mount.source.display()))?;
-    let is_folder = mount.source.is_dir();
-    let target = target_inside(root, &mount.target, is_folder, spec)?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(&clone, c"", &target, c"", flags).doing(|| format!("attach {} inside", mount.target))
-}
-
-/// How often a path is opened anew when the kernel says "again".
-const OPEN_TRIES: u32 = 1000;
-
-/// Opens a path inside the root, making what is missing. No link of an image leads outside.
-fn target_inside(
-    root: BorrowedFd<'_>,
-    path: &str,
-    is_folder: bool,
-    spec: &SpecRecord,
-) -> Result<OwnedFd, StepError> {
-    let doing = || format!("make {path} inside");
-    let open = |path: &str, flags: OFlags, mode: Mode| {
-        // "Again": something on the machine was renamed or mounted while `..` of a link was followed.
-        let once = || rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT);
-        let mut opened = once();
-        for _ in 0..OPEN_TRIES {
-            if !matches!(opened, Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)) {
-                break;
-            }
-            opened = once();
-        }
-        opened
-    };
-    let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
-    if names.is_empty() || names.contains(&"..") {
-        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput)).doing(doing);
-    }
-    let is_the_users = matches!(names[0], "app" | "tmp");
-    let (uid, gid) = if is_the_users { spec.owner() } else { (spec.id_base, spec.id_base) };
-    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    for depth in 1..=names.len() {
-        let (parent, here) = (names[..depth - 1].join("/"), names[..depth].join("/"));
-        match open(&here, OFlags::PATH, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(error).doing(doing),
-            Ok(found) if depth == names.len() => return Ok(found),
-            Ok(_) => continue,
-        }
-        let parent = if parent.is_empty() { ".".to_owned() } else { parent };
-        let parent = open(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).doing(doing)?;
-        let name = names[depth - 1];
-        if is_folder || depth < names.len() {
-            rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).doing(doing)?;
-        } else {
-            let kind = FileType::RegularFile;
-            rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(0o644), 0).doing(doing)?;
-        }
-        rustix::fs::chownat(&parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).doing(doing)?;
-    }
-    open(&names.join("/"), OFlags::PATH, Mode::empty()).doing(doing)
 }
