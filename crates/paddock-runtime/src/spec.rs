@@ -49,6 +49,30 @@ pub struct ContainerSpec {
     pub leftover_grace: Duration,
 }
 
+/// User ids inside are below this.
+const IDS: u32 = 65_536;
+
+impl ContainerSpec {
+    /// Why no backend runs this, in a sentence; `None` for what a backend may try.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let (ProgramUser { uid, gid }, layers) = (self.user, self.layers.len());
+        if uid >= IDS || gid >= IDS {
+            return Some(format!("nothing runs as user {uid} of group {gid}: ids are below {IDS}"));
+        }
+        if uid == 0 && self.root != Root::Build {
+            return Some("nothing runs as root but what makes a layer of an image".to_owned());
+        }
+        if layers == 0 && self.root != Root::Build {
+            return Some("there is no layer".to_owned());
+        }
+        if layers > LAYERS_MAX {
+            return Some(format!("there are {layers} layers, and a container has {LAYERS_MAX} at most"));
+        }
+        None
+    }
+}
+
 /// The most layers that a container has.
 pub const LAYERS_MAX: usize = 125;
 

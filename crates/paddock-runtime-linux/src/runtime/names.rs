@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use paddock_files::make_private_folder;
-use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Root};
+use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource};
 
 use super::LinuxRuntime;
 use crate::record::{DiskRecord, Folder, LayerRecord, MountRecord};
@@ -91,15 +91,8 @@ pub(super) fn check(spec: &ContainerSpec) -> io::Result<()> {
             && name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
     };
-    let is_user = |id: u32| id < 65_536;
-    if spec.root != Root::Stack {
-        return refuse(format!("a root of the kind {:?} is not built yet", spec.root));
-    }
-    if spec.user.uid == 0 || !is_user(spec.user.uid) || !is_user(spec.user.gid) {
-        return refuse(format!("nothing runs as {:?}", spec.user));
-    }
-    if spec.layers.is_empty() {
-        return refuse("there is no layer".to_owned());
+    if let Some(reason) = spec.refusal() {
+        return refuse(reason);
     }
     if !is_label(&spec.hostname) {
         return refuse(format!("{:?} is no host name", spec.hostname));

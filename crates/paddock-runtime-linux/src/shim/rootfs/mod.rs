@@ -2,9 +2,10 @@
 //!
 //! Layers are cloned from where the host has them and idmapped, so that file owner 0 is the container's root; the
 //! writable layer on top is a folder of the container's disk, whose files carry the mapped ids. (An idmapped *upper* mounts
-//! without error and is silently read-only.) The upper hides what an image could have put in place of our mount
-//! points, e.g. a link to somewhere on the host as `/dev`.
+//! without error and is silently read-only.) What an image has in place of our mount points, e.g. a link to somewhere on the
+//! host as `/dev`, is hidden: by what is laid on a stack (`stack`), or where it is found (`image_root`).
 
+mod image_root;
 mod mounts;
 mod overlay;
 mod stack;
@@ -22,7 +23,7 @@ use rustix::mount::{
 use crate::disk::image;
 use crate::error::{Doing, StepError};
 use crate::kernel;
-use crate::record::{Folder, SpecRecord};
+use crate::record::{Folder, RootRecord, SpecRecord};
 
 /// The group of terminals, inside.
 const TTY_ID: u32 = 5;
@@ -54,19 +55,41 @@ pub(super) fn build(
         std::fs::create_dir(name).doing(|| format!("make {name}"))?;
     }
     attach(disk, Path::new(DISK))?;
-    let lower = overlay::attach_layers(&spec.layers, userns)?;
-    stack::upper(spec)?;
-    overlay::overlay(&lower)?;
-    if spec.layers.iter().any(|layer| layer.host_usr) {
-        host_usr(userns)?;
+    let mut lower = overlay::attach_layers(&spec.layers, userns)?;
+    owned_folder(Path::new(WORK), (0, 0), 0o755)?;
+    let is_stack = spec.root == RootRecord::Stack;
+    if is_stack {
+        stack::upper(spec)?;
+    } else {
+        image_root::prepare(spec, lower.folders.first(), lower.host_usr)?;
+        lower.folders.push(image_root::SKELETON.to_owned());
     }
-    dev(spec.id_base, devpts)?;
+    attach(overlay::overlay(&lower.folders, spec.root)?.as_fd(), Path::new(ROOT))?;
     let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .doing(|| "open the root".to_owned())?;
+    if !is_stack {
+        image_root::shape(spec, root.as_fd(), lower.host_usr)?;
+    }
+    if lower.host_usr {
+        // Root inside may read every file of an owner that it knows: the host's own it must not know.
+        host_usr((spec.root != RootRecord::Build).then_some(userns))?;
+    }
+    dev(spec.id_base, devpts)?;
     for mount in &spec.mounts {
         mounts::attach_host_folder(mount, spec, root.as_fd())?;
     }
-    Ok(())
+    if is_stack { Ok(()) } else { mounts::make_working_folder(spec, root.as_fd()) }
+}
+
+/// The files of `/etc` that say who this container is.
+fn name_files(spec: &SpecRecord) -> [(&'static str, String); 3] {
+    let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
+    let mut resolv = String::new();
+    if let Some(network) = &spec.network {
+        hosts += &format!("{} {}\n", network.address, spec.hostname);
+        resolv = format!("nameserver {}\n", network.gateway);
+    }
+    [("hostname", format!("{}\n", spec.hostname)), ("hosts", hosts), ("resolv.conf", resolv)]
 }
 
 /// A new `devpts`, not attached yet: the shim opens terminals in it, the builder attaches a clone.
@@ -93,14 +116,23 @@ pub(super) fn new_mount(
         fsconfig_set_string(&context, *key, *value).doing(|| format!("set {key}={value} of {kind}"))?;
     }
     for (key, value) in wishes {
-        let _ = match value {
-            Some(value) => fsconfig_set_string(&context, *key, *value),
-            None => fsconfig_set_flag(&context, *key),
-        };
+        wish(&context, key, *value);
     }
-    fsconfig_create(&context).doing(|| format!("make file system {kind}"))?;
+    finish_mount(&context, kind, attributes)
+}
+
+/// Sets an option that older kernels may not know.
+fn wish(context: &OwnedFd, key: &str, value: Option<&str>) {
+    let _ = match value {
+        Some(value) => fsconfig_set_string(context, key, value),
+        None => fsconfig_set_flag(context, key),
+    };
+}
+
+fn finish_mount(context: &OwnedFd, kind: &str, attributes: u64) -> Result<OwnedFd, StepError> {
+    fsconfig_create(context).doing(|| format!("make file system {kind}"))?;
     let attributes = MountAttrFlags::from_bits_retain(u32::try_from(attributes).unwrap_or(0));
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(|| format!("mount {kind}"))
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(|| format!("mount {kind}"))
 }
 
 /// Attaches a detached mount at a path.
@@ -133,16 +165,24 @@ fn owned_folder(path: &Path, (uid, gid): (u32, u32), mode: u32) -> Result<(), St
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).doing(doing)
 }
 
-/// The host's `/usr`, read-only, without what is only this machine's.
-fn host_usr(userns: BorrowedFd<'_>) -> Result<(), StepError> {
+/// Writes a file that everybody may read and that belongs to this user and group of the host.
+fn owned_file(path: &Path, (uid, gid): (u32, u32), content: &str) -> Result<(), StepError> {
+    let doing = || format!("write {}", path.display());
+    std::fs::write(path, content).doing(doing)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).doing(doing)?;
+    chown(path, Some(uid), Some(gid)).doing(doing)
+}
+
+/// The host's `/usr`, read-only, without what is only this machine's. Without a user namespace its owners are nobody inside.
+fn host_usr(userns: Option<BorrowedFd<'_>>) -> Result<(), StepError> {
     let attributes = READ_ONLY | PLAIN_FILES;
     let whole = clone_of(Path::new("/usr"), OpenTreeFlags::AT_RECURSIVE)?;
-    let usr = match kernel::mount_setattr(whole.as_fd(), attributes, Some(userns), true) {
+    let usr = match kernel::mount_setattr(whole.as_fd(), attributes, userns, true) {
         Ok(()) => whole,
         // Something that cannot be idmapped is mounted below: leave it out.
         Err(_) => {
             let alone = clone_of(Path::new("/usr"), OpenTreeFlags::empty())?;
-            kernel::mount_setattr(alone.as_fd(), attributes, Some(userns), false)
+            kernel::mount_setattr(alone.as_fd(), attributes, userns, false)
                 .doing(|| "idmap the host's /usr".to_owned())?;
             alone
         }
