@@ -25,7 +25,7 @@ const HOME_OF_A_SLUG: &str = "/app";
 /// User and group of a program, as they are numbered inside its container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgramUser {
-    /// The user. Not 0: nothing of a tenant's runs as root, not even inside.
+    /// The user. 0 in a step of a build that makes an image's layer, and nowhere else.
     pub uid: u32,
     /// Its only group.
     pub gid: u32,
@@ -34,6 +34,8 @@ pub struct ProgramUser {
 impl ProgramUser {
     /// The user `dyno`, which slugs belong to and builds run as.
     pub const DYNO: Self = Self { uid: 1000, gid: 1000 };
+    /// Root of the container, of which the host knows nothing.
+    pub const ROOT: Self = Self { uid: 0, gid: 0 };
 }
 
 /// How the root file system of a process looks.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use paddock_core::UnixMicros;
 use paddock_core::artefact::ProgramUser;
 use paddock_files::Beside;
+use paddock_runtime::Root;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub(crate) struct SpecRecord {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) hostname: String,
     pub(crate) id_base: u32,
+    /// Folders of earlier builds do not have it: every container lay on a stack.
+    #[serde(default)]
+    pub(crate) root: RootRecord,
     pub(crate) layers: Vec<LayerRecord>,
     pub(crate) mounts: Vec<MountRecord>,
     /// Folders of earlier builds do not have it: every program ran as the same.
@@ -44,6 +48,26 @@ pub(crate) struct SpecRecord {
     #[serde(default)]
     pub(crate) leftover_grace_ms: u64,
     pub(crate) created_at: i64,
+}
+
+/// What the root is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RootRecord {
+    #[default]
+    Stack,
+    Image,
+    Build,
+}
+
+impl From<Root> for RootRecord {
+    fn from(root: Root) -> Self {
+        match root {
+            Root::Stack => Self::Stack,
+            Root::Image => Self::Image,
+            Root::Build => Self::Build,
+        }
+    }
 }
 
 /// A layer: a folder or mount point of the host to clone.
@@ -347,6 +371,7 @@ mod tests {
         let spec: SpecRecord = serde_json::from_str(EARLIER).unwrap();
         assert_eq!(spec.layers[1].folder, Path::new("/srv/stacks/host-0123456789ab"));
         assert!(spec.mounts[0].read_only);
+        assert_eq!(spec.root, RootRecord::Stack);
         assert_eq!(spec.network.as_ref().unwrap().part, PartRecord::Outbound);
         assert_eq!(spec.user, UserRecord { uid: 1000, gid: 1000 });
         assert_eq!(spec.owner(), (70_255_592, 70_255_592));

@@ -26,8 +26,8 @@ pub mod fake;
 mod spec;
 
 pub use spec::{
-    Access, ContainerSpec, Disk, ExecSpec, Layer, Limits, Mount, MountSource, Network, Reach, Share, Stdio,
-    VolumeKind,
+    Access, ContainerSpec, Disk, ExecSpec, LAYERS_MAX, Layer, Limits, Mount, MountSource, Network, Reach,
+    Root, Share, Stdio, VolumeKind,
 };
 
 /// A container as the backend sees it now.

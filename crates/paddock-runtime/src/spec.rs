@@ -19,18 +19,21 @@ pub struct ContainerSpec {
     /// Whom it works for. Containers of one tenant may have the same files; those of two have no user of the host in
     /// common, as far as the backend has enough of them.
     pub tenant: Tenant,
-    /// Read-only layers, the uppermost first. At least one of them gives the root its shape.
+    /// What the root file system is, made of the layers.
+    pub root: Root,
+    /// Read-only layers, the uppermost first: at most [`LAYERS_MAX`], and none only for [`Root::Build`].
     pub layers: Vec<Layer>,
     /// What else is visible inside. A later one may lie within an earlier one.
     pub mounts: Vec<Mount>,
     /// Program and arguments; the program is looked up in `PATH` of `env`.
     pub command: Vec<String>,
-    /// Who the program runs as. `/app`, `/tmp` and what it is given to write belong to this user.
+    /// Who the program runs as, without any capability. Root is for [`Root::Build`] alone, and has there the capabilities that
+    /// installing things takes. What it is given to write belongs to this user; with [`Root::Stack`] so does `/app`.
     pub user: ProgramUser,
     /// The whole environment; nothing is inherited. Values may be secrets: they are never arguments of a program, and
     /// never on a disk.
     pub env: Vec<(String, Vec<u8>)>,
-    /// Working directory, an absolute path.
+    /// Working directory, an absolute path. Where it is missing it is made and is the user's, but with [`Root::Stack`].
     pub working_dir: String,
     /// Limits of the container's cgroup.
     pub limits: Limits,
@@ -44,6 +47,50 @@ pub struct ContainerSpec {
     pub time_limit: Option<Duration>,
     /// How long processes that outlive the program have from SIGTERM to SIGKILL, if no stop was asked for.
     pub leftover_grace: Duration,
+}
+
+/// User ids inside are below this.
+const IDS: u32 = 65_536;
+
+impl ContainerSpec {
+    /// Why no backend runs this, in a sentence; `None` for what a backend may try.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let (ProgramUser { uid, gid }, layers) = (self.user, self.layers.len());
+        if uid >= IDS || gid >= IDS {
+            return Some(format!("nothing runs as user {uid} of group {gid}: ids are below {IDS}"));
+        }
+        if uid == 0 && self.root != Root::Build {
+            return Some("nothing runs as root but what makes a layer of an image".to_owned());
+        }
+        if layers == 0 && self.root != Root::Build {
+            return Some("there is no layer".to_owned());
+        }
+        if layers > LAYERS_MAX {
+            return Some(format!("there are {layers} layers, and a container has {LAYERS_MAX} at most"));
+        }
+        None
+    }
+}
+
+/// The most layers that a container has.
+pub const LAYERS_MAX: usize = 125;
+
+/// What a container's root file system is. What is written to it lies on its [`Disk`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// A stack with what is laid on it: `/app` is the user's, `/tmp` and `/var/tmp` are everybody's, the container's names
+    /// are in `/etc`. What layers have in the place of these is hidden.
+    Stack,
+    /// What the layers say, whoever made them. Of the platform's are `/dev`, `/proc`, `/sys`, and the files `hosts`,
+    /// `hostname` and `resolv.conf` of `/etc`, which can be read only. `/tmp` is everybody's where the layers have none. A
+    /// link or file that a layer has in the place of these folders is hidden and leads nowhere.
+    Image,
+    /// The same, for what makes a layer. With [`Disk::Volume`] the folder has a folder `upper` when the container has ended:
+    /// each file that was written or changed in the root, whole; a character device 0:0 for what was removed; the attribute
+    /// `user.overlay.opaque` (`y`) on a folder that hides the one below it. Later containers of the tenant may mount it.
+    /// The platform's own mount points are not in it, unless a layer had something else in their place.
+    Build,
 }
 
 /// One read-only layer of a root file system. Files in it carry ids as they are inside (0, 1000).

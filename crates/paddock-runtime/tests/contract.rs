@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use paddock_core::artefact::ProgramUser;
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{ContainerId, Tenant};
 use paddock_runtime::contract::{Act, Bench, Check};
 use paddock_runtime::fake::FakeRuntime;
-use paddock_runtime::{ContainerSpec, Disk, Limits, Network, Runtime, Stdio};
+use paddock_runtime::{ContainerSpec, Disk, Layer, Limits, Network, Root, Runtime, Stdio};
 
 struct Fake(FakeRuntime);
 
@@ -38,7 +39,8 @@ impl Bench for Fake {
             labels: BTreeMap::from([("dyno".to_owned(), "web.1".to_owned())]),
             hostname: "fake".to_owned(),
             tenant: Tenant(1),
-            layers: vec![],
+            root: Root::Stack,
+            layers: vec![Layer::Stack(StackVersion { stack: Stack::HOST, version: "1".to_owned() })],
             mounts: vec![],
             stdio: if command[0] == "fake-echo" { Stdio::Pipe } else { Stdio::Output },
             command,

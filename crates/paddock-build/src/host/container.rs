@@ -6,7 +6,7 @@ use std::time::Duration;
 use paddock_core::artefact::ProgramUser;
 use paddock_core::{BuildId, ContainerId, VolumeId};
 use paddock_images::mkfs_erofs_command;
-use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Share, Stdio};
+use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Root, Share, Stdio};
 use uuid::Uuid;
 
 use super::workspace::{self, Workspace};
@@ -118,6 +118,7 @@ fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<Str
         labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
         hostname: format!("{kind}-1"),
         tenant: request.tenant,
+        root: Root::Stack,
         layers: vec![Layer::Stack(request.stack.clone())],
         mounts,
         command,

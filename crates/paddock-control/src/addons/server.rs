@@ -12,7 +12,7 @@ use paddock_core::artefact::ProgramUser;
 use paddock_core::config::ConfigVars;
 use paddock_core::stack::Stack;
 use paddock_core::{AddonId, ContainerId, CredentialId, DataServerId, ServiceId, VolumeId};
-use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Stdio};
+use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Root, Stdio};
 use paddock_store::{Addon, DataServer, NewCredential, NewDataServer, OpenCredential, Tx};
 use uuid::Uuid;
 
@@ -219,6 +219,7 @@ impl Addons {
             labels: label::of_data_server(row.id, row.plan.as_deref().unwrap_or_default()),
             hostname: row.id.to_string(),
             tenant: row.tenant(),
+            root: Root::Stack,
             layers: vec![Layer::Stack(self.kernel.config.present(&Stack::HOST))],
             mounts: std::iter::once(data).chain(plan.files.into_iter().map(text)).collect(),
             command: plan.command,

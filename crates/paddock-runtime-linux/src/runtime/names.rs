@@ -91,12 +91,8 @@ pub(super) fn check(spec: &ContainerSpec) -> io::Result<()> {
             && name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
     };
-    let is_user = |id: u32| id < 65_536;
-    if spec.user.uid == 0 || !is_user(spec.user.uid) || !is_user(spec.user.gid) {
-        return refuse(format!("nothing runs as {:?}", spec.user));
-    }
-    if spec.layers.is_empty() {
-        return refuse("there is no layer".to_owned());
+    if let Some(reason) = spec.refusal() {
+        return refuse(reason);
     }
     if !is_label(&spec.hostname) {
         return refuse(format!("{:?} is no host name", spec.hostname));

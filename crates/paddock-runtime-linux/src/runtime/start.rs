@@ -51,6 +51,7 @@ impl LinuxRuntime {
             labels: spec.labels.clone(),
             hostname: spec.hostname.clone(),
             id_base,
+            root: spec.root.into(),
             layers: spec.layers.iter().map(|layer| self.layer_record(layer)).collect::<io::Result<_>>()?,
             mounts: self.mount_records(spec, folder, owner)?,
             user,

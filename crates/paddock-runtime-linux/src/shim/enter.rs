@@ -15,7 +15,7 @@ use rustix::thread::{Gid, LinkNameSpaceType, ThreadNameSpaceType, Uid, UnshareFl
 
 use super::init;
 use super::own_cgroup;
-use super::program::{Program, give_up_privilege, take_filter};
+use super::program::{Program, give_up_privilege, kept_capabilities, take_filter};
 use super::report::{self, Report, Reporter, Reports};
 use super::rootfs::{self, ROOT};
 use super::slot::Slot;
@@ -23,7 +23,7 @@ use super::streams::ProgramStreams;
 use crate::cgroup::Cgroups;
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, Forked, SingleThreaded};
-use crate::record::{Folder, NetworkRecord, SpecRecord};
+use crate::record::{Folder, NetworkRecord, RootRecord, SpecRecord};
 
 /// Files of `/proc` and `/sys` that say or do things about the host.
 const HIDDEN_FILES: [&str; 7] = [
@@ -207,8 +207,13 @@ fn become_init(
     unshare(proof, inner)?;
     continue_as_sibling(proof, reporter)?;
     settle(&spec.hostname, cgroups)?;
-    give_up_privilege(spec.user)?;
-    check_writable()?;
+    if spec.root != RootRecord::Stack {
+        check_root_writable()?;
+    }
+    give_up_privilege(spec.user, kept_capabilities(spec))?;
+    if spec.root == RootRecord::Stack {
+        check_writable()?;
+    }
     take_filter(container.filter)?;
     // After the last change of ids, which would clear it. If the shim has died before this line, nobody sends the
     // word that is waited for below, and this process ends.
@@ -276,7 +281,7 @@ fn become_program(
         .doing(|| "join the container's namespaces".to_owned())?;
     become_root_inside()?;
     continue_as_sibling(container.proof, reporter)?;
-    give_up_privilege(container.spec.user)?;
+    give_up_privilege(container.spec.user, kept_capabilities(container.spec))?;
     take_filter(container.filter)?;
     Err(program.run(streams))
 }
@@ -294,7 +299,10 @@ fn join_namespace(namespace: BorrowedFd<'_>, kind: LinkNameSpaceType) -> Result<
 fn become_root_inside() -> Result<(), StepError> {
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
         .doing(|| "set the group".to_owned())?;
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).doing(|| "set the user".to_owned())
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+        .doing(|| "set the user".to_owned())?;
+    // By the rules of its new user it may be looked into, and a program inside may run as the same one.
+    hide_memory()
 }
 
 /// Returns in the sibling, which is inside; the process that called ends.
@@ -373,6 +381,16 @@ fn check_writable() -> Result<(), StepError> {
     std::fs::write(path, "")
         .and_then(|()| std::fs::remove_file(path))
         .doing(|| "write to the container's /tmp".to_owned())
+}
+
+/// The same as the container's root, where `/tmp` is an image's. The name is a new one, so no link of the image is followed.
+fn check_root_writable() -> Result<(), StepError> {
+    let path = "/.paddock-check";
+    match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|_| std::fs::remove_file(path)),
+    }
+    .doing(|| "write to the container's root".to_owned())
 }
 
 /// A descriptor for a process.

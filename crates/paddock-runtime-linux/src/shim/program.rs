@@ -6,13 +6,13 @@ use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use rustix::thread::{Gid, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
 use super::streams::ProgramStreams;
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, CloseFrom};
 use crate::protocol::Environment;
-use crate::record::UserRecord;
+use crate::record::{RootRecord, SpecRecord, UserRecord};
 
 /// Where programs are looked up without a `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -88,11 +88,20 @@ impl Program {
             }
         }
         let reason = match failure.kind() {
+            io::ErrorKind::NotFound if self.is_there() => {
+                "what it names in its first line, or the loader that it was linked for, is not there"
+                    .to_owned()
+            }
             io::ErrorKind::NotFound => "command not found".to_owned(),
             io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
             _ => failure.to_string(),
         };
         StepError::Program { reason }
+    }
+
+    fn is_there(&self) -> bool {
+        let mut candidates = self.candidates().into_iter();
+        candidates.any(|path| rustix::fs::stat(path).is_ok())
     }
 
     fn candidates(&self) -> Vec<CString> {
@@ -107,13 +116,32 @@ impl Program {
     }
 }
 
-/// Gives up every privilege for good: capabilities, groups, root ids. What is left is a user that cannot gain anything
-/// by executing a program.
-pub(super) fn give_up_privilege(user: UserRecord) -> Result<(), StepError> {
-    for capability in 0..64 {
-        let Some(capability) = rustix::thread::CapabilitySet::from_bits(1 << capability) else { break };
+/// What root inside has where an image's layer is made: files of every owner, other users' ids, their processes and low ports.
+/// Nothing that mounts, configures a network, looks into processes, makes devices, or gives a file a capability.
+const OF_ROOT_INSIDE: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::NET_BIND_SERVICE);
+
+/// The capabilities that a container's programs keep.
+pub(super) fn kept_capabilities(spec: &SpecRecord) -> CapabilitySet {
+    let is_root_inside = spec.root == RootRecord::Build && spec.user.uid == 0;
+    if is_root_inside { OF_ROOT_INSIDE } else { CapabilitySet::empty() }
+}
+
+/// Gives up every privilege for good but what is kept: capabilities, groups, ids. What is left is a user that cannot gain
+/// anything by executing a program.
+pub(super) fn give_up_privilege(user: UserRecord, kept: CapabilitySet) -> Result<(), StepError> {
+    for number in 0..64 {
+        let Some(capability) = CapabilitySet::from_bits(1 << number) else { break };
         // The kernel refuses the first number that it does not know.
-        if rustix::thread::remove_capability_from_bounding_set(capability).is_err() {
+        if !kept.contains(capability)
+            && rustix::thread::remove_capability_from_bounding_set(capability).is_err()
+        {
             break;
         }
     }
@@ -121,6 +149,9 @@ pub(super) fn give_up_privilege(user: UserRecord) -> Result<(), StepError> {
     rustix::thread::set_thread_groups(&[]).doing(|| "drop groups".to_owned())?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).doing(|| "set the group".to_owned())?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).doing(|| "set the user".to_owned())?;
+    // Root keeps all of its own over a change to itself.
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).doing(|| "set the capabilities".to_owned())?;
     rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs".to_owned())?;
     // Changing ids made the process dumpable by the rules of its new user; nothing inside may look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

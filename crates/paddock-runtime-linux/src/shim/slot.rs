@@ -15,7 +15,8 @@ use crate::kernel::{self, Forked, SingleThreaded};
 use crate::record::NetworkRecord;
 use crate::tool::tool;
 
-const IDS: u32 = 65_536;
+/// How many ids a container has.
+pub(super) const IDS: u32 = 65_536;
 
 /// The two namespaces.
 #[derive(Debug)]

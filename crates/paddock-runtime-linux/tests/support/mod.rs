@@ -16,8 +16,8 @@ use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{ContainerId, Tenant};
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::{
-    ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Network, Observed, Output, Runtime, Stdio,
-    Stream,
+    ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Network, Observed, Output, Root, Runtime,
+    Stdio, Stream,
 };
 use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
 use uuid::Uuid;
@@ -187,6 +187,7 @@ impl Fixture {
             labels: BTreeMap::from([("dyno".to_owned(), "web.1".to_owned())]),
             hostname: "web-1".to_owned(),
             tenant: Tenant(0),
+            root: Root::Stack,
             layers: vec![stack()],
             mounts: vec![],
             command: vec!["sh".into(), "-c".into(), script.into()],

@@ -22,8 +22,12 @@ use crate::{
 };
 
 mod network;
+mod roots;
 
 use self::network::{a_service_is_reached_by_those_who_may, a_service_keeps_its_address};
+use self::roots::{
+    a_container_has_so_many_layers, nothing_else_runs_as_root, what_makes_a_layer_leaves_what_it_wrote,
+};
 
 /// How long a test waits for a state.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,6 +102,9 @@ macro_rules! contract_tests {
             a_volume_may_last
             what_may_only_be_read_is_not_written
             a_text_is_a_file_inside
+            what_makes_a_layer_leaves_what_it_wrote
+            nothing_else_runs_as_root
+            a_container_has_so_many_layers
             a_service_keeps_its_address
             a_service_is_reached_by_those_who_may
         }

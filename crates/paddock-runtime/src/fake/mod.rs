@@ -246,6 +246,9 @@ impl Runtime for FakeRuntime {
         if self.containers().contains_key(&id) {
             return Ok(());
         }
+        if let Some(reason) = spec.refusal() {
+            return Err(RuntimeError::host(format!("start container {id}"), reason));
+        }
         let failure = self.0.next_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(error) = failure {
             return Err(error);

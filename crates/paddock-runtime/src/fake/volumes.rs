@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use paddock_core::VolumeId;
 
 use super::FakeRuntime;
-use crate::{Access, ContainerSpec, LocalVolumes, MountSource};
+use crate::{Access, ContainerSpec, Disk, LocalVolumes, MountSource, Root};
 
 /// The folder of a fake's volumes, which goes with it.
 #[derive(Debug)]
@@ -42,15 +42,16 @@ fn mounted<'a>(spec: &'a ContainerSpec, path: &'a str) -> Option<(&'a MountSourc
 
 impl FakeRuntime {
     pub(super) fn write_inside(&self, spec: &ContainerSpec, path: &str, text: &str) -> bool {
-        match mounted(spec, path) {
-            Some((MountSource::Volume { id, folder, access: Access::ReadWrite }, rest)) => {
-                let folder = self.folder_of(*id).join(folder);
-                std::fs::create_dir_all(&folder)
-                    .and_then(|()| std::fs::write(folder.join(rest), text))
-                    .is_ok()
+        let (folder, rest) = match (mounted(spec, path), &spec.disk) {
+            (Some((MountSource::Volume { id, folder, access: Access::ReadWrite }, rest)), _) => {
+                (self.folder_of(*id).join(folder), rest)
             }
-            _ => false,
-        }
+            (None, Disk::Volume { id, folder }) if spec.root == Root::Build => {
+                (self.folder_of(*id).join(folder).join("upper"), path.trim_start_matches('/'))
+            }
+            _ => return false,
+        };
+        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(rest), text)).is_ok()
     }
 
     pub(super) fn read_inside(&self, spec: &ContainerSpec, path: &str) -> Option<String> {

@@ -8,8 +8,8 @@ use paddock_core::artefact::ProgramUser;
 use paddock_core::stack::Stack;
 use paddock_core::{ContainerId, Tenant, TransferId, VolumeId, durable};
 use paddock_runtime::{
-    Access, ContainerSpec, ContainerState, Disk, Exit, Layer, Mount, MountSource, Network, Output, Stdio,
-    VolumeKind,
+    Access, ContainerSpec, ContainerState, Disk, Exit, Layer, Mount, MountSource, Network, Output, Root,
+    Stdio, VolumeKind,
 };
 use uuid::Uuid;
 
@@ -257,6 +257,7 @@ impl Addons {
             labels: label::of_transfer(transfer),
             hostname: transfer.to_string(),
             tenant: place.tenant,
+            root: Root::Stack,
             layers: vec![Layer::Stack(self.kernel.config.present(&Stack::HOST))],
             mounts: mounts.collect(),
             command: errand.command,

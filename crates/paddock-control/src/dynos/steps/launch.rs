@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use paddock_core::artefact::Artefact;
+use paddock_core::artefact::{Artefact, ArtefactKind};
 use paddock_core::durable;
 use paddock_core::dyno::{DYNO_METADATA, DynoKind};
-use paddock_runtime::{ContainerSpec, Layer, Network, RuntimeError, Stdio};
+use paddock_runtime::{ContainerSpec, Layer, Network, Root, RuntimeError, Stdio};
 use paddock_store::{App, Dyno, Release, Slug};
 
 use crate::Result;
@@ -65,6 +65,7 @@ impl Dynos {
             labels: label::of_dyno(app.id, &dyno.name, stdio == Stdio::Output),
             hostname: dyno.id.to_string(),
             tenant: app.tenant(),
+            root: root_of(artefact.kind),
             layers: Layer::of(&artefact),
             mounts: Vec::new(),
             command,
@@ -99,6 +100,13 @@ impl Dynos {
             env.extend(metadata);
         }
         Ok(env)
+    }
+}
+
+fn root_of(kind: ArtefactKind) -> Root {
+    match kind {
+        ArtefactKind::Slug => Root::Stack,
+        ArtefactKind::Image => Root::Image,
     }
 }
 
