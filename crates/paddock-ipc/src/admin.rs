@@ -52,6 +52,8 @@ pub enum AdminRequest {
     },
     /// Every app of this server.
     ListApps,
+    /// What holds how much of the data directory, and why.
+    Storage,
     /// Make an account with a random password.
     CreateAccount {
         /// Its address.
@@ -144,6 +146,36 @@ pub struct AppLine {
     pub slug_bytes: Option<i64>,
 }
 
+/// One kind of what the data directory holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageLine {
+    /// Its name.
+    pub what: String,
+    /// Files or layers.
+    pub count: u64,
+    /// Bytes of the disk.
+    pub bytes: u64,
+    /// How much of it the next clean-up takes.
+    pub freed_bytes: u64,
+    /// Until when it is kept.
+    pub why: String,
+}
+
+/// What an app holds of the data directory, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStorageLine {
+    /// Its name.
+    pub app: String,
+    /// Layers that its releases need; those that it shares with others are counted by each.
+    pub layer_bytes: u64,
+    /// What was pushed to its registry.
+    pub registry_bytes: u64,
+    /// Its git repository.
+    pub repository_bytes: u64,
+    /// What its builds left for the next.
+    pub build_cache_bytes: u64,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -165,6 +197,13 @@ pub enum AdminAnswer {
     Accounts {
         /// One each.
         accounts: Vec<AccountLine>,
+    },
+    /// What holds how much.
+    Storage {
+        /// By kind.
+        kinds: Vec<StorageLine>,
+        /// By app, those that hold the most first.
+        apps: Vec<AppStorageLine>,
     },
     /// Every app, by name.
     Apps {

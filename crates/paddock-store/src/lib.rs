@@ -54,6 +54,7 @@ mod registry_upload;
 mod release;
 mod report;
 mod request_outcome;
+mod reuse;
 pub mod seal;
 mod server;
 mod server_identity;
@@ -156,6 +157,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         release::STATEMENTS,
         report::STATEMENTS,
         request_outcome::STATEMENTS,
+        reuse::STATEMENTS,
         server::STATEMENTS,
         setting::STATEMENTS,
         slug::STATEMENTS,

@@ -114,6 +114,7 @@ statements! {
     BY_PUT_SECRET = "SELECT * FROM slugs WHERE put_secret_sha256 = $1";
     LAYERS = "SELECT DISTINCT layer FROM slugs WHERE layer <> '' ORDER BY layer";
     IMAGES = "SELECT images FROM slugs WHERE images <> ''";
+    OF_APP = "SELECT slugs.* FROM slugs WHERE app_id = $1 OR id IN (SELECT slug_id FROM releases WHERE app_id = $1)";
     LAYERS_OF_IMAGES = "SELECT layers FROM images";
     LAYERS_TO_REUSE = "SELECT layer FROM converted_layers UNION SELECT layer FROM build_steps WHERE layer <> ''";
     CREATE = "INSERT INTO slugs (id, app_id, layer, size_bytes, checksum, commit_id, commit_description, \
@@ -149,7 +150,19 @@ impl Store {
         Ok(needed)
     }
 
-    /// The same, and every layer that is kept to be used again: what the content store must keep.
+    /// Those that the slugs and releases of one app need.
+    pub async fn layers_of_app(&self, app: AppId) -> Result<BTreeSet<String>> {
+        let slugs = engine::all::<Slug>(&mut *self.reader().await?, OF_APP, values![app]).await?;
+        let layers = slugs.iter().flat_map(|slug| {
+            slug.images
+                .layers()
+                .map(ToString::to_string)
+                .chain([slug.layer.clone()].into_iter().filter(|l| !l.is_empty()))
+        });
+        Ok(layers.collect())
+    }
+
+    /// The same of the platform, and every layer that is kept to be used again: what the content store must keep.
     pub async fn kept_layers(&self) -> Result<BTreeSet<String>> {
         let mut kept = self.needed_layers().await?;
         let again = engine::all::<Layer>(&mut *self.reader().await?, LAYERS_TO_REUSE, values![]).await?;

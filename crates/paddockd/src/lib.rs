@@ -58,6 +58,7 @@ enum Command {
     Account(commands::account::AccountArgs),
     // These say in their own files what they do, at length.
     Apps(commands::apps::AppsArgs),
+    Storage(commands::storage::StorageArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),
     /// Move the state of a stopped server from SQLite to PostgreSQL
@@ -97,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Env(args) => args.run(),
         Command::Account(args) => args.run(),
         Command::Apps(args) => args.run(),
+        Command::Storage(args) => args.run(),
         Command::Stop(args) => args.run(),
         Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),

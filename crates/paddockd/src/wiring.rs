@@ -173,6 +173,7 @@ pub(crate) async fn open_control(
         resolvers: resolvers::of_this_machine(),
         concurrent_builds: settings.concurrent_builds,
         build_disk: settings.build_disk,
+        layer_cache_bytes: settings.layer_cache_bytes,
         dyno_disk: settings.dyno_disk,
         dyno_trial: settings.dyno_trial,
         data_memory_percent: settings.data_memory_percent,

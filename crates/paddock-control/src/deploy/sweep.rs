@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use paddock_core::plan::reuse;
 use paddock_core::release::{KEPT_FOR, RELEASES_KEPT};
 use paddock_core::{AppId, LayerDigest, UnixMicros, durable};
 use paddock_telemetry::OutputSeen;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::Result;
 use crate::deploy::{Deploy, job};
 use crate::kernel::clock::machine_time;
+use crate::kernel::config::BUILD_CACHE_BYTES_MAX;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::label;
 use crate::kernel::sweep::Sweep;
@@ -25,8 +27,6 @@ use crate::kernel::sweep::Sweep;
 const LAYER_AGE: Duration = Duration::from_secs(10 * 60);
 /// The same for those that a slug named, whose app or release is gone: a build may have added the same again just now.
 const RELEASED_LAYER_AGE: Duration = Duration::from_secs(2 * 60);
-/// All build caches together; the oldest go first. Source: `docs/contract/buildpacks.md`, section 12.
-const CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
 /// Files of sources are of no use after this long: a build takes minutes, an upload hours.
 const SOURCE_FILES: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long outputs are spared that no row names: one is begun before its row.
@@ -166,8 +166,25 @@ impl DeploySweep {
     }
 
     async fn evict_caches(&self) -> Result<()> {
-        let evicted = self.deploy.builder.evict_caches(CACHE_BYTES_MAX).await;
+        let evicted = self.deploy.builder.evict_caches(BUILD_CACHE_BYTES_MAX).await;
         evicted.map(|_| ()).map_err(|error| Error::internal("evict build caches", error))
+    }
+
+    /// Layers that are kept to be used again are let go beyond their quota, the longest unused first. How many.
+    async fn forget_reusable(&self) -> Result<u64> {
+        let Deploy { kernel, .. } = &*self.deploy;
+        let needed = kernel.store.needed_layers().await?;
+        let mut reusable = kernel.store.reusable_layers().await?;
+        reusable.retain(|one| !needed.contains(&one.layer.to_string()));
+        let now = kernel.now();
+        let beyond = reuse::beyond(&reusable, kernel.config.layer_cache_bytes, now);
+        for layer in &beyond {
+            let mut tx = kernel.record("forget a layer").await?;
+            // One that was used meanwhile stays.
+            tx.forget_reusable(layer, now - reuse::SPARED).await?;
+            tx.commit_quietly("layer.forgotten").await?;
+        }
+        Ok(u64::try_from(beyond.len()).unwrap_or(u64::MAX))
     }
 
     /// Removes the layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to
@@ -205,6 +222,7 @@ impl Sweep for DeploySweep {
             self.expire_releases().await,
             self.remove_sources().await.map(|()| 0),
             self.sweep_builds().await.map(|()| 0),
+            self.forget_reusable().await,
             self.collect_layers().await,
             self.evict_caches().await.map(|()| 0),
         ]

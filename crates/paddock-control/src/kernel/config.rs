@@ -9,6 +9,9 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::{Stack, StackVersion};
 
+/// All build caches together; the oldest go first. Source: `docs/contract/buildpacks.md`, section 12.
+pub(crate) const BUILD_CACHE_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
+
 /// What a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
@@ -34,6 +37,8 @@ pub struct ControlConfig {
     pub concurrent_builds: usize,
     /// How much a build may write to its disk.
     pub build_disk: BuildDisk,
+    /// How many bytes of layers are kept only to be used again.
+    pub layer_cache_bytes: u64,
     /// How much dynos may write to their disks.
     pub dyno_disk: DynoDisk,
     /// How long a new web dyno has to have been up before those of the release before end.

@@ -5,6 +5,7 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod network;
 pub(crate) mod rate_limits;
+pub mod storage;
 pub(crate) mod sweep;
 
 use std::sync::Arc;

@@ -158,6 +158,7 @@ fn config(data: &Path) -> ControlConfig {
         trusted_proxies: Vec::new(),
         concurrent_builds: 2,
         build_disk: paddock_core::build::BuildDisk::Unlimited,
+        layer_cache_bytes: u64::MAX,
         dyno_disk: DynoDisk::BySize,
         dyno_trial: Duration::from_secs(5),
         data_memory_percent: 100,

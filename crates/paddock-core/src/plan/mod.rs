@@ -7,5 +7,6 @@ pub mod data_server;
 pub mod errands;
 pub mod formation;
 pub mod one_off;
+pub mod reuse;
 pub mod routes;
 pub mod storage;

@@ -18,6 +18,7 @@ use paddock_store::MasterKeyRotation;
 use tokio_util::sync::CancellationToken;
 
 mod accounts;
+mod storage;
 
 use crate::paths::Paths;
 use crate::proxy_form::ProxyForm;
@@ -119,6 +120,10 @@ impl Admin {
             }
             AdminRequest::RotateKeys { data_key, new_master_key_file } => {
                 let answer = runtime.block_on(self.rotate_keys(data_key, new_master_key_file.as_deref()));
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+            AdminRequest::Storage => {
+                let answer = runtime.block_on(storage::answer(&self.control));
                 frame::send(stream.as_fd(), &answer, &[])
             }
             AdminRequest::Status => frame::send(stream.as_fd(), &runtime.block_on(self.status()), &[]),

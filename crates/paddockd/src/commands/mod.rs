@@ -15,4 +15,5 @@ mod retention;
 pub(crate) mod serve;
 pub(crate) mod stop;
 mod stopped;
+pub(crate) mod storage;
 mod table;

@@ -509,6 +509,7 @@ fn parts(
             trusted_proxies: Vec::new(),
             concurrent_builds: 2,
             build_disk: paddock_core::build::BuildDisk::Unlimited,
+            layer_cache_bytes: u64::MAX,
             dyno_disk: paddock_core::dyno::DynoDisk::BySize,
             dyno_trial: Duration::ZERO,
             data_memory_percent: 100,

@@ -15,6 +15,7 @@ mod open;
 mod record;
 mod release;
 mod report;
+mod reuse;
 mod seal;
 mod server;
 mod transfers;

@@ -57,6 +57,10 @@ pub(crate) struct ServeArgs {
     /// "none": as much as the machine has
     #[arg(long, value_name = "BYTES", default_value = "10G", value_parser = build_disk)]
     pub(crate) build_disk: BuildDisk,
+    /// Most that layers of images and of Dockerfiles' steps take that nothing runs and that are kept to be used again, such as
+    /// 500M or 10G
+    #[arg(long, value_name = "BYTES", default_value = "10G", value_parser = disk_bytes)]
+    pub(crate) layer_cache: u64,
     /// Most that a dyno may write to its disk, such as 500M or 4G; "size": by its size, 2G for Eco, Basic and
     /// Standard-1X, 4G for Standard-2X, 8G for Performance-M, 16G for Performance-L; "none": as much as the machine has
     #[arg(long, value_name = "BYTES", default_value = "size", value_parser = dyno_disk)]
@@ -126,6 +130,7 @@ impl ServeArgs {
             allow_egress,
             concurrent_builds: self.concurrent_builds,
             build_disk: self.build_disk,
+            layer_cache_bytes: self.layer_cache,
             dyno_disk: self.dyno_disk,
             dyno_trial: Duration::from_secs(self.dyno_trial),
             data_memory_percent: self.data_memory_scale,

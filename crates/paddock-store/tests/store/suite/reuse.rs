@@ -1,0 +1,61 @@
+//! Layers: what releases need, and what is kept only to be used again.
+
+use std::collections::BTreeSet;
+
+use paddock_core::image::{Image, ImageCommand, ImageConfig, ProcessImage};
+use paddock_core::{BlobDigest, LayerDigest, SlugId, UnixMicros};
+use paddock_store::{NewSlug, ProcessImages};
+use uuid::Uuid;
+
+use super::fixture::{Fixture, NOW, new_slug};
+
+fn layer(byte: u8) -> LayerDigest {
+    LayerDigest::of_sha256([byte; 32])
+}
+
+fn names(layers: &[u8]) -> BTreeSet<String> {
+    layers.iter().map(|byte| layer(*byte).to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_slug_of_images_needs_their_layers() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let image = |bytes: &[u8]| Image {
+        id: BlobDigest::of_sha256([bytes[0]; 32]),
+        layers: bytes.iter().copied().map(layer).collect(),
+        config: ImageConfig::default(),
+    };
+    let process = |bytes: &[u8]| ProcessImage { image: image(bytes), command: ImageCommand::OfImage };
+    let images =
+        [("web", process(&[3, 1])), ("worker", process(&[2, 1]))].map(|(k, v)| (k.parse().unwrap(), v));
+    let id = SlugId::from_uuid(Uuid::now_v7());
+    let slug = NewSlug { images: ProcessImages(images.into()), ..new_slug(id, app.id, "") };
+    let mut tx = t.store.begin_for_app(app.id, NOW, "test").await.unwrap();
+    tx.create_slug(&slug).await.unwrap();
+    tx.put_converted_layer(&BlobDigest::of_sha256([9; 32]), &layer(7), 70).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.needed_layers().await.unwrap(), names(&[1, 2, 3]));
+    assert_eq!(t.store.layers_of_app(app.id).await.unwrap(), names(&[1, 2, 3]));
+    assert_eq!(t.store.kept_layers().await.unwrap(), names(&[1, 2, 3, 7]));
+    assert_eq!(t.store.slug(slug.id).await.unwrap().unwrap().images, slug.images);
+}
+
+#[tokio::test]
+async fn what_was_used_again_is_not_forgotten() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let (early, late) = (UnixMicros(NOW.0 + 1), UnixMicros(NOW.0 + 100));
+    for (byte, at) in [(1, early), (2, late)] {
+        let mut tx = t.store.begin_for_app(app.id, at, "test").await.unwrap();
+        tx.put_converted_layer(&BlobDigest::of_sha256([byte; 32]), &layer(byte), 5).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let mut tx = t.store.begin_for_app(app.id, late, "test").await.unwrap();
+    for byte in [1, 2] {
+        tx.forget_reusable(&layer(byte), early).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let left = t.store.reusable_layers().await.unwrap();
+    assert_eq!((left.len(), &left[0].layer, left[0].used_at), (1, &layer(2), late));
+}
