@@ -34,6 +34,8 @@ pub struct Cli {
     starts_anew: bool,
     home: TempDir,
     environment: BTreeMap<String, String>,
+    /// A folder whose programs come before all others.
+    own_programs: Option<PathBuf>,
     /// Where the terminal is, if not on the server's machine.
     machine: Option<Machine>,
 }
@@ -89,13 +91,20 @@ impl Cli {
 
     fn of(environment: BTreeMap<String, String>, machine: Option<Machine>) -> Cli {
         let home = TempDir::with_prefix("paddock-home-").unwrap();
-        Cli { driver: OnceLock::new(), starts_anew: false, home, environment, machine }
+        Cli { driver: OnceLock::new(), starts_anew: false, home, environment, own_programs: None, machine }
     }
 
     /// The same person, for whom every command is a process of its own, also those by which git asks for a token.
     #[must_use]
     pub fn starting_anew(mut self) -> Cli {
         self.starts_anew = true;
+        self
+    }
+
+    /// The same person, who has the programs of this folder before all others.
+    #[must_use]
+    pub fn with_programs(mut self, folder: &Path) -> Cli {
+        self.own_programs = Some(folder.to_owned());
         self
     }
 
@@ -144,6 +153,9 @@ impl Cli {
             path = format!("{}:{path}", stand_in().display());
             set(PROGRAM_VARIABLE, &official.join("heroku").to_string_lossy());
             set(SOCKET_VARIABLE, &Driver::socket_in(self.home()).to_string_lossy());
+        }
+        if let Some(own) = &self.own_programs {
+            path = format!("{}:{path}", own.display());
         }
         set("PATH", &path);
         set("HOME", &self.home().to_string_lossy());

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness ends the test where it stands")]
 
 mod cli;
+mod container;
 mod database;
 pub mod driver;
 mod fail_points;
@@ -26,6 +27,7 @@ mod transcript;
 mod wait;
 
 pub use cli::{Cli, Following};
+pub use container::{Docker, Image, Root};
 pub use database::tests_on_sqlite;
 pub use fail_points::{FailPoints, ServerClock, durable_steps};
 pub use http::{Answer, Http};

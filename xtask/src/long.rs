@@ -38,6 +38,11 @@ pub(crate) fn bench_data(root: &Path) -> Result<bool, String> {
     bench_released(root, "bench_data")
 }
 
+/// What images cost, by a release build.
+pub(crate) fn bench_images(root: &Path) -> Result<bool, String> {
+    bench_released(root, "bench_images")
+}
+
 fn bench_released(root: &Path, example: &str) -> Result<bool, String> {
     let mut command = cargo(root);
     command.args(["run", "--quiet", "--package", "e2e", "--example", example]);

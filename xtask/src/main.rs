@@ -40,7 +40,8 @@ const USAGE: &str = "usage: cargo xtask TASK
                       point (as root)
   bench deploy        git push to the first 200, beside the same steps by hand (as root)
   bench scale         what 5,000 apps that have nothing to do cost beside one, and whether it is within bounds (as root)
-  bench data          what a database costs beside initdb, a start and the server on its loopback (as root)";
+  bench data          what a database costs beside initdb, a start and the server on its loopback (as root)
+  bench images        what images cost beside docker-registry, mkfs.erofs and buildah (as root)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         ["bench", "deploy"] => long::bench_deploy(root),
         ["bench", "scale"] => long::bench_scale(root),
         ["bench", "data"] => long::bench_data(root),
+        ["bench", "images"] => long::bench_images(root),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

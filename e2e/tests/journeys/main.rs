@@ -9,6 +9,7 @@ mod backups_elsewhere;
 mod bad_input;
 mod behind_a_proxy;
 mod build_inputs;
+mod containers;
 mod crash;
 mod database_backups;
 mod docs;

@@ -1,0 +1,118 @@
+//! Images by the official CLI: login, push, release, rm, pull, logout, and what a port says that is not the right one.
+
+use std::time::Duration;
+
+use e2e::{Cli, Docker, Image, Repo, Root, Server, Transcript, may_run, wait_until};
+use serde_json::json;
+
+const SERVE: &str = "import http.server, os, sys
+port = int(sys.argv[1] if len(sys.argv) > 1 else os.environ['PORT'])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f\"{os.environ['GREETING']} {os.getuid()} {os.getcwd()}\\n\".encode())
+http.server.HTTPServer(('0.0.0.0', port), Handler).serve_forever()
+";
+
+/// An image whose web process answers with what it is started with.
+fn image(greeting: &str, port: &str) -> Image {
+    let root = Root::with_python();
+    root.write("srv/serve.py", SERVE);
+    let command: Vec<_> = ["python3", "serve.py", port].into_iter().filter(|word| !word.is_empty()).collect();
+    root.image(&json!({
+        "Entrypoint": ["/usr/bin/env"], "Cmd": command, "WorkingDir": "/srv", "User": "root",
+        "Env": ["PATH=/usr/bin:/bin", format!("GREETING={greeting}")], "ExposedPorts": { "5000/tcp": {} },
+    }))
+}
+
+#[test]
+fn images_are_pushed_released_rolled_back_and_removed() {
+    if !may_run("container commands") {
+        return;
+    }
+    let server = Server::start();
+    let docker = Docker::new(&server);
+    let cli = Cli::through_proxy(&server).starting_anew().with_programs(docker.folder());
+    let repo = Repo::of_app("journey");
+    repo.write("Dockerfile", "FROM scratch\n");
+    repo.write("Dockerfile.worker", "FROM scratch\n");
+    let mut transcript = Transcript::begin("container", &server, &cli);
+    let mut say = |arguments: &[&str]| transcript.say(cli.heroku_in(repo.path(), arguments));
+    let _ = say(&["create", "boxes"]).succeeded();
+    // A slug first, to roll back to.
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    server.answers("boxes", "/");
+    let _ = say(&["container:push", "web"]).failed_saying("heroku stack:set container");
+    let _ = say(&["stack:set", "container"]).succeeded();
+    let _ = say(&["container:login"]).succeeded();
+    docker.builds(&image("first", ""));
+    let _ = say(&["container:push", "web"]).succeeded();
+    let _ = say(&["container:release", "web"]).succeeded();
+    let answered = || server.answers("boxes", "/").body;
+    wait_until("the image to answer", Duration::from_secs(60), || {
+        answered().contains("first 1000 /srv").then_some(())
+    });
+
+    docker.builds(&image("second", ""));
+    let _ = say(&["container:push", "worker", "--recursive", "--arg", "A=b,C=d"]).succeeded();
+    let _ = say(&["container:release", "worker"]).succeeded();
+    let _ = say(&["ps:scale", "worker=1"]).succeeded();
+    server.wait_for_dynos("boxes", &["web.1", "worker.1"]);
+    let _ = say(&["container:release", "nothing"]).failed_saying("manifest unknown");
+    let _ = say(&["releases"]).succeeded();
+    let _ = say(&["container:rm", "worker"]).succeeded();
+    server.wait_for_dynos("boxes", &["web.1"]);
+    let _ = say(&["run", "--no-tty", "--exit-code", "--", "echo", "$GREETING;", "id", "-u"]).succeeded();
+    let _ = say(&["container:pull", "web"]).succeeded();
+    assert!(docker.pulled().join("index.json").exists());
+    let _ = say(&["container:run", "web"]).succeeded();
+    let _ = say(&["rollback", "v3"]).succeeded();
+    wait_until("the slug to answer", Duration::from_secs(60), || {
+        (!answered().contains("first")).then_some(())
+    });
+    let _ = say(&["rollback", "v4"]).succeeded();
+    wait_until("the image to answer again", Duration::from_secs(60), || {
+        answered().contains("first").then_some(())
+    });
+    let _ = say(&["container:logout"]).succeeded();
+    transcript.finish();
+    for call in
+        ["docker login --username=_ --password-stdin registry.paddock.herokudev.com", "--build-arg A=b"]
+    {
+        assert!(docker.calls().contains(call), "{}", docker.calls());
+    }
+    let held = server.paddockd("storage", &[]).succeeded().stdout;
+    assert!(held.contains("boxes") && held.contains("blobs of registries"), "{held}");
+}
+
+#[test]
+fn an_image_that_listens_elsewhere_is_told_where() {
+    if !may_run("an image on another port") {
+        return;
+    }
+    let server = Server::start();
+    let docker = Docker::new(&server);
+    let cli = Cli::through_proxy(&server).starting_anew().with_programs(docker.folder());
+    let repo = Repo::of_files(&[("app/Dockerfile", "FROM scratch\n")]);
+    let folder = repo.path().join("app");
+    let heroku = |arguments: &[&str]| cli.heroku_in(&folder, arguments);
+    heroku(&["create", "elsewhere", "--stack", "container"]).succeeded();
+    heroku(&["container:login"]).succeeded();
+    docker.builds(&image("late", "5000"));
+    heroku(&["container:push", "web", "--app", "elsewhere"]).succeeded();
+    heroku(&["container:release", "web", "--app", "elsewhere"]).succeeded();
+    let said = wait_until("ps to say where it listens", Duration::from_secs(60), || {
+        let said = heroku(&["ps", "--app", "elsewhere"]).succeeded().text();
+        said.contains("listens on").then_some(said)
+    });
+    assert!(said.contains("0.0.0.0:5000, not on 0.0.0.0:$PORT"), "{said}");
+    let log = heroku(&["logs", "--app", "elsewhere"]).succeeded().text();
+    assert!(log.contains("The process listens on 0.0.0.0:5000: it must listen on 0.0.0.0:$PORT"), "{log}");
+    docker.builds(&image("late", ""));
+    heroku(&["container:push", "web", "--app", "elsewhere"]).succeeded();
+    heroku(&["container:release", "web", "--app", "elsewhere"]).succeeded();
+    wait_until("the image to answer", Duration::from_secs(60), || {
+        server.answers("elsewhere", "/").body.contains("late").then_some(())
+    });
+}
