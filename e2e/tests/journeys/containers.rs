@@ -116,3 +116,86 @@ fn an_image_that_listens_elsewhere_is_told_where() {
         server.answers("elsewhere", "/").body.contains("late").then_some(())
     });
 }
+
+const MANIFEST: &str = "\
+setup:
+  addons:
+    - plan: heroku-postgresql:essential-0
+      as: DATABASE
+  config:
+    GREETING: hello
+build:
+  docker:
+    web: web/Dockerfile
+    worker:
+      dockerfile: web/Dockerfile
+      target: worker
+  config:
+    VERSION: \"1.2\"
+release:
+  image: web
+  command:
+    - echo \"$GREETING from the release\" && test -n \"$DATABASE_URL\"
+run:
+  web: python3 -m http.server $PORT
+  worker:
+    image: worker
+    command:
+      - python3
+      - work.py
+";
+
+const STAGES: &str = "\
+FROM host AS base
+ARG VERSION
+WORKDIR /srv
+RUN echo \"version $VERSION, ${GREETING:-no greeting} while it is built\" > index.html
+FROM base AS worker
+COPY work.py .
+FROM base
+COPY . files
+";
+
+#[test]
+fn an_app_of_a_manifest_is_made_built_and_released() {
+    if !may_run("heroku.yml") {
+        return;
+    }
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let repo = Repo::of_files(&[
+        ("heroku.yml", MANIFEST),
+        ("Procfile", "web: this means nothing here\n"),
+        ("web/Dockerfile", STAGES),
+        ("web/.dockerignore", "*.secret\n"),
+        ("web/key.secret", "hidden\n"),
+        ("web/work.py", "import os, time\nprint('works on', os.getcwd(), flush=True)\ntime.sleep(3600)\n"),
+    ]);
+    let mut transcript = Transcript::begin("manifest", &server, &cli);
+    let _ = transcript.say(cli.heroku_in(repo.path(), &["apps:create", "stages", "--manifest"])).succeeded();
+    let _ = transcript.note(cli.heroku_in(repo.path(), &["pg:wait", "--app", "stages"])).succeeded();
+    let pushed = transcript.note(cli.git(repo.path(), &["push", "heroku", "main"])).succeeded().text();
+    for words in [
+        "=== Building web (web/Dockerfile)",
+        "=== Building worker (web/Dockerfile)",
+        "Step 4/",
+        "hello from the release",
+    ] {
+        assert!(pushed.contains(words), "{words} is missing in:\n{pushed}");
+    }
+    let _ = transcript.say(cli.heroku_in(repo.path(), &["stack", "--app", "stages"])).succeeded();
+    transcript.finish();
+    let page = server.answers("stages", "/").body;
+    assert_eq!(page, "version 1.2, no greeting while it is built\n");
+    let files = server.get("stages", "/files/").body;
+    assert!(files.contains("work.py") && !files.contains("secret"), "{files}");
+    cli.heroku_in(repo.path(), &["ps:scale", "worker=1", "--app", "stages"]).succeeded();
+    wait_until("the worker's line", Duration::from_secs(60), || {
+        let log = cli.heroku_in(repo.path(), &["logs", "--app", "stages", "--dyno-name", "worker.1"]);
+        log.succeeded().stdout.contains("works on /srv").then_some(())
+    });
+    repo.write("README", "Nothing that a Dockerfile sees\n");
+    repo.commit("Beside the context");
+    let pushed = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().text();
+    assert!(pushed.contains("Using cache") && !pushed.contains("Running in"), "{pushed}");
+}
