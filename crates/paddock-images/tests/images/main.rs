@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 mod archive;
+mod erofs;
 mod host_stack;
 mod layers;
+mod mounted;
 mod root;
