@@ -10,7 +10,7 @@
 
 mod archive;
 mod compressed;
-mod convert;
+pub mod convert;
 pub mod erofs;
 mod host_stack;
 mod layer_store;

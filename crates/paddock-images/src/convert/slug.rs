@@ -1,4 +1,4 @@
-//! Conversion of a tree of files to a mountable layer.
+//! Conversion of a tree of files that a build has left to a mountable layer.
 
 /// Owner and group of every file of a slug: the dyno's user.
 pub const SLUG_ID: u32 = 1000;

@@ -72,7 +72,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins an image in `output`, whose content goes. The root is root's and open to all until something else is said.
+    /// Begins an image in `output`, which is empty. The root is root's and open to all until something else is said.
     ///
     /// # Errors
     /// [`WriteError::Output`].

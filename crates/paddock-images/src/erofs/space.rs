@@ -34,7 +34,6 @@ struct SharedBlock {
 
 impl Space {
     pub(super) fn new(output: File) -> Result<Self, WriteError> {
-        output.set_len(0).map_err(WriteError::Output)?;
         let mut space = Self { output, flushed: 0, buffer: Vec::with_capacity(BUFFER), open: Vec::new() };
         space.open_block(FIRST_FREE)?;
         Ok(space)

@@ -33,6 +33,13 @@ impl Mounted {
         Self(folder)
     }
 
+    /// A folder of this machine.
+    pub(crate) fn bind(folder: &Path) -> Self {
+        let mounted = TempDir::new().unwrap();
+        rustix::mount::mount_bind(folder, mounted.path()).unwrap();
+        Self(mounted)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -76,6 +83,15 @@ pub(crate) enum Content {
 
 /// Everything in a folder by its path, the folder itself by an empty one.
 pub(crate) fn seen(root: &Path) -> BTreeMap<PathBuf, Seen> {
+    let mut seen = seen_without_marks(root);
+    for (path, seen) in &mut seen {
+        seen.is_opaque = seen.content == Content::Folder && is_opaque(&root.join(path));
+    }
+    seen
+}
+
+/// The same, but for marks, which an overlay keeps to itself in part.
+pub(crate) fn seen_without_marks(root: &Path) -> BTreeMap<PathBuf, Seen> {
     let mut first_names: BTreeMap<u64, PathBuf> = BTreeMap::new();
     let paths = paths(root).into_iter();
     let seen = paths.map(|path| {
@@ -122,7 +138,7 @@ fn entry(path: &Path, metadata: &std::fs::Metadata) -> Seen {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         links: metadata.nlink(),
         first_name: PathBuf::new(),
-        is_opaque: kind.is_dir() && is_opaque(path),
+        is_opaque: false,
     }
 }
 
