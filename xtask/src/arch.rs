@@ -182,6 +182,11 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         owners: &["paddock-build", "paddock-control", "paddock-images"],
         reason: "archives are read by the converter (images), the unpacking of sources (build) and backups (control)",
     },
+    Exclusive {
+        name: "ruzstd",
+        owners: &["paddock-images"],
+        reason: "layers are decompressed where they are converted (decision 29)",
+    },
     Exclusive { name: "argon2", owners: &["paddock-control"], reason: "passwords are checked in one place" },
     Exclusive { name: "ssh-key", owners: &["paddock-control"], reason: "keys are checked in one place" },
     Exclusive { name: "rcgen", owners: &["paddock-control"], reason: "certificates are issued in one place" },

@@ -11,7 +11,8 @@
 mod archive;
 mod blobs;
 mod compressed;
-mod convert;
+pub mod convert;
+pub mod erofs;
 mod host_stack;
 mod layer_store;
 mod layers;

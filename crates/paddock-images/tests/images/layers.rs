@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use paddock_core::LayerDigest;
 use paddock_images::{LayerError, Layers, mkfs_erofs_command};
-use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
+
+use crate::mounted::Mounted;
 
 fn convert(tree: &Path, out: &Path) {
     let command = mkfs_erofs_command(tree.to_str().unwrap(), out.to_str().unwrap());
@@ -92,24 +93,6 @@ fn date(file: &Path, milliseconds: u64) {
     std::fs::File::open(file).unwrap().set_modified(date).unwrap();
 }
 
-/// A mounted layer; unmounted when dropped.
-struct Mounted(TempDir);
-
-impl Mounted {
-    fn new(layer: &Path) -> Self {
-        let folder = TempDir::new().unwrap();
-        rustix::mount::mount(layer, folder.path(), c"erofs", MountFlags::RDONLY, None)
-            .expect("this kernel mounts EROFS files (6.12 or later) for root");
-        Self(folder)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(self.0.path(), UnmountFlags::DETACH);
-    }
-}
-
 #[test]
 fn equal_trees_become_equal_bytes() {
     let folder = TempDir::new().unwrap();
@@ -149,7 +132,7 @@ fn a_converted_tree_mounts_with_its_names_modes_and_links_and_belongs_to_the_dyn
     let layers = Layers::open(folder.path().join("layers")).unwrap();
     let digest = layers.add_erofs(&folder.path().join("out")).unwrap();
     let mounted = Mounted::new(&layers.path_of(&digest));
-    let root = mounted.0.path();
+    let root = mounted.path();
     for name in std::fs::read_dir(&tree).unwrap().map(|entry| entry.unwrap().file_name()) {
         let (given, got) =
             (tree.join(&name).symlink_metadata().unwrap(), root.join(&name).symlink_metadata().unwrap());

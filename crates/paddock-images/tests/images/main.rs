@@ -3,7 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 mod archive;
+mod archives;
 mod blobs;
+mod convert_tar;
+mod convert_tree;
+mod erofs;
 mod host_stack;
 mod layers;
+mod mounted;
 mod root;

@@ -1,12 +1,12 @@
-//! Conversion of a tree of files to a mountable layer.
+//! Conversion of a tree of files that a build has left to a mountable layer.
 
 /// Owner and group of every file of a slug: the dyno's user.
 pub const SLUG_ID: u32 = 1000;
 /// The file system's own id. The same for every layer, so that equal trees become equal bytes.
-const LAYER_UUID: &str = "7d9a1f3e-5c42-4b6e-9a57-2f0c8e61b3d4";
+pub(crate) const LAYER_UUID: &str = "7d9a1f3e-5c42-4b6e-9a57-2f0c8e61b3d4";
 /// The date that the file system has for its own making. The converter makes later files as old as that, so it is one that
 /// none has: 1 January 2100.
-const CONVERTED_AT: u64 = 4_102_444_800;
+pub(crate) const CONVERTED_AT: u64 = 4_102_444_800;
 
 /// The command that turns the tree at `tree_inside` into the layer file `out_inside`; both are absolute paths inside
 /// the converter's container.
