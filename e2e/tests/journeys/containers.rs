@@ -199,3 +199,59 @@ fn an_app_of_a_manifest_is_made_built_and_released() {
     let pushed = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().text();
     assert!(pushed.contains("Using cache") && !pushed.contains("Running in"), "{pushed}");
 }
+
+const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef hello():\n    return 'Hello from Flask'\n";
+const FLASK_FILE: &str = "\
+FROM registry.paddock.localhost/bases/python
+WORKDIR /app
+COPY requirements.txt .
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m pip install --quiet --root-user-action=ignore -r requirements.txt
+COPY . .
+EXPOSE 5000
+CMD [\"python3\", \"-m\", \"flask\", \"run\", \"--host=0.0.0.0\"]
+";
+
+#[test]
+fn a_flask_app_on_its_own_port_is_told_what_to_change_and_then_answers() {
+    if !may_run("Flask by its Dockerfile") {
+        return;
+    }
+    let server = Server::start();
+    let docker = Docker::new(&server);
+    let cli = Cli::through_proxy(&server).starting_anew().with_programs(docker.folder());
+    let repo = Repo::of_files(&[
+        ("heroku.yml", "build:\n  docker:\n    web: app/Dockerfile\n"),
+        ("app/Dockerfile", FLASK_FILE),
+        ("app/requirements.txt", "flask==3.0.3\n"),
+        ("app/app.py", FLASK),
+    ]);
+    let heroku = |arguments: &[&str]| cli.heroku_in(repo.path(), arguments);
+    heroku(&["create", "bases", "--stack", "container", "--no-remote"]).succeeded();
+    heroku(&["container:login"]).succeeded();
+    docker.builds(&Root::with_python().image(&json!({ "Cmd": ["python3"], "Env": ["PATH=/usr/bin:/bin"] })));
+    cli.run(push_to(&cli, "registry.paddock.herokudev.com/bases/python"), b"", Duration::from_secs(120))
+        .succeeded();
+    heroku(&["create", "flask", "--stack", "container"]).succeeded();
+    let pushed = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().text();
+    assert!(pushed.contains("0.0.0.0:5000") && pushed.contains("$PORT"), "{pushed}");
+    let listed = heroku(&["ps", "--app", "flask"]).succeeded().text();
+    assert!(listed.contains("listens on 0.0.0.0:5000"), "{listed}");
+    let log = heroku(&["logs", "--app", "flask"]).succeeded().text();
+    assert!(log.contains("The process listens on 0.0.0.0:5000: it must listen on 0.0.0.0:$PORT"), "{log}");
+    let right = FLASK_FILE.replace(
+        "[\"python3\", \"-m\", \"flask\", \"run\", \"--host=0.0.0.0\"]",
+        "python3 -m flask run --host=0.0.0.0 --port=$PORT",
+    );
+    repo.write("app/Dockerfile", &right);
+    repo.commit("Listen where the platform says");
+    let pushed = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().text();
+    assert!(pushed.contains("Using cache") && !pushed.contains("0.0.0.0:5000"), "{pushed}");
+    assert_eq!(server.answers("flask", "/").body, "Hello from Flask");
+}
+
+/// `docker push`, by whoever is in front of it.
+fn push_to(cli: &Cli, name: &str) -> std::process::Command {
+    let mut push = cli.program("docker", cli.home());
+    push.args(["push", name]);
+    push
+}
