@@ -22,6 +22,8 @@ use paddock_runtime::{
 use paddock_runtime_linux::{IdRanges, LinuxConfig, LinuxRuntime, LocalImages};
 use uuid::Uuid;
 
+pub mod layers;
+
 /// How long a test waits for a state.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
