@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use paddock_core::{AppId, BlobDigest, LayerDigest};
+use paddock_runtime::LAYERS_MAX;
 use paddock_store::{App, ConvertedLayer, ImageRow, ImageState, Job, JobLease, StoreError};
 
 use super::shape::{CONFIG_BYTES_MAX, Descriptor, ImageShape, Names, Shape, is_layer};
@@ -21,8 +22,6 @@ use crate::kernel::job::{Phase, Work};
 use crate::{Error, Result};
 
 pub(super) const KIND: &str = "image";
-/// The most layers of a container's root file system.
-const LAYERS_MAX: usize = 125;
 /// Layers of one image that are converted at a time, where there are places.
 const LAYERS_AT_ONCE: usize = 4;
 /// After this many attempts it is given up: it may be what ends the server.

@@ -10,8 +10,8 @@ use paddock_core::stack::Stack;
 use paddock_core::{AppId, BlobDigest, ContainerId, VolumeId, durable};
 use paddock_images::Blobs;
 use paddock_runtime::{
-    Access, ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Mount, MountSource, Network, Stdio,
-    Stream, VolumeKind,
+    Access, ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Mount, MountSource, Network, Root,
+    Stdio, Stream, VolumeKind,
 };
 use paddock_store::{App, ConvertedLayer};
 use serde::Deserialize;
@@ -304,6 +304,7 @@ impl Images {
             labels: label::of_conversion(app.id),
             hostname: "convert-1".to_owned(),
             tenant: app.tenant(),
+            root: Root::Stack,
             layers: vec![Layer::Stack(self.kernel.config.present(&Stack::HOST))],
             mounts: vec![
                 mount(PROGRAM, MountSource::Program),

@@ -238,7 +238,7 @@ fn shown(reference: &Reference) -> String {
 }
 
 fn unknown_names(missing: Vec<String>) -> RegistryError {
-    let text = format!("The manifest names what this app does not have: {}.", missing.join(", "));
+    let text = "The manifest names it, and this app does not have it: push it first.";
     RegistryError::new(RegistryCode::ManifestBlobUnknown, text).about(missing)
 }
 

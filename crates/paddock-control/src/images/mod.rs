@@ -28,6 +28,7 @@ pub(crate) use conversion::Conversions;
 pub use error::{RegistryError, RegistryResult};
 pub use listing::Page;
 pub use manifest::{KeptManifest, ReadManifest};
+pub use shape::MANIFEST_BYTES_MAX;
 pub(crate) use sweep::RegistrySweep;
 pub use token::RegistryToken;
 pub use upload::{Begun, Chunk, Upload, UploadBody};

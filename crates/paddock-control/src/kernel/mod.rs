@@ -29,7 +29,6 @@ pub mod reconcile;
 pub mod request_outcome;
 pub(crate) mod round;
 pub(crate) mod routes;
-pub(crate) mod run_images;
 pub(crate) mod secret;
 pub(crate) mod sweep;
 pub mod wake;
