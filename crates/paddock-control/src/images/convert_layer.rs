@@ -39,7 +39,7 @@ const END_TIME: Duration = Duration::from_secs(30);
 /// What a converter may say.
 const SAID_BYTES_MAX: usize = 64 << 10;
 /// How stale it may be when a layer was last used.
-const USED_EACH: Duration = Duration::from_secs(60 * 60);
+const USED_EACH: Duration = Duration::from_secs(10 * 60);
 /// The most conversions at a time of one app; what they leave after a kill is found by these numbers.
 const SLOTS: u8 = 32;
 

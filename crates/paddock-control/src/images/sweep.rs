@@ -1,5 +1,5 @@
 //! What registries leave behind: uploads that nobody goes on with, blobs that no manifest names, manifests that no tag names,
-//! layers that no image is made of, what killed conversions left.
+//! what killed conversions left.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,8 +21,6 @@ const UPLOADS: Duration = Duration::from_secs(24 * 60 * 60);
 const BLOBS: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a manifest stays that nothing names any more, and an image that no manifest is of.
 const MANIFESTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long a converted layer stays that no image has.
-const LAYERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long files are spared that no row names: a blob is stored before its row is written.
 const FILES: Duration = Duration::from_secs(10 * 60);
 /// Between two looks at all of it.
@@ -59,7 +57,6 @@ impl Sweep for RegistrySweep {
             images.sweep_manifests().await,
             images.sweep_images().await,
             images.sweep_blob_rows().await,
-            images.sweep_layers().await,
             images.sweep_files().await,
         ]);
         if results.iter().all(Result::is_ok) {
@@ -133,23 +130,6 @@ impl Images {
             let mut tx = self.kernel.observe_app(app, "let go of blobs that no manifest names").await?;
             removed += tx.purge_registry_blobs(app, before).await?;
             tx.commit_quietly("registry_blob.swept").await?;
-        }
-        Ok(removed)
-    }
-
-    /// Forgets layers; the sweep of layers removes their files, if no release has them.
-    async fn sweep_layers(&self) -> Result<u64> {
-        let before = self.kernel.now() - LAYERS;
-        let unused = self.kernel.store.unused_layers(before).await?;
-        if unused.is_empty() {
-            return Ok(0);
-        }
-        let needed = self.kernel.store.needed_layers().await?;
-        let mut removed = 0;
-        for layer in unused.iter().filter(|layer| !needed.contains(&layer.layer.to_string())) {
-            let mut tx = self.kernel.record("forget a converted layer").await?;
-            removed += u64::from(tx.forget_converted_layer(&layer.diff_id, before).await?);
-            tx.commit_quietly("converted_layer.forgotten").await?;
         }
         Ok(removed)
     }
