@@ -164,7 +164,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .layer(from_fn(layers::accept_version))
         // A browser asks ahead of a call without token or version.
         .layer(from_fn(cors::share));
-    registry::with_fallback(gathered(open(), &api))
+    gathered(open(), &api)
         // What is public and JSON is tagged like the rest; streams pass untouched.
         .layer(from_fn(conditional::tag))
         .merge(platform)

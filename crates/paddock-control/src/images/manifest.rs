@@ -30,7 +30,7 @@ pub struct KeptManifest {
 pub struct ReadManifest {
     pub digest: BlobDigest,
     pub media_type: MediaType,
-    pub content: Vec<u8>,
+    pub content: String,
 }
 
 /// An image that a manifest is of.
@@ -56,8 +56,10 @@ impl Images {
     ) -> RegistryResult<KeptManifest> {
         let opened = self.open(caller, name, Action::Push).await?;
         let invalid = |text| RegistryError::new(RegistryCode::ManifestInvalid, text);
-        let shape = Shape::read(content_type, &content).map_err(invalid)?;
         let digest = BlobDigest::of_sha256(Sha256::digest(&content).into());
+        let content = String::from_utf8(content.into());
+        let content = content.map_err(|_| invalid("The manifest is not a text.".to_owned()))?;
+        let shape = Shape::read(content_type, &content).map_err(invalid)?;
         if let Reference::Digest(named) = reference
             && *named != digest
         {
@@ -81,7 +83,7 @@ impl Images {
             repository: opened.repository.clone(),
             digest: digest.clone(),
             media_type: shape.media_type,
-            content: content.to_vec(),
+            content,
             image_id,
             references: references.collect(),
         })

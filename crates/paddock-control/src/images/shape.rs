@@ -92,8 +92,8 @@ fn digest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BlobDiges
 
 impl Shape {
     /// Reads a manifest that the client says is of this kind; what it says of itself must be the same.
-    pub(super) fn read(content_type: Option<&str>, bytes: &[u8]) -> Result<Self, String> {
-        let document: Result<Document, _> = serde_json::from_slice(bytes);
+    pub(super) fn read(content_type: Option<&str>, text: &str) -> Result<Self, String> {
+        let document: Result<Document, _> = serde_json::from_str(text);
         let document = document.map_err(|error| format!("The manifest cannot be read: {error}."))?;
         let Document { media_type: said, config, layers, manifests, .. } = document;
         if document.schema_version != Some(2) || document.fs_layers.is_some() {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn read(kind: Option<&str>, manifest: &Value) -> Result<Shape, String> {
-        Shape::read(kind, manifest.to_string().as_bytes())
+        Shape::read(kind, &manifest.to_string())
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             let said = read(kind, &manifest).unwrap_err();
             assert!(said.contains(words) && said.ends_with('.'), "{words}: {said}");
         }
-        assert!(Shape::read(Some(OCI), b"{").unwrap_err().contains("cannot be read"));
+        assert!(Shape::read(Some(OCI), "{").unwrap_err().contains("cannot be read"));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use paddock_core::registry::RegistryCode;
 
+use super::caller::RegistryBy;
 use super::problem::RegistryProblem;
 use crate::Api;
 use crate::client::Origin;
@@ -17,7 +18,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"Paddock\"");
 
 pub(crate) async fn dress(
-    State(_): State<Arc<Api>>,
+    State(api): State<Arc<Api>>,
     origin: Origin,
     request: Request,
     next: Next,
@@ -27,7 +28,10 @@ pub(crate) async fn dress(
         return next.run(request).await;
     }
     let challenge = challenge(&origin, request.method(), path, request.headers());
-    let mut response = next.run(request).await;
+    let mut response = match request.extensions().get::<MatchedPath>() {
+        Some(_) => next.run(request).await,
+        None => unknown(&api, request).await.into_response(),
+    };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && !response.headers().contains_key(CONTENT_TYPE) {
         let text = "The registry does not do this with that.";
         response = RegistryProblem::new(RegistryCode::Unsupported, text).into_response();
@@ -37,6 +41,18 @@ pub(crate) async fn dress(
     }
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
+}
+
+/// What no route is for.
+async fn unknown(api: &Arc<Api>, request: Request) -> RegistryProblem {
+    let (mut parts, _) = request.into_parts();
+    match RegistryBy::from_request_parts(&mut parts, api).await {
+        Ok(_) => RegistryProblem::new(
+            RegistryCode::NameInvalid,
+            "There is nothing of that name: repositories of this registry are APP/TYPE, such as my-app/web.",
+        ),
+        Err(refusal) => refusal,
+    }
 }
 
 /// A token as password, which all clients can do. Who comes with a token of the registry's is told where to get another: that

@@ -15,10 +15,8 @@ mod upload;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
-use axum::routing;
 use http::StatusCode;
 use http::request::Parts;
 use paddock_control::images::RepositoryName;
@@ -57,20 +55,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Answers what else is asked below `/v2/`, in the registry's own words.
-pub(super) fn with_fallback(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
-    router.route("/v2/{*rest}", routing::any(unknown))
-}
-
 /// That this is a registry, and that whoever asks is known to it.
 async fn base(_: RegistryBy) -> Response {
     json(StatusCode::OK, &serde_json::Map::new())
-}
-
-async fn unknown(_: RegistryBy) -> RegistryProblem {
-    let text =
-        "There is nothing of that name: repositories of this registry are APP/TYPE, such as my-app/web.";
-    RegistryProblem::new(RegistryCode::NameInvalid, text)
 }
 
 /// The repository of a path, and what else it names.
