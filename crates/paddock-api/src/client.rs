@@ -72,6 +72,11 @@ impl Origin {
         format!("{}://{}{path}", if self.tls { "https" } else { "http" }, self.host)
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests(host: &str) -> Self {
+        Self { tls: false, host: host.to_owned(), is_proxied: false }
+    }
+
     /// The same by TLS, which is at the same port: for clients that take nothing else.
     pub(crate) fn https_url(&self, path: &str, config: &ControlConfig) -> String {
         let at_own_port = !self.tls && config.listen.port() == 80;

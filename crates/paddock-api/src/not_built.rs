@@ -97,6 +97,7 @@ pub(crate) async fn hosts(request: Request, next: Next) -> Response {
         None | Some(Host::Api | Host::Git | Host::Data | Host::Particleboard | Host::PgDiagnose) => {
             return next.run(request).await;
         }
+        Some(Host::Registry) if is_of_registry(request.uri().path()) => return next.run(request).await,
         Some(Host::Registry) => return registry(),
         Some(Host::Kolkrabbi) => "The link to GitHub is",
         Some(Host::Telex) if request.method() == Method::GET && request.uri().path() == NOTIFICATIONS => {
@@ -108,12 +109,14 @@ pub(crate) async fn hosts(request: Request, next: Next) -> Response {
     Problem::new(ErrorId::NotFound, format!("{what} not built on this server yet.")).into_response()
 }
 
-/// In the registry protocol's form: its clients show the message of each error.
+fn is_of_registry(path: &str) -> bool {
+    path == "/v2" || path.starts_with("/v2/")
+}
+
+/// By the registry's own name there is nothing else.
 fn registry() -> Response {
-    let message = "The container registry is not built on this server yet.";
-    let errors = [serde_json::json!({ "code": "UNSUPPORTED", "message": message })];
-    let body = serde_json::json!({ "id": "not_found", "message": message, "errors": errors });
-    json(StatusCode::NOT_FOUND, &body)
+    let text = "This is the container registry of Paddock: everything of it is below /v2/.";
+    Problem::new(ErrorId::NotFound, text).into_response()
 }
 
 /// Answers every path that no route has.

@@ -7,6 +7,7 @@
 //! * [`addons`]: what apps have besides, and the servers that hold it;
 //! * [`app`]: apps and what is set on them;
 //! * [`deploy`]: from source to a release;
+//! * [`images`]: the registry of each app, and images that are made ready to run;
 //! * [`dynos`]: dynos from start to end;
 //! * [`routing`]: domains, the router, the platform's own certificates;
 //! * [`logs`]: what apps say;
@@ -30,7 +31,7 @@ use paddock_build::Builder;
 use paddock_build::git::Repositories;
 use paddock_core::UnixMicros;
 use paddock_core::turns::Turns;
-use paddock_images::LayerStore;
+use paddock_images::{Blobs, LayerStore};
 use paddock_outbound::Outbound;
 use paddock_outbound::s3::Bucket;
 use paddock_runtime::{LocalVolumes, Runtime};
@@ -42,6 +43,7 @@ use crate::addons::Addons;
 use crate::app::Apps;
 use crate::deploy::Deploy;
 use crate::dynos::Dynos;
+use crate::images::Images;
 use crate::kernel::Kernel;
 use crate::kernel::dump_databases::DUMPS;
 use crate::kernel::reconcile::Task;
@@ -57,6 +59,7 @@ pub mod addons;
 pub mod app;
 pub mod deploy;
 pub mod dynos;
+pub mod images;
 pub mod kernel;
 pub mod logs;
 pub mod people;
@@ -87,6 +90,8 @@ pub struct Parts {
     pub volumes: Arc<dyn LocalVolumes>,
     /// The layers of slugs, which are removed when no row names them.
     pub layers: Arc<dyn LayerStore>,
+    /// What clients sent of images; containers see it as [`images::BLOBS`].
+    pub blobs: Arc<Blobs>,
     pub repositories: Arc<Repositories>,
     pub builder: Arc<Builder>,
     pub logs: Arc<LogPlane>,
@@ -127,6 +132,8 @@ pub struct Control {
     /// From source to a release.
     pub deploy: Arc<Deploy>,
     pub dynos: Arc<Dynos>,
+    /// Registries, and images that are made ready to run.
+    pub images: Arc<Images>,
     pub routing: Arc<Routing>,
     pub logs: Arc<Logs>,
     pub platform: Arc<Platform>,
@@ -137,6 +144,16 @@ impl Control {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
+        let images = Arc::new(Images {
+            kernel: kernel.clone(),
+            runtime: parts.runtime.clone(),
+            volumes: parts.volumes.clone(),
+            blobs: parts.blobs,
+            layers: parts.layers.clone(),
+            token_key: Default::default(),
+            upload_turns: Default::default(),
+            converting: images::converting(kernel.config.machine),
+        });
         let addons = addons_of(
             &kernel,
             &parts.runtime,
@@ -177,6 +194,7 @@ impl Control {
             }),
             addons: addons.clone(),
             dynos: Arc::new(dynos),
+            images,
             routing: Arc::new(Routing { kernel: kernel.clone(), publisher }),
             logs: Arc::new(Logs {
                 kernel: kernel.clone(),
@@ -227,6 +245,7 @@ impl Control {
         let sweeps: Vec<Box<dyn kernel::sweep::Sweep>> = vec![
             Box::new(deploy::sweep::DeploySweep::new(self.deploy.clone())),
             Box::new(addons::backup::TransferSweep::new(self.addons.clone())),
+            Box::new(images::RegistrySweep::new(self.images.clone())),
             Box::new(logs::sweep::LogSweep::new(self.logs.clone())),
         ];
         platform::sweep::GarbageReconciler::new(self.platform.clone(), sweeps)
@@ -239,8 +258,10 @@ impl Control {
     pub async fn run_jobs(&self, owner: String, stop: CancellationToken) -> Result<()> {
         let builds = deploy::job::Builds(self.deploy.clone());
         let transfers = addons::backup::Transfers(self.addons.clone());
+        let conversions = images::Conversions(self.images.clone());
         let lanes = vec![
             kernel::job::Lane::new(builds, self.kernel.config.concurrent_builds),
+            kernel::job::Lane::new(conversions, images::at_a_time(self.kernel.config.machine)),
             kernel::job::Lane::new(transfers, addons::backup::AT_A_TIME),
         ];
         kernel::job::run(self.kernel.clone(), lanes.into(), owner, stop).await

@@ -145,6 +145,9 @@ events! {
         /// Dynos were restarted or stopped.
         DynosStopped = "dyno.stop" { what: String }
         FormationUpdated = "formation.update" { scaled: String }
+        /// A manifest was pushed into the app's registry, by a tag or by its digest.
+        ImagePushed = "image.push" { repository: String, reference: String, digest: String }
+        ImageDeleted = "image.delete" { repository: String, reference: String }
         ReleaseCreated = "release.create" { version: i64, description: String }
         SlugCreated = "slug.create" { slug: SlugId }
     }

@@ -189,6 +189,8 @@ codes! {
     NameInvalid = "NAME_INVALID" 400;
     /// There is no such repository.
     NameUnknown = "NAME_UNKNOWN" 404;
+    /// It is no number of things to name.
+    PaginationInvalid = "PAGINATION_NUMBER_INVALID" 400;
     /// A part of an upload does not begin where the one before ended.
     RangeInvalid = "RANGE_INVALID" 416;
     /// The body is not as long as was said.

@@ -21,6 +21,12 @@ pub trait LayerStore: Send + Sync {
     /// [`LayerError::NotALayer`], [`LayerError::Disk`].
     async fn add(&self, file: &Path) -> Result<LayerDigest, LayerError>;
 
+    /// Whether a layer is here.
+    ///
+    /// # Errors
+    /// [`LayerError::Disk`].
+    async fn has(&self, digest: &LayerDigest) -> Result<bool, LayerError>;
+
     /// Every layer with its bytes, in order of digest.
     ///
     /// # Errors
@@ -52,6 +58,11 @@ impl LayerStore for Layers {
     async fn add(&self, file: &Path) -> Result<LayerDigest, LayerError> {
         let (layers, file) = (self.clone(), file.to_owned());
         blocking(move || layers.add_erofs(&file)).await
+    }
+
+    async fn has(&self, digest: &LayerDigest) -> Result<bool, LayerError> {
+        let (layers, digest) = (self.clone(), digest.clone());
+        blocking(move || Ok(layers.contains(&digest))).await
     }
 
     async fn list(&self) -> Result<Vec<(LayerDigest, u64)>, LayerError> {

@@ -98,12 +98,10 @@ statements! {
     DELETE = "DELETE FROM images WHERE app_id = $1 AND id = $2 AND updated_at < $3 AND state <> 'pending' \
         AND NOT EXISTS (SELECT 1 FROM registry_manifests m WHERE m.app_id = images.app_id AND m.image_id = images.id)";
     CONVERTED = "SELECT * FROM converted_layers WHERE server_id = $1 AND diff_id = $2";
-    UNUSED = "SELECT * FROM converted_layers WHERE server_id = $1 AND used_at < $2 ORDER BY used_at, diff_id";
     CONVERT = "INSERT INTO converted_layers (server_id, diff_id, layer, size_bytes, used_at) \
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (server_id, diff_id) \
         DO UPDATE SET layer = excluded.layer, size_bytes = excluded.size_bytes, used_at = excluded.used_at";
     USED = "UPDATE converted_layers SET used_at = $3 WHERE server_id = $1 AND diff_id = $2";
-    FORGET = "DELETE FROM converted_layers WHERE server_id = $1 AND diff_id = $2 AND used_at < $3";
     OF_BLOB = "SELECT diff_id FROM layer_blobs WHERE blob = $1";
     FOUND = "INSERT INTO layer_blobs (blob, diff_id) VALUES ($1, $2) ON CONFLICT (blob) DO NOTHING";
 }
@@ -117,11 +115,6 @@ impl Store {
     pub async fn converted_layer(&self, diff_id: &BlobDigest) -> Result<Option<ConvertedLayer>> {
         let values = values![self.server.id, *diff_id];
         engine::one(&mut *self.reader().await?, CONVERTED, values).await
-    }
-
-    /// Converted layers that no image was made of since `before`, the longest unused first.
-    pub async fn unused_layers(&self, before: UnixMicros) -> Result<Vec<ConvertedLayer>> {
-        engine::all(&mut *self.reader().await?, UNUSED, values![self.server.id, before]).await
     }
 
     /// The digest of the tar in this blob, if it was looked into.
@@ -187,11 +180,6 @@ impl Tx {
     /// Notes that an image is made of a converted layer again. False if it is forgotten.
     pub async fn use_converted_layer(&mut self, diff_id: &BlobDigest) -> Result<bool> {
         Ok(self.execute(USED, values![self.server_id, *diff_id, self.now]).await? > 0)
-    }
-
-    /// Forgets what a tar became, if no image was made of it since `before`. Whether it is forgotten.
-    pub async fn forget_converted_layer(&mut self, diff_id: &BlobDigest, before: UnixMicros) -> Result<bool> {
-        Ok(self.execute(FORGET, values![self.server_id, *diff_id, before]).await? > 0)
     }
 
     /// Notes which tar is in a blob.

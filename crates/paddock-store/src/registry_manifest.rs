@@ -15,7 +15,7 @@ pub struct Manifest {
     pub digest: BlobDigest,
     pub media_type: MediaType,
     /// As it was sent.
-    pub content: Vec<u8>,
+    pub content: String,
     /// The image that it is of, where it is of one that can be run here.
     pub image_id: Option<BlobDigest>,
     pub created_at: UnixMicros,
@@ -30,7 +30,7 @@ pub struct NewManifest {
     pub repository: Repository,
     pub digest: BlobDigest,
     pub media_type: MediaType,
-    pub content: Vec<u8>,
+    pub content: String,
     pub image_id: Option<BlobDigest>,
     /// Blobs, and manifests of the repository, that it names.
     pub references: Vec<BlobDigest>,
@@ -74,7 +74,7 @@ statements! {
         AND r.repository = m.repository AND r.manifest = m.digest \
         WHERE r.app_id = $1 AND r.repository = $2 AND r.digest = $3 ORDER BY m.digest";
     OF_IMAGE = "SELECT * FROM registry_manifests WHERE app_id = $1 AND image_id = $2 ORDER BY repository, digest LIMIT 1";
-    BYTES = "SELECT CAST(COALESCE(SUM(LENGTH(content)), 0) AS BIGINT) AS number FROM registry_manifests \
+    BYTES = "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(content)), 0) AS BIGINT) AS number FROM registry_manifests \
         WHERE app_id = $1";
     IS_IN = "SELECT COUNT(*) AS number FROM registry_manifests WHERE app_id = $1 AND repository = $2 AND digest = $3";
     HAS_ANY = "SELECT COUNT(*) AS number FROM registry_manifests WHERE app_id = $1 AND repository = $2";

@@ -57,6 +57,11 @@ impl Paths {
         self.data.join("router")
     }
 
+    /// What clients sent of images.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.data.join("blobs")
+    }
+
     pub(crate) fn ca(&self) -> PathBuf {
         self.data.join("ca")
     }

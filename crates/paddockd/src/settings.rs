@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) build_disk: BuildDisk,
     /// How much is kept of layers only to be used again.
     pub(crate) layer_cache_bytes: u64,
+    pub(crate) registry_bytes: u64,
     pub(crate) dyno_disk: DynoDisk,
     pub(crate) dyno_trial: Duration,
     pub(crate) data_memory_percent: u8,

@@ -13,9 +13,10 @@ use paddock_build::git::{GitConfig, Group, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 #[cfg(not(feature = "fail-points"))]
 use paddock_control::clock::SystemClock as ServerClock;
+use paddock_control::images::BLOBS;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Machine, Parts};
-use paddock_images::{ArchiveLimits, HostStack, Layers};
+use paddock_images::{ArchiveLimits, Blobs, HostStack, Layers};
 use paddock_outbound::s3::Bucket;
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime_linux::host_process::Confinement;
@@ -107,7 +108,7 @@ pub(crate) async fn open_containers(
         router_ports: vec![settings.listen.port()],
         allow_egress: settings.allow_egress.iter().map(|entry| entry.text.clone()).collect(),
         images: Some(images.clone()),
-        shares: builder.shares(),
+        shares: builder.shares().into_iter().chain([(BLOBS, paths.blobs())]).collect(),
         ..linux_config(paths, instance, program)
     };
     Ok(Containers { runtime: LinuxRuntime::open(config).await?, images, builder })
@@ -174,6 +175,7 @@ pub(crate) async fn open_control(
         concurrent_builds: settings.concurrent_builds,
         build_disk: settings.build_disk,
         layer_cache_bytes: settings.layer_cache_bytes,
+        registry_bytes: settings.registry_bytes,
         dyno_disk: settings.dyno_disk,
         dyno_trial: settings.dyno_trial,
         data_memory_percent: settings.data_memory_percent,
@@ -189,6 +191,7 @@ pub(crate) async fn open_control(
         volumes: runtime.clone(),
         runtime,
         layers,
+        blobs: Arc::new(Blobs::open(paths.blobs())?),
         repositories: Arc::new(Repositories::open(git_config(paths, instance, program)?)?),
         logs: Arc::new(LogPlane::open(data.join("logs"), RETENTION)?),
         outputs: Arc::new(OutputLogs::open(data.join("outputs"))?),

@@ -44,6 +44,7 @@ mod output;
 mod platform_status;
 mod postgres;
 mod region;
+mod registry;
 mod release;
 mod report;
 mod schema;
@@ -141,6 +142,7 @@ fn open() -> impl Iterator<Item = Endpoint> {
         metrics::endpoints(),
         output::endpoints(),
         platform_status::endpoints(),
+        registry::endpoints(),
         schema::endpoints(),
         slug::uploads(),
         source::uploads(),
@@ -168,6 +170,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .merge(platform)
         // Before anybody is asked who they are: there is nothing to protect.
         .layer(from_fn(not_built::hosts))
+        // What the registry's clients look for in every answer of it, also in those that say no.
+        .layer(from_fn_with_state(api.clone(), registry::dress))
         // Inside the record, so that a panic is recorded like any other failure.
         .layer(from_fn(layers::guard))
         // Outermost: every answer has a request id and a record.

@@ -49,6 +49,8 @@ pub struct ControlConfig {
     pub data_storage_grace: Duration,
     /// The machine that they run on.
     pub machine: Machine,
+    /// How many bytes the registry of an app may hold.
+    pub registry_bytes: u64,
     /// Which buildpack URLs are accepted from tenants.
     pub buildpack_urls: BuildpackUrls,
 }

@@ -15,6 +15,7 @@ const PLAN: &str = "plan";
 const NAME: &str = "dyno";
 const KIND_TRANSFER: &str = "transfer";
 const TRANSFER: &str = "transfer";
+const KIND_CONVERSION: &str = "conversion";
 const BUILD: &str = "build";
 const OUTPUT: &str = "output";
 const OUTPUT_LOG: &str = "log";
@@ -59,6 +60,20 @@ pub(crate) fn transfer_of(observed: &Observed) -> Option<TransferId> {
     let kind = observed.labels.get(KIND).map(String::as_str);
     (kind == Some(KIND_TRANSFER)).then_some(())?;
     observed.labels.get(TRANSFER)?.parse().ok()
+}
+
+/// The labels of a container that converts a layer of an app's image.
+pub(crate) fn of_conversion(app: AppId) -> BTreeMap<String, String> {
+    [(KIND, KIND_CONVERSION.to_owned()), (APP, app.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// The app that a container converts a layer for, if it converts one.
+pub(crate) fn conversion_of(observed: &Observed) -> Option<AppId> {
+    let kind = observed.labels.get(KIND).map(String::as_str);
+    (kind == Some(KIND_CONVERSION)).then_some(())?;
+    app_of(observed)
 }
 
 /// The plan that it was started with.

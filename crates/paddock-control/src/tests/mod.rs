@@ -14,7 +14,7 @@ use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, ServerId, SlugId, UnixMicros};
-use paddock_images::layer_store;
+use paddock_images::{Blobs, layer_store};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::fake::FakeRuntime;
 use paddock_store::{Database, NewAccount, NewApp, NewSlug, Release, ServerIdentity, Store, StoreConfig, Tx};
@@ -164,6 +164,7 @@ fn config(data: &Path) -> ControlConfig {
         data_memory_percent: 100,
         data_storage_grace: Duration::from_secs(60),
         machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
+        registry_bytes: 1 << 30,
         buildpack_urls: BuildpackUrls::HttpsOnly,
     }
 }
@@ -205,6 +206,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         volumes: runtime.clone(),
         runtime,
         layers,
+        blobs: Arc::new(Blobs::open(data.join("blobs")).unwrap()),
         repositories: Arc::new(Repositories::open(git).unwrap()),
         logs: Arc::new(LogPlane::open(data.join("logs"), retention).unwrap()),
         outputs: Arc::new(OutputLogs::open(data.join("outputs")).unwrap()),

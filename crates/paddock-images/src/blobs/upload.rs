@@ -66,6 +66,12 @@ impl Blobs {
         }
     }
 
+    /// How much of an upload there is by now, on disk or not.
+    #[must_use]
+    pub fn size_of_upload(&self, id: UploadId) -> u64 {
+        std::fs::symlink_metadata(self.upload_path(id)).map_or(0, |metadata| metadata.len())
+    }
+
     /// Goes on with an upload, at its end: `offset` is where the client goes on, if it says so. Whoever went on with it
     /// until now writes no more.
     ///

@@ -57,7 +57,10 @@ async fn hosts_that_are_not_built_say_so_and_urls_lead_past_the_proxy() {
         assert!(answer.body["message"].as_str().unwrap().contains(word), "{host}: {}", answer.body);
     }
     let registry = t.get("/v2/").anonymous().header("host", "registry.paddock.herokudev.com").send().await;
-    assert_eq!(registry.body["errors"][0]["code"], "UNSUPPORTED");
+    assert_eq!(
+        (registry.status.as_u16(), &registry.body["errors"][0]["code"]),
+        (401, &json!("UNAUTHORIZED"))
+    );
 
     let api = "api.paddock.herokudev.com";
     let session =

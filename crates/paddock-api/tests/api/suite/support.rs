@@ -23,7 +23,7 @@ use paddock_core::stack::Stack;
 use paddock_core::{
     AddonId, AttachmentId, CredentialId, DataServerId, ServerId, SlugId, UnixMicros, VolumeId,
 };
-use paddock_images::layer_store;
+use paddock_images::{Blobs, layer_store};
 use paddock_outbound::{Outbound, Roots};
 use paddock_runtime::Runtime;
 use paddock_runtime::fake::FakeRuntime;
@@ -45,6 +45,8 @@ pub(crate) const OWNER: &str = "owner@example.com";
 pub(crate) const STRANGER: &str = "stranger@example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const VERSION_3: &str = "application/vnd.heroku+json; version=3";
+/// What the registry of an app may hold.
+pub(crate) const REGISTRY_BYTES: u64 = 4 << 20;
 /// How long a test waits for a state before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -251,6 +253,11 @@ impl TestPaddock {
         let (jobs, token) = (control.clone(), stop.clone());
         tokio::spawn(async move { jobs.run_jobs(Uuid::new_v4().to_string(), token).await });
         tokio::spawn(let_web_dynos_listen(self.runtime.clone(), control, stop));
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.place.folder.path()
     }
 
     /// Logs in by password, as the official client does; a new token.
@@ -515,6 +522,7 @@ fn parts(
             data_memory_percent: 100,
             data_storage_grace: Duration::from_secs(60),
             machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
+            registry_bytes: REGISTRY_BYTES,
             buildpack_urls: BuildpackUrls::HttpsOnly,
         },
         store,
@@ -522,6 +530,7 @@ fn parts(
         volumes: runtime.clone(),
         runtime,
         layers,
+        blobs: Arc::new(Blobs::open(data.join("blobs")).unwrap()),
         repositories: Arc::new(Repositories::open(git).unwrap()),
         logs: Arc::new(
             LogPlane::open(

@@ -75,6 +75,9 @@ fn filled(things: &Things, route: &Route) -> String {
         "{stack}" => "host".to_owned(),
         "{repository}" => "walked.git".to_owned(),
         "{favorite}" => things.favorite.clone(),
+        "{digest}" => format!("sha256:{}", "0".repeat(64)),
+        "{reference}" => "latest".to_owned(),
+        "{upload}" => "01234567-0123-4123-8123-0123456789ab".to_owned(),
         "{secret}" | "{buildpack}" => "nonsense".to_owned(),
         other if other.starts_with('{') => {
             panic!("{} has a segment the walker does not know: {other}", route.path)

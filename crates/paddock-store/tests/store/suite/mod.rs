@@ -13,6 +13,7 @@ mod job;
 mod keys;
 mod open;
 mod record;
+mod registry;
 mod release;
 mod report;
 mod reuse;

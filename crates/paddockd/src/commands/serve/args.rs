@@ -61,6 +61,9 @@ pub(crate) struct ServeArgs {
     /// 500M or 10G
     #[arg(long, value_name = "BYTES", default_value = "10G", value_parser = disk_bytes)]
     pub(crate) layer_cache: u64,
+    /// Most that the container registry of an app may hold, such as 500M or 20G
+    #[arg(long, value_name = "BYTES", default_value = "20G", value_parser = disk_bytes)]
+    pub(crate) registry_quota: u64,
     /// Most that a dyno may write to its disk, such as 500M or 4G; "size": by its size, 2G for Eco, Basic and
     /// Standard-1X, 4G for Standard-2X, 8G for Performance-M, 16G for Performance-L; "none": as much as the machine has
     #[arg(long, value_name = "BYTES", default_value = "size", value_parser = dyno_disk)]
@@ -131,6 +134,7 @@ impl ServeArgs {
             concurrent_builds: self.concurrent_builds,
             build_disk: self.build_disk,
             layer_cache_bytes: self.layer_cache,
+            registry_bytes: self.registry_quota,
             dyno_disk: self.dyno_disk,
             dyno_trial: Duration::from_secs(self.dyno_trial),
             data_memory_percent: self.data_memory_scale,
