@@ -1,5 +1,6 @@
 //! A stand-in for docker's client: it writes down what it is asked, and pushes and pulls by skopeo what docker would.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use crate::server::Server;
 #[derive(Debug)]
 pub struct Docker {
     folder: TempDir,
+    /// What it builds.
+    image: RefCell<Option<Image>>,
 }
 
 /// The registry's name is one that nobody looks up here: its server is this machine's.
@@ -45,12 +48,13 @@ impl Docker {
         let program = folder.path().join("docker");
         fs::write(&program, PROGRAM.replace("PORT", &server.port().to_string())).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Docker { folder }
+        Docker { folder, image: RefCell::new(None) }
     }
 
     /// What the next builds make.
-    pub fn builds(&self, image: &Image) {
+    pub fn builds(&self, image: Image) {
         fs::write(self.folder.path().join("layout"), image.layout().display().to_string()).unwrap();
+        self.image.replace(Some(image));
     }
 
     /// The folder to put first in PATH.

@@ -46,7 +46,7 @@ fn images_are_pushed_released_rolled_back_and_removed() {
     let _ = say(&["container:push", "web"]).failed_saying("heroku stack:set container");
     let _ = say(&["stack:set", "container"]).succeeded();
     let _ = say(&["container:login"]).succeeded();
-    docker.builds(&image("first", ""));
+    docker.builds(image("first", ""));
     let _ = say(&["container:push", "web"]).succeeded();
     let _ = say(&["container:release", "web"]).succeeded();
     let answered = || server.answers("boxes", "/").body;
@@ -54,7 +54,7 @@ fn images_are_pushed_released_rolled_back_and_removed() {
         answered().contains("first 1000 /srv").then_some(())
     });
 
-    docker.builds(&image("second", ""));
+    docker.builds(image("second", ""));
     let _ = say(&["container:push", "worker", "--recursive", "--arg", "A=b,C=d"]).succeeded();
     let _ = say(&["container:release", "worker"]).succeeded();
     let _ = say(&["ps:scale", "worker=1"]).succeeded();
@@ -99,7 +99,7 @@ fn an_image_that_listens_elsewhere_is_told_where() {
     let heroku = |arguments: &[&str]| cli.heroku_in(&folder, arguments);
     heroku(&["create", "elsewhere", "--stack", "container"]).succeeded();
     heroku(&["container:login"]).succeeded();
-    docker.builds(&image("late", "5000"));
+    docker.builds(image("late", "5000"));
     heroku(&["container:push", "web", "--app", "elsewhere"]).succeeded();
     heroku(&["container:release", "web", "--app", "elsewhere"]).succeeded();
     let said = wait_until("ps to say where it listens", Duration::from_secs(60), || {
@@ -109,7 +109,7 @@ fn an_image_that_listens_elsewhere_is_told_where() {
     assert!(said.contains("0.0.0.0:5000, not on 0.0.0.0:$PORT"), "{said}");
     let log = heroku(&["logs", "--app", "elsewhere"]).succeeded().text();
     assert!(log.contains("The process listens on 0.0.0.0:5000: it must listen on 0.0.0.0:$PORT"), "{log}");
-    docker.builds(&image("late", ""));
+    docker.builds(image("late", ""));
     heroku(&["container:push", "web", "--app", "elsewhere"]).succeeded();
     heroku(&["container:release", "web", "--app", "elsewhere"]).succeeded();
     wait_until("the image to answer", Duration::from_secs(60), || {
@@ -228,7 +228,7 @@ fn a_flask_app_on_its_own_port_is_told_what_to_change_and_then_answers() {
     let heroku = |arguments: &[&str]| cli.heroku_in(repo.path(), arguments);
     heroku(&["create", "bases", "--stack", "container", "--no-remote"]).succeeded();
     heroku(&["container:login"]).succeeded();
-    docker.builds(&Root::with_python().image(&json!({ "Cmd": ["python3"], "Env": ["PATH=/usr/bin:/bin"] })));
+    docker.builds(Root::with_python().image(&json!({ "Cmd": ["python3"], "Env": ["PATH=/usr/bin:/bin"] })));
     cli.run(push_to(&cli, "registry.paddock.herokudev.com/bases/python"), b"", Duration::from_secs(120))
         .succeeded();
     heroku(&["create", "flask", "--stack", "container"]).succeeded();
