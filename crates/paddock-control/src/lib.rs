@@ -71,6 +71,7 @@ mod tests;
 pub use addons as addon;
 pub use app::{App, AppChange, AppOrder};
 pub use app::{buildpack_installation, feature, platform_status, stack};
+pub use deploy::stack as added_stack;
 pub use deploy::{build, git, output, push, release, slug, source};
 pub use dynos::{dyno, formation};
 pub use kernel::{Actor, Clock, ControlConfig, Error, Machine, REGION, Result, fixed_id, fixed_since};
@@ -175,6 +176,7 @@ impl Control {
             cancels: Default::default(),
             stream_key: Default::default(),
             conversions: Default::default(),
+            adding_stack: Default::default(),
             uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
         });
         let dynos = Dynos {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::LayerDigest;
 use crate::image::{Image, ProcessImage};
-use crate::stack::StackVersion;
+use crate::stack::{StackBase, StackVersion};
 
 /// Read by the dyno's own bash inside its container. The tenant's line arrives as one argument and is never part of
 /// this text. A script of `.profile.d` that fails does not stop the boot. `docs/contract/buildpacks.md`, section 11.
@@ -73,10 +73,14 @@ pub struct Artefact {
 impl Artefact {
     /// A slug: the layer with `./app`, on the stack that it was built for.
     #[must_use]
-    pub fn of_slug(layer: LayerDigest, stack: StackVersion) -> Self {
+    pub fn of_slug(layer: LayerDigest, stack: StackBase) -> Self {
+        let (below, base) = match stack {
+            StackBase::Host(version) => (Vec::new(), Some(version)),
+            StackBase::Layers(layers) => (layers, None),
+        };
         Self {
-            layers: vec![layer],
-            base: Some(stack),
+            layers: [vec![layer], below].concat(),
+            base,
             kind: ArtefactKind::Slug,
             words: None,
             before_line: ["bash", "-c", BOOT_OF_A_SLUG, "bash"].map(str::to_owned).into(),
@@ -129,9 +133,21 @@ mod tests {
     #[test]
     fn the_tenants_line_is_one_argument() {
         let stack = StackVersion { stack: Stack::HOST, version: "1".to_owned() };
-        let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), stack);
+        let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), StackBase::Host(stack));
         let command = slug.command("echo $PORT && rm -rf \"$HOME\"");
         assert_eq!(command.len(), 5);
         assert_eq!(command[4], "echo $PORT && rm -rf \"$HOME\"");
+    }
+
+    #[test]
+    fn a_slug_is_laid_upon_the_layers_of_its_stack_or_upon_the_host() {
+        let [app, upper, lower] = [7, 8, 9].map(|byte| LayerDigest::of_sha256([byte; 32]));
+        let below = StackBase::Layers(vec![upper.clone(), lower.clone()]);
+        let on_layers = Artefact::of_slug(app.clone(), below);
+        assert_eq!((on_layers.layers, on_layers.base), (vec![app.clone(), upper, lower], None));
+        let version = StackVersion { stack: Stack::HOST, version: "1".to_owned() };
+        let on_host = Artefact::of_slug(app.clone(), StackBase::Host(version.clone()));
+        assert_eq!((on_host.layers, on_host.base), (vec![app], Some(version)));
+        assert_eq!(on_host.kind, on_layers.kind);
     }
 }

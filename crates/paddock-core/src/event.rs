@@ -164,6 +164,10 @@ events! {
         AuthorizationDestroyed = "authorization.destroy" { authorization: AuthorizationId }
         KeyCreated = "key.create" { fingerprint: String }
         KeyDestroyed = "key.destroy" { fingerprint: String }
+        /// A stack, or a further version of one.
+        StackAdded = "stack.add" { stack: String, version: String }
+        StackUpdated = "stack.update" { stack: String }
+        StackRemoved = "stack.remove" { stack: String }
     }
 }
 

@@ -2,6 +2,7 @@
 //! machine it is [`Layers`]; elsewhere it may be a registry that a cluster's nodes pull from.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,6 +21,12 @@ pub trait LayerStore: Send + Sync {
     /// # Errors
     /// [`LayerError::NotALayer`], [`LayerError::Disk`].
     async fn add(&self, file: &Path) -> Result<LayerDigest, LayerError>;
+
+    /// Takes in a copy of a converter's output that is open, read from its beginning; the same as [`Self::add`] else.
+    ///
+    /// # Errors
+    /// [`LayerError::NotALayer`], [`LayerError::Disk`].
+    async fn copy_in(&self, file: File) -> Result<LayerDigest, LayerError>;
 
     /// Whether a layer is here.
     ///
@@ -58,6 +65,11 @@ impl LayerStore for Layers {
     async fn add(&self, file: &Path) -> Result<LayerDigest, LayerError> {
         let (layers, file) = (self.clone(), file.to_owned());
         blocking(move || layers.add_erofs(&file)).await
+    }
+
+    async fn copy_in(&self, file: File) -> Result<LayerDigest, LayerError> {
+        let layers = self.clone();
+        blocking(move || layers.copy_erofs(file)).await
     }
 
     async fn has(&self, digest: &LayerDigest) -> Result<bool, LayerError> {

@@ -119,6 +119,21 @@ impl Layers {
         Ok(digest)
     }
 
+    /// Takes a copy of a converter's output in, which is open: as [`Self::add_erofs`] does of what it is given by name.
+    ///
+    /// # Errors
+    /// [`LayerError::NotALayer`] for anything but an EROFS file, [`LayerError::Disk`].
+    pub fn copy_erofs(&self, mut file: File) -> Result<LayerDigest, LayerError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = Path::new("an open file");
+        let metadata = file.metadata().map_err(|source| disk("read", name, source))?;
+        if !metadata.is_file() {
+            return Err(LayerError::NotALayer { path: name.to_owned(), reason: "it is not a plain file" });
+        }
+        check_superblock(&mut file, name)?;
+        self.copy_in(&mut file).map_err(|source| disk("copy in", name, source))
+    }
+
     fn take(&self, file: &File, from: &Path, target: &Path) -> Result<(), LayerError> {
         seal(file)
             .and_then(|()| durable!("layer.moved_in", std::fs::rename(from, target)))
@@ -234,6 +249,11 @@ fn check(file: &mut File, path: &Path) -> Result<(), LayerError> {
     if metadata.nlink() != 1 {
         return refuse("it has further names");
     }
+    check_superblock(file, path)
+}
+
+fn check_superblock(file: &mut File, path: &Path) -> Result<(), LayerError> {
+    let refuse = |reason| Err(LayerError::NotALayer { path: path.to_owned(), reason });
     let mut magic = [0; 4];
     let read = file.seek(SeekFrom::Start(EROFS_SUPERBLOCK)).and_then(|_| file.read_exact(&mut magic));
     match read {

@@ -17,6 +17,7 @@ mod host_stack;
 mod layer_store;
 mod layers;
 pub mod tree;
+pub mod users;
 
 pub use archive::{ArchiveError, ArchiveLimits, ArchiveSummary, Refused, check_source_archive};
 pub use blobs::{Appending, BlobError, Blobs, Swept};

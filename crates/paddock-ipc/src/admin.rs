@@ -1,6 +1,7 @@
 //! The administrator's socket: what the operator's commands ask of a running `paddockd serve`.
 //!
-//! One request for each connection, and one answer; a backup is preceded by its progress. The server answers only a peer whose uid owns the data directory
+//! One request for each connection, and one answer; a backup is preceded by its progress, and the layers of a stack follow the
+//! request one by one, each when the one before is answered. The server answers only a peer whose uid owns the data directory
 //! (or root); the kernel tells the uid, the peer cannot.
 
 use std::collections::BTreeMap;
@@ -86,10 +87,67 @@ pub enum AdminRequest {
         /// Where the new master key goes instead of the place of the old one.
         new_master_key_file: Option<PathBuf>,
     },
+    /// Every stack.
+    ListStacks,
+    /// Add a stack, or a version of one: as many [`StackLayer`]s follow, and each is answered.
+    AddStack {
+        /// Its name.
+        name: String,
+        /// Whether it is on trial.
+        is_beta: bool,
+        /// How many layers follow.
+        layers: usize,
+        /// Which of them dynos are laid upon, the uppermost first.
+        run: Vec<usize>,
+        /// Which of them builds are laid upon, the uppermost first.
+        build: Vec<usize>,
+    },
+    /// Take a stack away.
+    RemoveStack {
+        /// Its name.
+        name: String,
+    },
+    /// Say from when on nothing is built on a stack.
+    DeprecateStack {
+        /// Its name.
+        name: String,
+        /// Microseconds since 1970; none for never.
+        ends_at: Option<i64>,
+    },
     /// The state of the server.
     Status,
     /// Its numbers.
     Metrics,
+}
+
+/// A mountable layer of a stack, whose descriptor comes with this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackLayer {
+    /// The count of those before.
+    pub number: usize,
+}
+
+/// A stack in the operator's list. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackLine {
+    /// Its name.
+    pub name: String,
+    /// `beta`, `public` or `deprecated`.
+    pub state: String,
+    /// From when on nothing is built on it.
+    pub ends_at: Option<String>,
+    /// What builds take now.
+    pub version: Option<String>,
+    /// What that calls itself.
+    pub system: Option<String>,
+    /// When that was added; none for what no operator added.
+    pub added_at: Option<String>,
+    /// Bytes of its layers.
+    pub size_bytes: Option<u64>,
+    /// Earlier versions that something still needs.
+    pub kept_versions: usize,
+    /// How many apps are to be built on it.
+    pub apps: usize,
 }
 
 /// A client of the proxy form.
@@ -209,6 +267,25 @@ pub enum AdminAnswer {
     Apps {
         /// One each.
         apps: Vec<AppLine>,
+    },
+    /// Every stack.
+    Stacks {
+        /// One each.
+        stacks: Vec<StackLine>,
+    },
+    /// The next layer of a stack may come, or what was wanted of them begins: so many were taken in.
+    StackLayersTaken {
+        /// How many.
+        layers: usize,
+    },
+    /// The stack was added.
+    StackAdded {
+        /// Its version.
+        version: String,
+        /// What it calls itself.
+        system: String,
+        /// Whether this version was there already.
+        was_there: bool,
     },
     /// It is done.
     Done {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paddock_core::artefact::{Artefact, ProgramUser};
-use paddock_core::stack::StackVersion;
+use paddock_core::stack::{StackBase, StackVersion};
 use paddock_core::{ContainerId, LayerDigest, ServiceId, Tenant, VolumeId};
 
 /// What to run and how it is kept apart. No `Default`: every choice is made by the caller.
@@ -98,7 +98,7 @@ pub enum Root {
 pub enum Layer {
     /// One of the layer store.
     Stored(LayerDigest),
-    /// The base of a stack; of the present version, where the named one is not kept any more.
+    /// The base of the `host` stack; of the present version, where the named one is not kept any more.
     Stack(StackVersion),
 }
 
@@ -108,6 +108,15 @@ impl Layer {
     pub fn of(artefact: &Artefact) -> Vec<Self> {
         let stored = artefact.layers.iter().cloned().map(Self::Stored);
         stored.chain(artefact.base.clone().map(Self::Stack)).collect()
+    }
+
+    /// The layers that something is laid upon, the uppermost first.
+    #[must_use]
+    pub fn of_stack(base: &StackBase) -> Vec<Self> {
+        match base {
+            StackBase::Host(version) => vec![Self::Stack(version.clone())],
+            StackBase::Layers(layers) => layers.iter().cloned().map(Self::Stored).collect(),
+        }
     }
 }
 

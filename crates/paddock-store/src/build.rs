@@ -54,6 +54,8 @@ pub struct Build {
     pub buildpacks: Vec<String>,
     /// What it is laid upon.
     pub stack: Stack,
+    /// The version of that; empty where the machine has but one.
+    pub stack_version: String,
     pub slug_id: Option<SlugId>,
     /// The release of what it made.
     pub release_id: Option<ReleaseId>,
@@ -68,7 +70,7 @@ pub struct Build {
     pub finished_at: Option<UnixMicros>,
 }
 
-row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, stack, created_at, updated_at }
+row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, stack, stack_version, created_at, updated_at }
     optional { source_version, source_description, source_checksum, slug_id, release_id, branch, old_head,
         failure, finished_at });
 
@@ -91,6 +93,8 @@ pub struct NewBuild {
     pub buildpacks: Vec<String>,
     /// What it is laid upon.
     pub stack: Stack,
+    /// The version of that; empty where the machine has but one.
+    pub stack_version: String,
     /// The branch to move when it succeeds.
     pub branch: Option<String>,
     /// The commit the branch named when the push came.
@@ -103,8 +107,8 @@ statements! {
     OF_APP = "SELECT * FROM builds WHERE app_id = $1 ORDER BY created_at, id";
     RUNNING_OF_APP = "SELECT * FROM builds WHERE app_id = $1 AND status = 'pending'";
     CREATE = "INSERT INTO builds (id, app_id, status, source_kind, source, source_version, source_description, \
-        source_checksum, account_id, buildpacks, stack, branch, old_head, created_at, updated_at) \
-        VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)";
+        source_checksum, account_id, buildpacks, stack, stack_version, branch, old_head, created_at, updated_at) \
+        VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
     SET_SLUG = "UPDATE builds SET slug_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_RELEASE = "UPDATE builds SET release_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SUCCEED = "UPDATE builds SET status = 'succeeded', updated_at = $2, finished_at = $2 \
@@ -144,6 +148,7 @@ impl Tx {
             new.account_id,
             new.buildpacks,
             new.stack,
+            new.stack_version,
             new.branch,
             new.old_head,
             self.now

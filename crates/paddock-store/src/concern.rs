@@ -93,6 +93,8 @@ const TABLES: &[(&str, Concerns)] = &[
     ("settings", Concerns::NOBODY),
     ("slugs", Concerns::CHANGES),
     ("sources", Concerns::CHANGES),
+    ("stack_versions", Concerns::NOBODY),
+    ("stacks", Concerns::CHANGES),
     ("transfer_logs", Concerns::NOBODY),
     ("transfer_numbers", Concerns::NOBODY),
     ("transfer_schedules", Concerns::CHANGES),

@@ -63,6 +63,7 @@ mod slug;
 mod snapshot;
 mod source;
 mod span;
+mod stack;
 mod statistics;
 mod store;
 mod touched;
@@ -110,6 +111,7 @@ pub use slug::{NewSlug, Slug};
 pub use snapshot::WritesHeld;
 pub use source::{NewSource, Source};
 pub use span::AppSpan;
+pub use stack::{AddedStack, AddedVersion, NewVersion};
 pub use statistics::Statistics;
 pub use store::{Store, StoreConfig};
 pub use touched::{Looking, TouchedApps};
@@ -163,6 +165,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         slug::STATEMENTS,
         source::STATEMENTS,
         span::STATEMENTS,
+        stack::STATEMENTS,
         transfer::STATEMENTS,
         transfer_schedule::STATEMENTS,
     ]

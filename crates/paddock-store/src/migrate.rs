@@ -54,6 +54,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     13 "backups": "0013_backups.sql";
     14 "reports": "0014_reports.sql";
     15 "images": "0015_images.sql";
+    16 "stacks": "0016_stacks.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

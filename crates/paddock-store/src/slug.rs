@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paddock_core::artefact::Artefact;
-use paddock_core::digest::InvalidDigest;
-use paddock_core::stack::{Stack, StackVersion};
+use paddock_core::stack::Stack;
 use paddock_core::{AppId, LayerDigest, ProcessType, SlugId, UnixMicros};
 
 use crate::engine::{self, FromRow, Row, reads, row, statements, values};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::process_image::ProcessImages;
 use crate::{SecretSha256, Store, Tx};
 
@@ -37,20 +36,6 @@ pub struct Slug {
     /// What process types run of images, for one that is of images.
     pub images: ProcessImages,
     pub created_at: UnixMicros,
-}
-
-impl Slug {
-    /// What a process of a release of it runs.
-    ///
-    /// # Errors
-    /// For one that was not uploaded yet.
-    pub fn artefact(&self, process_type: &ProcessType) -> std::result::Result<Artefact, InvalidDigest> {
-        if let Some(process) = self.images.of(process_type) {
-            return Ok(Artefact::of_image(process));
-        }
-        let stack = StackVersion { stack: self.stack.clone(), version: self.stack_version.clone() };
-        Ok(Artefact::of_slug(self.layer.parse()?, stack))
-    }
 }
 
 row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, images, created_at }
@@ -101,9 +86,9 @@ impl FromRow for OfProcesses {
     }
 }
 
-struct OfImage(Vec<LayerDigest>);
+struct Several(Vec<LayerDigest>);
 
-impl FromRow for OfImage {
+impl FromRow for Several {
     fn from_row(row: &Row) -> Result<Self> {
         row.get("layers").map(Self)
     }
@@ -116,6 +101,7 @@ statements! {
     IMAGES = "SELECT images FROM slugs WHERE images <> ''";
     OF_APP = "SELECT slugs.* FROM slugs WHERE app_id = $1 OR id IN (SELECT slug_id FROM releases WHERE app_id = $1)";
     LAYERS_OF_IMAGES = "SELECT layers FROM images";
+    LAYERS_OF_STACKS = "SELECT run_layers AS layers FROM stack_versions UNION SELECT build_layers FROM stack_versions";
     LAYERS_TO_REUSE = "SELECT layer FROM converted_layers UNION SELECT layer FROM build_steps WHERE layer <> ''";
     CREATE = "INSERT INTO slugs (id, app_id, layer, size_bytes, checksum, commit_id, commit_description, \
         process_types, buildpack_description, stack, stack_version, put_secret_sha256, images, created_at) \
@@ -136,7 +122,19 @@ reads! {
 }
 
 impl Store {
-    /// The digest of every layer that some slug or image needs, in order: without it releases do not run.
+    /// What a process of a release of a slug runs.
+    ///
+    /// # Errors
+    /// `Gone` when the version of the stack is not there that it is laid upon.
+    pub async fn artefact(&self, slug: &Slug, process_type: &ProcessType) -> Result<Artefact> {
+        if let Some(process) = slug.images.of(process_type) {
+            return Ok(Artefact::of_image(process));
+        }
+        let layer = slug.layer.parse().map_err(|_| StoreError::UnknownValue { column: "layer" })?;
+        Ok(Artefact::of_slug(layer, self.base_of_dynos(&slug.stack, &slug.stack_version).await?))
+    }
+
+    /// The digest of every layer that some slug, image or stack needs, in order: without it releases do not run.
     pub async fn needed_layers(&self) -> Result<BTreeSet<String>> {
         let mut connection = self.reader().await?;
         let layers = engine::all::<Layer>(&mut connection, LAYERS, values![]).await?;
@@ -144,10 +142,19 @@ impl Store {
         for OfProcesses(images) in engine::all(&mut connection, IMAGES, values![]).await? {
             needed.extend(images.layers().map(ToString::to_string));
         }
-        for OfImage(layers) in engine::all(&mut connection, LAYERS_OF_IMAGES, values![]).await? {
+        for Several(layers) in engine::all(&mut connection, LAYERS_OF_IMAGES, values![]).await? {
             needed.extend(layers.iter().map(ToString::to_string));
         }
+        drop(connection);
+        needed.extend(self.layers_of_stacks().await?);
         Ok(needed)
+    }
+
+    /// Those that stacks are made of, all versions that are kept.
+    pub async fn layers_of_stacks(&self) -> Result<BTreeSet<String>> {
+        let found = engine::all(&mut *self.reader().await?, LAYERS_OF_STACKS, values![]).await?;
+        let layers = found.into_iter().flat_map(|Several(layers)| layers);
+        Ok(layers.map(|layer| layer.to_string()).collect())
     }
 
     /// Those that the slugs and releases of one app need.

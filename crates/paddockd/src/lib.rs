@@ -59,6 +59,7 @@ enum Command {
     // These say in their own files what they do, at length.
     Apps(commands::apps::AppsArgs),
     Storage(commands::storage::StorageArgs),
+    Stack(commands::stack::StackArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),
     /// Move the state of a stopped server from SQLite to PostgreSQL
@@ -99,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Account(args) => args.run(),
         Command::Apps(args) => args.run(),
         Command::Storage(args) => args.run(),
+        Command::Stack(args) => args.run(),
         Command::Stop(args) => args.run(),
         Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),

@@ -16,6 +16,7 @@ use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::images::BLOBS;
 use paddock_control::router_link::RouterLink;
 use paddock_control::{Control, ControlConfig, Machine, Parts};
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_images::{ArchiveLimits, Blobs, HostStack, Layers};
 use paddock_outbound::s3::Bucket;
 use paddock_outbound::{Outbound, Roots};
@@ -102,8 +103,9 @@ pub(crate) async fn open_containers(
     let stacks = paths.data.join("stacks");
     let host_stack =
         tokio::task::spawn_blocking(move || HostStack::ensure(Path::new("/"), &stacks)).await??;
+    let present = StackVersion { stack: Stack::HOST, version: host_stack.version.clone() };
     let images = LocalImages { layers: Layers::open(paths.data.join("layers"))?, host_stack };
-    let builder = builder_config(settings, paths);
+    let builder = builder_config(settings, paths, present);
     let config = LinuxConfig {
         router_ports: vec![settings.listen.port()],
         allow_egress: settings.allow_egress.iter().map(|entry| entry.text.clone()).collect(),
@@ -227,7 +229,7 @@ pub(crate) fn postgres_programs() -> Vec<(u16, String)> {
     versions.collect()
 }
 
-fn builder_config(settings: &Settings, paths: &Paths) -> BuilderConfig {
+fn builder_config(settings: &Settings, paths: &Paths, host_stack: StackVersion) -> BuilderConfig {
     let site = Site::new(environment, &paths.data, settings.listen);
     BuilderConfig {
         folder: paths.data.join("builds"),
@@ -235,6 +237,7 @@ fn builder_config(settings: &Settings, paths: &Paths) -> BuilderConfig {
         site_env: site.for_builds(settings.buildpack_folder.as_deref()).into_iter().collect(),
         buildpack_urls: settings.buildpack_urls,
         buildpack_folder: settings.buildpack_folder.clone(),
+        host_stack,
         slug_bytes_max: SLUG_BYTES_MAX,
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::outcome::run;
+use crate::tools::paddockd;
 
 /// What the shell and Python of a root need to be of use.
 const PROGRAMS: [&str; 12] = [
@@ -25,6 +26,19 @@ const PROGRAMS: [&str; 12] = [
     "/usr/bin/env",
     "/usr/bin/id",
     "/usr/bin/head",
+];
+
+/// What a stack needs, of which nothing is Python's.
+const OF_STACKS: [&str; 9] = [
+    "/bin/bash",
+    "/bin/cp",
+    "/bin/gzip",
+    "/bin/mkdir",
+    "/bin/tar",
+    "/usr/bin/curl",
+    "/usr/bin/env",
+    "/usr/bin/git",
+    "/usr/bin/timeout",
 ];
 
 /// A folder that is to be the root file system of an image.
@@ -52,10 +66,7 @@ impl Root {
         }
         let python = fs::canonicalize("/usr/bin/python3").unwrap();
         for program in PROGRAMS.iter().map(PathBuf::from).chain([python.clone()]) {
-            root.take(&program);
-            for library in libraries_of(&program) {
-                root.take(&library);
-            }
+            root.take_program(&program);
         }
         symlink("dash", root.path().join("bin/sh")).unwrap();
         for name in ["python3", "python"] {
@@ -78,9 +89,47 @@ impl Root {
         root
     }
 
+    /// What a stack has: the shells, what builds need, and what the platform's own program is linked with.
+    ///
+    /// # Panics
+    /// When this machine lacks them.
+    #[must_use]
+    pub fn of_stack() -> Root {
+        let root = Root::empty();
+        root.take_what_stacks_need();
+        root
+    }
+
+    /// Adds that to it.
+    ///
+    /// # Panics
+    /// When this machine lacks something of it.
+    pub fn take_what_stacks_need(&self) {
+        for program in OF_STACKS {
+            self.take_program(Path::new(program));
+        }
+        // What clones a buildpack, but nothing that only fetches from elsewhere.
+        for (name, target) in [("git-upload-pack", "git")] {
+            let link = self.path().join("usr/bin").join(name);
+            let _ = fs::remove_file(&link);
+            symlink(target, link).unwrap();
+        }
+        libraries_of(&paddockd()).iter().for_each(|library| self.take(library));
+        let shell = self.path().join("bin/sh");
+        if !shell.exists() {
+            symlink("bash", shell).unwrap();
+        }
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Copies a program with the libraries that it is linked with.
+    fn take_program(&self, program: &Path) {
+        self.take(program);
+        libraries_of(program).iter().for_each(|library| self.take(library));
     }
 
     /// Writes a file, and the folders that it lies in.

@@ -30,6 +30,7 @@ mod proxy_form;
 mod quickstart;
 mod slugs;
 mod source_elsewhere;
+mod stacks;
 mod transcript;
 mod two_servers;
 mod under_load;

@@ -28,7 +28,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(By(actor): By, Asked(range): Asked, State(api): State<Arc<Api>>) -> Reply<Vec<wire::Stack>> {
-    page(api.control.apps.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)
+    page(api.control.apps.list_stacks(&actor).await?.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
 async fn list_for_app(
@@ -38,7 +38,7 @@ async fn list_for_app(
     Segments(AppPath(app)): Segments<AppPath>,
 ) -> Reply<Vec<wire::Stack>> {
     api.control.apps.app(&actor, &app).await?;
-    page(api.control.apps.list_stacks(&actor).into_iter().map(view).collect(), &range, &SORTED_BY)
+    page(api.control.apps.list_stacks(&actor).await?.into_iter().map(view).collect(), &range, &SORTED_BY)
 }
 
 async fn info(
@@ -46,7 +46,7 @@ async fn info(
     State(api): State<Arc<Api>>,
     Segments(stack): Segments<String>,
 ) -> Reply<wire::Stack> {
-    Ok(ok(view(api.control.apps.stack(&actor, &stack)?)))
+    Ok(ok(view(api.control.apps.stack(&actor, &stack).await?)))
 }
 
 /// A stack as other nouns refer to it.
@@ -62,7 +62,7 @@ fn view(row: StackRow) -> wire::Stack {
         created_at: time(row.since),
         id,
         name,
-        state: "public".to_owned(),
-        updated_at: time(row.since),
+        state: row.support.state().as_str().to_owned(),
+        updated_at: time(row.updated_at),
     }
 }

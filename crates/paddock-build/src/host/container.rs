@@ -65,7 +65,8 @@ pub(super) fn build(
         network: Network::Outbound,
         // The builder stops it in time; this is for a builder that is gone.
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
-        ..base(request, "build", mounts, command)
+        layers: Layer::of_stack(&request.base),
+        ..base(config, request, "build", mounts, command)
     }
 }
 
@@ -82,7 +83,7 @@ mv /tmp/unpacked/app "$2"
 "#;
 
 /// Unpacks a slug that was uploaded to where a build would leave its tree.
-pub(super) fn unpack(request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
+pub(super) fn unpack(config: &BuilderConfig, request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
     let source = of_share(BUILDS, workspace::source_place(request.build), plan::SOURCE_FILE);
     let mounts = vec![source, writable(request, workspace::TMP, "/tmp")];
     let tree = workspace.tree_inside();
@@ -90,12 +91,12 @@ pub(super) fn unpack(request: &BuildRequest, workspace: &Workspace) -> Container
     ContainerSpec {
         env: vec![("PATH".to_owned(), b"/usr/bin:/bin".to_vec())],
         time_limit: Some(request.time_limit + Duration::from_secs(60)),
-        ..base(request, "unpack", mounts, command)
+        ..base(config, request, "unpack", mounts, command)
     }
 }
 
 /// Turns the finished tree into a layer, seeing nothing else. It runs when the build's processes are gone.
-pub(super) fn pack(request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
+pub(super) fn pack(config: &BuilderConfig, request: &BuildRequest, workspace: &Workspace) -> ContainerSpec {
     let mounts = vec![
         of_disk(request, workspace::PACKING, "/slug", Access::ReadOnly),
         of_disk(request, &workspace.tree_place(), "/slug/app", Access::ReadOnly),
@@ -106,11 +107,17 @@ pub(super) fn pack(request: &BuildRequest, workspace: &Workspace) -> ContainerSp
         env: vec![("PATH".to_owned(), b"/usr/sbin:/usr/bin:/sbin:/bin".to_vec())],
         network: Network::None,
         time_limit: Some(PACK_TIME),
-        ..base(request, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
+        ..base(config, request, "pack", mounts, mkfs_erofs_command("/slug", "/out/slug.erofs"))
     }
 }
 
-fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<String>) -> ContainerSpec {
+fn base(
+    config: &BuilderConfig,
+    request: &BuildRequest,
+    kind: &str,
+    mounts: Vec<Mount>,
+    command: Vec<String>,
+) -> ContainerSpec {
     let labels =
         [("kind", kind.to_owned()), ("app", request.app.to_string()), ("build", request.build.to_string())];
     ContainerSpec {
@@ -119,7 +126,7 @@ fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<Str
         hostname: format!("{kind}-1"),
         tenant: request.tenant,
         root: Root::Stack,
-        layers: vec![Layer::Stack(request.stack.clone())],
+        layers: vec![Layer::Stack(config.host_stack.clone())],
         mounts,
         command,
         user: ProgramUser::DYNO,

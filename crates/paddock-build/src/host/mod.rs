@@ -21,7 +21,7 @@ use bytes::Bytes;
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
 use paddock_core::durable;
-use paddock_core::stack::StackVersion;
+use paddock_core::stack::{StackBase, StackVersion};
 use paddock_core::{AppId, BuildId, LayerDigest, ProcessType, Tenant};
 use paddock_images::LayerStore;
 use paddock_runtime::{Limits, LocalVolumes, Runtime, Share};
@@ -53,6 +53,8 @@ pub struct BuilderConfig {
     pub buildpack_urls: BuildpackUrls,
     /// A host folder that is visible to builds, read-only and at the same path, for `file://` URLs.
     pub buildpack_folder: Option<PathBuf>,
+    /// The `host` stack as it is now: what unpacks and packs lies on it, whatever the build lies on.
+    pub host_stack: StackVersion,
     /// The largest slug in bytes, compressed as Heroku counts; uncompressed it may be four times as large.
     pub slug_bytes_max: u64,
 }
@@ -88,8 +90,10 @@ pub struct BuildRequest {
     /// The app's buildpacks in order; none to detect.
     pub buildpacks: Vec<BuildpackRef>,
     pub config_vars: ConfigVars,
-    /// What it runs on, and the slug will be laid upon.
+    /// What the slug will be laid upon.
     pub stack: StackVersion,
+    /// What the build itself runs on: the same, or more than it (compilers).
+    pub base: StackBase,
     /// The id of the request that caused the build.
     pub request_id: String,
     /// Limits of the build's cgroup; the CPU weight is below that of dynos.

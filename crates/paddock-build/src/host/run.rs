@@ -259,7 +259,7 @@ impl Builder {
             .map_err(|error| platform("could not date the root of the slug", error))?;
         screen.text(&format!("\n{}", output::step("Compressing..."))).await;
         let (log, mut said) = mpsc::channel(16);
-        let spec = container::pack(request, workspace);
+        let spec = container::pack(&self.config, request, workspace);
         let packing = async move {
             // Dropped at the end, which ends the listening.
             let mut converter = Screen::new(log);

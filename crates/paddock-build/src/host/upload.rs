@@ -37,7 +37,7 @@ impl Builder {
     ) -> Result<SlugLayer, BuildFailure> {
         run::check_upload(request, screen).await?;
         let workspace = self.make_workspace(request).await?;
-        let spec = container::unpack(request, &workspace);
+        let spec = container::unpack(&self.config, request, &workspace);
         // Nobody cancels it: it is a matter of seconds, and of the request's time limit.
         let never = CancellationToken::new();
         let exit = self.watch(spec, request, screen, &never).await?;

@@ -12,7 +12,8 @@ use crate::app::feature;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::access::Permission;
 use crate::kernel::actor::is_self;
-use crate::kernel::checked;
+use crate::kernel::change::Change;
+use crate::kernel::stacks::NamedStack;
 use crate::{Actor, Error, REGION, Result, fixed_id};
 
 /// How many made-up names are tried before giving up.
@@ -67,13 +68,16 @@ impl Apps {
     /// # Errors
     /// `invalid_params` for a name that is taken, reserved or malformed, an unknown stack, region or feature.
     pub async fn create_app(&self, actor: &Actor, order: AppOrder) -> Result<App> {
-        let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?;
+        let stack = match order.stack {
+            Some(name) => self.kernel.named_stack(&name).await?,
+            None => NamedStack::usual(),
+        };
         check_region(order.region.as_deref())?;
         for name in &order.features {
             feature::of_apps(name)?;
         }
         let wanted = order.name.map(|name| parse_name(&name)).transpose()?;
-        let row = self.insert_app(actor, wanted, stack, &order.features).await?;
+        let row = self.insert_app(actor, wanted, &stack, &order.features).await?;
         Ok(view(row))
     }
 
@@ -81,7 +85,7 @@ impl Apps {
         &self,
         actor: &Actor,
         wanted: Option<AppName>,
-        stack: Stack,
+        stack: &NamedStack,
         features: &[String],
     ) -> Result<ListedApp> {
         let mut attempts = if wanted.is_some() { 1 } else { NAME_ATTEMPTS };
@@ -89,7 +93,7 @@ impl Apps {
             let entropy = Uuid::new_v4().as_u64_pair().1;
             let name = wanted.clone().unwrap_or_else(|| generated_name(entropy));
             attempts -= 1;
-            match self.insert_app_named(actor, name, stack.clone(), features).await {
+            match self.insert_app_named(actor, name, stack, features).await {
                 Err(error) if attempts > 0 && error.id == paddock_core::ErrorId::InvalidParams => {}
                 result => return result,
             }
@@ -100,10 +104,11 @@ impl Apps {
         &self,
         actor: &Actor,
         name: AppName,
-        stack: Stack,
+        stack: &NamedStack,
         features: &[String],
     ) -> Result<ListedApp> {
-        let new = NewApp { id: AppId::from_uuid(Uuid::now_v7()), name, owner_id: actor.account_id, stack };
+        let id = AppId::from_uuid(Uuid::now_v7());
+        let new = NewApp { id, name, owner_id: actor.account_id, stack: stack.stack.clone() };
         let mut tx = self.kernel.change_platform("make an app").await?;
         let row = tx.create_app(&new).await?;
         let domain = NewDomain {
@@ -133,6 +138,9 @@ impl Apps {
         let made = tx.listed_app(row.id).await?;
         for text in ["Initial release", "Release v1 created", "Enable Logplex", "Release v2 created"] {
             tx.say(row.id, format!("{text} by user {}", actor.email));
+        }
+        if let Some(notice) = &stack.notice {
+            tx.say(row.id, notice);
         }
         tx.commit("app.made", Event::AppCreated { app: row.id, name: row.name }, actor).await?;
         made.ok_or_else(|| Error::not_found("app"))
@@ -166,7 +174,12 @@ impl Apps {
         let permission = if change.name.is_some() { Permission::Manage } else { Permission::Operate };
         let row = self.kernel.permitted_app(actor, app, permission).await?;
         let name = change.name.map(|name| parse_name(&name)).transpose()?.filter(|name| *name != row.name);
-        let stack = change.build_stack.map(|name| checked::stack(&name)).transpose()?;
+        let stack = match change.build_stack {
+            // Also of one on which nothing is built any more.
+            Some(name) if name == row.build_stack.as_str() => None,
+            Some(name) => Some(self.kernel.named_stack(&name).await?),
+            None => None,
+        };
         let mut tx = self.kernel.change_app(row.id, "change an app").await?;
         if let Some(name) = &name {
             self.rename(&mut tx, &row, name).await?;
@@ -175,7 +188,7 @@ impl Apps {
             tx.set_maintenance(row.id, maintenance).await?;
         }
         if let Some(stack) = stack {
-            tx.set_build_stack(row.id, &stack).await?;
+            choose_stack(&mut tx, &row, stack).await?;
         }
         let changed = tx.listed_app(row.id).await?.ok_or_else(|| Error::not_found("app"))?;
         if changed.app.maintenance != row.maintenance {
@@ -226,6 +239,21 @@ impl Apps {
         let found = self.kernel.store.listed_app(id).await?;
         found.map(view).ok_or_else(|| Error::not_found("app"))
     }
+}
+
+/// The next build that succeeds moves the app to the stack; one that was never deployed is there at once.
+/// Source: `docs/contract/platform-behaviour.md`, section 10.
+async fn choose_stack(tx: &mut Change<'_>, row: &Row, chosen: NamedStack) -> Result<()> {
+    let NamedStack { stack, notice } = chosen;
+    tx.set_build_stack(row.id, &stack).await?;
+    let current = tx.current_release(row.id).await?;
+    if current.is_none_or(|release| release.slug_id.is_none()) {
+        tx.set_stack(row.id, &stack).await?;
+    }
+    if let Some(notice) = notice {
+        tx.say(row.id, notice);
+    }
+    Ok(())
 }
 
 fn view(listed: ListedApp) -> App {

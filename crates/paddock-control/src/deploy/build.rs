@@ -118,6 +118,7 @@ impl Deploy {
             account_id: actor.account_id,
             buildpacks,
             stack: app.build_stack.clone(),
+            stack_version: String::new(),
             branch: None,
             old_head: None,
         };

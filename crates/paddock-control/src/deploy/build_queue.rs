@@ -53,7 +53,12 @@ impl Deploy {
 
     async fn record_build(&self, new: &NewBuild, secret: Option<String>) -> Result<()> {
         let mut tx = self.kernel.change_app(new.app_id, "begin a build").await?;
-        match tx.create_build(new).await {
+        // The version is named by the row from now on, and so stays.
+        let stack_version = match new.stack.is_rule() {
+            true => String::new(),
+            false => self.kernel.version_to_build_on(&mut tx, &new.stack).await?,
+        };
+        match tx.create_build(&NewBuild { stack_version, ..new.clone() }).await {
             Ok(_) => {}
             Err(StoreError::BuildRunning { id }) => {
                 return Err(Error::new(ErrorId::Conflict, still_running(new.app_id, id)));

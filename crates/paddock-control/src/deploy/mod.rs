@@ -13,6 +13,7 @@ pub mod release;
 pub(crate) mod release_steps;
 pub mod slug;
 pub mod source;
+pub mod stack;
 pub(crate) mod stream_secret;
 pub(crate) mod sweep;
 mod verify;
@@ -45,6 +46,8 @@ pub struct Deploy {
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
     pub(crate) conversions: conversions::Conversions,
+    /// Held by who adds a stack, and by who removes layers that nothing names.
+    pub(crate) adding_stack: tokio::sync::Mutex<()>,
     /// Uploads of sources and slugs, by account.
     pub(crate) uploads: Turns<AccountId>,
 }

@@ -157,6 +157,7 @@ impl Deploy {
             account_id: pusher.account,
             buildpacks: self.buildpacks_for_build(app).await?,
             stack: app.build_stack.clone(),
+            stack_version: String::new(),
             branch: Some(command.name.clone()),
             old_head: Some(command.old.clone()),
         };

@@ -13,7 +13,7 @@ use paddock_build::{BuildFailure, BuildRequest, FailureKind, Source, SourceArchi
 use paddock_core::durable;
 use paddock_core::event::Event;
 use paddock_core::hex;
-use paddock_core::stack::Stack;
+use paddock_core::stack::{Stack, StackBase, StackVersion};
 use paddock_core::{AppId, AppRef, BuildId, ErrorId, ProcessType, SlugId, UnixMicros};
 use paddock_store::{App, NewSlug, Slug as Row};
 use tokio::sync::{Semaphore, mpsc};
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::deploy::Deploy;
 use crate::deploy::job;
 use crate::deploy::source::{Upload, in_time, write_all};
+use crate::kernel::stacks::NamedStack;
 use crate::kernel::{checked, secret};
 use crate::{Actor, Error, Result};
 
@@ -79,8 +80,17 @@ impl Deploy {
     /// `not_found`; `invalid_params` for malformed process types or checksum, or an unknown stack.
     pub async fn create_slug(&self, actor: &Actor, app: &AppRef, order: SlugOrder) -> Result<(Slug, String)> {
         let app = self.kernel.visible_app(actor, app).await?;
-        let stack = order.stack.map_or(Ok(Stack::DEFAULT), |name| checked::stack(&name))?;
+        let NamedStack { stack, notice } = match order.stack {
+            Some(name) => self.kernel.named_stack(&name).await?,
+            None => NamedStack::usual(),
+        };
+        if stack.is_container() {
+            return Err(Error::invalid(
+                "A slug is laid upon a stack; what is released on container is an image.",
+            ));
+        }
         let (put_secret, id) = (secret::random(), SlugId::from_uuid(Uuid::now_v7()));
+        let mut tx = self.kernel.change_app(app.id, "make a slug").await?;
         let new = NewSlug {
             id,
             app_id: app.id,
@@ -95,12 +105,14 @@ impl Deploy {
                 "buildpack_provided_description",
                 order.buildpack_description,
             )?,
-            stack_version: self.kernel.config.present(&stack).version,
+            stack_version: self.kernel.version_to_build_on(&mut tx, &stack).await?,
             stack,
             images: Default::default(),
         };
-        let mut tx = self.kernel.change_app(app.id, "make a slug").await?;
         tx.create_slug(&new).await?;
+        if let Some(notice) = notice {
+            tx.say(app.id, notice);
+        }
         let made = tx.slug(id).await?.ok_or_else(|| Error::not_found("slug"))?;
         tx.commit("slug.made", Event::SlugCreated { app: app.id, slug: id }, actor).await?;
         Ok((view(app.id, made), put_secret))
@@ -159,7 +171,9 @@ impl Deploy {
             source: Source { file: file.to_owned(), archive, version: String::new() },
             buildpacks: Vec::new(),
             config_vars: Default::default(),
-            stack: self.kernel.config.present(&row.stack),
+            stack: StackVersion { stack: row.stack.clone(), version: row.stack_version.clone() },
+            // Nothing of it is run.
+            base: StackBase::Host(self.kernel.config.present(&Stack::HOST)),
             request_id: row.id.to_string(),
             limits: job::LIMITS,
             disk_bytes: self.kernel.config.build_disk.bytes(),

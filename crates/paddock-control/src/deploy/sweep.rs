@@ -190,6 +190,8 @@ impl DeploySweep {
     /// Removes the layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to
     /// be named later.
     async fn collect_layers(&mut self) -> Result<u64> {
+        // Those of a stack have no row yet; they will be looked at a pass later.
+        let Ok(_turn) = self.deploy.adding_stack.try_lock() else { return Ok(0) };
         let failed = |error| Error::internal("collect layers", error);
         let named = self.deploy.kernel.store.kept_layers().await?;
         let named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();

@@ -82,7 +82,7 @@ pub(crate) fn dyno_limits(size: DynoSize) -> Limits {
 #[cfg(test)]
 mod tests {
     use paddock_core::LayerDigest;
-    use paddock_core::stack::{Stack, StackVersion};
+    use paddock_core::stack::{Stack, StackBase, StackVersion};
 
     use super::*;
 
@@ -91,7 +91,7 @@ mod tests {
         let config = [("PATH", "/x"), ("PORT", "1"), ("DYNO", "evil"), ("A", "b")];
         let config = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let stack = StackVersion { stack: Stack::HOST, version: "1".to_owned() };
-        let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), stack);
+        let slug = Artefact::of_slug(LayerDigest::of_sha256([7; 32]), StackBase::Host(stack));
         let env = dyno_env(&slug, &config, &"web.1".parse().unwrap(), Some(5000), &ConfigVars::new());
         let value = |key: &str| {
             env.iter().find(|(k, _)| k == key).map(|(_, v)| String::from_utf8(v.clone()).unwrap())

@@ -1,9 +1,7 @@
 //! What clients say of a source or a slug, looked at before it is kept.
 
 use paddock_core::buildpack::BuildpackRef;
-use paddock_core::stack::Stack;
 
-use crate::kernel::fixed::fixed_id;
 use crate::{ControlConfig, Error, Result};
 
 /// Most bytes of a text that a client may choose.
@@ -40,21 +38,6 @@ pub(crate) fn parse_buildpack(text: &str, config: &ControlConfig) -> Result<Buil
 /// What people call the buildpack that is kept as this text.
 pub(crate) fn buildpack_name(url: &str, config: &ControlConfig) -> String {
     parse_buildpack(url, config).map_or_else(|_| url.to_owned(), |buildpack| buildpack.name().to_owned())
-}
-
-/// The stack with this name or id.
-pub(crate) fn stack(identity: &str) -> Result<Stack> {
-    [Stack::HOST, Stack::CONTAINER].into_iter().find(|stack| is_stack(stack, identity)).ok_or_else(|| {
-        Error::invalid(format!(
-            "Stack {identity} is not available on this server. Available: {}, {}.",
-            Stack::HOST.as_str(),
-            Stack::CONTAINER.as_str()
-        ))
-    })
-}
-
-pub(crate) fn is_stack(stack: &Stack, identity: &str) -> bool {
-    identity == stack.as_str() || identity == fixed_id("stack", stack.as_str()).to_string()
 }
 
 #[cfg(test)]

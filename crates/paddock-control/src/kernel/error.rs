@@ -106,6 +106,9 @@ impl From<StoreError> for Error {
                 Self::not_found_because("add_on attachment", "Couldn't find that add-on attachment.")
             }
             StoreError::Gone { noun: "transfer", .. } => Self::not_found("transfer"),
+            StoreError::Gone { noun: "stack", id } => {
+                Self::not_found_because("stack", format!("This server has no stack {id}."))
+            }
             StoreError::NameTaken(name) => Self::invalid(format!("Name {name} is already taken")),
             StoreError::EmailTaken(email) => Self::invalid(format!("Email {email} is already taken")),
             StoreError::HostnameTaken(name) => {

@@ -17,6 +17,7 @@ const KIND_TRANSFER: &str = "transfer";
 const TRANSFER: &str = "transfer";
 const KIND_CONVERSION: &str = "conversion";
 const BUILD: &str = "build";
+const KIND_TRIAL: &str = "trial";
 const OUTPUT: &str = "output";
 const OUTPUT_LOG: &str = "log";
 
@@ -93,6 +94,13 @@ pub(crate) struct DynoContainer {
 /// The app that a container belongs to, whatever it runs.
 pub(crate) fn app_of(observed: &Observed) -> Option<AppId> {
     observed.labels.get(APP)?.parse().ok()
+}
+
+/// The labels of a container in which a stack is tried: as of a build that has no row.
+pub(crate) fn of_trial(id: BuildId) -> BTreeMap<String, String> {
+    [(KIND, KIND_TRIAL.to_owned()), (BUILD, id.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// The build that a container works for. These labels are the builder's.

@@ -30,6 +30,7 @@ pub mod request_outcome;
 pub(crate) mod round;
 pub(crate) mod routes;
 pub(crate) mod secret;
+pub(crate) mod stacks;
 pub(crate) mod sweep;
 pub mod wake;
 

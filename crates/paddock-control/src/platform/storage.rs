@@ -82,7 +82,9 @@ impl Platform {
             of(&|layer| beyond.contains(layer)),
             of(&|layer| !needed.contains(layer) && !reusable.contains(layer)),
         );
-        let (used, kept) = (of(&|layer| needed.contains(layer)), of(&|layer| reusable.contains(layer)));
+        let of_stacks: BTreeSet<LayerDigest> = parsed(self.kernel.store.layers_of_stacks().await?);
+        let (stacks, kept) = (of(&|layer| of_stacks.contains(layer)), of(&|layer| reusable.contains(layer)));
+        let used = of(&|layer| needed.contains(layer) && !of_stacks.contains(layer));
         let kind = |what, (count, bytes), freed_bytes, why: String| StorageKind {
             what,
             count,
@@ -92,6 +94,12 @@ impl Platform {
         };
         Ok(vec![
             kind("layers of releases", used, 0, "as long as a release or a pushed image needs them".into()),
+            kind(
+                "layers of stacks",
+                stacks,
+                0,
+                "the newest version, and earlier ones as long as a slug needs them".into(),
+            ),
             kind(
                 "layers to use again",
                 kept,

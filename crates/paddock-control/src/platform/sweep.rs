@@ -27,6 +27,9 @@ const LATE: Duration = Duration::from_secs(60);
 const GONE_AT_ONCE: usize = 64;
 /// Failures that no limit looks back at any more.
 const LOGIN_FAILURES: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a version of a stack stays that another took the place of, although nothing needs it: who begins a build reads
+/// it before its row says so.
+const REPLACED_STACKS: Duration = Duration::from_secs(60 * 60);
 /// Rows that only tell of the past are kept this long.
 const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -93,6 +96,7 @@ impl GarbageReconciler {
         tx.purge_authorizations(now - HISTORY).await?;
         tx.purge_request_outcomes(now - REMEMBERED_FOR).await?;
         tx.purge_reports(now - HISTORY).await?;
+        tx.forget_versions(now - REPLACED_STACKS).await?;
         tx.commit_quietly("garbage.rows_purged").await?;
         Ok(())
     }

@@ -35,6 +35,7 @@ impl Still {
             account_id: self.owner,
             buildpacks: Vec::new(),
             stack: Stack::HOST,
+            stack_version: String::new(),
             branch: Some("refs/heads/main".to_owned()),
             old_head: Some("0".repeat(40)),
         };

@@ -12,7 +12,7 @@ use paddock_build::git::{GitConfig, Repositories};
 use paddock_build::{Builder, BuilderConfig};
 use paddock_core::buildpack::BuildpackUrls;
 use paddock_core::dyno::DynoDisk;
-use paddock_core::stack::Stack;
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{AccountId, AppId, ServerId, SlugId, UnixMicros};
 use paddock_images::{Blobs, layer_store};
 use paddock_outbound::{Outbound, Roots};
@@ -32,6 +32,7 @@ mod jobs;
 mod names;
 mod reconcile;
 mod routes;
+mod stacks;
 mod tasks;
 mod transfers;
 
@@ -185,6 +186,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
+        host_stack: StackVersion { stack: Stack::HOST, version: "test".to_owned() },
         slug_bytes_max: 1 << 20,
     };
     let git = GitConfig {

@@ -8,7 +8,7 @@ use paddock_core::artefact::{Artefact, ProgramUser};
 use paddock_core::dyno::{DynoName, DynoSize, DynoState};
 use paddock_core::log::LogFilter;
 use paddock_core::release::ReleaseStatus;
-use paddock_core::stack::{Stack, StackVersion};
+use paddock_core::stack::{Stack, StackBase, StackVersion};
 use paddock_ipc::routes::Web;
 use paddock_runtime::{ContainerState, Exit, Layer, Runtime, Stream};
 use paddock_telemetry::OutputLogs;
@@ -232,7 +232,10 @@ async fn a_dyno_is_started_by_the_names_of_what_its_release_runs() {
     let spec = t.runtime.specs().remove(0);
     let stack = StackVersion { stack: Stack::HOST, version: "test".to_owned() };
     // As the rows of the tests say it.
-    let slug = Artefact::of_slug(format!("sha256:{}", "0".repeat(64)).parse().unwrap(), stack.clone());
+    let slug = Artefact::of_slug(
+        format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
+        StackBase::Host(stack.clone()),
+    );
     assert_eq!(spec.layers, [Layer::Stored(slug.layers[0].clone()), Layer::Stack(stack)]);
     let row = t.control.kernel.store.app(app).await.unwrap().unwrap();
     assert_eq!((spec.tenant, spec.user), (row.tenant(), ProgramUser::DYNO));

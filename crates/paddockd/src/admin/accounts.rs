@@ -67,7 +67,7 @@ fn app_line(app: KnownApp) -> AppLine {
 }
 
 /// RFC 3339 in UTC, whole seconds.
-fn shown(at: UnixMicros) -> String {
+pub(super) fn shown(at: UnixMicros) -> String {
     let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -18,6 +18,7 @@ use paddock_store::MasterKeyRotation;
 use tokio_util::sync::CancellationToken;
 
 mod accounts;
+mod stacks;
 mod storage;
 
 use crate::paths::Paths;
@@ -100,6 +101,17 @@ impl Admin {
             | AdminRequest::DeleteAccount { .. }
             | AdminRequest::ListApps) => {
                 let answer = runtime.block_on(accounts::answer(&self.control, request));
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+            AdminRequest::AddStack { name, is_beta, layers, run, build } => {
+                let wanted = stacks::Wanted { name, is_beta, layers, run, build };
+                let answer = stacks::add(&self.control, stream, runtime, wanted)?;
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+            request @ (AdminRequest::ListStacks
+            | AdminRequest::RemoveStack { .. }
+            | AdminRequest::DeprecateStack { .. }) => {
+                let answer = runtime.block_on(stacks::answer(&self.control, request));
                 frame::send(stream.as_fd(), &answer, &[])
             }
             AdminRequest::Stop { dynos } => {

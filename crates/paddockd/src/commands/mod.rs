@@ -13,6 +13,7 @@ mod progress;
 pub(crate) mod restore;
 mod retention;
 pub(crate) mod serve;
+pub(crate) mod stack;
 pub(crate) mod stop;
 mod stopped;
 pub(crate) mod storage;

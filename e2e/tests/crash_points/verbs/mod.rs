@@ -9,6 +9,7 @@ pub(crate) mod deploy;
 mod dyno;
 mod report;
 mod setting;
+mod stack;
 mod transfer;
 
 use crate::client::{Client, Told};
@@ -54,6 +55,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.extend(credential::verbs());
     verbs.extend(transfer::verbs());
     verbs.extend(report::verbs());
+    verbs.extend(stack::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());

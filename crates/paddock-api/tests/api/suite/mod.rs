@@ -27,5 +27,6 @@ mod schema;
 mod shutdown;
 mod small_nouns;
 mod sources_and_builds;
+mod stacks;
 pub(crate) mod support;
 mod walkers;

@@ -190,7 +190,7 @@ async fn a_slug_is_released_only_after_its_upload() {
         json!({ "process_types": {} }),
         json!({ "process_types": { "a b": "x" } }),
         json!({ "process_types": { "web": "x" }, "checksum": "MD5:0" }),
-        json!({ "process_types": { "web": "x" }, "stack": "cedar" }),
+        json!({ "process_types": { "web": "x" }, "stack": "heroku-10" }),
         json!({ "process_types": { "web": "x" }, "commit": "x".repeat(2000) }),
     ] {
         assert_eq!(create(bad.clone()).await.refusal(), (422, "invalid_params"), "{bad}");

@@ -19,7 +19,7 @@ use paddock_build::{Builder, BuilderConfig};
 use paddock_control::{Clock, Control, ControlConfig, Machine, Parts};
 use paddock_core::addon::AddonState;
 use paddock_core::buildpack::BuildpackUrls;
-use paddock_core::stack::Stack;
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{
     AddonId, AttachmentId, CredentialId, DataServerId, ServerId, SlugId, UnixMicros, VolumeId,
 };
@@ -492,6 +492,7 @@ fn parts(
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
+        host_stack: StackVersion { stack: Stack::HOST, version: "test".to_owned() },
         slug_bytes_max: 1 << 20,
     };
     let git = GitConfig {

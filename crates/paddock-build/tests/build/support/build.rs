@@ -14,7 +14,7 @@ use paddock_build::{
 };
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
-use paddock_core::stack::{Stack, StackVersion};
+use paddock_core::stack::{Stack, StackBase, StackVersion};
 use paddock_core::{AppId, BuildId, Tenant};
 use paddock_images::{HostStack, Layers};
 use paddock_runtime::{Limits, Runtime};
@@ -127,6 +127,7 @@ impl BuildFarm {
             site_env: site_env(),
             buildpack_urls: BuildpackUrls::Insecure,
             buildpack_folder: Some(path("buildpacks")),
+            host_stack: stack.clone(),
             slug_bytes_max: 64 << 20,
         };
         // Far from the ranges of others: one for each farm.
@@ -199,6 +200,7 @@ impl BuildFarm {
             buildpacks: buildpacks.collect::<Result<_, _>>().unwrap(),
             config_vars: app.config_vars.clone(),
             stack: self.stack.clone(),
+            base: StackBase::Host(self.stack.clone()),
             request_id: "00000000-0000-4000-8000-000000000000".into(),
             limits: Limits {
                 memory_bytes: app.memory_bytes,

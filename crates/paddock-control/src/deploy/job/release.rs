@@ -44,7 +44,7 @@ pub(super) async fn record_outcome(
         process_types: outcome.process_types,
         buildpack_description: Some(outcome.description),
         stack: build.stack.clone(),
-        stack_version: deploy.kernel.config.present(&build.stack).version,
+        stack_version: deploy.kernel.version_of_build(build).version,
         images: Default::default(),
     };
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;

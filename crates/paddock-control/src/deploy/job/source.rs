@@ -27,6 +27,9 @@ pub(super) async fn request_of(
     job: &Job,
     log: &BuildLog,
 ) -> Result<BuildRequest> {
+    if let Some(warning) = deploy.kernel.warning_of_stack(&build.stack).await? {
+        let _ = log.send(format!(" !     {warning}\n").into()).await;
+    }
     let source = match build.source_kind {
         SourceKind::Git => git_source(deploy, app, build, log).await?,
         SourceKind::Archive => archive_source(deploy, build, job, log).await?,
@@ -42,7 +45,8 @@ pub(super) async fn request_of(
         source,
         buildpacks,
         config_vars: deploy.kernel.store.config_vars(app.id).await?,
-        stack: deploy.kernel.config.present(&build.stack),
+        stack: deploy.kernel.version_of_build(build),
+        base: deploy.kernel.base_of_build(build).await?,
         request_id: build.id.to_string(),
         limits: LIMITS,
         disk_bytes: deploy.kernel.config.build_disk.bytes(),

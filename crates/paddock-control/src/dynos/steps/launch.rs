@@ -51,9 +51,7 @@ impl Dynos {
         let release = release.ok_or_else(|| Error::not_found("release"))?;
         let slug_id = release.slug_id.ok_or_else(|| Error::not_found("slug"))?;
         let slug = self.kernel.store.slug(slug_id).await?.ok_or_else(|| Error::not_found("slug"))?;
-        let artefact = slug
-            .artefact(&dyno.process_type)
-            .map_err(|error| Error::internal("read the name of a layer", error))?;
+        let artefact = self.kernel.store.artefact(&slug, &dyno.process_type).await?;
         let command = match dyno.kind {
             DynoKind::OneOff => artefact.command(&dyno.command),
             DynoKind::Formation | DynoKind::Release => artefact.own_command(&dyno.command),

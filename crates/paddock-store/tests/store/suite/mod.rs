@@ -19,4 +19,5 @@ mod report;
 mod reuse;
 mod seal;
 mod server;
+mod stacks;
 mod transfers;
