@@ -10,8 +10,13 @@
     allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")
 )]
 
+pub mod dockerfile;
+pub mod dockerignore;
 pub mod git;
+pub mod glob;
+pub mod heroku_yml;
 mod host;
+pub mod image_copy;
 pub mod output;
 pub mod plan;
 pub mod runner;
