@@ -16,7 +16,7 @@ pub mod git;
 pub mod glob;
 pub mod heroku_yml;
 mod host;
-pub mod image_copy;
+pub mod image_step;
 pub mod output;
 pub mod plan;
 pub mod runner;

@@ -413,7 +413,7 @@ fn file_name(name: &str) -> Result<String> {
 
 /// Octal digits, or words such as `u=rwX,go-w`, which are read where files have modes.
 fn check_mode(mode: &str) -> Result<()> {
-    if crate::image_copy::Mode::parse(mode).is_some() {
+    if crate::image_step::Mode::parse(mode).is_some() {
         return Ok(());
     }
     Err(format!("--chmod takes a mode such as 755 or u=rwX,go=rX, not {mode}"))

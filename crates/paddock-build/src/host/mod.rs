@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::git::Submodule;
 
+pub(crate) use copy::copy_content;
 pub use upload::SlugLayer;
 
 /// Takes the output of a build as it comes: bytes in order, lines cut anywhere. When it is full the build waits.
