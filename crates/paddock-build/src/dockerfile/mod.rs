@@ -24,7 +24,6 @@ pub use instruction::{Copy, CopySource, From, Instruction, Kind, Run, RunNetwork
 pub use mount::{Mount, MountKind};
 pub use plan::{Action, Base, Body, CopyStep, Plan, PlannedMount, PlannedSource, RunStep, Stage, Step};
 pub use stages::{Dockerfile, Needed};
-pub use state::Config;
 
 #[cfg(test)]
 mod tests;

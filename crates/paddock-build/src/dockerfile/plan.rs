@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use paddock_core::image::ImageConfig;
 use serde::Serialize;
 
 use super::DockerfileError;
@@ -9,7 +10,7 @@ use super::heredoc;
 use super::instruction::{Copy, CopySource, Instruction, Kind, Run, RunNetwork, Words};
 use super::mount::MountKind;
 use super::stages::{Dockerfile, Source};
-use super::state::{Config, State};
+use super::state::State;
 
 /// What is to be done for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Stage {
     pub base: Base,
     pub steps: Vec<Step>,
     /// What its image says of how it is run.
-    pub config: Config,
+    pub config: ImageConfig,
 }
 
 /// Where files come from that are there before a step.
@@ -152,7 +153,7 @@ impl Dockerfile {
         &self,
         target: Option<&str>,
         arguments: &BTreeMap<String, String>,
-        images: &BTreeMap<String, Config>,
+        images: &BTreeMap<String, ImageConfig>,
     ) -> std::result::Result<Plan, DockerfileError> {
         let needed = self.needed(target, arguments)?;
         let globals = self.global_arguments(arguments)?;
@@ -162,7 +163,7 @@ impl Dockerfile {
         for number in needed.stages {
             let base = self.base_of(number, &planner.globals)?;
             let state = match &base {
-                Source::Scratch => State::beginning_from(Config::default()),
+                Source::Scratch => State::beginning_from(ImageConfig::default()),
                 Source::Image(image) => State::beginning_from(images.get(image).cloned().unwrap_or_default()),
                 Source::Stage(earlier) => states
                     .get(earlier)

@@ -1,28 +1,16 @@
 //! What instructions change without a file being touched: variables, folder, user, commands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use paddock_core::image::ImageConfig;
 
 use super::expand::Expander;
 use super::instruction::Words;
 
-/// What an image says of how it is run, as far as it counts here.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Config {
-    pub entrypoint: Vec<String>,
-    pub command: Vec<String>,
-    pub env: BTreeMap<String, String>,
-    /// An absolute path, or empty.
-    pub working_dir: String,
-    /// A name or a number, with or without a group; empty for root.
-    pub user: String,
-    /// `8080/tcp`.
-    pub exposed_ports: BTreeSet<String>,
-}
-
 /// What a stage has come to.
 #[derive(Debug, Clone)]
 pub(super) struct State {
-    pub(super) config: Config,
+    pub(super) config: ImageConfig,
     /// Before the line of a command.
     pub(super) shell: Vec<String>,
     /// Values of ARGs: RUN sees them, the image has none of them.
@@ -35,7 +23,7 @@ pub(super) struct State {
 type Result<T> = std::result::Result<T, String>;
 
 impl State {
-    pub(super) fn beginning_from(config: Config) -> Self {
+    pub(super) fn beginning_from(config: ImageConfig) -> Self {
         let shell = ["/bin/sh", "-c"].map(str::to_owned).to_vec();
         Self { config, shell, arguments: BTreeMap::new(), command_is_ours: false }
     }
@@ -158,9 +146,11 @@ impl State {
     pub(super) fn expose(&mut self, escape: char, ports: &[String]) -> Result<()> {
         for port in ports {
             for port in self.word(escape, port)?.split_whitespace() {
-                self.config.exposed_ports.insert(checked_port(port)?);
+                self.config.exposed_ports.extend(tcp_ports(port)?);
             }
         }
+        self.config.exposed_ports.sort_unstable();
+        self.config.exposed_ports.dedup();
         Ok(())
     }
 
@@ -198,13 +188,14 @@ fn is_of_windows(path: &str) -> bool {
     chars.next().is_some_and(|c| c.is_ascii_alphabetic()) && chars.next() == Some(':')
 }
 
-/// `8080`, `8080/udp`, `80-90/tcp`.
-fn checked_port(port: &str) -> Result<String> {
-    let (numbers, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+/// The TCP ports of `8080`, `53/udp` or `80-90/tcp`.
+fn tcp_ports(text: &str) -> Result<Vec<u16>> {
+    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
-    let mut ends = numbers.splitn(2, '-').map(str::parse::<u16>);
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") || !ends.all(|number| number.is_ok()) {
-        return Err(format!("EXPOSE takes a port such as 8080 or 53/udp, not {port}"));
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    match (first.parse::<u16>(), last.parse::<u16>(), protocol.as_str()) {
+        (Ok(first), Ok(last), "tcp") if first <= last => Ok((first..=last).collect()),
+        (Ok(first), Ok(last), "udp" | "sctp") if first <= last => Ok(Vec::new()),
+        _ => Err(format!("EXPOSE takes a port such as 8080 or 53/udp, not {text}")),
     }
-    Ok(format!("{numbers}/{protocol}"))
 }

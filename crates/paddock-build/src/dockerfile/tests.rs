@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use paddock_core::image::ImageConfig;
 use proptest::prelude::*;
 
 use super::*;
@@ -56,7 +57,7 @@ fn a_usual_file_becomes_steps_and_a_config() {
     assert_eq!(config.user, "app");
     assert_eq!(config.entrypoint, ["/start"]);
     assert_eq!(config.command, ["/bin/sh", "-c", "gunicorn -b :$PORT"]);
-    assert_eq!(config.exposed_ports.iter().map(String::as_str).collect::<Vec<_>>(), ["53/udp", "8000/tcp"]);
+    assert_eq!(config.exposed_ports, [8000]);
     let run = runs(&plan)[0];
     assert_eq!(run.body, shell("pip install -r requirements.txt"));
     assert_eq!((run.working_dir.as_str(), run.user.as_str()), ("/srv/app", ""));
@@ -129,7 +130,8 @@ fn a_stage_that_begins_from_another_has_what_that_says() {
     assert_eq!((x.env["A"].as_str(), x.working_dir.as_str(), x.user.as_str()), ("1", "/w", "u"));
     assert_eq!(plan.stages[0].config.command, ["c"]);
     assert_eq!(plan.stages[1].config.command, [""; 0], "an entrypoint takes away the command of its base");
-    let base = Config { command: strings(&["old"]), env: map(&[("PATH", "/p")]), ..Config::default() };
+    let base =
+        ImageConfig { command: strings(&["old"]), env: map(&[("PATH", "/p")]), ..ImageConfig::default() };
     let file = Dockerfile::read(b"FROM base\nENV PATH=/q:$PATH\n").unwrap();
     let plan = file.plan(None, &map(&[]), &[("base".to_owned(), base)].into()).unwrap();
     assert_eq!(plan.stages[0].config.env["PATH"], "/q:/p");

@@ -110,7 +110,12 @@ pub(super) fn pack(request: &BuildRequest, workspace: &Workspace) -> ContainerSp
     }
 }
 
-fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<String>) -> ContainerSpec {
+pub(super) fn base(
+    request: &BuildRequest,
+    kind: &str,
+    mounts: Vec<Mount>,
+    command: Vec<String>,
+) -> ContainerSpec {
     let labels =
         [("kind", kind.to_owned()), ("app", request.app.to_string()), ("build", request.build.to_string())];
     ContainerSpec {
@@ -136,15 +141,15 @@ fn base(request: &BuildRequest, kind: &str, mounts: Vec<Mount>, command: Vec<Str
     }
 }
 
-fn mount(source: MountSource, target: &str) -> Mount {
+pub(super) fn mount(source: MountSource, target: &str) -> Mount {
     Mount { target: target.to_owned(), source }
 }
 
-fn of_share(share: Share, path: String, target: &str) -> Mount {
+pub(super) fn of_share(share: Share, path: String, target: &str) -> Mount {
     mount(MountSource::Share { share, path }, target)
 }
 
-fn of_disk(request: &BuildRequest, folder: &str, target: &str, access: Access) -> Mount {
+pub(super) fn of_disk(request: &BuildRequest, folder: &str, target: &str, access: Access) -> Mount {
     mount(MountSource::Volume { id: volume_id(request.build), folder: folder.to_owned(), access }, target)
 }
 
