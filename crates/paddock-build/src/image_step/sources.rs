@@ -104,7 +104,8 @@ impl Root {
         let real = resolve(&self.path, path)?;
         let metadata = self.path.join(&real).symlink_metadata()?;
         let is_left_out = self.leaves_out(path) || self.leaves_out(&real);
-        if self.hidden.contains(&real) || (is_left_out && !(metadata.is_dir() && self.ignore.takes_back())) {
+        let is_hidden = real.ancestors().any(|folder| self.hidden.contains(folder));
+        if is_hidden || (is_left_out && !(metadata.is_dir() && self.ignore.takes_back())) {
             return Ok(None);
         }
         let name = path.file_name().map(Into::into).unwrap_or_default();

@@ -146,7 +146,6 @@ pub struct StepResult {
     pub looked: Vec<Result<String, String>>,
     /// Files and folders that a layer has, what it takes away included.
     pub entries: u64,
-    pub layer_bytes: u64,
     /// What a layer cannot have and was left out, in words.
     pub left_out: Vec<String>,
 }

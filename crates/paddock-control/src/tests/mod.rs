@@ -185,6 +185,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
+        libraries: None,
         slug_bytes_max: 1 << 20,
     };
     let git = GitConfig {

@@ -492,6 +492,7 @@ fn parts(
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
+        libraries: None,
         slug_bytes_max: 1 << 20,
     };
     let git = GitConfig {

@@ -282,6 +282,8 @@ impl Making<'_> {
             own,
         };
         let mut variables = self.builder.config.site_env.clone();
+        // What names a file of the server's is of use where the image lies on its stack.
+        variables.retain(|_, value| files.base.is_some() || !value.starts_with('/'));
         variables.extend(run.env.clone());
         let step = Step {
             number,
