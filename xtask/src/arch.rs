@@ -187,6 +187,11 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
         owners: &["paddock-images"],
         reason: "layers are decompressed where they are converted (decision 29)",
     },
+    Exclusive {
+        name: "saphyr-parser",
+        owners: &["paddock-build"],
+        reason: "the only YAML that is read is an app's heroku.yml (decision 30)",
+    },
     Exclusive { name: "argon2", owners: &["paddock-control"], reason: "passwords are checked in one place" },
     Exclusive { name: "ssh-key", owners: &["paddock-control"], reason: "keys are checked in one place" },
     Exclusive { name: "rcgen", owners: &["paddock-control"], reason: "certificates are issued in one place" },

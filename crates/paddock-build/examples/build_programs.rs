@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     }
     match arguments.next().as_deref() {
         Some("build-runner") => paddock_build::runner::build_runner_main(std::env::vars()),
+        Some("image-step") => paddock_build::image_step::image_step_main(std::env::vars()),
         // Without a container, in the folder that is named: to try a buildpack by hand.
         Some("build-runner-below") => {
             let folder = arguments.next().unwrap_or_default();

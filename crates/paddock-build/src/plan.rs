@@ -27,6 +27,8 @@ pub const CONFIG_VAR_PREFIX: &str = "PADDOCK_CONFIG_VAR_";
 /// What the runner is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildPlan {
+    /// What is built.
+    pub purpose: Purpose,
     /// Name of the stack, as people see it.
     pub stack: String,
     /// Version of the stack: part of what caches are keyed by.
@@ -48,6 +50,16 @@ pub struct BuildPlan {
     pub has_cache: bool,
     /// The operator's variables for every build: proxies, certificate bundles, registries.
     pub site_env: BTreeMap<String, String>,
+}
+
+/// What a build makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A slug, by buildpacks.
+    Slug,
+    /// Images: the runner unpacks the source and reads what says how they are made.
+    Image,
 }
 
 /// What kind of archive a source is.
@@ -80,6 +92,10 @@ pub struct BuildResult {
     pub new_cache: bool,
     /// What `bin/report` said, by buildpack.
     pub reports: Vec<String>,
+    /// For images: the `heroku.yml`, Dockerfiles and `.dockerignore`s that there are, by their paths in the source.
+    pub texts: BTreeMap<String, String>,
+    /// For images: the folder of each Dockerfile, without links; empty for the root.
+    pub contexts: BTreeMap<String, String>,
 }
 
 /// Why the runner gave up.

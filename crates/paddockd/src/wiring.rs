@@ -10,7 +10,7 @@ use std::time::Duration;
 use paddock_addons::Catalogue;
 use paddock_addons::postgres::Postgres;
 use paddock_build::git::{GitConfig, Group, Repositories};
-use paddock_build::{Builder, BuilderConfig};
+use paddock_build::{Builder, BuilderConfig, ProgramLibraries};
 #[cfg(not(feature = "fail-points"))]
 use paddock_control::clock::SystemClock as ServerClock;
 use paddock_control::images::BLOBS;
@@ -238,6 +238,10 @@ fn builder_config(settings: &Settings, paths: &Paths, host_stack: StackVersion) 
         buildpack_urls: settings.buildpack_urls,
         buildpack_folder: settings.buildpack_folder.clone(),
         host_stack,
+        libraries: ProgramLibraries::of_this_process().unwrap_or_else(|error| {
+            tracing::warn!(%error, "images cannot be built: the C library of this program is not where it can be shown");
+            None
+        }),
         slug_bytes_max: SLUG_BYTES_MAX,
     }
 }

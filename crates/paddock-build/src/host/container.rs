@@ -111,7 +111,7 @@ pub(super) fn pack(config: &BuilderConfig, request: &BuildRequest, workspace: &W
     }
 }
 
-fn base(
+pub(super) fn base(
     config: &BuilderConfig,
     request: &BuildRequest,
     kind: &str,
@@ -143,15 +143,15 @@ fn base(
     }
 }
 
-fn mount(source: MountSource, target: &str) -> Mount {
+pub(super) fn mount(source: MountSource, target: &str) -> Mount {
     Mount { target: target.to_owned(), source }
 }
 
-fn of_share(share: Share, path: String, target: &str) -> Mount {
+pub(super) fn of_share(share: Share, path: String, target: &str) -> Mount {
     mount(MountSource::Share { share, path }, target)
 }
 
-fn of_disk(request: &BuildRequest, folder: &str, target: &str, access: Access) -> Mount {
+pub(super) fn of_disk(request: &BuildRequest, folder: &str, target: &str, access: Access) -> Mount {
     mount(MountSource::Volume { id: volume_id(request.build), folder: folder.to_owned(), access }, target)
 }
 

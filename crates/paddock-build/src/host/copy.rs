@@ -90,7 +90,7 @@ impl Copying<'_> {
 }
 
 /// Copies what was written and leaves out what was not.
-fn copy_content(mut from: &File, mut to: &File) -> io::Result<()> {
+pub(crate) fn copy_content(mut from: &File, mut to: &File) -> io::Result<()> {
     let mut at = 0;
     loop {
         let start = match seek(from, rustix::fs::SeekFrom::Data(at)) {

@@ -8,8 +8,13 @@ mod container;
 mod copy;
 mod dates;
 mod disk;
+pub mod image;
+mod libraries;
+
 mod run;
+mod screen;
 mod upload;
+mod watch;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -30,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::git::Submodule;
 
+pub(crate) use copy::copy_content;
+pub use libraries::ProgramLibraries;
 pub use upload::SlugLayer;
 
 /// Takes the output of a build as it comes: bytes in order, lines cut anywhere. When it is full the build waits.
@@ -39,6 +46,7 @@ pub type BuildLog = mpsc::Sender<Bytes>;
 const BUILDS: Share = Share("builds");
 const CACHES: Share = Share("caches");
 const BUILDPACKS: Share = Share("buildpacks");
+const LIBRARIES: Share = Share("program-libraries");
 
 /// What all builds of this server share.
 #[derive(Debug, Clone)]
@@ -55,6 +63,8 @@ pub struct BuilderConfig {
     pub buildpack_folder: Option<PathBuf>,
     /// The `host` stack as it is now: what unpacks and packs lies on it, whatever the build lies on.
     pub host_stack: StackVersion,
+    /// What our program is linked with; `None` for one that brings everything.
+    pub libraries: Option<ProgramLibraries>,
     /// The largest slug in bytes, compressed as Heroku counts; uncompressed it may be four times as large.
     pub slug_bytes_max: u64,
 }
@@ -66,7 +76,8 @@ impl BuilderConfig {
     pub fn shares(&self) -> BTreeMap<Share, PathBuf> {
         let always = [(BUILDS, self.folder.clone()), (CACHES, self.caches.clone())];
         let buildpacks = self.buildpack_folder.clone().map(|folder| (BUILDPACKS, folder));
-        always.into_iter().chain(buildpacks).collect()
+        let libraries = self.libraries.as_ref().map(|libraries| (LIBRARIES, libraries.folder.clone()));
+        always.into_iter().chain(buildpacks).chain(libraries).collect()
     }
 }
 
@@ -177,6 +188,18 @@ pub enum FailureKind {
     /// The Procfile or what the build left cannot be used.
     #[error("process types")]
     ProcessTypes,
+    /// There is nothing that says how images are made, or a `heroku.yml` that cannot be used.
+    #[error("heroku.yml")]
+    Manifest,
+    /// A Dockerfile cannot be used.
+    #[error("Dockerfile")]
+    Dockerfile,
+    /// An image that a Dockerfile begins from cannot be had.
+    #[error("base image")]
+    BaseImage,
+    /// A step of a Dockerfile failed.
+    #[error("step")]
+    Step,
     /// The slug is too large.
     #[error("slug size")]
     TooLarge,
@@ -229,7 +252,7 @@ impl Builder {
         log: BuildLog,
         cancel: CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
-        let mut screen = run::Screen::new(log);
+        let mut screen = screen::Screen::new(log);
         let result = self.run(&request, &mut screen, &cancel).await;
         if let Err(failure) = &result {
             screen.end(failure, &request).await;

@@ -4,36 +4,27 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::durable;
-use paddock_core::{ContainerId, LayerDigest, hex};
+use paddock_core::{LayerDigest, hex};
 use paddock_images::{ArchiveError, ArchiveLimits, check_source_archive, compressed_size};
-use paddock_runtime::{ContainerSpec, ContainerState, Exit, Output, RuntimeError, VolumeKind};
+use paddock_runtime::{Exit, RuntimeError, VolumeKind};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::screen::Screen;
+use super::watch::Bounds;
 use super::workspace::Workspace;
 use super::{
-    BuildFailure, BuildLog, BuildOutcome, BuildRequest, Builder, FailureKind, SourceArchive, cache,
-    container, dates, disk,
+    BuildFailure, BuildOutcome, BuildRequest, Builder, FailureKind, SourceArchive, cache, container, dates,
+    disk,
 };
 use crate::output;
-use crate::plan::{BuildResult, RunnerFailure};
-
-/// Between SIGTERM and SIGKILL of a build that is stopped. Source: `docs/contract/buildpacks.md`, section 12.
-const GRACE: Duration = Duration::from_secs(10);
-/// How long a stopped build may take to be gone.
-const END_TIME: Duration = Duration::from_secs(30);
-/// How often a build's disk is looked at: one that is full ends the build, before a tool that fails for that tidies up and
-/// nobody knows why.
-const DISK_INTERVAL: Duration = Duration::from_secs(1);
-/// After how many pieces of output the runtime may forget them.
-const ACK_INTERVAL: u64 = 256;
+use crate::plan::{BuildResult, Purpose, RunnerFailure};
 
 /// The most process types of an app, and the longest of their commands in bytes: what a result may bring into the
 /// store. The runner says so before, in words.
@@ -47,69 +38,6 @@ const UNCOMPRESSED_TIMES: u64 = 4;
 /// The longest description of a slug, in characters.
 const DESCRIPTION_CHARACTERS_MAX: usize = 500;
 
-/// The log of a build, which knows whether a line is open.
-pub(super) struct Screen {
-    log: BuildLog,
-    line_is_open: bool,
-}
-
-impl Screen {
-    pub(super) fn new(log: BuildLog) -> Self {
-        Self { log, line_is_open: false }
-    }
-
-    async fn piece(&mut self, piece: Output) {
-        self.line_is_open = !piece.ends_line;
-        if !piece.ends_line {
-            return self.send(piece.bytes).await;
-        }
-        let mut line = BytesMut::with_capacity(piece.bytes.len() + 1);
-        line.put(piece.bytes);
-        line.put_u8(b'\n');
-        self.send(line.freeze()).await;
-    }
-
-    async fn text(&mut self, text: &str) {
-        let start = if self.line_is_open { "\n" } else { "" };
-        self.line_is_open = false;
-        self.send(Bytes::from(format!("{start}{text}"))).await;
-    }
-
-    async fn send(&self, bytes: Bytes) {
-        // Nobody needs to read for the build to go on.
-        let _ = self.log.send(bytes).await;
-    }
-
-    /// The end of a failed build's log.
-    pub(super) async fn end(&mut self, failure: &BuildFailure, request: &BuildRequest) {
-        let megabytes = |bytes: u64| bytes / (1024 * 1024);
-        let problem = match failure.kind {
-            FailureKind::TimedOut => {
-                format!("Build timed out ({} minutes)", request.time_limit.as_secs().div_ceil(60))
-            }
-            FailureKind::Canceled => "Build canceled".to_owned(),
-            FailureKind::OutOfMemory => {
-                format!("Build ran out of memory: it may use {} MB", megabytes(request.limits.memory_bytes))
-            }
-            FailureKind::OutOfDisk => format!(
-                "Build ran out of disk: it may write {} MB, its slug and its cache included.\n\n\
-                 Leave out what the build does not need (.slugignore, development dependencies),\n\
-                 clear the cache with `heroku builds:cache:purge`, or ask the operator of this\n\
-                 server for more (--build-disk).",
-                megabytes(request.disk_bytes.unwrap_or_default())
-            ),
-            FailureKind::Platform => {
-                format!(
-                    "The platform could not run this build. Try again, or give the operator the build's id: {}",
-                    request.build
-                )
-            }
-            _ => String::new(),
-        };
-        self.text(&format!("{}\n{}\n", output::problem(&problem), output::PUSH_FAILED)).await;
-    }
-}
-
 impl Builder {
     pub(super) async fn run(
         &self,
@@ -117,14 +45,15 @@ impl Builder {
         screen: &mut Screen,
         cancel: &CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
+        let bounds = Bounds::of(request, cancel);
         check_upload(request, screen).await?;
         let cache = cache::folder(&self.config.caches, request.app, &request.stack.stack);
         let has_cache = cache.is_dir();
         let workspace = self.make_workspace(request).await?;
-        let plan = workspace.plan(&self.config, request, has_cache);
+        let plan = workspace.plan(&self.config, request, Purpose::Slug, has_cache);
         let plan = plan.map_err(|error| platform("could not write the plan of a build", error))?;
         let spec = container::build(&self.config, request, plan, has_cache);
-        let exit = self.watch(spec, request, screen, cancel).await?;
+        let exit = self.watch(spec, request, screen, bounds).await?;
         let result = conclude(exit, workspace.result())?;
         if let Ok(tree) = workspace.tree() {
             #[expect(clippy::disallowed_methods, reason = "files are dated by the time of this machine")]
@@ -133,7 +62,7 @@ impl Builder {
         }
         // Beside the packing: a large cache takes as long as a large slug.
         let (packed, kept) =
-            tokio::join!(self.pack(request, &workspace, screen, cancel), keep(&workspace, result.new_cache));
+            tokio::join!(self.pack(request, &workspace, screen, bounds), keep(&workspace, result.new_cache));
         let (layer, size_bytes) = packed?;
         let (ready, is_new) = (workspace.kept(), result.new_cache);
         let replaced = match kept {
@@ -162,95 +91,13 @@ impl Builder {
         Ok(workspace)
     }
 
-    /// Runs a container to its end, with its output on the screen.
-    pub(super) async fn watch(
-        &self,
-        spec: ContainerSpec,
-        request: &BuildRequest,
-        screen: &mut Screen,
-        cancel: &CancellationToken,
-    ) -> Result<Exit, BuildFailure> {
-        let id = spec.id;
-        durable!("build.container_started", self.runtime.start(spec).await)
-            .map_err(BuildFailure::platform)?;
-        let mut output = self.runtime.output(id, 0).await.map_err(BuildFailure::platform)?;
-        let stopped = {
-            let reading = self.read(id, &mut output, screen);
-            tokio::select! {
-                () = reading => None,
-                () = cancel.cancelled() => Some(FailureKind::Canceled),
-                () = tokio::time::sleep(request.time_limit) => Some(FailureKind::TimedOut),
-                () = self.disk_fills(request) => Some(FailureKind::OutOfDisk),
-            }
-        };
-        if let Some(kind) = stopped {
-            durable!("build.told_to_end", self.runtime.stop(id, GRACE).await)
-                .map_err(BuildFailure::platform)?;
-            // Its last words are still shown.
-            let _ = tokio::time::timeout(GRACE + END_TIME, self.read(id, &mut output, screen)).await;
-            return Err(BuildFailure::of(kind));
-        }
-        let exit = self.exit(id).await?;
-        // The process namespace is gone with this, and only then is what the build wrote touched.
-        durable!("build.container_removed", self.runtime.remove(id).await).map_err(BuildFailure::platform)?;
-        if exit.status != 0 && self.disk_is_full(request).await {
-            return Err(BuildFailure::of(FailureKind::OutOfDisk));
-        }
-        Ok(exit)
-    }
-
-    /// Ends when the build's disk is full.
-    async fn disk_fills(&self, request: &BuildRequest) {
-        loop {
-            tokio::time::sleep(DISK_INTERVAL).await;
-            if self.disk_is_full(request).await {
-                return;
-            }
-        }
-    }
-
-    async fn disk_is_full(&self, request: &BuildRequest) -> bool {
-        let looked = self.runtime.volume_is_full(container::volume_id(request.build)).await;
-        looked.unwrap_or_else(|error| {
-            tracing::warn!(build.id = %request.build, error = &error as &dyn std::error::Error, "could not look at the disk of a build");
-            false
-        })
-    }
-
-    async fn read(&self, id: ContainerId, output: &mut mpsc::Receiver<Output>, screen: &mut Screen) {
-        while let Some(piece) = output.recv().await {
-            let seq = piece.seq;
-            screen.piece(piece).await;
-            if seq.is_multiple_of(ACK_INTERVAL)
-                && let Err(error) = durable!("build.output_acknowledged", self.runtime.ack(id, seq).await)
-            {
-                tracing::debug!(%error, "could not acknowledge the output of a build");
-            }
-        }
-    }
-
-    /// Waits for the end of a container whose output has ended.
-    async fn exit(&self, id: ContainerId) -> Result<Exit, BuildFailure> {
-        let deadline = Instant::now() + END_TIME;
-        loop {
-            let all = self.runtime.observe().await.map_err(BuildFailure::platform)?;
-            match all.iter().find(|observed| observed.id == id).map(|observed| observed.state) {
-                Some(ContainerState::Exited { exit, .. }) => return Ok(exit),
-                Some(ContainerState::Running) if Instant::now() < deadline => {}
-                _ => return Err(BuildFailure::platform("what watched over the build is gone")),
-            }
-            // The change may have come before we listened: look again soon.
-            let _ = tokio::time::timeout(Duration::from_millis(50), self.runtime.changed()).await;
-        }
-    }
-
     /// Packs the tree and takes the layer in.
     pub(super) async fn pack(
         &self,
         request: &BuildRequest,
         workspace: &Workspace,
         screen: &mut Screen,
-        cancel: &CancellationToken,
+        bounds: Bounds<'_>,
     ) -> Result<(LayerDigest, u64), BuildFailure> {
         let tree = finished_tree(workspace, screen).await?;
         let root = workspace.packing();
@@ -263,7 +110,7 @@ impl Builder {
         let packing = async move {
             // Dropped at the end, which ends the listening.
             let mut converter = Screen::new(log);
-            self.watch(spec, request, &mut converter, cancel).await
+            self.watch(spec, request, &mut converter, bounds).await
         };
         let listening = async {
             let mut last = Bytes::new();
@@ -402,7 +249,7 @@ pub(super) async fn check_upload(request: &BuildRequest, screen: &mut Screen) ->
 }
 
 /// What the runner's end means.
-fn conclude(exit: Exit, result: io::Result<BuildResult>) -> Result<BuildResult, BuildFailure> {
+pub(super) fn conclude(exit: Exit, result: io::Result<BuildResult>) -> Result<BuildResult, BuildFailure> {
     let kind = match &result {
         Ok(result) if exit.status == 0 && result.failure.is_none() => None,
         _ if exit.out_of_memory => Some(FailureKind::OutOfMemory),

@@ -3,6 +3,8 @@
 use paddock_core::LayerDigest;
 use tokio_util::sync::CancellationToken;
 
+use super::screen::Screen;
+use super::watch::Bounds;
 use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind, container, run};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +24,7 @@ impl Builder {
         request: BuildRequest,
         log: BuildLog,
     ) -> Result<SlugLayer, BuildFailure> {
-        let mut screen = run::Screen::new(log);
+        let mut screen = Screen::new(log);
         let result = self.convert(&request, &mut screen).await;
         if let Err(error) = self.abandon(request.build).await {
             tracing::warn!(error = error.as_ref() as &dyn std::error::Error, build.id = %request.build, "could not clean up after a conversion");
@@ -30,21 +32,18 @@ impl Builder {
         result
     }
 
-    async fn convert(
-        &self,
-        request: &BuildRequest,
-        screen: &mut run::Screen,
-    ) -> Result<SlugLayer, BuildFailure> {
+    async fn convert(&self, request: &BuildRequest, screen: &mut Screen) -> Result<SlugLayer, BuildFailure> {
         run::check_upload(request, screen).await?;
         let workspace = self.make_workspace(request).await?;
         let spec = container::unpack(&self.config, request, &workspace);
         // Nobody cancels it: it is a matter of seconds, and of the request's time limit.
         let never = CancellationToken::new();
-        let exit = self.watch(spec, request, screen, &never).await?;
+        let bounds = Bounds::of(request, &never);
+        let exit = self.watch(spec, request, screen, bounds).await?;
         if exit.status != 0 {
             return Err(BuildFailure::of(FailureKind::Source));
         }
-        let (layer, size_bytes) = self.pack(request, &workspace, screen, &never).await?;
+        let (layer, size_bytes) = self.pack(request, &workspace, screen, bounds).await?;
         Ok(SlugLayer { layer, size_bytes })
     }
 }

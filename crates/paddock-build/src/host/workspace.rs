@@ -26,7 +26,7 @@ use paddock_images::tree::remove_tree;
 use rustix::fs::OFlags;
 
 use super::{BuildRequest, BuilderConfig, SourceArchive};
-use crate::plan::{self, ArchiveKind, BuildPlan, BuildResult};
+use crate::plan::{self, ArchiveKind, BuildPlan, BuildResult, Purpose};
 
 /// Folders of its volume.
 pub(super) const TMP: &str = "tmp";
@@ -87,6 +87,7 @@ impl Workspace {
         &self,
         config: &BuilderConfig,
         request: &BuildRequest,
+        purpose: Purpose,
         has_cache: bool,
     ) -> io::Result<String> {
         let (archive, submodules) = match &request.source.archive {
@@ -94,6 +95,7 @@ impl Workspace {
             SourceArchive::Uploaded { .. } => (ArchiveKind::Uploaded, Vec::new()),
         };
         let plan = BuildPlan {
+            purpose,
             stack: request.stack.stack.as_str().to_owned(),
             stack_version: request.stack.version.clone(),
             source_version: request.source.version.clone(),
@@ -144,16 +146,26 @@ impl Workspace {
     }
 
     pub(super) fn result(&self) -> io::Result<BuildResult> {
+        self.read(RESULT, plan::RESULT_NAME)
+    }
+
+    /// What a container has written to a folder of the volume: the tenant's word.
+    pub(super) fn read<T: serde::de::DeserializeOwned>(&self, folder: &str, name: &str) -> io::Result<T> {
         let file = fs::OpenOptions::new()
             .read(true)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(self.disk.join(RESULT).join(plan::RESULT_NAME))?;
+            .open(self.disk.join(folder).join(name))?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the build's result is no file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the result of a container is no file"));
         }
         let mut json = Vec::new();
         file.take(RESULT_BYTES_MAX).read_to_end(&mut json)?;
         Ok(serde_json::from_slice(&json)?)
+    }
+
+    /// A folder of the volume.
+    pub(super) fn on_disk(&self, folder: &str) -> PathBuf {
+        self.disk.join(folder)
     }
 
     /// Where the converter writes the slug layer.

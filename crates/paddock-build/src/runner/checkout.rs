@@ -37,8 +37,7 @@ pub(super) fn check_out(
         screen::step(&format!("Building the folder {path} (PROJECT_PATH)"));
         replace_by(build_dir, &folder)?;
     }
-    ignore(build_dir)?;
-    warn_of_pointers(build_dir)
+    Ok(())
 }
 
 /// Tar finds out by itself how an archive is compressed.
@@ -61,7 +60,7 @@ fn replace_by(folder: &Path, inner: &Path) -> Result<(), Stop> {
         .map_err(Stop::io("could not narrow the source"))
 }
 
-fn ignore(build_dir: &Path) -> Result<(), Stop> {
+pub(super) fn ignore(build_dir: &Path) -> Result<(), Stop> {
     let file = build_dir.join(slugignore::FILE_NAME);
     let Ok(metadata) = fs::metadata(&file) else { return Ok(()) };
     let too_large = || {
@@ -82,7 +81,7 @@ fn ignore(build_dir: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-fn warn_of_pointers(build_dir: &Path) -> Result<(), Stop> {
+pub(super) fn warn_of_pointers(build_dir: &Path) -> Result<(), Stop> {
     let pointers = lfs_pointers(build_dir).map_err(Stop::io("could not read the source"))?;
     if !pointers.is_empty() {
         let names: Vec<_> = pointers.iter().map(|path| path.display().to_string()).collect();

@@ -11,6 +11,7 @@ mod cache;
 mod checkout;
 mod choice;
 mod fetch;
+pub(crate) mod image_source;
 mod languages;
 mod phases;
 mod places;
@@ -37,7 +38,7 @@ use self::fetch::Git;
 use self::release::Release;
 use self::session::Session;
 use self::stop::Stop;
-use crate::plan::{self, BuildPlan, BuildResult, RunnerFailure};
+use crate::plan::{self, BuildPlan, BuildResult, Purpose, RunnerFailure};
 use crate::source::remove_leftovers;
 
 /// The runner's program, `paddockd build-runner`. `environment` is the whole environment of the process, which only
@@ -89,13 +90,14 @@ fn build(
     config_vars: &ConfigVars,
     result: &mut BuildResult,
 ) -> Result<(), Stop> {
+    if plan.purpose == Purpose::Image {
+        return image_source::prepare(places, plan, config_vars, result);
+    }
     screen::step(&format!("Building on the {} stack", capitalised(&plan.stack)));
     let session = Session::new(plan, places);
-    let git = Git::prepare(&buildpacks_folder(places), plan.insecure_buildpack_urls)
-        .map_err(Stop::io("could not make the folder of the buildpacks"))?;
-    let build_dir = places.tmp.join(format!("build_{}", plan.build_name));
-    let project_path = config_vars.get("PROJECT_PATH").map(String::as_str);
-    checkout::check_out(&session, &git, plan, &places.source_file, project_path, &build_dir)?;
+    let (git, build_dir) = check_out(places, plan, config_vars, &session)?;
+    checkout::ignore(&build_dir)?;
+    checkout::warn_of_pointers(&build_dir)?;
     let cache = Cache::new(places, plan.has_cache);
     let env_dir = write_env_dir(places, &plan.build_name, config_vars)?;
     let home = places.home.clone();
@@ -106,6 +108,21 @@ fn build(
     ended?;
     result.new_cache = build.cache.is_opened();
     remove_leftovers(&build.build_dir).map_err(Stop::io("could not clean up the build folder"))
+}
+
+/// Unpacks the source.
+fn check_out(
+    places: &Places,
+    plan: &BuildPlan,
+    config_vars: &ConfigVars,
+    session: &Session,
+) -> Result<(Git, PathBuf), Stop> {
+    let git = Git::prepare(&buildpacks_folder(places), plan.insecure_buildpack_urls)
+        .map_err(Stop::io("could not make the folder of the buildpacks"))?;
+    let build_dir = places.tmp.join(format!("build_{}", plan.build_name));
+    let project_path = config_vars.get("PROJECT_PATH").map(String::as_str);
+    checkout::check_out(session, &git, plan, &places.source_file, project_path, &build_dir)?;
+    Ok((git, build_dir))
 }
 
 fn run_buildpacks(

@@ -4,5 +4,7 @@
 mod buildpacks;
 mod builds;
 mod git;
+mod hostile_images;
+mod images;
 mod languages;
 mod support;

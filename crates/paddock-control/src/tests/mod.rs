@@ -187,6 +187,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
         host_stack: StackVersion { stack: Stack::HOST, version: "test".to_owned() },
+        libraries: None,
         slug_bytes_max: 1 << 20,
     };
     let git = GitConfig {

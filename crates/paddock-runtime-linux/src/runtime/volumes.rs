@@ -9,14 +9,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use paddock_core::{VolumeId, durable};
 use paddock_files::{make_private_folder, sync_folder_of};
 use paddock_images::tree::{open_folder, remove_tree};
-use rustix::fs::{CWD, Gid, Mode, Uid, fchmod, fchown, mkdirat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, fchmod, fchown, mkdirat, statat};
 use rustix::mount::UnmountFlags;
 
 use super::names::is_below;
@@ -82,7 +82,8 @@ impl Volumes {
         }
     }
 
-    /// A folder of a volume, by names none of which is a link. For an owner, what is missing is made and is theirs.
+    /// A folder of a volume, by names none of which is a link. For an owner, what is missing is made and is theirs; without one
+    /// it may be a file, too.
     pub(super) fn folder(&self, id: VolumeId, names: &str, owner: Option<(u32, u32)>) -> io::Result<PathBuf> {
         if !is_below(names) {
             let reason = format!("{names:?} is no folder of a volume");
@@ -91,7 +92,11 @@ impl Volumes {
         let point = self.folder_of(id);
         let missing = |error| io::Error::other(format!("{names:?} of volume {id}: {error}"));
         let mut folder = open_folder(CWD, &point).map_err(missing)?;
-        for name in names.split('/') {
+        let mut rest = names.split('/').peekable();
+        while let Some(name) = rest.next() {
+            if owner.is_none() && rest.peek().is_none() && is_file(&folder, name) {
+                break;
+            }
             let opened = match (open_folder(&folder, name), owner) {
                 (Err(error), Some((uid, gid))) if error.kind() == io::ErrorKind::NotFound => {
                     mkdirat(&folder, name, Mode::RWXU).map_err(|error| missing(error.into()))?;
@@ -166,4 +171,9 @@ fn remove_alone(folder: &Path) -> io::Result<()> {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     remove_tree(folder)
+}
+
+fn is_file(folder: &OwnedFd, name: &str) -> bool {
+    statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::RegularFile)
 }

@@ -57,7 +57,8 @@ impl FakeRuntime {
     pub(super) fn read_inside(&self, spec: &ContainerSpec, path: &str) -> Option<String> {
         match mounted(spec, path)? {
             (MountSource::Volume { id, folder, .. }, rest) => {
-                std::fs::read_to_string(self.folder_of(*id).join(folder).join(rest)).ok()
+                let path = self.folder_of(*id).join(folder);
+                std::fs::read_to_string(if rest.is_empty() { path } else { path.join(rest) }).ok()
             }
             (MountSource::Text(text), "") => Some(text.clone()),
             _ => None,

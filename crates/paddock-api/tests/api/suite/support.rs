@@ -493,6 +493,7 @@ fn parts(
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
         host_stack: StackVersion { stack: Stack::HOST, version: "test".to_owned() },
+        libraries: None,
         slug_bytes_max: 1 << 20,
     };
     let git = GitConfig {

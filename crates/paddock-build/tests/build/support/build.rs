@@ -6,11 +6,13 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use paddock_build::image::BaseImage;
 use paddock_build::{
-    BuildFailure, BuildOutcome, BuildRequest, Builder, BuilderConfig, FailureKind, Source, SourceArchive,
+    BuildFailure, BuildOutcome, BuildRequest, Builder, BuilderConfig, FailureKind, ProgramLibraries, Source,
+    SourceArchive,
 };
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
@@ -33,7 +35,9 @@ pub struct BuildFarm {
     pub runtime: Arc<LinuxRuntime>,
     pub builder: Builder,
     pub layers: Layers,
-    stack: StackVersion,
+    pub stack: StackVersion,
+    /// Made when it is first needed.
+    pub busybox: OnceLock<BaseImage>,
     names: AbortHandle,
 }
 
@@ -45,6 +49,7 @@ pub struct App {
     pub time_limit: Duration,
     pub disk_bytes: Option<u64>,
     pub memory_bytes: u64,
+    pub pids: u32,
     /// The build is cancelled when it has said this.
     pub cancel_after: Option<&'static str>,
 }
@@ -77,6 +82,7 @@ impl App {
             time_limit: Duration::from_secs(300),
             disk_bytes: Some(10 << 30),
             memory_bytes: 2560 << 20,
+            pids: 4096,
             cancel_after: None,
         }
     }
@@ -128,6 +134,7 @@ impl BuildFarm {
             buildpack_urls: BuildpackUrls::Insecure,
             buildpack_folder: Some(path("buildpacks")),
             host_stack: stack.clone(),
+            libraries: ProgramLibraries::of_this_process().unwrap(),
             slug_bytes_max: 64 << 20,
         };
         // Far from the ranges of others: one for each farm.
@@ -156,7 +163,7 @@ impl BuildFarm {
         };
         let names = names.abort_handle();
         let builder = Builder::new(config, runtime.clone(), Arc::new(layers.clone()));
-        Self { folder, runtime, builder, layers, stack, names }
+        Self { folder, runtime, builder, layers, stack, busybox: OnceLock::new(), names }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -190,9 +197,9 @@ impl BuildFarm {
         .await
     }
 
-    pub async fn build_source(&self, app: &App, source: Source) -> Built {
+    pub fn request(&self, app: &App, source: Source) -> BuildRequest {
         let buildpacks = app.buildpacks.iter().map(|text| BuildpackRef::parse(text, BuildpackUrls::Insecure));
-        let request = BuildRequest {
+        BuildRequest {
             build: BuildId::from_uuid(Uuid::now_v7()),
             app: app.id,
             tenant: Tenant(0),
@@ -206,11 +213,15 @@ impl BuildFarm {
                 memory_bytes: app.memory_bytes,
                 cpu_millicores: 100_000,
                 cpu_weight: 50,
-                pids: 4096,
+                pids: app.pids,
             },
             disk_bytes: app.disk_bytes,
             time_limit: app.time_limit,
-        };
+        }
+    }
+
+    pub async fn build_source(&self, app: &App, source: Source) -> Built {
+        let request = self.request(app, source);
         let build = request.build;
         let (log, mut pieces) = mpsc::channel::<bytes::Bytes>(64);
         let cancel = CancellationToken::new();

@@ -9,6 +9,7 @@
 
 pub mod build;
 pub mod git;
+pub mod images;
 
 use std::path::PathBuf;
 

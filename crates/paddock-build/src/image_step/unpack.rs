@@ -1,0 +1,77 @@
+//! ADD of an archive of the context: it is unpacked.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use tar::Archive;
+
+use super::sources::Result;
+
+/// How archives begin that are known and not unpacked.
+const OTHERS: [(&[u8], &str); 3] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
+const GZIP: &[u8] = b"\x1f\x8b";
+/// Where a tar says that it is one, and how long the head is that says so.
+const MAGIC_AT: usize = 257;
+const HEAD_BYTES: usize = 512;
+
+/// Whether a file is a tar, compressed or not.
+pub(super) fn is_archive(path: &Path) -> Result<bool> {
+    let unreadable = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+    let mut head = Vec::new();
+    File::open(path)
+        .map_err(unreadable)?
+        .take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .map_err(unreadable)?;
+    if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        let name_of_file = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_named = ["tar", "tbz", "txz", "tzst"].into_iter().any(|part| name_of_file.contains(part));
+        if is_named {
+            return Err(format!(
+                "ADD does not unpack {name}, which {name_of_file} is: COPY it and unpack it with RUN tar"
+            ));
+        }
+        return Ok(false);
+    }
+    if head.starts_with(GZIP) {
+        let mut inner = Vec::new();
+        let decoder = MultiGzDecoder::new(File::open(path).map_err(unreadable)?);
+        // What is no whole gzip is a file like others.
+        let _ = decoder.take(HEAD_BYTES as u64).read_to_end(&mut inner);
+        head = inner;
+    }
+    Ok(head.get(MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")))
+}
+
+/// Unpacks an archive; its files are whose it says, or `owner`'s.
+pub(super) fn unpack(path: &Path, to: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    let run = || {
+        let mut file = BufReader::new(File::open(path)?);
+        let is_gzip = io::BufRead::fill_buf(&mut file)?.starts_with(GZIP);
+        let input: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let mut archive = Archive::new(input);
+        archive.set_preserve_permissions(true);
+        archive.set_preserve_mtime(true);
+        archive.set_preserve_ownerships(owner.is_none());
+        archive.set_overwrite(true);
+        if owner.is_none() {
+            return archive.unpack(to);
+        }
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            if entry.unpack_in(to)?
+                && let Some((uid, gid)) = owner
+            {
+                let path = to.join(entry.path()?);
+                if path.symlink_metadata().is_ok() {
+                    std::os::unix::fs::lchown(&path, Some(uid), Some(gid))?;
+                }
+            }
+        }
+        Ok(())
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    run().map_err(|error: io::Error| format!("ADD {name}: it cannot be unpacked: {error}"))
+}
