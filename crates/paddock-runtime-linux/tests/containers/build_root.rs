@@ -329,6 +329,35 @@ print(os.stat('/usr').st_uid, os.stat('/').st_uid)
     );
 }
 
+/// A further program has what the container's own has, and no more.
+#[test]
+fn a_program_by_exec_is_kept_in_as_well() {
+    with(
+        |_| {},
+        |f| async move {
+            let none = "0000000000000000";
+            for (root, user, caps) in [
+                (Root::Build, ProgramUser::ROOT, "00000000000004fb"),
+                (Root::Build, ProgramUser::DYNO, none),
+                (Root::Image, ProgramUser::DYNO, none),
+            ] {
+                let mut spec = f.step(&[stack()], "exec sleep 1000");
+                (spec.root, spec.user) = (root, user);
+                let id = spec.id;
+                f.runtime.start(spec).await.unwrap();
+                let look = "grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status | tr -d '\n'; id -u; id -G; \
+                            mount -t tmpfs none /tmp 2>/dev/null || unshare -U true 2>/dev/null || cat /proc/1/environ 2>/dev/null || echo refused";
+                let said = crate::network::inside(&f, id, &["sh", "-c", look]).await;
+                let kept = format!(
+                    "CapInh:\t{none}CapPrm:\t{caps}CapEff:\t{caps}CapBnd:\t{caps}CapAmb:\t{none}NoNewPrivs:\t1Seccomp:\t2"
+                );
+                assert_eq!(said, format!("{kept}{0}\n{0}\nrefused\n", user.uid), "{root:?}");
+                f.runtime.remove(id).await.unwrap();
+            }
+        },
+    );
+}
+
 /// What of the kernel's files root inside can open to write, besides those of its own processes.
 #[test]
 fn the_kernels_files_are_not_root_insides() {
