@@ -1,4 +1,4 @@
-//! Who runs `RUN`: what root inside a step of a build may do, and everything that it must not. Decision 29 rests on this.
+//! Who runs `RUN`: what root inside a step of a build may do, and everything that it must not. Decision 31 rests on this.
 
 use std::collections::BTreeMap;
 
