@@ -53,16 +53,18 @@ fn privileges() -> HostCheck {
     HostCheck { name: "privileges", ok: missing.is_empty(), detail, remedy: "run paddockd as root" }
 }
 
-/// Idmapped layers under overlay came with 5.19, file-backed EROFS with 6.12 (a loop device serves before).
+/// Idmapped layers under overlay came with 5.19, overlays of more layers than an option has room for with 6.5, file-backed
+/// EROFS with 6.12 (a loop device serves before).
 fn kernel_version() -> HostCheck {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let images = if version >= (6, 12) { "images are mounted as files" } else { "images need loop devices" };
+    let layers = if version >= (6, 5) { "" } else { ", and have 64 layers at most" };
     HostCheck {
         name: "kernel",
         ok: version >= (5, 19),
-        detail: format!("{release}, {images}"),
+        detail: format!("{release}, {images}{layers}"),
         remedy: "use a kernel of version 5.19 or newer",
     }
 }

@@ -98,7 +98,8 @@ pub enum Root {
 pub enum Layer {
     /// One of the layer store.
     Stored(LayerDigest),
-    /// The base of the `host` stack; of the present version, where the named one is not kept any more.
+    /// The base of the `host` stack, whose `/usr` can only be read; of the present version, where the named one is not kept
+    /// any more.
     Stack(StackVersion),
 }
 

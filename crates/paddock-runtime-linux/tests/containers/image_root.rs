@@ -262,6 +262,32 @@ fn what_a_layer_takes_away_is_gone() {
     );
 }
 
+/// For whoever stays on one device, as `tar --one-file-system` does: what was written lies there, too.
+#[test]
+fn files_of_all_layers_are_on_one_device() {
+    with(
+        |_| {},
+        |f| async move {
+            let layers = [
+                f.layer(|tree| {
+                    tree.file("one/file", "");
+                }),
+                f.layer(|tree| {
+                    tree.file("two/file", "").is("two/file", 0o666, 0);
+                }),
+                f.layer(tools),
+            ];
+            let look = "cd /tmp; echo > written; echo > /two/file; stat -c %d / /one /one/file /two/file /bin/sh written";
+            for root in [Root::Image, Root::Build] {
+                let spec = ContainerSpec { root, ..f.image(&layers, look) };
+                let said = f.printed(spec).await;
+                let devices: std::collections::BTreeSet<_> = said.lines().collect();
+                assert_eq!((devices.len(), said.lines().count()), (1, 6), "{root:?} {said}");
+            }
+        },
+    );
+}
+
 #[test]
 fn an_image_has_up_to_so_many_layers() {
     with(

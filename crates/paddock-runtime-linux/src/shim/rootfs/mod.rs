@@ -56,7 +56,7 @@ pub(super) fn build(
     }
     attach(disk, Path::new(DISK))?;
     let mut lower = overlay::attach_layers(&spec.layers, userns)?;
-    owned_folder(Path::new(WORK), (0, 0), 0o755)?;
+    fresh_work()?;
     let is_stack = spec.root == RootRecord::Stack;
     if is_stack {
         stack::upper(spec)?;
@@ -79,6 +79,16 @@ pub(super) fn build(
         mounts::attach_host_folder(mount, spec, root.as_fd())?;
     }
     if is_stack { Ok(()) } else { mounts::make_working_folder(spec, root.as_fd()) }
+}
+
+/// Makes overlay's own folder. One that a start left which was cut off would refuse the next.
+fn fresh_work() -> Result<(), StepError> {
+    match std::fs::remove_dir_all(WORK) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("clear {WORK}"))
+        }
+        _ => owned_folder(Path::new(WORK), (0, 0), 0o755),
+    }
 }
 
 /// The files of `/etc` that say who this container is.
@@ -202,7 +212,13 @@ fn host_usr(userns: Option<BorrowedFd<'_>>) -> Result<(), StepError> {
 /// `/dev`: real device nodes on a tmpfs that belongs to the container's root.
 fn dev(base: u32, devpts: BorrowedFd<'_>) -> Result<(), StepError> {
     let owner = base.to_string();
-    let options = [("mode", "755"), ("size", "64k"), ("uid", owner.as_str()), ("gid", owner.as_str())];
+    let options = [
+        ("mode", "755"),
+        ("size", "64k"),
+        ("nr_inodes", "1k"),
+        ("uid", owner.as_str()),
+        ("gid", owner.as_str()),
+    ];
     let dev = new_mount("tmpfs", &options, &[], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC)?;
     let path = Path::new(ROOT).join("dev");
     attach(dev.as_fd(), &path)?;

@@ -74,6 +74,10 @@ pub(super) fn overlay(lower: &[String], root: RootRecord) -> Result<OwnedFd, Ste
     set("workdir", WORK)?;
     // Nobody needs the upper's fsyncs: it dies with the container, or is read while the machine is up.
     wish(&context, "volatile", None);
+    if root != RootRecord::Stack {
+        // Files of all layers are on one device: `tar --one-file-system` and `du -x` leave out what is on another.
+        wish(&context, "xino", Some("on"));
+    }
     if root == RootRecord::Build {
         // What it notes in the upper can be read inside a user namespace, and no file is there in part or by reference.
         fsconfig_set_flag(&context, "userxattr").doing(|| "set userxattr of overlay".to_owned())?;
