@@ -7,6 +7,7 @@ pub(crate) mod buildpack;
 mod credential;
 pub(crate) mod deploy;
 mod dyno;
+pub(crate) mod image;
 mod report;
 mod setting;
 mod transfer;
@@ -54,6 +55,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.extend(credential::verbs());
     verbs.extend(transfer::verbs());
     verbs.extend(report::verbs());
+    verbs.extend(image::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
