@@ -7,6 +7,7 @@ pub(crate) mod buildpack;
 mod credential;
 pub(crate) mod deploy;
 mod dyno;
+pub(crate) mod image;
 mod report;
 mod setting;
 mod stack;
@@ -56,6 +57,7 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.extend(transfer::verbs());
     verbs.extend(report::verbs());
     verbs.extend(stack::verbs());
+    verbs.extend(image::verbs());
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());
