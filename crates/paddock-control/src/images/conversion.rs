@@ -12,10 +12,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use paddock_core::{AppId, BlobDigest, LayerDigest};
+use paddock_images::convert::Compression;
 use paddock_runtime::LAYERS_MAX;
 use paddock_store::{App, ConvertedLayer, ImageRow, ImageState, Job, JobLease, StoreError};
 
-use super::shape::{CONFIG_BYTES_MAX, Descriptor, ImageShape, Names, Shape, is_layer};
+use super::shape::{CONFIG_BYTES_MAX, Descriptor, ImageShape, Names, Shape};
 use super::{Images, blocking};
 use crate::kernel::error::chain;
 use crate::kernel::job::{Phase, Work};
@@ -212,13 +213,13 @@ impl Images {
                 config.diff_ids.len()
             )));
         }
-        match layers.iter().find(|layer| !is_layer(layer)) {
-            Some(other) => Err(Trouble::Told(format!(
-                "It has a layer of the kind {:?}, which is no part of a file system.",
-                other.media_type
-            ))),
-            None => Ok((layers, config.diff_ids)),
+        for (number, layer) in layers.iter().enumerate() {
+            if let Err(other) = Compression::of_media_type(&layer.media_type) {
+                let place = format!("Layer {} of {}", number + 1, layers.len());
+                return Err(Trouble::Told(format!("{place} cannot be used: {other}.")));
+            }
         }
+        Ok((layers, config.diff_ids))
     }
 
     /// Clears away what conversions of an app left that nobody waits for any more.

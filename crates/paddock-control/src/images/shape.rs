@@ -141,14 +141,6 @@ pub(super) fn is_config_of_image(descriptor: &Descriptor) -> bool {
     CONFIGS.contains(&descriptor.media_type.as_str())
 }
 
-/// Whether something is a layer of an image, by its kind; however it is compressed, and whoever may pass it on.
-pub(super) fn is_layer(descriptor: &Descriptor) -> bool {
-    let kind = descriptor.media_type.as_str();
-    ["application/vnd.docker.image.rootfs.", "application/vnd.oci.image.layer."]
-        .iter()
-        .any(|prefix| kind.starts_with(prefix))
-}
-
 /// The configuration of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ImageShape {
