@@ -135,6 +135,15 @@ impl Http {
         parse(&outcome.stdout, outcome.stderr)
     }
 
+    /// A call of the container registry, as the account of the server's own token; `path` begins with `/v2`.
+    #[must_use]
+    pub fn registry(&self, method: &str, path: &str, headers: &[&str], body: Option<&str>) -> Answer {
+        let authorization = format!("Authorization: Bearer {}", self.token);
+        let mut all = vec![authorization.as_str()];
+        all.extend(headers);
+        self.request(method, &format!("http://localhost:{}{path}", self.port), &all, body)
+    }
+
     /// Sends a file as the body of git's receive-pack request, as the account of the server's own token.
     #[must_use]
     pub fn git_receive_pack(&self, app: &str, file: &str) -> Answer {

@@ -11,7 +11,9 @@ mod database;
 pub mod driver;
 mod fail_points;
 mod http;
+mod image_clients;
 mod killed_runs;
+mod layout;
 mod leftovers;
 mod machine;
 mod outcome;
@@ -31,7 +33,12 @@ pub use container::{Docker, Image, Root};
 pub use database::tests_on_sqlite;
 pub use fail_points::{FailPoints, ServerClock, durable_steps};
 pub use http::{Answer, Http};
+pub use image_clients::{ImageClients, OtherRegistry};
 pub use killed_runs::end_killed_runs;
+pub use layout::{
+    Layout, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, config_of, descriptor, digest_of, manifest_of,
+    tar_of,
+};
 pub use leftovers::{Leftovers, files_with, instance_letters, links};
 pub use machine::Machine;
 pub use outcome::{Outcome, answer, run};

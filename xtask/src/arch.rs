@@ -234,7 +234,7 @@ pub(crate) struct Areas {
 /// Crates with areas.
 pub(crate) const AREAS: &[Areas] = &[Areas {
     package: "paddock-control",
-    folders: &["kernel", "people", "app", "deploy", "dynos", "routing", "logs", "addons", "platform"],
+    folders: &["kernel", "people", "app", "deploy", "dynos", "routing", "logs", "addons", "images", "platform"],
     shared: "kernel",
     // A config var makes a release, and so does an attachment; the pass over dynos carries a release phase.
     arrows: &[("app", "deploy"), ("dynos", "deploy"), ("addons", "deploy")],

@@ -48,7 +48,30 @@ const IMPOSSIBLE: &[(&str, &str)] =
 
 const API_TABLE: &str = "docs/reference/api-coverage.md";
 const DATA_TABLE: &str = "docs/reference/data-api-coverage.md";
+const REGISTRY_TABLE: &str = "docs/reference/registry-coverage.md";
 const CLI_TABLE: &str = "docs/reference/cli-coverage.md";
+
+/// The calls of the distribution specification (Open Container Initiative), and of Docker's token authentication and catalog;
+/// what it calls the name of a repository is an app and a process type here.
+const REGISTRY_CALLS: &[&str] = &[
+    "GET /v2/",
+    "GET /v2/_catalog",
+    "GET /v2/token",
+    "DELETE /v2/{app}/{type}/blobs/{digest}",
+    "GET /v2/{app}/{type}/blobs/{digest}",
+    "HEAD /v2/{app}/{type}/blobs/{digest}",
+    "POST /v2/{app}/{type}/blobs/uploads/",
+    "DELETE /v2/{app}/{type}/blobs/uploads/{upload}",
+    "GET /v2/{app}/{type}/blobs/uploads/{upload}",
+    "PATCH /v2/{app}/{type}/blobs/uploads/{upload}",
+    "PUT /v2/{app}/{type}/blobs/uploads/{upload}",
+    "DELETE /v2/{app}/{type}/manifests/{reference}",
+    "GET /v2/{app}/{type}/manifests/{reference}",
+    "HEAD /v2/{app}/{type}/manifests/{reference}",
+    "PUT /v2/{app}/{type}/manifests/{reference}",
+    "GET /v2/{app}/{type}/referrers/{digest}",
+    "GET /v2/{app}/{type}/tags/list",
+];
 
 /// One row of a table: what, its state, a remark.
 struct Row {
@@ -72,6 +95,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<bool, String> {
     for (rows, file, title, states) in [
         (api, API_TABLE, "Platform API", states_of_calls),
         (data, DATA_TABLE, "Data API", states_of_calls),
+        (registry_rows(&routes), REGISTRY_TABLE, "Container registry", states_of_calls),
         (cli, CLI_TABLE, "Official CLI", &["passed", "not yet", "impossible"][..]),
     ] {
         if mode == Mode::Print {
@@ -89,11 +113,12 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<bool, String> {
 
 fn check(root: &Path, routes: &Routes, transcripts: &Transcripts) -> Result<bool, String> {
     let mut gone = Vec::new();
-    for (file, state) in [(API_TABLE, "built"), (DATA_TABLE, "built"), (CLI_TABLE, "passed")] {
+    for (file, state) in
+        [(API_TABLE, "built"), (DATA_TABLE, "built"), (REGISTRY_TABLE, "built"), (CLI_TABLE, "passed")]
+    {
         for what in committed(root, file, state)? {
             let there = if state == "built" {
-                what.split_once(' ')
-                    .is_some_and(|(method, path)| routes.built.contains(&(method.to_owned(), shape(path))))
+                what.split_once(' ').is_some_and(|(method, path)| routes.built.contains(&key(method, path)))
             } else {
                 transcripts.contains_key(&what)
             };
@@ -206,9 +231,20 @@ fn data_rows(contract: &Path, routes: &Routes) -> Result<Vec<Row>, String> {
     Ok(in_order(rows.collect()))
 }
 
+fn registry_rows(routes: &Routes) -> Vec<Row> {
+    let calls = REGISTRY_CALLS.iter().filter_map(|call| call.split_once(' '));
+    in_order(calls.map(|(method, path)| call(routes, method, path)).collect())
+}
+
+/// What a call is known by; whatever can be got can be asked for its head.
+fn key(method: &str, path: &str) -> (String, String) {
+    let method = if method == "HEAD" { "GET" } else { method };
+    (method.to_owned(), shape(path))
+}
+
 /// The row of a call.
 fn call(routes: &Routes, method: &str, path: &str) -> Row {
-    let key = (method.to_owned(), shape(path));
+    let key = key(method, path);
     let refusal = routes.not_built.iter().find(|(pattern, _)| covers(pattern, &key.1));
     let (state, remark) = match (routes.built.contains(&key), refusal) {
         (true, _) if routes.empty.contains(&key) => ("empty", "a list of what is not built".to_owned()),

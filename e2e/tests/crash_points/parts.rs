@@ -47,6 +47,7 @@ pub(crate) fn all() -> Vec<Part> {
     let mut parts: Vec<Part> = verbs::all().into_iter().map(verbs::part).collect();
     parts.extend(rotations::parts());
     parts.push(verbs::part_without_limit());
+    parts.extend(verbs::image::later_parts());
     parts.extend(starts::parts());
     // Beside any verb there may be what always comes with a stop.
     parts.splice(2..2, moments::stops());

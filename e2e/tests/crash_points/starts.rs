@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::client::{APP, Client};
 use crate::parts::{Part, Steps};
-use crate::verbs::buildpack;
+use crate::verbs::{buildpack, image};
 use crate::walk::is_over;
 use crate::{Walk, dumps, full_databases, invariants};
 
@@ -265,6 +265,7 @@ fn a_day_later(server: &mut Server, client: &Client) {
     File::create(sources.join("broken-off.part")).unwrap();
     client.http.api_json("POST", "/apps", &json!({ "name": "forgotten" })).with_status(201);
     client.http.api("DELETE", "/apps/forgotten").with_status(200);
+    image::leave_for_a_day(client);
     server.kill9_serve();
     // Also what earlier kills in the middle of an upload have left.
     for file in fs::read_dir(sources).unwrap() {
@@ -275,6 +276,7 @@ fn a_day_later(server: &mut Server, client: &Client) {
 }
 
 fn no_source_is_left(_: &Server, client: &Client) {
+    image::a_day_has_passed(client);
     wait_until("invariant: nothing is kept of what is gone (sources)", SOON, || {
         fs::read_dir(client.data.join("sources")).is_ok_and(|mut files| files.next().is_none()).then_some(())
     });
@@ -308,11 +310,13 @@ fn a_month_later(server: &mut Server, client: &Client) {
         client.http.api_json("PATCH", &format!("/apps/{APP}/config-vars"), &vars).with_status(200);
     }
     invariants::the_dynos_are_those_of_the_release(client, APP);
+    image::leave_for_a_month(client);
     server.kill9_serve();
     client.clock.advance(31 * DAY);
 }
 
 fn old_releases_have_expired(_: &Server, client: &Client) {
+    image::a_month_has_passed(client);
     let releases = format!("/apps/{APP}/releases");
     let expired = wait_until("invariant: nothing is kept of what is gone (slugs)", SOON, || {
         let mut all = client.list(&releases);

@@ -28,6 +28,7 @@ mod pg;
 mod postgres;
 mod proxy_form;
 mod quickstart;
+mod registry;
 mod slugs;
 mod source_elsewhere;
 mod stacks;

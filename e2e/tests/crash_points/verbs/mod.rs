@@ -7,6 +7,7 @@ pub(crate) mod buildpack;
 mod credential;
 pub(crate) mod deploy;
 mod dyno;
+pub(crate) mod image;
 mod report;
 mod setting;
 mod stack;
@@ -55,7 +56,11 @@ pub(crate) fn all() -> Vec<Kind> {
     verbs.extend(credential::verbs());
     verbs.extend(transfer::verbs());
     verbs.extend(report::verbs());
+<<<<<<< HEAD
     verbs.extend(stack::verbs());
+=======
+    verbs.extend(image::verbs());
+>>>>>>> 3e3387ee (The registry's calls have a table; backups hold what clients pushed; a journey of the registry with other clients, and its part of the crash walk)
     verbs.extend(dyno::verbs());
     verbs.extend(deploy::verbs());
     verbs.extend(buildpack::verbs());

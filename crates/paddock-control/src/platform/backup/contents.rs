@@ -173,6 +173,10 @@ impl Contents {
             let name = member::layer_name(&digest);
             self.add_file(name.clone(), &data.join(name))?;
         }
+        for digest in store.kept_blobs().await? {
+            let name = member::blob_name(&digest);
+            self.add_file(name.clone(), &data.join(name))?;
+        }
         self.databases = databases_of(store).await?;
         for app in store.apps().await? {
             self.apps += 1;

@@ -1,7 +1,8 @@
 //! The names that may occur in a backup. Anything else is refused, so an archive cannot name a place of its choice.
 
 use paddock_build::git::is_object_file;
-use paddock_core::{AddonId, LayerDigest};
+use paddock_core::{AddonId, BlobDigest, LayerDigest};
+use paddock_images::Blobs;
 use uuid::Uuid;
 
 use crate::kernel::dump_databases::{DUMPS, TO_FILL};
@@ -21,14 +22,17 @@ pub(super) const CLEAR_SECRETS: [&str; 8] = [
     "admin-password",
     "cli-token",
 ];
+/// The folder of the store of blobs.
+const BLOBS: &str = "blobs";
 /// Every name at the top of a restored data directory.
-pub(super) const TOP: [&str; 11] = [
+pub(super) const TOP: [&str; 12] = [
     "server-id",
     "keys",
     "ca",
     "admin-password",
     "cli-token",
     "layers",
+    BLOBS,
     "git",
     "logs",
     "outputs",
@@ -43,7 +47,7 @@ pub(super) enum Kind {
     Private,
     /// Ours, for everybody to read: certificates.
     Public,
-    /// A slug's layer: never changed.
+    /// A layer, or a blob of a registry: never changed.
     Layer,
     /// The git user's.
     Git,
@@ -77,6 +81,7 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
     let (folder, rest) = name.split_once('/')?;
     match folder {
         "layers" => layer_of(name).map(|_| Kind::Layer),
+        BLOBS => blob_of(name).map(|_| Kind::Layer),
         "git" => {
             let (repository, file) = rest.split_once('/')?;
             repository.strip_suffix(".git").filter(|id| is_id(id))?;
@@ -105,6 +110,22 @@ pub(super) fn layer_of(name: &str) -> Option<LayerDigest> {
 
 pub(super) fn layer_name(digest: &LayerDigest) -> String {
     format!("layers/{}.erofs", digest.hex())
+}
+
+/// The digest that a blob's name promises.
+pub(super) fn blob_of(name: &str) -> Option<BlobDigest> {
+    let digest: BlobDigest = format!("sha256:{}", name.rsplit('/').next()?).parse().ok()?;
+    (blob_name(&digest) == name).then_some(digest)
+}
+
+pub(super) fn blob_name(digest: &BlobDigest) -> String {
+    format!("{BLOBS}/{}", Blobs::place_of(digest))
+}
+
+/// The digits of the digest that a name promises, where it promises one.
+pub(super) fn promised(name: &str) -> Option<String> {
+    let layer = || layer_of(name).map(|digest| digest.hex().to_owned());
+    layer().or_else(|| blob_of(name).map(|digest| digest.hex().to_owned()))
 }
 
 /// The add-on whose database this is a dump of.
@@ -136,6 +157,7 @@ mod tests {
             ("ca/proxy-form/ca.key".to_owned(), Kind::Private),
             ("ca/proxy-form/addresses".to_owned(), Kind::Public),
             (format!("layers/{hex}.erofs"), Kind::Layer),
+            (format!("blobs/sha256/bb/{hex}"), Kind::Layer),
             (format!("git/{ID}.git/packed-refs"), Kind::Git),
             (format!("git/{ID}.git/objects/ab/{object}"), Kind::Git),
             (format!("git/{ID}.git/objects/pack/pack-{}.idx", "c".repeat(40)), Kind::Git),
@@ -155,6 +177,9 @@ mod tests {
             "ca/proxy-form/bundle.pem",
             "layers/../x.erofs",
             "layers/abc.erofs",
+            &format!("blobs/sha256/aa/{hex}"),
+            &format!("blobs/sha256/{hex}"),
+            &format!("blobs/uploads/{ID}"),
             "router/tls/key.pem",
             &format!("git/{ID}.git/config"),
             &format!("git/{ID}.git/hooks/post-receive"),

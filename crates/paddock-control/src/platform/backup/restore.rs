@@ -212,7 +212,7 @@ async fn check(restore: Restore<'_>, staging: &Path, whole: &Whole) -> Result<Ve
         None => named(MASTER_KEY).map(|()| staging.join(MASTER_KEY))?,
     };
     for member in &whole.members {
-        if member::layer_of(&member.name).is_some_and(|digest| digest.hex() != member.sha256) {
+        if member::promised(&member.name).is_some_and(|digits| digits != member.sha256) {
             let (name, reason) = (member.name.clone(), "does not have the content that its name says");
             return Err(ArchiveError::Refused { name, reason }.into());
         }
@@ -252,6 +252,9 @@ async fn check_store(
     for layer in store.needed_layers().await? {
         let digest: Option<LayerDigest> = layer.parse().ok();
         named(&digest.map_or(layer, |digest| member::layer_name(&digest)))?;
+    }
+    for blob in store.kept_blobs().await? {
+        named(&member::blob_name(&blob))?;
     }
     let mut empty = databases_of(store).await?;
     empty.retain(|(id, _)| named(&member::dump_name(*id)).is_err());

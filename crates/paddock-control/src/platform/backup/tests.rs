@@ -9,7 +9,7 @@ use paddock_core::config::OwnedConfig;
 use paddock_core::hex;
 use paddock_core::release::ReleaseStatus;
 use paddock_core::stack::Stack;
-use paddock_core::{AccountId, AppId, ReleaseId, SlugId, UnixMicros};
+use paddock_core::{AccountId, AppId, BlobDigest, ReleaseId, SlugId, UnixMicros};
 use paddock_store::{NewAccount, NewAddon, NewApp, NewRelease, NewSlug};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -18,6 +18,13 @@ use super::*;
 
 const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 const COMMIT: &str = "1111111111111111111111111111111111111111";
+
+/// A blob of the app's registry.
+const BLOB: &[u8] = b"pushed";
+
+fn blob() -> BlobDigest {
+    BlobDigest::of_sha256(Sha256::digest(BLOB).into())
+}
 
 /// A data directory with one app: a release with config, its layer, its repository, its log.
 struct Data {
@@ -39,6 +46,7 @@ impl Data {
         let (app, release) = rows(&store, &digest.to_string()).await;
         let layer = data.join(member::layer_name(&digest));
         put(&layer, &content);
+        put(&data.join(member::blob_name(&blob())), BLOB);
         let repository = data.join(format!("git/{app}.git"));
         put(&repository.join("refs/heads/main"), format!("{COMMIT}\n").as_bytes());
         put(&repository.join("objects/ab").join(&COMMIT[2..]), b"an object");
@@ -176,6 +184,7 @@ async fn rows(store: &Store, layer: &str) -> (AppId, ReleaseId) {
         config: config(),
     };
     tx.create_release(&new).await.unwrap();
+    tx.add_registry_blob(app, &blob(), 6).await.unwrap();
     tx.commit().await.unwrap();
     (app, release)
 }
@@ -260,6 +269,7 @@ async fn what_was_backed_up_comes_back() {
     let layer = target.join(t.layer.strip_prefix(t.data()).unwrap());
     assert_eq!(std::fs::read(&layer).unwrap(), std::fs::read(&t.layer).unwrap());
     assert_eq!(std::fs::metadata(&layer).unwrap().mode() & 0o777, 0o444);
+    assert_eq!(std::fs::read(target.join(member::blob_name(&blob()))).unwrap(), BLOB);
     let key = target.join(member::MASTER_KEY);
     assert_eq!(std::fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
     let repository = target.join(format!("git/{}.git", t.app));
