@@ -4,6 +4,7 @@
 
 mod archive;
 mod archives;
+mod convert_command;
 mod convert_tar;
 mod convert_tree;
 mod erofs;
