@@ -89,6 +89,7 @@ pub fn main() -> ExitCode {
         Some("confine") => return paddock_runtime_linux::host_process::confine_main(arguments),
         Some("build-runner") => return paddock_build::runner::build_runner_main(std::env::vars()),
         Some("image-step") => return paddock_build::image_step::image_step_main(std::env::vars()),
+        Some("convert") => return paddock_images::convert::convert_main(arguments),
         Some("router") => return paddock_router::main(),
         _ => {}
     }

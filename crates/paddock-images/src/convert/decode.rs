@@ -27,6 +27,13 @@ pub(super) struct Hashed {
     pub(super) bytes: u64,
 }
 
+/// What one thread hands the other.
+struct Block {
+    bytes: Vec<u8>,
+    /// It is hashed already, since it was not compressed.
+    is_hashed: bool,
+}
+
 /// Has `read` read the tar within `input`, and answers with the digest of the input besides.
 pub(super) fn decoded<T>(
     input: impl Read + Send,
@@ -68,7 +75,7 @@ impl From<io::Error> for DecodeError {
 
 /// Blocks on their way to who reads the tar, and back.
 struct Pipe {
-    blocks: SyncSender<Vec<u8>>,
+    blocks: SyncSender<Block>,
     free: Receiver<Vec<u8>>,
 }
 
@@ -80,34 +87,34 @@ fn decode(input: impl Read, compression: Compression, pipe: &Pipe) -> Result<Has
         Compression::Gzip if !is_gzip => {
             return Err(damaged("it is not compressed by gzip, as its media type says").into());
         }
-        Compression::Gzip => pump(MultiGzDecoder::new(&mut input), pipe)?,
+        Compression::Gzip => pump(MultiGzDecoder::new(&mut input), false, pipe)?,
         // A frame that is passed over may be the first.
-        Compression::Zstd => pump(ZstdReader::new(&mut input), pipe)?,
-        Compression::None if is_gzip => pump(MultiGzDecoder::new(&mut input), pipe)?,
-        Compression::None if is_zstd => pump(ZstdReader::new(&mut input), pipe)?,
-        Compression::None => pump(&mut input, pipe)?,
+        Compression::Zstd => pump(ZstdReader::new(&mut input), false, pipe)?,
+        Compression::None if is_gzip => pump(MultiGzDecoder::new(&mut input), false, pipe)?,
+        Compression::None if is_zstd => pump(ZstdReader::new(&mut input), false, pipe)?,
+        Compression::None => pump(&mut input, true, pipe)?,
     }
     Ok(input.into_inner().finish())
 }
 
-fn pump(mut tar: impl Read, pipe: &Pipe) -> Result<(), DecodeError> {
+fn pump(mut tar: impl Read, is_hashed: bool, pipe: &Pipe) -> Result<(), DecodeError> {
     loop {
-        let mut block = pipe.free.try_recv().unwrap_or_else(|_| vec![0; BLOCK]);
-        block.resize(BLOCK, 0);
+        let mut bytes = pipe.free.try_recv().unwrap_or_default();
+        bytes.resize(BLOCK, 0);
         let mut filled = 0;
         while filled < BLOCK {
-            match tar.read(&mut block[filled..]) {
+            match tar.read(&mut bytes[filled..]) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        block.truncate(filled);
+        bytes.truncate(filled);
         if filled == 0 {
             return Ok(());
         }
-        pipe.blocks.send(block).map_err(|_| DecodeError::Stopped)?;
+        pipe.blocks.send(Block { bytes, is_hashed }).map_err(|_| DecodeError::Stopped)?;
     }
 }
 
@@ -139,18 +146,18 @@ impl<R: Read> Read for Hashing<R> {
 
 /// The tar, up to a limit.
 pub(super) struct Blocks {
-    receiver: Receiver<Vec<u8>>,
+    receiver: Receiver<Block>,
     used: Sender<Vec<u8>>,
     block: Vec<u8>,
     at: usize,
-    hash: Sha256,
+    hash: Option<Sha256>,
     bytes: u64,
     limit: u64,
 }
 
 impl Blocks {
-    fn new(receiver: Receiver<Vec<u8>>, used: Sender<Vec<u8>>) -> Self {
-        Self { receiver, used, block: Vec::new(), at: 0, hash: Sha256::new(), bytes: 0, limit: u64::MAX }
+    fn new(receiver: Receiver<Block>, used: Sender<Vec<u8>>) -> Self {
+        Self { receiver, used, block: Vec::new(), at: 0, hash: None, bytes: 0, limit: u64::MAX }
     }
 
     /// The same, ending when more than `limit` bytes have come.
@@ -163,27 +170,30 @@ impl Blocks {
         self.bytes > self.limit
     }
 
-    /// Digest and length of all that came.
-    pub(super) fn digest(self) -> Hashed {
-        Hashed { digest: BlobDigest::of_sha256(self.hash.finalize().into()), bytes: self.bytes }
+    /// Digest and length of all that came; none where the tar is what was read.
+    pub(super) fn digest(self) -> Option<Hashed> {
+        let hash = self.hash?;
+        Some(Hashed { digest: BlobDigest::of_sha256(hash.finalize().into()), bytes: self.bytes })
     }
 
     /// Waits for more; there is none at the end.
     fn next(&mut self) {
         let used = std::mem::take(&mut self.block);
         if !used.is_empty() {
-            // Whoever decompressed has ended.
+            // Whoever decompressed may have ended.
             let _ = self.used.send(used);
         }
         self.at = 0;
         if self.is_over_limit() {
             return;
         }
-        let Ok(block) = self.receiver.recv() else { return };
-        self.hash.update(&block);
-        self.bytes += block.len() as u64;
+        let Ok(Block { bytes, is_hashed }) = self.receiver.recv() else { return };
+        if !is_hashed {
+            self.hash.get_or_insert_default().update(&bytes);
+        }
+        self.bytes += bytes.len() as u64;
         if !self.is_over_limit() {
-            self.block = block;
+            self.block = bytes;
         }
     }
 }

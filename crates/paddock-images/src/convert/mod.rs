@@ -3,10 +3,12 @@
 //! Nothing is unpacked: a tar is read once, from the beginning to the end, and written as EROFS as it comes. What a layer may not have
 //! (devices, programs that run as their owner, attributes) is left out and counted; what it cannot mean is refused with a sentence.
 
+mod command;
 mod decode;
 mod error;
 mod layer;
 mod media_type;
+mod report;
 mod slug;
 mod tar;
 mod tree;
@@ -18,9 +20,11 @@ use std::io::Read;
 
 use paddock_core::BlobDigest;
 
+pub use self::command::{ConvertedFiles, convert_main, convert_tar_arguments, convert_tree_arguments};
 pub use self::error::{ConvertError, Refused};
 use self::layer::LayerBuilder;
 pub use self::media_type::{Compression, UnknownMediaType};
+pub use self::report::{ConversionReport, TarReport};
 #[cfg(test)]
 pub(crate) use self::slug::{CONVERTED_AT, LAYER_UUID};
 pub use self::slug::{SLUG_ID, mkfs_erofs_command};
@@ -93,6 +97,7 @@ pub fn convert_tar(
         Ok((layer?, tar.digest()))
     })?;
     let (layer, tar) = converted;
+    let tar = tar.unwrap_or_else(|| blob.clone());
     Ok(ConvertedLayer {
         layer_bytes: layer.bytes,
         diff_id: tar.digest,

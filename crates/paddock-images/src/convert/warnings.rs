@@ -1,7 +1,9 @@
 //! What is left out of a layer.
 
+use serde::{Deserialize, Serialize};
+
 /// How many things a layer had that no container gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Warnings {
     /// Devices.
     pub devices: u64,

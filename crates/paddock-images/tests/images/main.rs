@@ -5,6 +5,7 @@
 mod archive;
 mod archives;
 mod blobs;
+mod convert_command;
 mod convert_tar;
 mod convert_tree;
 mod erofs;
