@@ -145,16 +145,7 @@ impl Control {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
-        let images = Arc::new(Images {
-            kernel: kernel.clone(),
-            runtime: parts.runtime.clone(),
-            volumes: parts.volumes.clone(),
-            blobs: parts.blobs,
-            layers: parts.layers.clone(),
-            token_key: Default::default(),
-            upload_turns: Default::default(),
-            converting: images::converting(kernel.config.machine),
-        });
+        let images = images_of(&kernel, &parts.runtime, &parts.volumes, parts.blobs, &parts.layers);
         let addons = addons_of(
             &kernel,
             &parts.runtime,
@@ -301,6 +292,25 @@ impl Control {
         }
         self.kernel.store.close().await;
     }
+}
+
+fn images_of(
+    kernel: &Arc<Kernel>,
+    runtime: &Arc<dyn Runtime>,
+    volumes: &Arc<dyn LocalVolumes>,
+    blobs: Arc<Blobs>,
+    layers: &Arc<dyn LayerStore>,
+) -> Arc<Images> {
+    Arc::new(Images {
+        kernel: kernel.clone(),
+        runtime: runtime.clone(),
+        volumes: volumes.clone(),
+        blobs,
+        layers: layers.clone(),
+        token_key: Default::default(),
+        upload_turns: Default::default(),
+        converting: images::converting(kernel.config.machine),
+    })
 }
 
 fn addons_of(

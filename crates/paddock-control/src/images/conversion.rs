@@ -6,7 +6,6 @@
 //!      └──▶ failed, with a sentence for whoever wants to run it
 //! ```
 
-use std::io::Read;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,8 +15,8 @@ use paddock_images::convert::Compression;
 use paddock_runtime::LAYERS_MAX;
 use paddock_store::{App, ConvertedLayer, ImageRow, ImageState, Job, JobLease, StoreError};
 
-use super::shape::{CONFIG_BYTES_MAX, Descriptor, ImageShape, Names, Shape};
-use super::{Images, blocking};
+use super::shape::{Descriptor, ImageShape, Names, Shape};
+use super::Images;
 use crate::kernel::error::chain;
 use crate::kernel::job::{Phase, Work};
 use crate::{Error, Result};
@@ -187,16 +186,8 @@ impl Images {
         let Names::Blobs { layers, .. } = shape.names else {
             return Err(told("Its manifest is an index."));
         };
-        let (blobs, wanted) = (self.blobs.clone(), id.clone());
-        let config = blocking(move || -> std::io::Result<Vec<u8>> {
-            let found = blobs.read(&wanted).map_err(std::io::Error::other)?;
-            let (file, _) = found.ok_or_else(|| std::io::Error::other("it is not on the disk"))?;
-            let mut bytes = Vec::new();
-            file.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        });
-        let failed = |error| Trouble::Host(Error::internal("read the configuration of an image", error));
-        let config = ImageShape::read(&config.await.map_err(failed)?).map_err(Trouble::Told)?;
+        let (_, config) = self.config_of(id).await?;
+        let config = ImageShape::read(&config).map_err(Trouble::Told)?;
         if layers.is_empty() {
             return Err(told("It has no layers: there is nothing to run."));
         }

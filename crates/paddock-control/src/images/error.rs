@@ -20,7 +20,7 @@ pub struct RegistryError {
     /// How much of an upload there is, where a part of it does not begin there.
     pub length: Option<u64>,
     /// What failed, for the log; none for a refusal.
-    pub cause: Option<Error>,
+    pub cause: Option<Box<Error>>,
 }
 
 /// The result of a use case of the registry.
@@ -61,7 +61,7 @@ impl From<Error> for RegistryError {
         };
         let is_failure = std::error::Error::source(&error).is_some();
         let message = error.message.clone();
-        Self { cause: is_failure.then_some(error), ..Self::new(code, message) }
+        Self { cause: is_failure.then(|| Box::new(error)), ..Self::new(code, message) }
     }
 }
 
@@ -100,6 +100,6 @@ impl fmt::Display for RegistryError {
 
 impl std::error::Error for RegistryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| cause as _)
+        self.cause.as_ref().map(|cause| cause.as_ref() as _)
     }
 }

@@ -1,6 +1,6 @@
 //! Manifests: kept as they were sent, by their digest and by tags; what is an image for this machine is made ready.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use bytes::Bytes;
 use paddock_core::event::Event;
@@ -16,6 +16,7 @@ use super::error::{RegistryError, RegistryResult};
 use super::shape::{CONFIG_BYTES_MAX, Descriptor, ImageShape, Names, Shape, is_config_of_image};
 use super::{Images, blocking};
 use crate::kernel::change::Change;
+use crate::{Error, Result};
 
 /// A manifest that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,18 +115,7 @@ impl Images {
         if self.kernel.store.registry_blob(app, &config.digest).await?.is_none() {
             return Err(unknown_names(vec![config.digest.to_string()]));
         }
-        let (blobs, id) = (self.blobs.clone(), config.digest.clone());
-        let read = blocking(move || {
-            let Some((file, length)) = blobs.read(&id)? else { return Ok(None) };
-            let mut bytes = Vec::new();
-            if length <= CONFIG_BYTES_MAX {
-                let read = file.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes);
-                read.map_err(|error| RegistryError::internal("read the configuration of an image", error))?;
-            }
-            Ok::<_, RegistryError>(Some((length, bytes)))
-        });
-        let lost = || RegistryError::internal("read the configuration of an image", "it is not on the disk");
-        let (length, bytes) = read.await?.ok_or_else(lost)?;
+        let (length, bytes) = self.config_of(&config.digest).await?;
         let shape = match length {
             0..=CONFIG_BYTES_MAX => ImageShape::read(&bytes),
             _ => Err(format!("Its configuration is larger than {} MB.", CONFIG_BYTES_MAX >> 20)),
@@ -133,6 +123,21 @@ impl Images {
         // What is for no platform is no image: a proof of how one was built, say.
         let is_none = |shape: &ImageShape| shape.platform.os == "unknown";
         Ok((!shape.as_ref().is_ok_and(is_none)).then(|| OfImage { id: config.digest.clone(), shape }))
+    }
+
+    /// The configuration of an image and its length; nothing of one that is too large.
+    pub(super) async fn config_of(&self, id: &BlobDigest) -> Result<(u64, Vec<u8>)> {
+        let (blobs, wanted) = (self.blobs.clone(), id.clone());
+        let read = blocking(move || {
+            let found = blobs.read(&wanted).map_err(io::Error::other)?;
+            let (file, length) = found.ok_or_else(|| io::Error::other("it is not on the disk"))?;
+            let mut bytes = Vec::new();
+            if length <= CONFIG_BYTES_MAX {
+                file.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes)?;
+            }
+            Ok::<_, io::Error>((length, bytes))
+        });
+        read.await.map_err(|error| Error::internal("read the configuration of an image", error))
     }
 
     /// The manifest that is meant. A client that takes no index gets the image for this machine where a tag names one, as

@@ -292,47 +292,59 @@ impl Images {
 
     /// Writes a body, each part while the next one comes in.
     async fn receive(&self, app: AppId, mut body: UploadBody, file: &mut Writing) -> RegistryResult<()> {
-        let (mut room, mut is_over) = (0, false);
-        while !is_over {
-            let (mut parts, mut gathered) = (Vec::new(), 0);
-            let mut broken = None;
-            while gathered < WRITTEN_AT_ONCE {
-                match tokio::time::timeout(IDLE_MAX, body.next()).await {
-                    Ok(Some(Ok(part))) => {
-                        gathered += part.len();
-                        parts.push(part);
-                    }
-                    Ok(None) => {
-                        is_over = true;
-                        break;
-                    }
-                    Ok(Some(Err(_))) => {
-                        broken = Some("The body broke off: ask how much of it has come, and go on there.")
-                    }
-                    Err(_) => {
-                        broken = Some(
-                            "The body paused for too long: ask how much of it has come, and go on there.",
-                        )
-                    }
-                }
-                if broken.is_some() {
-                    break;
-                }
-            }
-            if room < gathered as u64 {
+        let mut room = 0;
+        loop {
+            let Gathered { parts, length, end } = gather(&mut body).await;
+            if room < length {
                 room = self.room_of(app).await?.min(LOOKED_AT_EACH);
-                if room < gathered as u64 {
+                if room < length {
                     return Err(self.is_full(app).await);
                 }
             }
-            room -= gathered as u64;
+            room -= length;
             file.write(parts).await?;
-            if let Some(text) = broken {
-                return Err(RegistryError::new(RegistryCode::SizeInvalid, text));
-            }
+            let broken = match end {
+                None => continue,
+                Some(End::Whole) => return Ok(()),
+                Some(End::Broken) => "The body broke off: ask how much of it has come, and go on there.",
+                Some(End::Paused) => "The body paused for too long: ask how much of it has come, and go on there.",
+            };
+            return Err(RegistryError::new(RegistryCode::SizeInvalid, broken));
         }
-        Ok(())
     }
+}
+
+/// What came of a body until it was enough.
+struct Gathered {
+    parts: Vec<Bytes>,
+    length: u64,
+    /// `None` where more may come.
+    end: Option<End>,
+}
+
+enum End {
+    Whole,
+    Broken,
+    Paused,
+}
+
+async fn gather(body: &mut UploadBody) -> Gathered {
+    let (mut parts, mut length) = (Vec::new(), 0);
+    let end = loop {
+        match tokio::time::timeout(IDLE_MAX, body.next()).await {
+            Ok(Some(Ok(part))) => {
+                length += part.len();
+                parts.push(part);
+            }
+            Ok(Some(Err(_))) => break Some(End::Broken),
+            Ok(None) => break Some(End::Whole),
+            Err(_) => break Some(End::Paused),
+        }
+        if length >= WRITTEN_AT_ONCE {
+            break None;
+        }
+    };
+    Gathered { parts, length: length as u64, end }
 }
 
 /// An upload that is written beside what comes in.

@@ -63,7 +63,7 @@ impl IntoResponse for RegistryProblem {
             headers.insert(RETRY_AFTER, http::HeaderValue::from_static("60"));
         }
         if let Some(cause) = cause {
-            response.extensions_mut().insert(Cause(Arc::new(cause)));
+            response.extensions_mut().insert(Cause(Arc::new(*cause)));
         }
         response
     }
