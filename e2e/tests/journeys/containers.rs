@@ -59,7 +59,7 @@ fn images_are_pushed_released_rolled_back_and_removed() {
     let _ = say(&["container:release", "worker"]).succeeded();
     let _ = say(&["ps:scale", "worker=1"]).succeeded();
     server.wait_for_dynos("boxes", &["web.1", "worker.1"]);
-    let _ = say(&["container:release", "nothing"]).failed_saying("manifest unknown");
+    let _ = say(&["container:release", "nothing"]).failed_saying("Nothing was pushed to boxes/nothing yet");
     let _ = say(&["releases"]).succeeded();
     let _ = say(&["container:rm", "worker"]).succeeded();
     server.wait_for_dynos("boxes", &["web.1"]);
