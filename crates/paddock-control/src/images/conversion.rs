@@ -15,8 +15,8 @@ use paddock_images::convert::Compression;
 use paddock_runtime::LAYERS_MAX;
 use paddock_store::{App, ConvertedLayer, ImageRow, ImageState, Job, JobLease, StoreError};
 
-use super::shape::{Descriptor, ImageShape, Names, Shape};
 use super::Images;
+use super::shape::{Descriptor, ImageShape, Names, Shape};
 use crate::kernel::error::chain;
 use crate::kernel::job::{Phase, Work};
 use crate::{Error, Result};
@@ -163,7 +163,7 @@ impl Images {
         diff_id: BlobDigest,
         place: (usize, usize),
     ) -> Outcome<ConvertedLayer> {
-        let layer = self.layer(app, &blob.digest, blob.size).await;
+        let layer = self.layer(app, &blob).await;
         let said = |why| format!("Layer {} of {}{why}", place.0, place.1);
         match layer {
             Ok(layer) if layer.diff_id == diff_id => Ok(layer),
@@ -171,7 +171,7 @@ impl Images {
                 " is {}, and its configuration names {diff_id}: they are not of the same image.",
                 layer.diff_id
             )))),
-            Err(Trouble::Told(why)) => Err(Trouble::Told(said(format!(" cannot be used: {why}")))),
+            Err(Trouble::Told(why)) => Err(Trouble::Told(said(format!(" cannot be used: {why}.")))),
             Err(trouble) => Err(trouble),
         }
     }

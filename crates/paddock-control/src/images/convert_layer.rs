@@ -9,17 +9,18 @@ use paddock_core::artefact::ProgramUser;
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, BlobDigest, ContainerId, VolumeId, durable};
 use paddock_images::Blobs;
+use paddock_images::convert::{ConversionReport, ConvertedFiles, LayerLimits, convert_tar_arguments};
 use paddock_runtime::{
     Access, ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Mount, MountSource, Network, Root,
-    Stdio, Stream, VolumeKind,
+    Stdio, VolumeKind,
 };
 use paddock_store::{App, ConvertedLayer};
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::conversion::{Outcome, Trouble};
-use super::{BLOBS, Images};
+use super::shape::Descriptor;
+use super::{BLOBS, Images, blocking};
 use crate::kernel::{error::Error, label};
 
 /// The platform's own program inside the container, what it reads and what it writes.
@@ -27,6 +28,7 @@ const PROGRAM: &str = "/convert/paddockd";
 const BLOB: &str = "/convert/blob";
 const OUT: &str = "/convert/out";
 const FILE: &str = "layer.erofs";
+const REPORT: &str = "report.json";
 /// Folders of the disk of a conversion.
 const OUT_FOLDER: &str = "out";
 const ROOT_FOLDER: &str = "root";
@@ -36,23 +38,14 @@ const LIMITS: Limits = Limits { memory_bytes: 1 << 30, cpu_millicores: 4000, cpu
 const TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long a container has to be seen as ended when its output has.
 const END_TIME: Duration = Duration::from_secs(30);
-/// What a converter may say.
-const SAID_BYTES_MAX: usize = 64 << 10;
+/// How a converter ends that refuses what it reads; what it says last is why.
+const REFUSED: i32 = 1;
+/// The most bytes of a sentence that is passed on.
+const SENTENCE_BYTES_MAX: usize = 2000;
 /// How stale it may be when a layer was last used.
 const USED_EACH: Duration = Duration::from_secs(10 * 60);
 /// The most conversions at a time of one app; what they leave after a kill is found by these numbers.
 const SLOTS: u8 = 32;
-
-/// What a converter says at its end, in one line of JSON.
-#[derive(Debug, Deserialize)]
-struct Report {
-    /// The digest of what it read.
-    blob: Option<String>,
-    /// The digest of that without its compression.
-    diff_id: Option<String>,
-    /// Why it cannot be converted, for whoever sent it.
-    error: Option<String>,
-}
 
 /// A conversion's number among those of its app: its container and its disk are named by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,16 +129,16 @@ impl Converting {
 
 impl Images {
     /// The layer that a blob of the app is, converted now if it was not before.
-    pub(super) async fn layer(&self, app: &App, blob: &BlobDigest, size: u64) -> Outcome<ConvertedLayer> {
-        let turn = self.converting.turn_of(blob);
+    pub(super) async fn layer(&self, app: &App, blob: &Descriptor) -> Outcome<ConvertedLayer> {
+        let turn = self.converting.turn_of(&blob.digest);
         let _turn = turn.lock().await;
-        if let Some(known) = self.known_layer(blob).await? {
+        if let Some(known) = self.known_layer(&blob.digest).await? {
             return Ok(known);
         }
         let place = self.converting.places.acquire().await;
         let _place = place.map_err(|error| Error::internal("convert a layer", error))?;
         let held = self.converting.slot_of(app.id);
-        let converted = self.convert_in(held.slot, app, blob, size).await;
+        let converted = self.convert_in(held.slot, app, blob).await;
         let cleared = async {
             self.remove_converter(held.slot).await?;
             self.remove_disk(held.slot).await
@@ -174,13 +167,7 @@ impl Images {
         Ok(is_there.then_some(known))
     }
 
-    async fn convert_in(
-        &self,
-        slot: Slot,
-        app: &App,
-        blob: &BlobDigest,
-        size: u64,
-    ) -> Outcome<ConvertedLayer> {
+    async fn convert_in(&self, slot: Slot, app: &App, blob: &Descriptor) -> Outcome<ConvertedLayer> {
         let host = |error| Trouble::Host(Error::internal("run a converter", error));
         let kind = VolumeKind::Scratch { limit_bytes: self.kernel.config.build_disk.bytes() };
         durable!("conversion.disk_made", self.runtime.make_volume(slot.disk(), kind).await).map_err(host)?;
@@ -190,73 +177,61 @@ impl Images {
         let exit = self.exit_of(slot).await?;
         // Whatever wrote the file is gone with this.
         self.remove_converter(slot).await?;
-        let report: Option<Report> = serde_json::from_str(&said).ok();
-        let diff_id = self.judge(slot, exit, report, blob, size).await?;
-        let file = self.volumes.folder_of(slot.disk()).join(OUT_FOLDER).join(FILE);
-        let size_bytes =
-            file.symlink_metadata().map_err(|error| Error::internal("find a converted layer", error))?.len();
-        let layer = self.layers.add(&file).await;
+        self.judge(slot, exit, &said).await?;
+        let out = self.volumes.folder_of(slot.disk()).join(OUT_FOLDER);
+        let report = out.join(REPORT);
+        let report = blocking(move || ConversionReport::read(&report)).await;
+        let report = report.map_err(|error| Error::internal("read what a converter reports", error))?;
+        let tar = report.tar.filter(|tar| tar.blob == blob.digest);
+        let tar = tar.ok_or_else(|| Error::internal("convert a layer", "what was read is not the blob"))?;
+        let layer = self.layers.add(&out.join(FILE)).await;
         let layer = layer.map_err(|error| Error::internal("take a converted layer in", error))?;
-        let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        let size_bytes = i64::try_from(report.layer_bytes).unwrap_or(i64::MAX);
         let mut tx = self.kernel.record("keep a converted layer").await?;
-        tx.put_converted_layer(&diff_id, &layer, size_bytes).await?;
-        tx.put_diff_id(blob, &diff_id).await?;
+        tx.put_converted_layer(&tar.diff_id, &layer, size_bytes).await?;
+        tx.put_diff_id(&blob.digest, &tar.diff_id).await?;
+        for left_out in report.warnings.sentences() {
+            tx.say(app.id, format!("Layer {} of an image has what no dyno gets. {left_out}", blob.digest));
+        }
         tx.commit_quietly("converted_layer.kept").await?;
-        Ok(ConvertedLayer { diff_id, layer, size_bytes, used_at: self.kernel.now() })
+        Ok(ConvertedLayer { diff_id: tar.diff_id, layer, size_bytes, used_at: self.kernel.now() })
     }
 
-    /// What the end of a converter means: the digest of the tar that it read.
-    async fn judge(
-        &self,
-        slot: Slot,
-        exit: Exit,
-        report: Option<Report>,
-        blob: &BlobDigest,
-        size: u64,
-    ) -> Outcome<BlobDigest> {
+    /// What the end of a converter means; an error for one that has made nothing.
+    async fn judge(&self, slot: Slot, exit: Exit, said: &str) -> Outcome<()> {
         let told = |text: &str| Err(Trouble::Told(text.to_owned()));
-        match report {
-            Some(Report { error: Some(why), .. }) => return Err(Trouble::Told(why)),
-            Some(Report { blob: Some(read), diff_id: Some(diff_id), .. }) if exit.status == 0 => {
-                if read != blob.to_string() {
-                    let text = format!("the blob {blob} of {size} bytes reads as {read}");
-                    return Err(Error::internal("convert a layer", text).into());
-                }
-                return diff_id.parse().map_err(|error| Error::internal("convert a layer", error).into());
-            }
-            _ => {}
+        if exit.status == 0 {
+            return Ok(());
         }
         if exit.out_of_memory {
-            return told("its list of files takes more memory than a conversion may have.");
+            return told("its list of files takes more memory than a conversion may have");
         }
         let is_full = self.runtime.volume_is_full(slot.disk()).await;
         if is_full.map_err(|error| Error::internal("look at the disk of a conversion", error))? {
-            return told("it is larger than an image may be when it is unpacked.");
+            return told("it is larger than an image may be when it is unpacked");
         }
-        if exit.killed_after_grace || exit.status == 143 || exit.status == 137 {
-            return told("converting it takes too long.");
+        if exit.status == REFUSED && !said.is_empty() {
+            return told(said.strip_prefix("layer: ").unwrap_or(said));
         }
-        Err(Error::internal("convert a layer", format!("the converter ended with status {}", exit.status))
-            .into())
+        if exit.killed_after_grace || exit.status > 128 {
+            return told("converting it takes too long");
+        }
+        let text = format!("the converter ended with status {}: {said}", exit.status);
+        Err(Error::internal("convert a layer", text).into())
     }
 
-    /// What a converter says on its standard output.
+    /// The last that a converter says.
     async fn listen(&self, slot: Slot) -> Outcome<String> {
         let output = self.runtime.output(slot.container(), 0).await;
         let mut output = output.map_err(|error| Error::internal("read the output of a converter", error))?;
-        let mut said = Vec::new();
+        let mut last = String::new();
         while let Some(piece) = output.recv().await {
-            match piece.stream {
-                Stream::Stdout if said.len() + piece.bytes.len() <= SAID_BYTES_MAX => {
-                    said.extend_from_slice(&piece.bytes);
-                }
-                Stream::Stdout => {}
-                Stream::Stderr | Stream::Notice => {
-                    tracing::warn!(said = %String::from_utf8_lossy(&piece.bytes), "a converter complains");
-                }
+            let said = String::from_utf8_lossy(&piece.bytes);
+            if !said.trim().is_empty() {
+                last = said.trim().chars().filter(|c| !c.is_control()).take(SENTENCE_BYTES_MAX).collect();
             }
         }
-        Ok(String::from_utf8_lossy(&said).into_owned())
+        Ok(last)
     }
 
     /// Waits for the end of a converter whose output has ended.
@@ -290,15 +265,17 @@ impl Images {
         removed.map_err(|error| Error::internal("remove the disk of a conversion", error))
     }
 
-    fn converter(&self, slot: Slot, app: &App, blob: &BlobDigest) -> ContainerSpec {
+    fn converter(&self, slot: Slot, app: &App, blob: &Descriptor) -> ContainerSpec {
         let mount = |target: &str, source| Mount { target: target.to_owned(), source };
         let of_disk = |folder: &str| MountSource::Volume {
             id: slot.disk(),
             folder: folder.to_owned(),
             access: Access::ReadWrite,
         };
-        let out = format!("{OUT}/{FILE}");
-        let command = [PROGRAM, "convert", "--tar", BLOB, "--out", &out];
+        let (out, report) = (format!("{OUT}/{FILE}"), format!("{OUT}/{REPORT}"));
+        let files = ConvertedFiles { out: out.as_ref(), report: report.as_ref(), limits: LayerLimits::IMAGE };
+        let arguments = convert_tar_arguments(BLOB.as_ref(), &blob.media_type, &files);
+        let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
         ContainerSpec {
             id: slot.container(),
             labels: label::of_conversion(app.id),
@@ -308,10 +285,10 @@ impl Images {
             layers: vec![Layer::Stack(self.kernel.config.present(&Stack::HOST))],
             mounts: vec![
                 mount(PROGRAM, MountSource::Program),
-                mount(BLOB, MountSource::Share { share: BLOBS, path: Blobs::place_of(blob) }),
+                mount(BLOB, MountSource::Share { share: BLOBS, path: Blobs::place_of(&blob.digest) }),
                 mount(OUT, of_disk(OUT_FOLDER)),
             ],
-            command: command.map(str::to_owned).to_vec(),
+            command: [PROGRAM, "convert"].map(str::to_owned).into_iter().chain(arguments).collect(),
             user: ProgramUser::DYNO,
             env: Vec::new(),
             working_dir: "/".to_owned(),

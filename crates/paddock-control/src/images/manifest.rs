@@ -38,7 +38,7 @@ pub struct ReadManifest {
 struct OfImage {
     id: BlobDigest,
     /// What is known of it, or why it cannot be run.
-    shape: Result<ImageShape, String>,
+    shape: std::result::Result<ImageShape, String>,
 }
 
 impl Images {

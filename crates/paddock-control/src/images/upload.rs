@@ -307,7 +307,9 @@ impl Images {
                 None => continue,
                 Some(End::Whole) => return Ok(()),
                 Some(End::Broken) => "The body broke off: ask how much of it has come, and go on there.",
-                Some(End::Paused) => "The body paused for too long: ask how much of it has come, and go on there.",
+                Some(End::Paused) => {
+                    "The body paused for too long: ask how much of it has come, and go on there."
+                }
             };
             return Err(RegistryError::new(RegistryCode::SizeInvalid, broken));
         }

@@ -51,19 +51,25 @@ fn end(runtime: &FakeRuntime, data: &Path, spec: &ContainerSpec, convert: Conver
         _ => None,
     });
     let blob = std::fs::read(blob.unwrap()).unwrap();
-    let report = match convert(&blob) {
+    let volume = spec.mounts.iter().find_map(|mount| match &mount.source {
+        MountSource::Volume { id, folder, .. } => Some(runtime.folder_of(*id).join(folder)),
+        _ => None,
+    });
+    let status = match convert(&blob) {
         Ok(diff_id) => {
-            let volume = spec.mounts.iter().find_map(|mount| match &mount.source {
-                MountSource::Volume { id, folder, .. } => Some(runtime.folder_of(*id).join(folder)),
-                _ => None,
-            });
-            write_layer(&volume.unwrap().join("layer.erofs"), &blob);
-            json!({ "blob": digest_of(&blob), "diff_id": diff_id })
+            let out = volume.unwrap();
+            write_layer(&out.join("layer.erofs"), &blob);
+            let tar = json!({ "diff_id": diff_id, "bytes": 1, "blob": digest_of(&blob), "blob_bytes": 1 });
+            let warnings = serde_json::to_value(paddock_images::convert::Warnings::default()).unwrap();
+            let report = json!({ "layer_bytes": 4096, "entries": 1, "warnings": warnings, "tar": tar });
+            std::fs::write(out.join("report.json"), report.to_string()).unwrap();
+            0
         }
-        Err(why) => json!({ "error": why }),
+        Err(why) => {
+            runtime.print(spec.id, Stream::Stderr, &format!("layer: {why}"));
+            1
+        }
     };
-    let status = i32::from(report.get("error").is_some());
-    runtime.print(spec.id, Stream::Stdout, &report.to_string());
     runtime.exit(spec.id, Exit { status, out_of_memory: false, killed_after_grace: false });
 }
 
@@ -163,7 +169,7 @@ async fn why_an_image_cannot_be_run_is_said_where_it_is_released() {
     let t = TestPaddock::start_alive().await;
     t.app("boxed").await;
     play(&t, |blob| match blob {
-        b"bomb" => Err("it has more files than a layer may have.".to_owned()),
+        b"bomb" => Err("more files than a layer may have".to_owned()),
         blob => plain(blob),
     });
     let bare = |config: serde_json::Value| config.to_string().into_bytes();
@@ -197,7 +203,7 @@ async fn what_failed_is_tried_again_when_it_is_pushed_again() {
     t.app("boxed").await;
     static FAILS: AtomicUsize = AtomicUsize::new(1);
     play(&t, |blob| match FAILS.fetch_sub(1, Ordering::SeqCst) {
-        1 => Err("it is broken.".to_owned()),
+        1 => Err("it is broken".to_owned()),
         _ => plain(blob),
     });
     let config = config_of("amd64", &[b"files"]);
