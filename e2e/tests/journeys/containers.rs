@@ -38,6 +38,10 @@ fn images_are_pushed_released_rolled_back_and_removed() {
     repo.write("Dockerfile", "FROM scratch\n");
     repo.write("Dockerfile.worker", "FROM scratch\n");
     let mut transcript = Transcript::begin("container", &server, &cli);
+    let (first, second) = (image("first", ""), image("second", ""));
+    transcript.name(&repo.path().display().to_string(), "REPO");
+    transcript.name(&first.id()["sha256:".len()..][..12], "FIRST");
+    transcript.name(&second.id()["sha256:".len()..][..12], "SECOND");
     let mut say = |arguments: &[&str]| transcript.say(cli.heroku_in(repo.path(), arguments));
     let _ = say(&["create", "boxes"]).succeeded();
     // A slug first, to roll back to.
@@ -46,7 +50,7 @@ fn images_are_pushed_released_rolled_back_and_removed() {
     let _ = say(&["container:push", "web"]).failed_saying("heroku stack:set container");
     let _ = say(&["stack:set", "container"]).succeeded();
     let _ = say(&["container:login"]).succeeded();
-    docker.builds(image("first", ""));
+    docker.builds(first);
     let _ = say(&["container:push", "web"]).succeeded();
     let _ = say(&["container:release", "web"]).succeeded();
     let answered = || server.answers("boxes", "/").body;
@@ -54,7 +58,7 @@ fn images_are_pushed_released_rolled_back_and_removed() {
         answered().contains("first 1000 /srv").then_some(())
     });
 
-    docker.builds(image("second", ""));
+    docker.builds(second);
     let _ = say(&["container:push", "worker", "--recursive", "--arg", "A=b,C=d"]).succeeded();
     let _ = say(&["container:release", "worker"]).succeeded();
     let _ = say(&["ps:scale", "worker=1"]).succeeded();
