@@ -164,6 +164,7 @@ impl Control {
             outbound: parts.outbound,
             runtime: parts.runtime.clone(),
             addons: addons.clone(),
+            images: images.clone(),
             cancels: Default::default(),
             stream_key: Default::default(),
             conversions: Default::default(),

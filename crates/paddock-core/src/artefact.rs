@@ -94,13 +94,13 @@ impl Artefact {
     /// What a process type runs of an image.
     #[must_use]
     pub fn of_image(process: &ProcessImage) -> Self {
-        let Image { layers, config, .. } = &process.image;
+        let Image { layers, base, config, .. } = &process.image;
         let working_dir = if config.working_dir.is_empty() { "/" } else { &config.working_dir };
         let mut env = config.env.clone();
         env.entry("PATH".to_owned()).or_insert_with(|| PATH_OF_A_SLUG.to_owned());
         Self {
             layers: layers.clone(),
-            base: None,
+            base: base.clone(),
             kind: ArtefactKind::Image,
             before_line: config.before_line(),
             words: Some(process.words()),

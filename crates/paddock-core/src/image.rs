@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::{BlobDigest, LayerDigest};
+use crate::stack::StackVersion;
 
 /// What an image says of its processes. What Heroku ignores of it (volumes, health checks, stop signals) is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +31,8 @@ pub struct Image {
     pub id: BlobDigest,
     /// Its files, the uppermost layer first.
     pub layers: Vec<LayerDigest>,
+    /// What they lie on, if that is the server's own stack; `None` where they are a whole root file system by themselves.
+    pub base: Option<StackVersion>,
     /// How its processes begin.
     pub config: ImageConfig,
 }
@@ -114,7 +117,7 @@ mod tests {
     fn process(entrypoint: &[&str], own: &[&str], command: ImageCommand) -> ProcessImage {
         let config =
             ImageConfig { entrypoint: words(entrypoint), command: words(own), ..ImageConfig::default() };
-        let image = Image { id: BlobDigest::of_sha256([1; 32]), layers: Vec::new(), config };
+        let image = Image { id: BlobDigest::of_sha256([1; 32]), layers: Vec::new(), base: None, config };
         ProcessImage { image, command }
     }
 

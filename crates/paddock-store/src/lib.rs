@@ -18,6 +18,7 @@ mod app;
 mod attachment;
 mod authorization;
 mod build;
+mod build_step;
 mod buildpack;
 mod collaborator;
 mod concern;
@@ -77,6 +78,7 @@ pub use app::{App, DeletedApp, ListedApp, NewApp};
 pub use attachment::{Attachment, DataAddress, ListedAttachment, NewAttachment};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
+pub use build_step::BuildStep;
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use concern::Concerns;
 pub use copy::{Copied, CopiedTable, copy_to_postgres};
@@ -132,6 +134,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         attachment::STATEMENTS,
         authorization::STATEMENTS,
         build::STATEMENTS,
+        build_step::STATEMENTS,
         buildpack::STATEMENTS,
         collaborator::STATEMENTS,
         config::STATEMENTS,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use paddock_core::image::{Image, ImageCommand, ImageConfig, ProcessImage};
+use paddock_core::stack::{Stack, StackVersion};
 use paddock_core::{LayerDigest, ProcessType};
 use serde_json::{Map, Value, json};
 
@@ -78,8 +79,15 @@ fn written(process: &ProcessImage) -> Value {
         ImageCommand::Line(line) => json!({ "line": line }),
         ImageCommand::Words(words) => json!({ "words": words }),
     };
-    let Image { id, layers, config: of_image } = &process.image;
-    json!({ "id": id.to_string(), "layers": texts(layers), "config": config(of_image), "command": command })
+    let Image { id, layers, base, config: of_image } = &process.image;
+    let base = base.as_ref().map(|base| json!({ "stack": base.stack.as_str(), "version": base.version }));
+    json!({
+        "id": id.to_string(),
+        "layers": texts(layers),
+        "base": base,
+        "config": config(of_image),
+        "command": command,
+    })
 }
 
 fn read(process: &Value) -> Option<ProcessImage> {
@@ -93,6 +101,13 @@ fn read(process: &Value) -> Option<ProcessImage> {
     let image = Image {
         id: process["id"].as_str()?.parse().ok()?,
         layers: parsed(&process["layers"])?,
+        base: match &process["base"] {
+            Value::Null => None,
+            base => Some(StackVersion {
+                stack: Stack::from_name(base["stack"].as_str()?)?,
+                version: base["version"].as_str()?.to_owned(),
+            }),
+        },
         config: read_config(&process["config"])?,
     };
     Some(ProcessImage { image, command })
@@ -153,13 +168,21 @@ mod tests {
             exposed_ports: vec![80, 65_535],
         };
         let layers = vec![LayerDigest::of_sha256([2; 32]), LayerDigest::of_sha256([1; 32])];
-        let image = Image { id: BlobDigest::of_sha256([3; 32]), layers, config };
+        let stack = StackVersion { stack: Stack::HOST, version: "12".to_owned() };
+        let bases = [None, Some(stack), None];
+        let image = |base| Image {
+            id: BlobDigest::of_sha256([3; 32]),
+            layers: layers.clone(),
+            base,
+            config: config.clone(),
+        };
         let commands =
             [ImageCommand::OfImage, ImageCommand::Line("a $B".into()), ImageCommand::Words(vec!["x".into()])];
         let names = ["web", "worker", "release"];
-        let processes = names.into_iter().zip(commands);
-        let processes = processes
-            .map(|(name, command)| (name.parse().unwrap(), ProcessImage { image: image.clone(), command }));
+        let processes = names.into_iter().zip(commands).zip(bases);
+        let processes = processes.map(|((name, command), base)| {
+            (name.parse().unwrap(), ProcessImage { image: image(base), command })
+        });
         let images = ProcessImages(processes.collect());
         assert_eq!(ProcessImages::from_raw(images.to_raw()), Some(images));
         assert_eq!(ProcessImages::from_raw(String::new()), Some(ProcessImages::default()));

@@ -154,6 +154,9 @@ impl Deploy {
         let app = self.kernel.visible_app(actor, app).await?;
         let purged = self.builder.purge_cache(app.id).await;
         purged.map_err(|error| Error::internal("empty a build cache", error))?;
+        let mut tx = self.kernel.record("forget what steps came to").await?;
+        tx.forget_build_steps(app.id).await?;
+        tx.commit_quietly("build.steps_forgotten").await?;
         self.kernel.log_api(app.id, format!("Purge build cache by user {}", actor.email)).await;
         Ok(())
     }

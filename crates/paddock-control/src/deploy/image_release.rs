@@ -83,7 +83,9 @@ impl Deploy {
             let found = self.kernel.store.image(app.id, &digest).await?;
             let row = found.ok_or_else(|| not_pushed(app, process_type, &digest))?;
             match row.state {
-                ImageState::Ready => return Ok(Image { id: row.id, layers: row.layers, config: row.config }),
+                ImageState::Ready => {
+                    return Ok(Image { id: row.id, layers: row.layers, base: None, config: row.config });
+                }
                 ImageState::Failed => {
                     let why = row.failure.unwrap_or_default();
                     return Err(Error::invalid(format!("The image of {process_type} cannot be run: {why}")));
@@ -181,7 +183,7 @@ mod tests {
     fn a_release_says_what_it_changes() {
         let image = |byte| {
             let (id, config) = (BlobDigest::of_sha256([byte; 32]), ImageConfig::default());
-            Some(Image { id, layers: Vec::new(), config })
+            Some(Image { id, layers: Vec::new(), base: None, config })
         };
         let said = |changes: Vec<(&str, Option<Image>)>| {
             described(&changes.into_iter().map(|(name, image)| (name.parse().unwrap(), image)).collect())

@@ -30,6 +30,7 @@ use paddock_runtime::Runtime;
 use paddock_telemetry::OutputLogs;
 
 use crate::kernel::Kernel;
+use crate::kernel::find_images::FindImages;
 use crate::kernel::order_addons::OrderAddons;
 
 /// The use cases of sources, builds, slugs and releases.
@@ -43,6 +44,8 @@ pub struct Deploy {
     pub(crate) runtime: Arc<dyn Runtime>,
     /// Makes what a first release asks for.
     pub(crate) addons: Arc<dyn OrderAddons>,
+    /// Finds what Dockerfiles begin from.
+    pub(crate) images: Arc<dyn FindImages>,
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
     pub(crate) conversions: conversions::Conversions,

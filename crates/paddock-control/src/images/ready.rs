@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use paddock_core::image::Image;
 use paddock_core::proxy_form::{self, Host};
 use paddock_core::registry::Reference;
@@ -11,12 +12,20 @@ use tokio::time::Instant;
 
 use super::Images;
 use super::access::RepositoryName;
+use crate::kernel::find_images::FindImages;
 use crate::{Error, Result};
 
 /// How often it is looked without a wake-up.
 const LOOK: Duration = Duration::from_secs(1);
 /// The tag of a name that has none.
 const LATEST: &str = "latest";
+
+#[async_trait]
+impl FindImages for Images {
+    async fn image_named(&self, account: AccountId, name: &str, patience: Duration) -> Result<Option<Image>> {
+        self.base_image(account, name, patience).await
+    }
+}
 
 impl Images {
     /// The image that is meant by a name of this server's own registry, `HOST/APP/TYPE:TAG` or `…@DIGEST`, if that account works
@@ -64,7 +73,7 @@ impl Images {
             })?;
             match row.state {
                 ImageState::Ready => {
-                    return Ok(Image { id: row.id, layers: row.layers, config: row.config });
+                    return Ok(Image { id: row.id, layers: row.layers, base: None, config: row.config });
                 }
                 ImageState::Failed => {
                     let why = row.failure.unwrap_or_default();

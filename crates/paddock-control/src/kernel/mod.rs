@@ -15,6 +15,7 @@ pub(crate) mod dump_databases;
 pub(crate) mod emails;
 pub(crate) mod end_of_app;
 pub(crate) mod error;
+pub(crate) mod find_images;
 mod fixed;
 pub(crate) mod gather;
 pub(crate) mod handover;

@@ -5,7 +5,7 @@ use paddock_core::artefact::ProgramUser;
 use paddock_core::stack::StackVersion;
 use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Network, Root};
 
-use super::stages::Files;
+use super::files::Files;
 use crate::host::container::{base, build_id, mount, of_disk, of_share, volume_id};
 use crate::host::watch::Bounds;
 use crate::host::{BuildRequest, BuilderConfig, LIBRARIES};

@@ -98,7 +98,7 @@ impl Making<'_> {
         let place = format!("fetched-{}", self.next_number());
         let env = self.builder.config.site_env.clone();
         let job = Job {
-            over: Over::Stack(self.request.stack.clone()),
+            over: Over::Stack(self.builder.config.host_stack.clone()),
             task: Task::Fetch(Fetch { urls, checksum, env }),
             mounts: vec![folder(self.request, &place, task::BUNDLE, Access::ReadWrite)],
             network: Network::Outbound,

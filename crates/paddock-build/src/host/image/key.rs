@@ -5,7 +5,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::StepKey;
-use super::stages::Files;
+use super::files::Files;
 use crate::dockerfile::{CopyStep, RunStep};
 use crate::image_step::task::NewFolder;
 

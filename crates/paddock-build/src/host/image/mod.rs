@@ -6,6 +6,7 @@
 
 mod containers;
 mod fetched;
+mod files;
 mod key;
 mod making;
 mod outcome;

@@ -7,7 +7,7 @@ use paddock_core::{BlobDigest, ProcessType};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::stages::{Built, Files};
+use super::files::{Built, Files};
 use super::{BuiltImage, BuiltProcess, ImageOutcome};
 use crate::heroku_yml::{Command, HerokuYml, ImageBuild, Process};
 use crate::host::BuildFailure;

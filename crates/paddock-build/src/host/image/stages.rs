@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use paddock_core::stack::StackVersion;
 use paddock_core::{LayerDigest, ProcessType};
-use serde::{Serialize, Serializer};
 
 use super::fetched::Found;
+use super::files::{Built, Files};
 use super::making::Making;
 use super::source::Context;
-use super::{BaseImage, BaseImageError, BuiltImage, key, outcome};
+use super::{BaseImage, BaseImageError, key, outcome};
 use crate::dockerfile::{Base, Dockerfile, DockerfileError, Plan};
 use crate::heroku_yml::ImageBuild;
 use crate::host::{BuildFailure, FailureKind};
@@ -19,37 +18,6 @@ use crate::output;
 const SOURCE_VERSION: &str = "SOURCE_VERSION";
 /// The longest text of an instruction that is shown, in characters.
 const SHOWN_CHARACTERS_MAX: usize = 1_000;
-
-/// The files that an image has so far.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub(super) struct Files {
-    /// The uppermost first.
-    #[serde(serialize_with = "texts")]
-    pub(super) layers: Vec<LayerDigest>,
-    #[serde(serialize_with = "texts")]
-    pub(super) base: Option<StackVersion>,
-}
-
-fn texts<'a, T: std::fmt::Display + 'a, S: Serializer>(
-    values: impl IntoIterator<Item = &'a T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(values.into_iter().map(ToString::to_string))
-}
-
-impl Files {
-    pub(super) fn count(&self) -> usize {
-        self.layers.len() + usize::from(self.base.is_some())
-    }
-}
-
-/// An image that was built.
-#[derive(Debug, Clone)]
-pub(super) struct Built {
-    pub(super) image: BuiltImage,
-    /// Of the layers that its steps came to.
-    pub(super) sizes: BTreeMap<LayerDigest, u64>,
-}
 
 /// What the steps of one Dockerfile have come to so far.
 pub(super) struct Progress {

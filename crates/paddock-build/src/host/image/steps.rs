@@ -4,9 +4,10 @@ use paddock_runtime::{Access, LAYERS_MAX, Mount, Network};
 
 use super::containers::{Over, Step, folder, result_place, root_place};
 use super::fetched::{of_copy, of_mount};
+use super::files::Files;
 use super::key::{StepAction, StepInputs};
 use super::making::{Job, Making};
-use super::stages::{Files, Progress};
+use super::stages::Progress;
 use super::{DoneStep, StepKey};
 use crate::dockerfile::{
     Action, Base, Body, CopyStep, PlannedMount, PlannedSource, RunNetwork, RunStep, Stage,
@@ -98,7 +99,7 @@ impl Making<'_> {
         };
         if let Some(layer) = done.layer {
             progress.sizes.insert(layer.clone(), done.size_bytes);
-            files.layers.insert(0, layer);
+            files.lay(layer);
         }
         Ok(())
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use paddock_build::{BuildFailure, BuildOutcome, FailureKind};
+use paddock_build::image::{ImageOutcome, ImagePorts};
+use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind};
 use paddock_core::durable;
 use paddock_core::event::{By, Event};
 use paddock_core::{BuildId, ErrorId};
@@ -32,6 +33,7 @@ use crate::kernel::job::{Phase, Work};
 
 mod branch;
 mod fetched_source;
+mod image_ports;
 mod own_submodules;
 mod release;
 mod source;
@@ -43,6 +45,12 @@ pub(crate) use source::LIMITS;
 const MOVED: &str = "the branch has moved since the push began";
 /// After this many failed attempts, half a minute apart, git is given up on.
 pub(crate) const ATTEMPTS_MAX: i64 = 5;
+
+/// What a build made.
+enum Made {
+    Slug(BuildOutcome),
+    Images(ImageOutcome),
+}
 
 /// Builds, as a kind of job.
 pub(crate) struct Builds(pub(crate) Arc<Deploy>);
@@ -157,7 +165,7 @@ async fn build_source(
     job: &Job,
     mut output: OutputWriter,
     cancel: CancellationToken,
-) -> std::result::Result<BuildOutcome, BuildFailure> {
+) -> std::result::Result<Made, BuildFailure> {
     let (log, mut lines) = mpsc::channel::<Bytes>(64);
     let copy = async {
         while let Some(bytes) = lines.recv().await {
@@ -172,7 +180,7 @@ async fn build_source(
             () = cancel.cancelled() => None,
         };
         let (kind, told, source) = match prepared {
-            Some(Ok(request)) => return deploy.builder.build(request, log, cancel).await,
+            Some(Ok(request)) => return run_build(deploy, build, request, log, cancel).await,
             None => (FailureKind::Canceled, "Build canceled".to_owned(), None),
             Some(Err(error)) if error.id == ErrorId::InternalServerError => {
                 (FailureKind::Source, "The source could not be read".to_owned(), Some(error))
@@ -184,6 +192,23 @@ async fn build_source(
     };
     let (built, ()) = tokio::join!(work, copy);
     built
+}
+
+/// Runs the build, by buildpacks or by Dockerfiles.
+async fn run_build(
+    deploy: &Deploy,
+    build: &Build,
+    request: BuildRequest,
+    log: BuildLog,
+    cancel: CancellationToken,
+) -> std::result::Result<Made, BuildFailure> {
+    if !build.stack.is_container() {
+        return deploy.builder.build(request, log, cancel).await.map(Made::Slug);
+    }
+    let bases = image_ports::Bases { deploy, account: build.account_id };
+    let steps = image_ports::Steps { deploy, app: build.app_id };
+    let ports = ImagePorts { bases: &bases, steps: &steps };
+    deploy.builder.build_images(request, ports, log, cancel).await.map(Made::Images)
 }
 
 /// Moves the deploy branch, then ends the build. Repeated after a crash: a branch that is there already is right.

@@ -1,16 +1,24 @@
 //! What a build came to: slug, release and the job's next phase, together.
 
+use std::collections::BTreeMap;
+
 use paddock_build::BuildOutcome;
+use paddock_build::image::{BuiltImage, BuiltProcess, ImageOutcome};
 use paddock_core::SlugId;
+use paddock_core::buildpack::BuildpackRef;
 use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::event::{By, Event};
+use paddock_core::image::{Image, ProcessImage};
 use paddock_core::release::deploy_description;
-use paddock_store::{App, Build, JobLease, NewSlug, Release, SourceKind};
+use paddock_core::stack::Stack;
+use paddock_store::{App, Build, JobLease, NewSlug, ProcessImages, Release, SourceKind};
 use uuid::Uuid;
 
 use crate::Result;
 use crate::deploy::Deploy;
 use crate::deploy::build_queue::BuildPhase;
+use crate::deploy::image_release::shown_commands;
+use crate::deploy::job::Made;
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::job::Phase;
 
@@ -20,38 +28,22 @@ pub(super) async fn record_outcome(
     app: &App,
     build: &Build,
     lease: &JobLease,
-    outcome: BuildOutcome,
+    made: Made,
 ) -> Result<(Release, Vec<String>)> {
-    let subject = match build.source_kind {
-        SourceKind::Git => deploy.repositories.commit_subject(app.id, &build.source).await.ok(),
-        SourceKind::Archive => build.source_description.clone(),
+    let (slug, wanted) = match made {
+        Made::Slug(outcome) => slug_of(deploy, app, build, outcome).await,
+        Made::Images(outcome) => (slug_of_images(deploy, app, build, outcome).await, Wanted::default()),
     };
     // Before there is a release: whoever asks for them again after a kill finds those that are there.
     let mut notices = Vec::new();
-    if !outcome.addons.is_empty() && deploy.kernel.store.formation(app.id).await?.is_empty() {
-        notices = deploy.addons.order_for_first_release(app, build.account_id, &outcome.addons).await;
+    if !wanted.addons.is_empty() && deploy.kernel.store.formation(app.id).await?.is_empty() {
+        notices = deploy.addons.order_for_first_release(app, build.account_id, &wanted.addons).await;
     }
-    let size_bytes = i64::try_from(outcome.size_bytes).unwrap_or(i64::MAX);
-    let slug = NewSlug {
-        id: SlugId::from_uuid(Uuid::now_v7()),
-        app_id: app.id,
-        checksum: Some(format!("SHA256:{}", outcome.layer.hex())),
-        layer: outcome.layer.to_string(),
-        put_secret_sha256: None,
-        size_bytes,
-        commit_id: version_of(build),
-        commit_description: subject,
-        process_types: outcome.process_types,
-        buildpack_description: Some(outcome.description),
-        stack: build.stack.clone(),
-        stack_version: deploy.kernel.version_of_build(build).version,
-        images: Default::default(),
-    };
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
     tx.create_slug(&slug).await?;
     if tx.formation(app.id).await?.is_empty() {
         let set = tx.owned_config(app.id).await?;
-        let first = first_release(&set, &outcome.config_vars);
+        let first = first_release(&set, &wanted.config_vars);
         tx.set_config(app.id, &first.user).await?;
         notices.extend(first.notices);
     }
@@ -63,7 +55,7 @@ pub(super) async fn record_outcome(
         rollback_of: None,
     };
     let release = add_release(&mut tx, app.id, draft).await?;
-    if let Some(detected) = &outcome.detected
+    if let Some(detected) = &wanted.detected
         && tx.buildpacks(app.id).await?.is_empty()
     {
         // What was detected once stays: later pushes do not depend on what detection would say then.
@@ -84,6 +76,65 @@ pub(super) async fn record_outcome(
     )
     .await?;
     Ok((release, notices))
+}
+
+/// What buildpacks ask for besides the slug.
+#[derive(Default)]
+struct Wanted {
+    /// The buildpack that detection chose.
+    detected: Option<BuildpackRef>,
+    addons: Vec<String>,
+    config_vars: ConfigVars,
+}
+
+async fn slug_of(deploy: &Deploy, app: &App, build: &Build, outcome: BuildOutcome) -> (NewSlug, Wanted) {
+    let slug = NewSlug {
+        checksum: Some(format!("SHA256:{}", outcome.layer.hex())),
+        layer: outcome.layer.to_string(),
+        process_types: outcome.process_types,
+        buildpack_description: Some(outcome.description),
+        stack_version: deploy.kernel.version_of_build(build).version,
+        ..empty_slug(deploy, app, build, outcome.size_bytes).await
+    };
+    let BuildOutcome { detected, addons, config_vars, .. } = outcome;
+    (slug, Wanted { detected, addons, config_vars })
+}
+
+async fn slug_of_images(deploy: &Deploy, app: &App, build: &Build, outcome: ImageOutcome) -> NewSlug {
+    let processes = outcome.processes.into_iter().map(|(name, BuiltProcess { image, command })| {
+        let BuiltImage { id, layers, base, config } = image;
+        (name, ProcessImage { image: Image { id, layers, base, config }, command })
+    });
+    let images = ProcessImages(processes.collect());
+    NewSlug {
+        process_types: shown_commands(&images),
+        buildpack_description: Some(Stack::CONTAINER.as_str().to_owned()),
+        images,
+        ..empty_slug(deploy, app, build, outcome.size_bytes).await
+    }
+}
+
+/// What slugs of either kind have.
+async fn empty_slug(deploy: &Deploy, app: &App, build: &Build, size_bytes: u64) -> NewSlug {
+    let subject = match build.source_kind {
+        SourceKind::Git => deploy.repositories.commit_subject(app.id, &build.source).await.ok(),
+        SourceKind::Archive => build.source_description.clone(),
+    };
+    NewSlug {
+        id: SlugId::from_uuid(Uuid::now_v7()),
+        app_id: app.id,
+        checksum: None,
+        layer: String::new(),
+        put_secret_sha256: None,
+        size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+        commit_id: version_of(build),
+        commit_description: subject,
+        process_types: BTreeMap::new(),
+        buildpack_description: None,
+        stack: build.stack.clone(),
+        stack_version: String::new(),
+        images: ProcessImages::default(),
+    }
 }
 
 /// What an app's first release begins with, and what its pusher is told of that.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use paddock_build::{BuildLog, BuildRequest, Source, SourceArchive};
 use paddock_core::buildpack::BuildpackRef;
+use paddock_core::stack::{Stack, StackBase};
 use paddock_core::{BuildId, SourceId, durable};
 use paddock_runtime::Limits;
 use paddock_store::{App, Build, Job, SourceKind};
@@ -46,7 +47,11 @@ pub(super) async fn request_of(
         buildpacks,
         config_vars: deploy.kernel.store.config_vars(app.id).await?,
         stack: deploy.kernel.version_of_build(build),
-        base: deploy.kernel.base_of_build(build).await?,
+        base: match build.stack.is_container() {
+            // What is unpacked and fetched for a Dockerfile is so by the server's own tools.
+            true => StackBase::Host(deploy.kernel.config.present(&Stack::HOST)),
+            false => deploy.kernel.base_of_build(build).await?,
+        },
         request_id: build.id.to_string(),
         limits: LIMITS,
         disk_bytes: deploy.kernel.config.build_disk.bytes(),

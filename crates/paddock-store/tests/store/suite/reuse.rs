@@ -24,6 +24,7 @@ async fn a_slug_of_images_needs_their_layers() {
     let image = |bytes: &[u8]| Image {
         id: BlobDigest::of_sha256([bytes[0]; 32]),
         layers: bytes.iter().copied().map(layer).collect(),
+        base: None,
         config: ImageConfig::default(),
     };
     let process = |bytes: &[u8]| ProcessImage { image: image(bytes), command: ImageCommand::OfImage };
