@@ -73,7 +73,10 @@ impl Root {
             symlink(python.file_name().unwrap(), root.path().join("usr/bin").join(name)).unwrap();
         }
         let standard = Path::new("/usr/lib").join(python.file_name().unwrap());
-        root.take_tree(&standard, &["test", "idlelib", "tkinter", "lib2to3", "__pycache__"]);
+        root.take_tree(
+            &standard,
+            &["test", "idlelib", "tkinter", "lib2to3", "__pycache__", "EXTERNALLY-MANAGED"],
+        );
         for package in ["pip", "setuptools", "pkg_resources", "wheel"] {
             let package = Path::new("/usr/lib/python3/dist-packages").join(package);
             if package.exists() {
