@@ -13,7 +13,9 @@ import os, stat, sys
 names = {}
 # Whiteouts are one file with many names: that is no hard link.
 for folder, folders, files in os.walk(sys.argv[1]):
-    for path in [folder] + [os.path.join(folder, name) for name in files + folders if os.path.islink(os.path.join(folder, name)) or name in files]:
+    links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+    folders.sort()
+    for path in [folder] + [os.path.join(folder, name) for name in sorted(files + links)]:
         found, said = os.lstat(path), path.removeprefix(sys.argv[1]) or '/'
         first = names.setdefault(found.st_ino, said)
         line = f'{said} {stat.filemode(found.st_mode)}{found.st_mode & 0o7777:o} {found.st_uid}:{found.st_gid}'

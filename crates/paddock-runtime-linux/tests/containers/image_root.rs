@@ -5,7 +5,8 @@ use crate::support::{Fixture, PATIENCE, folder_of, stack, with};
 use bytes::Bytes;
 use paddock_core::ContainerId;
 use paddock_runtime::{
-    ContainerSpec, ExecSpec, Input, LAYERS_MAX, Layer, LocalVolumes, Root, Runtime, RuntimeError, Stdio,
+    ContainerSpec, ExecSpec, Input, LAYERS_MAX, Layer, LocalVolumes, Mount, MountSource, Root, Runtime,
+    RuntimeError, Stdio,
 };
 
 fn new_id() -> ContainerId {
@@ -62,17 +63,17 @@ fn what_an_image_has_in_place_of_mount_points_leads_nowhere() {
             let links = f.layer(|tree| {
                 names.iter().for_each(|name| {
                     tree.link(name, &precious);
-                })
+                });
             });
             let files = f.layer(|tree| {
                 names.iter().for_each(|name| {
                     tree.file(name, "a file");
-                })
+                });
             });
             let gone = f.layer(|tree| {
                 names.iter().for_each(|name| {
                     tree.whiteout(name);
-                })
+                });
             });
             let look = "cat /etc/hostname && touch /tmp/here && echo x > /dev/null && ls -d /proc/1 /sys/class /dev/shm";
             for root in [Root::Image, Root::Build] {
@@ -80,6 +81,21 @@ fn what_an_image_has_in_place_of_mount_points_leads_nowhere() {
                     let layers: Vec<_> = odd.into_iter().chain([&tools]).cloned().collect();
                     let spec = ContainerSpec { root, ..f.image(&layers, look) };
                     assert_eq!(f.printed(spec).await, "web-1\n/dev/shm\n/proc/1\n/sys/class\n", "{layers:?}");
+                }
+                // Where the host's /usr goes, and where what is mounted goes.
+                let own = f.layer(|tree| {
+                    tree.link("usr", &precious).link("root-again", "/").link("out", &precious);
+                });
+                let mounted = |target: &str| {
+                    let source = MountSource::Text("mounted".to_owned());
+                    let mounts = vec![Mount { target: target.to_owned(), source }];
+                    let spec = f.image(&[own.clone(), stack()], "ls -d /usr/bin; cat /below/text");
+                    ContainerSpec { root, mounts, ..spec }
+                };
+                assert_eq!(f.printed(mounted("/below/text")).await, "/usr/bin\nmounted\n");
+                for target in ["/root-again", "/out", "/out/text"] {
+                    let refused = f.runtime.start(mounted(target)).await;
+                    assert!(matches!(refused, Err(RuntimeError::Host { .. })), "{target}: {refused:?}");
                 }
             }
             assert_eq!(std::fs::read_dir(&precious).unwrap().count(), 0, "the host's folder is untouched");

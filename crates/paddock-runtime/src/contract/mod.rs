@@ -26,7 +26,8 @@ mod roots;
 
 use self::network::{a_service_is_reached_by_those_who_may, a_service_keeps_its_address};
 use self::roots::{
-    a_container_has_so_many_layers, nothing_else_runs_as_root, what_makes_a_layer_leaves_what_it_wrote,
+    a_container_has_so_many_layers, an_images_names_are_the_containers, nothing_else_runs_as_root,
+    what_makes_a_layer_leaves_what_it_wrote,
 };
 
 /// How long a test waits for a state.
@@ -104,6 +105,7 @@ macro_rules! contract_tests {
             a_text_is_a_file_inside
             what_makes_a_layer_leaves_what_it_wrote
             nothing_else_runs_as_root
+            an_images_names_are_the_containers
             a_container_has_so_many_layers
             a_service_keeps_its_address
             a_service_is_reached_by_those_who_may

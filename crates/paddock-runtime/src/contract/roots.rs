@@ -4,8 +4,8 @@ use paddock_core::VolumeId;
 use paddock_core::artefact::ProgramUser;
 use uuid::Uuid;
 
-use super::{Act, Bench, ended, find, new_id, of_volume, remove, shown, write};
-use crate::{Access, ContainerSpec, Disk, LAYERS_MAX, Root, RuntimeError, VolumeKind};
+use super::{Act, Bench, ended, find, new_id, of_volume, remove, rest, shown, write};
+use crate::{Access, ContainerSpec, Disk, LAYERS_MAX, Root, RuntimeError, Stream, VolumeKind};
 
 /// What root wrote in the root of a build is in the folder `upper`, for containers that come after.
 pub(super) async fn what_makes_a_layer_leaves_what_it_wrote(bench: &dyn Bench) {
@@ -21,6 +21,31 @@ pub(super) async fn what_makes_a_layer_leaves_what_it_wrote(bench: &dyn Bench) {
     let mounts = vec![of_volume(volume, "step/upper", "/layer", Access::ReadOnly)];
     assert_eq!(shown(bench, "/layer/note", mounts).await.as_deref(), Some("of the layer"));
     runtime.remove_volume(volume).await.unwrap();
+}
+
+/// They can be read, and not written.
+pub(super) async fn an_images_names_are_the_containers(bench: &dyn Bench) {
+    let of_image = |act| ContainerSpec {
+        root: Root::Image,
+        hostname: "of-the-image".to_owned(),
+        working_dir: "/made/here".to_owned(),
+        ..bench.spec(new_id(), act)
+    };
+    let path = "/etc/hostname".to_owned();
+    let (spec, changing) =
+        (of_image(Act::Show(path.clone())), of_image(Act::Write(path, "other".to_owned())));
+    for (spec, ends_well, lines) in [(spec, true, &["of-the-image"][..]), (changing, false, &[])] {
+        let id = spec.id;
+        bench.runtime().start(spec).await.unwrap();
+        let said = rest(&mut bench.runtime().output(id, 0).await.unwrap()).await;
+        assert_eq!(ended(bench, id).await.status == 0, ends_well, "{said:?}");
+        let said = said.iter().filter(|piece| piece.stream == Stream::Stdout);
+        assert_eq!(
+            said.map(|piece| &piece.bytes[..]).collect::<Vec<_>>(),
+            lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>()
+        );
+        remove(bench, id).await;
+    }
 }
 
 /// It is refused, and nothing is left.

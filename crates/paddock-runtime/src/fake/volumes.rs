@@ -55,6 +55,9 @@ impl FakeRuntime {
     }
 
     pub(super) fn read_inside(&self, spec: &ContainerSpec, path: &str) -> Option<String> {
+        if spec.root != Root::Stack && path == "/etc/hostname" {
+            return Some(format!("{}\n", spec.hostname));
+        }
         match mounted(spec, path)? {
             (MountSource::Volume { id, folder, .. }, rest) => {
                 let path = self.folder_of(*id).join(folder);

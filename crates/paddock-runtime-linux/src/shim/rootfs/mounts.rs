@@ -23,8 +23,19 @@ pub(super) fn attach_host_folder(
     let is_folder = mount.source.is_dir();
     let owner = owner_of_targets(spec, &mount.target);
     let target = target_inside(root, &mount.target, is_folder, owner, owner)?;
+    if is_same(root, target.as_fd())? {
+        // By a link of a layer: what is mounted would be the root.
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput))
+            .doing(|| format!("attach {} inside", mount.target));
+    }
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&clone, c"", &target, c"", flags).doing(|| format!("attach {} inside", mount.target))
+}
+
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, StepError> {
+    let of = |file| rustix::fs::fstat(file).doing(|| "look at a mount point".to_owned());
+    let (one, other) = (of(one)?, of(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// Whose a target is that has to be made.
