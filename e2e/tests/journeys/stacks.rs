@@ -144,10 +144,10 @@ impl Journey {
         let _ = self.push("On the host").succeeded().saying("Building on the Host stack");
         let host = self.page();
         assert_eq!((&host["user"], &host["built_on"]), (&json!("dyno"), &host["system"]));
-        self.say(&["stacks"]);
+        self.say(&["apps:stacks"]);
         self.say(&["stack:set", "mine"]);
         assert_eq!(self.stacks(), ("host".to_owned(), "mine".to_owned()));
-        self.say(&["stacks"]);
+        self.say(&["apps:stacks"]);
         assert_eq!(self.page()["system"], host["system"], "the release is what it was");
         self.repo.write("first", "");
         let _ = self.push("On mine").succeeded().saying("Building on the Mine stack");
@@ -155,7 +155,7 @@ impl Journey {
         let page = self.page();
         assert_eq!((&page["built_on"], &page["user"]), (&page["system"], &json!("dyno")));
         assert_eq!(self.stacks(), ("mine".to_owned(), "mine".to_owned()));
-        self.say(&["stacks"]);
+        self.say(&["apps:stacks"]);
         let ran = self.cli.heroku_in(self.repo.path(), &["run", "cat /etc/os-release"]);
         let _ = ran.succeeded().saying("Stack one");
         // What people's files name is here under no such name.

@@ -158,7 +158,7 @@ impl Kernel {
     }
 }
 
-const CHOOSE: &str = "Choose another with: heroku stack:set STACK (heroku stacks lists them)";
+const CHOOSE: &str = "Choose another with: heroku stack:set STACK (heroku apps:stacks lists them)";
 
 fn ended(stack: &Stack, support: StackSupport) -> String {
     let since = support.ends_at.map(day).unwrap_or_default();
