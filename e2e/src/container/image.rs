@@ -112,11 +112,9 @@ impl Root {
             self.take_program(Path::new(program));
         }
         // What clones a buildpack, but nothing that only fetches from elsewhere.
-        for (name, target) in [("git-upload-pack", "git")] {
-            let link = self.path().join("usr/bin").join(name);
-            let _ = fs::remove_file(&link);
-            symlink(target, link).unwrap();
-        }
+        let link = self.path().join("usr/bin/git-upload-pack");
+        let _ = fs::remove_file(&link);
+        symlink("git", link).unwrap();
         libraries_of(&paddockd()).iter().for_each(|library| self.take(library));
         let shell = self.path().join("bin/sh");
         if !shell.exists() {

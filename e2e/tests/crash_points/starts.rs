@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::client::{APP, Client};
 use crate::parts::{Part, Steps};
-use crate::verbs::{buildpack, image};
+use crate::verbs::{buildpack, deploy, image};
 use crate::walk::is_over;
 use crate::{Walk, dumps, full_databases, invariants};
 
@@ -311,6 +311,7 @@ fn a_month_later(server: &mut Server, client: &Client) {
     }
     invariants::the_dynos_are_those_of_the_release(client, APP);
     image::leave_for_a_month(client);
+    deploy::leave_layers(client);
     server.kill9_serve();
     client.clock.advance(31 * DAY);
 }

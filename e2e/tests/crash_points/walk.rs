@@ -45,7 +45,8 @@ impl Walk {
         fs::set_permissions(buildpacks.path(), fs::Permissions::from_mode(0o755)).unwrap();
         verbs::buildpack::prepare(buildpacks.path());
         let folder = buildpacks.path().display().to_string();
-        let arguments = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
+        let arguments =
+            ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder, "--layer-cache", "16M"];
         let mut server = Server::with_fail_points(&points, &arguments);
         let network = NETWORKS.read().unwrap_or_else(PoisonError::into_inner);
         server.restart();

@@ -1,5 +1,6 @@
 //! The container registry with the clients that others wrote, beside a registry that others wrote; uploads that break off at
 //! any moment.
+#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use std::io::Write;
 use std::net::TcpStream;

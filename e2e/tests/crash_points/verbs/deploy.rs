@@ -24,6 +24,7 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("first push", || FirstPush { repo: Repo::of_app("journey") }),
         kind("rollback", || Rollback),
         kind("archive build", || Archive { repo: Repo::of_app("journey") }),
+        kind("push of a Dockerfile", || PushDockerfile { repo: with_dockerfile() }),
         kind("release phase", || ReleasePhase { repo: Repo::of_app("journey") }),
     ]
 }
@@ -98,6 +99,56 @@ impl Verb for PushSame {
 /// `git push` to a new app.
 struct FirstPush {
     repo: Repo,
+}
+
+/// The walk's app, as an image that the server makes.
+fn with_dockerfile() -> Repo {
+    let repo = Repo::of_app("journey");
+    repo.write(
+        "Dockerfile",
+        "FROM host\nCOPY . /srv\nWORKDIR /srv\nRUN echo built > made\nCMD python3 web.py\n",
+    );
+    repo.commit("An image");
+    repo
+}
+
+/// More layers than are kept only to be used again: of a build that has failed.
+pub(crate) fn leave_layers(client: &Client) {
+    let order = json!({ "name": "walker-unmade", "stack": "container" });
+    client.http.api_json("POST", "/apps", &order).with_status(201);
+    let text = "FROM host\nRUN head -c 20000000 /dev/urandom > /big\nRUN exit 1\n";
+    let pushed = client.push("walker-unmade", &Repo::of_files(&[("Dockerfile", text)]));
+    assert_ne!(pushed.status, 0, "{}", pushed.text());
+}
+
+/// `git push` to an app whose builds make images.
+struct PushDockerfile {
+    repo: Repo,
+}
+
+/// Its app, which is not of the walk's own.
+const BOXED: &str = "walker-boxed";
+
+impl Verb for PushDockerfile {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        if client.http.api("GET", &format!("/apps/{BOXED}")).status == 404 {
+            let order = json!({ "name": BOXED, "stack": "container" });
+            client.http.api_json("POST", "/apps", &order).with_status(201);
+        }
+        self.repo.write("version.txt", &format!("boxed {number}\n"));
+        self.repo.commit("Next");
+    }
+
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        Told::by_exit(&client.push(BOXED, &self.repo))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        wait_until("the version of the image", SOON, || {
+            (client.page(BOXED)["version"] == format!("boxed {number}")).then_some(())
+        });
+        assert_eq!(client.head(BOXED), self.repo.head(), "the branch is what was pushed");
+    }
 }
 
 /// The app of a round.

@@ -170,7 +170,7 @@ struct BootTimeout {
     repo: Repo,
 }
 
-/// The app that does not listen.
+/// The app that does not listen where it should.
 const DEAF: &str = "walker-deaf";
 
 impl BootTimeout {
@@ -195,7 +195,7 @@ impl Verb for BootTimeout {
     fn prepare(&mut self, client: &Client, _: usize) {
         if client.http.api("GET", &format!("/apps/{DEAF}")).status == 404 {
             client.http.api_json("POST", "/apps", &json!({ "name": DEAF })).with_status(201);
-            self.repo.write("Procfile", "web: sleep 1000\n");
+            self.repo.write("Procfile", "web: exec python3 -m http.server 5000\n");
             self.repo.commit("Deaf");
             client.push(DEAF, &self.repo).succeeded();
         }
@@ -209,6 +209,12 @@ impl Verb for BootTimeout {
         }
         let booting = wait_until("a dyno that boots", SOON, || {
             Self::dyno(client).filter(|dyno| dyno["state"] == "starting")
+        });
+        client.clock.advance(Duration::from_secs(5));
+        wait_until("what is said of its port", SOON, || {
+            let dyno = Self::dyno(client)?;
+            let is_said = dyno["command"].as_str().is_some_and(|command| command.contains("listens on"));
+            (is_said || dyno["id"] != booting["id"]).then_some(())
         });
         client.clock.advance(Duration::from_secs(61));
         wait_until("the end of its boot", SOON, || {

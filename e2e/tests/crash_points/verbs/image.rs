@@ -23,6 +23,8 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("corrupt upload", || Corrupt),
         kind("image deleted", || Delete),
         kind("blob deleted", || DeleteBlob),
+        kind("image released", || Release),
+        kind("image removed", || Remove),
     ]
 }
 
@@ -166,6 +168,66 @@ impl Verb for Push {
 
     fn check(&self, client: &Client, number: usize, _: &Told) {
         is_there(client, number, &Image::of(number, "serve"));
+    }
+}
+
+/// `heroku container:release` of an image that was pushed.
+struct Release;
+
+/// The newest release of a round's app, and its process types.
+fn released(client: &Client, number: usize) -> (String, Vec<String>) {
+    let releases = client.list(&format!("/apps/{}/releases", app_of(number)));
+    let newest = releases.iter().max_by_key(|release| release["version"].as_i64());
+    let description = newest.map_or_else(String::new, |newest| newest["description"].to_string());
+    let formation = client.list(&format!("/apps/{}/formation", app_of(number)));
+    (description, formation.iter().filter_map(|one| one["type"].as_str().map(str::to_owned)).collect())
+}
+
+impl Verb for Release {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        with_app(client, number);
+        let image = Image::of(number, "serve");
+        done(&push(client, number, &image));
+        is_there(client, number, &image);
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        let update =
+            json!({ "updates": [{ "type": "clock", "docker_image": Image::of(number, "serve").id() }] });
+        let formation = format!("/apps/{}/formation", app_of(number));
+        Told::by(&client.http.api_json("PATCH", &formation, &update))
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        let (description, types) = released(client, number);
+        assert!(description.contains("Deployed clock"), "{description}");
+        assert_eq!(types, ["clock", "worker"]);
+    }
+}
+
+/// `heroku container:rm`.
+struct Remove;
+
+impl Verb for Remove {
+    fn prepare(&mut self, client: &Client, number: usize) {
+        Release.prepare(client, number);
+        done(&Release.attempt(client, number));
+    }
+
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        let clock = format!("/apps/{}/formation/clock", app_of(number));
+        Told::by(&client.http.api_json("PATCH", &clock, &json!({ "docker_image": null })))
+    }
+
+    fn again(&self, client: &Client, number: usize) -> Told {
+        match released(client, number).1.contains(&"clock".to_owned()) {
+            true => self.attempt(client, number),
+            false => Told::Yes,
+        }
+    }
+
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        assert_eq!(released(client, number).1, ["worker"]);
     }
 }
 
