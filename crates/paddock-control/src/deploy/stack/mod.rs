@@ -128,7 +128,7 @@ impl Deploy {
         }
         let mut tx = self.kernel.change_platform("remove a stack").await?;
         tx.remove_stack(&stack).await?;
-        tx.commit("stack.removed", Event::StackRemoved { stack: name.to_owned() }, By::Operator).await
+        tx.commit("stack.row_removed", Event::StackRemoved { stack: name.to_owned() }, By::Operator).await
     }
 
     /// Says from when on nothing is built on a stack; `None` for never.

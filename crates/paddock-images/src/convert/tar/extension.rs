@@ -1,5 +1,6 @@
 //! Headers that say more of the member after them: records of pax, long names of GNU tar.
 
+use super::header::decimal;
 use super::{Problem, sparse};
 use crate::convert::Refused;
 use crate::erofs::Modified;
@@ -95,15 +96,6 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = record.iter().position(|byte| *byte == b'=')?;
     Some((&record[..equals], &record[equals + 1..], rest))
-}
-
-/// A number in decimal digits, and nothing else.
-pub(super) fn decimal(digits: &[u8]) -> Result<u64, Problem> {
-    let number = digits.iter().try_fold(0_u64, |number, digit| match digit {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add((digit - b'0').into()),
-        _ => None,
-    });
-    number.filter(|_| !digits.is_empty()).ok_or_else(|| Refused::BadNumber.into())
 }
 
 fn id(digits: &[u8]) -> Result<i64, Problem> {

@@ -99,6 +99,15 @@ fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
+/// A number in decimal digits, and nothing else.
+pub(super) fn decimal(digits: &[u8]) -> Result<u64, Problem> {
+    let number = digits.iter().try_fold(0_u64, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add((digit - b'0').into()),
+        _ => None,
+    });
+    number.filter(|_| !digits.is_empty()).ok_or_else(|| Refused::BadNumber.into())
+}
+
 /// A number that is no less than 0.
 pub(super) fn count(field: &[u8]) -> Result<u64, Problem> {
     u64::try_from(number(field)?).map_err(|_| Refused::BadNumber.into())

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use super::extension::decimal;
-use super::header::{Header, RECORD, count};
+use super::header::{Header, RECORD, count, decimal};
 use super::{Problem, TarReader};
 use crate::convert::Refused;
 
