@@ -73,7 +73,9 @@ statements! {
     NAMING = "SELECT m.* FROM registry_manifests m JOIN registry_references r ON r.app_id = m.app_id \
         AND r.repository = m.repository AND r.manifest = m.digest \
         WHERE r.app_id = $1 AND r.repository = $2 AND r.digest = $3 ORDER BY m.digest";
-    OF_IMAGE = "SELECT * FROM registry_manifests WHERE app_id = $1 AND image_id = $2 ORDER BY repository, digest LIMIT 1";
+    OF_IMAGE = "SELECT * FROM registry_manifests WHERE app_id = $1 AND image_id = $2 \
+        AND media_type IN ('application/vnd.oci.image.manifest.v1+json', \
+        'application/vnd.docker.distribution.manifest.v2+json') ORDER BY repository, digest LIMIT 1";
     BYTES = "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(content)), 0) AS BIGINT) AS number FROM registry_manifests \
         WHERE app_id = $1";
     IS_IN = "SELECT COUNT(*) AS number FROM registry_manifests WHERE app_id = $1 AND repository = $2 AND digest = $3";
@@ -122,7 +124,7 @@ reads! {
     /// The manifests of the repository that name this digest.
     manifests_naming(app_id: AppId, repository: &Repository, digest: &BlobDigest) -> all Manifest:
         NAMING [app_id, *repository, *digest];
-    /// One of the app's manifests of this image.
+    /// One of the app's manifests of this image, and no index.
     manifest_of_image(app_id: AppId, image_id: &BlobDigest) -> one Manifest: OF_IMAGE [app_id, *image_id];
 }
 

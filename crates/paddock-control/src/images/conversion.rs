@@ -11,12 +11,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use paddock_core::{AppId, BlobDigest, LayerDigest};
-use paddock_images::convert::Compression;
-use paddock_runtime::LAYERS_MAX;
+use paddock_images::oci::{ImageLayer, Manifest};
 use paddock_store::{App, ConvertedLayer, ImageRow, ImageState, Job, JobLease, StoreError};
 
 use super::Images;
-use super::shape::{Descriptor, ImageShape, Names, Shape};
 use crate::kernel::error::chain;
 use crate::kernel::job::{Phase, Work};
 use crate::{Error, Result};
@@ -147,25 +145,18 @@ fn from_above(layers: &[ConvertedLayer]) -> Vec<LayerDigest> {
 impl Images {
     /// Converts what is not converted yet: the layers of an image, the lowest first.
     async fn convert(&self, app: &App, image: &ImageRow) -> Outcome<Vec<ConvertedLayer>> {
-        let (blobs, diff_ids) = self.layers_of(app.id, &image.id).await?;
-        let count = blobs.len();
-        let layers = blobs.into_iter().zip(diff_ids).enumerate();
-        let layers =
-            layers.map(|(number, (blob, diff_id))| self.layer_of(app, blob, diff_id, (number + 1, count)));
+        let layers = self.layers_of(app.id, &image.id).await?;
+        let count = layers.len();
+        let layers = layers.into_iter().enumerate();
+        let layers = layers.map(|(number, layer)| self.layer_of(app, layer, (number + 1, count)));
         stream::iter(layers).buffered(LAYERS_AT_ONCE).try_collect().await
     }
 
     /// A layer of an image; `place` says which of how many.
-    async fn layer_of(
-        &self,
-        app: &App,
-        blob: Descriptor,
-        diff_id: BlobDigest,
-        place: (usize, usize),
-    ) -> Outcome<ConvertedLayer> {
-        let layer = self.layer(app, &blob).await;
+    async fn layer_of(&self, app: &App, layer: ImageLayer, place: (usize, usize)) -> Outcome<ConvertedLayer> {
+        let ImageLayer { blob, diff_id, .. } = layer;
         let said = |why| format!("Layer {} of {}{why}", place.0, place.1);
-        match layer {
+        match self.layer(app, &blob).await {
             Ok(layer) if layer.diff_id == diff_id => Ok(layer),
             Ok(layer) => Err(Trouble::Told(said(format!(
                 " is {}, and its configuration names {diff_id}: they are not of the same image.",
@@ -176,41 +167,16 @@ impl Images {
         }
     }
 
-    /// The blobs of an image's layers, and what its configuration says is in them, the lowest first.
-    async fn layers_of(&self, app: AppId, id: &BlobDigest) -> Outcome<(Vec<Descriptor>, Vec<BlobDigest>)> {
-        let told = |text: &str| Trouble::Told(text.to_owned());
-        let manifest = self.kernel.store.manifest_of_image(app, id).await?;
-        let manifest = manifest.ok_or_else(|| told("It was deleted before it was ready."))?;
-        let shape =
-            Shape::read(Some(manifest.media_type.as_str()), &manifest.content).map_err(Trouble::Told)?;
-        let Names::Blobs { layers, .. } = shape.names else {
-            return Err(told("Its manifest is an index."));
+    /// The layers of an image, the lowest first.
+    async fn layers_of(&self, app: AppId, id: &BlobDigest) -> Outcome<Vec<ImageLayer>> {
+        let row = self.kernel.store.manifest_of_image(app, id).await?;
+        let row = row.ok_or_else(|| Trouble::Told("It was deleted before it was ready.".to_owned()))?;
+        let read = Manifest::read(row.content.as_bytes(), row.media_type.as_str());
+        let Ok(Manifest::Image(manifest)) = read else {
+            return Err(Error::internal("read the manifest of an image", "it is none").into());
         };
-        let (_, config) = self.config_of(id).await?;
-        let config = ImageShape::read(&config).map_err(Trouble::Told)?;
-        if layers.is_empty() {
-            return Err(told("It has no layers: there is nothing to run."));
-        }
-        if layers.len() > LAYERS_MAX {
-            return Err(Trouble::Told(format!(
-                "It has {} layers, and at most {LAYERS_MAX} can be run: build it with fewer steps, or squash it.",
-                layers.len()
-            )));
-        }
-        if layers.len() != config.diff_ids.len() {
-            return Err(Trouble::Told(format!(
-                "Its manifest has {} layers, and its configuration {}.",
-                layers.len(),
-                config.diff_ids.len()
-            )));
-        }
-        for (number, layer) in layers.iter().enumerate() {
-            if let Err(other) = Compression::of_media_type(&layer.media_type) {
-                let place = format!("Layer {} of {}", number + 1, layers.len());
-                return Err(Trouble::Told(format!("{place} cannot be used: {other}.")));
-            }
-        }
-        Ok((layers, config.diff_ids))
+        let (_, parts) = self.parts_of(&manifest, &row.digest).await?;
+        Ok(parts.map_err(Trouble::Told)?.layers)
     }
 
     /// Clears away what conversions of an app left that nobody waits for any more.

@@ -10,6 +10,7 @@ use paddock_core::stack::Stack;
 use paddock_core::{AppId, BlobDigest, ContainerId, VolumeId, durable};
 use paddock_images::Blobs;
 use paddock_images::convert::{ConversionReport, ConvertedFiles, LayerLimits, convert_tar_arguments};
+use paddock_images::oci::Descriptor;
 use paddock_runtime::{
     Access, ContainerSpec, ContainerState, Disk, Exit, Layer, Limits, Mount, MountSource, Network, Root,
     Stdio, VolumeKind,
@@ -19,7 +20,6 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::conversion::{Outcome, Trouble};
-use super::shape::Descriptor;
 use super::{BLOBS, Images, blocking};
 use crate::kernel::{error::Error, label};
 

@@ -1,13 +1,13 @@
 //! What a registry has: tags of a repository, repositories that one may see, manifests that are about another.
 
 use paddock_core::BlobDigest;
+use paddock_images::oci::Manifest;
 use serde_json::{Value, json};
 
 use super::Images;
 use super::access::{Action, Caller, RepositoryName};
 use super::error::RegistryResult;
 use super::manifest::unpushed;
-use super::shape::{Names, Shape};
 
 /// The most that one answer names.
 const PAGE_MAX: u32 = 1000;
@@ -81,18 +81,12 @@ impl Images {
         let naming = self.kernel.store.manifests_naming(opened.app.id, &opened.repository, digest).await?;
         let mut about = Vec::new();
         for manifest in naming {
-            let Ok(shape) = Shape::read(Some(manifest.media_type.as_str()), &manifest.content) else {
+            let Ok(read) = Manifest::read(manifest.content.as_bytes(), manifest.media_type.as_str()) else {
                 continue;
             };
-            if shape.subject.as_ref().is_none_or(|subject| subject.digest != *digest) {
-                continue;
-            }
-            let of_config = match &shape.names {
-                Names::Blobs { config, .. } => Some(config.media_type.clone()),
-                Names::Manifests(_) => None,
-            };
-            let artifact_type = shape.artifact_type.or(of_config);
-            if kind.is_some_and(|kind| artifact_type.as_deref() != Some(kind)) {
+            if read.subject().is_none_or(|subject| subject.digest != *digest)
+                || kind.is_some_and(|kind| read.artifact_type() != Some(kind))
+            {
                 continue;
             }
             let mut descriptor = json!({
@@ -100,11 +94,11 @@ impl Images {
                 "digest": manifest.digest.to_string(),
                 "size": manifest.content.len(),
             });
-            if let Some(artifact_type) = artifact_type {
+            if let Some(artifact_type) = read.artifact_type() {
                 descriptor["artifactType"] = artifact_type.into();
             }
-            if let Some(annotations) = shape.annotations {
-                descriptor["annotations"] = annotations.into();
+            if !read.annotations().is_empty() {
+                descriptor["annotations"] = json!(read.annotations());
             }
             about.push(descriptor);
         }

@@ -1,22 +1,21 @@
 //! Manifests: kept as they were sent, by their digest and by tags; what is an image for this machine is made ready.
 
-use std::io::{self, Read};
-
 use bytes::Bytes;
 use paddock_core::event::Event;
-use paddock_core::registry::{MediaType, Reference, RegistryCode};
-use paddock_core::{AppId, BlobDigest, JobId};
-use paddock_store::{ImageState, Manifest, NewJob, NewManifest};
+use paddock_core::registry::{MediaType, Reference, RegistryCode, Repository};
+use paddock_core::{AppId, BlobDigest};
+use paddock_images::oci::{Index, Manifest};
+use paddock_store::{Manifest as Row, NewManifest};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use super::access::{Action, Caller, Opened, RepositoryName};
-use super::conversion::{ImagePhase, KIND};
+use super::Images;
+use super::access::{Action, Caller, Opened, RepositoryName, sentence};
 use super::error::{RegistryError, RegistryResult};
-use super::shape::{CONFIG_BYTES_MAX, Descriptor, ImageShape, Names, Shape, is_config_of_image};
-use super::{Images, blocking};
+use super::of_image::await_image;
 use crate::kernel::change::Change;
-use crate::{Error, Result};
+
+/// The most that one manifest names.
+const NAMED_MAX: usize = 1000;
 
 /// A manifest that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +33,6 @@ pub struct ReadManifest {
     pub content: String,
 }
 
-/// An image that a manifest is of.
-struct OfImage {
-    id: BlobDigest,
-    /// What is known of it, or why it cannot be run.
-    shape: std::result::Result<ImageShape, String>,
-}
-
 impl Images {
     /// Keeps a manifest, and has its tag name it. All that it names must be there.
     ///
@@ -56,11 +48,7 @@ impl Images {
         content: Bytes,
     ) -> RegistryResult<KeptManifest> {
         let opened = self.open(caller, name, Action::Push).await?;
-        let invalid = |text| RegistryError::new(RegistryCode::ManifestInvalid, text);
-        let digest = BlobDigest::of_sha256(Sha256::digest(&content).into());
-        let content = String::from_utf8(content.into());
-        let content = content.map_err(|_| invalid("The manifest is not a text.".to_owned()))?;
-        let shape = Shape::read(content_type, &content).map_err(invalid)?;
+        let (digest, sent) = read(content_type, content)?;
         if let Reference::Digest(named) = reference
             && *named != digest
         {
@@ -68,27 +56,21 @@ impl Images {
             return Err(RegistryError::new(RegistryCode::DigestInvalid, text));
         }
         self.room_for_manifest(opened.app.id).await?;
-        let image = self.image_of(opened.app.id, &shape).await?;
-        let subject = shape.subject.as_ref().map(|subject| subject.digest.clone());
+        let image = match &sent.manifest {
+            Manifest::Image(manifest) => self.image_of(opened.app.id, manifest, &digest).await?,
+            Manifest::Index(_) => None,
+        };
+        let subject = sent.manifest.subject().map(|subject| subject.digest.clone());
 
         let mut tx = self.kernel.change_app(opened.app.id, "keep a manifest").await?;
-        check_named(&mut tx, &opened, &shape.names).await?;
-        let image_id = match (&image, &shape.names) {
+        check_named(&mut tx, &opened, &sent.manifest).await?;
+        let image_id = match (&image, &sent.manifest) {
             (Some(image), _) => Some(image.id.clone()),
-            (None, Names::Manifests(manifests)) => image_of_index(&mut tx, &opened, manifests).await?,
-            (None, Names::Blobs { .. }) => None,
+            (None, Manifest::Index(index)) => image_of_index(&mut tx, &opened, index, &digest).await?,
+            (None, Manifest::Image(_)) => None,
         };
-        let references = shape.names.all().map(|named| named.digest.clone()).chain(subject.clone());
-        tx.put_manifest(&NewManifest {
-            app_id: opened.app.id,
-            repository: opened.repository.clone(),
-            digest: digest.clone(),
-            media_type: shape.media_type,
-            content,
-            image_id,
-            references: references.collect(),
-        })
-        .await?;
+        let new = sent.row(&opened, digest.clone(), image_id);
+        tx.put_manifest(&new).await?;
         if let Reference::Tag(tag) = reference {
             tx.set_tag(opened.app.id, &opened.repository, tag, &digest).await?;
         }
@@ -103,41 +85,6 @@ impl Images {
         };
         tx.commit("manifest.kept", event, &caller.actor).await?;
         Ok(KeptManifest { digest, subject })
-    }
-
-    /// The image that a manifest is of, by its configuration.
-    async fn image_of(&self, app: AppId, shape: &Shape) -> RegistryResult<Option<OfImage>> {
-        let Names::Blobs { config, .. } = &shape.names else { return Ok(None) };
-        if !is_config_of_image(config) {
-            return Ok(None);
-        }
-        // That it is there is looked at again when the manifest is kept.
-        if self.kernel.store.registry_blob(app, &config.digest).await?.is_none() {
-            return Err(unknown_names(vec![config.digest.to_string()]));
-        }
-        let (length, bytes) = self.config_of(&config.digest).await?;
-        let shape = match length {
-            0..=CONFIG_BYTES_MAX => ImageShape::read(&bytes),
-            _ => Err(format!("Its configuration is larger than {} MB.", CONFIG_BYTES_MAX >> 20)),
-        };
-        // What is for no platform is no image: a proof of how one was built, say.
-        let is_none = |shape: &ImageShape| shape.platform.os == "unknown";
-        Ok((!shape.as_ref().is_ok_and(is_none)).then(|| OfImage { id: config.digest.clone(), shape }))
-    }
-
-    /// The configuration of an image and its length; nothing of one that is too large.
-    pub(super) async fn config_of(&self, id: &BlobDigest) -> Result<(u64, Vec<u8>)> {
-        let (blobs, wanted) = (self.blobs.clone(), id.clone());
-        let read = blocking(move || {
-            let found = blobs.read(&wanted).map_err(io::Error::other)?;
-            let (file, length) = found.ok_or_else(|| io::Error::other("it is not on the disk"))?;
-            let mut bytes = Vec::new();
-            if length <= CONFIG_BYTES_MAX {
-                file.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes)?;
-            }
-            Ok::<_, io::Error>((length, bytes))
-        });
-        read.await.map_err(|error| Error::internal("read the configuration of an image", error))
     }
 
     /// The manifest that is meant. A client that takes no index gets the image for this machine where a tag names one, as
@@ -176,9 +123,9 @@ impl Images {
     pub(super) async fn manifest_of(
         &self,
         app: AppId,
-        repository: &paddock_core::registry::Repository,
+        repository: &Repository,
         reference: &Reference,
-    ) -> RegistryResult<Option<Manifest>> {
+    ) -> RegistryResult<Option<Row>> {
         let store = &self.kernel.store;
         Ok(match reference {
             Reference::Digest(digest) => store.manifest(app, repository, digest).await?,
@@ -187,21 +134,14 @@ impl Images {
     }
 
     /// The manifest of the image for this machine; the index itself where it has none.
-    async fn image_in_index(&self, index: Manifest) -> RegistryResult<Manifest> {
-        let Some(id) = &index.image_id else { return Ok(index) };
-        let Ok(shape) = Shape::read(Some(index.media_type.as_str()), &index.content) else {
-            return Ok(index);
+    async fn image_in_index(&self, row: Row) -> RegistryResult<Row> {
+        let chosen = match Manifest::read(row.content.as_bytes(), row.media_type.as_str()) {
+            Ok(Manifest::Index(index)) => index.choose(&row.digest).ok().map(|named| named.digest.clone()),
+            _ => None,
         };
-        for named in shape.names.all() {
-            let found = self.kernel.store.manifest(index.app_id, &index.repository, &named.digest).await?;
-            let is_it = |manifest: &Manifest| {
-                !manifest.media_type.is_index() && manifest.image_id.as_ref() == Some(id)
-            };
-            if let Some(manifest) = found.filter(is_it) {
-                return Ok(manifest);
-            }
-        }
-        Ok(index)
+        let Some(chosen) = chosen else { return Ok(row) };
+        let found = self.kernel.store.manifest(row.app_id, &row.repository, &chosen).await?;
+        Ok(found.unwrap_or(row))
     }
 
     /// Removes a tag, or a manifest with its tags.
@@ -244,81 +184,80 @@ fn shown(reference: &Reference) -> String {
     }
 }
 
-fn unknown_names(missing: Vec<String>) -> RegistryError {
+pub(super) fn unknown_names(missing: Vec<String>) -> RegistryError {
     let text = "The manifest names it, and this app does not have it: push it first.";
     RegistryError::new(RegistryCode::ManifestBlobUnknown, text).about(missing)
 }
 
+/// A manifest as it was sent.
+struct Sent {
+    media_type: MediaType,
+    content: String,
+    manifest: Manifest,
+}
+
+impl Sent {
+    fn row(self, opened: &Opened, digest: BlobDigest, image_id: Option<BlobDigest>) -> NewManifest {
+        let named = self.manifest.blobs().into_iter().chain(self.manifest.manifests());
+        let references = named.chain(self.manifest.subject()).map(|named| named.digest.clone()).collect();
+        NewManifest {
+            app_id: opened.app.id,
+            repository: opened.repository.clone(),
+            digest,
+            media_type: self.media_type,
+            content: self.content,
+            image_id,
+            references,
+        }
+    }
+}
+
+/// Reads a manifest; its digest is that of its bytes.
+fn read(content_type: Option<&str>, content: Bytes) -> RegistryResult<(BlobDigest, Sent)> {
+    let invalid = |text: &str| RegistryError::new(RegistryCode::ManifestInvalid, sentence(text));
+    let digest = BlobDigest::of_sha256(Sha256::digest(&content).into());
+    let kind = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let manifest = Manifest::read(&content, kind).map_err(|error| invalid(&error.to_string()))?;
+    let media_type = MediaType::parse(kind).ok_or_else(|| invalid("its media type is not taken"))?;
+    let named = manifest.blobs().len() + manifest.manifests().len();
+    if named > NAMED_MAX {
+        return Err(invalid(&format!(
+            "the manifest names {named} things, and {NAMED_MAX} at most are taken"
+        )));
+    }
+    let content = String::from_utf8(content.into()).map_err(|_| invalid("the manifest is not a text"))?;
+    Ok((digest, Sent { media_type, content, manifest }))
+}
+
 /// An error unless all that is named is there, as long as was said.
-async fn check_named(tx: &mut Change<'_>, opened: &Opened, names: &Names) -> RegistryResult<()> {
+async fn check_named(tx: &mut Change<'_>, opened: &Opened, manifest: &Manifest) -> RegistryResult<()> {
     let mut missing = Vec::new();
-    for named in names.all() {
-        let is_there = match names {
-            Names::Manifests(_) => tx.has_manifest(opened.app.id, &opened.repository, &named.digest).await?,
-            Names::Blobs { .. } => match tx.registry_blob(opened.app.id, &named.digest).await? {
-                Some(blob) if u64::try_from(blob.size_bytes).ok() != Some(named.size) => {
-                    let text =
-                        format!("{} has {} bytes, and not {}.", named.digest, blob.size_bytes, named.size);
-                    return Err(RegistryError::new(RegistryCode::ManifestInvalid, text));
-                }
-                blob => blob.is_some(),
-            },
-        };
-        if !is_there {
+    for named in manifest.blobs() {
+        match tx.registry_blob(opened.app.id, &named.digest).await? {
+            None => missing.push(named.digest.to_string()),
+            Some(blob) if u64::try_from(blob.size_bytes).ok() == Some(named.size) => {}
+            Some(blob) => {
+                let text = format!("{} has {} bytes, and not {}.", named.digest, blob.size_bytes, named.size);
+                return Err(RegistryError::new(RegistryCode::ManifestInvalid, text));
+            }
+        }
+    }
+    for named in manifest.manifests() {
+        if !tx.has_manifest(opened.app.id, &opened.repository, &named.digest).await? {
             missing.push(named.digest.to_string());
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(unknown_names(missing)) }
 }
 
-/// The image of an index that is for this machine: the first that is said to be, or else the first that is one.
+/// The image of an index that is for this machine, if it has one.
 async fn image_of_index(
     tx: &mut Change<'_>,
     opened: &Opened,
-    manifests: &[Descriptor],
+    index: &Index,
+    own: &BlobDigest,
 ) -> RegistryResult<Option<BlobDigest>> {
-    let is_ours = |named: &&Descriptor| named.platform.as_ref().is_some_and(super::shape::Platform::is_ours);
-    let unsaid = |named: &&Descriptor| named.platform.is_none();
-    for named in manifests.iter().filter(is_ours).chain(manifests.iter().filter(unsaid)) {
-        let manifest = tx.manifest(opened.app.id, &opened.repository, &named.digest).await?;
-        if let Some(id) = manifest.and_then(|manifest| manifest.image_id) {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
-}
-
-/// Has an image made ready, or says why it cannot be run.
-async fn await_image(tx: &mut Change<'_>, app: AppId, image: OfImage) -> RegistryResult<()> {
-    let id = &image.id;
-    let shape = image.shape.and_then(|shape| match shape.platform.is_ours() {
-        true => Ok(shape),
-        false => Err(format!(
-            "It is for {}/{}, and this server runs linux/amd64: build it with --platform linux/amd64.",
-            shape.platform.os, shape.platform.architecture
-        )),
-    });
-    match shape {
-        Ok(shape) if tx.await_image(app, id, &shape.config).await? => {
-            let job = NewJob {
-                id: JobId::from_uuid(Uuid::now_v7()),
-                kind: KIND.to_owned(),
-                app_id: Some(app),
-                subject_id: id.to_string(),
-                phase: crate::kernel::job::Phase::as_str(ImagePhase::Converting).to_owned(),
-                secret: None,
-                run_at: None,
-            };
-            tx.enqueue_job(&job).await?;
-        }
-        Ok(_) => {}
-        Err(why) => {
-            let row = tx.image(app, id).await?;
-            if row.is_none_or(|row| row.state != ImageState::Ready) {
-                tx.await_image(app, id, &Default::default()).await?;
-                tx.set_image_failed(app, id, &why).await?;
-            }
-        }
-    }
-    Ok(())
+    let Ok(chosen) = index.choose(own) else { return Ok(None) };
+    let manifest = tx.manifest(opened.app.id, &opened.repository, &chosen.digest).await?;
+    Ok(manifest.and_then(|manifest| manifest.image_id))
 }

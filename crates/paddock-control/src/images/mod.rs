@@ -11,14 +11,15 @@ mod convert_layer;
 pub mod error;
 mod listing;
 mod manifest;
+mod of_image;
 mod ready;
-mod shape;
 mod sweep;
 mod token;
 mod upload;
 
 use std::sync::Arc;
 
+pub use paddock_images::oci::MANIFEST_BYTES_MAX;
 use paddock_images::{Blobs, LayerStore};
 use paddock_runtime::{LocalVolumes, Runtime, Share};
 
@@ -28,7 +29,6 @@ pub(crate) use conversion::Conversions;
 pub use error::{RegistryError, RegistryResult};
 pub use listing::Page;
 pub use manifest::{KeptManifest, ReadManifest};
-pub use shape::MANIFEST_BYTES_MAX;
 pub(crate) use sweep::RegistrySweep;
 pub use token::RegistryToken;
 pub use upload::{Begun, Chunk, Upload, UploadBody};

@@ -220,12 +220,17 @@ async fn an_image_is_awaited_once_and_tried_again_after_it_failed() {
     let mut of_image = manifest(app.id, 7, MediaType::OciManifest, &[]);
     of_image.image_id = Some(digest(1));
     tx.put_manifest(&of_image).await.unwrap();
+    let mut index = manifest(app.id, 6, MediaType::OciIndex, &[7]);
+    index.image_id = Some(digest(1));
+    tx.put_manifest(&index).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(t.store.manifest_of_image(app.id, &digest(1)).await.unwrap().unwrap().digest, digest(7));
     assert!(t.store.unneeded_images(later(1)).await.unwrap().is_empty());
     let mut tx = t.change(app.id).await;
     assert!(!tx.delete_image(app.id, &digest(1), later(1)).await.unwrap());
-    tx.delete_manifest(app.id, &web(), &digest(7)).await.unwrap();
+    for number in [6, 7] {
+        tx.delete_manifest(app.id, &web(), &digest(number)).await.unwrap();
+    }
     tx.commit().await.unwrap();
     assert_eq!(t.store.unneeded_images(later(1)).await.unwrap().len(), 1);
     let mut tx = t.change(app.id).await;
