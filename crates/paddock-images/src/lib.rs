@@ -16,6 +16,7 @@ pub mod erofs;
 mod host_stack;
 mod layer_store;
 mod layers;
+pub mod oci;
 pub mod tree;
 pub mod users;
 

@@ -12,4 +12,5 @@ mod erofs;
 mod host_stack;
 mod layers;
 mod mounted;
+mod oci;
 mod root;
