@@ -97,10 +97,10 @@ pub enum AdminRequest {
         is_beta: bool,
         /// How many layers follow.
         layers: usize,
-        /// Which of them dynos are laid upon, the uppermost first.
-        run: Vec<usize>,
-        /// Which of them builds are laid upon, the uppermost first.
-        build: Vec<usize>,
+        /// What dynos are laid upon.
+        run: StackImage,
+        /// What builds are laid upon, if that is another.
+        build: Option<StackImage>,
     },
     /// Take a stack away.
     RemoveStack {
@@ -118,6 +118,16 @@ pub enum AdminRequest {
     Status,
     /// Its numbers.
     Metrics,
+}
+
+/// An image of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StackImage {
+    /// Of the layers that follow, by their numbers, the uppermost first.
+    Sent(Vec<usize>),
+    /// One of the server's own registry, by its name.
+    Registered(String),
 }
 
 /// A mountable layer of a stack, whose descriptor comes with this.

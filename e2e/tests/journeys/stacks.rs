@@ -6,6 +6,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::{Cli, Outcome, Repo, Root, Server, Transcript, may_run, run};
@@ -64,6 +65,7 @@ fn an_app_is_built_and_run_on_a_stack_of_the_operators_own() {
     journey.choose_and_build(&format!("file://{folder}"));
     journey.roll_back();
     journey.add_a_version();
+    journey.add_images();
     journey.restore_elsewhere();
     journey.deprecate_and_remove();
     journey.transcript.finish();
@@ -202,6 +204,31 @@ impl Journey {
         self.settled("two");
         let _ = self.cli.heroku_in(self.repo.path(), &["rollback", "v4"]).succeeded();
         self.settled("one");
+    }
+
+    /// From an OCI layout, and from the server's own registry.
+    fn add_images(&self) {
+        let image = self.root.image(&json!({ "Cmd": ["bash"] }));
+        let layout = image.layout().display().to_string();
+        let _ = self.stack(&["add", "of-layout", "--oci", &layout]).succeeded();
+        assert_eq!(self.listed("of-layout")["system"], "Stack two");
+        let _ = self.stack(&["add", "no", "--oci", &format!("{layout}:none")]).failed_saying("has no image none");
+        let _ = self.stack(&["add", "no", "--oci", "/nowhere"]).failed_saying("is no OCI layout");
+
+        let name = format!("localhost:{}/{APP}/base", self.server.port());
+        let mut push = Command::new("skopeo");
+        push.args(["copy", "--quiet", "--dest-tls-verify=false", "--dest-creds"]);
+        push.arg(format!("_:{}", self.server.environment()["HEROKU_API_KEY"]));
+        push.args([format!("oci:{layout}"), format!("docker://{name}")]);
+        let _ = run(push, b"", Duration::from_secs(120)).succeeded();
+        let _ = self.stack(&["add", "registered", "--image", &name]).succeeded();
+        let (of_layout, registered) = (self.listed("of-layout"), self.listed("registered"));
+        assert_eq!(registered["version"], of_layout["version"], "they are the same layers");
+        let elsewhere = self.stack(&["add", "no", "--image", "docker.io/library/debian:12"]);
+        let _ = elsewhere.failed_saying("is no image of this server's registry");
+        let made = self.server.http().api_json("POST", "/apps", &json!({ "stack": "registered" }));
+        assert_eq!(made.with_status(201).json()["stack"]["name"], "registered");
+        let _ = self.stack(&["remove", "of-layout"]).succeeded();
     }
 
     /// A backup has what stacks are made of.

@@ -23,20 +23,24 @@ const LATEST: &str = "latest";
 #[async_trait]
 impl FindImages for Images {
     async fn image_named(&self, account: AccountId, name: &str, patience: Duration) -> Result<Option<Image>> {
-        self.base_image(account, name, patience).await
+        self.base_image(Some(account), name, patience).await
+    }
+
+    async fn image_of_operator(&self, name: &str, patience: Duration) -> Result<Option<Image>> {
+        self.base_image(None, name, patience).await
     }
 }
 
 impl Images {
     /// The image that is meant by a name of this server's own registry, `HOST/APP/TYPE:TAG` or `…@DIGEST`, if that account works
-    /// on its app; `None` for a name of another registry. One that is still being made ready is waited for.
+    /// on its app, or none is asked about; `None` for a name of another registry. One that is still being made ready is waited for.
     ///
     /// # Errors
     /// `not_found` for an image that is not there, or not to be seen; `invalid_params` for a name that is none and for an image
     /// that cannot be run, with why; `service_unavailable` for one that is not ready in time.
     pub async fn base_image(
         &self,
-        account: AccountId,
+        account: Option<AccountId>,
         reference: &str,
         patience: Duration,
     ) -> Result<Option<Image>> {
@@ -53,14 +57,20 @@ impl Images {
         let repository = RepositoryName::parse(repository).map_err(|error| Error::invalid(error.message))?;
         let wanted: Reference = wanted.parse().map_err(|error| Error::invalid(format!("{error}.")))?;
         let missing = |text| Error::not_found_because("image", text);
-        let app = self.kernel.app_visible_to(account, repository.app_name()).await?;
-        let found = self.manifest_of(app.id, repository.repository(), &wanted).await;
+        let app = match account {
+            Some(account) => self.kernel.app_visible_to(account, repository.app_name()).await?.id,
+            None => {
+                let app = self.kernel.store.app_by_name(repository.app_name()).await?;
+                app.ok_or_else(|| Error::not_found("app"))?.id
+            }
+        };
+        let found = self.manifest_of(app, repository.repository(), &wanted).await;
         let found = found.map_err(|error| Error::internal("read a manifest", error))?;
         let found = found.ok_or_else(|| missing(format!("There is no image {reference}.")))?;
         let id = found.image_id.ok_or_else(|| {
             missing(format!("{reference} has no image for linux/amd64, which is what this server runs."))
         })?;
-        self.ready(app.id, &id, reference, patience).await.map(Some)
+        self.ready(app, &id, reference, patience).await.map(Some)
     }
 
     async fn ready(&self, app: AppId, id: &BlobDigest, name: &str, patience: Duration) -> Result<Image> {

@@ -14,4 +14,7 @@ pub(crate) trait FindImages: Send + Sync {
     /// The image of this server's registry that a name means to this account, ready to run; `None` for a name of another
     /// registry. See `images/ready.rs`.
     async fn image_named(&self, account: AccountId, name: &str, patience: Duration) -> Result<Option<Image>>;
+
+    /// The same for the operator, who sees every app.
+    async fn image_of_operator(&self, name: &str, patience: Duration) -> Result<Option<Image>>;
 }

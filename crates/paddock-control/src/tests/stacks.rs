@@ -9,7 +9,7 @@ use paddock_core::{AppRef, ErrorId, UnixMicros};
 use paddock_images::users::{Users, users_layer};
 use paddock_runtime::{ContainerSpec, Exit, Layer, Network, Root, Runtime as _, RuntimeError, Stream};
 
-use crate::added_stack::Added;
+use crate::added_stack::{Added, StackImage};
 use crate::tests::Still;
 use crate::{AppChange, AppOrder, Result};
 
@@ -35,7 +35,8 @@ impl Still {
         for layer in layers {
             addition.add_layer(self.layer(layer)).await?;
         }
-        let adding = addition.finish(run, build, false);
+        let (run, build) = (StackImage::Sent(run.to_vec()), StackImage::Sent(build.to_vec()));
+        let adding = addition.finish(&run, Some(&build), false);
         let saying = async {
             let mut heard = BTreeSet::new();
             loop {
@@ -120,6 +121,14 @@ async fn a_stack_that_lacks_something_is_not_added() {
         let refused = t.add_stack("bare", &["one"], (run, build), whole).await.unwrap_err();
         assert_eq!(refused.id, ErrorId::InvalidParams);
     }
+    let elsewhere = StackImage::Registered("docker.io/library/debian:12".to_owned());
+    let refused =
+        t.control.deploy.begin_stack("bare").unwrap().finish(&elsewhere, None, false).await.unwrap_err();
+    assert!(
+        refused.message.contains("skopeo copy docker://docker.io/library/debian:12"),
+        "{}",
+        refused.message
+    );
     assert!(t.runtime.observe().await.unwrap().is_empty());
     assert!(t.control.kernel.store.added_stacks().await.unwrap().is_empty());
     for name in ["", "Mine", "a/b", "host", "container", "cnb"] {

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use paddock_control::added_stack::KnownStack;
-use paddock_control::{Control, Error};
+use paddock_control::{Control, Error, added_stack};
 use paddock_core::error::chain;
 use paddock_core::{ErrorId, UnixMicros};
-use paddock_ipc::admin::{AdminAnswer, AdminRequest, StackLayer, StackLine};
+use paddock_ipc::admin::{AdminAnswer, AdminRequest, StackImage, StackLayer, StackLine};
 use paddock_ipc::frame;
 
 use super::accounts::shown;
@@ -23,8 +23,8 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) is_beta: bool,
     pub(super) layers: usize,
-    pub(super) run: Vec<usize>,
-    pub(super) build: Vec<usize>,
+    pub(super) run: StackImage,
+    pub(super) build: Option<StackImage>,
 }
 
 pub(super) async fn answer(control: &Control, request: AdminRequest) -> AdminAnswer {
@@ -68,7 +68,8 @@ pub(super) fn add(
         }
     }
     frame::send(stream.as_fd(), &AdminAnswer::StackLayersTaken { layers: wanted.layers }, &[])?;
-    let added = runtime.block_on(addition.finish(&wanted.run, &wanted.build, wanted.is_beta));
+    let (run, build) = (image(wanted.run), wanted.build.map(image));
+    let added = runtime.block_on(addition.finish(&run, build.as_ref(), wanted.is_beta));
     Ok(match added {
         Ok(added) => {
             tracing::info!(stack.version = added.version, "the stack {} was added", wanted.name);
@@ -80,6 +81,13 @@ pub(super) fn add(
         }
         Err(error) => refused(error),
     })
+}
+
+fn image(image: StackImage) -> added_stack::StackImage {
+    match image {
+        StackImage::Sent(layers) => added_stack::StackImage::Sent(layers),
+        StackImage::Registered(name) => added_stack::StackImage::Registered(name),
+    }
 }
 
 fn done() -> AdminAnswer {

@@ -4,6 +4,7 @@
 //! again gets a further version: builds take the newest, slugs stay on theirs (`paddock_store::stack`).
 
 use std::fs::File;
+use std::time::Duration;
 
 use paddock_core::event::{By, Event};
 use paddock_core::stack::{Stack, StackState};
@@ -22,6 +23,8 @@ mod trial;
 
 /// Most layers of an image: a container has some more.
 const LAYERS_MAX: usize = 100;
+/// How long an image that was pushed just before is waited for.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// A stack as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,15 @@ pub struct KnownStack {
     pub apps: usize,
 }
 
+/// What dynos, or builds, of a stack are laid upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StackImage {
+    /// Layers that were added, by the count of those before, the uppermost first.
+    Sent(Vec<usize>),
+    /// An image of this server's own registry.
+    Registered(String),
+}
+
 /// What was added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Added {
@@ -57,7 +69,7 @@ pub struct Added {
 pub struct Addition<'a> {
     deploy: &'a Deploy,
     stack: Stack,
-    layers: Vec<(LayerDigest, u64)>,
+    layers: Vec<LayerDigest>,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -160,20 +172,21 @@ impl Deploy {
 impl Addition<'_> {
     /// Takes a mountable layer in; its number is the count of those before.
     pub async fn add_layer(&mut self, file: File) -> Result<()> {
-        let bytes =
-            file.metadata().map_err(|error| Error::internal("look at a layer of a stack", error))?.len();
         let digest = self.deploy.layers.copy_in(file).await;
-        let digest = digest.map_err(|error| Error::internal("take in a layer of a stack", error))?;
-        self.layers.push((digest, bytes));
+        self.layers.push(digest.map_err(|error| Error::internal("take in a layer of a stack", error))?);
         Ok(())
     }
 
-    /// Tries the layers with these numbers, the uppermost first, and adds the stack.
+    /// Tries these images and adds the stack of them; dynos and builds have the same one unless there are two.
     ///
     /// # Errors
     /// `invalid_params` with a sentence on what is missing in it.
-    pub async fn finish(self, run: &[usize], build: &[usize], is_beta: bool) -> Result<Added> {
-        let (run, build) = (self.chosen(run)?, self.chosen(build)?);
+    pub async fn finish(self, run: &StackImage, build: Option<&StackImage>, is_beta: bool) -> Result<Added> {
+        let run = self.layers_of(run).await?;
+        let build = match build {
+            Some(build) => self.layers_of(build).await?,
+            None => run.clone(),
+        };
         let tenant = self.tenant().await?;
         let of_builds = self.deploy.try_layers(tenant, &build, Purpose::Builds).await?;
         let of_dynos = match run == build {
@@ -184,7 +197,7 @@ impl Addition<'_> {
         let run_layers = self.with_users(run, of_dynos).await?;
         let build_layers = self.with_users(build, of_builds).await?;
         let version = version_of(&run_layers, &build_layers);
-        let bytes: u64 = self.layers.iter().map(|(_, bytes)| bytes).sum();
+        let bytes = self.bytes_of(&run_layers, &build_layers).await?;
         let new = NewVersion {
             name: self.stack.clone(),
             version: version.clone(),
@@ -200,13 +213,44 @@ impl Addition<'_> {
         Ok(Added { version, system, was_there: !is_new })
     }
 
-    fn chosen(&self, numbers: &[usize]) -> Result<Vec<LayerDigest>> {
-        if numbers.is_empty() || numbers.len() > LAYERS_MAX {
+    /// The layers of an image, the uppermost first.
+    async fn layers_of(&self, image: &StackImage) -> Result<Vec<LayerDigest>> {
+        let layers = match image {
+            StackImage::Sent(numbers) => {
+                let layers: Option<Vec<_>> =
+                    numbers.iter().map(|number| self.layers.get(*number).cloned()).collect();
+                layers
+                    .ok_or_else(|| Error::invalid("An image of the stack has a layer that was not sent."))?
+            }
+            StackImage::Registered(name) => self.registered(name).await?,
+        };
+        if layers.is_empty() || layers.len() > LAYERS_MAX {
             return Err(Error::invalid(format!("An image of a stack has 1 to {LAYERS_MAX} layers.")));
         }
-        let layer = |number: &usize| self.layers.get(*number).map(|(digest, _)| digest.clone());
-        let layers: Option<Vec<_>> = numbers.iter().map(layer).collect();
-        layers.ok_or_else(|| Error::invalid("An image of the stack has a layer that was not sent."))
+        Ok(layers)
+    }
+
+    async fn registered(&self, name: &str) -> Result<Vec<LayerDigest>> {
+        let found = self.deploy.images.image_of_operator(name, PATIENCE).await?;
+        let image = found.ok_or_else(|| {
+            Error::invalid(format!(
+                "{name} is no image of this server's registry, and others are not asked. Fetch it with skopeo copy \
+                 docker://{name} oci:FOLDER:TAG and say --oci FOLDER:TAG, or push it to an app here and give that name."
+            ))
+        })?;
+        if image.base.is_some() {
+            return Err(Error::invalid(format!(
+                "{name} lies on this machine's own /usr: it is no root file system by itself."
+            )));
+        }
+        Ok(image.layers)
+    }
+
+    /// Bytes of all its layers, each once.
+    async fn bytes_of(&self, run: &[LayerDigest], build: &[LayerDigest]) -> Result<u64> {
+        let there = self.deploy.layers.list().await.map_err(|error| Error::internal("list layers", error))?;
+        let is_meant = |layer: &LayerDigest| run.contains(layer) || build.contains(layer);
+        Ok(there.iter().filter(|(layer, _)| is_meant(layer)).map(|(_, bytes)| bytes).sum())
     }
 
     async fn tenant(&self) -> Result<Tenant> {

@@ -21,8 +21,8 @@ const SILENCE: Duration = Duration::from_secs(600);
 
 /// Adds a stack, or a further version of one: builds take the version that was added last, releases stay on theirs.
 ///
-/// It is made of a root file system in a folder, as debootstrap makes one. What builds need besides (compilers, git, curl)
-/// may be in a second one. Programs in it run as the user with the number 1000, without setuid bits. The server
+/// It is made of a root file system: in a folder, as debootstrap makes one, or of an image. What builds need besides
+/// (compilers, git, curl) may be in a second one. Programs in it run as the user with the number 1000, without setuid bits. The server
 /// tries it first, and refuses one that lacks what dynos or builds need.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("run").required(true).args(["folder", "oci", "image"]))]
@@ -36,10 +36,10 @@ pub(super) struct AddArgs {
     /// Root file system in a folder
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// Image in an OCI layout, with :TAG if there are several
+    /// Image in an OCI layout, as skopeo writes one; with :TAG if there are several
     #[arg(long, value_name = "LAYOUT[:TAG]")]
     oci: Option<String>,
-    /// Image in a registry (not built yet)
+    /// Image of this server's own registry, as registry.DOMAIN/APP/TYPE
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Root file system in a folder, for builds alone
@@ -48,7 +48,7 @@ pub(super) struct AddArgs {
     /// Image in an OCI layout, for builds alone
     #[arg(long, value_name = "LAYOUT[:TAG]")]
     build_oci: Option<String>,
-    /// Image in a registry, for builds alone (not built yet)
+    /// Image of this server's own registry, for builds alone
     #[arg(long, value_name = "IMAGE")]
     build_image: Option<String>,
     /// Mark it as one that may change or go
@@ -76,8 +76,8 @@ impl AddArgs {
             name: self.name.clone(),
             is_beta: self.beta,
             layers: packed.layers().len(),
-            build: build.unwrap_or_else(|| run.clone()),
             run,
+            build,
         };
         let stream = admin::send(&paths.admin_socket(), &request, &[], SILENCE);
         self.hand_over(&stream.map_err(|error| unreachable(&paths, error))?, &packed)

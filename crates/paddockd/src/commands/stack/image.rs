@@ -1,15 +1,20 @@
 //! What a stack is made of, as mountable layers.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use paddock_images::convert::{LayerLimits, LeftOut, convert_tree};
+use paddock_core::BlobDigest;
+use paddock_images::convert::{LayerLimits, LeftOut, convert_tar, convert_tree};
+use paddock_images::oci::ImageLayer;
 use paddock_images::users::unnamed_file;
+use paddock_ipc::admin::StackImage;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::super::progress::ProgressLine;
+use super::layout::LayoutImage;
 use crate::start_error::StartError;
 
 /// What of a root file system is the machine's that it was made on, or of the moment.
@@ -23,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Image {
     Folder(PathBuf),
+    Layout(LayoutImage),
+    /// One that the server has.
+    Registered(String),
 }
 
 impl Image {
@@ -32,17 +40,10 @@ impl Image {
         reference: Option<&str>,
     ) -> Result<Option<Self>, StartError> {
         if let Some(reference) = reference {
-            return Err(format!(
-                "pulling {reference} from a registry is not built yet. Fetch it with skopeo copy docker://{reference} oci:FOLDER, \
-                 and say --oci FOLDER"
-            )
-            .into());
+            return Ok(Some(Self::Registered(reference.to_owned())));
         }
-        if oci.is_some() {
-            return Err(
-                "OCI layouts are not built yet: unpack the image into a folder, and say --folder FOLDER"
-                    .into(),
-            );
+        if let Some(oci) = oci {
+            return Ok(Some(Self::Layout(LayoutImage::named(oci)?)));
         }
         folder.map(|folder| root_file_system(folder).map(Self::Folder)).transpose()
     }
@@ -85,13 +86,21 @@ pub(super) struct Packed {
     layers: Vec<PackedLayer>,
     /// What was packed already.
     images: Vec<(Image, Vec<usize>)>,
+    /// The layers of images, by the digests of their tars.
+    by_diff_id: BTreeMap<BlobDigest, usize>,
     warnings: Vec<String>,
 }
 
 impl Packed {
     /// Files are on the disk of this folder.
     pub(super) fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), layers: Vec::new(), images: Vec::new(), warnings: Vec::new() }
+        Self {
+            folder: folder.to_owned(),
+            layers: Vec::new(),
+            images: Vec::new(),
+            by_diff_id: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
     }
 
     pub(super) fn layers(&self) -> &[PackedLayer] {
@@ -103,23 +112,61 @@ impl Packed {
         &self.warnings
     }
 
-    /// Packs an image. The numbers of its layers, the uppermost first.
-    pub(super) fn add(&mut self, image: &Image) -> Result<Vec<usize>, StartError> {
+    /// Packs an image, unless the server has it.
+    pub(super) fn add(&mut self, image: &Image) -> Result<StackImage, StartError> {
         if let Some((_, numbers)) = self.images.iter().find(|(known, _)| known == image) {
-            return Ok(numbers.clone());
+            return Ok(StackImage::Sent(numbers.clone()));
         }
         let numbers = match image {
+            Image::Registered(name) => return Ok(StackImage::Registered(name.clone())),
             Image::Folder(folder) => vec![self.pack_folder(folder)?],
+            Image::Layout(layout) => self.pack_layout(layout)?,
         };
         self.images.push((image.clone(), numbers.clone()));
+        Ok(StackImage::Sent(numbers))
+    }
+
+    fn pack_layout(&mut self, image: &LayoutImage) -> Result<Vec<usize>, StartError> {
+        let layers = image.layers()?;
+        let mut numbers = Vec::new();
+        for (place, layer) in layers.iter().enumerate() {
+            let number = match self.by_diff_id.get(&layer.diff_id) {
+                Some(number) => *number,
+                None => self.pack_layer(image, layer, (place + 1, layers.len()))?,
+            };
+            numbers.push(number);
+        }
+        numbers.reverse();
         Ok(numbers)
+    }
+
+    fn pack_layer(
+        &mut self,
+        image: &LayoutImage,
+        layer: &ImageLayer,
+        place: (usize, usize),
+    ) -> Result<usize, StartError> {
+        let (blob, digest) = (image.blob(&layer.blob.digest)?, &layer.blob.digest);
+        let file = self.new_file()?;
+        let output = file.try_clone()?;
+        let compression = layer.compression;
+        let packed = watched(&file, place, || convert_tar(blob, compression, output, &LayerLimits::IMAGE));
+        let packed = packed.map_err(|error| format!("layer {digest}: {error}"))?;
+        if packed.blob != *digest || packed.diff_id != layer.diff_id {
+            return Err(format!("layer {digest} is not what the image says it is").into());
+        }
+        self.warnings
+            .extend(packed.warnings.sentences().into_iter().map(|what| format!("layer {digest}: {what}")));
+        let number = self.push(file, packed.layer_bytes);
+        self.by_diff_id.insert(packed.diff_id, number);
+        Ok(number)
     }
 
     fn pack_folder(&mut self, root: &Path) -> Result<usize, StartError> {
         let file = self.new_file()?;
         let left_out = LeftOut { always: NOT_PACKED.map(PathBuf::from).into(), if_empty: Vec::new() };
         let output = file.try_clone()?;
-        let packed = watched(&file, || convert_tree(root, &left_out, output, &LayerLimits::IMAGE));
+        let packed = watched(&file, (1, 1), || convert_tree(root, &left_out, output, &LayerLimits::IMAGE));
         let packed = packed.map_err(|error| format!("could not pack {}: {error}", root.display()))?;
         let shown = root.display();
         self.warnings.extend(packed.warnings.sentences().into_iter().map(|what| format!("{shown}: {what}")));
@@ -138,7 +185,7 @@ impl Packed {
 }
 
 /// Does something that writes to a file, and tells how that grows.
-fn watched<T: Send>(file: &File, work: impl FnOnce() -> T + Send) -> T {
+fn watched<T: Send>(file: &File, (number, of): (usize, usize), work: impl FnOnce() -> T + Send) -> T {
     let mut line = ProgressLine::new("Packing");
     let (done, is_done) = mpsc::channel::<()>();
     let outcome = std::thread::scope(|scope| {
@@ -148,7 +195,12 @@ fn watched<T: Send>(file: &File, work: impl FnOnce() -> T + Send) -> T {
             outcome
         });
         while is_done.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
-            line.tell_part("layer", 1, 1, file.metadata().map_or(0, |metadata| metadata.len()));
+            line.tell_part(
+                "layer",
+                number as u64,
+                of as u64,
+                file.metadata().map_or(0, |metadata| metadata.len()),
+            );
         }
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
@@ -182,16 +234,6 @@ mod tests {
         std::fs::remove_file(root.join("usr/bin/bash")).unwrap();
         assert!(refused(root).contains("has no /bin/sh"));
         assert!(refused(&root.join("usr/bin/sh")).contains("cannot be read"));
-    }
-
-    #[test]
-    fn what_is_not_built_says_what_to_do() {
-        for (oci, reference, word) in
-            [(Some("x:1"), None, "--folder"), (None, Some("debian:12"), "skopeo copy docker://debian:12")]
-        {
-            let error = Image::of(None, oci, reference).unwrap_err().to_string();
-            assert!(error.contains("not built yet") && error.contains(word), "{error}");
-        }
     }
 
     #[test]

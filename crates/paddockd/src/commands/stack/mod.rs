@@ -15,6 +15,7 @@ use super::table::{minute, table};
 
 mod add;
 mod image;
+mod layout;
 
 /// Adds stacks to a running server, lists, deprecates and removes them.
 ///
