@@ -28,7 +28,9 @@ pub(crate) fn dyno_env(
     let mut env = artefact.env.clone();
     env.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
     env.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
-    env.insert("HOME".into(), artefact.home.clone());
+    if let Some(home) = &artefact.home {
+        env.insert("HOME".into(), home.clone());
+    }
     env.insert("PWD".into(), artefact.working_dir.clone());
     env.insert("DYNO".into(), name.to_string());
     if let Some(port) = port {

@@ -194,7 +194,8 @@ impl BuildFarm {
             layers: stored.chain(image.base.clone().map(Layer::Stack)).collect(),
             mounts: Vec::new(),
             command: words.iter().map(|word| (*word).to_owned()).collect(),
-            user: ProgramUser::DYNO,
+            user: ProgramUser::IMAGE,
+            image_user: image.config.user.clone(),
             env: env.collect(),
             working_dir: if image.config.working_dir.is_empty() {
                 "/".into()
