@@ -134,6 +134,8 @@ impl Artefact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::BlobDigest;
+    use crate::image::{ImageCommand, ImageConfig};
     use crate::stack::Stack;
 
     #[test]
@@ -143,6 +145,15 @@ mod tests {
         let command = slug.command("echo $PORT && rm -rf \"$HOME\"");
         assert_eq!(command.len(), 5);
         assert_eq!(command[4], "echo $PORT && rm -rf \"$HOME\"");
+    }
+
+    #[test]
+    fn an_image_has_its_own_words_for_who_runs_and_where_that_is_at_home() {
+        let config = ImageConfig { user: "www:5".to_owned(), ..ImageConfig::default() };
+        let image = Image { id: BlobDigest::of_sha256([1; 32]), layers: Vec::new(), base: None, config };
+        let artefact = Artefact::of_image(&ProcessImage { image, command: ImageCommand::OfImage });
+        assert_eq!((artefact.user, artefact.image_user.as_str()), (ProgramUser::IMAGE, "www:5"));
+        assert_eq!((artefact.home, artefact.working_dir.as_str()), (None, "/"));
     }
 
     #[test]

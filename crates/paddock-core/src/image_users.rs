@@ -150,7 +150,27 @@ fn no_user(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const ANY: &str = "((root|app|\\PC{0,4}):x?:(0|1001|70000|\\PC{0,3}):?(0|5|\\PC{0,3}):?\\PC{0,4}:?(/\\PC{0,4})?:?\\PC{0,3}\n?){0,5}";
+
+    proptest! {
+        #[test]
+        fn whatever_the_lists_say_ids_are_a_containers(
+            user in "(root|app|[0-9]{0,6}|\\PC{0,4})(:(app|[0-9]{0,6}|\\PC{0,3}))?", passwd in ANY, group in ANY,
+        ) {
+            let users = Users::new(passwd, group);
+            if let Ok(found) = users.program(&user) {
+                prop_assert!(found.uid < IDS && found.gid < IDS && found.groups.iter().all(|id| *id < IDS));
+                prop_assert!(found.home.is_none_or(|home| !home.is_empty() && !home.contains([':', '\n'])));
+            }
+            if let Ok((uid, gid)) = users.owner(&user) {
+                prop_assert!(uid < IDS && gid < IDS);
+            }
+        }
+    }
 
     fn users() -> Users {
         Users {

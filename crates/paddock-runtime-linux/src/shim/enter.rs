@@ -130,9 +130,7 @@ fn wait_until_ready(reports: &mut Reports) -> Result<(Pid, Runner), StepError> {
                 return Err(io::ErrorKind::UnexpectedEof).doing(|| "wait for pid 1".to_owned());
             }
         }
-        if is_ready
-            && let (Some(init), Some(runner)) = (init, runs.clone())
-        {
+        if is_ready && let (Some(init), Some(runner)) = (init, runs.clone()) {
             return Ok((init, runner));
         }
     }

@@ -58,10 +58,7 @@ pub(super) enum ShimStreams {
 }
 
 /// Makes both ends.
-pub(super) fn make(
-    stdio: StdioRecord,
-    devpts: BorrowedFd<'_>,
-) -> io::Result<(ProgramStreams, ShimStreams)> {
+pub(super) fn make(stdio: StdioRecord, devpts: BorrowedFd<'_>) -> io::Result<(ProgramStreams, ShimStreams)> {
     let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     match stdio {
         StdioRecord::Output => {

@@ -142,11 +142,7 @@ fn real_folder(root: BorrowedFd<'_>, name: &str, mode: u32, owner: (u32, u32)) -
 }
 
 /// Where a file can be mounted: on a file, or on a link itself. `None` for a folder.
-fn place_of_file(
-    folder: BorrowedFd<'_>,
-    name: &str,
-    owner: (u32, u32),
-) -> Result<Option<OwnedFd>, Errno> {
+fn place_of_file(folder: BorrowedFd<'_>, name: &str, owner: (u32, u32)) -> Result<Option<OwnedFd>, Errno> {
     match kind_of(folder, name)? {
         Some(FileType::Directory) => return Ok(None),
         Some(_) => {}

@@ -64,8 +64,7 @@ impl ImageUsers {
         let users = Users::new(passwd.shown(), group.shown());
         let own = program(&users, text);
         let has_roots_files = own.uid == 0;
-        let user =
-            if has_roots_files { stand_in } else { UserRecord { uid: own.uid, gid: own.gid } };
+        let user = if has_roots_files { stand_in } else { UserRecord { uid: own.uid, gid: own.gid } };
         let home = if has_roots_files { users.by_uid(0).and_then(|root| root.home) } else { own.home };
         let home = home.filter(|home| is_path(home)).unwrap_or_else(|| NO_HOME.to_owned());
         let shown = told.filter(|told| is_path(told) && !told.contains(':')).unwrap_or(&home);
@@ -88,7 +87,11 @@ impl ImageUsers {
 
     /// Whose files of root's are, as the host numbers them.
     pub(super) fn owner_of_roots(&self, spec: &SpecRecord) -> (u32, u32) {
-        if self.has_roots_files { self.runner.user.on_host(spec.id_base) } else { (spec.id_base, spec.id_base) }
+        if self.has_roots_files {
+            self.runner.user.on_host(spec.id_base)
+        } else {
+            (spec.id_base, spec.id_base)
+        }
     }
 }
 
@@ -117,7 +120,7 @@ impl Text {
         let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let file = match open_inside(root, path, flags, Mode::empty(), within) {
             Ok(file) => file,
-            Err(Errno::NOENT) => return Self::Missing,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Self::Missing,
             Err(_) => return Self::Odd,
         };
         let is_file = rustix::fs::fstat(&file)
@@ -219,7 +222,10 @@ mod tests {
             let found = of(text);
             let runner = Runner { user: STAND_IN, home: Some("/root".to_owned()) };
             assert_eq!((&found.runner, found.has_roots_files), (&runner, true), "{text}");
-            assert_eq!(file(&found, "passwd").unwrap(), format!("{PASSWD}\ndyno:x:31000:31000::/root:/bin/sh\n"));
+            assert_eq!(
+                file(&found, "passwd").unwrap(),
+                format!("{PASSWD}\ndyno:x:31000:31000::/root:/bin/sh\n")
+            );
             assert_eq!(file(&found, "group").unwrap(), format!("{GROUP}dyno:x:31000:\n"));
         }
         let empty = ImageUsers::by("www", STAND_IN, None, Text::Missing, Text::Missing);

@@ -25,7 +25,10 @@ pub(super) struct Lower {
 }
 
 /// Attaches each layer's clone, idmapped where `userns` is given.
-pub(super) fn attach_layers(layers: &[LayerRecord], userns: Option<BorrowedFd<'_>>) -> Result<Lower, StepError> {
+pub(super) fn attach_layers(
+    layers: &[LayerRecord],
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<Lower, StepError> {
     let mut lower = Lower { folders: Vec::new(), host_usr: false };
     for (index, layer) in layers.iter().enumerate() {
         let clone = clone_of(&layer.folder, OpenTreeFlags::empty())?;
