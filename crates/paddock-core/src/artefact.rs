@@ -34,6 +34,9 @@ pub struct ProgramUser {
 impl ProgramUser {
     /// The user `dyno`, which slugs belong to and builds run as.
     pub const DYNO: Self = Self { uid: 1000, gid: 1000 };
+    /// Whose an image's files of root are, and who its programs run as where the image has no user of its own for them. A number
+    /// that images have no user with.
+    pub const IMAGE: Self = Self { uid: 31_000, gid: 31_000 };
     /// Root of the container, of which the host knows nothing.
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
 }
@@ -64,10 +67,12 @@ pub struct Artefact {
     pub env: BTreeMap<String, String>,
     /// Where processes begin, an absolute path.
     pub working_dir: String,
-    /// What processes have as HOME, an absolute path.
-    pub home: String,
-    /// Who they run as.
+    /// What processes have as HOME, an absolute path, whatever a config var says; `None` for what their user has in an image.
+    pub home: Option<String>,
+    /// Who they run as, if the image has no other for them.
     pub user: ProgramUser,
+    /// Who an image would have them run as.
+    pub image_user: String,
 }
 
 impl Artefact {
@@ -86,8 +91,9 @@ impl Artefact {
             before_line: ["bash", "-c", BOOT_OF_A_SLUG, "bash"].map(str::to_owned).into(),
             env: [("PATH".to_owned(), PATH_OF_A_SLUG.to_owned())].into(),
             working_dir: HOME_OF_A_SLUG.to_owned(),
-            home: HOME_OF_A_SLUG.to_owned(),
+            home: Some(HOME_OF_A_SLUG.to_owned()),
             user: ProgramUser::DYNO,
+            image_user: String::new(),
         }
     }
 
@@ -104,11 +110,11 @@ impl Artefact {
             kind: ArtefactKind::Image,
             before_line: config.before_line(),
             words: Some(process.words()),
-            // Whoever writes its home there does not know that it is another user's.
-            home: env.get("HOME").map_or(working_dir, String::as_str).to_owned(),
+            home: None,
             env,
             working_dir: working_dir.to_owned(),
-            user: ProgramUser::DYNO,
+            user: ProgramUser::IMAGE,
+            image_user: config.user.clone(),
         }
     }
 
@@ -128,6 +134,8 @@ impl Artefact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::BlobDigest;
+    use crate::image::{ImageCommand, ImageConfig};
     use crate::stack::Stack;
 
     #[test]
@@ -137,6 +145,15 @@ mod tests {
         let command = slug.command("echo $PORT && rm -rf \"$HOME\"");
         assert_eq!(command.len(), 5);
         assert_eq!(command[4], "echo $PORT && rm -rf \"$HOME\"");
+    }
+
+    #[test]
+    fn an_image_has_its_own_words_for_who_runs_and_where_that_is_at_home() {
+        let config = ImageConfig { user: "www:5".to_owned(), ..ImageConfig::default() };
+        let image = Image { id: BlobDigest::of_sha256([1; 32]), layers: Vec::new(), base: None, config };
+        let artefact = Artefact::of_image(&ProcessImage { image, command: ImageCommand::OfImage });
+        assert_eq!((artefact.user, artefact.image_user.as_str()), (ProgramUser::IMAGE, "www:5"));
+        assert_eq!((artefact.home, artefact.working_dir.as_str()), (None, "/"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub struct ImageConfig {
     pub env: BTreeMap<String, String>,
     /// Where processes begin; empty for `/`.
     pub working_dir: String,
-    /// Who it would have its processes run as. They run as the user of dynos instead.
+    /// Who it has its processes run as: `name` or `number`, with `:group` or not. Root, and nobody, stand for the user of dynos of
+    /// images.
     pub user: String,
     /// The TCP ports that it says it listens on; a web process listens on `PORT` all the same.
     pub exposed_ports: Vec<u16>,

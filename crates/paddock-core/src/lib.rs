@@ -22,6 +22,7 @@ pub mod fail_point;
 pub mod hex;
 pub mod id;
 pub mod image;
+pub mod image_users;
 
 pub mod log;
 pub mod plan;

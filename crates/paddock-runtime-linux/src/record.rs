@@ -36,6 +36,8 @@ pub(crate) struct SpecRecord {
     /// Folders of earlier builds do not have it: every program ran as the same.
     #[serde(default)]
     pub(crate) user: UserRecord,
+    #[serde(default)]
+    pub(crate) image_user: String,
     pub(crate) command: Vec<String>,
     pub(crate) working_dir: String,
     pub(crate) limits: LimitsRecord,

@@ -30,8 +30,14 @@ pub struct ContainerSpec {
     /// Who the program runs as, without any capability. Root is for [`Root::Build`] alone, and has there the capabilities that
     /// installing things takes. What it is given to write belongs to this user; with [`Root::Stack`] so does `/app`.
     pub user: ProgramUser,
+    /// With [`Root::Image`], who the image has its programs run as: `name` or `number`, with `:group` or not, by its own
+    /// `/etc/passwd` and `/etc/group`. Another than root is who runs, and files are whose the layers say. For root, for nothing,
+    /// and for a name that the image does not know, `user` runs: then what is root's in the layers is `user`'s, and what is
+    /// `user`'s is root's. Nothing runs as root in any case. Without meaning for other roots.
+    pub image_user: String,
     /// The whole environment; nothing is inherited. Values may be secrets: they are never arguments of a program, and
-    /// never on a disk.
+    /// never on a disk. With [`Root::Image`] and without `HOME` the home of who runs is added, which the image has in
+    /// `/etc/passwd`, or `/`.
     pub env: Vec<(String, Vec<u8>)>,
     /// Working directory, an absolute path. Where it is missing it is made and is the user's, but with [`Root::Stack`].
     pub working_dir: String,
@@ -83,7 +89,8 @@ pub enum Root {
     /// are in `/etc`. What layers have in the place of these is hidden.
     Stack,
     /// What the layers say, whoever made them. Of the platform's are `/dev`, `/proc`, `/sys`, and the files `hosts`,
-    /// `hostname` and `resolv.conf` of `/etc`, which can be read only. `/tmp` is everybody's where the layers have none. A
+    /// `hostname` and `resolv.conf` of `/etc`, which can be read only; so can `passwd` and `group`, if whoever runs had to be
+    /// added there ([`ContainerSpec::image_user`]). `/tmp` is everybody's where the layers have none. A
     /// link or file that a layer has in the place of these folders is hidden and leads nowhere.
     Image,
     /// The same, for what makes a layer. With [`Disk::Volume`] the folder has a folder `upper` when the container has ended:
@@ -248,7 +255,7 @@ pub struct Reach {
     pub port: u16,
 }
 
-/// Standard streams of a container.
+/// Standard streams of a program. They belong to its user, who may open them anew by their names in `/dev`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdio {
     /// Input is empty; output and errors are lines for [`crate::Runtime::output`].

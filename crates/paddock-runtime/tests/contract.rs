@@ -45,6 +45,7 @@ impl Bench for Fake {
             stdio: if command[0] == "fake-echo" { Stdio::Pipe } else { Stdio::Output },
             command,
             user: ProgramUser::DYNO,
+            image_user: String::new(),
             env: vec![],
             working_dir: "/app".to_owned(),
             limits: Limits { memory_bytes: 1, cpu_millicores: 1, cpu_weight: 1, pids: 1 },

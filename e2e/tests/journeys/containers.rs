@@ -55,7 +55,7 @@ fn images_are_pushed_released_rolled_back_and_removed() {
     let _ = say(&["container:release", "web"]).succeeded();
     let answered = || server.answers("boxes", "/").body;
     wait_until("the image to answer", Duration::from_secs(60), || {
-        answered().contains("first 1000 /srv").then_some(())
+        answered().contains("first 31000 /srv").then_some(())
     });
 
     docker.builds(second);

@@ -130,6 +130,7 @@ pub(super) fn base(
         mounts,
         command,
         user: ProgramUser::DYNO,
+        image_user: String::new(),
         env: Vec::new(),
         working_dir: "/".to_owned(),
         limits: request.limits,

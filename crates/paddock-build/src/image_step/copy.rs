@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use paddock_core::image_users::Users;
+
 use super::mode::Mode;
 use super::put::{self, Dates, Manner};
 use super::sources::{Entry, Found, Result, Root, below, resolve};
 use super::task::{self, Copy, NewFolder, Source};
 use super::unpack;
-use super::user::Users;
+use super::users::users_of;
 use crate::dockerignore::Dockerignore;
 
 /// What is taken in a folder of the bundle whose name begins so: the folder itself, or what is in it.
@@ -51,7 +53,7 @@ struct Part {
 
 /// Copies what the task says.
 pub(super) fn copy(places: &Places, copy: &Copy) -> Result<()> {
-    let users = Users::of(&places.root);
+    let users = users_of(&places.root);
     make_folders(&places.root, &copy.before, &users)?;
     let owner = copy.owner.as_deref().map(|owner| users.owner(owner)).transpose()?;
     let mode = copy.mode.as_deref().and_then(Mode::parse);

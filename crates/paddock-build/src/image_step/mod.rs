@@ -19,7 +19,7 @@ mod run;
 mod sources;
 pub mod task;
 mod unpack;
-mod user;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use self::copy::Places;
 pub use self::mode::Mode;
 use self::task::{StepResult, Task};
-use self::user::Users;
+use self::users::users_of;
 
 /// The program of a step, `paddockd image-step`. `environment` is the whole environment of the process, which only `paddockd`
 /// reads.
@@ -64,7 +64,7 @@ fn perform(task: &Task, result: &mut StepResult) -> Result<(), String> {
         Task::Pick(pick) => pick::pick(&places, pick),
         Task::Fetch(fetch) => fetch::fetch(&places.bundle, fetch),
         Task::Copy(copy) => copy::copy(&places, copy),
-        Task::Folders(folders) => copy::make_folders(&places.root, folders, &Users::of(&places.root)),
+        Task::Folders(folders) => copy::make_folders(&places.root, folders, &users_of(&places.root)),
         Task::Pack => pack::pack(result),
         Task::Run(_) => Ok(()),
     }

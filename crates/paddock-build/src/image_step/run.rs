@@ -8,12 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use paddock_core::image_users::User;
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::copy::make_folders;
 use super::task::{Body, Run, SCRIPT_FILE};
-use super::user::{User, Users};
+use super::users::users_of;
 
 /// What a program without an environment of its own is looked for in.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -37,7 +38,7 @@ impl From<String> for NotRun {
 /// Becomes the program; returns only when that failed. `variables` are the image's.
 pub(super) fn run(run: &Run, mut variables: BTreeMap<String, String>) -> Result<Infallible, NotRun> {
     let root = Path::new("/");
-    let users = Users::of(root);
+    let users = users_of(root);
     make_folders(root, &run.before, &users)?;
     let user = users.program(&run.user)?;
     for folder in &run.own {

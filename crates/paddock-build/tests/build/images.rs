@@ -88,7 +88,7 @@ ENTRYPOINT [\"/bin/sh\"]
         assert!(image.base.is_none() && image.layers.len() == 5, "{image:?}");
         let look = "echo /opt/* /etc/* /bin/*; read x < /opt/link; echo $x";
         let printed = farm.run_in(image, &["/bin/sh", "-c", look]).await;
-        let etc = "/etc/hostname /etc/hosts /etc/passwd /etc/resolv.conf /etc/tool";
+        let etc = "/etc/group /etc/hostname /etc/hosts /etc/passwd /etc/resolv.conf /etc/tool";
         assert_eq!(printed, format!("/opt/lib /opt/link /opt/tool {etc} /bin/motd /bin/own /bin/sh\ntool\n"));
         let debug = farm
             .build_images(

@@ -224,6 +224,7 @@ impl Addons {
             mounts: std::iter::once(data).chain(plan.files.into_iter().map(text)).collect(),
             command: plan.command,
             user: ProgramUser { uid: 1000, gid: 1000 },
+            image_user: String::new(),
             env: plan.env,
             working_dir: "/".to_owned(),
             limits: plan.limits,

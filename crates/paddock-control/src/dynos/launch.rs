@@ -28,7 +28,9 @@ pub(crate) fn dyno_env(
     let mut env = artefact.env.clone();
     env.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
     env.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
-    env.insert("HOME".into(), artefact.home.clone());
+    if let Some(home) = &artefact.home {
+        env.insert("HOME".into(), home.clone());
+    }
     env.insert("PWD".into(), artefact.working_dir.clone());
     env.insert("DYNO".into(), name.to_string());
     if let Some(port) = port {
@@ -81,8 +83,9 @@ pub(crate) fn dyno_limits(size: DynoSize) -> Limits {
 
 #[cfg(test)]
 mod tests {
-    use paddock_core::LayerDigest;
+    use paddock_core::image::{Image, ImageCommand, ImageConfig, ProcessImage};
     use paddock_core::stack::{Stack, StackBase, StackVersion};
+    use paddock_core::{BlobDigest, LayerDigest};
 
     use super::*;
 
@@ -100,5 +103,25 @@ mod tests {
         assert_eq!(value("PORT").as_deref(), Some("5000"));
         assert_eq!(value("DYNO").as_deref(), Some("web.1"));
         assert_eq!(value("HOME").as_deref(), Some("/app"));
+    }
+
+    #[test]
+    fn the_home_of_an_image_is_what_its_app_says_or_the_image() {
+        let of_app = |value: Option<&str>| value.map(|value| ("HOME".to_owned(), value.to_owned()));
+        for (of_image, config, expected) in [
+            (Some("/of/image"), Some("/of/app"), Some("/of/app")),
+            (Some("/of/image"), None, Some("/of/image")),
+            (None, None, None),
+        ] {
+            let env = of_app(of_image).into_iter().collect();
+            let config_of_image = ImageConfig { env, ..ImageConfig::default() };
+            let id = BlobDigest::of_sha256([1; 32]);
+            let image = Image { id, layers: Vec::new(), base: None, config: config_of_image };
+            let artefact = Artefact::of_image(&ProcessImage { image, command: ImageCommand::OfImage });
+            let config = of_app(config).into_iter().collect();
+            let env = dyno_env(&artefact, &config, &"web.1".parse().unwrap(), None, &ConfigVars::new());
+            let home = env.into_iter().find(|(name, _)| name == "HOME").map(|(_, value)| value);
+            assert_eq!(home.as_deref(), expected.map(str::as_bytes));
+        }
     }
 }

@@ -290,6 +290,7 @@ impl Images {
             ],
             command: [PROGRAM, "convert"].map(str::to_owned).into_iter().chain(arguments).collect(),
             user: ProgramUser::DYNO,
+            image_user: String::new(),
             env: Vec::new(),
             working_dir: "/".to_owned(),
             limits: LIMITS,

@@ -55,6 +55,7 @@ impl LinuxRuntime {
             layers: spec.layers.iter().map(|layer| self.layer_record(layer)).collect::<io::Result<_>>()?,
             mounts: self.mount_records(spec, folder, owner)?,
             user,
+            image_user: spec.image_user.clone(),
             command: spec.command.clone(),
             working_dir: spec.working_dir.clone(),
             limits: spec.limits.into(),

@@ -17,13 +17,13 @@ use super::init;
 use super::own_cgroup;
 use super::program::{Program, give_up_privilege, kept_capabilities, take_filter};
 use super::report::{self, Report, Reporter, Reports};
-use super::rootfs::{self, ROOT};
+use super::rootfs::{self, ROOT, Runner};
 use super::slot::Slot;
 use super::streams::ProgramStreams;
 use crate::cgroup::Cgroups;
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, Forked, SingleThreaded};
-use crate::record::{Folder, NetworkRecord, RootRecord, SpecRecord};
+use crate::record::{Folder, NetworkRecord, RootRecord, SpecRecord, UserRecord};
 
 /// Files of `/proc` and `/sys` that say or do things about the host.
 const HIDDEN_FILES: [&str; 7] = [
@@ -55,6 +55,8 @@ pub(super) struct Container<'a> {
 pub(super) struct Waiting {
     /// Pid 1, as the host numbers it.
     pub(super) init: Pid,
+    /// Who the program runs as.
+    pub(super) runner: Runner,
     reports: Reports,
     go: std::fs::File,
 }
@@ -105,15 +107,17 @@ pub(super) fn prepare(
     let result = wait_until_ready(&mut reports);
     let _ = rustix::process::waitpid(Some(intermediate), WaitOptions::empty());
     ready?;
-    Ok((Waiting { init: result?, reports, go }, ends))
+    let (init, runner) = result?;
+    Ok((Waiting { init, runner, reports, go }, ends))
 }
 
-/// Two processes report on one pipe: the intermediate one the number of pid 1, and pid 1 itself that it is ready. Either
-/// may come first.
-fn wait_until_ready(reports: &mut Reports) -> Result<Pid, StepError> {
-    let (mut init, mut is_ready) = (None, false);
+/// Two processes report on one pipe: the intermediate one who runs and then the number of pid 1, and pid 1 itself that it is
+/// ready. Either of these may come first.
+fn wait_until_ready(reports: &mut Reports) -> Result<(Pid, Runner), StepError> {
+    let (mut runs, mut init, mut is_ready) = (None, None, false);
     loop {
         match reports.next().doing(|| "wait for pid 1".to_owned())? {
+            Some(Report::Runner(runner)) => runs = Some(runner),
             Some(Report::Pid(pid)) => init = Pid::from_raw(pid),
             Some(Report::Ready) => is_ready = true,
             Some(Report::Ended(_)) => {}
@@ -126,8 +130,8 @@ fn wait_until_ready(reports: &mut Reports) -> Result<Pid, StepError> {
                 return Err(io::ErrorKind::UnexpectedEof).doing(|| "wait for pid 1".to_owned());
             }
         }
-        if let (Some(init), true) = (init, is_ready) {
-            return Ok(init);
+        if is_ready && let (Some(init), Some(runner)) = (init, runs.clone()) {
+            return Ok((init, runner));
         }
     }
 }
@@ -192,7 +196,11 @@ fn become_init(
     unshare(proof, UnshareFlags::NEWNS)?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", propagation).doing(|| "make mounts private".to_owned())?;
-    rootfs::build(spec, folder, disk, slot.userns.as_fd(), container.devpts)?;
+    let userns = slot.userns.as_fd();
+    let runner = rootfs::build(proof, spec, program.home(), folder, disk, userns, container.devpts)?;
+    streams.give_to(runner.user, spec.id_base).doing(|| "give the standard streams away".to_owned())?;
+    let program = program.at_home(runner.home.as_deref());
+    reporter.send(&Report::Runner(runner.clone()));
     Gates::wait(&mut gates.network)?;
     join_namespace(slot.userns.as_fd(), LinkNameSpaceType::User)?;
     become_root_inside()?;
@@ -210,7 +218,7 @@ fn become_init(
     if spec.root != RootRecord::Stack {
         check_root_writable()?;
     }
-    give_up_privilege(spec.user, kept_capabilities(spec))?;
+    give_up_privilege(runner.user, kept_capabilities(spec))?;
     if spec.root == RootRecord::Stack {
         check_writable()?;
     }
@@ -222,12 +230,13 @@ fn become_init(
     reporter.send(&Report::Ready);
     Gates::wait(&mut gates.go)?;
     let reporter = reporter.try_clone().doing(|| "keep the report pipe".to_owned())?;
-    init::run(proof, program, streams, reporter, gates.end)
+    init::run(proof, &program, streams, reporter, gates.end)
 }
 
 /// Runs a further program inside; returns its process, whose parent is the shim, once it was executed.
 pub(super) fn exec(
     container: Container<'_>,
+    user: UserRecord,
     init: BorrowedFd<'_>,
     program: &Program,
     streams: ProgramStreams,
@@ -238,7 +247,7 @@ pub(super) fn exec(
         Forked::Parent(pid) => pid,
         Forked::Child => {
             drop(reports);
-            let Err(error) = become_program(container, init, program, &streams, &mut reporter);
+            let Err(error) = become_program(container, user, init, program, &streams, &mut reporter);
             reporter.send(&Report::Failed(error));
             kernel::exit_now(127);
         }
@@ -249,7 +258,7 @@ pub(super) fn exec(
         match report {
             Report::Pid(number) => pid = Pid::from_raw(number),
             Report::Failed(error) => failure = Some(error),
-            Report::Ready | Report::Ended(_) => {}
+            Report::Runner(_) | Report::Ready | Report::Ended(_) => {}
         }
     }
     let _ = rustix::process::waitpid(Some(intermediate), WaitOptions::empty());
@@ -263,6 +272,7 @@ pub(super) fn exec(
 /// In the forked process: joins pid 1's namespaces and becomes the program in the sibling.
 fn become_program(
     container: Container<'_>,
+    user: UserRecord,
     init: BorrowedFd<'_>,
     program: &Program,
     streams: &ProgramStreams,
@@ -281,7 +291,7 @@ fn become_program(
         .doing(|| "join the container's namespaces".to_owned())?;
     become_root_inside()?;
     continue_as_sibling(container.proof, reporter)?;
-    give_up_privilege(container.spec.user, kept_capabilities(container.spec))?;
+    give_up_privilege(user, kept_capabilities(container.spec))?;
     take_filter(container.filter)?;
     Err(program.run(streams))
 }

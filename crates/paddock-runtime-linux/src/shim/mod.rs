@@ -152,7 +152,7 @@ fn start<'a>(container: Container<'a>, env: &Environment) -> Result<Supervisor<'
     // Here and not where the root is built: the container's own cgroup refuses loop devices.
     let disk = Disk::make(spec, folder)?;
     let (program_streams, shim_streams) =
-        streams::make(spec.stdio, devpts, spec).doing(|| "make the standard streams".to_owned())?;
+        streams::make(spec.stdio, devpts).doing(|| "make the standard streams".to_owned())?;
     let network_ready = || wiring.map_or(Ok(()), Wiring::wait);
     let (waiting, ends) =
         enter::prepare(container, &slot, &program, program_streams, disk.mount.as_fd(), network_ready)?;
@@ -161,13 +161,14 @@ fn start<'a>(container: Container<'a>, env: &Environment) -> Result<Supervisor<'
         Some(ProcessRecord::of(waiting.init.as_raw_nonzero().get()).doing(|| "watch pid 1".to_owned())?);
     state.started_at = now().0;
     folder.write_state(&state).doing(|| "write the state".to_owned())?;
+    let runner = waiting.runner.clone();
     let supervisor = match shim_streams {
         ShimStreams::Output { output, errors } => {
             let streams = vec![(Stream::Stdout, output), (Stream::Stderr, errors)];
             let spooler = Spooler::new(folder, streams).doing(|| "open the spool".to_owned())?;
-            Supervisor::new(container, init, disk, Some(spooler), None)
+            Supervisor::new(container, init, runner, disk, Some(spooler), None)
         }
-        streams => Supervisor::new(container, init, disk, None, Some(streams)),
+        streams => Supervisor::new(container, init, runner, disk, None, Some(streams)),
     }?;
     if let Err(error) = waiting.go() {
         supervisor.init.reap();

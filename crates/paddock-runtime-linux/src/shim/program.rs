@@ -14,13 +14,14 @@ use crate::kernel::{self, CloseFrom};
 use crate::protocol::Environment;
 use crate::record::{RootRecord, SpecRecord, UserRecord};
 
+const HOME: &str = "HOME=";
 /// Where programs are looked up without a `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 /// Open files of a program, where the machine allows so many.
 const OPEN_FILES: u64 = 1_048_576;
 
 /// A program with its arguments, ready for execve.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Program {
     name: Vec<u8>,
     arguments: Vec<CString>,
@@ -46,6 +47,20 @@ impl Program {
             search: path.split(|byte| *byte == b':').map(<[u8]>::to_vec).collect(),
             working_dir: working_dir.to_owned(),
         })
+    }
+
+    /// The home that the environment names.
+    pub(super) fn home(&self) -> Option<&str> {
+        self.environment.iter().find_map(|variable| variable.to_str().ok()?.strip_prefix(HOME))
+    }
+
+    /// The same with this home, if it has none that its environment names.
+    pub(super) fn at_home(&self, home: Option<&str>) -> Self {
+        let mut program = self.clone();
+        if !self.environment.iter().any(|variable| variable.to_bytes().starts_with(HOME.as_bytes())) {
+            program.environment.extend(home.and_then(|home| CString::new([HOME, home].concat()).ok()));
+        }
+        program
     }
 
     /// Becomes the program; returns only when that failed.

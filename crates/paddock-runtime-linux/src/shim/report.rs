@@ -7,12 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::rootfs::Runner;
 use crate::error::StepError;
 
 #[derive(Debug)]
 pub(super) enum Report {
     /// The process that runs inside.
     Pid(i32),
+    /// Who runs inside, where an image says it.
+    Runner(Runner),
     /// Everything but the program itself is ready.
     Ready,
     Failed(StepError),
@@ -39,6 +42,7 @@ impl Reporter {
     pub(super) fn send(&mut self, report: &Report) {
         let (kind, text) = match report {
             Report::Pid(pid) => (b'P', pid.to_string()),
+            Report::Runner(runner) => (b'U', serde_json::to_string(runner).unwrap_or_default()),
             Report::Ready => (b'R', String::new()),
             Report::Ended(status) => (b'S', status.to_string()),
             Report::Failed(StepError::Program { reason }) => (b'X', reason.clone()),
@@ -82,6 +86,7 @@ impl Reports {
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok(Some(match kind[0] {
             b'P' => Report::Pid(text.parse().map_err(io::Error::other)?),
+            b'U' => Report::Runner(serde_json::from_str(&text).map_err(io::Error::other)?),
             b'R' => Report::Ready,
             b'S' => Report::Ended(text.parse().map_err(io::Error::other)?),
             b'X' => Report::Failed(StepError::Program { reason: text }),

@@ -11,6 +11,7 @@ use rustix::process::Pid;
 use super::connection::{Asked, Connection};
 use super::enter;
 use super::program::Program;
+use super::rootfs::Runner;
 use super::streams::{self, ShimStreams};
 use super::supervise::Supervisor;
 use super::{failure, log};
@@ -85,14 +86,16 @@ fn exec(
     working_dir: &str,
     stdio: StdioRecord,
 ) -> Result<(Pid, OwnedFd, ShimStreams), StepError> {
-    let program = Program::new(command, env, working_dir)?;
+    let Runner { user, home } = &shim.runner;
+    let program = Program::new(command, env, working_dir)?.at_home(home.as_deref());
     if shim.has_ended() {
         return Err(StepError::Program { reason: "the container has ended".to_owned() });
     }
     let container = shim.container;
-    let (theirs, ours) = streams::make(stdio, container.devpts, container.spec)
+    let (theirs, ours) = streams::make(stdio, container.devpts)
+        .and_then(|made| made.0.give_to(*user, container.spec.id_base).map(|()| made))
         .doing(|| "make the standard streams".to_owned())?;
-    let pid = enter::exec(container, shim.init.pidfd.as_fd(), &program, theirs)?;
+    let pid = enter::exec(container, *user, shim.init.pidfd.as_fd(), &program, theirs)?;
     Ok((pid, enter::watch(pid)?, ours))
 }
 

@@ -12,7 +12,7 @@ use rustix::thread::UnshareFlags;
 
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, Forked, SingleThreaded};
-use crate::record::NetworkRecord;
+use crate::record::{NetworkRecord, UserRecord};
 use crate::tool::tool;
 
 /// How many ids a container has.
@@ -28,42 +28,81 @@ pub(super) struct Slot {
 impl Slot {
     /// Makes both, with ids 0..65,535 mapped to `id_base` and up.
     pub(super) fn make(proof: &SingleThreaded, id_base: u32) -> Result<Self, StepError> {
-        let pipe =
-            || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing(|| "make a pipe".to_owned());
-        let ((made_read, made), (stay, leave)) = (pipe()?, pipe()?);
-        match kernel::fork(proof).doing(|| "make a process".to_owned())? {
-            Forked::Child => {
-                drop((made_read, leave));
-                if kernel::unshare(proof, UnshareFlags::NEWUSER | UnshareFlags::NEWNET).is_ok() {
-                    let _ = std::fs::File::from(made).write_all(b"m");
-                    let _ = std::fs::File::from(stay).read(&mut [0]);
-                }
-                kernel::exit_now(0);
-            }
-            Forked::Parent(pid) => {
-                drop((made, stay));
-                let slot = std::fs::File::from(made_read)
-                    .read_exact(&mut [0])
-                    .doing(|| "make a user and a network namespace".to_owned())
-                    .and_then(|()| Self::of(pid, id_base));
-                drop(leave);
-                let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
-                slot
-            }
-        }
+        of_new_process(proof, UnshareFlags::NEWUSER | UnshareFlags::NEWNET, |pid| {
+            let map = format!("0 {id_base} {IDS}\n");
+            write_maps(pid, &map, &map)?;
+            Ok(Self { userns: namespace(pid, "user")?, netns: namespace(pid, "net")? })
+        })
     }
+}
 
-    fn of(pid: Pid, id_base: u32) -> Result<Self, StepError> {
-        let proc = format!("/proc/{}", pid.as_raw_nonzero());
-        for map in ["uid_map", "gid_map"] {
-            std::fs::write(format!("{proc}/{map}"), format!("0 {id_base} {IDS}\n"))
-                .doing(|| format!("map ids from {id_base}"))?;
+/// A user namespace for the id maps of layers: what is root's in their files is this user's, and what is this user's is root's;
+/// its group likewise.
+pub(super) fn swapping_root(
+    proof: &SingleThreaded,
+    id_base: u32,
+    user: UserRecord,
+) -> Result<OwnedFd, StepError> {
+    of_new_process(proof, UnshareFlags::NEWUSER, |pid| {
+        write_maps(pid, &swapped(id_base, user.uid), &swapped(id_base, user.gid))?;
+        namespace(pid, "user")
+    })
+}
+
+/// The map of ids 0..65,535 to `id_base` and up, with 0 and `id` in each other's place.
+fn swapped(id_base: u32, id: u32) -> String {
+    let parts = [
+        (0, id_base + id, 1),
+        (1, id_base + 1, id.saturating_sub(1)),
+        (id, id_base, u32::from(id > 0)),
+        (id + 1, id_base + id + 1, IDS - 1 - id),
+    ];
+    let parts = parts.into_iter().filter(|(_, _, count)| *count > 0);
+    parts.map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect()
+}
+
+/// What is taken of a process that has new namespaces, and ends thereafter.
+fn of_new_process<T>(
+    proof: &SingleThreaded,
+    flags: UnshareFlags,
+    take: impl FnOnce(Pid) -> Result<T, StepError>,
+) -> Result<T, StepError> {
+    let pipe =
+        || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing(|| "make a pipe".to_owned());
+    let ((made_read, made), (stay, leave)) = (pipe()?, pipe()?);
+    match kernel::fork(proof).doing(|| "make a process".to_owned())? {
+        Forked::Child => {
+            drop((made_read, leave));
+            if kernel::unshare(proof, flags).is_ok() {
+                let _ = std::fs::File::from(made).write_all(b"m");
+                let _ = std::fs::File::from(stay).read(&mut [0]);
+            }
+            kernel::exit_now(0);
         }
-        let open = |kind: &str| {
-            std::fs::File::open(format!("{proc}/ns/{kind}")).doing(|| format!("open the {kind} namespace"))
-        };
-        Ok(Self { userns: open("user")?.into(), netns: open("net")?.into() })
+        Forked::Parent(pid) => {
+            drop((made, stay));
+            let taken = std::fs::File::from(made_read)
+                .read_exact(&mut [0])
+                .doing(|| "make a user namespace, or a network namespace".to_owned())
+                .and_then(|()| take(pid));
+            drop(leave);
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+            taken
+        }
     }
+}
+
+fn write_maps(pid: Pid, users: &str, groups: &str) -> Result<(), StepError> {
+    for (name, map) in [("uid_map", users), ("gid_map", groups)] {
+        std::fs::write(format!("/proc/{}/{name}", pid.as_raw_nonzero()), map)
+            .doing(|| format!("map ids: {}", map.trim_end().replace('\n', ", ")))?;
+    }
+    Ok(())
+}
+
+fn namespace(pid: Pid, kind: &str) -> Result<OwnedFd, StepError> {
+    let opened = std::fs::File::open(format!("/proc/{}/ns/{kind}", pid.as_raw_nonzero()));
+    Ok(opened.doing(|| format!("open the {kind} namespace"))?.into())
 }
 
 /// `ip` at work: a pair of interfaces, one end on the bridge and the other in the slot.
@@ -106,5 +145,18 @@ impl Wiring {
         }
         let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(std::io::Error::other(complaint)).doing(|| "connect the container to the bridge".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_a_user_change_places_and_nobody_else() {
+        assert_eq!(swapped(65_536, 31_000), "0 96536 1\n1 65537 30999\n31000 65536 1\n31001 96537 34535\n");
+        assert_eq!(swapped(65_536, 1), "0 65537 1\n1 65536 1\n2 65538 65534\n");
+        assert_eq!(swapped(65_536, 65_535), "0 131071 1\n1 65537 65534\n65535 65536 1\n");
+        assert_eq!(swapped(65_536, 0), "0 65536 1\n1 65537 65535\n");
     }
 }

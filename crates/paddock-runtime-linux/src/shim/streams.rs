@@ -3,14 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::fs::{fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
-use super::rootfs::terminal_owner;
-use crate::record::{SpecRecord, StdioRecord};
+use super::rootfs::terminal_group;
+use crate::record::{StdioRecord, UserRecord};
 
 /// The ends that the program gets.
 #[derive(Debug)]
@@ -20,6 +20,23 @@ pub(super) struct ProgramStreams {
     pub(super) errors: OwnedFd,
     /// Whether `input` is a terminal to control the session.
     pub(super) terminal: bool,
+}
+
+impl ProgramStreams {
+    /// Makes them their user's, who may open them anew by their names: all but `/dev/null`, which is the host's.
+    pub(super) fn give_to(&self, user: UserRecord, id_base: u32) -> io::Result<()> {
+        let (uid, gid) = user.on_host(id_base);
+        for stream in [&self.input, &self.output, &self.errors] {
+            let is_pipe = FileType::from_raw_mode(rustix::fs::fstat(stream)?.st_mode) == FileType::Fifo;
+            let gid = match (is_pipe, self.terminal) {
+                (true, _) => Gid::from_raw(gid),
+                (false, true) => terminal_group(id_base),
+                (false, false) => continue,
+            };
+            rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), Some(gid))?;
+        }
+        Ok(())
+    }
 }
 
 /// The ends that the shim keeps. Reading and writing them does not block.
@@ -41,11 +58,7 @@ pub(super) enum ShimStreams {
 }
 
 /// Makes both ends.
-pub(super) fn make(
-    stdio: StdioRecord,
-    devpts: BorrowedFd<'_>,
-    spec: &SpecRecord,
-) -> io::Result<(ProgramStreams, ShimStreams)> {
+pub(super) fn make(stdio: StdioRecord, devpts: BorrowedFd<'_>) -> io::Result<(ProgramStreams, ShimStreams)> {
     let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     match stdio {
         StdioRecord::Output => {
@@ -79,8 +92,6 @@ pub(super) fn make(
             rustix::pty::unlockpt(&master)?;
             let open = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
             let slave = rustix::pty::ioctl_tiocgptpeer(&master, open)?;
-            let (uid, gid) = terminal_owner(spec);
-            rustix::fs::fchown(&slave, Some(uid), Some(gid))?;
             resize(master.as_fd(), rows, columns)?;
             unblock(master.as_fd())?;
             let (output, errors) = (slave.try_clone()?, slave.try_clone()?);

@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::enter::{self, Container};
 use super::init::shell_status;
 use super::report::{Report, Reports};
+use super::rootfs::Runner;
 use super::spooler::Spooler;
 use super::streams::ShimStreams;
 use super::{REMOVE_DEADLINE, log};
@@ -65,6 +66,7 @@ impl Init {
 pub(super) struct Supervisor<'a> {
     pub(super) container: Container<'a>,
     pub(super) init: Init,
+    pub(super) runner: Runner,
     pub(super) exit: Option<ExitRecord>,
     /// Gone at the end: nothing else keeps what the container wrote.
     disk: Option<Disk>,
@@ -100,6 +102,7 @@ impl<'a> Supervisor<'a> {
     pub(super) fn new(
         container: Container<'a>,
         init: Init,
+        runner: Runner,
         disk: Disk,
         spooler: Option<Spooler>,
         streams: Option<ShimStreams>,
@@ -112,6 +115,7 @@ impl<'a> Supervisor<'a> {
         Ok(Self {
             container,
             init,
+            runner,
             exit: None,
             disk: Some(disk),
             spooler,

@@ -32,7 +32,7 @@ fn an_images_own_folders_are_as_it_has_them() {
             let mut spec = f.image(&layers, look);
             spec.disk = disk(volume, "image");
             let said = f.printed(spec).await;
-            assert!(said.starts_with(&format!("{expected}1000\n")) && said.ends_with("refused\n"), "{said}");
+            assert!(said.starts_with(&format!("{expected}31000\n")) && said.ends_with("refused\n"), "{said}");
             let upper = f.runtime.folder_of(volume).join("image/upper");
             assert_eq!(
                 std::fs::read_dir(&upper).unwrap().count(),
@@ -40,11 +40,12 @@ fn an_images_own_folders_are_as_it_has_them() {
                 "nothing was written, and nothing is there"
             );
 
-            // Where it has none: everybody's /tmp, and root's.
+            // Where it has none: everybody's /tmp, and what is root's is the user's.
             let look = "stat -c '%n %u:%g %a' / /etc /tmp /dev/shm; touch /tmp/mine; ls -A /etc /tmp";
             let bare = f.image(&[f.layer(tools)], look);
-            let mut whole = vec!["/ 0:0 755", "/etc 0:0 755", "/tmp 0:0 1777", "/dev/shm 0:0 1777", "/etc:"];
-            whole.extend(["hostname", "hosts", "resolv.conf", "", "/tmp:", "mine"]);
+            let mut whole = vec!["/ 31000:31000 755", "/etc 31000:31000 755", "/tmp 31000:31000 1777"];
+            whole.extend(["/dev/shm 0:0 1777", "/etc:", "group", "hostname", "hosts", "passwd"]);
+            whole.extend(["resolv.conf", "", "/tmp:", "mine"]);
             assert_eq!(f.printed(bare).await.lines().collect::<Vec<_>>(), whole);
         },
     );
@@ -112,7 +113,7 @@ fn the_containers_names_hide_an_images_and_cannot_be_written() {
             std::fs::write(&precious, "the host's").unwrap();
             let tools = f.layer(tools);
             let own = f.layer(|tree| {
-                tree.file("victim", "the image's\n").is("victim", 0o666, 1000).folder("etc", 0o755, 1000);
+                tree.file("victim", "the image's\n").is("victim", 0o666, 1000).folder("etc", 0o755, 0);
                 tree.link("etc/hosts", "../victim").link("etc/resolv.conf", &precious);
                 tree.file("etc/hostname", "theirs\n").is("etc/hostname", 0o666, 1000);
             });
@@ -124,7 +125,9 @@ fn the_containers_names_hide_an_images_and_cannot_be_written() {
             let tries = "refused\nkept\n".repeat(3);
             assert_eq!(
                 said,
-                format!("web-1\n{hosts}{tries}the image's\nhostname\nhosts\nnew\nresolv.conf\n")
+                format!(
+                    "web-1\n{hosts}{tries}the image's\ngroup\nhostname\nhosts\nnew\npasswd\nresolv.conf\n"
+                )
             );
             assert_eq!(std::fs::read_to_string(&precious).unwrap(), "the host's");
 
@@ -156,10 +159,10 @@ fn a_missing_working_folder_is_made_and_is_the_users() {
                 spec
             };
             for (folder, expected) in [
-                ("/srv/one/two", "/srv/one/two\n0:0:755\n1000:1000:755\n"),
-                ("/there", "/there\n0:0:755\n9:9:755\n"),
-                ("/link", "/there\n0:0:755\n9:9:755\n"),
-                ("/link/new", "/there/new\n9:9:755\n1000:1000:755\n"),
+                ("/srv/one/two", "/srv/one/two\n31000:31000:755\n31000:31000:755\n"),
+                ("/there", "/there\n31000:31000:755\n9:9:755\n"),
+                ("/link", "/there\n31000:31000:755\n9:9:755\n"),
+                ("/link/new", "/there/new\n9:9:755\n31000:31000:755\n"),
                 ("/proc/self/task", "/proc/2/task\n"),
             ] {
                 let said = f.printed(inside(folder)).await;

@@ -9,6 +9,7 @@ mod disk;
 mod files;
 mod host;
 mod image_root;
+mod image_user;
 mod inside;
 mod lifecycle;
 mod network;

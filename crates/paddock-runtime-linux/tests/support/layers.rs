@@ -65,6 +65,14 @@ impl Tree {
         self
     }
 
+    /// Something that is no file of text.
+    pub fn node(&self, path: &str, kind: FileType, device: u64) -> &Self {
+        let path = self.at(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(0o666), device).unwrap();
+        self
+    }
+
     /// A folder that hides the one below, by both names that overlay has for that.
     pub fn opaque(&self, path: &str) -> &Self {
         let path = self.at(path);
@@ -125,6 +133,7 @@ impl Fixture {
     pub fn image(&self, layers: &[Layer], script: &str) -> ContainerSpec {
         ContainerSpec {
             root: Root::Image,
+            user: ProgramUser::IMAGE,
             layers: layers.to_vec(),
             command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
             working_dir: "/".to_owned(),

@@ -194,6 +194,7 @@ impl Fixture {
             mounts: vec![],
             command: vec!["sh".into(), "-c".into(), script.into()],
             user: ProgramUser::DYNO,
+            image_user: String::new(),
             env: vec![
                 ("PATH".into(), b"/usr/bin:/bin:/usr/sbin".to_vec()),
                 ("HOME".into(), b"/app".to_vec()),

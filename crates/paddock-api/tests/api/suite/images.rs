@@ -83,10 +83,12 @@ async fn a_dyno_of_an_image_runs_its_words_over_its_layers() {
     let spec = t.eventually("the web dyno", async || t.runtime.specs().first().cloned()).await;
     assert_eq!(spec.command, ["tini", "--", "serve", "$PORT"]);
     assert_eq!(spec.layers, [1, 0].map(|byte| Layer::Stored(LayerDigest::of_sha256([byte; 32]))));
-    assert_eq!((spec.working_dir.as_str(), spec.user.uid), ("/srv", 1000));
+    let runs_as = (spec.user.uid, spec.image_user.as_str());
+    assert_eq!((spec.working_dir.as_str(), runs_as), ("/srv", (31_000, "root")));
     let value = |name: &str| spec.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     assert_eq!((value("FROM_IMAGE"), value("A")), (Some(b"yes".to_vec()), Some(b"config".to_vec())));
     assert!(value("PORT").is_some());
+    assert_eq!(value("HOME"), None, "the image says it");
 
     let run = t.post("/apps/spec/dynos").json(json!({ "command": "ls -l $HOME" })).send().await;
     run.expect(201);

@@ -89,6 +89,7 @@ pub(super) fn spec(
         root: Root::Build,
         layers: step.over.layers(),
         user: ProgramUser::ROOT,
+        image_user: String::new(),
         env: env.collect(),
         disk: Disk::Volume { id: volume_id(request.build), folder: root_place(step.number) },
         network: step.network,

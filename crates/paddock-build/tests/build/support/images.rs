@@ -182,6 +182,10 @@ impl BuildFarm {
 
     /// What a program prints in an image, as a dyno runs it.
     pub async fn run_in(&self, image: &BuiltImage, words: &[&str]) -> String {
+        self.run_as(image, &image.config.user, words).await
+    }
+
+    async fn run_as(&self, image: &BuiltImage, user: &str, words: &[&str]) -> String {
         let id = ContainerId::from_uuid(Uuid::now_v7());
         let stored = image.layers.iter().cloned().map(Layer::Stored);
         let env = image.config.env.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
@@ -194,7 +198,8 @@ impl BuildFarm {
             layers: stored.chain(image.base.clone().map(Layer::Stack)).collect(),
             mounts: Vec::new(),
             command: words.iter().map(|word| (*word).to_owned()).collect(),
-            user: ProgramUser::DYNO,
+            user: ProgramUser::IMAGE,
+            image_user: user.to_owned(),
             env: env.collect(),
             working_dir: if image.config.working_dir.is_empty() {
                 "/".into()
@@ -229,7 +234,8 @@ impl BuildFarm {
     pub async fn files_of(&self, image: &BuiltImage, paths: &[&str]) -> Vec<String> {
         let mut words = vec!["/bin/busybox", "stat", "-c", "%a %u:%g %N"];
         words.extend(paths);
-        let printed = self.run_in(image, &words).await;
+        // As another than root, to whom root's files are shown as such.
+        let printed = self.run_as(image, "1000", &words).await;
         printed.lines().map(|line| line.replace('\'', "")).collect()
     }
 }

@@ -262,6 +262,7 @@ impl Addons {
             mounts: mounts.collect(),
             command: errand.command,
             user: ProgramUser { uid: 1000, gid: 1000 },
+            image_user: String::new(),
             env: errand.env,
             working_dir: "/".to_owned(),
             limits: errand.limits,

@@ -218,6 +218,7 @@ fn spec(id: BuildId, tenant: Tenant, layers: &[LayerDigest], purpose: Purpose) -
         mounts: if purpose == Purpose::Builds { vec![program] } else { Vec::new() },
         command: words.map(str::to_owned).collect(),
         user: ProgramUser::DYNO,
+        image_user: String::new(),
         env: vec![(
             "PATH".to_owned(),
             b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_vec(),

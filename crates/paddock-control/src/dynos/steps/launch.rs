@@ -68,6 +68,7 @@ impl Dynos {
             mounts: Vec::new(),
             command,
             user: artefact.user,
+            image_user: artefact.image_user,
             env,
             working_dir: artefact.working_dir,
             limits: launch::dyno_limits(dyno.size),

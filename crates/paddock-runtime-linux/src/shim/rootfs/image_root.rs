@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount};
 
+use super::image_user::ImageUsers;
 use super::{PLAIN_FILES, READ_ONLY, UPPER, clone_of, name_files, owned_file, owned_folder};
 use crate::error::{Doing, StepError};
 use crate::kernel;
@@ -36,18 +37,19 @@ fn folders(host_usr: bool) -> impl Iterator<Item = (&'static str, u32)> {
 /// Makes the lowest layer, and the upper with owner and mode of the uppermost layer's root.
 pub(super) fn prepare(
     spec: &SpecRecord,
+    users: &ImageUsers,
     uppermost: Option<&String>,
     host_usr: bool,
 ) -> Result<(), StepError> {
-    let (skeleton, root) = (Path::new(SKELETON), (spec.id_base, spec.id_base));
+    let (skeleton, root) = (Path::new(SKELETON), users.owner_of_roots(spec));
     owned_folder(skeleton, root, 0o755)?;
     for (name, mode) in folders(host_usr) {
         owned_folder(&skeleton.join(name), root, mode)?;
     }
     owned_folder(Path::new(NAMES), root, 0o755)?;
-    for (name, content) in name_files(spec) {
-        owned_file(&skeleton.join("etc").join(name), root, "")?;
-        owned_file(&Path::new(NAMES).join(name), root, &content)?;
+    for (name, content) in files_of_etc(spec, users) {
+        owned_file(&skeleton.join("etc").join(name), root, b"")?;
+        owned_file(&Path::new(NAMES).join(name), (spec.id_base, spec.id_base), &content)?;
     }
     for mount in &spec.mounts {
         mount_point(skeleton, &mount.target, mount.source.is_dir(), root);
@@ -62,6 +64,12 @@ pub(super) fn prepare(
     )
 }
 
+/// The files of `/etc` that are the platform's: what the container is named, and who runs if the image does not name them.
+fn files_of_etc(spec: &SpecRecord, users: &ImageUsers) -> Vec<(&'static str, Vec<u8>)> {
+    let names = name_files(spec).into_iter().map(|(name, content)| (name, content.into_bytes()));
+    names.chain(users.files.iter().cloned()).collect()
+}
+
 /// Makes what a mount's target takes, as far as nothing is in the way: then it is made where the target is looked up.
 fn mount_point(skeleton: &Path, target: &str, is_folder: bool, root: (u32, u32)) {
     let names: Vec<_> = target.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
@@ -74,7 +82,7 @@ fn mount_point(skeleton: &Path, target: &str, is_folder: bool, root: (u32, u32))
         let made = if is_folder || number + 1 < names.len() {
             owned_folder(&path, root, 0o755)
         } else {
-            owned_file(&path, root, "")
+            owned_file(&path, root, b"")
         };
         if made.is_err() {
             return;
@@ -83,16 +91,21 @@ fn mount_point(skeleton: &Path, target: &str, is_folder: bool, root: (u32, u32))
 }
 
 /// Makes sure of the folders that something is mounted on, and mounts the container's names. `root` is the merged root.
-pub(super) fn shape(spec: &SpecRecord, root: BorrowedFd<'_>, host_usr: bool) -> Result<(), StepError> {
-    let base = spec.id_base;
+pub(super) fn shape(
+    spec: &SpecRecord,
+    users: &ImageUsers,
+    root: BorrowedFd<'_>,
+    host_usr: bool,
+) -> Result<(), StepError> {
+    let owner = users.owner_of_roots(spec);
     for (name, mode) in folders(host_usr) {
-        real_folder(root, name, mode, base).doing(|| format!("make /{name} inside"))?;
+        real_folder(root, name, mode, owner).doing(|| format!("make /{name} inside"))?;
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let etc =
         rustix::fs::openat(root, "etc", flags, Mode::empty()).doing(|| "open /etc inside".to_owned())?;
-    for (name, _) in name_files(spec) {
-        let place = place_of_file(etc.as_fd(), name, base).doing(|| format!("make /etc/{name} inside"))?;
+    for (name, _) in files_of_etc(spec, users) {
+        let place = place_of_file(etc.as_fd(), name, owner).doing(|| format!("make /etc/{name} inside"))?;
         // A folder of the image's stays: nothing is written to it.
         let Some(place) = place else { continue };
         let clone = clone_of(&Path::new(NAMES).join(name), OpenTreeFlags::empty())?;
@@ -112,30 +125,30 @@ fn kind_of(folder: BorrowedFd<'_>, name: &str) -> Result<Option<FileType>, Errno
     }
 }
 
-fn give_to_root(folder: BorrowedFd<'_>, name: &str, base: u32) -> Result<(), Errno> {
-    let (uid, gid) = (Some(Uid::from_raw(base)), Some(Gid::from_raw(base)));
+fn give_to(folder: BorrowedFd<'_>, name: &str, (uid, gid): (u32, u32)) -> Result<(), Errno> {
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     rustix::fs::chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn real_folder(root: BorrowedFd<'_>, name: &str, mode: u32, base: u32) -> Result<(), Errno> {
+fn real_folder(root: BorrowedFd<'_>, name: &str, mode: u32, owner: (u32, u32)) -> Result<(), Errno> {
     match kind_of(root, name)? {
         Some(FileType::Directory) => return Ok(()),
         Some(_) => rustix::fs::unlinkat(root, name, AtFlags::empty())?,
         None => {}
     }
     rustix::fs::mkdirat(root, name, Mode::RWXU)?;
-    give_to_root(root, name, base)?;
+    give_to(root, name, owner)?;
     rustix::fs::chmodat(root, name, Mode::from_raw_mode(mode), AtFlags::empty())
 }
 
 /// Where a file can be mounted: on a file, or on a link itself. `None` for a folder.
-fn place_of_file(folder: BorrowedFd<'_>, name: &str, base: u32) -> Result<Option<OwnedFd>, Errno> {
+fn place_of_file(folder: BorrowedFd<'_>, name: &str, owner: (u32, u32)) -> Result<Option<OwnedFd>, Errno> {
     match kind_of(folder, name)? {
         Some(FileType::Directory) => return Ok(None),
         Some(_) => {}
         None => {
             rustix::fs::mknodat(folder, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?;
-            give_to_root(folder, name, base)?;
+            give_to(folder, name, owner)?;
         }
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -6,6 +6,7 @@
 //! host as `/dev`, is hidden: by what is laid on a stack (`stack`), or where it is found (`image_root`).
 
 mod image_root;
+mod image_user;
 mod mounts;
 mod overlay;
 mod stack;
@@ -14,15 +15,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
+use self::image_user::ImageUsers;
+use super::slot;
 use crate::disk::image;
 use crate::error::{Doing, StepError};
-use crate::kernel;
+use crate::kernel::{self, SingleThreaded};
 use crate::record::{Folder, RootRecord, SpecRecord};
 
 /// The group of terminals, inside.
@@ -37,15 +40,19 @@ const WORK: &str = "disk/work";
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY;
 const PLAIN_FILES: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
-/// Builds the root under `ROOT` of a scratch folder and makes that the working directory. The caller is host root
-/// in a mount namespace of its own.
+pub(super) use self::image_user::Runner;
+
+/// Builds the root under `ROOT` of a scratch folder and makes that the working directory; who is to run in it. `told` is the home
+/// that the environment names. The caller is host root in a mount namespace of its own.
 pub(super) fn build(
+    proof: &SingleThreaded,
     spec: &SpecRecord,
+    told: Option<&str>,
     folder: &Folder,
     disk: BorrowedFd<'_>,
     userns: BorrowedFd<'_>,
     devpts: BorrowedFd<'_>,
-) -> Result<(), StepError> {
+) -> Result<Runner, StepError> {
     let scratch = folder.0.join("scratch");
     std::fs::create_dir_all(&scratch).doing(|| format!("make {}", scratch.display()))?;
     let tmpfs = new_mount("tmpfs", &[("mode", "755"), ("size", "1m")], &[], 0)?;
@@ -55,30 +62,37 @@ pub(super) fn build(
         std::fs::create_dir(name).doing(|| format!("make {name}"))?;
     }
     attach(disk, Path::new(DISK))?;
-    let mut lower = overlay::attach_layers(&spec.layers, userns)?;
+    let users = ImageUsers::of(spec, told)?;
+    let swapped = users.has_roots_files.then(|| slot::swapping_root(proof, spec.id_base, users.runner.user));
+    let swapped = swapped.transpose()?;
+    let of_files = swapped.as_ref().map_or(userns, AsFd::as_fd);
+    let mut lower = overlay::attach_layers(&spec.layers, Some(of_files))?;
     fresh_work()?;
     let is_stack = spec.root == RootRecord::Stack;
     if is_stack {
         stack::upper(spec)?;
     } else {
-        image_root::prepare(spec, lower.folders.first(), lower.host_usr)?;
+        image_root::prepare(spec, &users, lower.folders.first(), lower.host_usr)?;
         lower.folders.push(image_root::SKELETON.to_owned());
     }
     attach(overlay::overlay(&lower.folders, spec.root)?.as_fd(), Path::new(ROOT))?;
     let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .doing(|| "open the root".to_owned())?;
     if !is_stack {
-        image_root::shape(spec, root.as_fd(), lower.host_usr)?;
+        image_root::shape(spec, &users, root.as_fd(), lower.host_usr)?;
     }
     if lower.host_usr {
         // Root inside may read every file of an owner that it knows: the host's own it must not know.
-        host_usr((spec.root != RootRecord::Build).then_some(userns))?;
+        host_usr((spec.root != RootRecord::Build).then_some(of_files))?;
     }
     dev(spec.id_base, devpts)?;
     for mount in &spec.mounts {
         mounts::attach_host_folder(mount, spec, root.as_fd())?;
     }
-    if is_stack { Ok(()) } else { mounts::make_working_folder(spec, root.as_fd()) }
+    if !is_stack {
+        mounts::make_working_folder(spec, &users, root.as_fd())?;
+    }
+    Ok(users.runner)
 }
 
 /// Makes overlay's own folder. One that a start left which was cut off would refuse the next.
@@ -109,9 +123,9 @@ pub(super) fn new_devpts(id_base: u32) -> Result<OwnedFd, StepError> {
     new_mount("devpts", &options, &[], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC)
 }
 
-/// Owner and group of a terminal, as host ids.
-pub(super) fn terminal_owner(spec: &SpecRecord) -> (Uid, Gid) {
-    (Uid::from_raw(spec.owner().0), Gid::from_raw(spec.id_base + TTY_ID))
+/// The group of a terminal, as the host numbers it.
+pub(super) fn terminal_group(id_base: u32) -> Gid {
+    Gid::from_raw(id_base + TTY_ID)
 }
 
 /// A detached mount of a new file system. `wishes` are options that older kernels may not know.
@@ -176,7 +190,7 @@ fn owned_folder(path: &Path, (uid, gid): (u32, u32), mode: u32) -> Result<(), St
 }
 
 /// Writes a file that everybody may read and that belongs to this user and group of the host.
-fn owned_file(path: &Path, (uid, gid): (u32, u32), content: &str) -> Result<(), StepError> {
+fn owned_file(path: &Path, (uid, gid): (u32, u32), content: &[u8]) -> Result<(), StepError> {
     let doing = || format!("write {}", path.display());
     std::fs::write(path, content).doing(doing)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).doing(doing)?;

@@ -3,8 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount};
 
+use super::image_user::ImageUsers;
 use super::{PLAIN_FILES, READ_ONLY, clone_of};
 use crate::error::{Doing, StepError};
 use crate::kernel;
@@ -45,22 +47,44 @@ fn owner_of_targets(spec: &SpecRecord, path: &str) -> (u32, u32) {
     if is_the_users { spec.owner() } else { (spec.id_base, spec.id_base) }
 }
 
-/// Makes the folder where the program begins, unless it is there: the user's, in folders of root's.
-pub(super) fn make_working_folder(spec: &SpecRecord, root: BorrowedFd<'_>) -> Result<(), StepError> {
+/// Makes the folder where the program begins, unless it is there: the user's, in folders of whoever has root's.
+pub(super) fn make_working_folder(
+    spec: &SpecRecord,
+    users: &ImageUsers,
+    root: BorrowedFd<'_>,
+) -> Result<(), StepError> {
     let path = &spec.working_dir;
     let mut names = path.split('/').filter(|name| !name.is_empty());
     // What is the kernel's is not there yet.
     if matches!(names.clone().next(), None | Some("proc" | "sys" | "dev")) || names.any(|name| name == "..") {
         return Ok(());
     }
-    target_inside(root, path, true, (spec.id_base, spec.id_base), spec.owner()).map(drop).map_err(|error| {
-        match error {
-            StepError::Host { source, .. } => {
-                StepError::Program { reason: format!("could not make the folder {path}: {source}") }
-            }
-            program @ StepError::Program { .. } => program,
+    let (parents, owner) = (users.owner_of_roots(spec), users.runner.user.on_host(spec.id_base));
+    target_inside(root, path, true, parents, owner).map(drop).map_err(|error| match error {
+        StepError::Host { source, .. } => {
+            StepError::Program { reason: format!("could not make the folder {path}: {source}") }
         }
+        program @ StepError::Program { .. } => program,
     })
+}
+
+/// Opens a path inside the root. "Again": something on the machine was renamed or mounted while `..` of a link was followed.
+pub(super) fn open_inside(
+    root: BorrowedFd<'_>,
+    path: &str,
+    flags: OFlags,
+    mode: Mode,
+    within: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let once = || rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, within);
+    let mut opened = once();
+    for _ in 0..OPEN_TRIES {
+        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+        opened = once();
+    }
+    opened
 }
 
 /// How often a path is opened anew when the kernel says "again".
@@ -76,18 +100,8 @@ fn target_inside(
     owner: (u32, u32),
 ) -> Result<OwnedFd, StepError> {
     let doing = || format!("make {path} inside");
-    let open = |path: &str, flags: OFlags, mode: Mode| {
-        // "Again": something on the machine was renamed or mounted while `..` of a link was followed.
-        let once = || rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT);
-        let mut opened = once();
-        for _ in 0..OPEN_TRIES {
-            if !matches!(opened, Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)) {
-                break;
-            }
-            opened = once();
-        }
-        opened
-    };
+    let open =
+        |path: &str, flags: OFlags, mode: Mode| open_inside(root, path, flags, mode, ResolveFlags::IN_ROOT);
     let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
     if names.is_empty() || names.contains(&"..") {
         return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput)).doing(doing);
@@ -95,7 +109,7 @@ fn target_inside(
     for depth in 1..=names.len() {
         let (parent, here) = (names[..depth - 1].join("/"), names[..depth].join("/"));
         match open(&here, OFlags::PATH, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => {}
+            Err(Errno::NOENT) => {}
             Err(error) => return Err(error).doing(doing),
             Ok(found) if depth == names.len() => return Ok(found),
             Ok(_) => continue,

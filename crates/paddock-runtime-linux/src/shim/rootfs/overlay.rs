@@ -24,12 +24,15 @@ pub(super) struct Lower {
     pub(super) host_usr: bool,
 }
 
-/// Attaches each layer's idmapped clone.
-pub(super) fn attach_layers(layers: &[LayerRecord], userns: BorrowedFd<'_>) -> Result<Lower, StepError> {
+/// Attaches each layer's clone, idmapped where `userns` is given.
+pub(super) fn attach_layers(
+    layers: &[LayerRecord],
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<Lower, StepError> {
     let mut lower = Lower { folders: Vec::new(), host_usr: false };
     for (index, layer) in layers.iter().enumerate() {
         let clone = clone_of(&layer.folder, OpenTreeFlags::empty())?;
-        kernel::mount_setattr(clone.as_fd(), READ_ONLY | PLAIN_FILES, Some(userns), false)
+        kernel::mount_setattr(clone.as_fd(), READ_ONLY | PLAIN_FILES, userns, false)
             .doing(|| format!("idmap the layer {}", layer.folder.display()))?;
         let name = format!("l{index}");
         std::fs::create_dir(&name).doing(|| format!("make {name}"))?;
@@ -49,17 +52,14 @@ fn is_opaque(folder: &str) -> bool {
     rustix::fs::getxattr(folder, OPAQUE, &mut value).is_ok_and(|length| value[..length] == *b"y")
 }
 
-/// An overlay of these folders under the writable one, not attached yet.
-pub(super) fn overlay(lower: &[String], root: RootRecord) -> Result<OwnedFd, StepError> {
+/// A new overlay of these folders.
+fn of_folders(lower: &[String]) -> Result<OwnedFd, StepError> {
     let context =
         fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).doing(|| "open file system overlay".to_owned())?;
-    let set = |key: &str, value: &str| {
-        fsconfig_set_string(&context, key, value).doing(|| format!("set {key}={value} of overlay"))
-    };
-    set("source", "overlay")?;
+    set(&context, "source", "overlay")?;
     let joined = lower.join(":");
     if joined.len() <= OPTION_BYTES {
-        set("lowerdir", &joined)?;
+        set(&context, "lowerdir", &joined)?;
     } else {
         let too_old = |error: rustix::io::Errno| {
             let so_many =
@@ -70,8 +70,23 @@ pub(super) fn overlay(lower: &[String], root: RootRecord) -> Result<OwnedFd, Ste
             fsconfig_set_string(&context, "lowerdir+", folder).map_err(too_old)?;
         }
     }
-    set("upperdir", UPPER)?;
-    set("workdir", WORK)?;
+    Ok(context)
+}
+
+fn set(context: &OwnedFd, key: &str, value: &str) -> Result<(), StepError> {
+    fsconfig_set_string(context, key, value).doing(|| format!("set {key}={value} of overlay"))
+}
+
+/// An overlay of these folders that can only be read, attached nowhere.
+pub(super) fn to_read(lower: &[String]) -> Result<OwnedFd, StepError> {
+    finish_mount(&of_folders(lower)?, "overlay", READ_ONLY | PLAIN_FILES | libc::MOUNT_ATTR_NOEXEC)
+}
+
+/// An overlay of these folders under the writable one, not attached yet.
+pub(super) fn overlay(lower: &[String], root: RootRecord) -> Result<OwnedFd, StepError> {
+    let context = of_folders(lower)?;
+    set(&context, "upperdir", UPPER)?;
+    set(&context, "workdir", WORK)?;
     // Nobody needs the upper's fsyncs: it dies with the container, or is read while the machine is up.
     wish(&context, "volatile", None);
     if root != RootRecord::Stack {

@@ -18,7 +18,7 @@ pub(super) fn upper(spec: &SpecRecord) -> Result<(), StepError> {
     owned_folder(&upper.join("tmp"), root, 0o1777)?;
     owned_folder(&upper.join("var/tmp"), root, 0o1777)?;
     for (name, content) in name_files(spec) {
-        owned_file(&upper.join("etc").join(name), root, &content)?;
+        owned_file(&upper.join("etc").join(name), root, content.as_bytes())?;
     }
     Ok(())
 }

@@ -1,27 +1,26 @@
-//! Users of an image, by its own `/etc/passwd` and `/etc/group`.
-
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+//! Users of an image, by its own `/etc/passwd` and `/etc/group`: texts of whoever made it.
 
 /// The longest of these files that is read, in bytes.
-const BYTES_MAX: u64 = 1024 * 1024;
+pub const BYTES_MAX: u64 = 1024 * 1024;
 /// Ids in a container are below this.
 const IDS: u32 = 65_536;
 
 /// Who a program runs as, or whose a file is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
     /// Its further groups; only where it is named and no group is.
-    pub(super) groups: Vec<u32>,
-    pub(super) home: Option<String>,
+    pub groups: Vec<u32>,
+    /// The home that it has there.
+    pub home: Option<String>,
 }
 
 /// The users of a root.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Users {
+pub struct Users {
     passwd: String,
     group: String,
 }
@@ -29,19 +28,18 @@ pub(super) struct Users {
 type Result<T> = std::result::Result<T, String>;
 
 impl Users {
-    /// Of the root at this path; one without the files has numbers alone.
-    pub(super) fn of(root: &Path) -> Self {
-        let text = |name: &str| {
-            let mut bytes = Vec::new();
-            let read = File::open(root.join("etc").join(name))
-                .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
-            read.map(|_| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-        };
-        Self { passwd: text("passwd"), group: text("group") }
+    /// Of the texts of both files; empty ones leave numbers alone.
+    #[must_use]
+    pub fn new(passwd: String, group: String) -> Self {
+        Self { passwd, group }
     }
 
     /// Who runs what a USER says: `name`, `number`, each with `:group` or not. Empty is root.
-    pub(super) fn program(&self, text: &str) -> Result<User> {
+    ///
+    /// # Errors
+    ///
+    /// A sentence, where there is no such user or group.
+    pub fn program(&self, text: &str) -> Result<User> {
         let (name, group) = split(text);
         let mut user = if name.is_empty() {
             self.by_uid(0).unwrap_or_default()
@@ -60,7 +58,11 @@ impl Users {
     }
 
     /// Whose a file is by what `--chown` says: a number without a group is the number of the group as well.
-    pub(super) fn owner(&self, text: &str) -> Result<(u32, u32)> {
+    ///
+    /// # Errors
+    ///
+    /// A sentence, where there is no such user or group.
+    pub fn owner(&self, text: &str) -> Result<(u32, u32)> {
         let (name, group) = split(text);
         let (uid, gid) = match (self.by_name(name), id(name)?) {
             (Some(user), _) => (user.uid, user.gid),
@@ -70,18 +72,38 @@ impl Users {
         Ok((uid, group.map_or(Ok(gid), |group| self.gid(group))?))
     }
 
+    /// Whether a user has this name.
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        self.passwd.lines().any(|line| line.split(':').next() == Some(name))
+    }
+
+    /// Whether a group has this name.
+    #[must_use]
+    pub fn has_group_name(&self, name: &str) -> bool {
+        self.group.lines().any(|line| line.split(':').next() == Some(name))
+    }
+
+    /// Whether a group has this number.
+    #[must_use]
+    pub fn has_gid(&self, gid: u32) -> bool {
+        self.group.lines().any(|line| line.split(':').nth(2).and_then(|text| text.parse().ok()) == Some(gid))
+    }
+
     fn by_name(&self, name: &str) -> Option<User> {
         self.passwd.lines().find(|line| line.split(':').next() == Some(name)).and_then(|line| self.user(line))
     }
 
-    fn by_uid(&self, uid: u32) -> Option<User> {
+    /// The user with this number.
+    #[must_use]
+    pub fn by_uid(&self, uid: u32) -> Option<User> {
         let is_it = |line: &&str| line.split(':').nth(2).and_then(|text| text.parse().ok()) == Some(uid);
         self.passwd.lines().find(is_it).and_then(|line| self.user(line))
     }
 
     /// `name:x:uid:gid:comment:home:shell`.
     fn user(&self, line: &str) -> Option<User> {
-        let fields: Vec<&str> = line.split(':').collect();
+        let fields: Vec<&str> = line.splitn(7, ':').collect();
         let number = |at: usize| fields.get(at)?.parse::<u32>().ok().filter(|id| *id < IDS);
         let member = |line: &&str| {
             line.rsplit(':').next().is_some_and(|all| all.split(',').any(|one| one == fields[0]))
@@ -128,7 +150,27 @@ fn no_user(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const ANY: &str = "((root|app|\\PC{0,4}):x?:(0|1001|70000|\\PC{0,3}):?(0|5|\\PC{0,3}):?\\PC{0,4}:?(/\\PC{0,4})?:?\\PC{0,3}\n?){0,5}";
+
+    proptest! {
+        #[test]
+        fn whatever_the_lists_say_ids_are_a_containers(
+            user in "(root|app|[0-9]{0,6}|\\PC{0,4})(:(app|[0-9]{0,6}|\\PC{0,3}))?", passwd in ANY, group in ANY,
+        ) {
+            let users = Users::new(passwd, group);
+            if let Ok(found) = users.program(&user) {
+                prop_assert!(found.uid < IDS && found.gid < IDS && found.groups.iter().all(|id| *id < IDS));
+                prop_assert!(found.home.is_none_or(|home| !home.is_empty() && !home.contains([':', '\n'])));
+            }
+            if let Ok((uid, gid)) = users.owner(&user) {
+                prop_assert!(uid < IDS && gid < IDS);
+            }
+        }
+    }
 
     fn users() -> Users {
         Users {
