@@ -212,7 +212,8 @@ impl Journey {
         let layout = image.layout().display().to_string();
         let _ = self.stack(&["add", "of-layout", "--oci", &layout]).succeeded();
         assert_eq!(self.listed("of-layout")["system"], "Stack two");
-        let _ = self.stack(&["add", "no", "--oci", &format!("{layout}:none")]).failed_saying("has no image none");
+        let _ =
+            self.stack(&["add", "no", "--oci", &format!("{layout}:none")]).failed_saying("has no image none");
         let _ = self.stack(&["add", "no", "--oci", "/nowhere"]).failed_saying("is no OCI layout");
 
         let name = format!("localhost:{}/{APP}/base", self.server.port());

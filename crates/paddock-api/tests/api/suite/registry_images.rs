@@ -238,18 +238,18 @@ async fn an_image_of_an_index_is_the_one_for_this_machine_and_a_proof_is_none() 
     let owner = t.store.account_by_email(super::support::OWNER).await.unwrap().unwrap().id;
     let images = &t.control.images;
     let patience = Duration::from_secs(10);
-    let found = images.base_image(owner, "registry.paddock.example:5000/boxed/web:all", patience).await;
+    let found = images.base_image(Some(owner), "registry.paddock.example:5000/boxed/web:all", patience).await;
     let id: BlobDigest = digest_of(&config_of("amd64", &[b"amd64"])).parse().unwrap();
     assert_eq!(found.unwrap().unwrap().id, id);
     let by_digest = format!("localhost:5000/boxed/web:x@{}", digest_of(index.as_bytes()));
-    assert_eq!(images.base_image(owner, &by_digest, patience).await.unwrap().unwrap().id, id);
+    assert_eq!(images.base_image(Some(owner), &by_digest, patience).await.unwrap().unwrap().id, id);
     for elsewhere in ["debian", "debian:12", "docker.io/library/debian", "localhost:5001/boxed/web"] {
-        assert!(images.base_image(owner, elsewhere, patience).await.unwrap().is_none(), "{elsewhere}");
+        assert!(images.base_image(Some(owner), elsewhere, patience).await.unwrap().is_none(), "{elsewhere}");
     }
     let stranger = t.store.account_by_email(super::support::STRANGER).await.unwrap().unwrap().id;
-    let refused = images.base_image(stranger, "localhost:5000/boxed/web:all", patience).await;
+    let refused = images.base_image(Some(stranger), "localhost:5000/boxed/web:all", patience).await;
     assert_eq!(refused.unwrap_err().id.as_str(), "not_found");
-    let unknown = images.base_image(owner, "localhost:5000/boxed/web:none", patience).await;
+    let unknown = images.base_image(Some(owner), "localhost:5000/boxed/web:none", patience).await;
     assert_eq!(unknown.unwrap_err().id.as_str(), "not_found");
 }
 
