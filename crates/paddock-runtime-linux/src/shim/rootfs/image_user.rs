@@ -128,7 +128,7 @@ impl Text {
         let mut bytes = Vec::new();
         let mut file = std::fs::File::from(file).take(BYTES_MAX + 1);
         match is_file.then(|| file.read_to_end(&mut bytes)) {
-            Some(Ok(length)) if length as u64 <= BYTES_MAX => Self::Is(bytes),
+            Some(Ok(_)) if file.limit() > 0 => Self::Is(bytes),
             _ => Self::Odd,
         }
     }
