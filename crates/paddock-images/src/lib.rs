@@ -1,5 +1,5 @@
-//! Images on disk: what clients sent of them, mountable layers, the base of the `host` stack, conversion to layers, checks of
-//! source archives, trees that tenants wrote.
+//! Images on disk: what clients sent of them, mountable layers, the base of the `host` stack, conversion to layers, manifests of
+//! images, checks of source archives, trees that tenants wrote.
 //!
 //! Everything here is plain file work that blocks, to be called off the async threads; [`LayerStore`] does that itself.
 #![warn(missing_docs)]

@@ -43,7 +43,8 @@ pub(super) fn decoded<T>(
     thread::scope(|scope| {
         let (blocks, receiver) = sync_channel(AHEAD);
         let (used, free) = channel();
-        let decoding = scope.spawn(move || decode(input, compression, &Pipe { blocks, free }));
+        let decode = move || decode(input, compression, &Pipe { blocks, free });
+        let decoding = thread::Builder::new().spawn_scoped(scope, decode).map_err(ConvertError::Output)?;
         let converted = read(Blocks::new(receiver, used));
         // The reader is gone, so that this ends.
         let decoded = decoding.join().unwrap_or_else(|_| Err(damaged("it is damaged").into()));

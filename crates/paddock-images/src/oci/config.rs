@@ -69,7 +69,7 @@ struct RootFs {
 /// Words are a list; old engines wrote a single one as it is.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "Entrypoint, Cmd and Shell are lists of words")]
     enum Words {
         Many(Vec<String>),
         One(String),
@@ -132,19 +132,15 @@ fn absolute(folder: String) -> String {
     if folder.is_empty() || folder.starts_with('/') { folder } else { format!("/{folder}") }
 }
 
-/// `80/tcp`, `80`, `8000-8010/tcp`; whatever else is said of ports is nothing to us.
+/// `80/tcp`, `80`; whatever else is said of ports is nothing to us.
 fn tcp_ports<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<u16> {
-    let mut all = BTreeSet::new();
-    for port in ports {
-        let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        if let (true, Ok(first), Ok(last)) =
-            (protocol.eq_ignore_ascii_case("tcp"), first.parse(), last.parse::<u16>())
-        {
-            all.extend(first..=last);
-        }
-    }
-    all.into_iter().filter(|port| *port > 0).collect()
+    let ports = ports.filter_map(|port| match port.split_once('/') {
+        None => port.parse().ok(),
+        Some((port, protocol)) if protocol.eq_ignore_ascii_case("tcp") => port.parse().ok(),
+        Some(_) => None,
+    });
+    let ports: BTreeSet<u16> = ports.filter(|port| *port > 0).collect();
+    ports.into_iter().collect()
 }
 
 /// The configuration of an image that is made here, for linux/amd64: equal ones are equal bytes, so no date and no history.

@@ -11,6 +11,7 @@ use paddock_core::BlobDigest;
 use paddock_images::convert::{
     Compression, ConvertError, ConvertedLayer, LayerLimits, Warnings, convert_tar,
 };
+use proptest::prelude::*;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::archives::{Archive, gzip};
@@ -512,4 +513,40 @@ fn a_machine_that_cannot_write_is_no_fault_of_the_layer() {
         !failed.is_refusal() && failed.to_string().starts_with("the layer's file could not be written: "),
         "{failed}"
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_changed_in_an_archive_it_is_converted_or_refused(
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        has_right_sums in any::<bool>(),
+    ) {
+        let mut tar = Archive::default()
+            .folder("d")
+            .file("d/f", "content")
+            .link("l", "d/f")
+            .symlink("s", "d/f")
+            .pax(&[("path", b"long"), ("mtime", b"1.5"), ("SCHILY.xattr.user.a", b"b")])
+            .file("x", "")
+            .pax(&[("GNU.sparse.map", b"0,3,10,4"), ("GNU.sparse.size", b"20")])
+            .file("sparse", "1234567")
+            .member(b'L', b"l", b"another long name\0")
+            .file("y", "")
+            .file("d/.wh.z", "")
+            .end();
+        for (at, byte) in changes {
+            let at = at.index(tar.len());
+            tar[at] = byte;
+        }
+        if has_right_sums {
+            for record in tar.chunks_mut(512).filter(|record| record.iter().any(|byte| *byte != 0)) {
+                record[148..156].fill(b' ');
+                let sum: u32 = record.iter().map(|byte| u32::from(*byte)).sum();
+                record[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+        }
+        if let Err(refused) = converted(&tar, Compression::None) {
+            prop_assert!(refused.is_refusal(), "{}", refused);
+        }
+    }
 }
