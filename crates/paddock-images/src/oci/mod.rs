@@ -2,7 +2,7 @@
 //!
 //! A manifest that is stored need not be one that can be run: signatures, charts and lists of other platforms are manifests too.
 //! [`Manifest::read`] takes them all; [`Index::choose`], [`ImageManifest::check_image`] and [`ImageParts::new`] say what cannot be run, each by a
-//! sentence. Why the shapes are ours: `docs/decisions/0030-own-oci-shapes.md`.
+//! sentence. Why the shapes are ours: `docs/decisions/0032-own-oci-shapes.md`.
 
 mod config;
 mod descriptor;
