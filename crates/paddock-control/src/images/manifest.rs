@@ -158,7 +158,7 @@ impl Images {
             Some(index)
                 if index.media_type.is_index() && !takes_index && matches!(reference, Reference::Tag(_)) =>
             {
-                Some(self.image_in_index(index).await?)
+                Some(self.image_in_index(index, name, reference).await?)
             }
             found => found,
         };
@@ -186,13 +186,17 @@ impl Images {
         })
     }
 
-    /// The manifest of the image for this machine; the index itself where it has none.
-    async fn image_in_index(&self, index: Manifest) -> RegistryResult<Manifest> {
-        let Some(id) = &index.image_id else { return Ok(index) };
-        let Ok(shape) = Shape::read(Some(index.media_type.as_str()), &index.content) else {
-            return Ok(index);
-        };
+    /// The manifest of the image for this machine. An index without one would be read as an image that lacks everything.
+    async fn image_in_index(
+        &self,
+        index: Manifest,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> RegistryResult<Manifest> {
+        let shape = Shape::read(Some(index.media_type.as_str()), &index.content);
+        let shape = shape.map_err(|text| RegistryError::new(RegistryCode::ManifestUnknown, text))?;
         for named in shape.names.all() {
+            let Some(id) = &index.image_id else { break };
             let found = self.kernel.store.manifest(index.app_id, &index.repository, &named.digest).await?;
             let is_it = |manifest: &Manifest| {
                 !manifest.media_type.is_index() && manifest.image_id.as_ref() == Some(id)
@@ -201,7 +205,8 @@ impl Images {
                 return Ok(manifest);
             }
         }
-        Ok(index)
+        let text = format!("{name}:{} {}", shown(reference), shape.none_for_us());
+        Err(RegistryError::new(RegistryCode::ManifestUnknown, text))
     }
 
     /// Removes a tag, or a manifest with its tags.

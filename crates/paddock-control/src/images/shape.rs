@@ -1,7 +1,7 @@
 //! What manifests and configurations of images say, as far as it matters here. Both are a client's: what they are not is said in
 //! a sentence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paddock_core::BlobDigest;
 use paddock_core::image::ImageConfig;
@@ -122,6 +122,24 @@ impl Shape {
         }
         let Document { subject, artifact_type, annotations, .. } = document;
         Ok(Self { media_type, names, subject, artifact_type, annotations })
+    }
+}
+
+impl Shape {
+    /// What an index has instead of an image for this machine, after its name.
+    pub(super) fn none_for_us(&self) -> String {
+        let platforms = self.names.all().filter_map(|named| named.platform.as_ref());
+        // Proofs of how an image was built are for no platform.
+        let platforms = platforms.filter(|platform| platform.os != "unknown");
+        let platforms: BTreeSet<_> =
+            platforms.map(|platform| format!("{}/{}", platform.os, platform.architecture)).collect();
+        let has = match platforms.is_empty() {
+            true => "is an index without images".to_owned(),
+            false => format!("has images for {}", platforms.into_iter().collect::<Vec<_>>().join(", ")),
+        };
+        format!(
+            "{has}, and none for linux/amd64, which this server runs: build it with --platform linux/amd64."
+        )
     }
 }
 
@@ -261,6 +279,26 @@ mod tests {
         let shape = read(None, &index).unwrap();
         assert_eq!((shape.media_type, shape.names), (MediaType::OciIndex, Names::Manifests(Vec::new())));
         assert_eq!(shape.subject.unwrap().size, 3);
+    }
+
+    #[test]
+    fn an_index_without_an_image_for_this_machine_says_what_it_has() {
+        let index = |platforms: &[(&str, &str)]| {
+            let of = |(os, architecture): &(&str, &str)| {
+                let mut one = named("a");
+                one["platform"] = json!({ "os": os, "architecture": architecture });
+                one
+            };
+            let manifests: Vec<_> = platforms.iter().map(of).collect();
+            let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+            read(None, &index).unwrap().none_for_us()
+        };
+        let several = [("windows", "amd64"), ("linux", "arm64"), ("unknown", "unknown"), ("linux", "arm64")];
+        assert!(
+            index(&several)
+                .starts_with("has images for linux/arm64, windows/amd64, and none for linux/amd64")
+        );
+        assert!(index(&[("unknown", "unknown")]).starts_with("is an index without images, and none for"));
     }
 
     #[test]
