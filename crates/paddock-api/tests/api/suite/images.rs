@@ -26,8 +26,11 @@ fn config(words: &[&str]) -> ImageConfig {
 }
 
 async fn pushed(t: &TestPaddock, app: &str, byte: u8, words: &[&str]) -> String {
-    let app = app_id(t, app).await;
-    let (id, config) = (id_of(byte), config(words));
+    pushed_as(t, app, byte, config(words)).await
+}
+
+async fn pushed_as(t: &TestPaddock, app: &str, byte: u8, config: ImageConfig) -> String {
+    let (app, id) = (app_id(t, app).await, id_of(byte));
     let mut tx = t.store.begin_for_app(app, NOW, "test").await.unwrap();
     tx.await_image(app, &id, &config).await.unwrap();
     let layers = [LayerDigest::of_sha256([byte; 32]), LayerDigest::of_sha256([0; 32])];
@@ -110,10 +113,12 @@ async fn what_is_no_image_of_the_app_is_refused_and_changes_nothing() {
     tx.commit().await.unwrap();
     for (kind, image, words) in [
         ("web", json!(foreign), "bare has no image sha256:0101"),
+    let idle = pushed_as(&t, "bare", 8, ImageConfig::default()).await;
         ("web", json!("latest"), "is no image"),
         ("web", json!(broken.to_string()), "cannot be run: it is for arm64"),
         ("w e b", json!(foreign), "no process type"),
     ] {
+        ("web", json!(idle), "No command specified for process type web: its image has neither CMD"),
         let updates = json!({ "updates": [{ "type": kind, "docker_image": image }] });
         let answer = t.patch("/apps/bare/formation").json(updates).send().await;
         assert_eq!(answer.refusal(), (422, "invalid_params"), "{words}");
