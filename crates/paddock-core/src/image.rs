@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::{BlobDigest, LayerDigest};
+use crate::process::ProcessType;
 use crate::stack::StackVersion;
 
 /// What an image says of its processes. What Heroku ignores of it (volumes, health checks, stop signals) is not kept.
@@ -87,6 +88,26 @@ impl ProcessImage {
 }
 
 impl ImageConfig {
+    /// Whether a process of it, told to run this, would run anything.
+    #[must_use]
+    pub fn runs(&self, command: &ImageCommand) -> bool {
+        let own = match command {
+            ImageCommand::OfImage => &self.command,
+            ImageCommand::Words(words) => words,
+            ImageCommand::Line(_) => return true,
+        };
+        !self.entrypoint.is_empty() || !own.is_empty()
+    }
+
+    /// Why a process type of it cannot be run, if nothing says what it runs.
+    #[must_use]
+    pub fn no_command(process_type: &ProcessType) -> String {
+        format!(
+            "No command specified for process type {process_type}: its image has neither CMD nor ENTRYPOINT. Add one of \
+             them to its Dockerfile."
+        )
+    }
+
     /// The words before a line that the image's shell is to read.
     #[must_use]
     pub fn before_line(&self) -> Vec<String> {
@@ -130,6 +151,22 @@ mod tests {
         assert_eq!(line.words(), words(&["tini", "/bin/sh", "-c", "a $PORT"]));
         let given = process(&["tini"], &["serve"], ImageCommand::Words(words(&["b", "c d"])));
         assert_eq!(given.words(), words(&["tini", "b", "c d"]));
+    }
+
+    #[test]
+    fn an_image_without_words_runs_what_it_is_told_alone() {
+        let runs = |entrypoint: &[&str], own: &[&str], command: ImageCommand| {
+            let process = process(entrypoint, own, command);
+            let runs = process.image.config.runs(&process.command);
+            assert_eq!(runs, !process.words().is_empty());
+            runs
+        };
+        assert!(!runs(&[], &[], ImageCommand::OfImage));
+        assert!(!runs(&[], &["a"], ImageCommand::Words(Vec::new())));
+        assert!(runs(&["a"], &[], ImageCommand::OfImage) && runs(&[], &["a"], ImageCommand::OfImage));
+        assert!(runs(&[], &[], ImageCommand::Line("a".into())));
+        let web = ImageConfig::no_command(&ProcessType::web());
+        assert!(web.starts_with("No command specified for process type web: "), "{web}");
     }
 
     #[test]

@@ -32,8 +32,16 @@ pub(super) struct WrittenStage {
 pub struct Needed {
     /// Its stages by number, each after those that it needs; the last one is the target.
     pub stages: Vec<usize>,
-    /// The images that they begin from or copy from, as they are written there.
-    pub images: BTreeSet<String>,
+    /// The images that they begin from or copy from, as they are written there, and where they are first named.
+    pub images: BTreeMap<String, Mention>,
+}
+
+/// Where an image is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mention {
+    pub line: usize,
+    /// In `--from` or `from=`, where the name may be meant for a stage.
+    pub is_copied_from: bool,
 }
 
 /// What a stage begins from, or a file is copied from.
@@ -100,14 +108,14 @@ impl Dockerfile {
             })?,
         };
         let globals = self.global_arguments(arguments)?;
-        let mut needed = Needed { stages: Vec::new(), images: BTreeSet::new() };
+        let mut needed = Needed { stages: Vec::new(), images: BTreeMap::new() };
         let (mut seen, mut waiting) = (BTreeSet::from([target]), vec![target]);
         while let Some(stage) = waiting.pop() {
-            for source in self.sources_of(stage, &globals)? {
+            for (source, mention) in self.sources_of(stage, &globals)? {
                 match source {
                     Source::Scratch => {}
                     Source::Image(image) => {
-                        needed.images.insert(image);
+                        needed.images.entry(image).or_insert(mention);
                     }
                     Source::Stage(other) => {
                         if seen.insert(other) {
@@ -127,8 +135,9 @@ impl Dockerfile {
         &self,
         stage: usize,
         globals: &BTreeMap<String, String>,
-    ) -> Result<Vec<Source>, DockerfileError> {
-        let mut sources = vec![self.base_of(stage, globals)?];
+    ) -> Result<Vec<(Source, Mention)>, DockerfileError> {
+        let from = Mention { line: self.stages[stage].line, is_copied_from: false };
+        let mut sources = vec![(self.base_of(stage, globals)?, from)];
         for instruction in self.instructions_of(stage, globals)? {
             let at = |problem| DockerfileError::at(instruction.line, problem);
             let names = match &instruction.kind {
@@ -140,7 +149,8 @@ impl Dockerfile {
                 _ => Vec::new(),
             };
             for name in names {
-                sources.push(self.source(stage, &name).map_err(at)?);
+                let mention = Mention { line: instruction.line, is_copied_from: true };
+                sources.push((self.source(stage, &name).map_err(at)?, mention));
             }
         }
         Ok(sources)

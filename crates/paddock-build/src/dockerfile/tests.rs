@@ -115,7 +115,7 @@ fn only_what_a_target_needs_is_built() {
     assert_eq!(stages(Some("2")), [2]);
     assert_eq!(stages(None), [0, 1, 3, 4]);
     let needed = Dockerfile::read(file.as_bytes()).unwrap().needed(Some("web"), &map(&[])).unwrap();
-    assert_eq!(needed.images.into_iter().collect::<Vec<_>>(), ["a", "nginx:1"]);
+    assert_eq!(needed.images.into_keys().collect::<Vec<_>>(), ["a", "nginx:1"]);
     let said = plan_with(file, Some("deploy"), &[]).unwrap_err().to_string();
     assert_eq!(said, "it has no stage deploy, which is to be built");
 }

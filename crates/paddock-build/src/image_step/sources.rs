@@ -27,6 +27,8 @@ pub(super) type Result<T> = std::result::Result<T, String>;
 pub(super) struct Root {
     pub(super) path: PathBuf,
     pub(super) ignore: Dockerignore,
+    /// Whether it is the folder that is built.
+    pub(super) is_context: bool,
     /// What is mounted there and is no part of it.
     pub(super) hidden: BTreeSet<PathBuf>,
 }
@@ -53,7 +55,7 @@ impl Root {
     /// The folder that is built.
     pub(super) fn context(path: &Path, ignore: &str) -> Result<Self> {
         let ignore = Dockerignore::read(ignore.as_bytes()).map_err(|why| format!(".dockerignore: {why}"))?;
-        Ok(Self { path: path.to_owned(), ignore, hidden: BTreeSet::new() })
+        Ok(Self { path: path.to_owned(), ignore, is_context: true, hidden: BTreeSet::new() })
     }
 
     /// The root of the container.
@@ -63,15 +65,20 @@ impl Root {
         // What an image has is no mount point but the root itself, and ours have no signs to be escaped.
         let hidden = hidden.filter_map(|path| Path::new(path).strip_prefix("/").ok()).map(Path::to_owned);
         let hidden = hidden.filter(|path| !path.as_os_str().is_empty()).collect();
-        Self { path: "/".into(), ignore: Dockerignore::default(), hidden }
+        Self { path: "/".into(), hidden, ..Self::default() }
     }
 
     /// What a path or pattern names, in order of name. A pattern may name nothing.
     pub(super) fn find(&self, text: &str) -> Result<Vec<Found>> {
         if !is_pattern(text) {
-            let missing = || format!("there is no {text} there, or .dockerignore leaves it out");
-            let found = self.named(Path::new(text)).map_err(|_| missing())?;
-            return found.map(|found| vec![found]).ok_or_else(missing);
+            return match self.named(Path::new(text)) {
+                Ok(Some(found)) => Ok(vec![found]),
+                Ok(None) if self.is_context => Err(format!("{text} is left out by .dockerignore")),
+                Err(_) if self.is_context => Err(format!(
+                    "there is no {text} in the folder that is built, the one with the Dockerfile, of what was pushed"
+                )),
+                Ok(None) | Err(_) => Err(format!("there is no {text} in what it is copied from")),
+            };
         }
         let mut found = Vec::new();
         let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();

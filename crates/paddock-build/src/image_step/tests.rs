@@ -131,7 +131,12 @@ fn files_go_into_folders_and_the_content_of_folders_goes_into_their_place() {
         Err("COPY of more than one file needs a folder to copy to: a path that ends with /".to_owned())
     );
     let problem = bench.copy(&["none"], "/x", |_| {}).unwrap_err();
-    assert_eq!(problem, "COPY none: there is no none there, or .dockerignore leaves it out");
+    assert_eq!(
+        problem,
+        "COPY none: there is no none in the folder that is built, the one with the Dockerfile, of what was pushed"
+    );
+    let problem = bench.copy(&["b.txt"], "/x", |copy| copy.ignore = "*.txt".to_owned()).unwrap_err();
+    assert_eq!(problem, "COPY b.txt: b.txt is left out by .dockerignore");
     // Into a folder that is there a file goes without a slash, too.
     fs::create_dir(bench.places.root.join("x")).unwrap();
     bench.copy(&["a", "b.txt"], "/x", |_| {}).unwrap();

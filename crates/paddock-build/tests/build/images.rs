@@ -296,7 +296,17 @@ async fn a_step_that_cannot_be_done_says_why() {
             (
                 "FROM other/app:1",
                 FailureKind::BaseImage,
-                "Dockerfile FROM other/app:1: there is no image other/app:1 that this app may use\n",
+                "Dockerfile line 1: FROM other/app:1: there is no image other/app:1 that this app may use\n",
+            ),
+            (
+                "FROM busybox\n\nCOPY --from=biulder /x /x",
+                FailureKind::BaseImage,
+                "Dockerfile line 3: no stage before it is called biulder, and as an image: there is no image biulder",
+            ),
+            (
+                "FROM scratch\nCOPY Dockerfile /",
+                FailureKind::ProcessTypes,
+                "No command specified for process type web: its image has neither CMD nor ENTRYPOINT.",
             ),
             (
                 "FROM busybox\nRUN echo before; exit 7",
@@ -316,12 +326,12 @@ async fn a_step_that_cannot_be_done_says_why() {
             (
                 "FROM busybox\nCOPY nothing /x",
                 FailureKind::Step,
-                "Dockerfile line 2: COPY: there is no nothing there, or .dockerignore leaves it out\n",
+                "Dockerfile line 2: COPY: there is no nothing in the folder that is built, the one with the Dockerfile",
             ),
             (
                 "FROM busybox\nCOPY --from=busybox /nothing /x",
                 FailureKind::Step,
-                "Dockerfile line 2: COPY: there is no nothing there",
+                "Dockerfile line 2: COPY: there is no /nothing in what it is copied from\n",
             ),
             (
                 "FROM busybox\nCOPY --chown=node Dockerfile /x",

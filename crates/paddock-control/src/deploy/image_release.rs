@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paddock_core::event::Event;
-use paddock_core::image::{Image, ImageCommand, ProcessImage};
+use paddock_core::image::{Image, ImageCommand, ImageConfig, ProcessImage};
 use paddock_core::stack::Stack;
 use paddock_core::{AppId, AppRef, BlobDigest, ErrorId, ProcessType, SlugId};
 use paddock_store::{App, ImageState, NewSlug, ProcessImages, Tx};
@@ -36,8 +36,8 @@ impl Deploy {
     /// Makes a release of images, all of the changes or none. Images that are still being made ready are waited for.
     ///
     /// # Errors
-    /// `not_found`; `invalid_params` for a malformed process type or id, an image that the app does not have or that cannot be
-    /// run, and a process type that is to go and is not there; `service_unavailable` when images do not get ready in time.
+    /// `not_found`; `invalid_params` for a malformed process type or id, an image that the app does not have, that cannot be
+    /// run or has no command, and a process type that is to go and is not there; `service_unavailable` when images do not get ready in time.
     pub async fn release_images(&self, actor: &Actor, app: &AppRef, orders: Vec<ImageOrder>) -> Result<()> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut changes = BTreeMap::new();
@@ -49,6 +49,9 @@ impl Deploy {
                 Some(id) => Some(self.ready_image(&app, &process_type, id).await?),
                 None => None,
             };
+            if image.as_ref().is_some_and(|image| !image.config.runs(&ImageCommand::OfImage)) {
+                return Err(Error::invalid(ImageConfig::no_command(&process_type)));
+            }
             changes.insert(process_type, image);
         }
         let mut tx = self.kernel.change_app(app.id, "release images").await?;
@@ -175,8 +178,6 @@ fn described(changes: &BTreeMap<ProcessType, Option<Image>>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use paddock_core::image::ImageConfig;
-
     use super::*;
 
     #[test]

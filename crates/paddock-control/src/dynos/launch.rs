@@ -11,7 +11,13 @@ use paddock_runtime::{Disk, Limits};
 use paddock_store::{App, Dyno, Release, Slug};
 
 /// The longest life of a one-off dyno that did not say how long it lives: a day.
-pub(crate) const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const ONE_OFF_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a one-off dyno or a release phase's may live.
+pub(crate) fn life_of(dyno: &Dyno) -> Duration {
+    let seconds = dyno.time_to_live_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map_or(ONE_OFF_LIFE, Duration::from_secs)
+}
 
 /// Time between SIGTERM and SIGKILL. Source: `docs/contract/platform-behaviour.md`, section 3.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(30);

@@ -26,7 +26,7 @@ use crate::Result;
 use crate::dynos::Dynos;
 use crate::dynos::attention::{Attention, Looked, Signs};
 use crate::dynos::errands::{Errand, ErrandKind, Errands};
-use crate::dynos::launch::ONE_OFF_LIFE;
+use crate::dynos::launch::life_of;
 use crate::dynos::rows::{AppRows, Found};
 use crate::dynos::sight::Sight;
 use crate::kernel::error::{Error, chain};
@@ -36,6 +36,8 @@ use crate::kernel::wake::{Wake, Wakes};
 
 /// How soon to look again while a web dyno has not bound its port: nothing else tells us.
 pub(crate) const BOOTING_LOOK: Duration = Duration::from_millis(30);
+/// How soon it is looked again whether a release command listens.
+const RELEASE_LOOK: Duration = Duration::from_secs(5);
 
 /// Most apps that were touched and are looked at by one pass: who waits for one of them does not wait for a thousand.
 const TOUCHED_AT_ONCE: usize = 64;
@@ -258,6 +260,11 @@ async fn look_at(area: &Arc<Dynos>, rows: &AppRows, sight: &Sight) -> Look {
     for dyno in dynos.iter().filter(|dyno| dyno.kind != DynoKind::Formation) {
         looked.is_at_rest = false;
         looked.attached.extend(dyno.attach_secret_sha256.map(|_| dyno.id));
+        if dyno.kind == DynoKind::Release && dyno.state == DynoState::Up && dyno.remark.is_empty() {
+            let noted = area.note_server_in_release(dyno, sight).await;
+            count(&mut report, noted.map(|()| Outcome::Nothing));
+            look_again(&mut looked, Some(RELEASE_LOOK));
+        }
         match one_off_seen(area, dyno, sight).await {
             Ok(seen) => {
                 let result = one_off(area, app, dyno, &seen, sight).await;
@@ -460,10 +467,4 @@ async fn one_off(
             area.finish_one_off(app, dyno, status, sight).await.map(Outcome::from)
         }
     }
-}
-
-/// How long a one-off dyno may live.
-fn life_of(dyno: &Dyno) -> Duration {
-    let seconds = dyno.time_to_live_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    seconds.map_or(ONE_OFF_LIFE, Duration::from_secs)
 }

@@ -105,7 +105,7 @@ impl Images {
             Some(index)
                 if index.media_type.is_index() && !takes_index && matches!(reference, Reference::Tag(_)) =>
             {
-                Some(self.image_in_index(index).await?)
+                Some(self.image_in_index(index, name, reference).await?)
             }
             found => found,
         };
@@ -133,15 +133,27 @@ impl Images {
         })
     }
 
-    /// The manifest of the image for this machine; the index itself where it has none.
-    async fn image_in_index(&self, row: Row) -> RegistryResult<Row> {
-        let chosen = match Manifest::read(row.content.as_bytes(), row.media_type.as_str()) {
-            Ok(Manifest::Index(index)) => index.choose(&row.digest).ok().map(|named| named.digest.clone()),
-            _ => None,
+    /// The manifest of the image for this machine. An index without one would be read as an image that lacks everything.
+    async fn image_in_index(
+        &self,
+        row: Row,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> RegistryResult<Row> {
+        let unusable = |why: String| {
+            let text = format!("{name}:{} is no image for this server: {why}.", shown(reference));
+            RegistryError::new(RegistryCode::ManifestUnknown, text)
         };
-        let Some(chosen) = chosen else { return Ok(row) };
+        let chosen = match Manifest::read(row.content.as_bytes(), row.media_type.as_str()) {
+            Ok(Manifest::Index(index)) => index
+                .choose(&row.digest)
+                .map(|named| named.digest.clone())
+                .map_err(|e| unusable(e.to_string()))?,
+            Ok(Manifest::Image(_)) => return Ok(row),
+            Err(error) => return Err(unusable(error.to_string())),
+        };
         let found = self.kernel.store.manifest(row.app_id, &row.repository, &chosen).await?;
-        Ok(found.unwrap_or(row))
+        found.ok_or_else(|| unusable(format!("{chosen} was not pushed")))
     }
 
     /// Removes a tag, or a manifest with its tags.

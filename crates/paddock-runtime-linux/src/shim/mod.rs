@@ -11,6 +11,7 @@ mod disk;
 mod enter;
 mod init;
 mod lines;
+mod not_started;
 mod own_cgroup;
 mod program;
 mod relay;

@@ -1,13 +1,17 @@
 //! The last steps of every process inside: give up all privilege, take the filter, become the program.
 
-use std::ffi::CString;
-use std::io;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
+use super::not_started;
 use super::streams::ProgramStreams;
 use crate::error::{Doing, StepError};
 use crate::kernel::{self, CloseFrom};
@@ -102,21 +106,14 @@ impl Program {
                 }
             }
         }
-        let reason = match failure.kind() {
-            io::ErrorKind::NotFound if self.is_there() => {
-                "what it names in its first line, or the loader that it was linked for, is not there"
-                    .to_owned()
-            }
-            io::ErrorKind::NotFound => "command not found".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            _ => failure.to_string(),
-        };
-        StepError::Program { reason }
+        StepError::Program { reason: self.why_not(&failure) }
     }
 
-    fn is_there(&self) -> bool {
-        let mut candidates = self.candidates().into_iter();
-        candidates.any(|path| rustix::fs::stat(path).is_ok())
+    fn why_not(&self, failure: &io::Error) -> String {
+        let candidates = self.candidates();
+        let there = candidates.iter().find(|path| rustix::fs::stat(path.as_c_str()).is_ok());
+        let head = there.map(|path| head_of(Path::new(OsStr::from_bytes(path.as_bytes()))));
+        not_started::why(&String::from_utf8_lossy(&self.name), failure, head.as_deref())
     }
 
     fn candidates(&self) -> Vec<CString> {
@@ -129,6 +126,16 @@ impl Program {
         });
         joined.flatten().collect()
     }
+}
+
+/// How a file begins, as far as it may be read.
+fn head_of(path: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // What could be read of it is what is known.
+        let _ = file.take(not_started::HEAD_BYTES).read_to_end(&mut head);
+    }
+    head
 }
 
 /// What root inside has where an image's layer is made: files of every owner, other users' ids, their processes and low ports.

@@ -194,10 +194,10 @@ fn an_image_needs_no_shell() {
                 ContainerSpec { command, ..f.image(std::slice::from_ref(&layer), "") }
             };
             for (program, because) in [
-                ("/bin/sh", "command not found"),
-                ("sh", "command not found"),
-                ("/script", "the loader that it was linked for, is not there"),
-                ("/no-program", "format"),
+                ("/bin/sh", "/bin/sh: command not found: the image has no shell"),
+                ("sh", "sh: command not found"),
+                ("/script", "its first line names \"/no/such/shell\", which is not there"),
+                ("/no-program", "exec format error: it is no program"),
             ] {
                 match f.runtime.start(starting(&[program])).await {
                     Err(RuntimeError::Program { program: named, reason }) => {

@@ -219,10 +219,10 @@ fn a_wrong_folder_or_program_is_the_users_error() {
             assert!(reason(f.runtime.start(spec).await).contains("/app/missing"));
             let mut spec = f.spec("");
             spec.command = vec!["/etc/passwd".to_owned()];
-            assert_eq!(reason(f.runtime.start(spec).await), "permission denied");
+            assert_eq!(reason(f.runtime.start(spec).await), "/etc/passwd: permission denied");
             let mut spec = f.spec("");
             spec.command = vec!["no-such".to_owned()];
-            assert_eq!(reason(f.runtime.start(spec).await), "command not found");
+            assert_eq!(reason(f.runtime.start(spec).await), "no-such: command not found");
             assert_eq!(f.runtime.observe().await.unwrap(), []);
         },
     );

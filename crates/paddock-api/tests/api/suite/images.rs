@@ -1,5 +1,7 @@
 //! Releases of images: what the client's container commands ask for.
 
+use std::time::Duration;
+
 use paddock_core::image::ImageConfig;
 use paddock_core::{AppId, BlobDigest, LayerDigest, UnixMicros};
 use paddock_runtime::{Exit, Layer};
@@ -26,8 +28,11 @@ fn config(words: &[&str]) -> ImageConfig {
 }
 
 async fn pushed(t: &TestPaddock, app: &str, byte: u8, words: &[&str]) -> String {
-    let app = app_id(t, app).await;
-    let (id, config) = (id_of(byte), config(words));
+    pushed_as(t, app, byte, config(words)).await
+}
+
+async fn pushed_as(t: &TestPaddock, app: &str, byte: u8, config: ImageConfig) -> String {
+    let (app, id) = (app_id(t, app).await, id_of(byte));
     let mut tx = t.store.begin_for_app(app, NOW, "test").await.unwrap();
     tx.await_image(app, &id, &config).await.unwrap();
     let layers = [LayerDigest::of_sha256([byte; 32]), LayerDigest::of_sha256([0; 32])];
@@ -110,10 +115,12 @@ async fn what_is_no_image_of_the_app_is_refused_and_changes_nothing() {
     tx.await_image(app, &broken, &config(&[])).await.unwrap();
     tx.set_image_failed(app, &broken, "it is for arm64").await.unwrap();
     tx.commit().await.unwrap();
+    let idle = pushed_as(&t, "bare", 8, ImageConfig::default()).await;
     for (kind, image, words) in [
         ("web", json!(foreign), "bare has no image sha256:0101"),
         ("web", json!("latest"), "is no image"),
         ("web", json!(broken.to_string()), "cannot be run: it is for arm64"),
+        ("web", json!(idle), "No command specified for process type web: its image has neither CMD"),
         ("w e b", json!(foreign), "no process type"),
     ] {
         let updates = json!({ "updates": [{ "type": kind, "docker_image": image }] });
@@ -164,4 +171,37 @@ async fn an_image_of_the_release_phase_decides() {
         (release["status"] == "succeeded").then_some(())
     };
     t.eventually("the end of the release phase", ended).await;
+}
+
+/// An image of a web process that was pushed as the one for the release phase.
+#[tokio::test]
+async fn a_release_command_that_serves_is_told_and_fails_when_it_is_stopped() {
+    let t = TestPaddock::start_alive().await;
+    t.app("serves").await;
+    let command = ["fake-end-on-term", "0"].map(str::to_owned).to_vec();
+    let server = pushed_as(&t, "serves", 1, ImageConfig { command, ..ImageConfig::default() }).await;
+    release(&t, "serves", json!([{ "type": "release", "docker_image": server }])).await;
+    let id = t.get("/apps/serves/releases/3").send().await.body["id"].as_str().unwrap().to_owned();
+    let up = async || {
+        let dynos = t.get("/apps/serves/dynos").send().await.body;
+        dynos.as_array().unwrap().iter().find(|dyno| dyno["state"] == "up").cloned()
+    };
+    t.eventually("the release dyno", up).await;
+    let spec = t.runtime.specs().into_iter().find(|spec| spec.id.to_string() == id).unwrap();
+    t.runtime.listen(spec.id, vec!["0.0.0.0:8000".parse().unwrap()]);
+    let told = async || {
+        t.clock.advance(Duration::from_secs(1));
+        up().await.filter(|dyno| {
+            dyno["command"].as_str().unwrap().contains("# listens on 0.0.0.0:8000, as servers do")
+        })
+    };
+    let dyno = t.eventually("that it is a server", told).await;
+    let stop = format!("/apps/serves/dynos/{}/actions/stop", dyno["name"].as_str().unwrap());
+    t.post(&stop).send().await.expect(202);
+    let ended = async || {
+        let release = t.get("/apps/serves/releases/3").send().await.body;
+        (release["status"] != "pending").then_some(release)
+    };
+    // It ended with status 0, as a server does that is told to.
+    assert_eq!(t.eventually("the end of the release phase", ended).await["status"], "failed");
 }

@@ -311,7 +311,9 @@ async fn a_client_without_indices_gets_the_image_for_this_machine() {
         (manifest, child)
     };
     let ((_, arm), (ours, amd)) = (push("arm64").await, push("amd64").await);
-    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [arm, amd] }).to_string();
+    let index_of =
+        |of: &[Value]| json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": of }).to_string();
+    let index = index_of(&[arm.clone(), amd]);
     t.put_manifest("boxed/web/manifests/latest", INDEX, index.as_bytes()).await.expect(201);
 
     let place = "/v2/boxed/web/manifests/latest";
@@ -327,11 +329,21 @@ async fn a_client_without_indices_gets_the_image_for_this_machine() {
     let by_digest = format!("/v2/boxed/web/manifests/{}", digest_of(index.as_bytes()));
     let exact = t.registry("GET", &by_digest).header("accept", DOCKER).send().await;
     assert_eq!(exact.header("content-type"), Some(INDEX), "a digest names that and nothing else");
-    // An index of nothing is an index.
-    let empty = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }).to_string();
-    t.put_manifest("boxed/web/manifests/empty", INDEX, empty.as_bytes()).await.expect(201);
-    let empty = t.registry("GET", "/v2/boxed/web/manifests/empty").header("accept", DOCKER).send().await;
-    assert_eq!(empty.header("content-type"), Some(INDEX));
+    // One without such an image is told apart from an image, which the client would look for an id in.
+    let of_arm = index_of(&[arm]);
+    for (tag, index, words) in [
+        ("empty", index_of(&[]), "boxed/web:empty is no image for this server: the index names no image"),
+        ("arm", of_arm, "boxed/web:arm is no image for this server: the image is for linux/arm64"),
+    ] {
+        t.put_manifest(&format!("boxed/web/manifests/{tag}"), INDEX, index.as_bytes()).await.expect(201);
+        let place = format!("/v2/boxed/web/manifests/{tag}");
+        let refused = t.registry("GET", &place).header("accept", DOCKER).send().await;
+        assert_eq!(refused.code(), (404, "MANIFEST_UNKNOWN"));
+        let said = refused.body["errors"][0]["message"].as_str().unwrap();
+        assert!(said.starts_with(words), "{said}");
+        let whole = t.registry("GET", &place).header("accept", INDEX).send().await;
+        assert_eq!(whole.bytes, index.as_bytes());
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::making::Making;
 use super::screen::Screen;
 use super::watch::Bounds;
-use super::{BuildFailure, BuildLog, BuildRequest, Builder};
+use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind};
 use crate::heroku_yml::Setup;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -166,6 +166,13 @@ impl Builder {
             let done = making.image(name, build, built.get(build)).await?;
             built.insert(build.clone(), done);
         }
-        outcome::of(&source.manifest, &built)
+        let outcome = outcome::of(&source.manifest, &built)?;
+        let idle = outcome.processes.iter().find(|(_, process)| !process.image.config.runs(&process.command));
+        match idle {
+            None => Ok(outcome),
+            Some((name, _)) => {
+                Err(making.refuse(FailureKind::ProcessTypes, &ImageConfig::no_command(name)).await)
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::files::{Built, Files};
 use super::making::Making;
 use super::source::Context;
 use super::{BaseImage, BaseImageError, key, outcome};
-use crate::dockerfile::{Base, Dockerfile, DockerfileError, Plan};
+use crate::dockerfile::{Base, Dockerfile, DockerfileError, Mention, Plan};
 use crate::heroku_yml::ImageBuild;
 use crate::host::{BuildFailure, FailureKind};
 use crate::output;
@@ -109,8 +109,8 @@ impl Making<'_> {
             Err(error) => return Err(self.refuse_file(path, &error).await),
         };
         let mut bases = BTreeMap::new();
-        for image in needed.images {
-            let base = self.base(path, &image).await?;
+        for (image, mention) in needed.images {
+            let base = self.base(path, &image, mention).await?;
             bases.insert(image, base);
         }
         let configs = bases.iter().map(|(name, base)| (name.clone(), base.config.clone())).collect();
@@ -132,7 +132,12 @@ impl Making<'_> {
         self.refuse(FailureKind::Dockerfile, &format!("{path} {error}")).await
     }
 
-    async fn base(&mut self, path: &str, image: &str) -> Result<BaseImage, BuildFailure> {
+    async fn base(
+        &mut self,
+        path: &str,
+        image: &str,
+        Mention { line, is_copied_from }: Mention,
+    ) -> Result<BaseImage, BuildFailure> {
         let resolved = tokio::select! {
             resolved = self.ports.bases.resolve(image, self.log) => resolved,
             () = self.bounds.cancel.cancelled() => return Err(BuildFailure::of(FailureKind::Canceled)),
@@ -141,7 +146,11 @@ impl Making<'_> {
         match resolved {
             Ok(base) => Ok(base),
             Err(BaseImageError::Refused(problem)) => {
-                Err(self.refuse(FailureKind::BaseImage, &format!("{path} FROM {image}: {problem}")).await)
+                let problem = match is_copied_from {
+                    true => format!("no stage before it is called {image}, and as an image: {problem}"),
+                    false => format!("FROM {image}: {problem}"),
+                };
+                Err(self.refuse(FailureKind::BaseImage, &format!("{path} line {line}: {problem}")).await)
             }
             Err(BaseImageError::Platform(error)) => Err(BuildFailure::platform(error)),
         }

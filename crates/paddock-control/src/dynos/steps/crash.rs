@@ -20,7 +20,10 @@ use crate::kernel::error::Error;
 impl Dynos {
     pub(crate) async fn fail_launch(&self, app: &App, dyno: &Dyno, reason: &str) -> Result<()> {
         let retry_at = self.record_crash(app, dyno, None).await?;
-        let mut lines = vec![format!("Error: the process could not be started: {reason}")];
+        let mut lines = vec![
+            format!("Error: the process could not be started: {reason}"),
+            format!("State changed from {} to crashed", dyno.state.as_str()),
+        ];
         lines.extend(retry_at.and_then(|at| next_try(at, self.kernel.now())));
         self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         self.tell_who_serves(app, dyno).await

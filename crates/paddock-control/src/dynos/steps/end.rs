@@ -2,11 +2,11 @@
 
 use std::sync::PoisonError;
 
-use paddock_core::ContainerId;
 use paddock_core::code::DynoCode;
 use paddock_core::durable;
 use paddock_core::dyno::{DynoKind, DynoState};
 use paddock_core::plan::formation::StopReason;
+use paddock_core::{ContainerId, UnixMicros};
 use paddock_runtime::{ContainerState, Exit, Observed};
 use paddock_store::{App, DesiredDynoState, Dyno};
 
@@ -105,9 +105,22 @@ impl Dynos {
             lines.push(format!("Process exited with status {status}"));
         }
         lines.push(format!("State changed from {} to complete", dyno.state.as_str()));
+        let is_cut_off = is_cut_off(dyno, observed, self.kernel.now());
+        if dyno.kind == DynoKind::Release && is_cut_off {
+            let minutes = launch::life_of(dyno).as_secs() / 60;
+            lines.push(match dyno.desired {
+                DesiredDynoState::Stopped => {
+                    "The release command was stopped, so the release fails".to_owned()
+                }
+                DesiredDynoState::Running => {
+                    format!("The release command did not end within {minutes} minutes, so the release fails")
+                }
+            });
+        }
         self.kernel.log_dyno(app.id, &dyno.name.to_string(), lines).await;
         if dyno.kind == DynoKind::Release {
-            self.deploy.record_release_exit(app, dyno, status).await?;
+            // A program that is asked to end may call that a success, and has not done its work.
+            self.deploy.record_release_exit(app, dyno, status.filter(|_| !is_cut_off)).await?;
         }
         self.delete_dyno_row(app, dyno).await.map(|()| true)
     }
@@ -121,6 +134,15 @@ impl Dynos {
         }
         Ok(())
     }
+}
+
+/// Whether it was ended, by request or when its time was up, and did not end by itself.
+fn is_cut_off(dyno: &Dyno, observed: Option<&Observed>, now: UnixMicros) -> bool {
+    let ended_at = match observed.map(|observed| observed.state) {
+        Some(ContainerState::Exited { at, .. }) => at,
+        _ => now,
+    };
+    dyno.desired == DesiredDynoState::Stopped || ended_at >= dyno.created_at + launch::life_of(dyno)
 }
 
 fn exit_of(observed: Option<&Observed>) -> Option<Exit> {

@@ -59,6 +59,27 @@ impl Dynos {
         Ok(())
     }
 
+    /// A release command that listens is a server: it does not end, and its release waits for that until its time is up.
+    pub(crate) async fn note_server_in_release(&self, dyno: &Dyno, sight: &Sight) -> Result<()> {
+        let Some(observed) = sight.container(dyno) else { return Ok(()) };
+        if self.kernel.now().since(observed.started_at) < OTHER_PORT_AFTER {
+            return Ok(());
+        }
+        let mut listening = self.runtime.listening(observed.id).await.unwrap_or_default();
+        // What only its own processes reach may be a part of its work.
+        listening.retain(|socket| !socket.ip().is_loopback());
+        let Some(remark) = server_in_release(&listening) else { return Ok(()) };
+        let mut tx = self.kernel.observe_app(dyno.app_id, "note that a release command listens").await?;
+        tx.set_dyno_remark(dyno.id, &remark).await?;
+        tx.commit_quietly("dyno.release_listening_noted").await?;
+        let line = format!(
+            "The release command {remark}. If it is one, end it by heroku ps:stop {} and release one that ends",
+            dyno.name
+        );
+        self.kernel.log_dyno(dyno.app_id, &dyno.name.to_string(), vec![line]).await;
+        Ok(())
+    }
+
     /// The dyno runs, or listens: it is up.
     pub(crate) async fn mark_dyno_up(&self, app: &App, dyno: &Dyno, sight: &Sight) -> Result<()> {
         let address = sight.container(dyno).and_then(|observed| observed.address);
@@ -116,6 +137,13 @@ fn other_port(port: u16, listening: &[SocketAddr]) -> Option<String> {
     let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
     (!bound.is_empty())
         .then(|| format!("listens on {}, not on 0.0.0.0:$PORT (PORT={port})", bound.join(", ")))
+}
+
+/// What `ps` says of a release command that listens.
+fn server_in_release(listening: &[SocketAddr]) -> Option<String> {
+    let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
+    (!bound.is_empty())
+        .then(|| format!("listens on {}, as servers do, and the release waits for its end", bound.join(", ")))
 }
 
 #[cfg(test)]
