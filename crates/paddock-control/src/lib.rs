@@ -171,13 +171,7 @@ impl Control {
             adding_stack: Default::default(),
             uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
         });
-        let dynos = Dynos {
-            kernel: kernel.clone(),
-            deploy: deploy.clone(),
-            runtime: parts.runtime.clone(),
-            stopping: Default::default(),
-            clients: dynos::attached::Clients::new(kernel.wakes.clone()),
-        };
+        let dynos = dynos_of(&kernel, &deploy, &parts.runtime);
         Self {
             people: Arc::new(People { kernel: kernel.clone() }),
             apps: Arc::new(Apps {
@@ -187,7 +181,7 @@ impl Control {
                 addons: addons.clone(),
             }),
             addons: addons.clone(),
-            dynos: Arc::new(dynos),
+            dynos,
             images,
             routing: Arc::new(Routing { kernel: kernel.clone(), publisher }),
             logs: Arc::new(Logs {
@@ -311,6 +305,16 @@ fn images_of(
         token_key: Default::default(),
         upload_turns: Default::default(),
         converting: images::converting(kernel.config.machine),
+    })
+}
+
+fn dynos_of(kernel: &Arc<Kernel>, deploy: &Arc<Deploy>, runtime: &Arc<dyn Runtime>) -> Arc<Dynos> {
+    Arc::new(Dynos {
+        kernel: kernel.clone(),
+        deploy: deploy.clone(),
+        runtime: runtime.clone(),
+        stopping: Default::default(),
+        clients: dynos::attached::Clients::new(kernel.wakes.clone()),
     })
 }
 

@@ -203,6 +203,7 @@ fn mounts_of_a_run_are_planned() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_built_is_one_sentence_with_its_line() {
     for (file, expected) in [
         ("", "it has no FROM, which says what image it begins from"),

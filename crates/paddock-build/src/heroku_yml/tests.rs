@@ -91,6 +91,7 @@ fn a_source_with_a_dockerfile_alone_is_a_web_process() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_is_one_sentence_with_its_line() {
     let build = "build:\n  docker:\n    web: Dockerfile\n";
     let with = |text: &str| format!("{build}{text}");

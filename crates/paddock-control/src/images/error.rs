@@ -31,6 +31,12 @@ impl RegistryError {
         Self { code, message: message.into(), detail: Vec::new(), length: None, cause: None }
     }
 
+    /// A manifest names what its app does not have.
+    pub(super) fn unknown_names(missing: Vec<String>) -> Self {
+        let text = "The manifest names it, and this app does not have it: push it first.";
+        Self::new(RegistryCode::ManifestBlobUnknown, text).about(missing)
+    }
+
     pub(super) fn about(self, detail: Vec<String>) -> Self {
         Self { detail, ..self }
     }

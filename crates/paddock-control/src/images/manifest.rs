@@ -196,11 +196,6 @@ fn shown(reference: &Reference) -> String {
     }
 }
 
-pub(super) fn unknown_names(missing: Vec<String>) -> RegistryError {
-    let text = "The manifest names it, and this app does not have it: push it first.";
-    RegistryError::new(RegistryCode::ManifestBlobUnknown, text).about(missing)
-}
-
 /// A manifest as it was sent.
 struct Sent {
     media_type: MediaType,
@@ -259,7 +254,7 @@ async fn check_named(tx: &mut Change<'_>, opened: &Opened, manifest: &Manifest) 
             missing.push(named.digest.to_string());
         }
     }
-    if missing.is_empty() { Ok(()) } else { Err(unknown_names(missing)) }
+    if missing.is_empty() { Ok(()) } else { Err(RegistryError::unknown_names(missing)) }
 }
 
 /// The image of an index that is for this machine, if it has one.

@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use super::access::sentence;
 use super::conversion::{ImagePhase, KIND};
-use super::error::RegistryResult;
-use super::manifest::unknown_names;
+use super::error::{RegistryError, RegistryResult};
 use super::{Images, blocking};
 use crate::kernel::change::Change;
 use crate::kernel::job::Phase;
@@ -46,7 +45,7 @@ impl Images {
         let id = manifest.config.digest.clone();
         // That it is there is looked at again when the manifest is kept.
         if self.kernel.store.registry_blob(app, &id).await?.is_none() {
-            return Err(unknown_names(vec![id.to_string()]));
+            return Err(RegistryError::unknown_names(vec![id.to_string()]));
         }
         let (config, parts) = self.parts_of(manifest, own).await?;
         // What is for no platform is no image: a proof of how one was built, say.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use serde::{Deserialize, Serialize};
 
-use super::mounts::open_inside;
+use super::inside::open_inside;
 use super::{attach, new_mount, overlay};
 use crate::error::{Doing, StepError};
 use crate::record::{RootRecord, SpecRecord, UserRecord};

@@ -7,6 +7,7 @@
 
 mod image_root;
 mod image_user;
+mod inside;
 mod mounts;
 mod overlay;
 mod stack;

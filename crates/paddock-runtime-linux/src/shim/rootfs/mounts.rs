@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount};
 
 use super::image_user::ImageUsers;
+use super::inside::open_inside;
 use super::{PLAIN_FILES, READ_ONLY, clone_of};
 use crate::error::{Doing, StepError};
 use crate::kernel;
@@ -67,28 +68,6 @@ pub(super) fn make_working_folder(
         program @ StepError::Program { .. } => program,
     })
 }
-
-/// Opens a path inside the root. "Again": something on the machine was renamed or mounted while `..` of a link was followed.
-pub(super) fn open_inside(
-    root: BorrowedFd<'_>,
-    path: &str,
-    flags: OFlags,
-    mode: Mode,
-    within: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
-    let once = || rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, within);
-    let mut opened = once();
-    for _ in 0..OPEN_TRIES {
-        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
-            break;
-        }
-        opened = once();
-    }
-    opened
-}
-
-/// How often a path is opened anew when the kernel says "again".
-const OPEN_TRIES: u32 = 1000;
 
 /// Opens a path inside the root, making what is missing: the folders on the way are `parents`', the last one is `owner`'s. No
 /// link of an image leads outside.
