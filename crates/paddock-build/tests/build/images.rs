@@ -120,6 +120,7 @@ ENTRYPOINT [\"/bin/sh\"]
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_manifest_says_what_is_built_of_which_folder_and_what_runs() {
     const MANIFEST: &str = "\
 setup:
@@ -285,6 +286,7 @@ async fn what_says_how_images_are_made_is_told_what_is_wrong_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_step_that_cannot_be_done_says_why() {
     with_farm(|farm| async move {
         for (text, kind, problem) in [

@@ -85,33 +85,9 @@ impl Admin {
             return Ok(());
         };
         match request {
-            AdminRequest::Environment { proxy, account } => {
-                let answer = match runtime.block_on(self.variables(proxy.as_ref(), account.as_deref())) {
-                    Ok(variables) => AdminAnswer::Environment { variables },
-                    Err(reason) => AdminAnswer::Refused { reason },
-                };
-                frame::send(stream.as_fd(), &answer, &[])
-            }
-            request @ (AdminRequest::CreateAccount { .. }
-            | AdminRequest::ResetPassword { .. }
-            | AdminRequest::ListAccounts
-            | AdminRequest::LogOutAccount { .. }
-            | AdminRequest::DisableAccount { .. }
-            | AdminRequest::EnableAccount { .. }
-            | AdminRequest::DeleteAccount { .. }
-            | AdminRequest::ListApps) => {
-                let answer = runtime.block_on(accounts::answer(&self.control, request));
-                frame::send(stream.as_fd(), &answer, &[])
-            }
             AdminRequest::AddStack { name, is_beta, layers, run, build } => {
                 let wanted = stacks::Wanted { name, is_beta, layers, run, build };
                 let answer = stacks::add(&self.control, stream, runtime, wanted)?;
-                frame::send(stream.as_fd(), &answer, &[])
-            }
-            request @ (AdminRequest::ListStacks
-            | AdminRequest::RemoveStack { .. }
-            | AdminRequest::DeprecateStack { .. }) => {
-                let answer = runtime.block_on(stacks::answer(&self.control, request));
                 frame::send(stream.as_fd(), &answer, &[])
             }
             AdminRequest::Stop { dynos } => {
@@ -130,22 +106,35 @@ impl Admin {
                 });
                 frame::send(stream.as_fd(), &answer, &[])
             }
+            request => {
+                let answer = runtime.block_on(self.answer_of(request));
+                frame::send(stream.as_fd(), &answer, &[])
+            }
+        }
+    }
+
+    /// What is answered at once, with nothing besides.
+    async fn answer_of(&self, request: AdminRequest) -> AdminAnswer {
+        match request {
+            AdminRequest::Environment { proxy, account } => {
+                match self.variables(proxy.as_ref(), account.as_deref()).await {
+                    Ok(variables) => AdminAnswer::Environment { variables },
+                    Err(reason) => AdminAnswer::Refused { reason },
+                }
+            }
+            request @ (AdminRequest::ListStacks
+            | AdminRequest::RemoveStack { .. }
+            | AdminRequest::DeprecateStack { .. }) => stacks::answer(&self.control, request).await,
             AdminRequest::RotateKeys { data_key, new_master_key_file } => {
-                let answer = runtime.block_on(self.rotate_keys(data_key, new_master_key_file.as_deref()));
-                frame::send(stream.as_fd(), &answer, &[])
+                self.rotate_keys(data_key, new_master_key_file.as_deref()).await
             }
-            AdminRequest::Storage => {
-                let answer = runtime.block_on(storage::answer(&self.control));
-                frame::send(stream.as_fd(), &answer, &[])
-            }
-            AdminRequest::Status => frame::send(stream.as_fd(), &runtime.block_on(self.status()), &[]),
-            AdminRequest::Metrics => {
-                let answer = match runtime.block_on(self.control.platform.metrics()) {
-                    Ok(text) => AdminAnswer::Metrics { text },
-                    Err(error) => AdminAnswer::Refused { reason: chain(&error) },
-                };
-                frame::send(stream.as_fd(), &answer, &[])
-            }
+            AdminRequest::Storage => storage::answer(&self.control).await,
+            AdminRequest::Status => self.status().await,
+            AdminRequest::Metrics => match self.control.platform.metrics().await {
+                Ok(text) => AdminAnswer::Metrics { text },
+                Err(error) => AdminAnswer::Refused { reason: chain(&error) },
+            },
+            of_accounts => accounts::answer(&self.control, of_accounts).await,
         }
     }
 

@@ -175,7 +175,8 @@ async fn why_an_image_cannot_be_run_is_said_where_it_is_released() {
     let bare = |config: serde_json::Value| config.to_string().into_bytes();
     let windows = bare(json!({ "architecture": "amd64", "os": "windows", "rootfs": { "diff_ids": [] } }));
     let many: Vec<&[u8]> = std::iter::repeat_n(&b"files"[..], 126).collect();
-    let cases: Vec<(Vec<u8>, Vec<&[u8]>, &str)> = vec![
+    type Case<'a> = (Vec<u8>, Vec<&'a [u8]>, &'a str);
+    let cases: Vec<Case<'_>> = vec![
         (config_of("arm64", &[b"files"]), vec![b"files"], "linux/arm64"),
         (windows, vec![b"files"], "windows/amd64"),
         (b"nonsense".to_vec(), vec![b"files"], "cannot be read"),

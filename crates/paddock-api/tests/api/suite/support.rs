@@ -478,6 +478,7 @@ impl TestPaddock {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of parts")]
 fn parts(
     data: &Path,
     store: Store,

@@ -70,7 +70,7 @@ impl AddArgs {
         let run = packed.add(&run)?;
         let build = build.map(|build| packed.add(&build)).transpose()?;
         for warning in packed.warnings() {
-            crate::remark(&warning);
+            crate::remark(warning);
         }
         let request = AdminRequest::AddStack {
             name: self.name.clone(),
