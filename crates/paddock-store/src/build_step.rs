@@ -28,8 +28,7 @@ statements! {
     KEEP = "INSERT INTO build_steps (app_id, key, layer, size_bytes, used_at) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (app_id, key) DO UPDATE SET layer = excluded.layer, size_bytes = excluded.size_bytes, \
         used_at = excluded.used_at";
-    FORGET = "DELETE FROM build_steps WHERE app_id = $1 AND key = $2";
-    FORGET_ALL = "DELETE FROM build_steps WHERE app_id = $1";
+    FORGET = "DELETE FROM build_steps WHERE app_id = $1";
 }
 
 impl Tx {
@@ -49,13 +48,8 @@ impl Tx {
         self.execute(KEEP, values![app, key, layer, step.size_bytes, now]).await.map(drop)
     }
 
-    /// Forgets a step whose layer is gone.
-    pub async fn forget_build_step(&mut self, app: AppId, key: &str) -> Result<()> {
-        self.execute(FORGET, values![app, key]).await.map(drop)
-    }
-
     /// Forgets all steps of an app: its next build does each again.
     pub async fn forget_build_steps(&mut self, app: AppId) -> Result<()> {
-        self.execute(FORGET_ALL, values![app]).await.map(drop)
+        self.execute(FORGET, values![app]).await.map(drop)
     }
 }

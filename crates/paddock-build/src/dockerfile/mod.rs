@@ -23,6 +23,7 @@ mod words;
 pub use instruction::{Copy, CopySource, From, Instruction, Kind, Run, RunNetwork, Words};
 pub use mount::{Mount, MountKind};
 pub use plan::{Action, Base, Body, CopyStep, Plan, PlannedMount, PlannedSource, RunStep, Stage, Step};
+pub(crate) use stages::architecture;
 pub use stages::{Dockerfile, Mention, Needed};
 
 #[cfg(test)]

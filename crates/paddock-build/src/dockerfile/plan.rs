@@ -239,7 +239,10 @@ impl Planner<'_> {
                     let from = from.map(|from| self.file.source(stage, &from)).transpose()?.map(Base::from);
                     PlannedMount::Bind { from, source: relative(&source)?, is_writable, target }
                 }
-                MountKind::Cache { id } => PlannedMount::Cache { id, target },
+                MountKind::Cache { id } => {
+                    self.warn_of_caches(line);
+                    PlannedMount::Cache { id, target }
+                }
                 MountKind::Memory => PlannedMount::Memory { target },
                 MountKind::Secret { what, is_required: true } => {
                     return Err(format!(
@@ -262,6 +265,14 @@ impl Planner<'_> {
             mounts,
             network: run.network,
         })
+    }
+
+    /// Once is enough.
+    fn warn_of_caches(&mut self, line: usize) {
+        let warning = "--mount=type=cache is an empty folder at the start of each build: nothing is kept in it for the next";
+        if !self.warnings.iter().any(|there| there.ends_with(warning)) {
+            self.warnings.push(format!("line {line}: {warning}"));
+        }
     }
 
     fn copy(&self, stage: usize, copy: &Copy, state: &State) -> Result<CopyStep> {

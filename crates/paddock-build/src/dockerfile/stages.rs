@@ -260,7 +260,7 @@ impl Dockerfile {
 }
 
 /// This machine's, in the words of images.
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

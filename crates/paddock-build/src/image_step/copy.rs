@@ -9,14 +9,10 @@ use paddock_core::image_users::Users;
 use super::mode::Mode;
 use super::put::{self, Dates, Manner};
 use super::sources::{Entry, Found, Result, Root, below, resolve};
-use super::task::{self, Copy, NewFolder, Source};
+use super::task::{self, BUNDLED_FOLDER, Copy, NewFolder, Source};
 use super::unpack;
 use super::users::users_of;
 use crate::dockerignore::Dockerignore;
-
-/// What is taken in a folder of the bundle whose name begins so: the folder itself, or what is in it.
-pub(super) const BUNDLED_FOLDER: &str = "d";
-pub(super) const BUNDLED_FILE: &str = "f";
 
 /// Where files are looked for and put; tests put them elsewhere.
 #[derive(Debug, Clone)]

@@ -9,9 +9,8 @@ use std::process::{Command, Stdio};
 use paddock_core::hex;
 use sha2::{Digest, Sha256};
 
-use super::copy::BUNDLED_FILE;
 use super::sources::Result;
-use super::task::Fetch;
+use super::task::{BUNDLED_FILE, Fetch};
 
 /// The largest file that is fetched, in bytes, and the longest time for it, in seconds.
 const BYTES_MAX: &str = "1073741824";

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::copy::{BUNDLED_FILE, BUNDLED_FOLDER, Places};
+use super::copy::Places;
 use super::look::digest_of;
 use super::put::{self, Dates, Manner};
 use super::sources::{Entry, Result, Root, below};
-use super::task::{Look, Pick, Selection};
+use super::task::{BUNDLED_FILE, BUNDLED_FOLDER, Look, Pick, Selection};
 use crate::dockerignore::Dockerignore;
 
 /// Fills the bundle. Files of a context become root's, others keep their owners.

@@ -20,6 +20,9 @@ pub const TASK_FILE: &str = "/dev/paddock/task.json";
 pub const CONTEXT: &str = "/dev/paddock/context";
 /// What was taken from elsewhere, to be copied or to be filled.
 pub const BUNDLE: &str = "/dev/paddock/bundle";
+/// How folders of the bundle are called that are what was taken, and those that hold a file that was taken; a number follows.
+pub const BUNDLED_FOLDER: &str = "d";
+pub const BUNDLED_FILE: &str = "f";
 /// What a step has written, to become a layer.
 pub const UPPER: &str = "/dev/paddock/upper";
 /// Where the layer is written.

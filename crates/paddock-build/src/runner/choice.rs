@@ -8,6 +8,7 @@ use paddock_core::config::ConfigVars;
 use super::languages::{self, Builder, Language};
 use super::stop::Stop;
 use super::{builtin, screen};
+use crate::heroku_yml::{DEFAULT_DOCKERFILE, FILE_NAME};
 use crate::plan::{BuildPlan, RunnerFailure};
 use crate::source::text;
 
@@ -98,6 +99,12 @@ fn without_language(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
             "\t\t\tHINT: This occurs when Heroku cannot detect the buildpack to use for this application automatically.\n\
              \t\t\tSee https://devcenter.heroku.com/articles/buildpacks\n",
         );
+        if let Some(name) = [FILE_NAME, DEFAULT_DOCKERFILE].iter().find(|name| build_dir.join(name).is_file())
+        {
+            screen::warning(&format!(
+                "There is a {name}: an app on the stack container is built by it. Set it and push again:\n  heroku stack:set container"
+            ));
+        }
         return Err(Stop::Told(RunnerFailure::Detect));
     }
     if let Some(name) = MAY_BE_PYTHON.iter().find(|name| build_dir.join(name).is_file()) {

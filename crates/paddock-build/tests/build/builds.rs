@@ -76,6 +76,10 @@ async fn an_unusable_source_says_what_is_wrong_with_it() {
             .failed(FailureKind::Detection)
             .says(" !     No default language could be detected for this app.\n\t\t\tHINT: ")
             .ends_with("\n\n !     Push failed\n");
+        farm.build(&App::new(), &[("Dockerfile", "FROM x")])
+            .await
+            .failed(FailureKind::Detection)
+            .says(" !     There is a Dockerfile: an app on the stack container is built by it. Set it and push again:\n !       heroku stack:set container\n");
         farm.build(&App::with_buildpacks(&["heroku/python"]), &[("Procfile", "web: x")])
             .await
             .failed(FailureKind::Detection)

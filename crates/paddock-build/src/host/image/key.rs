@@ -22,7 +22,7 @@ pub(super) struct StepInputs<'a> {
     pub(super) content: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StepAction<'a> {
     Run(&'a RunStep),

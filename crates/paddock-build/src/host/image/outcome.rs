@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::files::{Built, Files};
 use super::{BuiltImage, BuiltProcess, ImageOutcome};
+use crate::dockerfile::architecture;
 use crate::heroku_yml::{Command, HerokuYml, ImageBuild, Process};
 use crate::host::BuildFailure;
 
@@ -79,7 +80,7 @@ pub(super) fn image(files: Files, config: ImageConfig) -> BuiltImage {
     let base = files.base.iter().map(ToString::to_string);
     let layers: Vec<String> = base.chain(files.layers.iter().rev().map(ToString::to_string)).collect();
     let whole = json!({
-        "architecture": std::env::consts::ARCH,
+        "architecture": architecture(),
         "os": "linux",
         "config": said,
         "rootfs": { "type": "layers", "diff_ids": layers },

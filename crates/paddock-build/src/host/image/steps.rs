@@ -1,6 +1,11 @@
 //! The steps of a stage: done, or found among those that were done before.
 
+use std::ffi::CStr;
+use std::io;
+
+use paddock_images::tree::{entries, open_folder};
 use paddock_runtime::{Access, LAYERS_MAX, Mount, Network};
+use rustix::fs::CWD;
 
 use super::containers::{Over, Step, folder, result_place, root_place};
 use super::fetched::{of_copy, of_mount};
@@ -14,7 +19,7 @@ use crate::dockerfile::{
 };
 use crate::heroku_yml::ImageBuild;
 use crate::host::{BuildFailure, disk};
-use crate::image_step::task::{self, NewFolder, Pick, Selection, Source, Task};
+use crate::image_step::task::{self, BUNDLED_FILE, NewFolder, Pick, Selection, Source, Task};
 
 /// A step that writes.
 struct Writing<'a> {
@@ -79,12 +84,7 @@ impl Making<'_> {
             Ok(content) => content,
             Err(problem) => return Err(self.refuse_step(writing.build, writing.line, &problem).await),
         };
-        let action = match &writing.action {
-            StepAction::Run(run) => StepAction::Run(run),
-            StepAction::Copy(copy) => StepAction::Copy(copy),
-            StepAction::Folders => StepAction::Folders,
-        };
-        let inputs = StepInputs { files, before: &writing.before, action, content };
+        let inputs = StepInputs { files, before: &writing.before, action: writing.action, content };
         let key = inputs.key().map_err(BuildFailure::platform)?;
         let done = match self.known(&key).await {
             Some(done) => {
@@ -141,8 +141,6 @@ impl Making<'_> {
             }
         }
         let done = self.pack(writing, number).await?;
-        // A RUN has no result.
-        used.retain(|place| self.workspace().on_disk(place).exists());
         self.remove(&used).await?;
         Ok(done)
     }
@@ -311,16 +309,17 @@ impl Making<'_> {
     async fn picked(&self, place: &str) -> Result<Option<String>, BuildFailure> {
         let (root, place) = (self.workspace().on_disk(place), place.to_owned());
         let found = disk::blocking(move || {
-            for entry in std::fs::read_dir(&root)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                if root.join(&name).symlink_metadata()?.is_dir() && name == "d0" {
-                    return Ok(Some(format!("{place}/{name}")));
+            let root = open_folder(CWD, &root)?;
+            let Some((name, _)) = entries(&root)?.into_iter().next() else { return Ok(None) };
+            let inner = entries(&open_folder(&root, &name)?)?.into_iter().next();
+            let path = |name: &CStr| name.to_str().map(str::to_owned).map_err(io::Error::other);
+            let place = format!("{place}/{}", path(&name)?);
+            match inner {
+                Some((file, _)) if name.to_bytes().starts_with(BUNDLED_FILE.as_bytes()) => {
+                    Ok(Some(format!("{place}/{}", path(&file)?)))
                 }
-                if let Some(file) = std::fs::read_dir(root.join(&name))?.next() {
-                    return Ok(Some(format!("{place}/{name}/{}", file?.file_name().to_string_lossy())));
-                }
+                _ => Ok(Some(place)),
             }
-            Ok(None)
         });
         found.await.map_err(|error| crate::host::run::platform("could not look at what was picked", error))
     }

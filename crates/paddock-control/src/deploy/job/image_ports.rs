@@ -111,8 +111,6 @@ impl Steps<'_> {
         if let Some(layer) = &row.layer {
             let there = self.deploy.layers.has(layer).await;
             if !there.map_err(|error| Error::internal("look for a step's layer", error))? {
-                tx.forget_build_step(self.app, key).await?;
-                tx.commit_quietly("build.step_forgotten").await?;
                 return Ok(None);
             }
         }

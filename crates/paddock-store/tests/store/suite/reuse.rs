@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use paddock_core::image::{Image, ImageCommand, ImageConfig, ProcessImage};
 use paddock_core::{BlobDigest, LayerDigest, SlugId, UnixMicros};
-use paddock_store::{NewSlug, ProcessImages};
+use paddock_store::{BuildStep, NewSlug, ProcessImages};
 use uuid::Uuid;
 
 use super::fixture::{Fixture, NOW, new_slug};
@@ -59,4 +59,29 @@ async fn what_was_used_again_is_not_forgotten() {
     tx.commit().await.unwrap();
     let left = t.store.reusable_layers().await.unwrap();
     assert_eq!((left.len(), &left[0].layer, left[0].used_at), (1, &layer(2), late));
+}
+
+#[tokio::test]
+async fn a_step_is_found_by_its_key_and_counts_as_used_then() {
+    let t = Fixture::new().await;
+    let (app, other) = (t.app("first").await, t.app("second").await);
+    let late = UnixMicros(NOW.0 + 100);
+    let [wrote, empty] = [Some(layer(1)), None].map(|layer| BuildStep { layer, size_bytes: 7 });
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
+    tx.keep_build_step(app.id, "wrote", &BuildStep { layer: Some(layer(9)), ..wrote.clone() }).await.unwrap();
+    tx.keep_build_step(app.id, "wrote", &wrote).await.unwrap();
+    tx.keep_build_step(app.id, "empty", &empty).await.unwrap();
+    tx.keep_build_step(other.id, "wrote", &empty).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = t.store.begin_record(late, "test").await.unwrap();
+    assert_eq!(tx.use_build_step(app.id, "wrote").await.unwrap(), Some(wrote));
+    assert_eq!(tx.use_build_step(app.id, "empty").await.unwrap(), Some(empty.clone()));
+    assert_eq!(tx.use_build_step(app.id, "other").await.unwrap(), None);
+    tx.forget_reusable(&layer(1), NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(t.store.reusable_layers().await.unwrap()[0].used_at, late);
+    let mut tx = t.store.begin_record(late, "test").await.unwrap();
+    tx.forget_build_steps(app.id).await.unwrap();
+    assert_eq!(tx.use_build_step(app.id, "wrote").await.unwrap(), None);
+    assert_eq!(tx.use_build_step(other.id, "wrote").await.unwrap(), Some(empty), "steps are an app's own");
 }
