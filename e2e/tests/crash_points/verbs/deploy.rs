@@ -21,6 +21,7 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("push", || Push { first: |_| (), repo: Repo::of_app("journey") }),
         kind("push past an old lock", || Push { first: leave_lock, repo: Repo::of_app("journey") }),
         kind("push of the same files", || PushSame { repo: Repo::of_app("journey") }),
+        kind("build cache emptied", || EmptyCache),
         kind("first push", || FirstPush { repo: Repo::of_app("journey") }),
         kind("rollback", || Rollback),
         kind("archive build", || Archive { repo: Repo::of_app("journey") }),
@@ -96,6 +97,17 @@ impl Verb for PushSame {
     }
 }
 
+/// `heroku builds:cache:purge`.
+struct EmptyCache;
+
+impl Verb for EmptyCache {
+    fn attempt(&self, client: &Client, _: usize) -> Told {
+        Told::by(&client.http.api("DELETE", &format!("/apps/{APP}/build-cache")))
+    }
+
+    fn check(&self, _: &Client, _: usize, _: &Told) {}
+}
+
 /// `git push` to a new app.
 struct FirstPush {
     repo: Repo,
@@ -106,7 +118,7 @@ fn with_dockerfile() -> Repo {
     let repo = Repo::of_app("journey");
     repo.write(
         "Dockerfile",
-        "FROM host\nCOPY . /srv\nWORKDIR /srv\nRUN echo built > made\nCMD python3 web.py\n",
+        "FROM host\nRUN echo once > /once\nCOPY . /srv\nWORKDIR /srv\nRUN echo built > made\nCMD python3 web.py\n",
     );
     repo.commit("An image");
     repo
