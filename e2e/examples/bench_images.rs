@@ -29,6 +29,7 @@ fn main() {
     conversions(runs);
     builds(&server, &http, runs);
     first_answer(&server, &http);
+    neighbour(&server, &http);
 }
 
 fn median(mut all: Vec<Duration>) -> Duration {
@@ -234,4 +235,88 @@ fn first_answer(server: &Server, http: &Http) {
         pause(Duration::from_millis(5));
     }
     line("from the release of an image to its answer", begun.elapsed(), None, "at most 2000 ms");
+}
+
+const HARM: [&str; 4] = [
+    "FROM host\nRUN python3 -c 'import os\nwhile True: os.fork()'\n",
+    "FROM host\nRUN python3 -c 'x = []\nwhile True: x.append(bytearray(1 << 24))'\n",
+    "FROM host\nRUN for i in 1 2 3 4 5 6 7 8; do yes > /dev/null & done; timeout 8 yes > /dev/null; exit 1\n",
+    "FROM host\nRUN head -c 3000000000 /dev/zero > /big; exit 1\n",
+];
+
+/// How an app answers while others' Dockerfiles do harm, beside how it answers alone.
+fn neighbour(server: &Server, http: &Http) {
+    http.api_json("POST", "/apps", &json!({ "name": "near" })).with_status(201);
+    let folder = TempDir::with_prefix("paddock-near-").unwrap();
+    let near = archive(folder.path(), "near", &[("Procfile", "web: exec python3 -m http.server $PORT\n")]);
+    assert_eq!(build_of(http, "near", &near), "succeeded", "{}", server.log());
+    server.answers("near", "/");
+    let quiet = percentile_99(server);
+    let mut harmed = Vec::new();
+    for (number, text) in HARM.iter().enumerate() {
+        let app = format!("harm-{number}");
+        http.api_json("POST", "/apps", &json!({ "name": app, "stack": "container" })).with_status(201);
+        let source = archive(folder.path(), &app, &[("Dockerfile", text)]);
+        std::thread::scope(|scope| {
+            let built = scope.spawn(|| build_of(http, &app, &source));
+            pause(Duration::from_secs(1));
+            harmed.push(percentile_99(server));
+            assert_eq!(built.join().unwrap(), "failed");
+        });
+    }
+    let worst = harmed.iter().max().copied().unwrap_or_default();
+    line("p99 of an app beside hostile Dockerfiles", worst, Some(quiet), "below 2");
+    line("  the same alone", quiet, None, "");
+}
+
+/// Of 400 requests, 10 ms apart.
+fn percentile_99(server: &Server) -> Duration {
+    let mut all: Vec<Duration> = (0..400)
+        .map(|_| {
+            let begun = Instant::now();
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+            let ask = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.host("near"));
+            std::io::Write::write_all(&mut stream, ask.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+            let took = begun.elapsed();
+            pause(Duration::from_millis(10));
+            took
+        })
+        .collect();
+    all.sort();
+    all[all.len() * 99 / 100]
+}
+
+fn archive(folder: &Path, name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
+    let tree = folder.join(name);
+    fs::create_dir(&tree).unwrap();
+    for (path, text) in files {
+        fs::write(tree.join(path), text).unwrap();
+    }
+    let archive = folder.join(format!("{name}.tgz"));
+    let mut pack = Command::new("tar");
+    pack.args(["--create", "--gzip", "--file"]).arg(&archive).arg("--directory").arg(&tree).arg(".");
+    timed(pack);
+    archive
+}
+
+/// A build of an archive, to its end: how it ended.
+fn build_of(http: &Http, app: &str, archive: &Path) -> String {
+    let source = http.api("POST", &format!("/apps/{app}/sources")).with_status(201).json();
+    let url = |which: &str| source["source_blob"][which].as_str().unwrap().to_owned();
+    http.upload(&url("put_url"), &archive.display().to_string()).with_status(200);
+    let order = json!({ "source_blob": { "url": url("get_url"), "version": "v" } });
+    let made = http.api_json("POST", &format!("/apps/{app}/builds"), &order).with_status(201).json();
+    let path = format!("/apps/{app}/builds/{}", made["id"].as_str().unwrap());
+    let begun = Instant::now();
+    loop {
+        let seen: Value = http.api("GET", &path).with_status(200).json();
+        match seen["status"].as_str().unwrap() {
+            "pending" => assert!(begun.elapsed() < 5 * MINUTE, "the build does not end"),
+            ended => return ended.to_owned(),
+        }
+        pause(Duration::from_millis(5));
+    }
 }
