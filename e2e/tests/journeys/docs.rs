@@ -210,6 +210,7 @@ fn how_tos(part: usize) {
         let exchange = [
             ("$PADDOCK/.paddock".to_owned(), server.data().display().to_string()),
             ("paddockd doctor".to_owned(), format!("{} doctor", paddockd().display())),
+            ("paddockd storage".to_owned(), format!("{} storage", paddockd().display())),
             (format!(":{PORT}"), format!(":{}", server.port())),
         ];
         Page::read(page).run(&reader, &reader.home().join("work"), &exchange);

@@ -89,19 +89,22 @@ fn skopeo_copies(server: &Server, clients: &ImageClients, registries: &[String; 
         }
         assert_eq!(read[0], read[1], "{tag} {arguments:?}: byte by byte");
     }
-    let from = format!("docker://{}/boxed/web:all", registries[0]);
-    let back = clients.folder().join("back");
-    let to = format!("oci:{}:all", back.display());
     let credentials = credentials(server);
-    let pull = ["copy", "--all", "--src-tls-verify=false", "--src-creds", &credentials, &from, &to];
-    let _ = clients.skopeo(&pull).succeeded();
+    let pulled = ["here", "there"].map(|name| clients.folder().join(name));
+    for (registry, folder) in registries.iter().zip(&pulled) {
+        let from = format!("docker://{registry}/boxed/web:all");
+        let to = format!("oci:{}:all", folder.display());
+        let pull = ["copy", "--all", "--src-tls-verify=false", "--src-creds", &credentials, &from, &to];
+        let _ = clients.skopeo(&pull).succeeded();
+    }
     let blobs = |folder: &Path| {
         let files = std::fs::read_dir(folder.join("blobs/sha256")).unwrap();
         let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
         names.sort();
         names
     };
-    assert_eq!(blobs(&back), blobs(&clients.folder().join("made")));
+    assert_eq!(blobs(&pulled[0]), blobs(&pulled[1]));
+    let from = format!("docker://{}/boxed/web:all", registries[0]);
     let tags = server.http().registry("GET", "/v2/boxed/web/tags/list", &[], None).with_status(200).json();
     assert_eq!(tags["tags"], json!(["all", "amd"]));
     let delete = ["delete", "--tls-verify=false", "--creds", &credentials, &from];

@@ -180,7 +180,10 @@ fn released(client: &Client, number: usize) -> (String, Vec<String>) {
     let newest = releases.iter().max_by_key(|release| release["version"].as_i64());
     let description = newest.map_or_else(String::new, |newest| newest["description"].to_string());
     let formation = client.list(&format!("/apps/{}/formation", app_of(number)));
-    (description, formation.iter().filter_map(|one| one["type"].as_str().map(str::to_owned)).collect())
+    let mut types: Vec<_> =
+        formation.iter().filter_map(|one| one["type"].as_str().map(str::to_owned)).collect();
+    types.sort();
+    (description, types)
 }
 
 impl Verb for Release {
