@@ -6,10 +6,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cli, Outcome, Repo, Root, Server, Transcript, may_run, run};
+use e2e::{Cli, ImageClients, Outcome, Repo, Root, Server, Transcript, may_run, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -217,11 +216,10 @@ impl Journey {
         let _ = self.stack(&["add", "no", "--oci", "/nowhere"]).failed_saying("is no OCI layout");
 
         let name = format!("localhost:{}/{APP}/base", self.server.port());
-        let mut push = Command::new("skopeo");
-        push.args(["copy", "--quiet", "--dest-tls-verify=false", "--dest-creds"]);
-        push.arg(format!("_:{}", self.server.environment()["HEROKU_API_KEY"]));
-        push.args([format!("oci:{layout}"), format!("docker://{name}")]);
-        let _ = run(push, b"", Duration::from_secs(120)).succeeded();
+        let credentials = format!("_:{}", self.server.environment()["HEROKU_API_KEY"]);
+        let (from, to) = (format!("oci:{layout}"), format!("docker://{name}"));
+        let copy = ["copy", "--quiet", "--dest-tls-verify=false", "--dest-creds", &credentials, &from, &to];
+        let _ = ImageClients::new().skopeo(&copy).succeeded();
         let _ = self.stack(&["add", "registered", "--image", &name]).succeeded();
         let (of_layout, registered) = (self.listed("of-layout"), self.listed("registered"));
         assert_eq!(registered["version"], of_layout["version"], "they are the same layers");
