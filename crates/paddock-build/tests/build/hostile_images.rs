@@ -97,9 +97,10 @@ async fn nothing_inside_of_the_network_is_added() {
             let failed = farm.dockerfile(&app, &text).await;
             failed.failed(FailureKind::Step, &format!("ADD http://{address} could not be fetched: "));
         }
-        farm.dockerfile(&small(), "FROM busybox\nADD file:///etc/passwd /x\n")
-            .await
-            .failed(FailureKind::Step, "Dockerfile line 2: ADD: there is no file:/etc/passwd there");
+        farm.dockerfile(&small(), "FROM busybox\nADD file:///etc/passwd /x\n").await.failed(
+            FailureKind::Step,
+            "Dockerfile line 2: ADD: there is no file:/etc/passwd in the folder that is built",
+        );
     })
     .await;
 }
@@ -116,7 +117,10 @@ COPY --from=busybox /proc/1/environ /x
     with_farm(|farm| async move {
         let app = small();
         let seen = farm.dockerfile(&app, LOOK).await;
-        seen.failed(FailureKind::Step, "Dockerfile line 5: COPY: there is no proc/1/environ there");
+        seen.failed(
+            FailureKind::Step,
+            "Dockerfile line 5: COPY: there is no proc/1/environ in what it is copied from",
+        );
         seen.says("lib\npaddockd\ntask.json\n").says("HOME=/root\nPATH=/usr/bin:/bin\nPWD=/\n");
         seen.says("[Warning] line 4: setuid or setgid bit: 2 cleared\n").never_says("PADDOCK");
         let tree = tempfile::tempdir().unwrap();
