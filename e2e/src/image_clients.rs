@@ -37,6 +37,7 @@ impl ImageClients {
         // podman's locks would be the machine's otherwise.
         write("containers.conf", "[engine]\nlock_type = \"file\"\nevents_logger = \"none\"\n");
         write("registries.conf", "unqualified-search-registries = []\n");
+        write("auth.json", "{}");
         Self { folder }
     }
 

@@ -131,7 +131,8 @@ COPY --from=busybox /proc/1/environ /x
         for name in ["absolute", "climbing"] {
             write_tree(tree.path(), &[("Dockerfile", &format!("FROM busybox\nCOPY {name} /x\n"))]);
             let failed = farm.build_image_folder(&app, &Steps::default(), tree.path()).await;
-            failed.failed(FailureKind::Step, &format!("COPY: there is no {name} there"));
+            failed
+                .failed(FailureKind::Step, &format!("COPY: there is no {name} in the folder that is built"));
         }
         // In a folder they are links, which lead where the image has something.
         write_tree(
