@@ -137,7 +137,7 @@ fn buildah_and_podman(server: &Server, clients: &ImageClients, registries: &[Str
     let token = &server.environment()["HEROKU_API_KEY"];
     let login = ["login", "--tls-verify=false", "--username=_", "--password-stdin", &registries[0]];
     let wrong = clients.podman(&login, "wrong");
-    let _ = wrong.failed_saying("access token as password");
+    let _ = wrong.failed_saying("invalid username/password");
     let _ = clients.podman(&login, token).succeeded();
     let name = format!("{}/boxed/clock:latest", registries[0]);
     let _ = clients.podman(&["push", &policy, "--tls-verify=false", "made:1", &name], "").succeeded();
