@@ -145,7 +145,8 @@ impl Control {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (kernel, publisher) = kernel_of(parts.config, parts.store, parts.clock, parts.logs, parts.router);
-        let images = images_of(&kernel, &parts.runtime, &parts.volumes, parts.blobs, &parts.layers);
+        let images =
+            images_of(&kernel, &parts.runtime, &parts.volumes, parts.blobs, &parts.layers, &parts.outbound);
         let addons = addons_of(
             &kernel,
             &parts.runtime,
@@ -168,7 +169,9 @@ impl Control {
             cancels: Default::default(),
             stream_key: Default::default(),
             conversions: Default::default(),
+            layers_in_use: Default::default(),
             adding_stack: Default::default(),
+            layers_coming: Default::default(),
             uploads: Turns::new(source::UPLOADS_OF_AN_ACCOUNT, source::UPLOADS),
         });
         let dynos = dynos_of(&kernel, &deploy, &parts.runtime);
@@ -295,6 +298,7 @@ fn images_of(
     volumes: &Arc<dyn LocalVolumes>,
     blobs: Arc<Blobs>,
     layers: &Arc<dyn LayerStore>,
+    outbound: &Outbound,
 ) -> Arc<Images> {
     Arc::new(Images {
         kernel: kernel.clone(),
@@ -302,6 +306,7 @@ fn images_of(
         volumes: volumes.clone(),
         blobs,
         layers: layers.clone(),
+        outbound: outbound.clone(),
         token_key: Default::default(),
         upload_turns: Default::default(),
         converting: images::converting(kernel.config.machine),

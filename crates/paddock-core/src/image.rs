@@ -24,6 +24,10 @@ pub struct ImageConfig {
     pub user: String,
     /// The TCP ports that it says it listens on; a web process listens on `PORT` all the same.
     pub exposed_ports: Vec<u16>,
+    /// What stands before a `RUN` line of a Dockerfile that begins with it; empty for `/bin/sh -c`.
+    pub shell: Vec<String>,
+    /// Instructions that a Dockerfile that begins with it has before its own.
+    pub on_build: Vec<String>,
 }
 
 /// An image that can be run.

@@ -32,6 +32,7 @@ pub mod proxy_form;
 pub mod rate_limit;
 pub mod registry;
 pub mod release;
+pub mod remote_image;
 pub mod stack;
 pub mod tenant;
 pub mod time;

@@ -83,6 +83,8 @@ pub enum OutboundError {
         shown: String,
         /// The status.
         status: u16,
+        /// How to log in there, as `WWW-Authenticate` has it.
+        challenge: Option<String>,
     },
     /// A redirect without a place to go, or one too many.
     #[error("{shown} redirects {why}")]

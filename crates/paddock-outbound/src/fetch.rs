@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, LOCATION, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -42,6 +45,15 @@ pub struct FetchLimits {
     pub idle_max: Duration,
 }
 
+/// What a request says beside its address.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// `Accept`: media types; anything where it is `None`.
+    pub accept: Option<&'a str>,
+    /// A token, sent as `Authorization: Bearer` to the origin of the address alone; instead of credentials in the address.
+    pub token: Option<&'a str>,
+}
+
 impl Outbound {
     /// A client that may also connect to `allowed`, and trusts `roots`.
     #[must_use]
@@ -54,12 +66,29 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError`]; nothing but 200 is a success.
     pub async fn get(&self, url: &str, limits: FetchLimits) -> Result<Fetched, OutboundError> {
+        self.get_as(url, Asked::default(), limits).await
+    }
+
+    /// The same, with more said.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_as(
+        &self,
+        url: &str,
+        asked: Asked<'_>,
+        limits: FetchLimits,
+    ) -> Result<Fetched, OutboundError> {
         let mut target = Target::parse(url)?;
+        if let Some(token) = asked.token {
+            target = target.with_token(token)?;
+        }
         let deadline = Instant::now() + limits.time_max;
         for _ in 0..=REDIRECTS_MAX {
             let slow = || OutboundError::Slow { shown: target.shown(), limit: limits.time_max };
-            let asked = tokio::time::timeout_at(deadline, self.ask(&target, limits.idle_max));
-            let (response, driver) = asked.await.map_err(|_| slow())??;
+            let answer = self.ask(&target, asked.accept, limits.idle_max);
+            let answer = tokio::time::timeout_at(deadline, answer).await;
+            let (response, driver) = answer.map_err(|_| slow())??;
             match response.status() {
                 StatusCode::OK => return Fetched::begin(response, driver, &target, limits, deadline),
                 StatusCode::MOVED_PERMANENTLY
@@ -70,7 +99,9 @@ impl Outbound {
                     target = target.redirected(location(&target, &response)?)?;
                 }
                 status => {
-                    return Err(OutboundError::Status { shown: target.shown(), status: status.as_u16() });
+                    let challenge = header(&response, &WWW_AUTHENTICATE);
+                    let shown = target.shown();
+                    return Err(OutboundError::Status { shown, status: status.as_u16(), challenge });
                 }
             }
         }
@@ -81,28 +112,33 @@ impl Outbound {
     async fn ask(
         &self,
         target: &Target,
+        accept: Option<&str>,
         idle: Duration,
     ) -> Result<(Response<Incoming>, Driver), OutboundError> {
         let broken = |source| OutboundError::Http { shown: target.shown(), source };
         let stream = connection::open(target, &self.allowed, &self.tls).await?;
         let (mut sender, driver) = connection::begin(target, stream).await?;
-        let answered = tokio::time::timeout(idle, sender.send_request(request(target)?)).await;
+        let answered = tokio::time::timeout(idle, sender.send_request(request(target, accept)?)).await;
         let silent = |_| OutboundError::Idle { shown: target.shown(), idle };
         Ok((answered.map_err(silent)?.map_err(broken)?, driver))
     }
 }
 
-fn request(target: &Target) -> Result<Request<Empty<Bytes>>, OutboundError> {
+fn request(target: &Target, accept: Option<&str>) -> Result<Request<Empty<Bytes>>, OutboundError> {
     let mut request = Request::get(target.path_and_query())
         .header(HOST, target.authority())
         .header(USER_AGENT, concat!("paddock/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "*/*")
+        .header(ACCEPT, accept.unwrap_or("*/*"))
         // An archive is wanted as it is: what is compressed on the way would not have its checksum.
         .header(ACCEPT_ENCODING, "identity");
     if let Some(credentials) = target.credentials() {
         request = request.header(AUTHORIZATION, credentials);
     }
     request.body(Empty::new()).map_err(|_| OutboundError::Address)
+}
+
+fn header(response: &Response<Incoming>, name: &HeaderName) -> Option<String> {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 fn location<'a>(target: &Target, response: &'a Response<Incoming>) -> Result<&'a str, OutboundError> {
@@ -113,6 +149,7 @@ fn location<'a>(target: &Target, response: &'a Response<Incoming>) -> Result<&'a
 /// A body that is coming.
 pub struct Fetched {
     shown: String,
+    media_type: Option<String>,
     length: Option<u64>,
     body: Incoming,
     received: u64,
@@ -133,6 +170,7 @@ impl Fetched {
         let length = length.and_then(|text| text.ok()?.parse().ok());
         let fetched = Self {
             shown: target.shown(),
+            media_type: header(&response, &CONTENT_TYPE),
             length,
             body: response.into_body(),
             received: 0,
@@ -152,6 +190,12 @@ impl Fetched {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// `Content-Type`, with its parameters, if the server said one.
+    #[must_use]
+    pub fn media_type(&self) -> Option<&str> {
+        self.media_type.as_deref()
     }
 
     /// How many bytes it will have, if the server said so.

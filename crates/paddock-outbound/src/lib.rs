@@ -25,6 +25,6 @@ mod target;
 
 pub use address::{InvalidNetwork, Network};
 pub use error::OutboundError;
-pub use fetch::{FetchLimits, Fetched, Outbound};
+pub use fetch::{Asked, FetchLimits, Fetched, Outbound};
 pub use roots::{Roots, RootsError};
-pub use target::shown;
+pub use target::{shown, with_query};

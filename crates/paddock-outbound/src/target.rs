@@ -20,7 +20,7 @@ const PORTS_REFUSED: [u16; 5] = [22, 25, 465, 587, 6667];
 pub(crate) struct Target {
     /// Without credentials and fragment.
     url: Url,
-    /// `Basic …`, for this origin.
+    /// `Basic …` or `Bearer …`, for this origin.
     credentials: Option<HeaderValue>,
 }
 
@@ -33,6 +33,14 @@ impl Target {
         let credentials = basic(&url);
         strip(&mut url);
         Self { url, credentials }.checked()
+    }
+
+    /// The same address, with a token for its origin.
+    pub(crate) fn with_token(self, token: &str) -> Result<Self, OutboundError> {
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| OutboundError::Address)?;
+        value.set_sensitive(true);
+        Ok(Self { credentials: Some(value), ..self })
     }
 
     /// Where a redirect leads. What another server writes as credentials is not sent; ours go on to this origin only.
@@ -105,6 +113,14 @@ impl Target {
 #[must_use]
 pub fn shown(url: &str) -> Option<String> {
     Target::parse(url).ok().map(|target| target.shown())
+}
+
+/// The address with `pairs` after what it asks already; `None` for what is no address.
+#[must_use]
+pub fn with_query(url: &str, pairs: &[(&str, &str)]) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    url.query_pairs_mut().extend_pairs(pairs);
+    Some(url.into())
 }
 
 fn strip(url: &mut Url) {

@@ -80,6 +80,7 @@ const TABLES: &[(&str, Concerns)] = &[
     ("log_sessions", Concerns::NOBODY),
     ("login_failures", Concerns::NOBODY),
     ("platform", Concerns::NOBODY),
+    ("pulled_blobs", Concerns::NOBODY),
     ("rate_limits", Concerns::NOBODY),
     ("registry_blobs", Concerns::NOBODY),
     ("registry_manifests", Concerns::CHANGES),

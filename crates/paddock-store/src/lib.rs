@@ -48,6 +48,7 @@ mod output;
 mod owner;
 mod platform;
 mod process_image;
+mod pulled_blob;
 mod rate_limit;
 mod registry_blob;
 mod registry_manifest;
@@ -156,6 +157,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         output::STATEMENTS,
         platform::STATEMENTS,
         rate_limit::STATEMENTS,
+        pulled_blob::STATEMENTS,
         registry_blob::STATEMENTS,
         registry_manifest::STATEMENTS,
         registry_upload::STATEMENTS,

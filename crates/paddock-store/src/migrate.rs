@@ -55,6 +55,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     14 "reports": "0014_reports.sql";
     15 "images": "0015_images.sql";
     16 "stacks": "0016_stacks.sql";
+    17 "pulled blobs": "0017_pulled_blobs.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

@@ -121,6 +121,8 @@ fn config(config: &ImageConfig) -> Value {
         "working_dir": config.working_dir,
         "user": config.user,
         "exposed_ports": config.exposed_ports,
+        "shell": config.shell,
+        "on_build": config.on_build,
     })
 }
 
@@ -136,6 +138,9 @@ fn read_config(value: &Value) -> Option<ImageConfig> {
         working_dir: value["working_dir"].as_str()?.to_owned(),
         user: value["user"].as_str()?.to_owned(),
         exposed_ports: value["exposed_ports"].as_array()?.iter().map(port).collect::<Option<_>>()?,
+        // Rows from before know neither.
+        shell: strings(&value["shell"]).unwrap_or_default(),
+        on_build: strings(&value["on_build"]).unwrap_or_default(),
     })
 }
 
@@ -166,6 +171,8 @@ mod tests {
             working_dir: "/srv".into(),
             user: "nobody".into(),
             exposed_ports: vec![80, 65_535],
+            shell: vec!["/bin/bash".into(), "-c".into()],
+            on_build: vec!["COPY . /app".into()],
         };
         let layers = vec![LayerDigest::of_sha256([2; 32]), LayerDigest::of_sha256([1; 32])];
         let stack = StackVersion { stack: Stack::HOST, version: "12".to_owned() };

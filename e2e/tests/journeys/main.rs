@@ -7,6 +7,7 @@ mod addons;
 mod backup;
 mod backups_elsewhere;
 mod bad_input;
+mod base_images;
 mod behind_a_proxy;
 mod build_inputs;
 mod containers;

@@ -162,15 +162,20 @@ impl Dockerfile {
         let mut stages = Vec::new();
         for number in needed.stages {
             let base = self.base_of(number, &planner.globals)?;
+            let mut triggers = Vec::new();
             let state = match &base {
                 Source::Scratch => State::beginning_from(ImageConfig::default()),
-                Source::Image(image) => State::beginning_from(images.get(image).cloned().unwrap_or_default()),
+                Source::Image(image) => {
+                    let config = images.get(image).cloned().unwrap_or_default();
+                    triggers = self.triggers(number, image, &config)?;
+                    State::beginning_from(config)
+                }
                 Source::Stage(earlier) => states
                     .get(earlier)
                     .map(State::inherited)
                     .ok_or_else(|| DockerfileError::whole("a stage begins from one that is not built"))?,
             };
-            let (stage, state) = planner.stage(number, base, state)?;
+            let (stage, state) = planner.stage(number, base, &triggers, state)?;
             states.insert(number, state);
             stages.push(stage);
         }
@@ -184,11 +189,13 @@ impl Planner<'_> {
         &mut self,
         number: usize,
         base: Source,
+        triggers: &[Instruction],
         mut state: State,
     ) -> std::result::Result<(Stage, State), DockerfileError> {
         let written = &self.file.stages[number];
         let mut steps = vec![Step { line: written.line, text: written.text.clone(), action: Action::None }];
-        for instruction in self.file.instructions_of(number, &self.globals)? {
+        let own = self.file.instructions_of(number, &self.globals)?;
+        for instruction in triggers.iter().chain(own) {
             let action = self.action(number, instruction, &mut state);
             let action = action.map_err(|problem| DockerfileError::at(instruction.line, problem))?;
             steps.push(Step { line: instruction.line, text: instruction.text.clone(), action });

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use paddock_core::image::ImageConfig;
+
 use super::expand::Expander;
-use super::instruction::{From, Instruction, Kind};
+use super::instruction::{Copy, From, Instruction, Kind};
 use super::{DockerfileError, lines, mount, read};
 
 /// The image without anything in it.
@@ -225,6 +227,35 @@ impl Dockerfile {
         }
         all.extend(&self.stages[stage].instructions);
         Ok(all)
+    }
+
+    /// The instructions that an image has for whoever begins with it.
+    pub(super) fn triggers(
+        &self,
+        stage: usize,
+        image: &str,
+        config: &ImageConfig,
+    ) -> Result<Vec<Instruction>, DockerfileError> {
+        let line = self.stages[stage].line;
+        let read = |text: &String| {
+            let wrong = |problem: &str| {
+                let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
+                DockerfileError::at(line, format!("{image} has ONBUILD {shown}: {problem}"))
+            };
+            let lines = lines::read(text.as_bytes()).map_err(|error| wrong(&error.problem))?;
+            let [only] = &lines.lines[..] else { return Err(wrong("it is not one instruction")) };
+            let read = read::instruction(only, lines.escape).map_err(|error| wrong(&error.problem))?;
+            match &read.kind {
+                Kind::From(_) | Kind::Onbuild(_) => Err(wrong("that cannot stand in an ONBUILD")),
+                // Its names would be those of stages and images that nobody looked for.
+                Kind::Copy(Copy { from: Some(_), .. }) => Err(wrong("--from is not built there")),
+                Kind::Run(run) if run.mounts.iter().any(|mount| mount.contains("from=")) => {
+                    Err(wrong("from= is not built there"))
+                }
+                _ => Ok(Instruction { line, ..read }),
+            }
+        };
+        config.on_build.iter().map(read).collect()
     }
 
     /// The arguments before the first stage, and those that every build has.

@@ -23,8 +23,12 @@ pub(super) struct State {
 type Result<T> = std::result::Result<T, String>;
 
 impl State {
-    pub(super) fn beginning_from(config: ImageConfig) -> Self {
-        let shell = ["/bin/sh", "-c"].map(str::to_owned).to_vec();
+    pub(super) fn beginning_from(mut config: ImageConfig) -> Self {
+        config.on_build.clear();
+        let shell = match std::mem::take(&mut config.shell) {
+            none if none.is_empty() => ["/bin/sh", "-c"].map(str::to_owned).to_vec(),
+            shell => shell,
+        };
         Self { config, shell, arguments: BTreeMap::new(), command_is_ours: false }
     }
 

@@ -205,6 +205,40 @@ fn mounts_of_a_run_are_planned() {
 }
 
 #[test]
+fn a_base_says_what_runs_lines_and_what_comes_first() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let base = |on_build: &[&str]| {
+        let config = ImageConfig {
+            shell: words(&["/bin/bash", "-c"]),
+            on_build: words(on_build),
+            ..ImageConfig::default()
+        };
+        BTreeMap::from([("base".to_owned(), config)])
+    };
+    let file = Dockerfile::read(b"FROM base\nRUN b\nFROM 0\nRUN c").unwrap();
+    let plan = |images| file.plan(None, &BTreeMap::new(), &images);
+    let made = plan(base(&["ENV A=1", "RUN a $A"])).unwrap();
+    let said: Vec<_> = made.stages.iter().flat_map(|stage| &stage.steps).map(|step| &step.text[..]).collect();
+    assert_eq!(said, ["FROM base", "ENV A=1", "RUN a $A", "RUN b", "FROM 0", "RUN c"]);
+    for (run, line) in runs(&made).into_iter().zip(["a $A", "b", "c"]) {
+        let Body::Words(words) = &run.body else { panic!("{:?}", run.body) };
+        assert_eq!(words[..], ["/bin/bash", "-c", line]);
+    }
+    assert!(
+        made.stages.iter().all(|stage| stage.config.on_build.is_empty() && stage.config.shell.is_empty())
+    );
+    for (trigger, why) in [
+        ("FROM x", "that cannot stand in an ONBUILD"),
+        ("COPY --from=x /a /b", "--from is not built there"),
+        ("RUN a\nRUN b", "it is not one instruction"),
+        ("FORM x", "FORM is no instruction of a Dockerfile"),
+    ] {
+        let error = plan(base(&[trigger])).unwrap_err().to_string();
+        assert!(error.starts_with("line 1: base has ONBUILD ") && error.ends_with(why), "{error}");
+    }
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_built_is_one_sentence_with_its_line() {
     for (file, expected) in [

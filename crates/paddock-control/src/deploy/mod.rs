@@ -7,6 +7,7 @@ pub(crate) mod conversions;
 pub mod git;
 pub mod image_release;
 pub(crate) mod job;
+mod layers_in_use;
 pub mod output;
 pub mod push;
 pub mod release;
@@ -49,8 +50,12 @@ pub struct Deploy {
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
     pub(crate) conversions: conversions::Conversions,
-    /// Held by who adds a stack, and by who removes layers that nothing names.
+    /// What running builds were given.
+    pub(crate) layers_in_use: layers_in_use::LayersInUse,
+    /// Held by who adds a stack.
     pub(crate) adding_stack: tokio::sync::Mutex<()>,
+    /// Read by who takes layers in that no row names yet, written by who removes such layers.
+    pub(crate) layers_coming: tokio::sync::RwLock<()>,
     /// Uploads of sources and slugs, by account.
     pub(crate) uploads: Turns<AccountId>,
 }

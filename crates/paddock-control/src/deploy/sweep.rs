@@ -191,10 +191,11 @@ impl DeploySweep {
     /// be named later.
     async fn collect_layers(&mut self) -> Result<u64> {
         // Those of a stack have no row yet; they will be looked at a pass later.
-        let Ok(_turn) = self.deploy.adding_stack.try_lock() else { return Ok(0) };
+        let Ok(_turn) = self.deploy.layers_coming.try_write() else { return Ok(0) };
         let failed = |error| Error::internal("collect layers", error);
         let named = self.deploy.kernel.store.kept_layers().await?;
-        let named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
+        let mut named: HashSet<LayerDigest> = named.iter().filter_map(|digest| digest.parse().ok()).collect();
+        named.extend(self.deploy.layers_in_use.all());
         self.layers_seen_named.extend(named.iter().cloned());
         let released: HashSet<_> = self.layers_seen_named.difference(&named).cloned().collect();
         let layers = &self.deploy.layers;

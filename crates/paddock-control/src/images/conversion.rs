@@ -7,6 +7,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -21,7 +22,9 @@ use crate::{Error, Result};
 
 pub(super) const KIND: &str = "image";
 /// Layers of one image that are converted at a time, where there are places.
-const LAYERS_AT_ONCE: usize = 4;
+pub(super) const LAYERS_AT_ONCE: usize = 4;
+/// How long all layers of one image may take together: others wait for their turns.
+const TIME_MAX: Duration = Duration::from_secs(45 * 60);
 /// After this many attempts it is given up: it may be what ends the server.
 const ATTEMPTS_MAX: i64 = 5;
 
@@ -94,7 +97,10 @@ pub(crate) async fn run(images: &Images, job: &Job, lease: &JobLease) -> Result<
             operator its digest.";
         Err(Trouble::Told(text.to_owned()))
     } else {
-        images.convert(&app, &image).await
+        let converted = tokio::time::timeout(TIME_MAX, images.convert(&app, &image)).await;
+        converted.unwrap_or_else(|_| {
+            Err(Trouble::Told(format!("Preparing it takes longer than {} minutes.", TIME_MAX.as_secs() / 60)))
+        })
     };
     match outcome {
         Err(Trouble::Host(error)) => Err(error),
@@ -132,7 +138,7 @@ async fn conclude(
 
 /// The layers of an image, the uppermost first. Of one that it has several times the uppermost is enough: it hides whatever the
 /// same layer has below, and no file system is mounted upon itself.
-fn from_above(layers: &[ConvertedLayer]) -> Vec<LayerDigest> {
+pub(super) fn from_above(layers: &[ConvertedLayer]) -> Vec<LayerDigest> {
     let mut from_above = Vec::new();
     for layer in layers.iter().rev() {
         if !from_above.contains(&layer.layer) {
@@ -153,7 +159,12 @@ impl Images {
     }
 
     /// A layer of an image; `place` says which of how many.
-    async fn layer_of(&self, app: &App, layer: ImageLayer, place: (usize, usize)) -> Outcome<ConvertedLayer> {
+    pub(super) async fn layer_of(
+        &self,
+        app: &App,
+        layer: ImageLayer,
+        place: (usize, usize),
+    ) -> Outcome<ConvertedLayer> {
         let ImageLayer { blob, diff_id, .. } = layer;
         let said = |why| format!("Layer {} of {}{why}", place.0, place.1);
         match self.layer(app, &blob).await {
@@ -183,7 +194,8 @@ impl Images {
     pub(super) async fn clear_slots(&self, app: AppId) -> Result<()> {
         let observed = self.runtime.observe().await;
         let observed = observed.map_err(|error| Error::internal("list containers", error))?;
-        for slot in self.converting.unused_slots(app) {
+        for held in self.converting.take_unused(app) {
+            let slot = held.slot;
             if observed.iter().any(|container| container.id == slot.container()) {
                 self.remove_converter(slot).await?;
             }

@@ -79,9 +79,9 @@ pub(crate) struct Converting {
 }
 
 /// A slot until it is dropped.
-struct Held<'a> {
+pub(super) struct Held<'a> {
     all: &'a Converting,
-    slot: Slot,
+    pub(super) slot: Slot,
 }
 
 impl Drop for Held<'_> {
@@ -110,16 +110,24 @@ impl Converting {
         Held { all: self, slot }
     }
 
-    pub(super) fn unused_slots(&self, app: AppId) -> Vec<Slot> {
-        let slots = self.slots();
-        (0..=SLOTS).map(|number| Slot { app, number }).filter(|slot| !slots.contains(slot)).collect()
+    /// The slots of an app that nobody uses; each is used from when it is answered until it is dropped.
+    pub(super) fn take_unused(&self, app: AppId) -> impl Iterator<Item = Held<'_>> {
+        let slots = (0..=SLOTS).map(move |number| Slot { app, number });
+        slots.filter_map(|slot| self.slots().insert(slot).then_some(Held { all: self, slot }))
     }
 
     pub(super) fn is_used(&self, container: ContainerId) -> bool {
         self.slots().iter().any(|slot| slot.container() == container)
     }
 
-    fn turn_of(&self, blob: &BlobDigest) -> Arc<tokio::sync::Mutex<()>> {
+    /// The blobs that somebody converts or is about to: they stay, though no row names them yet.
+    pub(super) fn awaited(&self) -> Vec<BlobDigest> {
+        let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let awaited = blobs.iter().filter(|(_, turn)| Arc::strong_count(turn) > 1);
+        awaited.map(|(digest, _)| digest.clone()).collect()
+    }
+
+    pub(super) fn turn_of(&self, blob: &BlobDigest) -> Arc<tokio::sync::Mutex<()>> {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that nobody waits for any more.
         blobs.retain(|_, turn| Arc::strong_count(turn) > 1);
@@ -150,7 +158,7 @@ impl Images {
     }
 
     /// What a blob became before, if that is still there.
-    async fn known_layer(&self, blob: &BlobDigest) -> Outcome<Option<ConvertedLayer>> {
+    pub(super) async fn known_layer(&self, blob: &BlobDigest) -> Outcome<Option<ConvertedLayer>> {
         let store = &self.kernel.store;
         let Some(diff_id) = store.diff_id_of_blob(blob).await? else { return Ok(None) };
         let Some(known) = store.converted_layer(&diff_id).await? else { return Ok(None) };

@@ -2,7 +2,7 @@
 //!
 //! A client brings blobs ([`upload`]), then a manifest that names them ([`manifest`]). What is an image for this machine becomes
 //! a row that waits, and a job ([`conversion`]) makes mountable layers of its blobs; who is about to run it waits for that
-//! ([`ready`]). An app has the blobs that its rows say; the bytes lie once for all apps.
+//! ([`ready`]). Images of other registries are pulled for builds that begin from them ([`pull`]). An app has the blobs that its rows say; the bytes lie once for all apps.
 
 pub mod access;
 mod blob;
@@ -12,7 +12,9 @@ pub mod error;
 mod listing;
 mod manifest;
 mod of_image;
+mod pull;
 mod ready;
+mod remote;
 mod sweep;
 mod token;
 mod upload;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 pub use paddock_images::oci::MANIFEST_BYTES_MAX;
 use paddock_images::{Blobs, LayerStore};
+use paddock_outbound::Outbound;
 use paddock_runtime::{LocalVolumes, Runtime, Share};
 
 pub use access::{Action, Caller, RepositoryName};
@@ -46,6 +49,7 @@ pub struct Images {
     pub(crate) volumes: Arc<dyn LocalVolumes>,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) layers: Arc<dyn LayerStore>,
+    pub(crate) outbound: Outbound,
     pub(crate) token_key: token::TokenKey,
     pub(crate) upload_turns: upload::UploadTurns,
     pub(crate) converting: convert_layer::Converting,

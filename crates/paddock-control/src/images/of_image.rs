@@ -65,12 +65,7 @@ impl Images {
             None => Err(ImageError::TooLarge { what: "configuration", bytes_max: CONFIG_BYTES_MAX }),
         };
         let parts = config.clone().and_then(|config| ImageParts::new(manifest, own, config));
-        let parts = parts.and_then(|parts| match parts.layers.is_empty() {
-            true => Err(ImageError::NoLayers),
-            false => Ok(parts),
-        });
-        let parts = parts.map_err(|error| sentence(&error.to_string()));
-        Ok((config.ok(), parts.and_then(|parts| words_fit(&parts.config.image).map(|()| parts))))
+        Ok((config.ok(), parts.map_err(|error| sentence(&error.to_string())).and_then(checked)))
     }
 
     /// The configuration of an image; nothing where it is too large.
@@ -88,6 +83,14 @@ impl Images {
         });
         read.await.map_err(|error: io::Error| Error::internal("read the configuration of an image", error))
     }
+}
+
+/// The parts of an image, if it can be run, or why not.
+pub(super) fn checked(parts: ImageParts) -> std::result::Result<ImageParts, String> {
+    if parts.layers.is_empty() {
+        return Err(sentence(&ImageError::NoLayers.to_string()));
+    }
+    words_fit(&parts.config.image).map(|()| parts)
 }
 
 fn words_fit(config: &ImageConfig) -> std::result::Result<(), String> {

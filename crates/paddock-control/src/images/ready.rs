@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use paddock_build::BuildLog;
 use paddock_core::image::Image;
 use paddock_core::proxy_form::{self, Host};
 use paddock_core::registry::Reference;
@@ -24,6 +25,10 @@ const LATEST: &str = "latest";
 impl FindImages for Images {
     async fn image_named(&self, account: AccountId, name: &str, patience: Duration) -> Result<Option<Image>> {
         self.base_image(Some(account), name, patience).await
+    }
+
+    async fn image_elsewhere(&self, app: AppId, name: &str, log: &BuildLog) -> Result<Image> {
+        self.pull(app, name, log).await
     }
 
     async fn image_of_operator(&self, name: &str, patience: Duration) -> Result<Option<Image>> {

@@ -21,6 +21,8 @@ const UPLOADS: Duration = Duration::from_secs(24 * 60 * 60);
 const BLOBS: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a manifest stays that nothing names any more, and an image that no manifest is of.
 const MANIFESTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long it is known which blobs of other registries a build was given.
+const PULLED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long files are spared that no row names: a blob is stored before its row is written.
 const FILES: Duration = Duration::from_secs(10 * 60);
 /// Between two looks at all of it.
@@ -57,6 +59,7 @@ impl Sweep for RegistrySweep {
             images.sweep_manifests().await,
             images.sweep_images().await,
             images.sweep_blob_rows().await,
+            images.sweep_pulled().await,
             images.sweep_files().await,
         ]);
         if results.iter().all(Result::is_ok) {
@@ -134,11 +137,20 @@ impl Images {
         Ok(removed)
     }
 
+    async fn sweep_pulled(&self) -> Result<u64> {
+        let before = self.kernel.now() - PULLED;
+        let mut tx = self.kernel.record("forget what was pulled long ago").await?;
+        let forgotten = tx.forget_pulled_blobs(before).await?;
+        tx.commit_quietly("pulled_blob.forgotten").await?;
+        Ok(forgotten)
+    }
+
     /// Files that no row names.
     async fn sweep_files(&self) -> Result<u64> {
         let before = machine_time().checked_sub(FILES).unwrap_or(SystemTime::UNIX_EPOCH);
         let uploads = self.kernel.store.upload_ids().await?;
-        let kept: HashSet<_> = self.kernel.store.kept_blobs().await?.into_iter().collect();
+        let mut kept: HashSet<_> = self.kernel.store.kept_blobs().await?.into_iter().collect();
+        kept.extend(self.converting.awaited());
         let blobs = self.blobs.clone();
         let swept = blocking(move || {
             let uploads = blobs.sweep_uploads(&uploads, before)?;

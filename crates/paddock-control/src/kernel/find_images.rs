@@ -1,10 +1,11 @@
-//! Finding images of the server's own registry, for areas that must not know of it.
+//! Finding images by their names, for areas that must not know of it.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paddock_core::AccountId;
+use paddock_build::BuildLog;
 use paddock_core::image::Image;
+use paddock_core::{AccountId, AppId};
 
 use crate::Result;
 
@@ -15,6 +16,10 @@ pub(crate) trait FindImages: Send + Sync {
     /// registry. See `images/ready.rs`.
     async fn image_named(&self, account: AccountId, name: &str, patience: Duration) -> Result<Option<Image>>;
 
-    /// The same for the operator, who sees every app.
+    /// An image of another registry for a build of that app, pulled and ready to run; what is fetched is said in the build's
+    /// output. See `images/pull.rs`.
+    async fn image_elsewhere(&self, app: AppId, name: &str, log: &BuildLog) -> Result<Image>;
+
+    /// As [`Self::image_named`] for the operator, who sees every app.
     async fn image_of_operator(&self, name: &str, patience: Duration) -> Result<Option<Image>>;
 }

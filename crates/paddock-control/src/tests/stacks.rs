@@ -31,7 +31,7 @@ impl Still {
         (run, build): (&[usize], &[usize]),
         say: impl Fn(&ContainerSpec) -> Vec<&'static str>,
     ) -> Result<Added> {
-        let mut addition = self.control.deploy.begin_stack(name)?;
+        let mut addition = self.control.deploy.begin_stack(name).await?;
         for layer in layers {
             addition.add_layer(self.layer(layer)).await?;
         }
@@ -122,8 +122,15 @@ async fn a_stack_that_lacks_something_is_not_added() {
         assert_eq!(refused.id, ErrorId::InvalidParams);
     }
     let elsewhere = StackImage::Registered("docker.io/library/debian:12".to_owned());
-    let refused =
-        t.control.deploy.begin_stack("bare").unwrap().finish(&elsewhere, None, false).await.unwrap_err();
+    let refused = t
+        .control
+        .deploy
+        .begin_stack("bare")
+        .await
+        .unwrap()
+        .finish(&elsewhere, None, false)
+        .await
+        .unwrap_err();
     assert!(
         refused.message.contains("skopeo copy docker://docker.io/library/debian:12"),
         "{}",
@@ -132,12 +139,16 @@ async fn a_stack_that_lacks_something_is_not_added() {
     assert!(t.runtime.observe().await.unwrap().is_empty());
     assert!(t.control.kernel.store.added_stacks().await.unwrap().is_empty());
     for name in ["", "Mine", "a/b", "host", "container", "cnb"] {
-        assert_eq!(t.control.deploy.begin_stack(name).err().unwrap().id, ErrorId::InvalidParams, "{name}");
+        assert_eq!(
+            t.control.deploy.begin_stack(name).await.err().unwrap().id,
+            ErrorId::InvalidParams,
+            "{name}"
+        );
     }
-    let first = t.control.deploy.begin_stack("one").unwrap();
-    assert_eq!(t.control.deploy.begin_stack("two").err().unwrap().id, ErrorId::Conflict);
+    let first = t.control.deploy.begin_stack("one").await.unwrap();
+    assert_eq!(t.control.deploy.begin_stack("two").await.err().unwrap().id, ErrorId::Conflict);
     drop(first);
-    assert!(t.control.deploy.begin_stack("two").is_ok());
+    assert!(t.control.deploy.begin_stack("two").await.is_ok());
 }
 
 #[tokio::test]

@@ -18,10 +18,6 @@ pub struct ConfigFile {
     pub diff_ids: Vec<BlobDigest>,
     /// What it runs on.
     pub platform: Platform,
-    /// What lines of a Dockerfile that is built on it are read by; empty for `/bin/sh -c`.
-    pub shell: Vec<String>,
-    /// Lines of a Dockerfile that is built on it, before its own.
-    pub on_build: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +94,7 @@ impl ConfigFile {
         let Section { entrypoint, cmd, env, working_dir, user, exposed_ports, shell, on_build } = file.config;
         let texts = [&working_dir, &user].into_iter().chain(&entrypoint).chain(&cmd).chain(&env);
         // No process can be given it.
-        if let Some(text) = texts.chain(&shell).find(|text| text.contains('\0')) {
+        if let Some(text) = texts.chain(&shell).chain(&on_build).find(|text| text.contains('\0')) {
             return Err(malformed(format!("{:?} has a NUL in it", shown(text))));
         }
         let env =
@@ -110,12 +106,14 @@ impl ConfigFile {
             working_dir: absolute(working_dir),
             user,
             exposed_ports: tcp_ports(exposed_ports.keys()),
+            shell,
+            on_build,
         };
         let diff_ids =
             diff_ids.map_err(|error: paddock_core::digest::InvalidDigest| malformed(error.to_string()))?;
         let File { architecture, os, variant, .. } = file;
         let platform = Platform { architecture, os, variant };
-        Ok(Self { image, diff_ids, platform, shell, on_build })
+        Ok(Self { image, diff_ids, platform })
     }
 
     /// Whether this machine runs it.

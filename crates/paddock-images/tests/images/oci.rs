@@ -224,10 +224,11 @@ fn a_configuration_of_docker_is_read() {
         working_dir: "/srv/app".to_owned(),
         user: "app:app".to_owned(),
         exposed_ports: vec![443, 8080, 9000],
+        shell: words(&["/bin/bash", "-c"]),
+        on_build: words(&["RUN x"]),
     };
     assert_eq!(read.image, wanted);
     assert_eq!((read.diff_ids.as_slice(), read.check_platform()), (&[digest(4)][..], Ok(())));
-    assert_eq!((read.shell, read.on_build), (words(&["/bin/bash", "-c"]), words(&["RUN x"])));
     let nothing = ConfigFile::read(br#"{"config":null,"rootfs":null}"#).unwrap();
     assert_eq!((&nothing.image, nothing.check_platform()), (&ImageConfig::default(), Ok(())));
     let old = config(r#"{"Entrypoint":null,"Cmd":"one word","Env":null}"#, 0);
@@ -335,6 +336,7 @@ fn a_configuration_that_is_made_here_is_always_the_same_bytes() {
         working_dir: "/app".to_owned(),
         user: "1000".to_owned(),
         exposed_ports: vec![80],
+        ..ImageConfig::default()
     };
     let wanted = r#"{"architecture":"amd64","config":{"Cmd":["a \"b\""],"Entrypoint":["/init"],"Env":["A=1","B=2"],"ExposedPorts":{"80/tcp":{}},"User":"1000","WorkingDir":"/app"},"os":"linux","rootfs":{"diff_ids":["DIGEST"],"type":"layers"}}"#;
     let json = config_json(&image, &[digest(7)]);
@@ -357,7 +359,9 @@ proptest! {
         layers in 0..4_u8,
     ) {
         let exposed_ports = ports.into_iter().collect();
-        let image = ImageConfig { entrypoint: words, command, env, working_dir, user, exposed_ports };
+        let image = ImageConfig {
+            entrypoint: words, command, env, working_dir, user, exposed_ports, ..ImageConfig::default()
+        };
         let diff_ids: Vec<BlobDigest> = (0..layers).map(digest).collect();
         let read = ConfigFile::read(&config_json(&image, &diff_ids)).unwrap();
         prop_assert_eq!((&read.image, &read.diff_ids), (&image, &diff_ids));

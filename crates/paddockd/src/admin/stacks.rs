@@ -51,7 +51,7 @@ pub(super) fn add(
     wanted: Wanted,
 ) -> io::Result<AdminAnswer> {
     stream.set_read_timeout(Some(LAYER_TIMEOUT))?;
-    let mut addition = match control.deploy.begin_stack(&wanted.name) {
+    let mut addition = match runtime.block_on(control.deploy.begin_stack(&wanted.name)) {
         Ok(addition) => addition,
         Err(error) => return Ok(refused(error)),
     };

@@ -124,12 +124,22 @@ fn with_dockerfile() -> Repo {
     repo
 }
 
+/// Makes an app whose builds make images, unless it is there.
+fn make_boxed(client: &Client, name: &str) {
+    if client.http.api("GET", &format!("/apps/{name}")).status == 404 {
+        let order = json!({ "name": name, "stack": "container" });
+        client.http.api_json("POST", "/apps", &order).with_status(201);
+    }
+}
+
+/// An app whose builds fail.
+const UNMADE: &str = "walker-unmade";
+
 /// More layers than are kept only to be used again: of a build that has failed.
 pub(crate) fn leave_layers(client: &Client) {
-    let order = json!({ "name": "walker-unmade", "stack": "container" });
-    client.http.api_json("POST", "/apps", &order).with_status(201);
+    make_boxed(client, UNMADE);
     let text = "FROM host\nRUN head -c 20000000 /dev/urandom > /big\nRUN exit 1\n";
-    let pushed = client.push("walker-unmade", &Repo::of_files(&[("Dockerfile", text)]));
+    let pushed = client.push(UNMADE, &Repo::of_files(&[("Dockerfile", text)]));
     assert_ne!(pushed.status, 0, "{}", pushed.text());
 }
 
@@ -143,10 +153,7 @@ const BOXED: &str = "walker-boxed";
 
 impl Verb for PushDockerfile {
     fn prepare(&mut self, client: &Client, number: usize) {
-        if client.http.api("GET", &format!("/apps/{BOXED}")).status == 404 {
-            let order = json!({ "name": BOXED, "stack": "container" });
-            client.http.api_json("POST", "/apps", &order).with_status(201);
-        }
+        make_boxed(client, BOXED);
         self.repo.write("version.txt", &format!("boxed {number}\n"));
         self.repo.commit("Next");
     }

@@ -24,6 +24,7 @@ fn config(words: &[&str]) -> ImageConfig {
         working_dir: "/srv".to_owned(),
         user: "root".to_owned(),
         exposed_ports: vec![5000],
+        ..ImageConfig::default()
     }
 }
 

@@ -10,6 +10,7 @@ use paddock_core::{AccountId, AppId, ErrorId};
 use paddock_store::BuildStep;
 
 use crate::deploy::Deploy;
+use crate::deploy::layers_in_use::Using;
 use crate::{Error, Result};
 
 /// How long a build waits for an image that was pushed just before.
@@ -25,6 +26,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Bases<'a> {
     pub(super) deploy: &'a Deploy,
     pub(super) account: AccountId,
+    pub(super) app: AppId,
+    pub(super) using: &'a Using<'a>,
 }
 
 #[async_trait]
@@ -32,15 +35,24 @@ impl BaseImages for Bases<'_> {
     async fn resolve(
         &self,
         reference: &str,
-        _log: &BuildLog,
+        log: &BuildLog,
     ) -> std::result::Result<BaseImage, BaseImageError> {
         let stack = self.stack(reference).await;
         if let Some(base) = stack.map_err(|error| BaseImageError::Platform(Box::new(error)))? {
+            self.using.add(&base.layers);
             return Ok(base);
         }
-        match self.deploy.images.image_named(self.account, reference, PATIENCE).await {
-            Ok(Some(image)) => Ok(BaseImage { layers: image.layers, base: image.base, config: image.config }),
-            Ok(None) => Err(BaseImageError::Refused(elsewhere(self.deploy, reference))),
+        let images = &self.deploy.images;
+        let found = match images.image_named(self.account, reference, PATIENCE).await {
+            Ok(None) => images.image_elsewhere(self.app, reference, log).await,
+            Ok(Some(image)) => Ok(image),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(image) => {
+                self.using.add(&image.layers);
+                Ok(BaseImage { layers: image.layers, base: image.base, config: image.config })
+            }
             Err(error) if error.id == ErrorId::InternalServerError => {
                 Err(BaseImageError::Platform(Box::new(error)))
             }
@@ -71,19 +83,11 @@ impl Bases<'_> {
     }
 }
 
-fn elsewhere(deploy: &Deploy, reference: &str) -> String {
-    format!(
-        "images of other registries are not fetched by this server. Push it to an app of yours here and begin from that: \n\
-         docker tag {reference} registry.{domain}/APP/base, docker push registry.{domain}/APP/base, \n\
-         FROM registry.{domain}/APP/base",
-        domain = deploy.kernel.config.domain
-    )
-}
-
 /// What steps of an app's builds came to.
 pub(super) struct Steps<'a> {
     pub(super) deploy: &'a Deploy,
     pub(super) app: AppId,
+    pub(super) using: &'a Using<'a>,
 }
 
 #[async_trait]
@@ -97,6 +101,7 @@ impl StepCache for Steps<'_> {
             layer: step.layer.clone(),
             size_bytes: i64::try_from(step.size_bytes).unwrap_or(i64::MAX),
         };
+        self.using.add(&step.layer);
         let mut tx = self.deploy.kernel.record("keep what a step came to").await?;
         tx.keep_build_step(self.app, &key.to_string(), &row).await?;
         Ok(tx.commit_quietly("build.step_kept").await?)
@@ -109,6 +114,7 @@ impl Steps<'_> {
         let mut tx = self.deploy.kernel.record("look for a step").await?;
         let Some(row) = tx.use_build_step(self.app, key).await? else { return Ok(None) };
         if let Some(layer) = &row.layer {
+            self.using.add([layer]);
             let there = self.deploy.layers.has(layer).await;
             if !there.map_err(|error| Error::internal("look for a step's layer", error))? {
                 return Ok(None);

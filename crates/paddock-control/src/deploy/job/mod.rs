@@ -28,6 +28,7 @@ use crate::deploy::job::branch::{is_stale, settle_branch};
 use crate::deploy::job::release::record_outcome;
 use crate::deploy::job::source::{request_of, source_file};
 use crate::deploy::job::text::{finish_output, tell_release, user_of};
+use crate::deploy::layers_in_use::Using;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::job::{Phase, Work};
 
@@ -138,7 +139,9 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
         .outputs
         .writer(build.id.uuid())
         .map_err(|error| Error::internal("open a build's output", error))?;
-    let built = build_source(deploy, app, build, job, output, cancel).await;
+    // Until a release names what it came to.
+    let using = deploy.layers_in_use.begin(build.id);
+    let built = build_source(deploy, (app, build), &using, job, output, cancel).await;
     let _ = durable!("build.source_dropped", tokio::fs::remove_file(source_file(deploy, build.id)).await);
     deploy.cancels.end(build.id);
     match built {
@@ -160,8 +163,8 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
 /// Prepares the source and runs the build; its words go to `output`.
 async fn build_source(
     deploy: &Deploy,
-    app: &App,
-    build: &Build,
+    (app, build): (&App, &Build),
+    using: &Using<'_>,
     job: &Job,
     mut output: OutputWriter,
     cancel: CancellationToken,
@@ -180,7 +183,7 @@ async fn build_source(
             () = cancel.cancelled() => None,
         };
         let (kind, told, source) = match prepared {
-            Some(Ok(request)) => return run_build(deploy, build, request, log, cancel).await,
+            Some(Ok(request)) => return run_build(deploy, build, using, request, log, cancel).await,
             None => (FailureKind::Canceled, "Build canceled".to_owned(), None),
             Some(Err(error)) if error.id == ErrorId::InternalServerError => {
                 (FailureKind::Source, "The source could not be read".to_owned(), Some(error))
@@ -198,6 +201,7 @@ async fn build_source(
 async fn run_build(
     deploy: &Deploy,
     build: &Build,
+    using: &Using<'_>,
     request: BuildRequest,
     log: BuildLog,
     cancel: CancellationToken,
@@ -205,8 +209,8 @@ async fn run_build(
     if !build.stack.is_container() {
         return deploy.builder.build(request, log, cancel).await.map(Made::Slug);
     }
-    let bases = image_ports::Bases { deploy, account: build.account_id };
-    let steps = image_ports::Steps { deploy, app: build.app_id };
+    let bases = image_ports::Bases { deploy, account: build.account_id, app: build.app_id, using };
+    let steps = image_ports::Steps { deploy, app: build.app_id, using };
     let ports = ImagePorts { bases: &bases, steps: &steps };
     deploy.builder.build_images(request, ports, log, cancel).await.map(Made::Images)
 }

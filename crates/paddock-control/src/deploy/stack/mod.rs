@@ -12,7 +12,7 @@ use paddock_core::{LayerDigest, Tenant, UnixMicros, hex};
 use paddock_images::users::{Users, users_layer};
 use paddock_store::{AddedVersion, NewVersion};
 use sha2::{Digest, Sha256};
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, RwLockReadGuard};
 
 use crate::deploy::Deploy;
 use crate::deploy::stack::trial::{Found, Purpose};
@@ -71,6 +71,7 @@ pub struct Addition<'a> {
     stack: Stack,
     layers: Vec<LayerDigest>,
     _turn: MutexGuard<'a, ()>,
+    _coming: RwLockReadGuard<'a, ()>,
 }
 
 impl Deploy {
@@ -78,7 +79,7 @@ impl Deploy {
     ///
     /// # Errors
     /// `invalid_params` for a name that no stack can have; `conflict` while another is being added.
-    pub fn begin_stack(&self, name: &str) -> Result<Addition<'_>> {
+    pub async fn begin_stack(&self, name: &str) -> Result<Addition<'_>> {
         let stack = Stack::from_name(name).ok_or_else(|| {
             Error::invalid(format!(
                 "{name:?} is no name of a stack: it has 1 to 63 lower-case letters, digits and dashes, and begins with no dash."
@@ -92,7 +93,8 @@ impl Deploy {
         let busy =
             |_| Error::new(paddock_core::ErrorId::Conflict, "Another stack is being added. Wait for it.");
         let _turn = self.adding_stack.try_lock().map_err(busy)?;
-        Ok(Addition { deploy: self, stack, layers: Vec::new(), _turn })
+        let _coming = self.layers_coming.read().await;
+        Ok(Addition { deploy: self, stack, layers: Vec::new(), _turn, _coming })
     }
 
     /// Every stack of this server, the rules first.

@@ -85,3 +85,21 @@ async fn a_step_is_found_by_its_key_and_counts_as_used_then() {
     assert_eq!(tx.use_build_step(app.id, "wrote").await.unwrap(), None);
     assert_eq!(tx.use_build_step(other.id, "wrote").await.unwrap(), Some(empty), "steps are an app's own");
 }
+
+#[tokio::test]
+async fn who_was_given_a_blob_of_another_registry_is_known_for_a_while() {
+    let t = Fixture::new().await;
+    let (app, other) = (t.app("first").await, t.app("second").await);
+    let (blob, late) = (BlobDigest::of_sha256([7; 32]), UnixMicros(NOW.0 + 100));
+    let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
+    for _ in 0..2 {
+        tx.keep_pulled_blob(app.id, &blob).await.unwrap();
+    }
+    assert!(!tx.use_pulled_blob(other.id, &blob).await.unwrap(), "it was given to the other app alone");
+    tx.commit().await.unwrap();
+    let mut tx = t.store.begin_record(late, "test").await.unwrap();
+    assert!(tx.use_pulled_blob(app.id, &blob).await.unwrap());
+    assert_eq!(tx.forget_pulled_blobs(late).await.unwrap(), 0, "it was used since");
+    assert_eq!(tx.forget_pulled_blobs(UnixMicros(late.0 + 1)).await.unwrap(), 1);
+    assert!(!tx.use_pulled_blob(app.id, &blob).await.unwrap());
+}
