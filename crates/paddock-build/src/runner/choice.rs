@@ -93,7 +93,7 @@ fn detect(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
 
 /// An app in no language: one with a Procfile runs as it is.
 fn without_language(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
-    if !builtin::detect(BuiltinBuildpack::Procfile, build_dir) {
+    if !(builtin::row(BuiltinBuildpack::Procfile).detect)(build_dir) {
         screen::warning("No default language could be detected for this app.");
         screen::write(
             "\t\t\tHINT: This occurs when Heroku cannot detect the buildpack to use for this application automatically.\n\
@@ -143,7 +143,7 @@ fn refuse(language: &Language, known: &[Language], build_dir: &Path) -> Stop {
             );
         }
     }
-    if builtin::detect(BuiltinBuildpack::Procfile, build_dir) {
+    if (builtin::row(BuiltinBuildpack::Procfile).detect)(build_dir) {
         text += "To run what its Procfile says, with nothing installed for it:\n  heroku buildpacks:set heroku/procfile\n";
     }
     Stop::told(RunnerFailure::Detect, &text)

@@ -29,8 +29,12 @@ pub(super) enum Builder {
     Named,
 }
 
-const fn builtin(name: &'static str, builtin: BuiltinBuildpack, found: fn(&Path) -> bool) -> Language {
-    Language { name, builder: Builder::Builtin(builtin), found }
+const fn builtin(builtin: BuiltinBuildpack) -> Language {
+    Language {
+        name: builtin.language(),
+        builder: Builder::Builtin(builtin),
+        found: builtin::row(builtin).detect,
+    }
 }
 
 const fn classic(name: &'static str, address: &'static str, found: fn(&Path) -> bool) -> Language {
@@ -44,11 +48,11 @@ const fn named(name: &'static str, found: fn(&Path) -> bool) -> Language {
 /// All of them; the first that an app is known by counts.
 const ORDER: [Language; 19] = [
     classic("Ruby", "https://github.com/heroku/heroku-buildpack-ruby", |app| has(app, &["Gemfile"])),
-    builtin("Node.js", BuiltinBuildpack::NodeJs, |app| builtin::detect(BuiltinBuildpack::NodeJs, app)),
+    builtin(BuiltinBuildpack::NodeJs),
     classic("Clojure", "https://github.com/heroku/heroku-buildpack-clojure", |app| {
         has(app, &["project.clj"])
     }),
-    builtin("Python", BuiltinBuildpack::Python, |app| builtin::detect(BuiltinBuildpack::Python, app)),
+    builtin(BuiltinBuildpack::Python),
     classic("Java", "https://github.com/heroku/heroku-buildpack-java", is_maven),
     classic("Gradle", "https://github.com/heroku/heroku-buildpack-gradle", is_gradle),
     classic("Scala", "https://github.com/heroku/heroku-buildpack-scala", is_sbt),

@@ -20,7 +20,7 @@ impl Fetched {
     /// What a built-in one still does when all have compiled.
     pub(super) fn settle(&self, build: &Build<'_>) -> Result<(), Stop> {
         match self.buildpack.location() {
-            BuildpackLocation::Builtin(builtin) => builtin::settle(*builtin, build),
+            BuildpackLocation::Builtin(builtin) => (builtin::row(*builtin).settle)(build),
             _ => Ok(()),
         }
     }
@@ -28,7 +28,7 @@ impl Fetched {
     /// Whether it says anything about the release, if only that there is nothing to say: the last that does counts.
     pub(super) fn releases(&self) -> bool {
         match self.buildpack.location() {
-            BuildpackLocation::Builtin(builtin) => builtin::releases(*builtin),
+            BuildpackLocation::Builtin(builtin) => builtin::row(*builtin).releases,
             _ => self.folder.join("bin/release").is_file(),
         }
     }
@@ -42,7 +42,7 @@ impl Build<'_> {
         let succeeded = match fetched.buildpack.location() {
             BuildpackLocation::Builtin(builtin) => {
                 let build = BuiltinBuild { build: self, folder: &fetched.folder };
-                builtin::compile(*builtin, &build)?
+                (builtin::row(*builtin).compile)(&build)?
             }
             _ => self.compile(&fetched.folder)?,
         };
@@ -59,10 +59,10 @@ impl Build<'_> {
 
     fn detect(&self, fetched: &Fetched, already_detected: bool) -> Result<String, Stop> {
         if let BuildpackLocation::Builtin(builtin) = fetched.buildpack.location() {
-            if already_detected || builtin::detect(*builtin, &self.build_dir) {
+            if already_detected || (builtin::row(*builtin).detect)(&self.build_dir) {
                 return Ok(builtin.language().to_owned());
             }
-            return Err(self.not_compatible(&fetched.buildpack, builtin::looks_for(*builtin).as_bytes()));
+            return Err(self.not_compatible(&fetched.buildpack, builtin::row(*builtin).looks_for.as_bytes()));
         }
         let mut detect = self.session.plain(fetched.folder.join("bin/detect"));
         detect.arg(&self.build_dir).current_dir(&self.build_dir);
@@ -93,7 +93,7 @@ impl Build<'_> {
     /// What a buildpack that releases says.
     pub(super) fn release(&self, fetched: &Fetched, language: &str) -> Result<Release, Stop> {
         if let BuildpackLocation::Builtin(builtin) = fetched.buildpack.location() {
-            let default_process_types = builtin::default_process_types(*builtin, &self.build_dir);
+            let default_process_types = (builtin::row(*builtin).default_process_types)(&self.build_dir);
             return Ok(Release { default_process_types, ..Release::default() });
         }
         let mut command = self.session.plain(fetched.folder.join("bin/release"));

@@ -51,62 +51,46 @@ pub(super) struct BuiltinBuild<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// Whether a buildpack wants the app.
-pub(super) fn detect(buildpack: BuiltinBuildpack, build_dir: &Path) -> bool {
-    match buildpack {
-        BuiltinBuildpack::NodeJs => node::detect(build_dir),
-        BuiltinBuildpack::Python => python::detect(build_dir),
-        BuiltinBuildpack::Procfile => build_dir.join("Procfile").is_file(),
-    }
+/// What a built-in buildpack is: a row, which its own module has.
+pub(super) struct Row {
+    /// Whether it wants the app.
+    pub(super) detect: fn(&Path) -> bool,
+    /// What it wanted to find, for an app that it does not want.
+    pub(super) looks_for: &'static str,
+    /// Compiles. False when something of the app failed and the user has seen it.
+    pub(super) compile: fn(&BuiltinBuild<'_>) -> Result<bool, Stop>,
+    /// Finishes what it left, when all have compiled: paths of the build become those of dynos.
+    pub(super) settle: fn(&Build<'_>) -> Result<(), Stop>,
+    /// Whether it has a word on the release, if often an empty one, as Heroku's own have.
+    pub(super) releases: bool,
+    /// Commands for process types that the Procfile does not have, of the finished tree.
+    pub(super) default_process_types: fn(&Path) -> BTreeMap<String, String>,
 }
 
-/// What a buildpack wanted to find, for an app that it does not want.
-pub(super) fn looks_for(buildpack: BuiltinBuildpack) -> &'static str {
-    match buildpack {
-        BuiltinBuildpack::NodeJs => {
-            "Error: your app is configured to use the Node.js buildpack, but there is no 'package.json' at its root."
-        }
-        BuiltinBuildpack::Python => {
-            "Error: your app is configured to use the Python buildpack, but there is no 'requirements.txt',\n\
-             'uv.lock' or other Python file at its root."
-        }
-        BuiltinBuildpack::Procfile => "Error: there is no 'Procfile' at the root of your app.",
-    }
-}
+/// A row of which only detection and compiling need to be said.
+const PLAIN: Row = Row {
+    detect: |_| false,
+    looks_for: "",
+    compile: |_| Ok(true),
+    settle: |_| Ok(()),
+    releases: true,
+    default_process_types: |_| BTreeMap::new(),
+};
 
-/// Compiles. False when something of the app failed and the user has seen it.
-pub(super) fn compile(buildpack: BuiltinBuildpack, build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
-    match buildpack {
-        BuiltinBuildpack::NodeJs => node::compile(build),
-        BuiltinBuildpack::Python => python::compile(build),
-        BuiltinBuildpack::Procfile => Ok(true),
-    }
-}
+/// An app that needs no compiling.
+const PROCFILE: Row = Row {
+    detect: |app| app.join("Procfile").is_file(),
+    looks_for: "Error: there is no 'Procfile' at the root of your app.",
+    releases: false,
+    ..PLAIN
+};
 
-/// Finishes what a buildpack left, when all of them have compiled: paths of the build become those of dynos.
-pub(super) fn settle(buildpack: BuiltinBuildpack, build: &Build<'_>) -> Result<(), Stop> {
+/// The row of a buildpack.
+pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
     match buildpack {
-        BuiltinBuildpack::Python => python::settle(&build.build_dir, &build.home),
-        BuiltinBuildpack::NodeJs | BuiltinBuildpack::Procfile => Ok(()),
-    }
-}
-
-/// Whether a buildpack has a word on the release. Heroku's for Node.js and Python do, if often an empty one.
-pub(super) fn releases(buildpack: BuiltinBuildpack) -> bool {
-    match buildpack {
-        BuiltinBuildpack::NodeJs | BuiltinBuildpack::Python => true,
-        BuiltinBuildpack::Procfile => false,
-    }
-}
-
-/// Commands for process types that the Procfile does not have.
-pub(super) fn default_process_types(
-    buildpack: BuiltinBuildpack,
-    build_dir: &Path,
-) -> BTreeMap<String, String> {
-    match buildpack {
-        BuiltinBuildpack::NodeJs => node::default_process_types(build_dir),
-        BuiltinBuildpack::Python | BuiltinBuildpack::Procfile => BTreeMap::new(),
+        BuiltinBuildpack::NodeJs => &node::ROW,
+        BuiltinBuildpack::Python => &python::ROW,
+        BuiltinBuildpack::Procfile => &PROCFILE,
     }
 }
 

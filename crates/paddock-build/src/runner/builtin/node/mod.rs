@@ -11,7 +11,7 @@ use std::process::Command;
 
 use self::package::{Lock, Package};
 use self::toolchain::Toolchain;
-use super::{BuiltinBuild, cache_key, profile};
+use super::{BuiltinBuild, PLAIN, Row, cache_key, profile};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
@@ -28,11 +28,15 @@ const INSTALL_SCRIPTS: [&str; 4] = ["preinstall", "install", "postinstall", "pre
 /// What a build's Node.js may use. Source: `docs/contract/buildpacks.md`, section 12.
 const NODE_OPTIONS: &str = "--max_old_space_size=2560";
 
-pub(super) fn detect(build_dir: &Path) -> bool {
-    build_dir.join("package.json").is_file()
-}
+pub(super) const ROW: Row = Row {
+    detect: |app| app.join("package.json").is_file(),
+    looks_for: "Error: your app is configured to use the Node.js buildpack, but there is no 'package.json' at its root.",
+    compile,
+    default_process_types,
+    ..PLAIN
+};
 
-pub(super) fn default_process_types(build_dir: &Path) -> BTreeMap<String, String> {
+fn default_process_types(build_dir: &Path) -> BTreeMap<String, String> {
     let starts = Package::read(build_dir).is_ok_and(|package| package.has_script("start"))
         || build_dir.join("server.js").is_file();
     let web = starts.then(|| ("web".to_owned(), "npm start".to_owned()));
@@ -56,7 +60,7 @@ struct NodeBuild<'a> {
     toolchain: Toolchain,
 }
 
-pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
+fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     let package = match Package::read(build.build_dir()) {
         Ok(package) => package,
         Err(problem) => {

@@ -25,7 +25,7 @@ use self::requirements::Manifest;
 use self::specifier::Specifiers;
 use self::uv::Uv;
 use self::version::Wanted;
-use super::{BuiltinBuild, cache_key, profile};
+use super::{BuiltinBuild, PLAIN, Row, cache_key, profile};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
@@ -61,12 +61,21 @@ const FILES: [&str; 14] = [
     "venv/pyvenv.cfg",
 ];
 
-pub(super) fn detect(build_dir: &Path) -> bool {
+pub(super) const ROW: Row = Row {
+    detect,
+    looks_for: "Error: your app is configured to use the Python buildpack, but there is no 'requirements.txt',\n\
+                'uv.lock' or other Python file at its root.",
+    compile,
+    settle: |build| settle(&build.build_dir, &build.home),
+    ..PLAIN
+};
+
+fn detect(build_dir: &Path) -> bool {
     FILES.iter().any(|name| build_dir.join(name).is_file()) || requirements::misspelt(build_dir).is_some()
 }
 
 /// After all buildpacks: the environment as dynos find it.
-pub(super) fn settle(build_dir: &Path, home: &Path) -> Result<(), Stop> {
+fn settle(build_dir: &Path, home: &Path) -> Result<(), Stop> {
     editable::settle(&build_dir.join(ENVIRONMENT), build_dir, home)
         .map_err(Stop::io("could not settle packages that are installed in place"))
 }
@@ -80,7 +89,7 @@ struct PythonBuild<'a> {
     uv: Uv,
 }
 
-pub(super) fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
+fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     // It may write the files that are read next.
     if !hooks::run(build, "pre_compile")? {
         return Ok(false);
