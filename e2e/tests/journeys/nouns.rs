@@ -180,8 +180,8 @@ impl Journey {
         talk.say(&["apps:stacks:set", "host", "--app", APP]);
         talk.say(&["apps:open", "--app", APP]);
         // What people's files name is taken as the host.
-        talk.say(&["apps:stacks:set", "nope", "--app", APP]);
-        talk.refused(&["apps:stacks:set", "heroku-10", "--app", APP], "not available");
+        talk.say(&["apps:stacks:set", "cedar-14", "--app", APP]);
+        talk.refused(&["apps:stacks:set", "nope", "--app", APP], "not available");
         talk.refused(&["apps:transfer", "--app", APP, "somebody@example.com"], "not built");
         let clone = talk.cli.home().join("cloned");
         talk.note(&["git:clone", "--app", APP, &clone.display().to_string()]);
