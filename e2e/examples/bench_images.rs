@@ -1,7 +1,7 @@
 //! What images cost beside the bare tools in the same run: a push, a layer made mountable, a Dockerfile built again.
 //!
 //! The floors: `skopeo copy` of the same image to Debian's `docker-registry`; `mkfs.erofs` of the unpacked tree; `buildah` with
-//! its own cache on the same files.
+//! its own cache on the same files. `PADDOCK_BENCH_ONLY=pushes` (or `conversions`, `builds`, `neighbour`) does that part alone.
 #![allow(clippy::disallowed_methods, reason = "tests look at files, processes and the clock themselves")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement for the terminal")]
 
@@ -25,11 +25,21 @@ fn main() {
     let http = server.http();
     http.api_json("POST", "/apps", &json!({ "name": "bench", "stack": "container" })).with_status(201);
     println!("\n{:<46}{:>9}{:>9}   bound", "median of so many runs", "ms", "ratio");
-    pushes(&server, runs);
-    conversions(runs);
-    builds(&server, &http, runs);
-    first_answer(&server, &http);
-    neighbour(&server, &http);
+    let only = std::env::var("PADDOCK_BENCH_ONLY").ok();
+    let wanted = |part: &str| only.as_ref().is_none_or(|only| only == part);
+    if wanted("pushes") {
+        pushes(&server, runs);
+    }
+    if wanted("conversions") {
+        conversions(runs);
+    }
+    if wanted("builds") {
+        builds(&server, &http, runs);
+        first_answer(&server, &http);
+    }
+    if wanted("neighbour") {
+        neighbour(&server, &http);
+    }
 }
 
 fn median(mut all: Vec<Duration>) -> Duration {
@@ -261,6 +271,7 @@ fn neighbour(server: &Server, http: &Http) {
             let built = scope.spawn(|| build_of(http, &app, &source));
             pause(Duration::from_secs(1));
             harmed.push(percentile_99(server));
+            line(&format!("  number {number}"), harmed[number], Some(quiet), "");
             assert_eq!(built.join().unwrap(), "failed");
         });
     }
