@@ -34,6 +34,8 @@ pub struct NewManifest {
     pub image_id: Option<BlobDigest>,
     /// Blobs, and manifests of the repository, that it names.
     pub references: Vec<BlobDigest>,
+    /// What it was made about, which need not be there.
+    pub subject: Option<BlobDigest>,
 }
 
 /// A repository, as a catalog names it.
@@ -70,9 +72,12 @@ statements! {
     BY_TAG = "SELECT m.* FROM registry_manifests m JOIN registry_tags t ON t.app_id = m.app_id \
         AND t.repository = m.repository AND t.digest = m.digest \
         WHERE t.app_id = $1 AND t.repository = $2 AND t.tag = $3";
-    NAMING = "SELECT m.* FROM registry_manifests m JOIN registry_references r ON r.app_id = m.app_id \
-        AND r.repository = m.repository AND r.manifest = m.digest \
-        WHERE r.app_id = $1 AND r.repository = $2 AND r.digest = $3 ORDER BY m.digest";
+    // As many as one page may have, less those before which it is full.
+    ABOUT = "SELECT m.* FROM (SELECT digest, SUM(bytes) OVER (ORDER BY digest) - bytes AS bytes_above \
+        FROM (SELECT digest, OCTET_LENGTH(content) AS bytes FROM registry_manifests WHERE app_id = $1 \
+        AND repository = $2 AND subject = $3 AND digest > $4 ORDER BY digest LIMIT $5) listed) page \
+        JOIN registry_manifests m ON m.app_id = $1 AND m.repository = $2 AND m.digest = page.digest \
+        WHERE page.bytes_above < $6 ORDER BY m.digest";
     OF_IMAGE = "SELECT * FROM registry_manifests WHERE app_id = $1 AND image_id = $2 \
         AND media_type IN ('application/vnd.oci.image.manifest.v1+json', \
         'application/vnd.docker.distribution.manifest.v2+json') ORDER BY repository, digest LIMIT 1";
@@ -84,9 +89,9 @@ statements! {
     CATALOG = "SELECT DISTINCT apps.name AS app, registry_manifests.repository FROM registry_manifests \
         JOIN apps ON apps.id = registry_manifests.app_id WHERE apps.server_id = $2 AND (apps.owner_id = $1 \
         OR apps.id IN (SELECT app_id FROM collaborators WHERE account_id = $1)) ORDER BY 1, 2";
-    PUT = "INSERT INTO registry_manifests (app_id, repository, digest, media_type, content, image_id, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (app_id, repository, digest) \
-        DO UPDATE SET image_id = excluded.image_id, created_at = excluded.created_at";
+    PUT = "INSERT INTO registry_manifests (app_id, repository, digest, media_type, content, image_id, subject, \
+        created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (app_id, repository, digest) \
+        DO UPDATE SET image_id = excluded.image_id, subject = excluded.subject, created_at = excluded.created_at";
     NAME = "INSERT INTO registry_references (app_id, repository, manifest, digest) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (app_id, repository, manifest, digest) DO NOTHING";
     TAG = "INSERT INTO registry_tags (app_id, repository, tag, digest, updated_at) VALUES ($1, $2, $3, $4, $5) \
@@ -121,9 +126,6 @@ reads! {
     /// The manifest that a tag names.
     tagged_manifest(app_id: AppId, repository: &Repository, tag: &Tag) -> one Manifest:
         BY_TAG [app_id, *repository, *tag];
-    /// The manifests of the repository that name this digest.
-    manifests_naming(app_id: AppId, repository: &Repository, digest: &BlobDigest) -> all Manifest:
-        NAMING [app_id, *repository, *digest];
     /// One of the app's manifests of this image, and no index.
     manifest_of_image(app_id: AppId, image_id: &BlobDigest) -> one Manifest: OF_IMAGE [app_id, *image_id];
 }
@@ -155,6 +157,20 @@ impl Store {
         Ok(tags.into_iter().map(|TagOf(tag)| tag).collect())
     }
 
+    /// Manifests of a repository that are about `subject` in order, those after `after`: at most `max`, and no more when these
+    /// come to `bytes_max`.
+    pub async fn manifests_about(
+        &self,
+        app_id: AppId,
+        repository: &Repository,
+        subject: &BlobDigest,
+        after: &str,
+        (max, bytes_max): (u32, u32),
+    ) -> Result<Vec<Manifest>> {
+        let values = values![app_id, *repository, *subject, after, max, bytes_max];
+        engine::all(&mut *self.reader().await?, ABOUT, values).await
+    }
+
     /// The repositories of all apps of this server that the account works on, in order.
     pub async fn repositories_of(&self, account_id: AccountId) -> Result<Vec<ListedRepository>> {
         let values = values![account_id, self.server.id];
@@ -183,6 +199,7 @@ impl Tx {
             new.media_type,
             new.content,
             new.image_id,
+            new.subject,
             self.now
         ];
         self.execute(PUT, values).await?;

@@ -215,6 +215,7 @@ impl Sent {
             content: self.content,
             image_id,
             references,
+            subject: self.manifest.subject().map(|subject| subject.digest.clone()),
         }
     }
 }

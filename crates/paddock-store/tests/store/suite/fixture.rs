@@ -27,6 +27,11 @@ pub(crate) const BACK_AT_VERSION_9: &str = "\
     ALTER TABLE releases DROP COLUMN laid_on; DROP INDEX releases_with_slug; DROP INDEX domains_from_end; \
     ALTER TABLE domains DROP COLUMN from_end; DELETE FROM schema_migrations WHERE version > 9;";
 
+/// The same of those after the seventeenth.
+pub(crate) const BACK_AT_VERSION_17: &str = "\
+    DROP INDEX registry_manifests_about; ALTER TABLE registry_manifests DROP COLUMN subject; \
+    DELETE FROM schema_migrations WHERE version > 17;";
+
 /// Whether this is the suite on PostgreSQL: it is included once for each engine, as a module of that name.
 fn on_postgres() -> bool {
     match module_path!() {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use paddock_core::image::ImageConfig;
 use paddock_core::registry::{MediaType, Repository, Tag};
 use paddock_core::{AppId, BlobDigest, LayerDigest, UnixMicros, UploadId};
-use paddock_store::{ImageState, NewManifest, Tx};
+use paddock_store::{ImageState, NewManifest, Store, Tx};
 use uuid::Uuid;
 
-use super::fixture::{Fixture, NOW};
+use super::fixture::{BACK_AT_VERSION_17, Fixture, NOW};
 
 fn digest(number: u8) -> BlobDigest {
     BlobDigest::of_sha256([number; 32])
@@ -39,7 +39,14 @@ fn manifest(app_id: AppId, number: u8, media_type: MediaType, references: &[u8])
         content: format!("{number} \u{fc}"),
         image_id: None,
         references: references.iter().copied().map(digest).collect(),
+        subject: None,
     }
+}
+
+/// A signature, say, of another.
+fn about(app_id: AppId, number: u8, subject: u8) -> NewManifest {
+    let subject = Some(digest(subject));
+    NewManifest { subject, ..manifest(app_id, number, MediaType::OciManifest, &[number + 100]) }
 }
 
 impl Fixture {
@@ -144,11 +151,6 @@ async fn a_manifest_that_nobody_names_goes() {
     }
     tx.set_tag(app.id, &web(), &tag("all"), &digest(3)).await.unwrap();
     tx.commit().await.unwrap();
-    let named: Vec<_> = t.store.manifests_naming(app.id, &web(), &digest(1)).await.unwrap();
-    assert_eq!(
-        named.iter().map(|manifest| manifest.digest.clone()).collect::<Vec<_>>(),
-        [digest(3), digest(6)]
-    );
     let unneeded = async || {
         let found = t.store.unneeded_manifests(later(1)).await.unwrap();
         found.into_iter().map(|(_, _, digest)| digest).collect::<Vec<_>>()
@@ -164,6 +166,48 @@ async fn a_manifest_that_nobody_names_goes() {
     }
     tx.commit().await.unwrap();
     assert_eq!(unneeded().await, [digest(2)], "what an index named goes after it");
+}
+
+#[tokio::test]
+async fn what_is_about_a_manifest_comes_in_parts() {
+    let t = Fixture::new().await;
+    let (app, other) = (t.app("first").await, t.app("other").await);
+    let mut tx = t.change(app.id).await;
+    for number in 3..=6 {
+        let content = "x".repeat(10);
+        tx.put_manifest(&NewManifest { content, ..about(app.id, number, 1) }).await.unwrap();
+    }
+    tx.put_manifest(&about(app.id, 7, 2)).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 8, MediaType::OciIndex, &[1])).await.unwrap();
+    tx.put_manifest(&about(other.id, 9, 1)).await.unwrap();
+    tx.commit().await.unwrap();
+    let part = async |after: &str, max, bytes_max| {
+        let part = t.store.manifests_about(app.id, &web(), &digest(1), after, (max, bytes_max)).await;
+        part.unwrap().into_iter().map(|manifest| manifest.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(part("", 10, 1000).await, [3, 4, 5, 6].map(digest));
+    assert_eq!(part("", 3, 1000).await, [3, 4, 5].map(digest));
+    assert_eq!(part("", 10, 20).await, [3, 4].map(digest), "they come to as much");
+    assert_eq!(part("", 10, 21).await, [3, 4, 5].map(digest));
+    assert_eq!(part(&digest(4).to_string(), 10, 1).await, [digest(5)], "one at least");
+    assert_eq!(part(&digest(6).to_string(), 10, 1000).await, []);
+}
+
+#[tokio::test]
+async fn what_was_pushed_before_subjects_were_known_has_one() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut tx = t.change(app.id).await;
+    tx.add_registry_blob(app.id, &digest(103), 1).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 1, MediaType::OciManifest, &[103])).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 2, MediaType::OciIndex, &[1])).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 3, MediaType::OciManifest, &[103, 1])).await.unwrap();
+    tx.commit().await.unwrap();
+    t.store.close().await;
+    t.sabotage(BACK_AT_VERSION_17).await;
+    let again = Store::open(&t.config()).await.unwrap();
+    let about = again.manifests_about(app.id, &web(), &digest(1), "", (10, 1000)).await.unwrap();
+    assert_eq!(about.into_iter().map(|manifest| manifest.digest).collect::<Vec<_>>(), [digest(3)]);
 }
 
 #[tokio::test]
