@@ -107,17 +107,17 @@ statements! {
         AND t.digest = m.digest) \
         AND NOT EXISTS (SELECT 1 FROM registry_references r WHERE r.app_id = m.app_id \
         AND r.repository = m.repository AND r.digest = m.digest) \
-        AND NOT EXISTS (SELECT 1 FROM registry_references r JOIN registry_manifests s ON s.app_id = r.app_id \
-        AND s.repository = r.repository AND s.digest = r.digest WHERE r.app_id = m.app_id \
-        AND r.repository = m.repository AND r.manifest = m.digest \
-        AND m.media_type = 'application/vnd.oci.image.manifest.v1+json') \
+        AND NOT EXISTS (SELECT 1 FROM registry_manifests s WHERE s.app_id = m.app_id AND s.repository = m.repository \
+        AND s.digest = m.subject) \
         ORDER BY m.app_id, m.repository, m.digest";
     PURGE = "DELETE FROM registry_manifests WHERE app_id = $1 AND repository = $2 AND digest = $3 \
         AND created_at < $4 \
         AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.app_id = registry_manifests.app_id \
         AND t.repository = registry_manifests.repository AND t.digest = registry_manifests.digest) \
         AND NOT EXISTS (SELECT 1 FROM registry_references r WHERE r.app_id = registry_manifests.app_id \
-        AND r.repository = registry_manifests.repository AND r.digest = registry_manifests.digest)";
+        AND r.repository = registry_manifests.repository AND r.digest = registry_manifests.digest) \
+        AND NOT EXISTS (SELECT 1 FROM registry_manifests s WHERE s.app_id = registry_manifests.app_id \
+        AND s.repository = registry_manifests.repository AND s.digest = registry_manifests.subject)";
 }
 
 reads! {
@@ -249,7 +249,8 @@ impl Tx {
         Ok(self.execute(DELETE, values()).await? > 0)
     }
 
-    /// Removes a manifest from before `before` that neither a tag nor another manifest names. Whether it was one.
+    /// Removes a manifest from before `before` that neither a tag nor another manifest names and that is about none that is
+    /// there. Whether it was one.
     pub async fn purge_manifest(
         &mut self,
         app_id: AppId,

@@ -8,4 +8,9 @@ UPDATE registry_manifests SET subject = (SELECT MIN(r.digest) FROM registry_refe
     AND NOT EXISTS (SELECT 1 FROM registry_blobs b WHERE b.app_id = r.app_id AND b.digest = r.digest))
 WHERE media_type = 'application/vnd.oci.image.manifest.v1+json';
 
+-- Who is about something does not name it: neither would go before the other.
+DELETE FROM registry_references WHERE EXISTS (SELECT 1 FROM registry_manifests m WHERE m.app_id = registry_references.app_id
+    AND m.repository = registry_references.repository AND m.digest = registry_references.manifest
+    AND m.subject = registry_references.digest);
+
 CREATE INDEX registry_manifests_about ON registry_manifests (app_id, repository, subject, digest);

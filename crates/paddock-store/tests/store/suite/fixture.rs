@@ -17,6 +17,7 @@ pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
 /// Takes back what the migrations after the ninth made, so that they are done again: a new migration has a word here.
 pub(crate) const BACK_AT_VERSION_9: &str = "\
+    DROP TABLE pulled_blobs; \
     DROP TABLE stacks; DROP TABLE stack_versions; DROP INDEX slugs_by_stack; ALTER TABLE builds DROP COLUMN stack_version; \
     DROP TABLE registry_blobs; DROP TABLE registry_manifests; DROP TABLE registry_references; DROP TABLE registry_tags; \
     DROP TABLE registry_uploads; DROP TABLE images; DROP TABLE converted_layers; DROP TABLE layer_blobs; DROP TABLE build_steps; \

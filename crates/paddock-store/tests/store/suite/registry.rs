@@ -137,17 +137,18 @@ async fn a_manifest_that_nobody_names_goes() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     let mut tx = t.change(app.id).await;
-    // An index that is tagged, of 1; one that is not, of 2; a signature of 1; one of what is gone; 5 alone.
+    // An index that is tagged, of 1; one that is not, of 2; 5 alone. Signatures: of 1, of what is gone, of 5.
     for (number, kind, named) in [
         (1, MediaType::OciManifest, 101),
         (2, MediaType::OciManifest, 102),
         (3, MediaType::OciIndex, 1),
         (4, MediaType::OciIndex, 2),
         (5, MediaType::DockerManifest, 105),
-        (6, MediaType::OciManifest, 1),
-        (7, MediaType::OciManifest, 99),
     ] {
         tx.put_manifest(&manifest(app.id, number, kind, &[named])).await.unwrap();
+    }
+    for (number, subject) in [(6, 1), (7, 99), (8, 5)] {
+        tx.put_manifest(&about(app.id, number, subject)).await.unwrap();
     }
     tx.set_tag(app.id, &web(), &tag("all"), &digest(3)).await.unwrap();
     tx.commit().await.unwrap();
@@ -158,14 +159,14 @@ async fn a_manifest_that_nobody_names_goes() {
     assert!(t.store.unneeded_manifests(NOW).await.unwrap().is_empty());
     assert_eq!(unneeded().await, [digest(4), digest(5), digest(7)]);
     let mut tx = t.change(app.id).await;
-    for number in [3, 1, 2] {
+    for number in [3, 1, 2, 6, 8] {
         assert!(!tx.purge_manifest(app.id, &web(), &digest(number), later(1)).await.unwrap(), "{number}");
     }
     for number in [4, 5, 7] {
         assert!(tx.purge_manifest(app.id, &web(), &digest(number), later(1)).await.unwrap(), "{number}");
     }
     tx.commit().await.unwrap();
-    assert_eq!(unneeded().await, [digest(2)], "what an index named goes after it");
+    assert_eq!(unneeded().await, [digest(2), digest(8)], "what an index named goes after it, and what signed an image");
 }
 
 #[tokio::test]
@@ -208,6 +209,10 @@ async fn what_was_pushed_before_subjects_were_known_has_one() {
     let again = Store::open(&t.config()).await.unwrap();
     let about = again.manifests_about(app.id, &web(), &digest(1), "", (10, 1000)).await.unwrap();
     assert_eq!(about.into_iter().map(|manifest| manifest.digest).collect::<Vec<_>>(), [digest(3)]);
+    let mut tx = again.begin_for_app(app.id, NOW, "test").await.unwrap();
+    assert!(tx.is_named_by_manifest(app.id, &digest(103)).await.unwrap());
+    assert!(tx.delete_manifest(app.id, &web(), &digest(2)).await.unwrap());
+    assert!(!tx.is_named_by_manifest(app.id, &digest(1)).await.unwrap(), "what is about it does not name it");
 }
 
 #[tokio::test]
