@@ -96,13 +96,21 @@ statements! {
         ON CONFLICT (app_id, repository, manifest, digest) DO NOTHING";
     TAG = "INSERT INTO registry_tags (app_id, repository, tag, digest, updated_at) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (app_id, repository, tag) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at";
+    // Another than $5, which has no tag of it then.
+    LEAVE = "UPDATE registry_manifests SET untagged_at = $4 WHERE app_id = $1 AND repository = $2 \
+        AND digest IN (SELECT digest FROM registry_tags WHERE app_id = $1 AND repository = $2 AND tag = $3) \
+        AND digest <> $5";
+    LEAVE_IMAGE = "UPDATE images SET updated_at = $4 WHERE app_id = $1 AND id IN (SELECT m.image_id \
+        FROM registry_manifests m JOIN registry_tags t ON t.app_id = m.app_id AND t.repository = m.repository \
+        AND t.digest = m.digest WHERE t.app_id = $1 AND t.repository = $2 AND t.tag = $3 AND t.digest <> $5)";
     UNTAG = "DELETE FROM registry_tags WHERE app_id = $1 AND repository = $2 AND tag = $3";
     DELETE = "DELETE FROM registry_manifests WHERE app_id = $1 AND repository = $2 AND digest = $3";
     DELETE_TAGS = "DELETE FROM registry_tags WHERE app_id = $1 AND repository = $2 AND digest = $3";
     DELETE_NAMES = "DELETE FROM registry_references WHERE app_id = $1 AND repository = $2 AND manifest = $3";
-    // Neither tagged, nor named by another, nor about another that is there.
+    // For long neither pushed nor tagged, and neither tagged, nor named by another, nor about another that is there.
     UNNEEDED = "SELECT m.app_id, m.repository, m.digest FROM registry_manifests m \
         JOIN apps ON apps.id = m.app_id WHERE apps.server_id = $1 AND m.created_at < $2 \
+        AND m.untagged_at < $2 \
         AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.app_id = m.app_id AND t.repository = m.repository \
         AND t.digest = m.digest) \
         AND NOT EXISTS (SELECT 1 FROM registry_references r WHERE r.app_id = m.app_id \
@@ -111,7 +119,7 @@ statements! {
         AND s.digest = m.subject) \
         ORDER BY m.app_id, m.repository, m.digest";
     PURGE = "DELETE FROM registry_manifests WHERE app_id = $1 AND repository = $2 AND digest = $3 \
-        AND created_at < $4 \
+        AND created_at < $4 AND untagged_at < $4 \
         AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.app_id = registry_manifests.app_id \
         AND t.repository = registry_manifests.repository AND t.digest = registry_manifests.digest) \
         AND NOT EXISTS (SELECT 1 FROM registry_references r WHERE r.app_id = registry_manifests.app_id \
@@ -177,8 +185,8 @@ impl Store {
         engine::all(&mut *self.reader().await?, CATALOG, values).await
     }
 
-    /// Manifests of this server's apps from before `before` that nobody names: neither a tag nor another manifest, and they
-    /// are about no other.
+    /// Manifests of this server's apps that nobody has named since `before`: neither a tag nor another manifest, and they are
+    /// about no other.
     pub async fn unneeded_manifests(
         &self,
         before: UnixMicros,
@@ -220,7 +228,7 @@ impl Tx {
         Ok(count.is_some_and(|Number(count)| count > 0))
     }
 
-    /// Has a tag name a manifest from now on.
+    /// Has a tag name a manifest from now on. What it named before counts as new.
     pub async fn set_tag(
         &mut self,
         app_id: AppId,
@@ -228,12 +236,22 @@ impl Tx {
         tag: &Tag,
         digest: &BlobDigest,
     ) -> Result<()> {
+        self.leave(app_id, repository, tag, &digest.to_string()).await?;
         self.execute(TAG, values![app_id, *repository, *tag, *digest, self.now]).await.map(drop)
     }
 
-    /// Removes a tag; what it named stays. Whether it was there.
+    /// Removes a tag; what it named stays, and counts as new. Whether it was there.
     pub async fn delete_tag(&mut self, app_id: AppId, repository: &Repository, tag: &Tag) -> Result<bool> {
+        self.leave(app_id, repository, tag, "").await?;
         Ok(self.execute(UNTAG, values![app_id, *repository, *tag]).await? > 0)
+    }
+
+    /// Notes that a tag is about to leave what it names, unless that is `next`.
+    async fn leave(&mut self, app_id: AppId, repository: &Repository, tag: &Tag, next: &str) -> Result<()> {
+        for leave in [LEAVE, LEAVE_IMAGE] {
+            self.execute(leave, values![app_id, *repository, *tag, self.now, next]).await?;
+        }
+        Ok(())
     }
 
     /// Removes a manifest and its tags. Whether it was there.
@@ -249,7 +267,7 @@ impl Tx {
         Ok(self.execute(DELETE, values()).await? > 0)
     }
 
-    /// Removes a manifest from before `before` that neither a tag nor another manifest names and that is about none that is
+    /// Removes a manifest that neither a tag nor another manifest has named since `before` and that is about none that is
     /// there. Whether it was one.
     pub async fn purge_manifest(
         &mut self,

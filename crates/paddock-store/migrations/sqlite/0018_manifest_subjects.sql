@@ -13,4 +13,7 @@ DELETE FROM registry_references WHERE EXISTS (SELECT 1 FROM registry_manifests m
     AND m.repository = registry_references.repository AND m.digest = registry_references.manifest
     AND m.subject = registry_references.digest);
 
+-- When a tag last went elsewhere, or was deleted: it stays for a while from then on.
+ALTER TABLE registry_manifests ADD COLUMN untagged_at BIGINT NOT NULL DEFAULT 0;
+
 CREATE INDEX registry_manifests_about ON registry_manifests (app_id, repository, subject, digest);

@@ -31,6 +31,7 @@ pub(crate) const BACK_AT_VERSION_9: &str = "\
 /// The same of those after the seventeenth.
 pub(crate) const BACK_AT_VERSION_17: &str = "\
     DROP INDEX registry_manifests_about; ALTER TABLE registry_manifests DROP COLUMN subject; \
+    ALTER TABLE registry_manifests DROP COLUMN untagged_at; \
     DELETE FROM schema_migrations WHERE version > 17;";
 
 /// Whether this is the suite on PostgreSQL: it is included once for each engine, as a module of that name.

@@ -170,6 +170,38 @@ async fn a_manifest_that_nobody_names_goes() {
 }
 
 #[tokio::test]
+async fn what_loses_its_tag_counts_as_new() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut tx = t.change(app.id).await;
+    for number in 1..=3 {
+        tx.await_image(app.id, &digest(number + 20), &ImageConfig::default()).await.unwrap();
+        let image_id = Some(digest(number + 20));
+        let of_image = manifest(app.id, number, MediaType::OciManifest, &[number + 100]);
+        tx.put_manifest(&NewManifest { image_id, ..of_image }).await.unwrap();
+    }
+    for (name, number) in [("latest", 1), ("old", 2), ("same", 3)] {
+        tx.set_tag(app.id, &web(), &tag(name), &digest(number)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, later(100), "test").await.unwrap();
+    tx.set_tag(app.id, &web(), &tag("latest"), &digest(3)).await.unwrap();
+    tx.set_tag(app.id, &web(), &tag("same"), &digest(3)).await.unwrap();
+    tx.delete_tag(app.id, &web(), &tag("old")).await.unwrap();
+    tx.commit().await.unwrap();
+    let updated_at = async |number| t.store.image(app.id, &digest(number)).await.unwrap().unwrap().updated_at;
+    let seen = (updated_at(21).await, updated_at(22).await, updated_at(23).await);
+    assert_eq!(seen, (later(100), later(100), NOW), "what keeps its tag is as it was");
+    assert_eq!(t.store.unneeded_manifests(later(100)).await.unwrap(), []);
+    let found = t.store.unneeded_manifests(later(101)).await.unwrap();
+    assert_eq!(found.into_iter().map(|(_, _, digest)| digest).collect::<Vec<_>>(), [digest(1), digest(2)]);
+    let mut tx = t.change(app.id).await;
+    assert!(!tx.purge_manifest(app.id, &web(), &digest(1), later(100)).await.unwrap());
+    assert!(tx.purge_manifest(app.id, &web(), &digest(1), later(101)).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_about_a_manifest_comes_in_parts() {
     let t = Fixture::new().await;
     let (app, other) = (t.app("first").await, t.app("other").await);
