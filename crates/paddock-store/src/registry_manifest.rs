@@ -80,7 +80,8 @@ statements! {
         WHERE page.bytes_above < $6 ORDER BY m.digest";
     OF_IMAGE = "SELECT * FROM registry_manifests WHERE app_id = $1 AND image_id = $2 \
         AND media_type IN ('application/vnd.oci.image.manifest.v1+json', \
-        'application/vnd.docker.distribution.manifest.v2+json') ORDER BY repository, digest LIMIT 1";
+        'application/vnd.docker.distribution.manifest.v2+json') ORDER BY created_at DESC, repository, digest \
+        LIMIT 1";
     BYTES = "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(content)), 0) AS BIGINT) AS number FROM registry_manifests \
         WHERE app_id = $1";
     IS_IN = "SELECT COUNT(*) AS number FROM registry_manifests WHERE app_id = $1 AND repository = $2 AND digest = $3";
@@ -134,7 +135,7 @@ reads! {
     /// The manifest that a tag names.
     tagged_manifest(app_id: AppId, repository: &Repository, tag: &Tag) -> one Manifest:
         BY_TAG [app_id, *repository, *tag];
-    /// One of the app's manifests of this image, and no index.
+    /// The app's manifest of this image that was pushed last, and no index: an earlier one may name other layers.
     manifest_of_image(app_id: AppId, image_id: &BlobDigest) -> one Manifest: OF_IMAGE [app_id, *image_id];
 }
 

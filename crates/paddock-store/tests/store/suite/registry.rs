@@ -320,6 +320,21 @@ async fn an_image_is_awaited_once_and_tried_again_after_it_failed() {
 }
 
 #[tokio::test]
+async fn an_image_is_made_of_what_was_pushed_of_it_last() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    for (number, at) in [(2, NOW), (1, later(1)), (3, later(2)), (2, later(3))] {
+        let mut of_image = manifest(app.id, number, MediaType::OciManifest, &[]);
+        of_image.image_id = Some(digest(9));
+        let mut tx = t.store.begin_for_app(app.id, at, "test").await.unwrap();
+        tx.put_manifest(&of_image).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = t.store.manifest_of_image(app.id, &digest(9)).await.unwrap().unwrap();
+        assert_eq!(found.digest, digest(number));
+    }
+}
+
+#[tokio::test]
 async fn a_layer_is_known_by_its_tar_and_the_tar_by_its_blob() {
     let t = Fixture::new().await;
     let mut tx = t.store.begin_record(NOW, "test").await.unwrap();
