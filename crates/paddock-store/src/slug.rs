@@ -41,6 +41,14 @@ pub struct Slug {
 row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, images, created_at }
     optional { app_id, checksum, commit_id, commit_description, buildpack_description });
 
+impl Slug {
+    /// Whether it has something to run: not before it is uploaded, nor when its last process type is gone.
+    #[must_use]
+    pub fn runs_something(&self) -> bool {
+        !self.layer.is_empty() || !self.images.0.is_empty()
+    }
+}
+
 /// What a new slug is made of; fields as in [`Slug`].
 #[derive(Debug, Clone)]
 pub struct NewSlug {

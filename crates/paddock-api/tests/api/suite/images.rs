@@ -151,6 +151,20 @@ async fn rolling_back_from_an_image_to_a_slug_and_back_moves_the_stack() {
     assert_eq!(seen().await, (json!("container"), json!("tini -- serve")));
 }
 
+/// `heroku releases:retry`.
+#[tokio::test]
+async fn the_images_of_a_release_are_released_again() {
+    let t = TestPaddock::start().await;
+    t.app("again").await;
+    let web = pushed(&t, "again", 1, &["serve"]).await;
+    release(&t, "again", json!([{ "type": "web", "docker_image": web }])).await;
+    let slug = t.get("/apps/again/releases/3").send().await.body["slug"]["id"].clone();
+    let retry = json!({ "slug": slug, "description": "Retry of v3: Deployed web" });
+    let made = t.post("/apps/again/releases").json(retry).send().await;
+    assert_eq!((&made.expect(201)["version"], &made.body["slug"]["id"]), (&json!(4), &slug));
+    assert_eq!(t.get("/apps/again/formation").send().await.body[0]["command"], "tini -- serve");
+}
+
 #[tokio::test]
 async fn an_image_of_the_release_phase_decides() {
     let t = TestPaddock::start_alive().await;
