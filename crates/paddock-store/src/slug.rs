@@ -133,10 +133,13 @@ impl Store {
     /// What a process of a release of a slug runs.
     ///
     /// # Errors
-    /// `Gone` when the version of the stack is not there that it is laid upon.
+    /// `Gone` when the version of the stack is not there that it is laid upon, or the slug has nothing to run.
     pub async fn artefact(&self, slug: &Slug, process_type: &ProcessType) -> Result<Artefact> {
         if let Some(process) = slug.images.of(process_type) {
             return Ok(Artefact::of_image(process));
+        }
+        if !slug.runs_something() {
+            return Err(StoreError::Gone { noun: "process type", id: process_type.to_string() });
         }
         let layer = slug.layer.parse().map_err(|_| StoreError::UnknownValue { column: "layer" })?;
         Ok(Artefact::of_slug(layer, self.base_of_dynos(&slug.stack, &slug.stack_version).await?))

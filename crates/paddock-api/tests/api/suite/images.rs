@@ -77,6 +77,12 @@ async fn images_are_released_by_process_type() {
     assert_eq!(t.get("/apps/boxes/formation").send().await.body.as_array().unwrap().len(), 1);
     let again = t.patch("/apps/boxes/formation/worker").json(json!({ "docker_image": null })).send().await;
     assert_eq!(again.refusal(), (404, "not_found"));
+
+    let last = t.patch("/apps/boxes/formation/web").json(json!({ "docker_image": null })).send().await;
+    last.expect(200);
+    let run = t.post("/apps/boxes/dynos").json(json!({ "command": "ls" })).send().await;
+    assert_eq!(run.refusal(), (422, "invalid_params"));
+    assert!(run.body["message"].as_str().unwrap().contains("there is nothing to run"), "{}", run.body);
 }
 
 #[tokio::test]
