@@ -140,6 +140,47 @@ async fn what_is_no_image_of_the_app_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_image_is_released_and_scaled_or_neither() {
+    let t = TestPaddock::start_alive().await;
+    t.app("both").await;
+    let web = pushed(&t, "both", 1, &["serve"]).await;
+    let migrate = pushed(&t, "both", 2, &["migrate"]).await;
+    for (change, status) in [
+        (json!({ "quantity": 101 }), (422, "invalid_params")),
+        (json!({ "size": "huge" }), (422, "invalid_params")),
+        (json!({ "quantity": -1 }), (422, "invalid_params")),
+    ] {
+        let mut update = change.clone();
+        update["docker_image"] = web.clone().into();
+        let one = t.patch("/apps/both/formation/web").json(update.clone()).send().await;
+        update["type"] = "web".into();
+        let batch = t.patch("/apps/both/formation").json(json!({ "updates": [update] })).send().await;
+        assert_eq!((one.refusal(), batch.refusal()), (status, status), "{change}");
+    }
+    assert_eq!(t.get("/apps/both/releases").send().await.body.as_array().unwrap().len(), 2);
+    let update = json!({ "docker_image": web, "quantity": 2, "size": "standard-1x" });
+    let made = t.patch("/apps/both/formation/web").json(update).send().await;
+    assert_eq!(
+        (&made.expect(200)["quantity"], &made.body["size"], &made.body["command"]),
+        (&json!(2), &json!("Standard-1X"), &json!("tini -- serve"))
+    );
+
+    // What comes with a release phase is not there before that has ended.
+    release(&t, "both", json!([{ "type": "release", "docker_image": migrate }])).await;
+    let worker = json!({ "docker_image": migrate, "quantity": 1 });
+    let refused = t.patch("/apps/both/formation/worker").json(worker).send().await;
+    assert_eq!(refused.refusal(), (422, "invalid_params"));
+    assert!(refused.body["message"].as_str().unwrap().contains("release phase"), "{}", refused.body);
+    assert_eq!(t.get("/apps/both/releases").send().await.body.as_array().unwrap().len(), 4);
+    let worker = t.patch("/apps/both/formation/worker").json(json!({ "docker_image": migrate })).send().await;
+    assert_eq!(
+        (&worker.expect(200)["type"], &worker.body["quantity"], &worker.body["command"]),
+        (&json!("worker"), &json!(0), &json!("tini -- migrate"))
+    );
+    assert_eq!(t.get("/apps/both/releases/5").send().await.body["status"], "pending");
+}
+
+#[tokio::test]
 async fn rolling_back_from_an_image_to_a_slug_and_back_moves_the_stack() {
     let t = TestPaddock::start().await;
     t.deployed_app("both", &[("web", "line")]).await;
