@@ -128,7 +128,7 @@ impl DeploySweep {
         let store = &deploy.kernel.store;
         for build in observed.iter().filter_map(label::build_of).chain(files) {
             let is_running = store.is_pending(build.uuid()).await? == Some(true);
-            if !is_running && !deploy.conversions.is_running(build) {
+            if !is_running && !deploy.running_containers.is_running(build) {
                 job::clean_up(deploy, build).await?;
             }
         }
