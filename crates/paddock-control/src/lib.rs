@@ -168,7 +168,7 @@ impl Control {
             images: images.clone(),
             cancels: Default::default(),
             stream_key: Default::default(),
-            conversions: Default::default(),
+            running_containers: Default::default(),
             layers_in_use: Default::default(),
             adding_stack: Default::default(),
             layers_coming: Default::default(),

@@ -141,15 +141,13 @@ pub struct Mount {
 /// What a mount shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountSource {
-    /// A folder of a volume, or a file of it to be read, from the volume's root on: names between slashes, none of which is a
-    /// link. What one container
-    /// of a tenant has written there, the next one finds with its owners. Who may write to a folder has ended before a
+    /// A folder or file of a volume, from the volume's root on: names between slashes, none of which is a link. What one
+    /// container of a tenant has written there, the next one finds with its owners. Who may write to a folder has ended before a
     /// folder below it is mounted.
     Volume {
         /// The volume.
         id: VolumeId,
-        /// The folder or file. With [`Access::ReadWrite`] it is a folder, made if it is missing, and belongs to the container's
-        /// user.
+        /// The folder or file. With [`Access::ReadWrite`] it is a folder where nothing is there, made for the container's user.
         folder: String,
         /// Whether it can be written.
         access: Access,

@@ -1,6 +1,6 @@
 //! What steps of Dockerfiles came to, for the app's next build.
 
-use paddock_core::{AppId, LayerDigest};
+use paddock_core::{AppId, LayerDigest, UnixMicros};
 
 use crate::Tx;
 use crate::engine::{FromRow, Row, statements, values};
@@ -28,6 +28,9 @@ statements! {
     KEEP = "INSERT INTO build_steps (app_id, key, layer, size_bytes, used_at) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (app_id, key) DO UPDATE SET layer = excluded.layer, size_bytes = excluded.size_bytes, \
         used_at = excluded.used_at";
+    // Those with a layer go with that, when there are too many.
+    FORGET_EMPTY = "DELETE FROM build_steps WHERE layer = '' AND used_at < $2 \
+        AND app_id IN (SELECT id FROM apps WHERE server_id = $1)";
     FORGET = "DELETE FROM build_steps WHERE app_id = $1";
 }
 
@@ -46,6 +49,11 @@ impl Tx {
         let layer = step.layer.as_ref().map(ToString::to_string).unwrap_or_default();
         let now = self.now;
         self.execute(KEEP, values![app, key, layer, step.size_bytes, now]).await.map(drop)
+    }
+
+    /// Forgets the steps that wrote nothing and were not used since `before`. How many.
+    pub async fn forget_empty_build_steps(&mut self, before: UnixMicros) -> Result<u64> {
+        self.execute(FORGET_EMPTY, values![self.server_id, before]).await
     }
 
     /// Forgets all steps of an app: its next build does each again.

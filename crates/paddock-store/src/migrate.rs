@@ -56,6 +56,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     15 "images": "0015_images.sql";
     16 "stacks": "0016_stacks.sql";
     17 "pulled blobs": "0017_pulled_blobs.sql";
+    18 "manifest subjects": "0018_manifest_subjects.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

@@ -41,6 +41,14 @@ pub struct Slug {
 row!(Slug { id, layer, size_bytes, process_types, stack, stack_version, images, created_at }
     optional { app_id, checksum, commit_id, commit_description, buildpack_description });
 
+impl Slug {
+    /// Whether it has something to run: not before it is uploaded, nor when its last process type is gone.
+    #[must_use]
+    pub fn runs_something(&self) -> bool {
+        !self.layer.is_empty() || !self.images.0.is_empty()
+    }
+}
+
 /// What a new slug is made of; fields as in [`Slug`].
 #[derive(Debug, Clone)]
 pub struct NewSlug {
@@ -125,10 +133,13 @@ impl Store {
     /// What a process of a release of a slug runs.
     ///
     /// # Errors
-    /// `Gone` when the version of the stack is not there that it is laid upon.
+    /// `Gone` when the version of the stack is not there that it is laid upon, or the slug has nothing to run.
     pub async fn artefact(&self, slug: &Slug, process_type: &ProcessType) -> Result<Artefact> {
         if let Some(process) = slug.images.of(process_type) {
             return Ok(Artefact::of_image(process));
+        }
+        if !slug.runs_something() {
+            return Err(StoreError::Gone { noun: "process type", id: process_type.to_string() });
         }
         let layer = slug.layer.parse().map_err(|_| StoreError::UnknownValue { column: "layer" })?;
         Ok(Artefact::of_slug(layer, self.base_of_dynos(&slug.stack, &slug.stack_version).await?))

@@ -63,12 +63,11 @@ async fn update_batch(
         orders.extend(order);
         changes.extend(change);
     }
-    if !orders.is_empty() {
-        api.control.deploy.release_images(&actor, &app, orders).await?;
-    }
-    let formation = match changes.is_empty() {
-        true => api.control.dynos.list_formation(&actor, &app).await?,
-        false => api.control.dynos.update_formation(&actor, &app, changes).await?,
+    let dynos = &api.control.dynos;
+    let formation = match (orders.is_empty(), changes.is_empty()) {
+        (false, _) => dynos.release_images(&actor, &app, orders, changes).await?,
+        (true, true) => dynos.list_formation(&actor, &app).await?,
+        (true, false) => dynos.update_formation(&actor, &app, changes).await?,
     };
     Ok(ok(formation.into_iter().map(view).collect()))
 }
@@ -82,16 +81,21 @@ async fn update(
     let (order, change) = split(body, Some(formation.clone()))?;
     // A process type that goes is shown as it was.
     let goes = order.as_ref().is_some_and(|order| order.image.is_none());
-    let before = if goes { Some(api.control.dynos.formation(&actor, &app, &formation).await?) } else { None };
-    if let Some(order) = order {
-        api.control.deploy.release_images(&actor, &app, vec![order]).await?;
-    }
-    if let Some(change) = change {
-        api.control.dynos.update_formation(&actor, &app, vec![change]).await?;
-    }
+    let dynos = &api.control.dynos;
+    let before = if goes { Some(dynos.formation(&actor, &app, &formation).await?) } else { None };
+    let change = change.into_iter().collect();
+    let after = match order {
+        Some(order) => dynos.release_images(&actor, &app, vec![order], change).await?,
+        None => dynos.update_formation(&actor, &app, change).await?,
+    };
+    let is_named =
+        |one: &Formation| one.process_type.as_str() == formation || one.id.to_string() == formation;
     let shown = match before {
         Some(before) => before,
-        None => api.control.dynos.formation(&actor, &app, &formation).await?,
+        None => match after.into_iter().find(is_named) {
+            Some(shown) => shown,
+            None => dynos.formation(&actor, &app, &formation).await?,
+        },
     };
     Ok(ok(view(shown)))
 }

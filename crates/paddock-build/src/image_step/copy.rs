@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use paddock_core::image_users::Users;
+use paddock_images::convert::Warnings;
 
 use super::mode::Mode;
 use super::put::{self, Dates, Manner};
@@ -47,8 +48,8 @@ struct Part {
     owner: Option<(u32, u32)>,
 }
 
-/// Copies what the task says.
-pub(super) fn copy(places: &Places, copy: &Copy) -> Result<()> {
+/// Copies what the task says. What an archive has that no container gets.
+pub(super) fn copy(places: &Places, copy: &Copy) -> Result<Warnings> {
     let users = users_of(&places.root);
     make_folders(&places.root, &copy.before, &users)?;
     let owner = copy.owner.as_deref().map(|owner| users.owner(owner)).transpose()?;
@@ -71,19 +72,20 @@ pub(super) fn copy(places: &Places, copy: &Copy) -> Result<()> {
         }
     }
     if parts.is_empty() && texts.is_empty() {
-        return Ok(());
+        return Ok(Warnings::default());
     }
     let to = target(places, copy, parts.len() + texts.len(), owner.unwrap_or_default())?;
-    let mut dates = Dates::default();
+    let (mut dates, mut warnings) = (Dates::default(), Warnings::default());
     for part in &parts {
         let manner = Manner { owner: part.owner, mode: mode.clone() };
-        put_part(part, &excludes, &to, copy, &manner, &mut dates)?;
+        warnings.ids += put_part(part, &excludes, &to, copy, &manner, &mut dates)?;
     }
     let manner = Manner { owner, mode };
     for (name, text) in texts {
         put::text(text, &to.of(Path::new(name)), &manner)?;
     }
-    dates.set()
+    dates.set()?;
+    Ok(warnings)
 }
 
 /// Where things go.
@@ -142,6 +144,7 @@ fn bundled(bundle: &Path, owner: Option<(u32, u32)>) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
+/// How many of an archive's files are root's because containers have no such owner.
 fn put_part(
     part: &Part,
     excludes: &Dockerignore,
@@ -149,7 +152,7 @@ fn put_part(
     copy: &Copy,
     manner: &Manner,
     dates: &mut Dates,
-) -> Result<()> {
+) -> Result<u64> {
     let from = below(&part.root.path, &part.found.path);
     if copy.unpacks && !part.found.is_folder && unpack::is_archive(&from)? {
         let owner = copy.owner.is_some().then(|| manner.owner.unwrap_or_default());
@@ -162,5 +165,5 @@ fn put_part(
         let (source, target) = (below(&from, &path), below(&base, &path));
         put::put(&source, &Entry { path, metadata }, &target, manner, dates)?;
     }
-    Ok(())
+    Ok(0)
 }

@@ -63,7 +63,10 @@ fn perform(task: &Task, result: &mut StepResult) -> Result<(), String> {
         }
         Task::Pick(pick) => pick::pick(&places, pick),
         Task::Fetch(fetch) => fetch::fetch(&places.bundle, fetch),
-        Task::Copy(copy) => copy::copy(&places, copy),
+        Task::Copy(copy) => {
+            result.left_out = copy::copy(&places, copy)?.sentences();
+            Ok(())
+        }
         Task::Folders(folders) => copy::make_folders(&places.root, folders, &users_of(&places.root)),
         Task::Pack => pack::pack(result),
         Task::Run(_) => Ok(()),

@@ -36,20 +36,9 @@ impl Bench {
     }
 
     fn copy(&self, sources: &[&str], to: &str, change: impl FnOnce(&mut Copy)) -> Result<(), String> {
-        let mut task = Copy {
-            before: Vec::new(),
-            keyword: "COPY".into(),
-            sources: sources.iter().map(|path| Source::Path((*path).into())).collect(),
-            excludes: Vec::new(),
-            ignore: String::new(),
-            to: to.into(),
-            owner: None,
-            mode: None,
-            keeps_owners: false,
-            unpacks: false,
-        };
+        let mut task = task(sources, to);
         change(&mut task);
-        copy::copy(&self.places, &task)
+        copy::copy(&self.places, &task).map(|_| ())
     }
 
     /// Everything in the image's root: paths, and what files and links hold.
@@ -63,6 +52,21 @@ impl Bench {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let selections = vec![Selection { paths, excludes: Vec::new() }];
         pick::look(&self.places.context, &Look { ignore: ignore.into(), selections }).remove(0)
+    }
+}
+
+fn task(sources: &[&str], to: &str) -> Copy {
+    Copy {
+        before: Vec::new(),
+        keyword: "COPY".into(),
+        sources: sources.iter().map(|path| Source::Path((*path).into())).collect(),
+        excludes: Vec::new(),
+        ignore: String::new(),
+        to: to.into(),
+        owner: None,
+        mode: None,
+        keeps_owners: false,
+        unpacks: false,
     }
 }
 
@@ -316,6 +320,49 @@ fn archives_are_unpacked_where_they_are_asked_to_be() {
     assert_eq!((uid("p/a/b"), uid("o/a/b"), uid("kept")), (5, 9, 0));
     let said = bench.copy(&["squeezed.tar.xz"], "/s/", unpacking).unwrap_err();
     assert_eq!(said, "ADD does not unpack xz, which squeezed.tar.xz is: COPY it and unpack it with RUN tar");
+}
+
+#[test]
+fn files_of_an_archive_whose_owner_no_container_has_are_roots() {
+    let bench = Bench::with(&[]);
+    let header = |kind, mode, uid, gid| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(uid);
+        header.set_gid(gid);
+        header.set_mtime(5);
+        header
+    };
+    let mut archive = tar::Builder::new(fs::File::create(bench.places.context.join("a.tar")).unwrap());
+    for (name, kind, mode, uid, gid) in [
+        ("d/", tar::EntryType::Directory, 0o500, 70_000, 65_535),
+        ("d/f", tar::EntryType::Regular, 0o4755, 7, 1 << 40),
+        ("d/g", tar::EntryType::Regular, 0o644, 65_535, 8),
+    ] {
+        let mut header = header(kind, mode, uid, gid);
+        header.set_size(0);
+        archive.append_data(&mut header, name, &b""[..]).unwrap();
+    }
+    let mut link = header(tar::EntryType::Symlink, 0o777, 70_000, 70_000);
+    link.set_size(0);
+    archive.append_link(&mut link, "d/l", "/etc/passwd").unwrap();
+    archive.into_inner().unwrap();
+    let add = |to: &str, owner: Option<&str>| {
+        let mut task = task(&["a.tar"], to);
+        (task.keyword, task.unpacks, task.owner) = ("ADD".into(), true, owner.map(str::to_owned));
+        copy::copy(&bench.places, &task).unwrap().sentences()
+    };
+    assert_eq!(add("/x/", None), ["owner above 65535: 3 made 0"]);
+    let about = |path: &str| {
+        let found = bench.places.root.join(path).symlink_metadata().unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o7777, found.mtime())
+    };
+    let (uid, gid, mode, _) = about("x/d");
+    assert_eq!(((uid, gid, mode), about("x/d/f")), ((0, 65_535, 0o500), (7, 0, 0o4755, 5)));
+    assert_eq!((about("x/d/g"), about("x/d/l").0), ((65_535, 8, 0o644, 5), 0));
+    assert_eq!(add("/y/", Some("9:9")), [""; 0], "whose they were does not count");
+    assert_eq!(about("y/d/f").0, 9);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! ADD of an archive of the context: it is unpacked.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::os::unix::fs::lchown;
+use std::path::{Component, Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use tar::Archive;
+use paddock_images::convert::ID_MAX;
+use tar::{Archive, Entry};
 
 use super::sources::Result;
 
@@ -45,8 +47,8 @@ pub(super) fn is_archive(path: &Path) -> Result<bool> {
     Ok(head.get(MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")))
 }
 
-/// Unpacks an archive; its files are whose it says, or `owner`'s.
-pub(super) fn unpack(path: &Path, to: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+/// Unpacks an archive; its files are whose it says, or `owner`'s. How many are root's because containers have no such owner.
+pub(super) fn unpack(path: &Path, to: &Path, owner: Option<(u32, u32)>) -> Result<u64> {
     let run = || {
         let mut file = BufReader::new(File::open(path)?);
         let is_gzip = io::BufRead::fill_buf(&mut file)?.starts_with(GZIP);
@@ -54,24 +56,45 @@ pub(super) fn unpack(path: &Path, to: &Path, owner: Option<(u32, u32)>) -> Resul
         let mut archive = Archive::new(input);
         archive.set_preserve_permissions(true);
         archive.set_preserve_mtime(true);
-        archive.set_preserve_ownerships(owner.is_none());
         archive.set_overwrite(true);
-        if owner.is_none() {
-            return archive.unpack(to);
-        }
+        // Folders at the end, the lowest first: what they allow, and their dates, are not in the way of what is in them.
+        let (mut folders, mut unknown) = (Vec::new(), 0);
         for entry in archive.entries()? {
             let mut entry = entry?;
-            if entry.unpack_in(to)?
-                && let Some((uid, gid)) = owner
-            {
-                let path = to.join(entry.path()?);
-                if path.symlink_metadata().is_ok() {
-                    std::os::unix::fs::lchown(&path, Some(uid), Some(gid))?;
-                }
+            match entry.header().entry_type().is_dir() {
+                true => folders.push(entry),
+                false => unknown += u64::from(unpack_one(&mut entry, to, owner)?),
             }
         }
-        Ok(())
+        folders.sort_by(|a, b| b.path_bytes().cmp(&a.path_bytes()));
+        for mut folder in folders {
+            unknown += u64::from(unpack_one(&mut folder, to, owner)?);
+        }
+        Ok(unknown)
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     run().map_err(|error: io::Error| format!("ADD {name}: it cannot be unpacked: {error}"))
+}
+
+/// Whether it had an owner that containers do not have.
+fn unpack_one(entry: &mut Entry<'_, impl Read>, to: &Path, owner: Option<(u32, u32)>) -> io::Result<bool> {
+    if !entry.unpack_in(to)? {
+        return Ok(false);
+    }
+    let header = entry.header();
+    let said = (header.uid()?, header.gid()?);
+    let id = |id: u64| u32::try_from(id).ok().filter(|id| *id <= ID_MAX);
+    let known = (id(said.0), id(said.1));
+    let (uid, gid) = owner.unwrap_or((known.0.unwrap_or(0), known.1.unwrap_or(0)));
+    let path = entry.path()?;
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    let path = to.join(names.collect::<PathBuf>());
+    if let Ok(found) = path.symlink_metadata() {
+        lchown(&path, Some(uid), Some(gid))?;
+        if !found.is_symlink() {
+            // Back to what it was: the layer is to tell of setuid bits, which a new owner takes away.
+            fs::set_permissions(&path, found.permissions())?;
+        }
+    }
+    Ok(owner.is_none() && (known.0.is_none() || known.1.is_none()))
 }

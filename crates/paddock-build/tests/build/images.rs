@@ -212,6 +212,7 @@ EOF
 RUN --mount=type=bind,source=lock,target=lock --mount=type=bind,from=other,source=/shared,target=/shared \\
     --mount=type=cache,target=/root/.cache --mount=type=tmpfs,target=/scratch --mount=type=secret,id=none \\
     --network=none cat lock /shared/file > mounted && echo kept > /root/.cache/x && touch /scratch/y && ! touch /shared/z
+RUN --mount=type=bind,source=lock,target=lock,rw echo more >> lock && cat lock > changed
 USER app
 RUN --mount=type=cache,target=/root/.cache,id=mine touch /root/.cache/mine && ls /root/.cache > /tmp/cached
 SHELL [\"/bin/sh\", \"-e\", \"-c\"]
@@ -223,17 +224,18 @@ async fn texts_archives_and_mounts_are_what_docker_makes_of_them() {
         let tree = tempfile::tempdir().unwrap();
         write_tree(tree.path(), &[("Dockerfile", TEXTS), ("lock", "locked\n"), ("in/f", "1")]);
         let mut tar = Command::new("tar");
-        tar.arg("-czf").arg(tree.path().join("files.tgz")).arg("-C").arg(tree.path()).arg("in");
+        tar.args(["--owner=70000", "--group=7", "-czf"]).arg(tree.path().join("files.tgz")).arg("-C").arg(tree.path()).arg("in");
         assert!(tar.status().unwrap().success());
         let steps = Steps::default();
         let built = farm.build_image_folder(&App::new(), &steps, tree.path()).await;
+        built.says("[Warning] line 11: owner above 65535: 2 made 0\n");
         built.says("[Warning] line 22: --mount=type=secret is not built, so nothing is mounted\n");
-        let look = "cat /texts/hello.txt /texts/raw sub/a script mounted /tmp/cached; ls / /w; ls -A /root; \
+        let look = "cat /texts/hello.txt /texts/raw sub/a script mounted changed /tmp/cached; ls / /w; ls -A /root; \
                     wc -c < /packed.tgz | tr -d '0-9'; cat /unpacked/in/f";
         let printed = farm.run_in(built.web(), &["sh", "-c", look]).await;
         let root = "bin\ndev\netc\npacked.tgz\nproc\nroot\nsys\ntexts\ntmp\nunpacked\nusr\nw\n";
         let expected = format!(
-            "hello /usr/bin:/bin\n$PATH\none\nscript /dev/paddock/script\nlocked\nother\nmine\n/:\n{root}\n/w:\nlock\nmounted\nscript\nsub\n\n1\n"
+            "hello /usr/bin:/bin\n$PATH\none\nscript /dev/paddock/script\nlocked\nother\nlocked\nmore\nmine\n/:\n{root}\n/w:\nchanged\nlock\nmounted\nscript\nsub\n\n1\n"
         );
         // The place of `lock` stays, as with docker, but nothing of what was mounted there.
         assert_eq!(printed, expected, "what is mounted is no part of the image");
@@ -242,7 +244,7 @@ async fn texts_archives_and_mounts_are_what_docker_makes_of_them() {
         let failed = farm.build_image_folder(&App::new(), &steps, tree.path()).await;
         let problem = " !     The command '/bin/sh -e -c false; echo not here' returned a non-zero code: 1\n";
         failed.failed(FailureKind::Step, problem);
-        assert_eq!(failed.log.matches("Using cache").count(), 8, "{}", failed.log);
+        assert_eq!(failed.log.matches("Using cache").count(), 9, "{}", failed.log);
     })
     .await;
 }

@@ -6,17 +6,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use paddock_core::event::Event;
 use paddock_core::image::{Image, ImageCommand, ImageConfig, ProcessImage};
 use paddock_core::stack::Stack;
-use paddock_core::{AppId, AppRef, BlobDigest, ErrorId, ProcessType, SlugId};
-use paddock_store::{App, ImageState, NewSlug, ProcessImages, Tx};
+use paddock_core::{AppId, BlobDigest, ErrorId, ProcessType, SlugId};
+use paddock_store::{App, ImageState, NewSlug, ProcessImages, Release, Tx};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::deploy::Deploy;
 use crate::deploy::release::announce;
 use crate::deploy::release_steps::{ReleaseDraft, add_release, base_slug};
+use crate::kernel::change::Change;
 use crate::{Actor, Error, Result};
 
 /// How long a release waits for images that were pushed just before.
@@ -32,21 +32,23 @@ pub struct ImageOrder {
     pub image: Option<String>,
 }
 
+/// What becomes of process types; each is that of an image that is ready, or goes.
+pub(crate) type ImageChanges = BTreeMap<ProcessType, Option<Image>>;
+
 impl Deploy {
-    /// Makes a release of images, all of the changes or none. Images that are still being made ready are waited for.
+    /// The images that are to be released. Those that are still being made ready are waited for.
     ///
     /// # Errors
-    /// `not_found`; `invalid_params` for a malformed process type or id, an image that the app does not have, that cannot be
-    /// run or has no command, and a process type that is to go and is not there; `service_unavailable` when images do not get ready in time.
-    pub async fn release_images(&self, actor: &Actor, app: &AppRef, orders: Vec<ImageOrder>) -> Result<()> {
-        let app = self.kernel.visible_app(actor, app).await?;
+    /// `invalid_params` for a malformed process type or id, an image that the app does not have, that cannot be run or has no
+    /// command; `service_unavailable` when images do not get ready in time.
+    pub(crate) async fn images_of(&self, app: &App, orders: Vec<ImageOrder>) -> Result<ImageChanges> {
         let mut changes = BTreeMap::new();
         for order in orders {
             let name = &order.process_type;
             let process_type: ProcessType =
                 name.parse().map_err(|_| Error::invalid(format!("{name:?} is no process type.")))?;
             let image = match &order.image {
-                Some(id) => Some(self.ready_image(&app, &process_type, id).await?),
+                Some(id) => Some(self.ready_image(app, &process_type, id).await?),
                 None => None,
             };
             if image.as_ref().is_some_and(|image| !image.config.runs(&ImageCommand::OfImage)) {
@@ -54,23 +56,7 @@ impl Deploy {
             }
             changes.insert(process_type, image);
         }
-        let mut tx = self.kernel.change_app(app.id, "release images").await?;
-        let description = described(&changes);
-        let images = changed(&mut tx, app.id, changes).await?;
-        let slug = slug_of(app.id, images, &description);
-        tx.create_slug(&slug).await?;
-        tx.set_build_stack(app.id, &Stack::CONTAINER).await?;
-        let draft = ReleaseDraft {
-            description: description.clone(),
-            account_id: actor.account_id,
-            slug_id: Some(slug.id),
-            rollback_of: None,
-        };
-        let row = add_release(&mut tx, app.id, draft).await?;
-        tx.say(app.id, format!("{description} by user {}", actor.email));
-        tx.say(app.id, announce(&row, &actor.email));
-        let event = Event::ReleaseCreated { app: app.id, version: row.version, description };
-        tx.commit("release.of_images_made", event, actor).await
+        Ok(changes)
     }
 
     /// The image with this id, once it can be run.
@@ -105,6 +91,33 @@ impl Deploy {
     }
 }
 
+/// Makes a release of images in the caller's transaction, all of the changes or none.
+///
+/// # Errors
+/// `not_found` for a process type that is to go and is not there.
+pub(crate) async fn add_release_of_images(
+    tx: &mut Change<'_>,
+    actor: &Actor,
+    app: AppId,
+    changes: ImageChanges,
+) -> Result<Release> {
+    let description = described(&changes);
+    let images = changed(tx, app, changes).await?;
+    let slug = slug_of(app, images, &description);
+    tx.create_slug(&slug).await?;
+    tx.set_build_stack(app, &Stack::CONTAINER).await?;
+    let draft = ReleaseDraft {
+        description: description.clone(),
+        account_id: actor.account_id,
+        slug_id: Some(slug.id),
+        rollback_of: None,
+    };
+    let row = add_release(tx, app, draft).await?;
+    tx.say(app, format!("{description} by user {}", actor.email));
+    tx.say(app, announce(&row, &actor.email));
+    Ok(row)
+}
+
 fn not_pushed(app: &App, process_type: &ProcessType, id: &BlobDigest) -> Error {
     let name = &app.name;
     Error::invalid(format!(
@@ -114,11 +127,7 @@ fn not_pushed(app: &App, process_type: &ProcessType, id: &BlobDigest) -> Error {
 }
 
 /// What process types run after the change, beginning with what they would run without it.
-async fn changed(
-    tx: &mut Tx,
-    app: AppId,
-    changes: BTreeMap<ProcessType, Option<Image>>,
-) -> Result<ProcessImages> {
+async fn changed(tx: &mut Tx, app: AppId, changes: ImageChanges) -> Result<ProcessImages> {
     let before = match base_slug(tx, app).await? {
         Some(id) => tx.slug(id).await?,
         None => None,
@@ -164,7 +173,7 @@ pub(crate) fn shown_commands(images: &ProcessImages) -> BTreeMap<ProcessType, St
 }
 
 /// `Deployed web (0123456789ab), worker (...)`; `Removed worker`.
-fn described(changes: &BTreeMap<ProcessType, Option<Image>>) -> String {
+fn described(changes: &ImageChanges) -> String {
     let deployed: Vec<_> = changes
         .iter()
         .filter_map(|(name, image)| image.as_ref().map(|image| format!("{name} ({})", &image.id.hex()[..12])))

@@ -3,7 +3,6 @@
 pub mod build;
 pub(crate) mod build_queue;
 pub(crate) mod cancel;
-pub(crate) mod conversions;
 pub mod git;
 pub mod image_release;
 pub(crate) mod job;
@@ -12,6 +11,7 @@ pub mod output;
 pub mod push;
 pub mod release;
 pub(crate) mod release_steps;
+pub(crate) mod running_containers;
 pub mod slug;
 pub mod source;
 pub mod stack;
@@ -49,7 +49,7 @@ pub struct Deploy {
     pub(crate) images: Arc<dyn FindImages>,
     pub(crate) cancels: cancel::Cancels,
     pub(crate) stream_key: stream_secret::StreamKey,
-    pub(crate) conversions: conversions::Conversions,
+    pub(crate) running_containers: running_containers::RunningContainers,
     /// What running builds were given.
     pub(crate) layers_in_use: layers_in_use::LayersInUse,
     /// Held by who adds a stack.

@@ -142,8 +142,11 @@ impl Deploy {
         let id: SlugId = slug.parse().map_err(|_| missing())?;
         let slug = tx.slug(id).await?;
         let slug = slug.filter(|slug| slug.app_id == Some(app.id)).ok_or_else(missing)?;
-        if slug.layer.is_empty() {
-            let text = "The slug has not been uploaded: put its archive to its blob's url first.";
+        if !slug.runs_something() {
+            let text = match slug.stack.is_container() {
+                true => "All process types of that release were removed: there is nothing to run.",
+                false => "The slug has not been uploaded: put its archive to its blob's url first.",
+            };
             return Err(Error::invalid(text));
         }
         let commit = slug.commit_id.as_deref().unwrap_or("slug");

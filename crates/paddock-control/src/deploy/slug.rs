@@ -189,7 +189,7 @@ impl Deploy {
             }
             last
         };
-        let _kept = self.conversions.begin(id);
+        let _kept = self.running_containers.begin(id);
         let (made, last) = tokio::join!(self.builder.convert_slug(request, log), listening);
         made.map_err(|failure| refusal(failure, &last))
     }

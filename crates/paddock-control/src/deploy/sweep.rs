@@ -34,7 +34,9 @@ const OUTPUT_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Most outputs of one pass that ended: their builds and releases are looked up one by one.
 const OUTPUTS: usize = 64;
-/// Between two searches for releases that expire, which are a month old.
+/// How long it is known that a step of a Dockerfile wrote nothing, once no build comes to it any more.
+const EMPTY_STEPS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Between two searches for what expires a month later: releases, steps.
 const EXPIRY: Duration = Duration::from_secs(60 * 60);
 
 /// Sweeps after deploying.
@@ -46,11 +48,19 @@ pub(crate) struct DeploySweep {
     outputs_after: Uuid,
     /// When releases were last looked through for those that expire.
     expired_at: Option<UnixMicros>,
+    /// The same for steps that wrote nothing.
+    steps_forgotten_at: Option<UnixMicros>,
 }
 
 impl DeploySweep {
     pub(crate) fn new(deploy: Arc<Deploy>) -> Self {
-        Self { deploy, layers_seen_named: HashSet::new(), outputs_after: Uuid::nil(), expired_at: None }
+        Self {
+            deploy,
+            layers_seen_named: HashSet::new(),
+            outputs_after: Uuid::nil(),
+            expired_at: None,
+            steps_forgotten_at: None,
+        }
     }
 
     /// Releases that nobody goes back to any more, and slugs that nothing runs: their layers can go then. How many
@@ -118,7 +128,7 @@ impl DeploySweep {
         let store = &deploy.kernel.store;
         for build in observed.iter().filter_map(label::build_of).chain(files) {
             let is_running = store.is_pending(build.uuid()).await? == Some(true);
-            if !is_running && !deploy.conversions.is_running(build) {
+            if !is_running && !deploy.running_containers.is_running(build) {
                 job::clean_up(deploy, build).await?;
             }
         }
@@ -187,6 +197,20 @@ impl DeploySweep {
         Ok(u64::try_from(beyond.len()).unwrap_or(u64::MAX))
     }
 
+    /// Steps that wrote nothing have no layer to go with. How many.
+    async fn forget_empty_steps(&mut self) -> Result<u64> {
+        let kernel = &self.deploy.kernel;
+        let now = kernel.now();
+        if self.steps_forgotten_at.is_some_and(|at| at + EXPIRY > now && at <= now) {
+            return Ok(0);
+        }
+        let mut tx = kernel.record("forget steps that wrote nothing").await?;
+        let forgotten = tx.forget_empty_build_steps(now - EMPTY_STEPS).await?;
+        tx.commit_quietly("build.empty_steps_forgotten").await?;
+        self.steps_forgotten_at = Some(now);
+        Ok(forgotten)
+    }
+
     /// Removes the layers that no slug names: those of destroyed apps and expired releases soon, those that may be about to
     /// be named later.
     async fn collect_layers(&mut self) -> Result<u64> {
@@ -226,6 +250,7 @@ impl Sweep for DeploySweep {
             self.remove_sources().await.map(|()| 0),
             self.sweep_builds().await.map(|()| 0),
             self.forget_reusable().await,
+            self.forget_empty_steps().await,
             self.collect_layers().await,
             self.evict_caches().await.map(|()| 0),
         ]

@@ -9,7 +9,7 @@ use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::event::Event;
 use paddock_core::{AppId, AppName, AppRef, DynoId, ErrorId, ProcessType, ReleaseId, UnixMicros};
 use paddock_runtime::{Attached, Input};
-use paddock_store::{App, DesiredDynoState, Dyno as Row, Formation, Tx};
+use paddock_store::{App, DesiredDynoState, Dyno as Row, Formation, Release, Slug, Tx};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -179,8 +179,7 @@ impl Dynos {
         let app = self.kernel.visible_app(actor, app).await?;
         let checked = check(order)?;
         let mut tx = self.kernel.change_app(app.id, "make a one-off dyno").await?;
-        let release = tx.current_release(app.id).await?.filter(|release| release.slug_id.is_some());
-        let release = release.ok_or_else(|| {
+        let (release, slug) = what_runs(&mut tx, app.id).await?.ok_or_else(|| {
             Error::invalid("The app has no build yet: there is nothing to run. Deploy it first, e.g. git push heroku main.")
         })?;
         let rows = tx.dynos(app.id).await?;
@@ -191,14 +190,7 @@ impl Dynos {
             )));
         }
         let name = DynoName { process_type: checked.process_type, index: free_index(&rows) };
-        let slug = match release.slug_id {
-            Some(slug) => tx.slug(slug).await?,
-            None => None,
-        };
-        let command = match slug {
-            Some(slug) => spelt_out(checked.command, &slug.process_types),
-            None => checked.command,
-        };
+        let command = spelt_out(checked.command, &slug.process_types);
         let mut row = new_dyno(&release, &name, DynoKind::OneOff, command, checked.size, tx.now());
         row.port = None;
         row.time_to_live_seconds = checked.time_to_live_seconds;
@@ -253,6 +245,14 @@ impl Dynos {
         }
         Err(Error::new(ErrorId::ServiceUnavailable, "The dyno did not start in time."))
     }
+}
+
+/// The release that is in effect, and its slug, if that has something to run.
+async fn what_runs(tx: &mut Tx, app: AppId) -> Result<Option<(Release, Slug)>> {
+    let Some(release) = tx.current_release(app).await? else { return Ok(None) };
+    let Some(slug) = release.slug_id else { return Ok(None) };
+    let slug = tx.slug(slug).await?.filter(Slug::runs_something);
+    Ok(slug.map(|slug| (release, slug)))
 }
 
 /// A client's connection to a one-off dyno. Dropped while the program runs, it is the end of the client: the dyno is hung

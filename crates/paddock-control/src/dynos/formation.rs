@@ -1,11 +1,15 @@
-//! The formation: how many dynos of which size each process type has.
+//! The formation: how many dynos of which size each process type has, and which images they run.
 
 use paddock_core::dyno::{DynoKind, DynoSize};
-use paddock_core::event::Event;
+use paddock_core::event::{By, Event};
+use paddock_core::release::ReleaseStatus;
 use paddock_core::{AppId, AppName, AppRef, FormationId, ProcessType, UnixMicros};
-use paddock_store::{App, DesiredDynoState, Formation as Row, Tx};
+use paddock_store::{App, DesiredDynoState, Formation as Row, Release, Tx};
+use uuid::Uuid;
 
+use crate::deploy::image_release::{ImageOrder, add_release_of_images};
 use crate::dynos::Dynos;
+use crate::kernel::change::Change;
 use crate::kernel::handover;
 use crate::{Actor, Error, Result};
 
@@ -70,9 +74,86 @@ impl Dynos {
     ) -> Result<Vec<Formation>> {
         let app = self.kernel.visible_app(actor, app).await?;
         let mut tx = self.kernel.change_app(app.id, "scale an app").await?;
+        let scaled = self.scale(&mut tx, actor, &app, &changes).await?;
+        let rows = tx.formation(app.id).await?;
+        let event = Event::FormationUpdated { app: app.id, scaled };
+        tx.commit("formation.scaled", event, actor).await?;
+        Ok(rows.into_iter().map(|row| view(&app, row)).collect())
+    }
+
+    /// Makes a release of images, and scales and resizes what it has: all of it or nothing. Answers the whole formation, with
+    /// the process types that come when its release phase has succeeded.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for an image that cannot be released, a quantity or size that cannot be, and for those of
+    /// a process type that is not there before the release phase has succeeded; `service_unavailable` when images do not get
+    /// ready in time.
+    pub async fn release_images(
+        &self,
+        actor: &Actor,
+        app: &AppRef,
+        orders: Vec<ImageOrder>,
+        changes: Vec<FormationChange>,
+    ) -> Result<Vec<Formation>> {
+        let app = self.kernel.visible_app(actor, app).await?;
+        let images = self.deploy.images_of(&app, orders).await?;
+        let mut tx = self.kernel.change_app(app.id, "release images").await?;
+        let release = add_release_of_images(&mut tx, actor, app.id, images).await?;
+        let coming = coming(&mut tx, &release).await?;
+        for change in &changes {
+            if let Some(row) = coming.iter().find(|row| change.process_type == row.process_type.as_str()) {
+                return Err(Error::invalid(format!(
+                    "{} is there when the release phase has succeeded: release its image, and scale it then.",
+                    row.process_type
+                )));
+            }
+        }
+        if !changes.is_empty() {
+            let scaled = self.scale(&mut tx, actor, &app, &changes).await?;
+            tx.event(&Event::FormationUpdated { app: app.id, scaled }, By::from(actor)).await?;
+        }
+        let rows = tx.formation(app.id).await?;
+        let (version, description) = (release.version, release.description);
+        let event = Event::ReleaseCreated { app: app.id, version, description };
+        tx.commit("release.of_images_made", event, actor).await?;
+        Ok(rows.into_iter().chain(coming).map(|row| view(&app, row)).collect())
+    }
+}
+
+/// The process types of a release that waits for its release phase which the app does not have yet.
+async fn coming(tx: &mut Tx, release: &Release) -> Result<Vec<Row>> {
+    let slug = match release.slug_id.filter(|_| release.status == ReleaseStatus::Pending) {
+        Some(slug) => tx.slug(slug).await?,
+        None => None,
+    };
+    let there = tx.formation(release.app_id).await?;
+    let new = slug.map(|slug| slug.process_types).unwrap_or_default().into_iter();
+    let new = new.filter(|(process_type, _)| there.iter().all(|row| row.process_type != *process_type));
+    let row = |(process_type, command)| Row {
+        id: FormationId::from_uuid(Uuid::now_v7()),
+        app_id: release.app_id,
+        process_type,
+        quantity: 0,
+        size: DynoSize::DEFAULT,
+        command,
+        created_at: release.created_at,
+        updated_at: release.created_at,
+    };
+    Ok(new.map(row).collect())
+}
+
+impl Dynos {
+    /// Scales and resizes in the caller's transaction. What was scaled, in words.
+    async fn scale(
+        &self,
+        tx: &mut Change<'_>,
+        actor: &Actor,
+        app: &App,
+        changes: &[FormationChange],
+    ) -> Result<String> {
         let mut rows = tx.formation(app.id).await?;
         let before = rows.clone();
-        for change in &changes {
+        for change in changes {
             apply(&mut rows, change)?;
         }
         check_total(&rows)?;
@@ -80,23 +161,18 @@ impl Dynos {
         for row in &changed {
             tx.scale_formation(app.id, &row.process_type, row.quantity, row.size).await?;
         }
-        self.end_resized(&mut tx, &app, &before, &changed).await?;
+        self.end_resized(tx, app, &before, &changed).await?;
         let named: Vec<_> = rows
             .iter()
             .filter(|row| changes.iter().any(|change| names(&change.process_type, &row.process_type, row.id)))
             .collect();
         let text = described(&named);
-        let rows = tx.formation(app.id).await?;
         if !text.is_empty() {
             tx.say(app.id, format!("Scaled to {text} by user {}", actor.email));
         }
-        let event = Event::FormationUpdated { app: app.id, scaled: text };
-        tx.commit("formation.scaled", event, actor).await?;
-        Ok(rows.into_iter().map(|row| view(&app, row)).collect())
+        Ok(text)
     }
-}
 
-impl Dynos {
     /// Dynos of another size are other dynos: those of the old size end, and the formation brings new ones.
     async fn end_resized(&self, tx: &mut Tx, app: &App, before: &[Row], changed: &[Row]) -> Result<()> {
         let was = |row: &Row| before.iter().find(|old| old.id == row.id).map(|old| old.size);

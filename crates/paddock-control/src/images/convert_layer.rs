@@ -40,6 +40,8 @@ const TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const END_TIME: Duration = Duration::from_secs(30);
 /// How a converter ends that refuses what it reads; what it says last is why.
 const REFUSED: i32 = 1;
+/// How one ends that is sent SIGTERM. Nothing but the end of its time does that.
+const TERMINATED: i32 = 128 + 15;
 /// The most bytes of a sentence that is passed on.
 const SENTENCE_BYTES_MAX: usize = 2000;
 /// How stale it may be when a layer was last used.
@@ -221,7 +223,7 @@ impl Images {
         if exit.status == REFUSED && !said.is_empty() {
             return told(said.strip_prefix("layer: ").unwrap_or(said));
         }
-        if exit.killed_after_grace || exit.status > 128 {
+        if is_overdue(&exit) {
             return told("converting it takes too long");
         }
         let text = format!("the converter ended with status {}: {said}", exit.status);
@@ -307,6 +309,30 @@ impl Images {
             stdio: Stdio::Output,
             time_limit: Some(TIME_MAX),
             leftover_grace: Duration::ZERO,
+        }
+    }
+}
+
+/// Whether the time of a converter was over. One that crashed ends by a signal, too.
+fn is_overdue(exit: &Exit) -> bool {
+    exit.killed_after_grace || exit.status == TERMINATED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_converter_that_crashes_does_not_take_too_long() {
+        for (status, killed_after_grace, expected) in [
+            (143, false, true),
+            (137, true, true),
+            (139, false, false),
+            (134, false, false),
+            (137, false, false),
+        ] {
+            let exit = Exit { status, out_of_memory: false, killed_after_grace };
+            assert_eq!(is_overdue(&exit), expected, "{exit:?}");
         }
     }
 }

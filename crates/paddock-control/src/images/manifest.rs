@@ -206,7 +206,7 @@ struct Sent {
 impl Sent {
     fn row(self, opened: &Opened, digest: BlobDigest, image_id: Option<BlobDigest>) -> NewManifest {
         let named = self.manifest.blobs().into_iter().chain(self.manifest.manifests());
-        let references = named.chain(self.manifest.subject()).map(|named| named.digest.clone()).collect();
+        let references = named.map(|named| named.digest.clone()).collect();
         NewManifest {
             app_id: opened.app.id,
             repository: opened.repository.clone(),
@@ -215,6 +215,7 @@ impl Sent {
             content: self.content,
             image_id,
             references,
+            subject: self.manifest.subject().map(|subject| subject.digest.clone()),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use access::{Action, Caller, RepositoryName};
 pub use blob::Blob;
 pub(crate) use conversion::Conversions;
 pub use error::{RegistryError, RegistryResult};
-pub use listing::Page;
+pub use listing::{Page, Referrers};
 pub use manifest::{KeptManifest, ReadManifest};
 pub(crate) use sweep::RegistrySweep;
 pub use token::RegistryToken;

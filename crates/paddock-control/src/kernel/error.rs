@@ -109,6 +109,9 @@ impl From<StoreError> for Error {
             StoreError::Gone { noun: "stack", id } => {
                 Self::not_found_because("stack", format!("This server has no stack {id}."))
             }
+            StoreError::Gone { noun: "process type", id } => {
+                Self::not_found_because("formation", format!("Couldn't find that process type ({id})."))
+            }
             StoreError::NameTaken(name) => Self::invalid(format!("Name {name} is already taken")),
             StoreError::EmailTaken(email) => Self::invalid(format!("Email {email} is already taken")),
             StoreError::HostnameTaken(name) => {

@@ -35,7 +35,7 @@ pub use self::warnings::Warnings;
 /// Bytes of a path, as the kernel takes one.
 const PATH_MAX: usize = 4096;
 /// The largest id that a container has.
-const ID_MAX: u32 = 65_535;
+pub const ID_MAX: u32 = 65_535;
 
 /// Bounds of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

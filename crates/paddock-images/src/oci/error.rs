@@ -69,7 +69,4 @@ pub enum ImageError {
     /// A layer that cannot be used.
     #[error(transparent)]
     Layer(#[from] UnknownMediaType),
-    /// It does not say what to run.
-    #[error("the image has neither an ENTRYPOINT nor a CMD: its Dockerfile has to name what to run")]
-    NoCommand,
 }

@@ -222,18 +222,4 @@ impl ImageParts {
         let layers = parts.collect::<Result<_, ImageError>>()?;
         Ok(Self { layers, config })
     }
-
-    /// Whether there is something to run. What is built on an image need not have it.
-    ///
-    /// # Errors
-    /// [`ImageError::NoLayers`], [`ImageError::NoCommand`].
-    pub fn check_runnable(&self) -> Result<(), ImageError> {
-        if self.layers.is_empty() {
-            return Err(ImageError::NoLayers);
-        }
-        if self.config.image.entrypoint.is_empty() && self.config.image.command.is_empty() {
-            return Err(ImageError::NoCommand);
-        }
-        Ok(())
-    }
 }

@@ -32,7 +32,7 @@ impl LinuxRuntime {
             },
             Disk::Volume { id, folder } => {
                 // What lies in it belongs to the container's ids, the folder itself to nobody inside.
-                DiskRecord::Folder { folder: self.volumes.folder(*id, folder, Some((0, 0)))? }
+                DiskRecord::Folder { folder: self.volumes.folder(*id, folder, (0, 0))? }
             }
         })
     }
@@ -49,7 +49,7 @@ impl LinuxRuntime {
             let source = match &mount.source {
                 MountSource::Volume { id, folder, access } => {
                     let makes = (*access == Access::ReadWrite).then_some(owner);
-                    self.volumes.folder(*id, folder, makes).map_err(named)?
+                    self.volumes.folder_or_file(*id, folder, makes).map_err(named)?
                 }
                 MountSource::Share { share, path } => {
                     let root = self.config.shares.get(share);

@@ -82,9 +82,28 @@ impl Volumes {
         }
     }
 
-    /// A folder of a volume, by names none of which is a link. For an owner, what is missing is made and is theirs; without one
-    /// it may be a file, too.
-    pub(super) fn folder(&self, id: VolumeId, names: &str, owner: Option<(u32, u32)>) -> io::Result<PathBuf> {
+    /// A folder of a volume, by names none of which is a link. What is missing is made and is the owner's.
+    pub(super) fn folder(&self, id: VolumeId, names: &str, owner: (u32, u32)) -> io::Result<PathBuf> {
+        self.look(id, names, Some(owner), false)
+    }
+
+    /// The same, or a file that is there. Without an owner nothing is made.
+    pub(super) fn folder_or_file(
+        &self,
+        id: VolumeId,
+        names: &str,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<PathBuf> {
+        self.look(id, names, owner, true)
+    }
+
+    fn look(
+        &self,
+        id: VolumeId,
+        names: &str,
+        owner: Option<(u32, u32)>,
+        may_be_file: bool,
+    ) -> io::Result<PathBuf> {
         if !is_below(names) {
             let reason = format!("{names:?} is no folder of a volume");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
@@ -94,7 +113,7 @@ impl Volumes {
         let mut folder = open_folder(CWD, &point).map_err(missing)?;
         let mut rest = names.split('/').peekable();
         while let Some(name) = rest.next() {
-            if owner.is_none() && rest.peek().is_none() && is_file(&folder, name) {
+            if may_be_file && rest.peek().is_none() && is_file(&folder, name) {
                 break;
             }
             let opened = match (open_folder(&folder, name), owner) {

@@ -419,8 +419,11 @@ async fn volume_keeps(bench: &dyn Bench, kind: VolumeKind) {
     assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadOnly)).await.as_deref(), Some("kept"));
     assert_eq!(run(bench, write("/notes/one", "changed"), mounts(Access::ReadWrite), None).await.0, 0);
     assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadWrite)).await.as_deref(), Some("changed"));
-    let alone = vec![of_volume(id, "notes/one", "/alone", Access::ReadOnly)];
-    assert_eq!(shown(bench, "/alone", alone).await.as_deref(), Some("changed"), "a file of it");
+    let alone = |access| vec![of_volume(id, "notes/one", "/alone", access)];
+    let read = shown(bench, "/alone", alone(Access::ReadOnly)).await;
+    assert_eq!(read.as_deref(), Some("changed"), "a file of it");
+    assert_eq!(run(bench, write("/alone", "again"), alone(Access::ReadWrite), None).await.0, 0);
+    assert_eq!(shown(bench, "/notes/one", mounts(Access::ReadOnly)).await.as_deref(), Some("again"));
     assert!(!runtime.volume_is_full(id).await.unwrap());
     runtime.remove_volume(id).await.unwrap();
     runtime.remove_volume(id).await.unwrap();

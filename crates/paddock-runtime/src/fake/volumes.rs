@@ -51,6 +51,9 @@ impl FakeRuntime {
             }
             _ => return false,
         };
+        if rest.is_empty() && folder.is_file() {
+            return std::fs::write(folder, text).is_ok();
+        }
         std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(rest), text)).is_ok()
     }
 

@@ -71,22 +71,42 @@ fn with_next(whole: &Value, page: &Page, path: &str) -> Response {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Kind {
+pub(super) struct About {
     artifact_type: Option<String>,
+    last: Option<String>,
 }
 
 pub(super) async fn referrers(
     RegistryBy(caller): RegistryBy,
     State(api): State<Arc<Api>>,
     In(name, subject): In<String>,
-    Query(kind): Query<Kind>,
+    Query(asked): Query<About>,
 ) -> RegistryReply {
-    let kind = kind.artifact_type.as_deref();
-    let index = api.control.images.referrers(&caller, &name, &digest(&subject)?, kind).await?;
+    let kind = asked.artifact_type.as_deref();
+    let last = asked.last.as_deref().unwrap_or_default();
+    let about = api.control.images.referrers(&caller, &name, &digest(&subject)?, kind, last).await?;
     let headers = [(CONTENT_TYPE, MediaType::OciIndex.as_str())];
-    let mut response = (headers, index.to_string()).into_response();
+    let mut response = (headers, about.index.to_string()).into_response();
+    let next = about.next.map(|last| {
+        let path = place(&name, &format!("referrers/{subject}"));
+        let kind = kind.map(|kind| format!("&artifactType={}", escaped(kind))).unwrap_or_default();
+        format!("<{path}?last={last}{kind}>; rel=\"next\"")
+    });
+    if let Some(Ok(next)) = next.map(HeaderValue::try_from) {
+        response.headers_mut().insert(LINK, next);
+    }
     if kind.is_some() {
         response.headers_mut().insert(FILTERS, HeaderValue::from_static("artifactType"));
     }
     Ok(response)
+}
+
+/// What a client named, for an address.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let escaped = text.bytes().map(|byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    escaped.collect()
 }

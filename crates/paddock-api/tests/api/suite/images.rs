@@ -77,6 +77,12 @@ async fn images_are_released_by_process_type() {
     assert_eq!(t.get("/apps/boxes/formation").send().await.body.as_array().unwrap().len(), 1);
     let again = t.patch("/apps/boxes/formation/worker").json(json!({ "docker_image": null })).send().await;
     assert_eq!(again.refusal(), (404, "not_found"));
+
+    let last = t.patch("/apps/boxes/formation/web").json(json!({ "docker_image": null })).send().await;
+    last.expect(200);
+    let run = t.post("/apps/boxes/dynos").json(json!({ "command": "ls" })).send().await;
+    assert_eq!(run.refusal(), (422, "invalid_params"));
+    assert!(run.body["message"].as_str().unwrap().contains("there is nothing to run"), "{}", run.body);
 }
 
 #[tokio::test]
@@ -134,6 +140,47 @@ async fn what_is_no_image_of_the_app_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_image_is_released_and_scaled_or_neither() {
+    let t = TestPaddock::start_alive().await;
+    t.app("both").await;
+    let web = pushed(&t, "both", 1, &["serve"]).await;
+    let migrate = pushed(&t, "both", 2, &["migrate"]).await;
+    for (change, status) in [
+        (json!({ "quantity": 101 }), (422, "invalid_params")),
+        (json!({ "size": "huge" }), (422, "invalid_params")),
+        (json!({ "quantity": -1 }), (422, "invalid_params")),
+    ] {
+        let mut update = change.clone();
+        update["docker_image"] = web.clone().into();
+        let one = t.patch("/apps/both/formation/web").json(update.clone()).send().await;
+        update["type"] = "web".into();
+        let batch = t.patch("/apps/both/formation").json(json!({ "updates": [update] })).send().await;
+        assert_eq!((one.refusal(), batch.refusal()), (status, status), "{change}");
+    }
+    assert_eq!(t.get("/apps/both/releases").send().await.body.as_array().unwrap().len(), 2);
+    let update = json!({ "docker_image": web, "quantity": 2, "size": "standard-1x" });
+    let made = t.patch("/apps/both/formation/web").json(update).send().await;
+    assert_eq!(
+        (&made.expect(200)["quantity"], &made.body["size"], &made.body["command"]),
+        (&json!(2), &json!("Standard-1X"), &json!("tini -- serve"))
+    );
+
+    // What comes with a release phase is not there before that has ended.
+    release(&t, "both", json!([{ "type": "release", "docker_image": migrate }])).await;
+    let worker = json!({ "docker_image": migrate, "quantity": 1 });
+    let refused = t.patch("/apps/both/formation/worker").json(worker).send().await;
+    assert_eq!(refused.refusal(), (422, "invalid_params"));
+    assert!(refused.body["message"].as_str().unwrap().contains("release phase"), "{}", refused.body);
+    assert_eq!(t.get("/apps/both/releases").send().await.body.as_array().unwrap().len(), 4);
+    let worker = t.patch("/apps/both/formation/worker").json(json!({ "docker_image": migrate })).send().await;
+    assert_eq!(
+        (&worker.expect(200)["type"], &worker.body["quantity"], &worker.body["command"]),
+        (&json!("worker"), &json!(0), &json!("tini -- migrate"))
+    );
+    assert_eq!(t.get("/apps/both/releases/5").send().await.body["status"], "pending");
+}
+
+#[tokio::test]
 async fn rolling_back_from_an_image_to_a_slug_and_back_moves_the_stack() {
     let t = TestPaddock::start().await;
     t.deployed_app("both", &[("web", "line")]).await;
@@ -149,6 +196,20 @@ async fn rolling_back_from_an_image_to_a_slug_and_back_moves_the_stack() {
     assert_eq!(seen().await, (json!("host"), json!("line")));
     t.post("/apps/both/releases").json(json!({ "release": "v4" })).send().await.expect(201);
     assert_eq!(seen().await, (json!("container"), json!("tini -- serve")));
+}
+
+/// `heroku releases:retry`.
+#[tokio::test]
+async fn the_images_of_a_release_are_released_again() {
+    let t = TestPaddock::start().await;
+    t.app("again").await;
+    let web = pushed(&t, "again", 1, &["serve"]).await;
+    release(&t, "again", json!([{ "type": "web", "docker_image": web }])).await;
+    let slug = t.get("/apps/again/releases/3").send().await.body["slug"]["id"].clone();
+    let retry = json!({ "slug": slug, "description": "Retry of v3: Deployed web" });
+    let made = t.post("/apps/again/releases").json(retry).send().await;
+    assert_eq!((&made.expect(201)["version"], &made.body["slug"]["id"]), (&json!(4), &slug));
+    assert_eq!(t.get("/apps/again/formation").send().await.body[0]["command"], "tini -- serve");
 }
 
 #[tokio::test]

@@ -413,6 +413,41 @@ async fn what_is_about_a_manifest_is_found() {
 }
 
 #[tokio::test]
+async fn what_is_about_a_manifest_comes_in_parts_where_much_is_said() {
+    let t = TestPaddock::start().await;
+    t.app("boxed").await;
+    let manifest = t.push_image("boxed/web", "latest", b"files").await;
+    let empty = t.push_blob("boxed/web", b"{}").await;
+    let mut pushed = Vec::new();
+    for kind in ["a/1", "a/2", "a/3 &"] {
+        let artifact = json!({
+            "schemaVersion": 2, "mediaType": OCI, "artifactType": kind,
+            "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2 },
+            "subject": named(OCI, &manifest), "annotations": { "by": "x".repeat(5 << 19) },
+        });
+        let artifact = artifact.to_string().into_bytes();
+        let digest = digest_of(&artifact);
+        t.put_manifest(&format!("boxed/web/manifests/{digest}"), OCI, &artifact).await.expect(201);
+        pushed.push(digest);
+    }
+    pushed.sort_unstable();
+    let names = |answer: &Answer| {
+        let list = answer.body["manifests"].as_array().unwrap().iter();
+        list.map(|one| one["digest"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let place = format!("/v2/boxed/web/referrers/{}", digest_of(&manifest));
+    let first = t.registry("GET", &place).send().await;
+    assert_eq!(names(&first), pushed[..2]);
+    let next = format!("{place}?last={}", pushed[1]);
+    assert_eq!(first.header("link"), Some(format!("<{next}>; rel=\"next\"").as_str()));
+    let second = t.registry("GET", &next).send().await;
+    assert_eq!((names(&second), second.header("link")), (pushed[2..].to_vec(), None));
+    let of_kind = t.registry("GET", &format!("{place}?artifactType=a/3%20%26")).send().await;
+    let next = of_kind.header("link").unwrap();
+    assert!(next.ends_with("&artifactType=a/3%20%26>; rel=\"next\""), "{next}");
+}
+
+#[tokio::test]
 async fn what_is_deleted_is_gone_in_its_order() {
     let t = TestPaddock::start().await;
     t.app("boxed").await;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use paddock_control::Clock;
 use paddock_core::{BlobDigest, LayerDigest};
 use paddock_runtime::fake::FakeRuntime;
 use paddock_runtime::{ContainerSpec, Exit, LocalVolumes, MountSource, Network, Runtime, Stream};
-use paddock_store::{ImageRow, ImageState};
+use paddock_store::{BuildStep, ImageRow, ImageState};
 use serde_json::json;
 
 use super::registry::{INDEX, OCI, config_of, digest_of, manifest_of, named};
@@ -303,6 +304,34 @@ async fn what_nobody_needs_any_more_goes_and_nothing_else() {
     cleaned(&t, "what no tag names for a week", async || !has(b"files") && !has(&config)).await;
     assert_eq!(t.registry("GET", &manifest).send().await.code(), (404, "NAME_UNKNOWN"));
     assert!(image(&t, "boxed", &config).await.is_none());
+}
+
+#[tokio::test]
+async fn a_step_that_wrote_nothing_is_known_for_a_month() {
+    let t = TestPaddock::start_alive().await;
+    t.app("boxed").await;
+    let app = t.store.app_by_name("boxed").await.unwrap().unwrap().id;
+    let now = || t.clock.now();
+    let mut tx = t.store.begin_record(now(), "test").await.unwrap();
+    for key in ["old", "used"] {
+        tx.keep_build_step(app, key, &BuildStep { layer: None, size_bytes: 0 }).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    t.clock.advance(Duration::from_secs(31 * 24 * 60 * 60));
+    let used = async |key: &str| {
+        let mut tx = t.store.begin_record(now(), "test").await.unwrap();
+        let found = tx.use_build_step(app, key).await.unwrap();
+        tx.commit().await.unwrap();
+        found.is_some()
+    };
+    assert!(used("used").await);
+    // To look is to use: a look that is given up leaves it as it was.
+    let is_there = async |key: &str| {
+        let mut tx = t.store.begin_record(now(), "test").await.unwrap();
+        tx.use_build_step(app, key).await.unwrap().is_some()
+    };
+    cleaned(&t, "what wrote nothing and is not used", async || !is_there("old").await).await;
+    assert!(is_there("used").await);
 }
 
 /// Makes every file old enough for a sweep.

@@ -19,7 +19,7 @@ use crate::dockerfile::{
 };
 use crate::heroku_yml::ImageBuild;
 use crate::host::{BuildFailure, disk};
-use crate::image_step::task::{self, BUNDLED_FILE, NewFolder, Pick, Selection, Source, Task};
+use crate::image_step::task::{self, BUNDLED_FILE, NewFolder, Pick, Selection, Source, StepResult, Task};
 
 /// A step that writes.
 struct Writing<'a> {
@@ -156,9 +156,16 @@ impl Making<'_> {
     ) -> Result<(), BuildFailure> {
         let job = Job { over: Over::Files(files.clone()), task, mounts, network: Network::None };
         let result = self.task(number, job).await?;
+        self.warn(writing, &result).await;
         match result.problem {
             None => Ok(()),
             Some(problem) => Err(self.refuse_step(writing.build, writing.line, &problem).await),
+        }
+    }
+
+    async fn warn(&mut self, writing: &Writing<'_>, result: &StepResult) {
+        for left_out in &result.left_out {
+            self.screen.text(&format!("[Warning] line {}: {left_out}\n", writing.line)).await;
         }
     }
 
@@ -337,9 +344,7 @@ impl Making<'_> {
         if let Some(problem) = &result.problem {
             return Err(self.refuse_step(writing.build, writing.line, problem).await);
         }
-        for left_out in &result.left_out {
-            self.screen.text(&format!("[Warning] line {}: {left_out}\n", writing.line)).await;
-        }
+        self.warn(writing, &result).await;
         let mut done = DoneStep::default();
         if result.entries > 0 {
             let file = self.workspace().on_disk(&place).join(task::LAYER_NAME);

@@ -159,7 +159,7 @@ impl Deploy {
     ) -> Result<Found> {
         // What a kill leaves of it is found as what is left of a conversion.
         let id = BuildId::from_uuid(Uuid::now_v7());
-        let _kept = self.conversions.begin(id);
+        let _kept = self.running_containers.begin(id);
         let spec = spec(id, tenant, layers, purpose);
         let looked = self.look_around(&spec).await;
         let removed = durable!("stack.trial_removed", self.runtime.remove(spec.id).await);

@@ -17,6 +17,7 @@ pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
 /// Takes back what the migrations after the ninth made, so that they are done again: a new migration has a word here.
 pub(crate) const BACK_AT_VERSION_9: &str = "\
+    DROP TABLE pulled_blobs; \
     DROP TABLE stacks; DROP TABLE stack_versions; DROP INDEX slugs_by_stack; ALTER TABLE builds DROP COLUMN stack_version; \
     DROP TABLE registry_blobs; DROP TABLE registry_manifests; DROP TABLE registry_references; DROP TABLE registry_tags; \
     DROP TABLE registry_uploads; DROP TABLE images; DROP TABLE converted_layers; DROP TABLE layer_blobs; DROP TABLE build_steps; \
@@ -26,6 +27,12 @@ pub(crate) const BACK_AT_VERSION_9: &str = "\
     ALTER TABLE config DROP COLUMN attached; ALTER TABLE releases DROP COLUMN attached; \
     ALTER TABLE releases DROP COLUMN laid_on; DROP INDEX releases_with_slug; DROP INDEX domains_from_end; \
     ALTER TABLE domains DROP COLUMN from_end; DELETE FROM schema_migrations WHERE version > 9;";
+
+/// The same of those after the seventeenth.
+pub(crate) const BACK_AT_VERSION_17: &str = "\
+    DROP INDEX registry_manifests_about; ALTER TABLE registry_manifests DROP COLUMN subject; \
+    ALTER TABLE registry_manifests DROP COLUMN untagged_at; \
+    DELETE FROM schema_migrations WHERE version > 17;";
 
 /// Whether this is the suite on PostgreSQL: it is included once for each engine, as a module of that name.
 fn on_postgres() -> bool {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use paddock_core::image::ImageConfig;
 use paddock_core::registry::{MediaType, Repository, Tag};
 use paddock_core::{AppId, BlobDigest, LayerDigest, UnixMicros, UploadId};
-use paddock_store::{ImageState, NewManifest, Tx};
+use paddock_store::{ImageState, NewManifest, Store, Tx};
 use uuid::Uuid;
 
-use super::fixture::{Fixture, NOW};
+use super::fixture::{BACK_AT_VERSION_17, Fixture, NOW};
 
 fn digest(number: u8) -> BlobDigest {
     BlobDigest::of_sha256([number; 32])
@@ -39,7 +39,14 @@ fn manifest(app_id: AppId, number: u8, media_type: MediaType, references: &[u8])
         content: format!("{number} \u{fc}"),
         image_id: None,
         references: references.iter().copied().map(digest).collect(),
+        subject: None,
     }
+}
+
+/// A signature, say, of another.
+fn about(app_id: AppId, number: u8, subject: u8) -> NewManifest {
+    let subject = Some(digest(subject));
+    NewManifest { subject, ..manifest(app_id, number, MediaType::OciManifest, &[number + 100]) }
 }
 
 impl Fixture {
@@ -130,25 +137,21 @@ async fn a_manifest_that_nobody_names_goes() {
     let t = Fixture::new().await;
     let app = t.app("first").await;
     let mut tx = t.change(app.id).await;
-    // An index that is tagged, of 1; one that is not, of 2; a signature of 1; one of what is gone; 5 alone.
+    // An index that is tagged, of 1; one that is not, of 2; 5 alone. Signatures: of 1, of what is gone, of 5.
     for (number, kind, named) in [
         (1, MediaType::OciManifest, 101),
         (2, MediaType::OciManifest, 102),
         (3, MediaType::OciIndex, 1),
         (4, MediaType::OciIndex, 2),
         (5, MediaType::DockerManifest, 105),
-        (6, MediaType::OciManifest, 1),
-        (7, MediaType::OciManifest, 99),
     ] {
         tx.put_manifest(&manifest(app.id, number, kind, &[named])).await.unwrap();
     }
+    for (number, subject) in [(6, 1), (7, 99), (8, 5)] {
+        tx.put_manifest(&about(app.id, number, subject)).await.unwrap();
+    }
     tx.set_tag(app.id, &web(), &tag("all"), &digest(3)).await.unwrap();
     tx.commit().await.unwrap();
-    let named: Vec<_> = t.store.manifests_naming(app.id, &web(), &digest(1)).await.unwrap();
-    assert_eq!(
-        named.iter().map(|manifest| manifest.digest.clone()).collect::<Vec<_>>(),
-        [digest(3), digest(6)]
-    );
     let unneeded = async || {
         let found = t.store.unneeded_manifests(later(1)).await.unwrap();
         found.into_iter().map(|(_, _, digest)| digest).collect::<Vec<_>>()
@@ -156,14 +159,92 @@ async fn a_manifest_that_nobody_names_goes() {
     assert!(t.store.unneeded_manifests(NOW).await.unwrap().is_empty());
     assert_eq!(unneeded().await, [digest(4), digest(5), digest(7)]);
     let mut tx = t.change(app.id).await;
-    for number in [3, 1, 2] {
+    for number in [3, 1, 2, 6, 8] {
         assert!(!tx.purge_manifest(app.id, &web(), &digest(number), later(1)).await.unwrap(), "{number}");
     }
     for number in [4, 5, 7] {
         assert!(tx.purge_manifest(app.id, &web(), &digest(number), later(1)).await.unwrap(), "{number}");
     }
     tx.commit().await.unwrap();
-    assert_eq!(unneeded().await, [digest(2)], "what an index named goes after it");
+    assert_eq!(unneeded().await, [digest(2), digest(8)], "what an index named goes after it, and what signed an image");
+}
+
+#[tokio::test]
+async fn what_loses_its_tag_counts_as_new() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut tx = t.change(app.id).await;
+    for number in 1..=3 {
+        tx.await_image(app.id, &digest(number + 20), &ImageConfig::default()).await.unwrap();
+        let image_id = Some(digest(number + 20));
+        let of_image = manifest(app.id, number, MediaType::OciManifest, &[number + 100]);
+        tx.put_manifest(&NewManifest { image_id, ..of_image }).await.unwrap();
+    }
+    for (name, number) in [("latest", 1), ("old", 2), ("same", 3)] {
+        tx.set_tag(app.id, &web(), &tag(name), &digest(number)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut tx = t.store.begin_for_app(app.id, later(100), "test").await.unwrap();
+    tx.set_tag(app.id, &web(), &tag("latest"), &digest(3)).await.unwrap();
+    tx.set_tag(app.id, &web(), &tag("same"), &digest(3)).await.unwrap();
+    tx.delete_tag(app.id, &web(), &tag("old")).await.unwrap();
+    tx.commit().await.unwrap();
+    let updated_at = async |number| t.store.image(app.id, &digest(number)).await.unwrap().unwrap().updated_at;
+    let seen = (updated_at(21).await, updated_at(22).await, updated_at(23).await);
+    assert_eq!(seen, (later(100), later(100), NOW), "what keeps its tag is as it was");
+    assert_eq!(t.store.unneeded_manifests(later(100)).await.unwrap(), []);
+    let found = t.store.unneeded_manifests(later(101)).await.unwrap();
+    assert_eq!(found.into_iter().map(|(_, _, digest)| digest).collect::<Vec<_>>(), [digest(1), digest(2)]);
+    let mut tx = t.change(app.id).await;
+    assert!(!tx.purge_manifest(app.id, &web(), &digest(1), later(100)).await.unwrap());
+    assert!(tx.purge_manifest(app.id, &web(), &digest(1), later(101)).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_about_a_manifest_comes_in_parts() {
+    let t = Fixture::new().await;
+    let (app, other) = (t.app("first").await, t.app("other").await);
+    let mut tx = t.change(app.id).await;
+    for number in 3..=6 {
+        let content = "x".repeat(10);
+        tx.put_manifest(&NewManifest { content, ..about(app.id, number, 1) }).await.unwrap();
+    }
+    tx.put_manifest(&about(app.id, 7, 2)).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 8, MediaType::OciIndex, &[1])).await.unwrap();
+    tx.put_manifest(&about(other.id, 9, 1)).await.unwrap();
+    tx.commit().await.unwrap();
+    let part = async |after: &str, max, bytes_max| {
+        let part = t.store.manifests_about(app.id, &web(), &digest(1), after, (max, bytes_max)).await;
+        part.unwrap().into_iter().map(|manifest| manifest.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(part("", 10, 1000).await, [3, 4, 5, 6].map(digest));
+    assert_eq!(part("", 3, 1000).await, [3, 4, 5].map(digest));
+    assert_eq!(part("", 10, 20).await, [3, 4].map(digest), "they come to as much");
+    assert_eq!(part("", 10, 21).await, [3, 4, 5].map(digest));
+    assert_eq!(part(&digest(4).to_string(), 10, 1).await, [digest(5)], "one at least");
+    assert_eq!(part(&digest(6).to_string(), 10, 1000).await, []);
+}
+
+#[tokio::test]
+async fn what_was_pushed_before_subjects_were_known_has_one() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    let mut tx = t.change(app.id).await;
+    tx.add_registry_blob(app.id, &digest(103), 1).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 1, MediaType::OciManifest, &[103])).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 2, MediaType::OciIndex, &[1])).await.unwrap();
+    tx.put_manifest(&manifest(app.id, 3, MediaType::OciManifest, &[103, 1])).await.unwrap();
+    tx.commit().await.unwrap();
+    t.store.close().await;
+    t.sabotage(BACK_AT_VERSION_17).await;
+    let again = Store::open(&t.config()).await.unwrap();
+    let about = again.manifests_about(app.id, &web(), &digest(1), "", (10, 1000)).await.unwrap();
+    assert_eq!(about.into_iter().map(|manifest| manifest.digest).collect::<Vec<_>>(), [digest(3)]);
+    let mut tx = again.begin_for_app(app.id, NOW, "test").await.unwrap();
+    assert!(tx.is_named_by_manifest(app.id, &digest(103)).await.unwrap());
+    assert!(tx.delete_manifest(app.id, &web(), &digest(2)).await.unwrap());
+    assert!(!tx.is_named_by_manifest(app.id, &digest(1)).await.unwrap(), "what is about it does not name it");
 }
 
 #[tokio::test]
@@ -236,6 +317,21 @@ async fn an_image_is_awaited_once_and_tried_again_after_it_failed() {
     let mut tx = t.change(app.id).await;
     assert!(tx.delete_image(app.id, &digest(1), later(1)).await.unwrap());
     tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_is_made_of_what_was_pushed_of_it_last() {
+    let t = Fixture::new().await;
+    let app = t.app("first").await;
+    for (number, at) in [(2, NOW), (1, later(1)), (3, later(2)), (2, later(3))] {
+        let mut of_image = manifest(app.id, number, MediaType::OciManifest, &[]);
+        of_image.image_id = Some(digest(9));
+        let mut tx = t.store.begin_for_app(app.id, at, "test").await.unwrap();
+        tx.put_manifest(&of_image).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = t.store.manifest_of_image(app.id, &digest(9)).await.unwrap().unwrap();
+        assert_eq!(found.digest, digest(number));
+    }
 }
 
 #[tokio::test]

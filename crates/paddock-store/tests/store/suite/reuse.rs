@@ -81,6 +81,10 @@ async fn a_step_is_found_by_its_key_and_counts_as_used_then() {
     tx.commit().await.unwrap();
     assert_eq!(t.store.reusable_layers().await.unwrap()[0].used_at, late);
     let mut tx = t.store.begin_record(late, "test").await.unwrap();
+    // The other app's wrote nothing and was not used since.
+    assert_eq!(tx.forget_empty_build_steps(late).await.unwrap(), 1);
+    assert_eq!(tx.use_build_step(other.id, "wrote").await.unwrap(), None);
+    tx.keep_build_step(other.id, "wrote", &empty).await.unwrap();
     tx.forget_build_steps(app.id).await.unwrap();
     assert_eq!(tx.use_build_step(app.id, "wrote").await.unwrap(), None);
     assert_eq!(tx.use_build_step(other.id, "wrote").await.unwrap(), Some(empty), "steps are an app's own");

@@ -99,6 +99,11 @@ async fn a_slug_is_laid_upon_the_layers_of_its_version() {
     let host = StackVersion { stack: Stack::HOST, version: "1".to_owned() };
     assert_eq!((artefact.layers, artefact.base), (vec![digest(51)], Some(host)));
 
+    let nothing = t.slug(app.id, "").await;
+    let nothing = t.store.slug(nothing).await.unwrap().unwrap();
+    let refused = t.store.artefact(&nothing, &web).await.unwrap_err();
+    assert_eq!(refused.to_string(), "process type web does not exist");
+
     let missing = t.store.base_of_dynos(&stack(), "3").await.unwrap_err();
     assert_eq!(missing.to_string(), "stack bookworm, version 3 does not exist");
 }

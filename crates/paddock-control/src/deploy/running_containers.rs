@@ -1,4 +1,5 @@
-//! Conversions of uploaded slugs that this process runs: their containers look like those of builds without a row.
+//! Containers of no build that this process runs: of uploaded slugs, of stacks that are tried. They look like those of builds
+//! without a row.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +8,10 @@ use paddock_core::BuildId;
 
 /// The running ones.
 #[derive(Debug, Default)]
-pub(crate) struct Conversions(Mutex<HashSet<BuildId>>);
+pub(crate) struct RunningContainers(Mutex<HashSet<BuildId>>);
 
-impl Conversions {
-    /// One runs until what this answers is dropped.
+impl RunningContainers {
+    /// One is running until what this answers is dropped.
     pub(crate) fn begin(&self, id: BuildId) -> Running<'_> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         Running { all: self, id }
@@ -23,7 +24,7 @@ impl Conversions {
 }
 
 pub(crate) struct Running<'a> {
-    all: &'a Conversions,
+    all: &'a RunningContainers,
     id: BuildId,
 }
 
