@@ -111,6 +111,10 @@ statements! {
         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
     SET_SLUG = "UPDATE builds SET slug_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_RELEASE = "UPDATE builds SET release_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
+    SET_MADE_OF = "UPDATE builds SET made_of = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
+    FORGET_MADE_OF = "UPDATE builds SET made_of = '' WHERE app_id = $1 AND made_of <> ''";
+    MADE_OF = "SELECT * FROM builds WHERE app_id = $1 AND made_of = $2 AND status = 'succeeded' \
+        AND slug_id IN (SELECT id FROM slugs) ORDER BY created_at DESC, id DESC LIMIT 1";
     SUCCEED = "UPDATE builds SET status = 'succeeded', updated_at = $2, finished_at = $2 \
         WHERE id = $1 AND status = 'pending'";
     FAIL = "UPDATE builds SET status = 'failed', failure = $2, updated_at = $3, finished_at = $3 \
@@ -126,6 +130,8 @@ reads! {
     builds(app_id: AppId) -> all Build: OF_APP [app_id];
     /// The build of an app that is pending.
     running_build(app_id: AppId) -> one Build: RUNNING_OF_APP [app_id];
+    /// The newest build of the app with that key, if what it made is there.
+    build_made_of(app_id: AppId, made_of: &str) -> one Build: MADE_OF [app_id, made_of];
 }
 
 impl Tx {
@@ -165,6 +171,20 @@ impl Tx {
     pub async fn set_build_slug(&mut self, id: BuildId, slug_id: SlugId) -> Result<()> {
         let values = values![id, slug_id, self.now];
         self.change("pending build", id, SET_SLUG, values).await
+    }
+
+    /// Notes a key of everything that it was made of.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended.
+    pub async fn set_build_made_of(&mut self, id: BuildId, made_of: &str) -> Result<()> {
+        let values = values![id, made_of, self.now];
+        self.change("pending build", id, SET_MADE_OF, values).await
+    }
+
+    /// Has no later build of the app use what its builds made so far.
+    pub async fn forget_what_builds_are_made_of(&mut self, app_id: AppId) -> Result<()> {
+        self.execute(FORGET_MADE_OF, values![app_id]).await.map(drop)
     }
 
     /// Notes the release of what it made.

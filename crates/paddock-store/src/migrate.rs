@@ -57,6 +57,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     16 "stacks": "0016_stacks.sql";
     17 "pulled blobs": "0017_pulled_blobs.sql";
     18 "manifest subjects": "0018_manifest_subjects.sql";
+    19 "builds made again": "0019_builds_made_again.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

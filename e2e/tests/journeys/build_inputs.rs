@@ -265,3 +265,38 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
     assert_eq!(vars(&json!({})), with(&json!({ "LANG": "de_DE.UTF-8" })), "what was taken away stays away");
     server.answers("asked", "/");
 }
+
+#[test]
+fn a_commit_that_was_built_before_is_released_at_once() {
+    if !may_run("a commit that was built before") {
+        return;
+    }
+    let server = Server::start();
+    let (cli, http) = (Cli::new(&server), server.http());
+    let repo = Repo::of_files(&[("Procfile", PROCFILE), ("words", "first\n")]);
+    let first = repo.head();
+    cli.heroku_in(repo.path(), &["create", "again"]).succeeded();
+    let push = |what: &str| cli.git(repo.path(), &["push", "--force", "heroku", what]).succeeded().stderr;
+    push("main");
+    repo.write("words", "second\n");
+    let second = repo.commit("Second");
+    push("main");
+    server.answers("again", "/words");
+
+    let back = push(&format!("{first}:main"));
+    assert!(back.contains(&format!("Commit {} was built before for v3", &first[..8])), "{back}");
+    assert!(back.contains("Released v5") && !back.contains("Compressing..."), "{back}");
+    assert_eq!(server.answers("again", "/words").body, "first\n");
+    let builds = http.api("GET", "/apps/again/builds").json();
+    assert_eq!((&builds[0]["slug"], &builds[0]["status"]), (&builds[2]["slug"], &builds[2]["status"]));
+
+    // A build sees config vars: with others it is another.
+    http.api_json("PATCH", "/apps/again/config-vars", &json!({ "GREETING": "hello" })).with_status(200);
+    let built = push(&format!("{second}:main"));
+    assert!(!built.contains("was built before") && built.contains("Released v7"), "{built}");
+    http.api("DELETE", "/apps/again/build-cache").with_status(202);
+    http.api_json("PATCH", "/apps/again/config-vars", &json!({ "GREETING": null })).with_status(200);
+    let built = push(&format!("{first}:main"));
+    assert!(!built.contains("was built before"), "{built}");
+    assert_eq!(server.answers("again", "/words").body, "first\n");
+}

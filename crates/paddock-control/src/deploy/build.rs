@@ -156,6 +156,7 @@ impl Deploy {
         purged.map_err(|error| Error::internal("empty a build cache", error))?;
         let mut tx = self.kernel.record("forget what steps came to").await?;
         tx.forget_build_steps(app.id).await?;
+        tx.forget_what_builds_are_made_of(app.id).await?;
         tx.commit_quietly("build.steps_forgotten").await?;
         self.kernel.log_api(app.id, format!("Purge build cache by user {}", actor.email)).await;
         Ok(())

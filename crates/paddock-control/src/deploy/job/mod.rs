@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use paddock_build::image::{ImageOutcome, ImagePorts};
 use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind};
+use paddock_core::config::ConfigVars;
 use paddock_core::durable;
 use paddock_core::event::{By, Event};
 use paddock_core::{BuildId, ErrorId};
-use paddock_store::{App, Build, Job, JobLease, SourceKind};
+use paddock_store::{App, Build, Job, JobLease, Slug, SourceKind};
 use paddock_telemetry::OutputWriter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ use crate::deploy::layers_in_use::Using;
 use crate::kernel::error::{Error, chain};
 use crate::kernel::job::{Phase, Work};
 
+mod again;
 mod branch;
 mod fetched_source;
 mod image_ports;
@@ -49,7 +51,10 @@ pub(crate) const ATTEMPTS_MAX: i64 = 5;
 
 /// What a build made.
 enum Made {
-    Slug(BuildOutcome),
+    /// With the config vars that it was made with.
+    Slug(Box<(BuildOutcome, ConfigVars)>),
+    /// What a build made before.
+    Again(Box<Slug>),
     Images(ImageOutcome),
 }
 
@@ -178,6 +183,10 @@ async fn build_source(
         }
     };
     let work = async {
+        if let Some(before) = made_before(deploy, build).await {
+            let _ = log.send(Bytes::from(again::told(build, &before))).await;
+            return Ok(Made::Again(Box::new(before.slug)));
+        }
         let prepared = tokio::select! {
             prepared = request_of(deploy, app, build, job, &log) => Some(prepared),
             () = cancel.cancelled() => None,
@@ -197,6 +206,14 @@ async fn build_source(
     built
 }
 
+/// What a build of the same made before. That it cannot be looked for costs a build and nothing else.
+async fn made_before(deploy: &Deploy, build: &Build) -> Option<again::Before> {
+    again::find(deploy, build).await.unwrap_or_else(|error| {
+        tracing::warn!(build.id = %build.id, error = chain(&error), "could not look for what was built before");
+        None
+    })
+}
+
 /// Runs the build, by buildpacks or by Dockerfiles.
 async fn run_build(
     deploy: &Deploy,
@@ -207,7 +224,9 @@ async fn run_build(
     cancel: CancellationToken,
 ) -> std::result::Result<Made, BuildFailure> {
     if !build.stack.is_container() {
-        return deploy.builder.build(request, log, cancel).await.map(Made::Slug);
+        let config = request.config_vars.clone();
+        let built = deploy.builder.build(request, log, cancel).await;
+        return built.map(|outcome| Made::Slug(Box::new((outcome, config))));
     }
     let bases = image_ports::Bases { deploy, account: build.account_id, app: build.app_id, using };
     let steps = image_ports::Steps { deploy, app: build.app_id, using };

@@ -18,7 +18,7 @@ use crate::Result;
 use crate::deploy::Deploy;
 use crate::deploy::build_queue::BuildPhase;
 use crate::deploy::image_release::shown_commands;
-use crate::deploy::job::Made;
+use crate::deploy::job::{Made, again};
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
 use crate::kernel::job::Phase;
 
@@ -30,9 +30,19 @@ pub(super) async fn record_outcome(
     lease: &JobLease,
     made: Made,
 ) -> Result<(Release, Vec<String>)> {
-    let (slug, wanted) = match made {
-        Made::Slug(outcome) => slug_of(deploy, app, build, outcome).await,
-        Made::Images(outcome) => (slug_of_images(deploy, app, build, outcome).await, Wanted::default()),
+    let mut made_of = None;
+    let (slug_id, slug, wanted) = match made {
+        Made::Slug(made) => {
+            let (outcome, config) = *made;
+            let (slug, wanted) = slug_of(deploy, app, build, outcome).await;
+            made_of = key_of_made(deploy, build, &config, &wanted).await;
+            (slug.id, Some(slug), wanted)
+        }
+        Made::Images(outcome) => {
+            let slug = slug_of_images(deploy, app, build, outcome).await;
+            (slug.id, Some(slug), Wanted::default())
+        }
+        Made::Again(slug) => (slug.id, None, Wanted::default()),
     };
     // Before there is a release: whoever asks for them again after a kill finds those that are there.
     let mut notices = Vec::new();
@@ -40,7 +50,9 @@ pub(super) async fn record_outcome(
         notices = deploy.addons.order_for_first_release(app, build.account_id, &wanted.addons).await;
     }
     let mut tx = deploy.kernel.change_app(app.id, "release what a build made").await?;
-    tx.create_slug(&slug).await?;
+    if let Some(slug) = &slug {
+        tx.create_slug(slug).await?;
+    }
     if tx.formation(app.id).await?.is_empty() {
         let set = tx.owned_config(app.id).await?;
         let first = first_release(&set, &wanted.config_vars);
@@ -51,7 +63,7 @@ pub(super) async fn record_outcome(
         description: version_of(build)
             .map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
         account_id: build.account_id,
-        slug_id: Some(slug.id),
+        slug_id: Some(slug_id),
         rollback_of: None,
     };
     let release = add_release(&mut tx, app.id, draft).await?;
@@ -61,7 +73,10 @@ pub(super) async fn record_outcome(
         // What was detected once stays: later pushes do not depend on what detection would say then.
         tx.replace_buildpacks(app.id, &[detected.as_str().to_owned()]).await?;
     }
-    tx.set_build_slug(build.id, slug.id).await?;
+    tx.set_build_slug(build.id, slug_id).await?;
+    if let Some(made_of) = made_of {
+        tx.set_build_made_of(build.id, &made_of).await?;
+    }
     tx.set_build_release(build.id, release.id).await?;
     tx.set_job_phase(lease, BuildPhase::Releasing.as_str()).await?;
     // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
@@ -76,6 +91,13 @@ pub(super) async fn record_outcome(
     )
     .await?;
     Ok((release, notices))
+}
+
+/// By what a later build finds what this one made. None does where that cannot be said.
+async fn key_of_made(deploy: &Deploy, build: &Build, config: &ConfigVars, wanted: &Wanted) -> Option<String> {
+    let detected = wanted.detected.as_ref().map(|buildpack| vec![buildpack.as_str().to_owned()]);
+    let buildpacks = detected.unwrap_or_else(|| build.buildpacks.clone());
+    again::key_of(deploy, build, config, &buildpacks).await.unwrap_or_default()
 }
 
 /// What buildpacks ask for besides the slug.

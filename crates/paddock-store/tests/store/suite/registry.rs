@@ -166,7 +166,11 @@ async fn a_manifest_that_nobody_names_goes() {
         assert!(tx.purge_manifest(app.id, &web(), &digest(number), later(1)).await.unwrap(), "{number}");
     }
     tx.commit().await.unwrap();
-    assert_eq!(unneeded().await, [digest(2), digest(8)], "what an index named goes after it, and what signed an image");
+    assert_eq!(
+        unneeded().await,
+        [digest(2), digest(8)],
+        "what an index named goes after it, and what signed an image"
+    );
 }
 
 #[tokio::test]
