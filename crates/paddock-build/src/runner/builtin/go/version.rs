@@ -92,7 +92,7 @@ mod tests {
             ("1.13", Some("go1.21.13"), "go1.21.13"),
             ("1.24.0", Some("go1.24.11"), "go1.24.3"),
             ("1.24.12", Some("go1.25.5"), "go1.24.11"),
-            ("1.23", Some("go1.24.11"), "go1.22.10"),
+            ("1.23", Some("go1.24.11"), "go1.24.11"),
             ("1.26", None, "go1.25.5"),
         ] {
             let text = |version: GoVersion| version.to_string();
