@@ -16,6 +16,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "paddock-wire", may_use: &[] },
     Row { name: "paddock-http1", may_use: &[] },
     Row { name: "paddock-files", may_use: &[] },
+    Row { name: "paddock-static", may_use: &[] },
     Row { name: "paddock-ipc", may_use: &["paddock-core"] },
     Row { name: "paddock-outbound", may_use: &[] },
     Row { name: "paddock-store", may_use: &["paddock-core", "paddock-files"] },
@@ -27,7 +28,10 @@ pub(crate) const ROWS: &[Row] = &[
         may_use: &["paddock-core", "paddock-files", "paddock-runtime", "paddock-images", "paddock-ipc"],
     },
     Row { name: "paddock-addons", may_use: &["paddock-core", "paddock-runtime"] },
-    Row { name: "paddock-build", may_use: &["paddock-core", "paddock-runtime", "paddock-images"] },
+    Row {
+        name: "paddock-build",
+        may_use: &["paddock-core", "paddock-runtime", "paddock-images", "paddock-static"],
+    },
     Row {
         name: "paddock-router",
         may_use: &["paddock-core", "paddock-files", "paddock-http1", "paddock-ipc"],
@@ -65,6 +69,7 @@ pub(crate) const ROWS: &[Row] = &[
             "paddock-router",
             "paddock-control",
             "paddock-api",
+            "paddock-static",
         ],
     },
     Row { name: "paddock-testkit", may_use: &[] },
@@ -124,13 +129,13 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     Exclusive { name: "tower", owners: &["paddock-api"], reason: "HTTP shapes end at the api crate" },
     Exclusive {
         name: "hyper",
-        owners: &["paddock-api", "paddock-outbound"],
-        reason: "the API's socket behind the data plane, and one client",
+        owners: &["paddock-api", "paddock-outbound", "paddock-static"],
+        reason: "the API's socket behind the data plane, one client, and the server in dynos of static sites",
     },
     Exclusive {
         name: "hyper-util",
-        owners: &["paddock-api", "paddock-outbound"],
-        reason: "the API's socket behind the data plane, and one client",
+        owners: &["paddock-api", "paddock-outbound", "paddock-static"],
+        reason: "the API's socket behind the data plane, one client, and the server in dynos of static sites",
     },
     Exclusive {
         name: "arc-swap",
@@ -164,7 +169,7 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     },
     Exclusive {
         name: "percent-encoding",
-        owners: &["paddock-outbound", "paddock-store"],
+        owners: &["paddock-outbound", "paddock-static", "paddock-store"],
         reason: "addresses are written and taken apart where they are used",
     },
     Exclusive {
@@ -179,8 +184,8 @@ pub(crate) const EXCLUSIVE: &[Exclusive] = &[
     },
     Exclusive {
         name: "flate2",
-        owners: &["paddock-build", "paddock-control", "paddock-images"],
-        reason: "archives are read by the converter (images), the unpacking of sources (build) and backups (control)",
+        owners: &["paddock-build", "paddock-control", "paddock-images", "paddock-static"],
+        reason: "archives are read by the converter (images), the unpacking of sources (build) and backups (control); pages are compressed (static)",
     },
     Exclusive {
         name: "ruzstd",

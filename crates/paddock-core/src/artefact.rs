@@ -22,6 +22,9 @@ const PATH_OF_A_SLUG: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 /// Where the files of a slug are, which is the home of its processes.
 const HOME_OF_A_SLUG: &str = "/app";
 
+/// Where a dyno finds the platform's own program, if its app was built to run that.
+pub const PLATFORM_PROGRAM: &str = "/paddock/paddockd";
+
 /// User and group of a program, as they are numbered inside its container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgramUser {

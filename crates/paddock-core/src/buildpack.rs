@@ -44,13 +44,20 @@ pub enum BuiltinBuildpack {
     NodeJs,
     /// `heroku/python`.
     Python,
+    /// `heroku/go`.
+    Go,
+    /// `emk/rust`.
+    Rust,
+    /// `heroku-community/static`: files that this server's own program serves.
+    Static,
     /// `heroku/procfile`: an app that needs no compiling.
     Procfile,
 }
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 3] = [Self::NodeJs, Self::Python, Self::Procfile];
+    pub const DETECTION_ORDER: [Self; 6] =
+        [Self::NodeJs, Self::Python, Self::Go, Self::Rust, Self::Static, Self::Procfile];
 
     /// The registry name.
     #[must_use]
@@ -58,6 +65,9 @@ impl BuiltinBuildpack {
         match self {
             Self::NodeJs => "heroku/nodejs",
             Self::Python => "heroku/python",
+            Self::Go => "heroku/go",
+            Self::Rust => "emk/rust",
+            Self::Static => "heroku-community/static",
             Self::Procfile => "heroku/procfile",
         }
     }
@@ -68,6 +78,9 @@ impl BuiltinBuildpack {
         match self {
             Self::NodeJs => "Node.js",
             Self::Python => "Python",
+            Self::Go => "Go",
+            Self::Rust => "Rust",
+            Self::Static => "Static HTML",
             Self::Procfile => "Procfile",
         }
     }

@@ -91,6 +91,9 @@ pub fn main() -> ExitCode {
         Some("image-step") => return paddock_build::image_step::image_step_main(std::env::vars()),
         Some("convert") => return paddock_images::convert::convert_main(arguments),
         Some("router") => return paddock_router::main(),
+        Some("static-server") => {
+            return paddock_static::static_server_main(arguments, std::env::vars_os());
+        }
         _ => {}
     }
     let command = Cli::parse().command;

@@ -68,3 +68,65 @@ fn express_is_built_and_pruned_and_answers() {
     push_again(&cli, &repo, "note.txt", "no new dependency\n");
     server.answers("express-app", "/");
 }
+
+const GO_SERVER: &str = r#"package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+)
+
+func main() {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from Go") })
+	http.ListenAndServe(":"+os.Getenv("PORT"), nil)
+}
+"#;
+
+#[test]
+fn go_with_a_go_of_its_own_answers_and_is_quick_the_second_time() {
+    if !may_run("Go") {
+        return;
+    }
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let repo = Repo::of_files(&[("go.mod", "module example.com/hello\n\ngo 1.25\n"), ("main.go", GO_SERVER)]);
+    let said = deploy(&cli, &repo, "go-app");
+    assert_says(&said, &["Go app detected", "Installed go1.25.", "web: bin/hello", "Released v3"]);
+    assert_eq!(server.answers("go-app", "/").body, "hello from Go\n");
+    let said = push_again(&cli, &repo, "main.go", &GO_SERVER.replace("from Go", "again"));
+    assert_says(&said, &["Using go1.25."]);
+    assert!(!said.contains("internal/runtime/sys"), "the library is not compiled again:\n{said}");
+    assert_eq!(server.answers("go-app", "/").body, "hello again\n");
+}
+
+const RUST_SERVER: &str = r#"use std::io::{Read, Write};
+
+fn main() {
+    let port = std::env::var("PORT").unwrap();
+    let listener = std::net::TcpListener::bind(format!("0.0.0.0:{port}")).unwrap();
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\nhello from Rust\n");
+    }
+}
+"#;
+
+#[test]
+fn rust_answers_and_what_is_built_is_what_was_pushed() {
+    if !may_run("Rust") {
+        return;
+    }
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let package = "[package]\nname = \"hello\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let lock = "version = 3\n\n[[package]]\nname = \"hello\"\nversion = \"0.1.0\"\n";
+    let repo = Repo::of_files(&[("Cargo.toml", package), ("Cargo.lock", lock), ("src/main.rs", RUST_SERVER)]);
+    let said = deploy(&cli, &repo, "rust-app");
+    assert_says(&said, &["Rust app detected", "target/release/hello", "Released v3"]);
+    assert_eq!(server.answers("rust-app", "/").body, "hello from Rust\n");
+    let said = push_again(&cli, &repo, "src/main.rs", &RUST_SERVER.replace("from Rust", "once more"));
+    assert_says(&said, &["as in the last build", "Compiling hello"]);
+    assert_eq!(server.answers("rust-app", "/").body, "hello once more\n");
+}

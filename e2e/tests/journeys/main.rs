@@ -30,6 +30,7 @@ mod postgres;
 mod proxy_form;
 mod quickstart;
 mod registry;
+mod sites;
 mod slugs;
 mod source_elsewhere;
 mod stacks;

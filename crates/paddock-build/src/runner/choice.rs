@@ -4,7 +4,10 @@ use std::path::Path;
 
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls, BuiltinBuildpack};
 use paddock_core::config::ConfigVars;
+use paddock_core::procfile;
+use paddock_static::CONFIGURATION;
 
+use super::builtin::BOOT;
 use super::languages::{self, Builder, Language};
 use super::stop::Stop;
 use super::{builtin, screen};
@@ -86,13 +89,43 @@ fn detect(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
         screen::detail("See https://devcenter.heroku.com/articles/buildpacks#buildpack-detect-order");
     }
     match first.builder {
-        Builder::Builtin(builtin) => Ok(builtin),
+        Builder::Builtin(builtin) => {
+            hint_at_static(build_dir);
+            Ok(builtin)
+        }
         Builder::Classic(_) | Builder::Named => Err(refuse(first, &known, build_dir)),
     }
 }
 
-/// An app in no language: one with a Procfile runs as it is.
+/// A site that a program makes needs two buildpacks, which detection never chooses.
+fn hint_at_static(build_dir: &Path) {
+    if build_dir.join(CONFIGURATION).is_file() && web_line(build_dir).is_none_or(|line| line == BOOT) {
+        screen::warning(&format!(
+            "There is a {CONFIGURATION}. To have the site served that this build makes, add the buildpack and push again:\n  \
+             heroku buildpacks:add {}",
+            BuiltinBuildpack::Static.name()
+        ));
+    }
+}
+
+fn web_line(build_dir: &Path) -> Option<String> {
+    let text = text::read(&build_dir.join("Procfile")).ok()?;
+    let procfile = procfile::parse(&text);
+    let mut lines = procfile.process_types.into_iter();
+    lines.find(|(name, _)| name.to_string() == "web").map(|(_, line)| line)
+}
+
+/// Whether an app in no language is a site: its Procfile may have other processes, but none that is the site.
+fn is_static(build_dir: &Path) -> bool {
+    (builtin::row(BuiltinBuildpack::Static).detect)(build_dir)
+        && web_line(build_dir).is_none_or(|line| line == BOOT && build_dir.join(CONFIGURATION).is_file())
+}
+
+/// An app in no language: a site, or one with a Procfile, which runs as it is.
 fn without_language(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
+    if is_static(build_dir) {
+        return Ok(BuiltinBuildpack::Static);
+    }
     if !(builtin::row(BuiltinBuildpack::Procfile).detect)(build_dir) {
         screen::warning("No default language could be detected for this app.");
         screen::write(
@@ -121,7 +154,8 @@ fn without_language(build_dir: &Path) -> Result<BuiltinBuildpack, Stop> {
 fn refuse(language: &Language, known: &[Language], build_dir: &Path) -> Stop {
     screen::step(&format!("{} app detected", language.name));
     let mut text = format!(
-        "Push rejected: this server builds Node.js and Python apps by itself, and no {} ones.\n\n",
+        "Push rejected: this server builds {} apps by itself, and no {} ones.\n\n",
+        languages::built_here(),
         language.name
     );
     text += &match language.builder {

@@ -8,9 +8,6 @@ use paddock_core::buildpack::BuiltinBuildpack;
 
 use super::builtin;
 
-/// How far below `src` a Go file of an old workspace is looked for.
-const GO_DEPTH_MAX: usize = 8;
-
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Language {
     pub(super) name: &'static str,
@@ -59,11 +56,11 @@ const ORDER: [Language; 19] = [
     classic("PHP", "https://github.com/heroku/heroku-buildpack-php", |app| {
         has(app, &["composer.json", "index.php"])
     }),
-    classic("Go", "https://github.com/heroku/heroku-buildpack-go", is_go),
+    builtin(BuiltinBuildpack::Go),
     classic(".NET", "https://github.com/heroku/heroku-buildpack-dotnet", |app| {
         has_ending(app, &[".sln", ".slnx", ".csproj", ".fsproj", ".vbproj", ".cs"])
     }),
-    named("Rust", |app| has(app, &["Cargo.toml"])),
+    builtin(BuiltinBuildpack::Rust),
     named("Elixir", |app| has(app, &["mix.exs"])),
     named("Erlang", |app| has(app, &["rebar.config"])),
     named("Deno", |app| has(app, &["deno.json", "deno.jsonc"])),
@@ -78,10 +75,32 @@ const ORDER: [Language; 19] = [
 pub(super) fn known_by(app: &Path) -> Vec<Language> {
     let mut languages: Vec<_> = ORDER.into_iter().filter(|language| (language.found)(app)).collect();
     // What Heroku does not look for is no second language of an app that has one.
-    if languages.first().is_some_and(|first| first.builder != Builder::Named) {
-        languages.retain(|language| language.builder != Builder::Named);
+    if languages.first().is_some_and(Language::is_herokus) {
+        languages.retain(Language::is_herokus);
     }
     languages
+}
+
+/// The names of all that this server builds, as in `Node.js, Python and Go`.
+pub(super) fn built_here() -> String {
+    let names: Vec<_> =
+        ORDER.iter().filter(|one| matches!(one.builder, Builder::Builtin(_))).map(|one| one.name).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+impl Language {
+    /// Whether Heroku looks for it by itself.
+    fn is_herokus(&self) -> bool {
+        match self.builder {
+            Builder::Builtin(builtin) => builtin != BuiltinBuildpack::Rust,
+            Builder::Classic(_) => true,
+            Builder::Named => false,
+        }
+    }
 }
 
 fn has(app: &Path, names: &[&str]) -> bool {
@@ -111,25 +130,6 @@ fn is_sbt(app: &Path) -> bool {
     has_ending(app, &[".sbt"])
         || has(app, &[".sbtrc", "project/build.properties"])
         || ["project", ".sbt"].iter().any(|folder| has_ending(&app.join(folder), &[".scala"]))
-}
-
-fn is_go(app: &Path) -> bool {
-    has(app, &["go.mod", "Gopkg.lock", "Godeps/Godeps.json", "vendor/vendor.json", "glide.yaml"])
-        || folders(&app.join("src")).iter().any(|folder| has_go_file(folder, GO_DEPTH_MAX))
-}
-
-fn has_go_file(folder: &Path, depth: usize) -> bool {
-    has_ending(folder, &[".go"])
-        || (depth > 0 && folders(folder).iter().any(|inner| has_go_file(inner, depth - 1)))
-}
-
-/// The folders in a folder, links left out.
-fn folders(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
 }
 
 #[cfg(test)]

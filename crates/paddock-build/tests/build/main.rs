@@ -3,8 +3,10 @@
 
 mod buildpacks;
 mod builds;
+mod compiled;
 mod git;
 mod hostile_images;
 mod images;
 mod languages;
+mod sites;
 mod support;

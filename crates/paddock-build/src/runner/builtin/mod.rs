@@ -1,10 +1,13 @@
 //! The buildpacks that are written in Rust. They run in the build container like any other, see what earlier
 //! buildpacks exported, and write `export` and `.profile.d` as the classic ones do.
 
+mod go;
 mod node;
 mod profile;
 mod python;
+mod rust;
 mod semver;
+mod static_site;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,6 +22,8 @@ use super::build::Build;
 use super::session;
 use super::stop::Stop;
 use crate::source::remove_any;
+
+pub(super) use self::static_site::BOOT;
 
 /// Config vars that a build's programs do not get in their environment: they would change the tools themselves.
 /// Source: `docs/contract/platform-behaviour.md`, section 9, and what a shell reads at its start.
@@ -90,6 +95,9 @@ pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
     match buildpack {
         BuiltinBuildpack::NodeJs => &node::ROW,
         BuiltinBuildpack::Python => &python::ROW,
+        BuiltinBuildpack::Go => &go::ROW,
+        BuiltinBuildpack::Rust => &rust::ROW,
+        BuiltinBuildpack::Static => &static_site::ROW,
         BuiltinBuildpack::Procfile => &PROCFILE,
     }
 }

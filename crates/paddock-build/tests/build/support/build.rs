@@ -422,7 +422,8 @@ pub fn package_hosts() -> PackageHosts {
 fn registries() -> Vec<String> {
     let hosts = package_hosts();
     let host = |address: &str| address.split('/').nth(2).unwrap_or_default().to_owned();
-    let names = [host(&hosts.python_index), hosts.python_files, host(&hosts.npm)];
+    let crates = ["index.crates.io", "static.crates.io"].map(str::to_owned);
+    let names = [vec![host(&hosts.python_index), hosts.python_files, host(&hosts.npm)], crates.into()].concat();
     let found = names.iter().filter_map(|name| (name.as_str(), 443).to_socket_addrs().ok()).flatten();
     let mut networks: Vec<String> =
         found.filter(SocketAddr::is_ipv4).map(|address| format!("{}/32", address.ip())).collect();
@@ -451,6 +452,9 @@ fn site_env() -> BTreeMap<String, String> {
         "PIP_INDEX_URL",
         "UV_INDEX_URL",
         "NPM_CONFIG_REGISTRY",
+        "CARGO_HTTP_CAINFO",
     ];
-    names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+    let own = names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    // The tests' Rust is this machine's, whether rustup could be reached or not.
+    own.chain([("RUSTUP_UPDATE_ROOT".to_owned(), "https://127.0.0.1:1".to_owned())]).collect()
 }

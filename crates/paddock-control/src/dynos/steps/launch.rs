@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use paddock_core::artefact::{Artefact, ArtefactKind};
+use paddock_core::artefact::{Artefact, ArtefactKind, PLATFORM_PROGRAM};
+use paddock_core::buildpack::BuiltinBuildpack;
 use paddock_core::durable;
 use paddock_core::dyno::{DYNO_METADATA, DynoKind};
-use paddock_runtime::{ContainerSpec, Layer, Network, Root, RuntimeError, Stdio};
+use paddock_runtime::{ContainerSpec, Layer, Mount, MountSource, Network, Root, RuntimeError, Stdio};
 use paddock_store::{App, Dyno, Release, Slug};
 
 use crate::Result;
@@ -65,7 +66,7 @@ impl Dynos {
             tenant: app.tenant(),
             root: root_of(artefact.kind),
             layers: Layer::of(&artefact),
-            mounts: Vec::new(),
+            mounts: platform_program(&slug),
             command,
             user: artefact.user,
             image_user: artefact.image_user,
@@ -100,6 +101,14 @@ impl Dynos {
         }
         Ok(env)
     }
+}
+
+/// A static site is served by the platform's own program, always the newest: it is no part of the slug.
+fn platform_program(slug: &Slug) -> Vec<Mount> {
+    let languages = slug.buildpack_description.as_deref().unwrap_or_default();
+    let is_static = languages.split(", ").any(|language| language == BuiltinBuildpack::Static.language());
+    let mount = Mount { target: PLATFORM_PROGRAM.to_owned(), source: MountSource::Program };
+    if is_static { vec![mount] } else { Vec::new() }
 }
 
 fn root_of(kind: ArtefactKind) -> Root {
