@@ -130,3 +130,87 @@ fn rust_answers_and_what_is_built_is_what_was_pushed() {
     assert_says(&said, &["as in the last build", "Compiling hello"]);
     assert_eq!(server.answers("rust-app", "/").body, "hello once more\n");
 }
+
+const ENGINES: &str = r#""engines":{"node":">=18"}"#;
+const SERVER: &str = "const greet = require('greet');\n\
+    require('http').createServer((_, response) => response.end(greet())).listen(process.env.PORT, '0.0.0.0');\n";
+const GREET: &str = "const ms = require('ms');\nmodule.exports = () => 'hello from a workspace ' + ms('2d');\n";
+/// Of both versions of `ms` that the journey locks.
+const MS_2: &str = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==";
+const MS_1: &str = "sha512-Tpp60P6IUJDTuOq/5Z8cdskzJujfwqfOTkrwIwj7IRISpnkJnT6SyJ4PCPnGMoFjC9ddhal5KVIYtAt97ix05A==";
+
+/// The packages of an app with one workspace, which wants `ms` in a version.
+fn workspace_files(root: &str, version: &str) -> Vec<(String, String)> {
+    let file = |name: &str, text: String| (name.to_owned(), text);
+    let greet = format!(r#"{{"name":"greet","version":"1.0.0","main":"index.js","dependencies":{{"ms":"{version}"}}}}"#);
+    vec![
+        file("package.json", root.to_owned()),
+        file("server.js", SERVER.to_owned()),
+        file("packages/greet/package.json", greet),
+        file("packages/greet/index.js", GREET.to_owned()),
+    ]
+}
+
+/// Pushes, pushes other code, then another lock file, which alone is installed.
+fn deploys_once_for_each_lock(cli: &Cli, server: &Server, app: &str, lock: &str, files: [Vec<(String, String)>; 2]) {
+    let [first, other] = files;
+    let files: Vec<_> = first.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let repo = Repo::of_files(&files);
+    let said = deploy(cli, &repo, app);
+    assert_says(&said, &["Node.js app detected", lock, "Released v3"]);
+    assert_eq!(server.answers(app, "/").body, "hello from a workspace 172800000");
+
+    let not_again = format!("No change in {lock} detected: node_modules is not installed again");
+    let said = push_again(cli, &repo, "packages/greet/index.js", &GREET.replace("hello", "hello again"));
+    assert_says(&said, &[&not_again, "Released v4"]);
+    e2e::wait_until("the other code", std::time::Duration::from_secs(60), || {
+        (server.get(app, "/").body == "hello again from a workspace 172800000").then_some(())
+    });
+
+    for (name, text) in &other {
+        repo.write(name, text);
+    }
+    repo.commit("Another lock");
+    let said = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().stderr;
+    assert!(!said.contains(&not_again), "another lock file is installed:\n{said}");
+    assert_says(&said, &["Installing dependencies", "Released v5"]);
+    e2e::wait_until("the other packages", std::time::Duration::from_secs(60), || {
+        (server.get(app, "/").body == "hello from a workspace 172800000").then_some(())
+    });
+}
+
+#[test]
+fn workspaces_of_yarn_and_of_pnpm_are_installed_once_for_each_lock() {
+    if !may_run("Yarn and pnpm") {
+        return;
+    }
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let versions = [("2.1.3", MS_2), ("2.0.0", MS_1)];
+    let yarn = versions.map(|(version, integrity)| {
+        let root = format!(
+            r#"{{"name":"shop","version":"1.0.0","private":true,{ENGINES},"workspaces":["packages/*"],"scripts":{{"start":"node server.js"}}}}"#
+        );
+        let lock = format!("# yarn lockfile v1\n\n\nms@{version}:\n  version \"{version}\"\n  integrity {integrity}\n");
+        let mut files = workspace_files(&root, version);
+        files.push(("yarn.lock".to_owned(), lock));
+        files
+    });
+    deploys_once_for_each_lock(&cli, &server, "by-yarn", "yarn.lock", yarn);
+    let pnpm = versions.map(|(version, integrity)| {
+        let root = format!(
+            r#"{{"name":"shop","version":"1.0.0","private":true,{ENGINES},"packageManager":"pnpm@10.12.1","dependencies":{{"greet":"workspace:*"}},"scripts":{{"start":"node server.js"}}}}"#
+        );
+        let lock = format!(
+            "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  excludeLinksFromLockfile: false\n\nimporters:\n\n\
+             \x20 .:\n    dependencies:\n      greet:\n        specifier: workspace:*\n        version: link:packages/greet\n\n\
+             \x20 packages/greet:\n    dependencies:\n      ms:\n        specifier: {version}\n        version: {version}\n\n\
+             packages:\n\n  ms@{version}:\n    resolution: {{integrity: {integrity}}}\n\nsnapshots:\n\n  ms@{version}: {{}}\n"
+        );
+        let mut files = workspace_files(&root, version);
+        files.push(("pnpm-lock.yaml".to_owned(), lock));
+        files.push(("pnpm-workspace.yaml".to_owned(), "packages:\n  - packages/*\n".to_owned()));
+        files
+    });
+    deploys_once_for_each_lock(&cli, &server, "by-pnpm", "pnpm-lock.yaml", pnpm);
+}

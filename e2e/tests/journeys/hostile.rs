@@ -95,7 +95,7 @@ fn a_tree_that_is_too_deep_for_the_converter_is_refused_with_a_reason() {
     let (server, cli, repo) = deployed();
     repo.write(
         "package.json",
-        &json!({ "name": "deep", "version": "1.0.0", "scripts": { "heroku-postbuild": "python3 deep.py" } })
+        &json!({ "name": "deep", "version": "1.0.0", "engines": { "node": ">=18" }, "scripts": { "heroku-postbuild": "python3 deep.py" } })
             .to_string(),
     );
     let lock = json!({ "name": "deep", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
@@ -204,7 +204,7 @@ fn a_build_that_fills_its_disk_takes_no_more_and_is_told_the_limit() {
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
     server.answers(APP, "/here");
     let package =
-        json!({ "name": "greedy", "version": "1.0.0", "scripts": { "heroku-postbuild": "python3 fill.py" } });
+        json!({ "name": "greedy", "version": "1.0.0", "engines": { "node": ">=18" }, "scripts": { "heroku-postbuild": "python3 fill.py" } });
     let lock = json!({ "name": "greedy", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
         "packages": { "": { "name": "greedy", "version": "1.0.0" } } });
     repo.write("package.json", &package.to_string());

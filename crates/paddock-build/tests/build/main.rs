@@ -8,5 +8,6 @@ mod git;
 mod hostile_images;
 mod images;
 mod languages;
+mod node;
 mod sites;
 mod support;

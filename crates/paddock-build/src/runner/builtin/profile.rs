@@ -10,6 +10,11 @@ export NODE_HOME="$HOME/.heroku/node"
 export NODE_ENV="${NODE_ENV:-production}"
 "#;
 
+/// Sourced by every dyno of an app of pnpm 11 and newer, which would install anew in a folder of another name than that
+/// of the build.
+pub(super) const PNPM: &str = r#"export pnpm_config_verify_deps_before_run="${pnpm_config_verify_deps_before_run:-warn}"
+"#;
+
 /// Sourced by every dyno of a Python app.
 pub(super) const PYTHON: &str = r#"export PATH="$HOME/.heroku/python/bin:$PATH"
 export PYTHONUNBUFFERED=true

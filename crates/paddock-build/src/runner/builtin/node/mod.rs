@@ -1,30 +1,39 @@
-//! The Node.js buildpack: the system's Node.js or one fetched by npm, `npm ci`, the app's scripts, pruning.
-//! Order and scripts: the classic buildpack as `docs/contract/buildpacks.md`, section 5, has it.
+//! The Node.js buildpack: Node.js, npm, Yarn or pnpm as the app asks for them, its packages from its lock file, its
+//! scripts, pruning. Order and scripts: the classic buildpack as `docs/contract/buildpacks.md`, section 5, has it.
 
+mod declared;
+mod files;
+mod install;
+mod lock;
 mod package;
+mod projects;
+mod prune;
+mod saved;
+mod settings;
 mod toolchain;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use self::package::{Lock, Package};
-use self::toolchain::Toolchain;
-use super::{BuiltinBuild, PLAIN, Row, cache_key, profile};
+use self::lock::{Lock, Manager};
+use self::package::Package;
+use self::projects::Project;
+use self::settings::{YARN_CACHE, YarnSettings};
+use self::toolchain::{Toolchain, Wanted};
+use super::semver::Version;
+use super::{BuiltinBuild, PLAIN, Row, profile};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
 
-/// The name of the saved packages in the cache.
-const SAVED: &str = "node/node_modules";
 /// The npm with which options as they are used here begin.
 const NPM_OF_OUR_OPTIONS: u64 = 7;
 /// The only older one that installs what a lock file says, and the newest format of it that it reads.
 const OLD_NPM: u64 = 6;
 const OLD_LOCK: u64 = 2;
-/// Scripts of the root package that npm runs when it installs; on a cache hit they are run by themselves.
-const INSTALL_SCRIPTS: [&str; 4] = ["preinstall", "install", "postinstall", "prepare"];
+/// The pnpm that has settings in variables of its own, and that looks before each script whether all is installed.
+const PNPM_OF_OWN_VARIABLES: Version = Version(11, 0, 0);
 /// What a build's Node.js may use. Source: `docs/contract/buildpacks.md`, section 12.
 const NODE_OPTIONS: &str = "--max_old_space_size=2560";
 
@@ -37,9 +46,14 @@ pub(super) const ROW: Row = Row {
 };
 
 fn default_process_types(build_dir: &Path) -> BTreeMap<String, String> {
-    let starts = Package::read(build_dir).is_ok_and(|package| package.has_script("start"))
-        || build_dir.join("server.js").is_file();
-    let web = starts.then(|| ("web".to_owned(), "npm start".to_owned()));
+    let Ok(package) = Package::read(build_dir) else { return BTreeMap::new() };
+    let manager = lock::find(build_dir).ok().flatten().map_or(Manager::Npm, |lock| lock.manager);
+    // Without a script of that name npm and pnpm start `server.js`, and Yarn nothing.
+    let program = match manager {
+        Manager::Yarn | Manager::Berry if !package.has_script("start") => "npm",
+        manager => manager.program(),
+    };
+    let web = package::starts(build_dir, &package).then(|| ("web".to_owned(), format!("{program} start")));
     web.into_iter().collect()
 }
 
@@ -57,27 +71,74 @@ struct NodeBuild<'a> {
     build: &'a BuiltinBuild<'a>,
     package: Package,
     lock: Option<Lock>,
+    yarn: YarnSettings,
+    projects: Vec<Project>,
     toolchain: Toolchain,
 }
 
-fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
-    let package = match Package::read(build.build_dir()) {
-        Ok(package) => package,
-        Err(problem) => {
-            screen::warning(&problem);
-            return Ok(false);
+/// What an app says of itself.
+struct App {
+    package: Package,
+    lock: Option<Lock>,
+    yarn: YarnSettings,
+    wanted: Option<Wanted>,
+}
+
+impl App {
+    /// Reads it, or says what is wrong with it.
+    fn read(build: &BuiltinBuild<'_>) -> Result<Self, String> {
+        let build_dir = build.build_dir();
+        let package = Package::read(build_dir)?;
+        let lock = lock::find(build_dir)?;
+        lock::agree(&package, lock.as_ref())?;
+        if let Some(range) = &package.iojs {
+            return Err(format!(
+                "Error: io.js is no longer supported\n\n\
+                 package.json asks for io.js {range} in engines.iojs. Remove that and ask for Node.js in engines.node."
+            ));
         }
-    };
-    let lock = match package::find_lock(build.build_dir()) {
-        Ok(lock) => lock,
+        let is_berry = lock.as_ref().is_some_and(|lock| lock.manager == Manager::Berry);
+        if is_berry && build.config_var("YARN_PRODUCTION").is_some_and(|value| !value.is_empty()) {
+            return Err("Unsupported Yarn configuration: YARN_PRODUCTION\n\n\
+                 Yarn 2 and newer ends when it sees this variable. YARN2_SKIP_PRUNING says whether development\n\
+                 packages stay:\n  heroku config:unset YARN_PRODUCTION\n  heroku config:set YARN2_SKIP_PRUNING=true"
+                .to_owned());
+        }
+        let yarn = if is_berry { YarnSettings::read(build_dir)? } else { YarnSettings::default() };
+        let wanted = Wanted::of(&package, lock.as_ref(), &yarn)?;
+        Ok(Self { package, lock, yarn, wanted })
+    }
+}
+
+fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
+    let app = match App::read(build) {
+        Ok(app) => app,
         Err(problem) => {
             screen::warning(&problem);
             return Ok(false);
         }
     };
     say_environment(build);
-    let Some(toolchain) = toolchain::choose(build, &package)? else { return Ok(false) };
-    NodeBuild { build, package, lock, toolchain }.run()
+    if app.lock.as_ref().is_some_and(|lock| lock.manager == Manager::Berry) {
+        warn_of_unused(build);
+    }
+    let chosen = toolchain::choose(build, &app.package, app.lock.as_ref(), app.wanted.as_ref())?;
+    let Some(toolchain) = chosen else { return Ok(false) };
+    let App { package, lock, yarn, .. } = app;
+    let manager = lock.as_ref().map_or(Manager::Npm, |lock| lock.manager);
+    let projects = projects::find(build.build_dir(), &package, manager);
+    NodeBuild { build, package, lock, yarn, projects, toolchain }.run()
+}
+
+/// Settings of Yarn 1 that newer ones do not read.
+fn warn_of_unused(build: &BuiltinBuild<'_>) {
+    for name in [".npmrc", ".yarnrc"] {
+        if build.build_dir().join(name).is_file() {
+            screen::warning(&format!(
+                "There is an existing {name} file that will not be used. All configurations are read from the .yarnrc.yml file."
+            ));
+        }
+    }
 }
 
 fn say_environment(build: &BuiltinBuild<'_>) {
@@ -105,6 +166,11 @@ impl NodeBuild<'_> {
         Ok(true)
     }
 
+    /// The manager that installs the packages and runs the scripts.
+    fn manager(&self) -> Manager {
+        self.lock.as_ref().map_or(Manager::Npm, |lock| lock.manager)
+    }
+
     /// A program with Node.js and the app's own programs in its path.
     fn program(&self, name: &str) -> Command {
         let mut command = self.build.program(name);
@@ -117,19 +183,61 @@ impl NodeBuild<'_> {
             command.env(name, self.build.config_var(name).unwrap_or(value));
         }
         command
-            .env("NPM_CONFIG_CACHE", self.npm_cache())
+            .env("NPM_CONFIG_CACHE", self.downloads("npm"))
             .env("NPM_CONFIG_UPDATE_NOTIFIER", "false")
             .env("NPM_CONFIG_FUND", "false")
             .env("NPM_CONFIG_AUDIT", "false");
+        for (name, value) in self.manager_env() {
+            if self.build.config_var(&name).is_none() {
+                command.env(name, value);
+            }
+        }
         command
     }
 
-    /// What npm keeps of downloads: between builds only once the cache is open for writing.
-    fn npm_cache(&self) -> PathBuf {
-        if self.build.build.cache.is_opened() {
-            return self.build.build.cache.cache_dir().join("node/npm");
+    /// Settings of the app's manager, which config vars go before.
+    fn manager_env(&self) -> Vec<(String, PathBuf)> {
+        let set = |name: &str, value: PathBuf| (name.to_owned(), value);
+        match self.manager() {
+            Manager::Npm => Vec::new(),
+            Manager::Yarn => vec![set("YARN_CACHE_FOLDER", self.downloads("yarn"))],
+            Manager::Berry => {
+                let in_app = self.yarn.uses_cache_of_app();
+                let cache =
+                    if in_app { self.build.build_dir().join(YARN_CACHE) } else { self.downloads("yarn") };
+                let mut all =
+                    vec![set("YARN_CACHE_FOLDER", cache), set("YARN_ENABLE_GLOBAL_CACHE", "false".into())];
+                if self.yarn.has_cache {
+                    all.push(set("YARN_ENABLE_IMMUTABLE_CACHE", "true".into()));
+                }
+                all
+            }
+            Manager::Pnpm => {
+                let prefix = if self.has_own_pnpm_variables() { "pnpm_config_" } else { "npm_config_" };
+                let mut all = vec![
+                    // Always the same one: what is installed knows it by this path.
+                    set(&format!("{prefix}store_dir"), self.build.build.cache.cache_dir().join("node/pnpm")),
+                    // A script that writes to an installed file must not reach the store.
+                    set(&format!("{prefix}package_import_method"), "copy".into()),
+                ];
+                if self.has_own_pnpm_variables() {
+                    all.push(set(&format!("{prefix}verify_deps_before_run"), "false".into()));
+                }
+                all
+            }
         }
-        self.build.build.home.join(".npm")
+    }
+
+    fn has_own_pnpm_variables(&self) -> bool {
+        self.toolchain.manager.is_some_and(|version| version >= PNPM_OF_OWN_VARIABLES)
+    }
+
+    /// What a manager keeps of downloads: between builds only once the cache is open for writing.
+    fn downloads(&self, manager: &str) -> PathBuf {
+        if self.build.build.cache.is_opened() {
+            return self.build.build.cache.cache_dir().join("node").join(manager);
+        }
+        self.build.build.home.join(format!(".{manager}"))
     }
 
     /// The npm that installs and prunes: the app's own, unless that is too old to read the lock file.
@@ -161,11 +269,14 @@ impl NodeBuild<'_> {
             }
         };
         npm.args(arguments);
-        Self::show(npm)
+        show(npm)
     }
 
-    fn show(npm: Command) -> Result<bool, Stop> {
-        Ok(session::show_indented(npm).map_err(Stop::io("could not run npm"))?.success())
+    /// Has Yarn or pnpm do something.
+    fn manager_runs(&self, arguments: &[&str]) -> Result<bool, Stop> {
+        let mut command = self.program(self.manager().program());
+        command.args(arguments);
+        show(command)
     }
 
     /// Runs a script of the package, if it has it.
@@ -174,106 +285,30 @@ impl NodeBuild<'_> {
             return Ok(true);
         }
         screen::step(title);
-        screen::detail(&format!("Running {name}"));
-        self.run_script(name)
+        let with = if self.manager().program() == "yarn" { " (yarn)" } else { "" };
+        screen::detail(&format!("Running {name}{with}"));
+        let flags = self.build.config_var("NODE_BUILD_FLAGS").filter(|flags| name == "build" && !flags.is_empty());
+        self.run_script(name, flags)
     }
 
-    /// Scripts are run by the npm that the app's dynos have.
-    fn run_script(&self, name: &str) -> Result<bool, Stop> {
-        let mut npm = self.program("npm");
-        npm.args(["run", name]);
-        Self::show(npm)
-    }
-
-    fn install(&self) -> Result<bool, Stop> {
-        let modules = self.build.build_dir().join("node_modules");
-        let Some(lock) = &self.lock else { return self.install_unlocked() };
-        if modules.exists() {
-            screen::warning(
-                "node_modules is checked into source control; it is installed anew from the lock file.",
-            );
-        }
-        let key = self.key(lock);
-        let may_cache = self.build.config_var("NODE_MODULES_CACHE") != Some("false");
-        if may_cache && let Some(saved) = self.build.saved(SAVED, &key) {
-            screen::step("Restoring cache");
-            self.build.unpack(&saved, &modules)?;
-            screen::detail(&format!(
-                "No change in {} detected: node_modules is not installed again",
-                lock.name
-            ));
-            return self.run_install_scripts();
-        }
-        screen::step("Installing dependencies");
-        screen::detail(&format!("Installing node modules ({})", lock.name));
-        self.build.cache("node")?;
-        if !self.npm_installs(&["ci", "--include=dev"])? {
-            return Ok(false);
-        }
-        if may_cache && modules.is_dir() {
-            screen::step("Caching build");
-            screen::detail("- node_modules");
-            self.build.save(&modules, SAVED, &key)?;
-        }
-        Ok(true)
-    }
-
-    fn install_unlocked(&self) -> Result<bool, Stop> {
-        screen::step("Installing dependencies");
-        screen::warning(
-            "No package-lock.json found: every build may install other versions.\n\
-             Run `npm install` and commit package-lock.json.",
-        );
-        screen::detail("Installing node modules (package.json)");
-        self.build.cache("node")?;
-        self.npm_installs(&["install", "--include=dev", "--no-package-lock"])
-    }
-
-    fn run_install_scripts(&self) -> Result<bool, Stop> {
-        for name in INSTALL_SCRIPTS {
-            if self.package.has_script(name) && !self.run_script(name)? {
-                return Ok(false);
+    /// Scripts are run by the program that the app's dynos have.
+    fn run_script(&self, name: &str, flags: Option<&str>) -> Result<bool, Stop> {
+        let mut arguments = vec!["run", name];
+        if let Some(flags) = flags {
+            screen::detail(&format!("Running with {flags} flags"));
+            if self.manager().program() != "yarn" {
+                arguments.push("--");
             }
+            arguments.push(flags);
         }
-        Ok(true)
-    }
-
-    /// Everything that what `npm ci` makes depends on.
-    fn key(&self, lock: &Lock) -> String {
-        let npmrc = fs::read(self.build.build_dir().join(".npmrc")).unwrap_or_default();
-        let versions = format!("{} {}", self.toolchain.node, self.toolchain.npm);
-        let stack = &self.build.build.plan.stack_version;
-        cache_key(&[&lock.bytes, &self.package.bytes, &npmrc, versions.as_bytes(), stack.as_bytes()])
-    }
-
-    fn prune(&self) -> Result<bool, Stop> {
-        let reason = match (self.build.config_var("NPM_CONFIG_PRODUCTION"), self.build.config_var("NODE_ENV"))
-        {
-            (Some("false"), _) => Some("NPM_CONFIG_PRODUCTION is 'false'".to_owned()),
-            (_, Some(other)) if other != "production" => {
-                Some(format!("NODE_ENV is not 'production' but '{other}'"))
-            }
-            _ => None,
-        };
-        screen::step("Pruning devDependencies");
-        if let Some(reason) = reason {
-            screen::detail(&format!("Skipping because {reason}"));
-            return Ok(true);
-        }
-        if !self.package.has_dev_dependencies {
-            screen::detail("Skipping because there are none");
-            return Ok(true);
-        }
-        let omit = match self.installer() {
-            Installer::OwnOld => "--production",
-            Installer::Own | Installer::Stacks => "--omit=dev",
-        };
-        let unlocked = ["prune", omit, "--ignore-scripts", "--no-package-lock"];
-        self.npm_installs(if self.lock.is_some() { &unlocked[..3] } else { &unlocked })
+        self.manager_runs(&arguments)
     }
 
     fn finish(&self) -> Result<(), Stop> {
         self.build.profile("nodejs.sh", profile::NODE)?;
+        if self.manager() == Manager::Pnpm && self.has_own_pnpm_variables() {
+            self.build.profile("pnpm.sh", profile::PNPM)?;
+        }
         self.build.profile(profile::CONCURRENCY_NAME, &profile::node_concurrency())?;
         // In words of HOME's place at build time: later buildpacks run before the app moves to /app.
         self.build.export(&format!(
@@ -282,4 +317,11 @@ impl NodeBuild<'_> {
             self.build.build_dir().display()
         ))
     }
+}
+
+/// Runs a manager, its output shown.
+fn show(command: Command) -> Result<bool, Stop> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = session::show_indented(command).map_err(Stop::io(format!("could not run {name}")))?;
+    Ok(status.success())
 }

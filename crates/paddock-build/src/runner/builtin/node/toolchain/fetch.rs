@@ -1,21 +1,19 @@
-//! Which Node.js builds and runs an app, and which npm: the stack's own, or what npm fetches when `engines` asks for
-//! another. What is fetched lies in the slug from the beginning, as a Node.js of one's own is laid out:
-//! `.heroku/node/bin` and `.heroku/node/lib/node_modules/npm`.
+//! What npm fetches for an app's toolchain.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::super::BuiltinBuild;
-use super::super::semver::{Version, range_of_npm, satisfies};
-use super::package::Package;
+use super::super::declared::Name;
+use super::{Asked, Stacks, Toolchain, Wanted, version_in};
+use crate::runner::builtin::BuiltinBuild;
+use crate::runner::builtin::semver::{Version, range_of_npm, satisfies};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
 use crate::source::remove_any;
 
-/// Where it lies, below BUILD_DIR.
-const FOLDER: &str = ".heroku/node";
 /// The name of what was fetched in the cache.
 const SAVED: &str = "node/toolchain";
 /// From which version on Node.js brings which npm. Source: the list of its releases.
@@ -33,150 +31,109 @@ const NPM_OF_NODE: [(Version, &str); 11] = [
     (Version(24, 0, 0), "11"),
 ];
 
-/// Node.js and npm.
-pub(super) struct Toolchain {
-    pub(super) node: Version,
-    pub(super) npm: Version,
-    /// Its Node.js is not the stack's.
-    own_node: bool,
-    /// Its npm is not the stack's.
-    own_npm: bool,
-    /// The programs of what was fetched.
-    programs: PathBuf,
-    pub(super) stacks: Stacks,
-}
-
-/// The Node.js and npm of the stack.
-#[derive(Debug, Clone)]
-pub(super) struct Stacks {
-    node: Version,
-    npm: Version,
-    pub(super) node_program: PathBuf,
-    pub(super) npm_program: PathBuf,
-}
-
 /// What an app asks for that the stack does not have.
-struct Fetch<'a> {
-    build: &'a BuiltinBuild<'a>,
+pub(super) struct Fetch<'a> {
+    pub(super) build: &'a BuiltinBuild<'a>,
     /// Where it is put together.
-    folder: PathBuf,
-    stacks: Stacks,
-}
-
-impl Toolchain {
-    /// Folders to put before the usual path at build time.
-    pub(super) fn folders(&self) -> Vec<PathBuf> {
-        if self.own_node || self.own_npm { vec![self.programs.clone()] } else { Vec::new() }
-    }
-}
-
-/// Chooses; `None` when there is none that fits, which the user has been told.
-pub(super) fn choose(build: &BuiltinBuild<'_>, package: &Package) -> Result<Option<Toolchain>, Stop> {
-    screen::step("Installing binaries");
-    let or = |range: &Option<String>, default: &str| range.clone().unwrap_or_else(|| default.to_owned());
-    screen::detail(&format!("engines.node (package.json):   {}", or(&package.node, "unspecified")));
-    screen::detail(&format!(
-        "engines.npm (package.json):    {}",
-        or(&package.npm, "unspecified (use default)")
-    ));
-    screen::detail(" ");
-    let Some(stacks) = Stacks::find(build) else { return Ok(None) };
-    let (node, npm) = (stacks.node, stacks.npm);
-    if let Some(range) = &package.node {
-        if satisfies(node, range).is_none() {
-            screen::warning(&format!(
-                "engines.node in package.json cannot be read: {range:?}\nUse a version or a range such as \"{}.x\".",
-                node.0
-            ));
-            return Ok(None);
-        }
-        screen::detail(&format!("Resolving node version {range}..."));
-    }
-    // A range of npm that is none may be a tag of its releases: the registry knows.
-    let lacks = |version, range: &&String| satisfies(version, range) != Some(true);
-    let node_range = package.node.as_ref().filter(|range| lacks(node, range));
-    let npm_range = package.npm.as_ref().filter(|range| lacks(npm, range));
-    let folder = build.build_dir().join(FOLDER);
-    if node_range.is_none() && npm_range.is_none() {
-        screen::detail(&format!("Using the stack's node {node} and npm {npm}"));
-        let programs = folder.join("bin");
-        return Ok(Some(Toolchain { node, npm, own_node: false, own_npm: false, programs, stacks }));
-    }
-    Fetch { build, folder, stacks }.run(node_range, package.npm.as_ref())
-}
-
-impl Stacks {
-    /// Finds them; `None` when one is missing, which the user has been told.
-    fn find(build: &BuiltinBuild<'_>) -> Option<Self> {
-        let find = |name: &str| {
-            let mut folders = build.build.session.path().split(':');
-            let program = folders
-                .find_map(|folder| Some(Path::new(folder).join(name)).filter(|path| path.is_file()))?;
-            Some((version_of(build, &program)?, program))
-        };
-        let Some((node, node_program)) = find("node") else {
-            screen::warning(
-                "This stack has no Node.js: its operator has to install the packages nodejs and npm.",
-            );
-            return None;
-        };
-        let Some((npm, npm_program)) = find("npm") else {
-            screen::warning("This stack has no npm: its operator has to install the package npm.");
-            return None;
-        };
-        Some(Self { node, npm, node_program, npm_program })
-    }
+    pub(super) folder: PathBuf,
+    pub(super) stacks: Stacks,
 }
 
 impl Fetch<'_> {
     /// Restores or fetches what is asked for; `None` for a range of Node.js takes the stack's.
-    fn run(&self, node: Option<&String>, npm: Option<&String>) -> Result<Option<Toolchain>, Stop> {
-        let key = format!("node {} npm {}", node.map_or("", String::as_str), npm.map_or("", String::as_str));
+    pub(super) fn run(&self, node: Option<&str>, asked: &Asked<'_>) -> Result<Option<Toolchain>, Stop> {
+        let npm = asked.npm();
+        let fetched = asked.wanted.filter(|wanted| !wanted.is_own());
+        let manager = fetched.map(Wanted::key).unwrap_or_default();
+        let key = format!("node {} npm {} {manager}", node.unwrap_or_default(), npm.unwrap_or_default());
         if let Some(saved) = self.build.saved(SAVED, &key) {
             self.build.unpack(&saved, &self.folder)?;
-            if let Some(found) = self.look() {
-                screen::detail(&format!("Using node {} and npm {}", found.node, found.npm));
-                return Ok(Some(found));
+            if let Some(found) = self.look(asked.wanted) {
+                return self.finish(asked, found).map(Some);
             }
         }
         remove_any(&self.folder)
             .and_then(|()| fs::create_dir_all(self.folder.join("bin")))
             .map_err(Stop::io("could not make the toolchain's folder"))?;
+        let is_default = asked.package.node.is_none();
+        let mut is_fallback = false;
         if let Some(range) = node
-            && !self.fetch_node(range)?
+            && !self.fetch_node(range, is_default)?
         {
-            return Ok(None);
+            if !is_default {
+                return Ok(None);
+            }
+            is_fallback = true;
         }
-        let Some(so_far) = self.look() else {
+        let Some(so_far) = self.look(None) else {
             screen::warning("The Node.js that was fetched does not run on this stack.");
             return Ok(None);
         };
-        let asked = npm.map_or_else(|| npm_of(so_far.node), String::as_str);
-        if satisfies(self.stacks.npm, asked) != Some(true) && !self.fetch_npm(asked, npm.is_some())? {
+        let range = npm.or_else(|| so_far.own_node.then(|| npm_of(so_far.node)));
+        if let Some(range) = range.filter(|range| satisfies(self.stacks.npm, range) != Some(true))
+            && !(self.fetch_npm(range, npm.is_some())? && self.has_right_npm(asked)?)
+        {
             return Ok(None);
         }
-        let found = self.look();
-        match &found {
-            Some(found) => screen::detail(&format!("Using node {} and npm {}", found.node, found.npm)),
-            None => {
-                screen::warning(&format!("npm {asked} does not run on Node.js {}.", so_far.node));
-                return Ok(None);
-            }
+        if let Some(wanted) = fetched
+            && !self.manager(wanted, asked.lock)?
+        {
+            return Ok(None);
         }
-        self.build.save(&self.folder, SAVED, &key)?;
+        let Some(found) = self.look(asked.wanted) else {
+            let npm = range.unwrap_or_default();
+            screen::warning(&format!("npm {npm} does not run on Node.js {}.", so_far.node));
+            return Ok(None);
+        };
+        if !is_fallback {
+            self.build.save(&self.folder, SAVED, &key)?;
+        }
+        self.finish(asked, found).map(Some)
+    }
+
+    /// The stack's Node.js and npm, with nothing fetched.
+    pub(super) fn stacks_alone(self, asked: &Asked<'_>) -> Result<Toolchain, Stop> {
+        let found = Toolchain {
+            node: self.stacks.node,
+            npm: self.stacks.npm,
+            manager: asked.wanted.and_then(|wanted| self.version_of_manager(wanted)),
+            own_node: false,
+            own_npm: false,
+            programs: self.folder.join("bin"),
+            stacks: self.stacks.clone(),
+        };
+        if let Some(wanted) = asked.wanted {
+            self.manager(wanted, asked.lock)?;
+        }
+        Ok(found)
+    }
+
+    /// Says what was found, and makes a Yarn of the repository callable.
+    fn finish(&self, asked: &Asked<'_>, found: Toolchain) -> Result<Toolchain, Stop> {
+        screen::detail(&format!("Using node {} and npm {}", found.node, found.npm));
+        if let Some(wanted) = asked.wanted.filter(|wanted| wanted.is_own()) {
+            self.manager(wanted, asked.lock)?;
+        } else if let (Some(wanted), Some(version)) = (asked.wanted, found.manager) {
+            screen::detail(&format!("Using {} {version}", wanted.program));
+        }
         Ok(found)
     }
 
     /// What is there, if it runs.
-    fn look(&self) -> Option<Toolchain> {
+    fn look(&self, wanted: Option<&Wanted>) -> Option<Toolchain> {
         let programs = self.folder.join("bin");
         let (node, npm) = (programs.join("node"), programs.join("npm"));
         let (own_node, own_npm) = (node.exists(), npm.exists());
         let path = self.build.path(std::slice::from_ref(&programs));
         let version = |program: &Path| version_in(self.build, program, &path);
+        let manager = match wanted {
+            Some(wanted) => Some(self.version_of_manager(wanted)?),
+            None => None,
+        };
         Some(Toolchain {
             node: if own_node { version(&node)? } else { self.stacks.node },
             npm: if own_npm { version(&npm)? } else { self.stacks.npm },
+            manager,
             own_node,
             own_npm,
             programs,
@@ -185,7 +142,7 @@ impl Fetch<'_> {
     }
 
     /// Fetches a Node.js from the npm registry, where its binaries are packages of their own.
-    fn fetch_node(&self, range: &str) -> Result<bool, Stop> {
+    fn fetch_node(&self, range: &str, is_default: bool) -> Result<bool, Stop> {
         screen::detail(&format!("Downloading and installing node {range}..."));
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "x64",
@@ -193,8 +150,15 @@ impl Fetch<'_> {
             other => other,
         };
         let name = format!("node-linux-{architecture}");
-        let package = match self.download(&name, range)? {
+        let package = match self.download(&name, range, !is_default)? {
             Ok(package) => package,
+            Err(_) if is_default => {
+                screen::detail(&format!(
+                    "The npm registry gave no Node.js {range}: using the stack's node {}",
+                    self.stacks.node
+                ));
+                return Ok(false);
+            }
             Err(said) => {
                 screen::warning(&format!(
                     "Node.js {range} is asked for in engines.node; the stack has {} and the npm registry gave no other.\n\
@@ -219,7 +183,7 @@ impl Fetch<'_> {
         if is_asked_for {
             screen::detail(&format!("Bootstrapping npm {range}..."));
         }
-        let package = match self.download("npm", range)? {
+        let package = match self.download("npm", range, true)? {
             Ok(package) => package,
             Err(said) => {
                 screen::warning(&format!(
@@ -247,8 +211,38 @@ impl Fetch<'_> {
         Ok(true)
     }
 
+    /// Whether the npm that `packageManager` names has the hash that it says.
+    fn has_right_npm(&self, asked: &Asked<'_>) -> Result<bool, Stop> {
+        let declared = asked.package.declared.as_ref().filter(|declared| declared.name == Name::Npm);
+        match declared {
+            Some(declared) if declared.hash.is_some() => self.check_npm(declared),
+            _ => Ok(true),
+        }
+    }
+
     /// Has the stack's npm fetch a package; gives its folder, or what npm said.
-    fn download(&self, name: &str, range: &str) -> Result<Result<PathBuf, String>, Stop> {
+    fn download(
+        &self,
+        name: &str,
+        range: &str,
+        is_patient: bool,
+    ) -> Result<Result<PathBuf, String>, Stop> {
+        let folder = self.download_folder()?;
+        let mut npm = self.npm(&folder);
+        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .arg(format!("{name}@{}", range_of_npm(range)));
+        if !is_patient {
+            npm.env("NPM_CONFIG_FETCH_RETRIES", "0");
+        }
+        let captured = session::capture(npm).map_err(Stop::io("could not run npm"))?;
+        if !captured.status.success() {
+            return Ok(Err(String::from_utf8_lossy(&captured.stderr).into_owned()));
+        }
+        Ok(Ok(folder.join("node_modules").join(name)))
+    }
+
+    /// An empty folder for what npm fetches.
+    pub(super) fn download_folder(&self) -> Result<PathBuf, Stop> {
         let folder = self.build.build.home.join(".heroku/node-download");
         let prepare = || {
             remove_any(&folder)?;
@@ -257,37 +251,24 @@ impl Fetch<'_> {
             fs::write(folder.join("package.json"), "{}")
         };
         prepare().map_err(Stop::io("could not prepare the toolchain's folder"))?;
+        Ok(folder)
+    }
+
+    /// The stack's npm in that folder.
+    pub(super) fn npm(&self, folder: &Path) -> Command {
         let mut npm = self.build.program(&self.stacks.node_program.display().to_string());
         npm.arg(&self.stacks.npm_program)
-            .current_dir(&folder)
+            .current_dir(folder)
             .env("NPM_CONFIG_CACHE", folder.join("npm"))
             .env("NPM_CONFIG_LOGLEVEL", "error")
-            .env("NPM_CONFIG_UPDATE_NOTIFIER", "false")
-            .args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .arg(format!("{name}@{}", range_of_npm(range)));
-        let captured = session::capture(npm).map_err(Stop::io("could not run npm"))?;
-        if !captured.status.success() {
-            return Ok(Err(String::from_utf8_lossy(&captured.stderr).into_owned()));
-        }
-        Ok(Ok(folder.join("node_modules").join(name)))
+            .env("NPM_CONFIG_UPDATE_NOTIFIER", "false");
+        npm
     }
 }
 
 /// The npm that a Node.js brings.
 fn npm_of(node: Version) -> &'static str {
     NPM_OF_NODE.iter().rfind(|(first, _)| *first <= node).map_or("2", |(_, npm)| npm)
-}
-
-fn version_of(build: &BuiltinBuild<'_>, program: &Path) -> Option<Version> {
-    version_in(build, program, build.build.session.path())
-}
-
-/// The version that a program says it has; npm runs on the first Node.js of the path.
-fn version_in(build: &BuiltinBuild<'_>, program: &Path, path: &str) -> Option<Version> {
-    let mut command = build.program(&program.display().to_string());
-    command.env("PATH", path).arg("--version");
-    let captured = session::capture(command).ok().filter(|captured| captured.status.success())?;
-    Version::parse(String::from_utf8_lossy(&captured.stdout).trim())
 }
 
 /// The program in an installed package. Packages of old versions hold it in an archive of its own.

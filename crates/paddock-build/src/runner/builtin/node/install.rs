@@ -1,0 +1,210 @@
+//! The packages of an app, from its lock file: installed once for each lock file, then put back.
+
+use std::path::PathBuf;
+
+use super::lock::{Lock, Manager};
+use super::settings::{YARN_CACHE, YARN_SETTINGS};
+use super::{NodeBuild, files};
+use crate::runner::builtin::cache_key;
+use crate::runner::screen;
+use crate::runner::stop::Stop;
+use crate::source::remove_any;
+
+/// The name of the saved packages in the cache.
+const SAVED: &str = "node/packages";
+/// The name under which older builds saved them.
+const SAVED_BEFORE: [&str; 2] = ["node/node_modules.tar", "node/node_modules.key"];
+/// Files of the app that say how packages are installed.
+const SETTINGS: [&str; 6] =
+    [".npmrc", ".yarnrc", YARN_SETTINGS, "pnpm-workspace.yaml", ".pnpmfile.cjs", ".pnpmfile.mjs"];
+/// What Yarn 2 and newer leave beside `node_modules`, or instead of it.
+const LEFT_BY_YARN: [&str; 7] = [
+    ".pnp.js",
+    ".pnp.cjs",
+    ".pnp.data.json",
+    ".pnp.loader.mjs",
+    ".yarn/build-state.yml",
+    ".yarn/install-state.gz",
+    ".yarn/unplugged",
+];
+/// Config vars that change what is installed.
+const VARIABLES: [&str; 4] = ["NPM_CONFIG_PRODUCTION", "YARN_PRODUCTION", "NODE_ENV", "NODE_OPTIONS"];
+
+impl NodeBuild<'_> {
+    pub(super) fn install(&self) -> Result<bool, Stop> {
+        let Some(lock) = &self.lock else { return self.install_unlocked() };
+        let modules = self.build.build_dir().join("node_modules");
+        if modules.exists() {
+            screen::warning(
+                "node_modules is checked into source control; it is installed anew from the lock file.",
+            );
+            remove_any(&modules).map_err(Stop::io("could not remove node_modules"))?;
+        }
+        let key = self.key(lock);
+        let may_cache = self.may_cache();
+        if may_cache
+            && self.is_whole_without_install(lock)
+            && let Some(saved) = self.build.saved(SAVED, &key)
+        {
+            screen::step("Restoring cache");
+            self.build.restore_paths(&saved, &self.installed_paths())?;
+            screen::detail(&format!(
+                "No change in {} detected: node_modules is not installed again",
+                lock.name
+            ));
+            return self.run_install_scripts();
+        }
+        screen::step("Installing dependencies");
+        self.build.cache("node")?;
+        if !self.install_locked(lock)? {
+            screen::warning(&format!(
+                "Unable to install the packages of {0}. If {1} says above that it does not match package.json, run\n\
+                 `{1} install`, commit {0} and push again.",
+                lock.name,
+                lock.manager.program()
+            ));
+            return Ok(false);
+        }
+        if may_cache {
+            screen::step("Caching build");
+            screen::detail("- node_modules");
+            self.build.save_paths(&self.installed_paths(), SAVED, &key)?;
+            for name in SAVED_BEFORE {
+                remove_any(&self.build.build.cache.cache_dir().join(name))
+                    .map_err(Stop::io("could not remove an old cache"))?;
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn may_cache(&self) -> bool {
+        self.build.config_var("NODE_MODULES_CACHE") != Some("false")
+    }
+
+    fn install_locked(&self, lock: &Lock) -> Result<bool, Stop> {
+        match lock.manager {
+            Manager::Npm => {
+                screen::detail(&format!("Installing node modules ({})", lock.name));
+                let dev = if self.installs_production("NPM_CONFIG_PRODUCTION") {
+                    "--omit=dev"
+                } else {
+                    "--include=dev"
+                };
+                self.npm_installs(&["ci", dev])
+            }
+            Manager::Yarn => {
+                screen::detail(&format!("Installing node modules ({})", lock.name));
+                let production = self.installs_production("YARN_PRODUCTION");
+                self.manager_runs(&[
+                    "install",
+                    &format!("--production={production}"),
+                    "--frozen-lockfile",
+                    "--ignore-engines",
+                    "--prefer-offline",
+                ])
+            }
+            Manager::Berry => {
+                screen::detail(&format!("Running 'yarn install' with {}", lock.name));
+                self.manager_runs(&["install", "--immutable"])
+            }
+            Manager::Pnpm => self.install_by_pnpm(lock),
+        }
+    }
+
+    fn install_by_pnpm(&self, lock: &Lock) -> Result<bool, Stop> {
+        screen::detail(&format!("Running 'pnpm install' with {}", lock.name));
+        let reporter = self.build.config_var("PNPM_INSTALL_REPORTER").and_then(|reporter| {
+            let is_known = matches!(reporter, "default" | "ndjson" | "append-only" | "silent");
+            if !is_known {
+                screen::detail(&format!(
+                    "Warning: Invalid PNPM_INSTALL_REPORTER value '{reporter}'. Valid values: default, ndjson, append-only, silent"
+                ));
+            }
+            is_known.then(|| format!("--reporter={reporter}"))
+        });
+        let mut arguments = vec!["install", "--prod=false", "--frozen-lockfile"];
+        arguments.extend(reporter.as_deref());
+        self.manager_runs(&arguments)
+    }
+
+    /// Whether a config var asks for no development packages from the beginning.
+    fn installs_production(&self, name: &str) -> bool {
+        self.build.config_var(name) == Some("true")
+    }
+
+    fn install_unlocked(&self) -> Result<bool, Stop> {
+        screen::step("Installing dependencies");
+        screen::warning(
+            "No package-lock.json found: every build may install other versions.\n\
+             Run `npm install` and commit package-lock.json.",
+        );
+        screen::detail("Installing node modules (package.json)");
+        self.build.cache("node")?;
+        self.npm_installs(&["install", "--include=dev", "--no-package-lock"])
+    }
+
+    fn run_install_scripts(&self) -> Result<bool, Stop> {
+        for name in self.package.install_scripts() {
+            let is_pnpms = name.starts_with("pnpm:");
+            if (!is_pnpms || self.manager() == Manager::Pnpm) && !self.run_script(name, None)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the saved packages are all that an install makes. Scripts of other packages of the repository may make
+    /// more, in an order that the manager knows, and packages in a folder of it are copied.
+    fn is_whole_without_install(&self, lock: &Lock) -> bool {
+        let copies = lock.manager != Manager::Npm && has(&lock.bytes, b"file:");
+        !copies && !self.projects.iter().skip(1).any(|project| project.has_install_scripts)
+    }
+
+    /// Where an install puts what it makes.
+    fn installed_paths(&self) -> Vec<PathBuf> {
+        let mut paths: Vec<_> = self.projects.iter().map(|project| project.folder.join("node_modules")).collect();
+        if self.manager() == Manager::Berry {
+            paths.extend(LEFT_BY_YARN.map(PathBuf::from));
+            if self.yarn.uses_cache_of_app() && !self.yarn.has_cache {
+                paths.push(YARN_CACHE.into());
+            }
+        }
+        paths
+    }
+
+    /// The same, and what pruning takes away beside it.
+    pub(super) fn pruned_paths(&self) -> Vec<PathBuf> {
+        let mut paths = self.installed_paths();
+        if self.manager() == Manager::Berry && self.yarn.has_cache {
+            paths.push(YARN_CACHE.into());
+        }
+        paths
+    }
+
+    /// Everything that what is installed depends on.
+    pub(super) fn key(&self, lock: &Lock) -> String {
+        let toolchain = &self.toolchain;
+        let manager = toolchain.manager.map(|version| version.to_string()).unwrap_or_default();
+        let versions = format!(
+            "{} {} {} {manager} {}",
+            toolchain.node,
+            toolchain.npm,
+            lock.manager.program(),
+            self.yarn.path.as_deref().unwrap_or_default()
+        );
+        let variables = VARIABLES.map(|name| self.build.config_var(name).unwrap_or_default());
+        let settings = SETTINGS.map(|name| files::settings(self.build.build_dir(), name));
+        let stack = &self.build.build.plan.stack_version;
+        let mut parts: Vec<&[u8]> = vec![&lock.bytes, versions.as_bytes(), stack.as_bytes()];
+        parts.extend(variables.iter().map(|value| value.as_bytes()));
+        parts.extend(settings.iter().map(Vec::as_slice));
+        for project in &self.projects {
+            parts.extend([project.folder.as_os_str().as_encoded_bytes(), &project.package_bytes]);
+        }
+        cache_key(&parts)
+    }
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
