@@ -7,4 +7,5 @@ mod git;
 mod hostile_images;
 mod images;
 mod languages;
+mod python;
 mod support;

@@ -14,6 +14,8 @@ export NODE_ENV="${NODE_ENV:-production}"
 pub(super) const PYTHON: &str = r#"export PATH="$HOME/.heroku/python/bin:$PATH"
 export PYTHONUNBUFFERED=true
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+export LIBRARY_PATH="$HOME/.heroku/python/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
+export LD_LIBRARY_PATH="$HOME/.heroku/python/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export LANG="${LANG:-C.UTF-8}"
 export PYTHONPATH="${PYTHONPATH:-$HOME}"
 "#;
