@@ -98,8 +98,8 @@ async fn a_uv_project_is_installed_from_its_lock() {
         farm.build_folder(&app, tree.path())
             .await
             .failed(FailureKind::Compile)
-            .says("       error: No download found for request: cpython-3.2-")
-            .says(" !     Python 3.2 is not available on this stack and could not be downloaded.\n !     Available versions: 3.");
+            .says(" !     Error: The requested Python version has reached end-of-life.\n")
+            .says(" !     Please upgrade to at least Python 3.10 by changing the version in your .python-version file.\n");
         write_tree(tree.path(), &[("pyproject.toml", &project.replace(">=3.11", ">=3.11,!=3.11.*")), (".python-version", "3.11")]);
         farm.build_folder(&app, tree.path())
             .await
@@ -245,12 +245,18 @@ async fn an_old_node_has_the_npm_that_it_came_with() {
 async fn an_npm_that_engines_ask_for_is_the_apps() {
     with_farm(|farm| async move {
         let tree = tempfile::tempdir().unwrap();
-        write_tree(tree.path(), &[("package.json", &package(r#""node":">=18","npm":"9.x""#, "npm --version"))]);
+        write_tree(
+            tree.path(),
+            &[("package.json", &package(r#""node":">=18","npm":"9.x""#, "npm --version"))],
+        );
         let built = farm.build_folder(&App::new(), tree.path()).await;
         built.says("       Bootstrapping npm 9.x...\n").says("       nested in npm 9.");
         let said = run(farm.unpack(&built).path(), ".heroku/node/bin", &["npm", "start", "--silent"]);
         assert!(said.starts_with("9."), "{said}");
-        write_tree(tree.path(), &[("package.json", &package(r#""node":">=18","npm":"no-such-tag""#, "npm --version"))]);
+        write_tree(
+            tree.path(),
+            &[("package.json", &package(r#""node":">=18","npm":"no-such-tag""#, "npm --version"))],
+        );
         farm.build_folder(&App::new(), tree.path())
             .await
             .failed(FailureKind::Compile)
@@ -404,7 +410,7 @@ async fn a_python_is_chosen_as_heroku_chooses_it() {
         // Without a wish: the newest that can be had. Whatever that is on this machine, it stays the app's.
         let app = App::new();
         let first = farm.build(&app, &[requirements]).await;
-        first.says("-----> No Python version was specified. Using the newest that can be had.\n").outcome();
+        first.says("-----> No Python version was specified. Using the buildpack default: Python 3.14\n").outcome();
         let got = ["       Installed Python 3.", "       Using the stack's Python 3."];
         let line = first.log.lines().find(|line| got.iter().any(|start| line.starts_with(start)));
         let line = line.unwrap_or_else(|| panic!("no Python was chosen in\n{}", first.log));
@@ -412,7 +418,7 @@ async fn a_python_is_chosen_as_heroku_chooses_it() {
         let minor: String = line.split("Python 3.").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
         farm.build(&app, &[requirements])
             .await
-            .says(&format!("-----> No Python version was specified. Using that of the last build: Python 3.{minor}\n"))
+            .says(&format!("-----> No Python version was specified. Using the same major version as the last build: Python 3.{minor}\n"))
             .outcome();
         let project = "[project]\nname = \"x\"\nversion = \"1\"\nrequires-python = \">=3.99\"\n";
         farm.build(&app, &[("pyproject.toml", project), ("uv.lock", "")])

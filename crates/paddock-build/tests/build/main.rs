@@ -9,5 +9,6 @@ mod hostile_images;
 mod images;
 mod languages;
 mod node;
+mod python;
 mod sites;
 mod support;

@@ -19,6 +19,8 @@ pub(super) const PNPM: &str = r#"export pnpm_config_verify_deps_before_run="${pn
 pub(super) const PYTHON: &str = r#"export PATH="$HOME/.heroku/python/bin:$PATH"
 export PYTHONUNBUFFERED=true
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+export LIBRARY_PATH="$HOME/.heroku/python/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
+export LD_LIBRARY_PATH="$HOME/.heroku/python/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export LANG="${LANG:-C.UTF-8}"
 export PYTHONPATH="${PYTHONPATH:-$HOME}"
 "#;

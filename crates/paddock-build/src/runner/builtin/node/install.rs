@@ -162,7 +162,8 @@ impl NodeBuild<'_> {
 
     /// Where an install puts what it makes.
     fn installed_paths(&self) -> Vec<PathBuf> {
-        let mut paths: Vec<_> = self.projects.iter().map(|project| project.folder.join("node_modules")).collect();
+        let mut paths: Vec<_> =
+            self.projects.iter().map(|project| project.folder.join("node_modules")).collect();
         if self.manager() == Manager::Berry {
             paths.extend(LEFT_BY_YARN.map(PathBuf::from));
             if self.yarn.uses_cache_of_app() && !self.yarn.has_cache {

@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use super::super::BuiltinBuild;
-use super::super::semver::Version;
 use super::interpreter::Interpreter;
 use super::specifier::Specifiers;
-use super::uv::{NEWEST_MINOR, Uv};
-use super::version::Wanted;
+use super::uv::{DEFAULT_MINOR, NEWEST_MINOR, Uv};
+use super::version::{OLDEST_MINOR, Wanted};
 use crate::runner::screen;
 use crate::runner::stop::Stop;
 
@@ -23,9 +22,7 @@ pub(super) fn or_last(build: &BuiltinBuild<'_>, wanted: Wanted, required: Option
     let last = || {
         let text = fs::read_to_string(build.build.cache.find(LAST)?).ok()?;
         let minor = text.trim().parse().ok()?;
-        required
-            .is_none_or(|required| required.contains(Version(3, minor, u64::from(u32::MAX))))
-            .then_some(minor)
+        required.is_none_or(|required| required.contains_minor(minor)).then_some(minor)
     };
     match wanted {
         Wanted::Any => last().map_or(wanted, |minor| Wanted::Last { minor }),
@@ -63,11 +60,52 @@ pub(super) fn choose(
                 Err(_) => newest(build, required, uv),
             },
         },
-        Wanted::Version { .. } => match of_stack(build, wanted) {
-            Some(found) => Ok(Some(found)),
-            None => fetch(build, wanted, uv),
-        },
+        Wanted::Version { major, minor, file, .. } => {
+            if *major < 3 || (*major == 3 && *minor < OLDEST_MINOR) {
+                screen::warning(&too_old(wanted, file, available()));
+                return Ok(None);
+            }
+            let found = (*major == 3).then(|| of_stack(build, wanted)).flatten();
+            if found.is_none() && (*major > 3 || *minor > NEWEST_MINOR) {
+                screen::warning(&unknown(wanted, file, available()));
+                return Ok(None);
+            }
+            match found {
+                Some(found) => Ok(Some(found)),
+                None => fetch(build, wanted, uv, file),
+            }
+        }
     }
+}
+
+/// The series that is asked for, such as `2.7`.
+fn series(wanted: &Wanted) -> String {
+    wanted.text().split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+fn too_old(wanted: &Wanted, file: &str, mut available: impl Iterator<Item = u64>) -> String {
+    let nearest = available
+        .find(|minor| *minor >= OLDEST_MINOR)
+        .map(|minor| format!("\nThe nearest that this stack has is Python 3.{minor}."));
+    format!(
+        "Error: The requested Python version has reached end-of-life.\n\n\
+         Python {} has reached its upstream end-of-life, and is therefore no longer receiving security updates.\n\n\
+         Please upgrade to at least Python 3.{OLDEST_MINOR} by changing the version in your {file} file.{}",
+        series(wanted),
+        nearest.unwrap_or_default()
+    )
+}
+
+fn unknown(wanted: &Wanted, file: &str, available: impl DoubleEndedIterator<Item = u64>) -> String {
+    let nearest =
+        available.rev().next().map(|minor| format!("\nThe nearest that this stack has is Python 3.{minor}."));
+    format!(
+        "Error: The requested Python version isn't recognised.\n\n\
+         The requested Python version {} isn't recognised.\n\n\
+         Switch to a supported version (such as Python 3.{NEWEST_MINOR}) by changing the version in your {file} file.{}",
+        series(wanted),
+        nearest.unwrap_or_default()
+    )
 }
 
 /// The stack's own Python of the minor version that is asked for.
@@ -86,7 +124,12 @@ fn stacks(build: &BuiltinBuild<'_>, minor: u64) -> Option<Interpreter> {
     FOLDERS.iter().find_map(|folder| Interpreter::at(build, Path::new(folder).join(&name)))
 }
 
-fn fetch(build: &BuiltinBuild<'_>, wanted: &Wanted, uv: &Uv) -> Result<Option<Interpreter>, Stop> {
+fn fetch(
+    build: &BuiltinBuild<'_>,
+    wanted: &Wanted,
+    uv: &Uv,
+    file: &str,
+) -> Result<Option<Interpreter>, Stop> {
     match uv.fetch_python(build, &wanted.text())? {
         Ok(found) => {
             screen::detail(&format!("Installed Python {}", found.version));
@@ -95,7 +138,9 @@ fn fetch(build: &BuiltinBuild<'_>, wanted: &Wanted, uv: &Uv) -> Result<Option<In
         Err(said) => {
             screen::detail(&said);
             screen::warning(&format!(
-                "Python {} is not available on this stack and could not be downloaded.\nAvailable versions: {}",
+                "Python {} is not available on this stack and could not be downloaded.\nAvailable versions: {}\n\
+                 Name one of them in your {file} file, or set the config var UV_PYTHON_INSTALL_MIRROR to an address\n\
+                 that has what uv downloads.",
                 wanted.text(),
                 said_available()
             ));
@@ -112,11 +157,13 @@ fn newest(
 ) -> Result<Option<Interpreter>, Stop> {
     let fits = |found: &Interpreter| required.is_none_or(|required| required.contains(found.version));
     let of_stack = available().rev().filter_map(|minor| stacks(build, minor)).find(fits);
-    if let Some(found) = of_stack.as_ref().filter(|found| found.version.1 >= NEWEST_MINOR) {
+    if let Some(found) = of_stack.as_ref().filter(|found| found.version.1 >= DEFAULT_MINOR) {
         screen::detail(&format!("Using the stack's Python {}", found.version));
         return Ok(of_stack);
     }
-    let request = required.map_or_else(|| format!("3.{NEWEST_MINOR}"), ToString::to_string);
+    let request = required
+        .filter(|required| !required.contains_minor(DEFAULT_MINOR))
+        .map_or_else(|| format!("3.{DEFAULT_MINOR}"), ToString::to_string);
     let said = match uv.try_python(build, &request)? {
         Ok(found) => {
             screen::detail(&format!("Installed Python {}", found.version));
@@ -160,4 +207,29 @@ fn said_available() -> String {
         return "none (the operator has to install python3)".to_owned();
     }
     versions.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_none_is_refused_with_the_nearest() {
+        let wanted = |major, minor, patch| Wanted::Version { major, minor, patch, file: "runtime.txt" };
+        let said = too_old(&wanted(3, 9, Some(1)), "runtime.txt", [7, 9, 11, 13].into_iter());
+        assert!(
+            said.starts_with(
+                "Error: The requested Python version has reached end-of-life.\n\nPython 3.9 has"
+            )
+        );
+        assert!(
+            said.ends_with("in your runtime.txt file.\nThe nearest that this stack has is Python 3.11."),
+            "{said}"
+        );
+        assert!(too_old(&wanted(2, 7, None), "runtime.txt", [].into_iter()).ends_with("runtime.txt file."));
+        let said = unknown(&wanted(3, 99, None), "runtime.txt", [11, 13].into_iter());
+        assert!(said.starts_with("Error: The requested Python version isn't recognised.\n"), "{said}");
+        assert!(said.ends_with("The nearest that this stack has is Python 3.13."), "{said}");
+        assert!(unknown(&wanted(4, 0, None), "runtime.txt", [].into_iter()).contains("version 4.0 isn't"));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::PythonBuild;
 use crate::runner::screen;
@@ -10,32 +11,46 @@ use crate::runner::stop::Stop;
 
 /// How deep `manage.py` is looked for.
 const DEPTH_MAX: usize = 2;
+/// An older way to have none of this.
+const DISABLED: &str = ".heroku/collectstatic_disabled";
 
 /// Runs `manage.py collectstatic` in a Django app that wants it.
 pub(super) fn collect_static(python: &PythonBuild<'_>) -> Result<bool, Stop> {
-    if !has_django(&python.in_slug()) {
+    let build_dir = python.build.build_dir();
+    if build_dir.join(DISABLED).is_file() {
+        screen::step(&format!("Skipping Django collectstatic since the file '{DISABLED}' exists."));
+        screen::warning(&format!(
+            "Warning: The {DISABLED} file is deprecated.\n\n\
+             Please remove the file and set the env var DISABLE_COLLECTSTATIC=1 instead."
+        ));
         return Ok(true);
     }
-    let Some(manage) = find_manage(python.build.build_dir(), 0) else {
-        screen::step("Skipping Django collectstatic since no manage.py file found.");
-        return Ok(true);
-    };
     if python.build.config_var("DISABLE_COLLECTSTATIC").is_some_and(|value| !matches!(value, "" | "0")) {
         screen::step("Skipping Django collectstatic since the env var DISABLE_COLLECTSTATIC is set.");
         return Ok(true);
     }
-    let shown = manage.strip_prefix(python.build.build_dir()).unwrap_or(&manage).display().to_string();
+    if !python.has_package("django") {
+        return Ok(true);
+    }
+    let Some(manage) = find_manage(build_dir) else {
+        screen::step("Skipping Django collectstatic since no manage.py file found.");
+        return Ok(true);
+    };
     if !has_command(python, &manage)? {
         screen::step("Skipping Django collectstatic since the staticfiles app is not installed.");
         return Ok(true);
     }
+    let shown = manage.display();
     screen::step(&format!("$ python {shown} collectstatic --noinput"));
-    let mut collect = python.program("python");
-    collect.arg(&manage).args(["collectstatic", "--noinput"]);
+    let mut collect = command(python, &manage);
+    collect.args(["collectstatic", "--noinput", "--traceback"]);
     let succeeded = super::shown(collect)?;
     if !succeeded {
         screen::warning(&format!(
-            "Error while running '$ python {shown} collectstatic --noinput'.\nSee traceback above for details.\n\n\
+            "Error: Unable to generate Django static files.\n\n\
+             The 'python {shown} collectstatic --noinput' Django\n\
+             management command to generate static files failed.\n\n\
+             See the traceback above for details.\n\n\
              You may need to update application code to resolve this error.\n\
              Or, you can disable collectstatic for this application:\n\n   $ heroku config:set DISABLE_COLLECTSTATIC=1\n\n\
              https://devcenter.heroku.com/articles/django-assets"
@@ -44,34 +59,66 @@ pub(super) fn collect_static(python: &PythonBuild<'_>) -> Result<bool, Stop> {
     Ok(succeeded)
 }
 
-fn has_django(environment: &Path) -> bool {
-    let folders = fs::read_dir(environment.join("lib")).into_iter().flatten().flatten();
-    folders.map(|folder| folder.path().join("site-packages/django")).any(|django| django.is_dir())
+/// `python manage.py`, which finds the app's own modules.
+fn command(python: &PythonBuild<'_>, manage: &Path) -> Command {
+    let mut command = python.program("python");
+    command.arg(manage).env("PYTHONPATH", ".");
+    command
 }
 
 /// Whether the app has the command at all. Any other problem shows when it is run.
 fn has_command(python: &PythonBuild<'_>, manage: &Path) -> Result<bool, Stop> {
-    let mut help = python.program("python");
-    help.arg(manage).args(["help", "collectstatic"]);
+    let mut help = command(python, manage);
+    help.args(["help", "collectstatic"]);
     let captured = session::capture(help).map_err(Stop::io("could not run manage.py"))?;
     let said = String::from_utf8_lossy(&captured.stderr);
     Ok(captured.status.success() || !said.contains("Unknown command"))
 }
 
-fn find_manage(folder: &Path, depth: usize) -> Option<PathBuf> {
-    let here = folder.join("manage.py");
-    if here.is_file() {
-        return Some(here);
+/// The `manage.py` that is the least deep, below the app's folder.
+fn find_manage(app: &Path) -> Option<PathBuf> {
+    let mut level = vec![PathBuf::new()];
+    for _ in 0..=DEPTH_MAX {
+        let here = level.iter().map(|folder| folder.join("manage.py"));
+        if let Some(found) = here.into_iter().find(|file| app.join(file).is_file()) {
+            return Some(found);
+        }
+        level = level.iter().flat_map(|folder| folders(app, folder)).collect();
+        level.sort();
     }
-    if depth == DEPTH_MAX {
-        return None;
-    }
-    let mut folders: Vec<_> = fs::read_dir(folder)
-        .ok()?
-        .flatten()
+    None
+}
+
+/// The folders in a folder of the app, links left out.
+fn folders(app: &Path, folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(app.join(folder)).into_iter().flatten().flatten();
+    entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name() != ".heroku")
-        .map(|entry| entry.path())
-        .collect();
-    folders.sort();
-    folders.iter().find_map(|folder| find_manage(folder, depth + 1))
+        .map(|entry| folder.join(entry.file_name()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_deep_manage_py_counts() {
+        let app = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = app.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        let found = || find_manage(app.path()).map(|path| path.display().to_string());
+        write("a/b/c/manage.py");
+        write(".heroku/python/manage.py");
+        assert_eq!(found(), None);
+        write("a/b/manage.py");
+        assert_eq!(found().as_deref(), Some("a/b/manage.py"));
+        write("site/manage.py");
+        assert_eq!(found().as_deref(), Some("site/manage.py"));
+        write("manage.py");
+        assert_eq!(found().as_deref(), Some("manage.py"));
+    }
 }

@@ -148,18 +148,30 @@ fn forget(packages: &Path, changed: &[PathBuf]) -> io::Result<()> {
             continue;
         }
         let text = fs::read_to_string(&record)?;
-        let lines =
-            text.lines().map(|line| match names.iter().find(|(name, _)| line.starts_with(name.as_str())) {
-                Some((name, true)) => format!("{name},\n"),
+        let lines = text.lines().map(|line| {
+            let found =
+                names.iter().find_map(|(name, exists)| Some((&line[..end_of_path(line, name)?], *exists)));
+            match found {
+                Some((path, true)) => format!("{path},\n"),
                 Some((_, false)) => String::new(),
                 None => format!("{line}\n"),
-            });
+            }
+        });
         let new: String = lines.collect();
         if new != text {
             fs::write(&record, new)?;
         }
     }
     Ok(())
+}
+
+/// Where the path of a record's line ends, if it is this file's. Poetry writes whole paths.
+fn end_of_path(line: &str, name: &str) -> Option<usize> {
+    if line.starts_with(name) {
+        return Some(name.len());
+    }
+    let whole = format!("/site-packages/{name}");
+    line.find(&whole).map(|at| at + whole.len())
 }
 
 #[cfg(test)]
@@ -221,6 +233,10 @@ mod tests {
             "shop-1.dist-info/RECORD",
             "__editable__.shop-1.pth,sha256=x,17\nshop-1.dist-info/direct_url.json,sha256=y,3\nshop-1.dist-info/METADATA,sha256=z,1\nshop-1.dist-info/uv_cache.json,sha256=u,9\n",
         );
+        write(
+            "tool-1.dist-info/RECORD",
+            "/app/.heroku/python/lib/python3.11/site-packages/easy-install.pth,sha256=x,17\n/app/.heroku/python/lib/python3.11/site-packages/six.py,sha256=y,3\n",
+        );
         write("shop-1.dist-info/uv_cache.json", "{}");
         write("other.py", "/tmp/build_1");
         write("six-1.dist-info/RECORD", "six.py,sha256=x,1\n");
@@ -236,6 +252,10 @@ mod tests {
         assert_eq!(
             read("shop-1.dist-info/RECORD"),
             "__editable__.shop-1.pth,,\nshop-1.dist-info/direct_url.json,,\nshop-1.dist-info/METADATA,sha256=z,1\n"
+        );
+        assert_eq!(
+            read("tool-1.dist-info/RECORD"),
+            "/app/.heroku/python/lib/python3.11/site-packages/easy-install.pth,,\n/app/.heroku/python/lib/python3.11/site-packages/six.py,sha256=y,3\n"
         );
         assert_eq!(read("other.py"), "/tmp/build_1", "a package's own files are its own");
         settle(&root.path().join("none"), Path::new("/tmp/build_1"), Path::new("/app")).unwrap();

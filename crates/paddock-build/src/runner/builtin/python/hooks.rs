@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use super::super::BuiltinBuild;
-use super::{ENVIRONMENT, shown};
+use super::{ENVIRONMENT, PythonBuild, shown};
 use crate::runner::screen;
 use crate::runner::stop::Stop;
 
@@ -12,7 +13,20 @@ use crate::runner::stop::Stop;
 const RUN: &str = r#"exec "$1""#;
 
 /// Runs a hook by its own first line, if the app has it. It sees the folders of the build as a buildpack does.
-pub(super) fn run(build: &BuiltinBuild<'_>, name: &str) -> Result<bool, Stop> {
+pub(super) fn run_plain(build: &BuiltinBuild<'_>, name: &str) -> Result<bool, Stop> {
+    run_with(build, name, |_| ())
+}
+
+/// The same with the app's environment.
+pub(super) fn run(python: &PythonBuild<'_>, name: &str) -> Result<bool, Stop> {
+    run_with(python.build, name, |hook| {
+        hook.env("PATH", python.build.path(&python.folders()))
+            .env("VIRTUAL_ENV", python.environment())
+            .envs(python.manager_settings().iter().copied());
+    })
+}
+
+fn run_with(build: &BuiltinBuild<'_>, name: &str, add: impl FnOnce(&mut Command)) -> Result<bool, Stop> {
     let path = build.build_dir().join("bin").join(name);
     let Ok(metadata) = fs::metadata(&path) else { return Ok(true) };
     if !metadata.is_file() {
@@ -32,9 +46,7 @@ pub(super) fn run(build: &BuiltinBuild<'_>, name: &str) -> Result<bool, Stop> {
         .env("ENV_DIR", &build.build.env_dir)
         .env("PYTHONUNBUFFERED", "1")
         .env("LANG", "C.UTF-8");
-    if environment.join("bin/python").exists() {
-        hook.env("VIRTUAL_ENV", &environment);
-    }
+    add(&mut hook);
     let succeeded = shown(hook)?;
     if !succeeded {
         screen::warning(&format!("The app's bin/{name} hook failed."));

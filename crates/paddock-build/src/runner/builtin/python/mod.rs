@@ -1,16 +1,25 @@
-//! The Python buildpack: the system's Python or one fetched by uv, packages by uv, Django's static files.
+//! The Python buildpack: the system's Python or one fetched by uv, packages by uv, Poetry or Pipenv, Django's static
+//! files.
 //!
 //! The packages live in a virtual environment at `/app/.heroku/python`, which during the build is a link to
 //! `BUILD_DIR/.heroku/python`: so paths that are written into scripts are those of run time.
 
+mod checks;
 mod choice;
 mod django;
 mod editable;
+mod environment;
+mod facts;
 mod hooks;
 mod interpreter;
+mod manifest;
 mod pip_settings;
+mod pipenv;
+mod pipfile;
+mod poetry;
 mod requirements;
 mod specifier;
+mod tool;
 mod uv;
 mod version;
 
@@ -18,30 +27,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use self::editable::Reworded;
 use self::interpreter::Interpreter;
+use self::manifest::{Manager, Manifest};
 use self::pip_settings::PipSettings;
-use self::requirements::Manifest;
+use self::poetry::Poetry;
 use self::specifier::Specifiers;
 use self::uv::Uv;
 use self::version::Wanted;
-use super::{BuiltinBuild, PLAIN, Row, cache_key, profile};
+use super::{BuiltinBuild, PLAIN, Row, profile};
 use crate::runner::screen;
 use crate::runner::session;
 use crate::runner::stop::Stop;
-use crate::source::remove_any;
 
 /// Where the environment is, below HOME and below BUILD_DIR.
 const ENVIRONMENT: &str = ".heroku/python";
-/// The name of the saved environment in the cache.
-const SAVED: &str = "python/environment";
-/// The pip of an environment, for hooks, release commands and consoles.
-const PIP: &str = "pip==26.0";
-/// Pythons below this have an older one.
-const FIRST_WITH_PIP: u64 = 9;
-/// What Pythons up to the next came with, and old packages need without a word.
-const SETUPTOOLS: &str = "setuptools==70.3.0";
-const LAST_WITH_SETUPTOOLS: u64 = 12;
 /// Files by which a Python app is known. Source: the classic buildpack's detection, but for single modules: one that
 /// needs no packages runs without a list of them.
 const FILES: [&str; 14] = [
@@ -87,15 +86,16 @@ struct PythonBuild<'a> {
     settings: PipSettings,
     interpreter: Interpreter,
     uv: Uv,
+    /// For an app that is installed with it.
+    poetry: Option<Poetry>,
 }
 
 fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     // It may write the files that are read next.
-    if !hooks::run(build, "pre_compile")? {
+    if !hooks::run_plain(build, "pre_compile")? {
         return Ok(false);
     }
-    let read = Manifest::find(build.build_dir())
-        .and_then(|manifest| Ok((manifest, version::wanted(build.build_dir())?)));
+    let read = read(build.build_dir());
     let (manifest, wanted) = match read {
         Ok(read) => read,
         Err(problem) => {
@@ -105,20 +105,36 @@ fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     };
     let required = version::required(build.build_dir());
     let wanted = choice::or_last(build, wanted, required.as_ref());
-    wanted.say();
+    wanted.say(required.as_ref());
     let Some(uv) = uv::find(build)? else { return Ok(false) };
     let Some(interpreter) = choice::choose(build, &wanted, required.as_ref(), &uv)? else {
         return Ok(false);
     };
-    if let (Manifest::UvLock { .. }, Some(required)) = (&manifest, &required)
+    let manager = manifest.manager();
+    if manager == Some(Manager::Uv)
+        && let Some(required) = &required
         && !required.contains(interpreter.version)
     {
         screen::warning(&does_not_fit(&wanted, required, &interpreter));
         return Ok(false);
     }
+    if let Some(warning) = wanted.warning(manager, interpreter.version) {
+        screen::warning(&warning);
+    }
     choice::keep_last(build, &wanted, &interpreter)?;
     let settings = PipSettings::of(build);
-    PythonBuild { build, manifest, settings, interpreter, uv }.run()
+    let poetry = (manager == Some(Manager::Poetry)).then(|| Poetry::of(build));
+    PythonBuild { build, manifest, settings, interpreter, uv, poetry }.run()
+}
+
+/// What the app's files say, or what is wrong with them.
+fn read(build_dir: &Path) -> Result<(Manifest, Wanted), String> {
+    let manifest = Manifest::find(build_dir)?;
+    if let Some(problem) = checks::refuse(build_dir) {
+        return Err(problem);
+    }
+    let wanted = version::wanted(build_dir, &manifest)?;
+    Ok((manifest, wanted))
 }
 
 fn does_not_fit(wanted: &Wanted, required: &Specifiers, got: &Interpreter) -> String {
@@ -134,14 +150,86 @@ fn does_not_fit(wanted: &Wanted, required: &Specifiers, got: &Interpreter) -> St
 
 impl PythonBuild<'_> {
     fn run(&self) -> Result<bool, Stop> {
-        if !self.install()? || !django::collect_static(self)? {
+        if !self.install()? {
             return Ok(false);
         }
-        self.build.profile("python.sh", profile::PYTHON)?;
+        if let Some(poetry) = &self.poetry {
+            poetry.restore(self)?;
+        }
+        if let Some(warning) = checks::of_nltk(self.build.build_dir(), self.has_package("nltk")) {
+            screen::warning(warning);
+        }
+        if !django::collect_static(self)? {
+            return Ok(false);
+        }
+        self.build.profile("python.sh", &self.profile())?;
         self.build.profile(profile::GUNICORN_NAME, profile::GUNICORN)?;
         self.build.profile(profile::CONCURRENCY_NAME, &profile::python_concurrency())?;
-        self.build.export(&format!("export PATH=\"{}/bin:$PATH\"\n", self.environment().display()))?;
-        hooks::run(self.build, "post_compile")
+        self.build.export(&self.exported())?;
+        hooks::run(self, "post_compile")
+    }
+
+    /// The folders of programs: the environment's, and that of the package manager where it is a program apart.
+    fn folders(&self) -> Vec<PathBuf> {
+        let manager = match self.manifest.manager() {
+            None => None,
+            Some(Manager::Uv) => Some(self.uv.folder().to_owned()),
+            Some(Manager::Poetry) => self.poetry.as_ref().map(Poetry::bin),
+            Some(Manager::Pipenv) => Some(self.build.build.home.join(pipenv::BIN)),
+        };
+        let usual = Path::new("/usr/bin");
+        let manager = manager.filter(|folder| folder != usual);
+        manager.into_iter().chain([self.environment().join("bin")]).collect()
+    }
+
+    /// Settings by which the package manager uses the app's environment.
+    fn manager_settings(&self) -> &'static [(&'static str, &'static str)] {
+        match self.manifest.manager() {
+            Some(Manager::Poetry) => &poetry::SETTINGS,
+            Some(Manager::Pipenv) => &pipenv::SETTINGS,
+            Some(Manager::Uv) => &[("UV_PYTHON_DOWNLOADS", "never"), ("UV_LINK_MODE", "copy")],
+            None => &[],
+        }
+    }
+
+    /// What later buildpacks see.
+    fn exported(&self) -> String {
+        let folders =
+            self.folders().iter().map(|folder| format!("{}:", folder.display())).collect::<String>();
+        let mut text = format!("export PATH=\"{folders}$PATH\"\n");
+        for (name, value) in self.manager_settings() {
+            text += &format!("export {name}=\"{value}\"\n");
+        }
+        let environment = self.environment();
+        match self.manifest.manager() {
+            Some(Manager::Uv) => {
+                text += &format!("export UV_PROJECT_ENVIRONMENT=\"{}\"\n", environment.display());
+            }
+            Some(Manager::Poetry | Manager::Pipenv) => {
+                text += &format!("export VIRTUAL_ENV=\"{}\"\n", environment.display());
+            }
+            None => {}
+        }
+        text
+    }
+
+    /// What dynos see. Of the package managers only Pipenv is there.
+    fn profile(&self) -> String {
+        let mut text = profile::PYTHON.to_owned();
+        if self.manifest.manager() == Some(Manager::Pipenv) {
+            text += &format!("export PATH=\"$HOME/{}:$PATH\"\n", pipenv::BIN);
+            for (name, value) in pipenv::SETTINGS {
+                text += &format!("export {name}=\"{value}\"\n");
+            }
+            text += &format!("export VIRTUAL_ENV=\"$HOME/{ENVIRONMENT}\"\n");
+        }
+        text
+    }
+
+    /// Whether the app's environment has a package.
+    fn has_package(&self, name: &str) -> bool {
+        let folders = fs::read_dir(self.in_slug().join("lib")).into_iter().flatten().flatten();
+        folders.map(|folder| folder.path().join("site-packages").join(name)).any(|package| package.is_dir())
     }
 
     /// Where the environment will be when the app runs, and can be reached now.
@@ -159,140 +247,13 @@ impl PythonBuild<'_> {
     fn program(&self, name: &str) -> Command {
         let mut command = self.build.program(name);
         command
-            .env("PATH", self.build.path(&[self.environment().join("bin")]))
+            .env("PATH", self.build.path(&self.folders()))
+            .envs(self.manager_settings().iter().copied())
             .env("VIRTUAL_ENV", self.environment())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUNBUFFERED", "1")
             .env("LANG", "C.UTF-8");
         command
-    }
-
-    fn install(&self) -> Result<bool, Stop> {
-        self.link()?;
-        let key = self.key();
-        if let Some(saved) = key.as_ref().and_then(|key| self.build.saved(SAVED, key)) {
-            screen::step("Restoring cache");
-            self.build.unpack(&saved, &self.in_slug())?;
-            screen::step(&format!(
-                "No change in {} detected, using the installed packages",
-                self.manifest.name()
-            ));
-            return Ok(true);
-        }
-        screen::step("Creating virtual environment");
-        if !self.create()? || !self.install_packages()? {
-            return Ok(false);
-        }
-        if let Some(key) = &key {
-            screen::step("Saving cache");
-            self.build.save(&self.in_slug(), SAVED, key)?;
-        }
-        Ok(true)
-    }
-
-    /// `HOME/.heroku/python` leads to the slug's.
-    fn link(&self) -> Result<(), Stop> {
-        let (link, target) = (self.environment(), self.in_slug());
-        let make = || {
-            remove_any(&target)?;
-            fs::create_dir_all(&target)?;
-            remove_any(&link)?;
-            fs::create_dir_all(link.parent().expect("the environment lies in a folder of HOME"))?;
-            std::os::unix::fs::symlink(&target, &link)
-        };
-        make().map_err(Stop::io("could not make the environment's folder"))
-    }
-
-    fn create(&self) -> Result<bool, Stop> {
-        let mut uv = self.uv.command(self.build);
-        uv.args(["venv", "--quiet", "--allow-existing", "--no-project", "--python"])
-            .arg(&self.interpreter.program)
-            .arg(self.environment());
-        if !shown(uv)? {
-            return Ok(false);
-        }
-        if matches!(self.manifest, Manifest::UvLock { .. }) {
-            return Ok(true);
-        }
-        let tools = self.tools();
-        screen::step(&format!("Installing {}", tools.join(" and ").replace("==", " ")));
-        // The app's settings are for its own packages.
-        let mut uv = self.install_command(&PipSettings::of_operator(self.build));
-        // Compiled with those.
-        uv.arg("--quiet").args(tools).env("UV_COMPILE_BYTECODE", "false");
-        let succeeded = shown(uv)?;
-        if !succeeded {
-            screen::warning("Unable to install pip. See the messages of uv above.");
-        }
-        Ok(succeeded)
-    }
-
-    /// What an environment has beside the app's own packages.
-    fn tools(&self) -> &'static [&'static str] {
-        match self.interpreter.version.1 {
-            ..FIRST_WITH_PIP => &["pip", SETUPTOOLS],
-            FIRST_WITH_PIP..=LAST_WITH_SETUPTOOLS => &[PIP, SETUPTOOLS],
-            _ => &[PIP],
-        }
-    }
-
-    /// `uv pip install`; what is still to be added.
-    fn install_command(&self, settings: &PipSettings) -> Command {
-        let mut uv = self.uv.command(self.build);
-        uv.env("VIRTUAL_ENV", self.environment())
-            .args(["pip", "install", "--python"])
-            .arg(self.environment().join("bin/python"));
-        settings.apply(self.build, &mut uv);
-        uv
-    }
-
-    fn install_packages(&self) -> Result<bool, Stop> {
-        let succeeded = match &self.manifest {
-            Manifest::Requirements(requirements) => {
-                screen::step("Installing dependencies using 'uv pip install -r requirements.txt'");
-                self.settings.say();
-                let reworded = Reworded::write(&requirements.files)
-                    .map_err(Stop::io("could not reword the files of requirements"))?;
-                let mut uv = self.install_command(&self.settings);
-                uv.args(["-r", "requirements.txt"]);
-                let succeeded = shown(uv)?;
-                reworded.put_back().map_err(Stop::io("could not put back the files of requirements"))?;
-                succeeded
-            }
-            Manifest::UvLock { .. } => {
-                screen::step("Installing dependencies using 'uv sync --locked --no-default-groups'");
-                let mut uv = self.uv.command(self.build);
-                uv.env("VIRTUAL_ENV", self.environment())
-                    .env("UV_PROJECT_ENVIRONMENT", self.environment())
-                    .args(["sync", "--locked", "--no-default-groups", "--no-editable", "--python"])
-                    .arg(&self.interpreter.program);
-                shown(uv)?
-            }
-        };
-        if !succeeded {
-            screen::warning(&format!(
-                "Unable to install the packages of {}.\nSee the messages of uv above.",
-                self.manifest.name()
-            ));
-        }
-        Ok(succeeded)
-    }
-
-    /// Everything that the installed packages depend on; `None` when they depend on more than files that are read
-    /// here, such as the app's own package.
-    fn key(&self) -> Option<String> {
-        let files = self.manifest.files()?;
-        let versions = format!("{} {}", self.interpreter.version, self.uv.version());
-        let (settings, tools) = match &self.manifest {
-            Manifest::Requirements(_) => (self.settings.key(), self.tools().join(" ")),
-            Manifest::UvLock { .. } => Default::default(),
-        };
-        let stack = &self.build.build.plan.stack_version;
-        let home = self.environment();
-        let mut parts = vec![versions.as_bytes(), stack.as_bytes(), home.as_os_str().as_encoded_bytes()];
-        parts.extend([settings.as_bytes(), tools.as_bytes()]);
-        parts.extend(files);
-        Some(cache_key(&parts))
     }
 }
 

@@ -27,6 +27,11 @@ impl Specifiers {
         parts.map(Specifier::parse).collect::<Option<Vec<_>>>().map(Self)
     }
 
+    /// Whether the newest of a series of Python 3 is in it.
+    pub(super) fn contains_minor(&self, minor: u64) -> bool {
+        self.contains(Version(3, minor, u64::from(u32::MAX)))
+    }
+
     /// Whether a version is in it.
     pub(super) fn contains(&self, version: Version) -> bool {
         self.0.iter().all(|specifier| specifier.contains(version))

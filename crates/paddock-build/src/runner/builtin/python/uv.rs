@@ -17,6 +17,8 @@ use crate::source::remove_any;
 const VERSION: &str = "0.13.8";
 /// The newest minor version of Python 3 that it can fetch.
 pub(super) const NEWEST_MINOR: u64 = 15;
+/// What an app gets that names none. Source: the default of Heroku's buildpack.
+pub(super) const DEFAULT_MINOR: u64 = 14;
 /// Where a fetched Python lies, below HOME and below BUILD_DIR.
 const TOOLCHAIN: &str = ".heroku/python-toolchain";
 /// The name of a saved Python in the cache.
@@ -73,6 +75,11 @@ impl Uv {
     /// Part of what caches are keyed by.
     pub(super) fn version(&self) -> &'static str {
         if self.program.starts_with("/usr") { "the stack's" } else { VERSION }
+    }
+
+    /// Where it lies.
+    pub(super) fn folder(&self) -> &Path {
+        self.program.parent().unwrap_or(Path::new("/usr/bin"))
     }
 
     /// uv with settings that make equal inputs equal results.
