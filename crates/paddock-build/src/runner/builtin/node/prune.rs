@@ -107,7 +107,7 @@ impl NodeBuild<'_> {
             // What is pruned of it is no change that it should be kept from.
             .env("YARN_ENABLE_IMMUTABLE_CACHE", "false")
             .env("YARN_ENABLE_IMMUTABLE_INSTALLS", "false");
-        if !show(yarn)? {
+        if !self.keeping_packages(|| show(yarn))? {
             return Ok(false);
         }
         if self.yarn.has_node_modules {
