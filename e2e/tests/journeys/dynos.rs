@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::{Answer, Cli, Repo, Server, may_run, wait_until};
 
 /// `npm start` is the program, and what answers is its child's child.
-const PACKAGE: &str =
-    r#"{"name":"parent","version":"1.0.0","private":true,"engines":{"node":">=18"},"scripts":{"start":"node server.js"}}"#;
+const PACKAGE: &str = r#"{"name":"parent","version":"1.0.0","private":true,"engines":{"node":">=18"},"scripts":{"start":"node server.js"}}"#;
 const SERVER_JS: &str = r#"
 let begun = 0;
 const server = require("http").createServer((request, response) => {

@@ -72,15 +72,20 @@ fn express_is_built_and_pruned_and_answers() {
 const ENGINES: &str = r#""engines":{"node":">=18"}"#;
 const SERVER: &str = "const greet = require('greet');\n\
     require('http').createServer((_, response) => response.end(greet())).listen(process.env.PORT, '0.0.0.0');\n";
-const GREET: &str = "const ms = require('ms');\nmodule.exports = () => 'hello from a workspace ' + ms('2d');\n";
+const GREET: &str =
+    "const ms = require('ms');\nmodule.exports = () => 'hello from a workspace ' + ms('2d');\n";
 /// Of both versions of `ms` that the journey locks.
-const MS_2: &str = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==";
-const MS_1: &str = "sha512-Tpp60P6IUJDTuOq/5Z8cdskzJujfwqfOTkrwIwj7IRISpnkJnT6SyJ4PCPnGMoFjC9ddhal5KVIYtAt97ix05A==";
+const MS_2: &str =
+    "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==";
+const MS_1: &str =
+    "sha512-Tpp60P6IUJDTuOq/5Z8cdskzJujfwqfOTkrwIwj7IRISpnkJnT6SyJ4PCPnGMoFjC9ddhal5KVIYtAt97ix05A==";
 
 /// The packages of an app with one workspace, which wants `ms` in a version.
 fn workspace_files(root: &str, version: &str) -> Vec<(String, String)> {
     let file = |name: &str, text: String| (name.to_owned(), text);
-    let greet = format!(r#"{{"name":"greet","version":"1.0.0","main":"index.js","dependencies":{{"ms":"{version}"}}}}"#);
+    let greet = format!(
+        r#"{{"name":"greet","version":"1.0.0","main":"index.js","dependencies":{{"ms":"{version}"}}}}"#
+    );
     vec![
         file("package.json", root.to_owned()),
         file("server.js", SERVER.to_owned()),
@@ -90,7 +95,13 @@ fn workspace_files(root: &str, version: &str) -> Vec<(String, String)> {
 }
 
 /// Pushes, pushes other code, then another lock file, which alone is installed.
-fn deploys_once_for_each_lock(cli: &Cli, server: &Server, app: &str, lock: &str, files: [Vec<(String, String)>; 2]) {
+fn deploys_once_for_each_lock(
+    cli: &Cli,
+    server: &Server,
+    app: &str,
+    lock: &str,
+    files: [Vec<(String, String)>; 2],
+) {
     let [first, other] = files;
     let files: Vec<_> = first.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let repo = Repo::of_files(&files);

@@ -203,8 +203,7 @@ fn a_build_that_fills_its_disk_takes_no_more_and_is_told_the_limit() {
     cli.heroku_in(repo.path(), &["create", APP]).succeeded();
     cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
     server.answers(APP, "/here");
-    let package =
-        json!({ "name": "greedy", "version": "1.0.0", "engines": { "node": ">=18" }, "scripts": { "heroku-postbuild": "python3 fill.py" } });
+    let package = json!({ "name": "greedy", "version": "1.0.0", "engines": { "node": ">=18" }, "scripts": { "heroku-postbuild": "python3 fill.py" } });
     let lock = json!({ "name": "greedy", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
         "packages": { "": { "name": "greedy", "version": "1.0.0" } } });
     repo.write("package.json", &package.to_string());

@@ -245,12 +245,18 @@ async fn an_old_node_has_the_npm_that_it_came_with() {
 async fn an_npm_that_engines_ask_for_is_the_apps() {
     with_farm(|farm| async move {
         let tree = tempfile::tempdir().unwrap();
-        write_tree(tree.path(), &[("package.json", &package(r#""node":">=18","npm":"9.x""#, "npm --version"))]);
+        write_tree(
+            tree.path(),
+            &[("package.json", &package(r#""node":">=18","npm":"9.x""#, "npm --version"))],
+        );
         let built = farm.build_folder(&App::new(), tree.path()).await;
         built.says("       Bootstrapping npm 9.x...\n").says("       nested in npm 9.");
         let said = run(farm.unpack(&built).path(), ".heroku/node/bin", &["npm", "start", "--silent"]);
         assert!(said.starts_with("9."), "{said}");
-        write_tree(tree.path(), &[("package.json", &package(r#""node":">=18","npm":"no-such-tag""#, "npm --version"))]);
+        write_tree(
+            tree.path(),
+            &[("package.json", &package(r#""node":">=18","npm":"no-such-tag""#, "npm --version"))],
+        );
         farm.build_folder(&App::new(), tree.path())
             .await
             .failed(FailureKind::Compile)

@@ -64,7 +64,11 @@ async fn build_twice(farm: &BuildFarm, tree: &Path, lock: &str) -> (Built, Vec<S
         .never_says("Installing dependencies");
     let differing: Vec<_> = {
         let (one, other) = (undated(farm.slug_entries(&first)), undated(farm.slug_entries(&second)));
-        one.iter().filter(|entry| !other.contains(entry)).chain(other.iter().filter(|entry| !one.contains(entry))).cloned().collect()
+        one.iter()
+            .filter(|entry| !other.contains(entry))
+            .chain(other.iter().filter(|entry| !one.contains(entry)))
+            .cloned()
+            .collect()
     };
     assert_eq!(differing, [], "the same input is the same slug");
     let files = farm.slug_files(&first);
@@ -146,14 +150,24 @@ async fn yarn_4_loads_packages_by_its_own_loader() {
 fn with_yarn_of_its_own(tree: &Path, version: &str) {
     let folder = tempfile::tempdir().unwrap();
     let fetch = ["install", "--no-save", "--no-audit", "--no-fund"];
-    let fetched = Command::new("npm").args(fetch).arg(format!("@yarnpkg/cli-dist@{version}")).current_dir(folder.path()).status();
+    let fetched = Command::new("npm")
+        .args(fetch)
+        .arg(format!("@yarnpkg/cli-dist@{version}"))
+        .current_dir(folder.path())
+        .status();
     assert!(fetched.unwrap().success());
     let release = format!(".yarn/releases/yarn-{version}.cjs");
     fs::create_dir_all(tree.join(".yarn/releases")).unwrap();
     fs::copy(folder.path().join("node_modules/@yarnpkg/cli-dist/bin/yarn.js"), tree.join(&release)).unwrap();
     let settings = format!("nodeLinker: node-modules\nyarnPath: {release}\nenableGlobalCache: false\n");
     write_tree(tree, &[(".yarnrc.yml", &settings), ("yarn.lock", "")]);
-    let made = Command::new("node").arg(&release).args(["install"]).current_dir(tree).env("HOME", folder.path()).output().unwrap();
+    let made = Command::new("node")
+        .arg(&release)
+        .args(["install"])
+        .current_dir(tree)
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
     fs::remove_dir_all(tree.join("node_modules")).unwrap();
     fs::remove_file(tree.join(".yarn/install-state.gz")).unwrap();
@@ -170,7 +184,10 @@ async fn a_yarn_of_the_repository_installs_from_its_archives() {
             .says(" !     There is an existing .yarnrc file that will not be used.")
             .says("       Removing local yarn cache to reduce slug size\n")
             .never_says("Downloading and installing yarn");
-        assert!(has(&files, "app/node_modules/ms/") && !has(&files, "app/node_modules/left-pad/"), "{files:?}");
+        assert!(
+            has(&files, "app/node_modules/ms/") && !has(&files, "app/node_modules/left-pad/"),
+            "{files:?}"
+        );
         assert!(!has(&files, "app/.yarn/cache/"), "{files:?}");
         let slug = farm.unpack(&first);
         assert_eq!(run(slug.path(), &["yarn", "--version"]), "3.6.3\n");
@@ -178,12 +195,14 @@ async fn a_yarn_of_the_repository_installs_from_its_archives() {
 
         let mut app = App::new();
         app.config_vars.insert("YARN2_SKIP_PRUNING".into(), "true".into());
-        farm.build_folder(&app, tree.path()).await.says("       Skipping because YARN2_SKIP_PRUNING is 'true'\n").outcome();
-        fs::remove_dir_all(tree.path().join(".yarn/releases")).unwrap();
-        farm.build_folder(&App::new(), tree.path())
+        farm.build_folder(&app, tree.path())
             .await
-            .failed(FailureKind::Compile)
-            .says(" !     Yarn was not found\n !\n !     yarnPath in .yarnrc.yml is .yarn/releases/yarn-3.6.3.cjs");
+            .says("       Skipping because YARN2_SKIP_PRUNING is 'true'\n")
+            .outcome();
+        fs::remove_dir_all(tree.path().join(".yarn/releases")).unwrap();
+        farm.build_folder(&App::new(), tree.path()).await.failed(FailureKind::Compile).says(
+            " !     Yarn was not found\n !\n !     yarnPath in .yarnrc.yml is .yarn/releases/yarn-3.6.3.cjs",
+        );
     })
     .await;
 }
@@ -215,18 +234,40 @@ async fn pnpm_installs_once_builds_and_prunes() {
 async fn managers_that_contradict_each_other_are_refused() {
     with_farm(|farm| async move {
         for (files, problem) in [
-            (vec![("package.json", package("")), ("yarn.lock", YARN_1.into()), ("pnpm-lock.yaml", PNPM_9.into())],
-                " !     Error: Multiple lockfiles found.\n !\n !     Several package managers (pnpm, Yarn)"),
-            (vec![("package.json", package(r#""packageManager":"pnpm@10.12.1","#)), ("yarn.lock", YARN_1.into())],
-                " !     packageManager in package.json is pnpm@10.12.1, but the lock file is yarn.lock.\n"),
-            (vec![("package.json", package(YARN_4_5)), ("yarn.lock", YARN_1.into())],
-                " !     packageManager in package.json is yarn@4.5.0, but yarn.lock was written by Yarn 1.\n"),
-            (vec![("package.json", package(YARN_4_5).replace(r#""node":">=18""#, r#""npm":"use yarn""#))],
-                " !     Multiple package managers declared in package.json\n"),
-            (vec![("package.json", package("").replace(r#""node":">=18""#, r#""iojs":"1.0.x""#))],
-                " !     Error: io.js is no longer supported\n"),
-            (vec![("package.json", package(r#""packageManager":"pnpm@99.0.0","#)), ("pnpm-lock.yaml", PNPM_9.into())],
-                " !     Unable to install pnpm 99.0.0: the npm registry gave no such version.\n"),
+            (
+                vec![
+                    ("package.json", package("")),
+                    ("yarn.lock", YARN_1.into()),
+                    ("pnpm-lock.yaml", PNPM_9.into()),
+                ],
+                " !     Error: Multiple lockfiles found.\n !\n !     Several package managers (pnpm, Yarn)",
+            ),
+            (
+                vec![
+                    ("package.json", package(r#""packageManager":"pnpm@10.12.1","#)),
+                    ("yarn.lock", YARN_1.into()),
+                ],
+                " !     packageManager in package.json is pnpm@10.12.1, but the lock file is yarn.lock.\n",
+            ),
+            (
+                vec![("package.json", package(YARN_4_5)), ("yarn.lock", YARN_1.into())],
+                " !     packageManager in package.json is yarn@4.5.0, but yarn.lock was written by Yarn 1.\n",
+            ),
+            (
+                vec![("package.json", package(YARN_4_5).replace(r#""node":">=18""#, r#""npm":"use yarn""#))],
+                " !     Multiple package managers declared in package.json\n",
+            ),
+            (
+                vec![("package.json", package("").replace(r#""node":">=18""#, r#""iojs":"1.0.x""#))],
+                " !     Error: io.js is no longer supported\n",
+            ),
+            (
+                vec![
+                    ("package.json", package(r#""packageManager":"pnpm@99.0.0","#)),
+                    ("pnpm-lock.yaml", PNPM_9.into()),
+                ],
+                " !     Unable to install pnpm 99.0.0: the npm registry gave no such version.\n",
+            ),
         ] {
             let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
             farm.build(&App::new(), &files).await.failed(FailureKind::Compile).says(problem);

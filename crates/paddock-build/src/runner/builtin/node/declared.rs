@@ -50,7 +50,8 @@ impl Declared {
             Some((version, hash)) => (version, Some(hash)),
             None => (rest, None),
         };
-        let is_version = version.starts_with(|first: char| first.is_ascii_digit() || "^~<>=v".contains(first))
+        let is_version = version
+            .starts_with(|first: char| first.is_ascii_digit() || "^~<>=v".contains(first))
             && version.chars().all(|c| c.is_ascii_alphanumeric() || "^~<>=.-".contains(c));
         if !is_version {
             return Err(format!(
@@ -121,7 +122,9 @@ mod tests {
         assert_eq!(read("pnpm@10.0.0-alpha.0+sha1.ab").version, "10.0.0-alpha.0");
         assert_eq!(read("yarn@4.5.0").hash, None);
         assert_eq!(read("npm@^10").major(), Some(10));
-        for bad in ["yarn", "pnpm@", "yarn@latest", "pnpm@file:../x", "yarn@https://example.com/y.js", "npm@ 1"] {
+        for bad in
+            ["yarn", "pnpm@", "yarn@latest", "pnpm@file:../x", "yarn@https://example.com/y.js", "npm@ 1"]
+        {
             let problem = Declared::parse(bad).unwrap_err();
             assert!(problem.starts_with("packageManager in package.json cannot be read"), "{problem}");
         }

@@ -67,6 +67,8 @@ mod tests {
             assert_eq!(yaml_value(yaml, missing), None, "{missing}");
         }
         assert_eq!(yaml_value(b"a: \"", "a"), None);
-        assert!(has_yaml_key(b"packages:\n  - a\n", "packages") && !has_yaml_key(b"a:\n packages:\n", "packages"));
+        assert!(
+            has_yaml_key(b"packages:\n  - a\n", "packages") && !has_yaml_key(b"a:\n packages:\n", "packages")
+        );
     }
 }

@@ -163,7 +163,8 @@ impl NodeBuild<'_> {
 
     /// Where an install puts what it makes.
     fn installed_paths(&self) -> Vec<PathBuf> {
-        let mut paths: Vec<_> = self.projects.iter().map(|project| project.folder.join("node_modules")).collect();
+        let mut paths: Vec<_> =
+            self.projects.iter().map(|project| project.folder.join("node_modules")).collect();
         if self.manager() == Manager::Berry {
             paths.extend(LEFT_BY_YARN.map(PathBuf::from));
             if self.yarn.uses_cache_of_app() && !self.yarn.has_cache {
@@ -185,9 +186,10 @@ impl NodeBuild<'_> {
     /// Runs Yarn and gives the app its own `package.json` files back, which Yarn 2 and newer write in their own manner.
     pub(super) fn keeping_packages(&self, run: impl FnOnce() -> Result<bool, Stop>) -> Result<bool, Stop> {
         let read = |path: &PathBuf| files::read(path, files::PACKAGE_BYTES_MAX).ok();
-        let paths = self.projects.iter().map(|project| {
-            self.build.build_dir().join(&project.folder).join("package.json")
-        });
+        let paths = self
+            .projects
+            .iter()
+            .map(|project| self.build.build_dir().join(&project.folder).join("package.json"));
         let before: Vec<_> = paths.map(|path| (read(&path), path)).collect();
         let succeeded = run()?;
         for (bytes, path) in before {

@@ -98,9 +98,10 @@ fn read(build_dir: &Path, name: &'static str) -> Result<Lock, String> {
             Some(version) => (Manager::Berry, number(&version)),
             None => (Manager::Yarn, 1),
         },
-        "pnpm-lock.yaml" => {
-            (Manager::Pnpm, files::yaml_value(&bytes, "lockfileVersion").map_or(9, |version| number(&version)))
-        }
+        "pnpm-lock.yaml" => (
+            Manager::Pnpm,
+            files::yaml_value(&bytes, "lockfileVersion").map_or(9, |version| number(&version)),
+        ),
         _ => {
             let json: Option<Value> = serde_json::from_str(&text::decode(&bytes)).ok();
             (Manager::Npm, json.and_then(|json| json.get("lockfileVersion")?.as_u64()).unwrap_or(1))
@@ -150,9 +151,7 @@ pub(super) fn agree(package: &Package, lock: Option<&Lock>) -> Result<(), String
         return Err(format!(
             "packageManager in package.json is {declared}, but the lock file is {}.\n\
              Delete {} and commit the lock file that {} writes, or correct packageManager.",
-            lock.name,
-            lock.name,
-            declared
+            lock.name, lock.name, declared
         ));
     }
     let wrote = match lock.manager {
@@ -198,10 +197,16 @@ mod tests {
     #[test]
     fn two_lock_files_are_refused() {
         let problem = found(&[("package-lock.json", "{}"), ("yarn.lock", "")]).unwrap_err();
-        assert!(problem.starts_with("Error: Multiple lockfiles found.\n\nSeveral package managers (npm, Yarn)"));
-        assert!(problem.contains("- to use npm: git rm yarn.lock\n- to use Yarn: git rm package-lock.json\n"));
+        assert!(
+            problem.starts_with("Error: Multiple lockfiles found.\n\nSeveral package managers (npm, Yarn)")
+        );
+        assert!(
+            problem.contains("- to use npm: git rm yarn.lock\n- to use Yarn: git rm package-lock.json\n")
+        );
         let all = [("package-lock.json", "{}"), ("yarn.lock", ""), ("pnpm-lock.yaml", "")];
-        assert!(found(&all).unwrap_err().contains("- to use Yarn: git rm package-lock.json pnpm-lock.yaml\n"));
+        assert!(
+            found(&all).unwrap_err().contains("- to use Yarn: git rm package-lock.json pnpm-lock.yaml\n")
+        );
         let problem = found(&[("npm-shrinkwrap.json", "{}"), ("pnpm-lock.yaml", "")]).unwrap_err();
         assert!(problem.starts_with("Error: Multiple lockfiles conflicting with npm-shrinkwrap.json.\n"));
     }
@@ -230,7 +235,9 @@ mod tests {
         assert_eq!(agrees(r#"{"packageManager":"yarn@1.22.22"}"#, one), Ok(()));
         assert!(agrees(yarn_4, one).unwrap_err().contains("but yarn.lock was written by Yarn 1."));
         let problem = agrees(yarn_4, Some(("package-lock.json", "{}"))).unwrap_err();
-        assert!(problem.starts_with("packageManager in package.json is yarn@4.5.0, but the lock file is package-lock.json.\n"));
+        assert!(problem.starts_with(
+            "packageManager in package.json is yarn@4.5.0, but the lock file is package-lock.json.\n"
+        ));
         assert_eq!(agrees(r#"{"engines":{"yarn":"1.x"}}"#, Some(("package-lock.json", "{}"))), Ok(()));
     }
 }

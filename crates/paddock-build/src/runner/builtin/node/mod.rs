@@ -287,7 +287,8 @@ impl NodeBuild<'_> {
         screen::step(title);
         let with = if self.manager().program() == "yarn" { " (yarn)" } else { "" };
         screen::detail(&format!("Running {name}{with}"));
-        let flags = self.build.config_var("NODE_BUILD_FLAGS").filter(|flags| name == "build" && !flags.is_empty());
+        let flags =
+            self.build.config_var("NODE_BUILD_FLAGS").filter(|flags| name == "build" && !flags.is_empty());
         self.run_script(name, flags)
     }
 

@@ -25,9 +25,7 @@ pub(super) struct Project {
 /// Whether other packages belong to the app.
 pub(super) fn has_workspaces(build_dir: &Path, package: &Package, manager: Manager) -> bool {
     match manager {
-        Manager::Pnpm => {
-            files::has_yaml_key(&files::settings(build_dir, "pnpm-workspace.yaml"), "packages")
-        }
+        Manager::Pnpm => files::has_yaml_key(&files::settings(build_dir, "pnpm-workspace.yaml"), "packages"),
         Manager::Npm | Manager::Yarn | Manager::Berry => package.has_workspaces,
     }
 }

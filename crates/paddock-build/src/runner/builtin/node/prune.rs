@@ -122,7 +122,10 @@ impl NodeBuild<'_> {
         let version = self.toolchain.manager.unwrap_or(PNPM_OF_QUIET_PRUNING);
         if has_workspaces(self.build.build_dir(), &self.package, Manager::Pnpm) {
             if let Some(project) = self.projects.iter().find(|project| project.has_install_scripts) {
-                warn_of_scripts(&project.folder, "A workspace of pnpm is pruned by installing anew, which runs");
+                warn_of_scripts(
+                    &project.folder,
+                    "A workspace of pnpm is pruned by installing anew, which runs",
+                );
                 return Ok(true);
             }
             for project in &self.projects {

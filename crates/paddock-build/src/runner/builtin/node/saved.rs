@@ -88,7 +88,8 @@ impl Mark {
 impl BuiltinBuild<'_> {
     /// Saves what lies at some paths of BUILD_DIR, where there is anything, under a name for a key.
     pub(super) fn save_paths(&self, paths: &[PathBuf], name: &str, key: &str) -> Result<(), Stop> {
-        let there: Vec<_> = paths.iter().filter(|path| self.build_dir().join(path).exists()).cloned().collect();
+        let there: Vec<_> =
+            paths.iter().filter(|path| self.build_dir().join(path).exists()).cloned().collect();
         self.save_listed(&there, name, key, true)
     }
 
@@ -106,7 +107,8 @@ impl BuiltinBuild<'_> {
         name: &str,
         key: &str,
     ) -> Result<(), Stop> {
-        let after = Snapshot::take(self.build_dir(), paths).map_err(Stop::io("could not list the packages"))?;
+        let after =
+            Snapshot::take(self.build_dir(), paths).map_err(Stop::io("could not list the packages"))?;
         let (gone, changed) = before.differs_from(&after);
         self.save_listed(&changed, name, key, false)?;
         let list = self.build.cache.cache_dir().join(format!("{name}.gone"));

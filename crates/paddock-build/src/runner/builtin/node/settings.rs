@@ -25,8 +25,9 @@ impl YarnSettings {
         let bytes = files::settings(build_dir, YARN_SETTINGS);
         let path = files::yaml_value(&bytes, "yarnPath");
         if let Some(path) = &path {
-            let is_inside =
-                Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            let is_inside = Path::new(path)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
             if !is_inside || !build_dir.join(path).is_file() {
                 return Err(format!(
                     "Yarn was not found\n\n\
@@ -35,7 +36,8 @@ impl YarnSettings {
                 ));
             }
         }
-        let has_entries = fs::read_dir(build_dir.join(YARN_CACHE)).is_ok_and(|mut folder| folder.next().is_some());
+        let has_entries =
+            fs::read_dir(build_dir.join(YARN_CACHE)).is_ok_and(|mut folder| folder.next().is_some());
         Ok(Self {
             path,
             has_node_modules: files::yaml_value(&bytes, "nodeLinker").as_deref() == Some("node-modules"),
@@ -63,7 +65,11 @@ mod tests {
         let modules = settings("nodeLinker: node-modules\n").unwrap();
         assert!(modules.has_node_modules && !modules.uses_cache_of_app());
         assert!(settings("nodeLinker: pnp\n").unwrap().uses_cache_of_app());
-        assert!(settings("yarnPath: .yarn/releases/yarn-4.0.0.cjs\n").unwrap_err().starts_with("Yarn was not found\n"));
+        assert!(
+            settings("yarnPath: .yarn/releases/yarn-4.0.0.cjs\n")
+                .unwrap_err()
+                .starts_with("Yarn was not found\n")
+        );
         assert!(settings("yarnPath: /bin/sh\n").is_err() && settings("yarnPath: ../yarn.cjs\n").is_err());
         fs::create_dir_all(folder.path().join(YARN_CACHE)).unwrap();
         fs::write(folder.path().join(YARN_CACHE).join("ms.zip"), "").unwrap();

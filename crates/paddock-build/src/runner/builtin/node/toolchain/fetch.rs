@@ -221,12 +221,7 @@ impl Fetch<'_> {
     }
 
     /// Has the stack's npm fetch a package; gives its folder, or what npm said.
-    fn download(
-        &self,
-        name: &str,
-        range: &str,
-        is_patient: bool,
-    ) -> Result<Result<PathBuf, String>, Stop> {
+    fn download(&self, name: &str, range: &str, is_patient: bool) -> Result<Result<PathBuf, String>, Stop> {
         let folder = self.download_folder()?;
         let mut npm = self.npm(&folder);
         npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"])

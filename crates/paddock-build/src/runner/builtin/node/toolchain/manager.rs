@@ -51,7 +51,9 @@ impl Wanted {
                 let default = || pnpm_for_lock(version).to_owned();
                 Ok(Some(Self::new("pnpm", of_name(Name::Pnpm), package.pnpm.as_ref(), default)))
             }
-            Some((Manager::Berry, version)) => Self::berry(package, of_name(Name::Yarn), version, yarn).map(Some),
+            Some((Manager::Berry, version)) => {
+                Self::berry(package, of_name(Name::Yarn), version, yarn).map(Some)
+            }
             Some((Manager::Yarn, _)) => {
                 Ok(Some(Self::new("yarn", of_name(Name::Yarn), package.yarn.as_ref(), || YARN.to_owned())))
             }
@@ -199,7 +201,9 @@ impl Fetch<'_> {
             return Ok(Err(String::from_utf8_lossy(&packed.stderr).into_owned()));
         };
         let mut npm = self.npm(&folder);
-        npm.args(["install", "--global", "--no-audit", "--no-fund", "--prefix"]).arg(&self.folder).arg(&archive);
+        npm.args(["install", "--global", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&self.folder)
+            .arg(&archive);
         let installed = session::capture(npm).map_err(Stop::io("could not run npm"))?;
         if !installed.status.success() {
             return Ok(Err(String::from_utf8_lossy(&installed.stderr).into_owned()));
@@ -228,12 +232,18 @@ impl Fetch<'_> {
             files::read(&program, files::LOCK_BYTES_MAX).map_or(Verdict::Wrong, |bytes| hash.check(&bytes)),
         ];
         if verdicts[0] == Verdict::Unknown {
-            screen::detail(&format!("The hash in packageManager is {}, which is not checked", hash.algorithm));
+            screen::detail(&format!(
+                "The hash in packageManager is {}, which is not checked",
+                hash.algorithm
+            ));
             return true;
         }
         let is_right = verdicts.contains(&Verdict::Right);
         if is_right {
-            screen::detail(&format!("The {} of {}@{} is right", hash.algorithm, wanted.program, wanted.range));
+            screen::detail(&format!(
+                "The {} of {}@{} is right",
+                hash.algorithm, wanted.program, wanted.range
+            ));
         } else {
             screen::warning(&format!(
                 "The {} in packageManager of package.json is not that of {}@{} in the npm registry.\n\
@@ -300,7 +310,11 @@ fn archive_in(folder: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn wanted(json: &str, lock: Option<(Manager, u64)>, path: Option<&str>) -> Result<Option<Wanted>, String> {
+    fn wanted(
+        json: &str,
+        lock: Option<(Manager, u64)>,
+        path: Option<&str>,
+    ) -> Result<Option<Wanted>, String> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("package.json"), json).unwrap();
         let package = Package::read(folder.path()).unwrap();
@@ -311,7 +325,8 @@ mod tests {
 
     #[test]
     fn an_app_has_the_manager_that_it_asks_for() {
-        let range = |json, lock| wanted(json, lock, None).unwrap().map(|wanted| (wanted.packages[0], wanted.range));
+        let range =
+            |json, lock| wanted(json, lock, None).unwrap().map(|wanted| (wanted.packages[0], wanted.range));
         let pnpm = |range: &str| Some(("pnpm", range.to_owned()));
         let berry = |range: &str| Some(("@yarnpkg/cli-dist", range.to_owned()));
         let declared = r#"{"packageManager":"pnpm@10.12.1+sha512.f0","engines":{"pnpm":">=9"}}"#;
@@ -332,7 +347,8 @@ mod tests {
         let path = ".yarn/releases/yarn-3.2.2.cjs";
         let own = wanted(r#"{"packageManager":"yarn@1.22.0"}"#, Some((Manager::Berry, 6)), Some(path));
         assert_eq!(own.unwrap().unwrap().own.as_deref(), Some(path));
-        let problem = wanted(r#"{"packageManager":"yarn@1.22.0"}"#, Some((Manager::Berry, 6)), None).unwrap_err();
+        let problem =
+            wanted(r#"{"packageManager":"yarn@1.22.0"}"#, Some((Manager::Berry, 6)), None).unwrap_err();
         assert!(problem.contains("but yarn.lock was written by Yarn 2 or newer."), "{problem}");
         assert_eq!(version_in_name(path), Version(3, 2, 2));
         assert_eq!(version_in_name("yarn-berry.cjs"), Version(4, 0, 0));
