@@ -28,8 +28,8 @@ const LEFT_BY_YARN: [&str; 7] = [
     ".yarn/install-state.gz",
     ".yarn/unplugged",
 ];
-/// Config vars that change what is installed.
-const VARIABLES: [&str; 4] = ["NPM_CONFIG_PRODUCTION", "YARN_PRODUCTION", "NODE_ENV", "NODE_OPTIONS"];
+/// How names of config vars begin, in any case, that change what is installed.
+const VARIABLES: [&str; 5] = ["npm_config_", "yarn", "pnpm_", "node_env", "node_options"];
 
 impl NodeBuild<'_> {
     pub(super) fn install(&self) -> Result<bool, Stop> {
@@ -156,7 +156,7 @@ impl NodeBuild<'_> {
 
     /// Whether the saved packages are all that an install makes. Scripts of other packages of the repository may make
     /// more, in an order that the manager knows, and packages in a folder of it are copied.
-    fn is_whole_without_install(&self, lock: &Lock) -> bool {
+    pub(super) fn is_whole_without_install(&self, lock: &Lock) -> bool {
         let copies = lock.manager != Manager::Npm && names_folder(&lock.bytes);
         !copies && !self.projects.iter().skip(1).any(|project| project.has_install_scripts)
     }
@@ -213,11 +213,15 @@ impl NodeBuild<'_> {
             lock.manager.program(),
             self.yarn.path.as_deref().unwrap_or_default()
         );
-        let variables = VARIABLES.map(|name| self.build.config_var(name).unwrap_or_default());
+        let changes = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            VARIABLES.iter().any(|start| name.starts_with(start))
+        };
+        let variables = self.build.build.config_vars.iter().filter(|(name, _)| changes(name));
         let settings = SETTINGS.map(|name| files::settings(self.build.build_dir(), name));
         let stack = &self.build.build.plan.stack_version;
         let mut parts: Vec<&[u8]> = vec![&lock.bytes, versions.as_bytes(), stack.as_bytes()];
-        parts.extend(variables.iter().map(|value| value.as_bytes()));
+        parts.extend(variables.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
         parts.extend(settings.iter().map(Vec::as_slice));
         for project in &self.projects {
             parts.extend([project.folder.as_os_str().as_encoded_bytes(), &project.package_bytes]);
