@@ -207,25 +207,100 @@ async fn a_yarn_of_the_repository_installs_from_its_archives() {
     .await;
 }
 
+/// Apps of pnpm: lock file, more of `package.json`, and what the build says of it.
+async fn pnpm_installs(farm: &BuildFarm, apps: &[(&str, &str, &str)]) {
+    for (lock, fields, said) in apps {
+        let tree = tempfile::tempdir().unwrap();
+        let package = package(fields);
+        write_tree(tree.path(), &[("package.json", &package), ("pnpm-lock.yaml", lock), ("index.js", START)]);
+        let (first, files) = build_twice(farm, tree.path(), "pnpm-lock.yaml").await;
+        first.says(said).says("       Running 'pnpm install' with pnpm-lock.yaml\n").says("       cleaned\n");
+        assert!(has(&files, "app/node_modules/.pnpm/ms@2.1.3/"), "{files:?}");
+        assert!(!has(&files, "app/node_modules/.pnpm/left-pad@1.3.0/"), "{files:?}");
+        assert_eq!(web(&first), "pnpm start");
+        let slug = farm.unpack(&first);
+        assert!(run(slug.path(), &["pnpm", "start"]).contains("172800000\n"));
+        assert_eq!(run(slug.path(), &["npm", "start", "--silent"]), "172800000\n");
+    }
+}
+
+const PNPM_10: &str = r#""packageManager":"pnpm@10.12.1+sha512.f0dda8580f0ee9481c5c79a1d927b9164f2c478e90992ad268bbb2465a736984391d6333d2c327913578b2804af33474ca554ba29c04a8b13060a717675ae3ac","#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pnpm_installs_once_builds_and_prunes() {
     with_farm(|farm| async move {
-        for (lock, fields, said) in [
-            (PNPM_9, r#""packageManager":"pnpm@10.12.1+sha512.f0dda8580f0ee9481c5c79a1d927b9164f2c478e90992ad268bbb2465a736984391d6333d2c327913578b2804af33474ca554ba29c04a8b13060a717675ae3ac","#, "       The sha512 of pnpm@10.12.1 is right\n"),
-            (PNPM_6, r#""packageManager":"pnpm@8.15.9+sha1.0","#, "       The hash in packageManager is sha1, which is not checked\n"),
-            (PNPM_5, "", "       Downloading and installing pnpm (7)\n"),
-            (PNPM_9, "", " !     Default pnpm version used\n"),
-        ] {
-            let tree = tempfile::tempdir().unwrap();
-            write_tree(tree.path(), &[("package.json", &package(fields)), ("pnpm-lock.yaml", lock), ("index.js", START)]);
-            let (first, files) = build_twice(&farm, tree.path(), "pnpm-lock.yaml").await;
-            first.says(said).says("       Running 'pnpm install' with pnpm-lock.yaml\n").says("       cleaned\n");
-            assert!(has(&files, "app/node_modules/.pnpm/ms@2.1.3/") && !has(&files, "app/node_modules/.pnpm/left-pad@1.3.0/"), "{files:?}");
-            assert_eq!(web(&first), "pnpm start");
-            let slug = farm.unpack(&first);
-            assert!(run(slug.path(), &["pnpm", "start"]).contains("172800000\n"));
-            assert_eq!(run(slug.path(), &["npm", "start", "--silent"]), "172800000\n");
+        let newest = " !     Default pnpm version used\n";
+        let declared = "       The sha512 of pnpm@10.12.1 is right\n";
+        pnpm_installs(&farm, &[(PNPM_9, PNPM_10, declared), (PNPM_9, "", newest)]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lock_files_of_older_pnpms_are_installed_by_them() {
+    with_farm(|farm| async move {
+        let old = r#""packageManager":"pnpm@8.15.9+sha1.0","#;
+        let unchecked = "       The hash in packageManager is sha1, which is not checked\n";
+        let oldest = "       Downloading and installing pnpm (7)\n";
+        pnpm_installs(&farm, &[(PNPM_6, old, unchecked), (PNPM_5, "", oldest)]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workspaces_of_npm_are_installed_once_by_the_newest_node_with_long_support() {
+    with_farm(|farm| async move {
+        let tree = tempfile::tempdir().unwrap();
+        let root = r#"{"name":"shop","private":true,"workspaces":["packages/*"],"scripts":{"start":"node index.js","build":"left-pad || node -p process.version"}}"#;
+        let greet = r#"{"name":"greet","version":"1.0.0","dependencies":{"ms":"2.1.3"},"devDependencies":{"left-pad":"1.3.0"}}"#;
+        let files = [
+            ("package.json", root),
+            ("index.js", "require('greet');\n"),
+            ("packages/greet/package.json", greet),
+            ("packages/greet/index.js", START),
+        ];
+        write_tree(tree.path(), &files);
+        let lock = ["install", "--package-lock-only", "--silent"];
+        assert!(Command::new("npm").args(lock).current_dir(tree.path()).status().unwrap().success());
+        let app = App::new();
+        let first = farm.build_folder(&app, tree.path()).await;
+        first
+            .says("       No Node.js version specified, resolving current LTS version...\n")
+            .says("       Using node 26.")
+            .says("       v26.");
+        assert_eq!(web(&first), "npm start");
+        let files = farm.slug_files(&first);
+        assert!(has(&files, "app/node_modules/ms/") && !has(&files, "app/node_modules/left-pad/"), "{files:?}");
+        assert_eq!(run(farm.unpack(&first).path(), &["npm", "start", "--silent"]), "172800000\n");
+        let second = farm.build_folder(&app, tree.path()).await;
+        second.says("       No change in package-lock.json detected").never_says("Downloading and installing");
+        assert_eq!(undated(farm.slug_entries(&second)), undated(farm.slug_entries(&first)));
+
+        // A workspace with a script that an install runs is installed each time: what the script makes is not known.
+        let prepares = greet.replace(r#""dependencies""#, r#""scripts":{"prepare":"echo made > made.txt"},"dependencies""#);
+        write_tree(tree.path(), &[("packages/greet/package.json", &prepares)]);
+        for _ in 0..2 {
+            let built = farm.build_folder(&app, tree.path()).await;
+            built.says("-----> Installing dependencies\n");
+            assert!(has(&farm.slug_files(&built), "app/packages/greet/made.txt"));
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_registry_an_app_gets_the_stacks_node() {
+    with_farm(|farm| async move {
+        let mut app = App::new();
+        app.config_vars.insert("NPM_CONFIG_REGISTRY".into(), "http://127.0.0.1:9/".into());
+        let lock = r#"{"name":"shop","lockfileVersion":3,"requires":true,"packages":{"":{"name":"shop"}}}"#;
+        let package = r#"{"name":"shop","scripts":{"start":"node index.js"}}"#;
+        let files = [("package.json", package), ("package-lock.json", lock), ("index.js", "")];
+        farm.build(&app, &files)
+            .await
+            .says("       The npm registry gave no Node.js 26.x: using the stack's node ")
+            .says("-----> Build succeeded!\n")
+            .outcome();
     })
     .await;
 }

@@ -1,5 +1,6 @@
 //! The packages of an app, from its lock file: installed once for each lock file, then put back.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::lock::{Lock, Manager};
@@ -27,8 +28,8 @@ const LEFT_BY_YARN: [&str; 7] = [
     ".yarn/install-state.gz",
     ".yarn/unplugged",
 ];
-/// Config vars that change what is installed.
-const VARIABLES: [&str; 4] = ["NPM_CONFIG_PRODUCTION", "YARN_PRODUCTION", "NODE_ENV", "NODE_OPTIONS"];
+/// How names of config vars begin, in any case, that change what is installed.
+const VARIABLES: [&str; 5] = ["npm_config_", "yarn", "pnpm_", "node_env", "node_options"];
 
 impl NodeBuild<'_> {
     pub(super) fn install(&self) -> Result<bool, Stop> {
@@ -105,7 +106,7 @@ impl NodeBuild<'_> {
             }
             Manager::Berry => {
                 screen::detail(&format!("Running 'yarn install' with {}", lock.name));
-                self.manager_runs(&["install", "--immutable"])
+                self.keeping_packages(|| self.manager_runs(&["install", "--immutable"]))
             }
             Manager::Pnpm => self.install_by_pnpm(lock),
         }
@@ -155,8 +156,8 @@ impl NodeBuild<'_> {
 
     /// Whether the saved packages are all that an install makes. Scripts of other packages of the repository may make
     /// more, in an order that the manager knows, and packages in a folder of it are copied.
-    fn is_whole_without_install(&self, lock: &Lock) -> bool {
-        let copies = lock.manager != Manager::Npm && has(&lock.bytes, b"file:");
+    pub(super) fn is_whole_without_install(&self, lock: &Lock) -> bool {
+        let copies = lock.manager != Manager::Npm && names_folder(&lock.bytes);
         !copies && !self.projects.iter().skip(1).any(|project| project.has_install_scripts)
     }
 
@@ -182,6 +183,25 @@ impl NodeBuild<'_> {
         paths
     }
 
+    /// Runs Yarn and gives the app its own `package.json` files back, which Yarn 2 and newer write in their own manner.
+    pub(super) fn keeping_packages(&self, run: impl FnOnce() -> Result<bool, Stop>) -> Result<bool, Stop> {
+        let read = |path: &PathBuf| files::read(path, files::PACKAGE_BYTES_MAX).ok();
+        let paths = self
+            .projects
+            .iter()
+            .map(|project| self.build.build_dir().join(&project.folder).join("package.json"));
+        let before: Vec<_> = paths.map(|path| (read(&path), path)).collect();
+        let succeeded = run()?;
+        for (bytes, path) in before {
+            if let Some(bytes) = bytes
+                && read(&path).as_ref() != Some(&bytes)
+            {
+                fs::write(&path, bytes).map_err(Stop::io(format!("could not write {}", path.display())))?;
+            }
+        }
+        Ok(succeeded)
+    }
+
     /// Everything that what is installed depends on.
     pub(super) fn key(&self, lock: &Lock) -> String {
         let toolchain = &self.toolchain;
@@ -193,11 +213,15 @@ impl NodeBuild<'_> {
             lock.manager.program(),
             self.yarn.path.as_deref().unwrap_or_default()
         );
-        let variables = VARIABLES.map(|name| self.build.config_var(name).unwrap_or_default());
+        let changes = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            VARIABLES.iter().any(|start| name.starts_with(start))
+        };
+        let variables = self.build.build.config_vars.iter().filter(|(name, _)| changes(name));
         let settings = SETTINGS.map(|name| files::settings(self.build.build_dir(), name));
         let stack = &self.build.build.plan.stack_version;
         let mut parts: Vec<&[u8]> = vec![&lock.bytes, versions.as_bytes(), stack.as_bytes()];
-        parts.extend(variables.iter().map(|value| value.as_bytes()));
+        parts.extend(variables.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
         parts.extend(settings.iter().map(Vec::as_slice));
         for project in &self.projects {
             parts.extend([project.folder.as_os_str().as_encoded_bytes(), &project.package_bytes]);
@@ -206,6 +230,28 @@ impl NodeBuild<'_> {
     }
 }
 
-fn has(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+/// Whether a lock file has a package from a folder of the repository, `file:PATH`.
+fn names_folder(lock: &[u8]) -> bool {
+    const WORD: &[u8] = b"file:";
+    lock.windows(WORD.len() + 2).any(|window| {
+        let (before, after) = (window[0], window[WORD.len() + 1]);
+        &window[1..=WORD.len()] == WORD && !before.is_ascii_alphanumeric() && !after.is_ascii_whitespace()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_folder;
+
+    #[test]
+    fn a_lock_file_names_packages_of_folders() {
+        for (lock, expected) in [
+            ("settings:\n  excludeLinksFromLockfile: false\n", false),
+            ("\"lib@file:./lib\":\n", true),
+            ("  lib:\n    version: file:packages/lib\n", true),
+            ("file:", false),
+        ] {
+            assert_eq!(names_folder(lock.as_bytes()), expected, "{lock}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Development packages go before the app is packed. Commands and the reasons for leaving them: Heroku's own buildpack.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::lock::{Lock, Manager};
 use super::projects::has_workspaces;
@@ -33,8 +33,13 @@ impl NodeBuild<'_> {
             return Ok(true);
         }
         let Some(lock) = &self.lock else { return self.prune_npm() };
+        if let Some((folder, why)) = self.scripts_that_pruning_runs() {
+            warn_of_scripts(&folder, &why);
+            return Ok(true);
+        }
         let key = self.key(lock);
-        if self.may_cache() && self.build.prune_as_saved(SAVED, &key)? {
+        let may_cache = self.may_cache() && self.is_whole_without_install(lock);
+        if may_cache && self.build.prune_as_saved(SAVED, &key)? {
             screen::detail(&format!("No change in {} detected: pruned as before", lock.name));
             return Ok(true);
         }
@@ -44,7 +49,7 @@ impl NodeBuild<'_> {
         if !self.prune_locked(lock)? {
             return Ok(false);
         }
-        if self.may_cache() {
+        if may_cache {
             self.build.save_pruned(&before, &paths, SAVED, &key)?;
         }
         Ok(true)
@@ -107,7 +112,7 @@ impl NodeBuild<'_> {
             // What is pruned of it is no change that it should be kept from.
             .env("YARN_ENABLE_IMMUTABLE_CACHE", "false")
             .env("YARN_ENABLE_IMMUTABLE_INSTALLS", "false");
-        if !show(yarn)? {
+        if !self.keeping_packages(|| show(yarn))? {
             return Ok(false);
         }
         if self.yarn.has_node_modules {
@@ -118,34 +123,40 @@ impl NodeBuild<'_> {
         Ok(true)
     }
 
+    /// Where pnpm would run scripts of the app when it prunes, and why.
+    fn scripts_that_pruning_runs(&self) -> Option<(PathBuf, String)> {
+        if self.manager() != Manager::Pnpm {
+            return None;
+        }
+        if self.is_workspace_of_pnpm() {
+            let project = self.projects.iter().find(|project| project.has_install_scripts)?;
+            let why = "A workspace of pnpm is pruned by installing anew, which runs";
+            return Some((project.folder.clone(), why.to_owned()));
+        }
+        let version = self.toolchain.manager.filter(|version| *version < PNPM_OF_QUIET_PRUNING)?;
+        self.package.install_scripts().next()?;
+        Some((PathBuf::new(), format!("Pruning with pnpm {version} runs")))
+    }
+
+    fn is_workspace_of_pnpm(&self) -> bool {
+        has_workspaces(self.build.build_dir(), &self.package, Manager::Pnpm)
+    }
+
     fn prune_pnpm(&self) -> Result<bool, Stop> {
-        let version = self.toolchain.manager.unwrap_or(PNPM_OF_QUIET_PRUNING);
-        if has_workspaces(self.build.build_dir(), &self.package, Manager::Pnpm) {
-            if let Some(project) = self.projects.iter().find(|project| project.has_install_scripts) {
-                warn_of_scripts(
-                    &project.folder,
-                    "A workspace of pnpm is pruned by installing anew, which runs",
-                );
-                return Ok(true);
-            }
+        if self.is_workspace_of_pnpm() {
             for project in &self.projects {
                 let modules = self.build.build_dir().join(&project.folder).join("node_modules");
                 remove_any(&modules).map_err(Stop::io("could not remove node_modules"))?;
             }
             return self.manager_runs(&["install", "--prod", "--frozen-lockfile"]);
         }
-        if version >= PNPM_OF_QUIET_PRUNING {
-            return self.manager_runs(&["prune", "--prod", "--ignore-scripts"]);
-        }
-        if self.package.install_scripts().next().is_some() {
-            warn_of_scripts(&PathBuf::new(), &format!("Pruning with pnpm {version} runs"));
-            return Ok(true);
-        }
-        self.manager_runs(&["prune", "--prod"])
+        let is_quiet = self.toolchain.manager.is_none_or(|version| version >= PNPM_OF_QUIET_PRUNING);
+        let arguments = ["prune", "--prod", "--ignore-scripts"];
+        self.manager_runs(if is_quiet { &arguments } else { &arguments[..2] })
     }
 }
 
-fn warn_of_scripts(folder: &std::path::Path, why: &str) {
+fn warn_of_scripts(folder: &Path, why: &str) {
     screen::warning(&format!(
         "Pruning skipped due to presence of lifecycle scripts\n\n\
          {why} these scripts of a package.json, and {} has some:\n\

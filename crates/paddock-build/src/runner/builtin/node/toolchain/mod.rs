@@ -2,13 +2,15 @@
 //! asks for another. What is fetched lies in the slug from the beginning, as a Node.js of one's own is laid out:
 //! `.heroku/node/bin` and `.heroku/node/lib/node_modules`.
 
+mod download;
 mod fetch;
-mod manager;
+mod wanted;
+mod yarn_or_pnpm;
 
 use std::path::{Path, PathBuf};
 
-use self::fetch::Fetch;
-pub(super) use self::manager::Wanted;
+use self::download::Fetch;
+pub(super) use self::wanted::Wanted;
 use super::super::BuiltinBuild;
 use super::super::semver::{Version, satisfies};
 use super::declared::Name;
