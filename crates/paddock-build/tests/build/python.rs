@@ -67,6 +67,21 @@ content-hash = "{content}"
     )
 }
 
+/// An app for Poetry that says after its build what it has.
+fn write_poetry(tree: &Path, project: usize, lock: usize) {
+    let hook = "#!/bin/sh\npoetry --version; cd /; python -B -c 'import shop; print(shop.__file__)'\n";
+    write_tree(
+        tree,
+        &[
+            (".python-version", "3.11\n"),
+            ("pyproject.toml", &poetry_project(project)),
+            ("poetry.lock", &poetry_lock(lock)),
+            ("shop/__init__.py", "NAME = 'shop'\n"),
+            ("bin/post_compile", hook),
+        ],
+    );
+}
+
 /// An app whose packages come from this machine's index, as an operator would name one.
 fn app() -> App {
     let mut app = App::new();
@@ -89,21 +104,7 @@ fn files_with(slug: &Path, text: &str) -> String {
 async fn a_poetry_app_is_installed_from_its_lock_and_installed_once() {
     with_farm(|farm| async move {
         let tree = tempfile::tempdir().unwrap();
-        let write = |project: usize, lock: usize| {
-            write_tree(
-                tree.path(),
-                &[
-                    (".python-version", "3.11\n"),
-                    ("pyproject.toml", &poetry_project(project)),
-                    ("poetry.lock", &poetry_lock(lock)),
-                    ("shop/__init__.py", "NAME = 'shop'\n"),
-                    (
-                        "bin/post_compile",
-                        "#!/bin/sh\npoetry --version; cd /; python -B -c 'import shop; print(shop.__file__)'\n",
-                    ),
-                ],
-            );
-        };
+        let write = |project: usize, lock: usize| write_poetry(tree.path(), project, lock);
         write(0, 0);
         let app = app();
         let first = farm.build_folder(&app, tree.path()).await;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::BuiltinBuild;
 use super::interpreter::Interpreter;
+use super::manifest::Manager;
 use super::specifier::Specifiers;
 use super::uv::{DEFAULT_MINOR, NEWEST_MINOR, Uv};
 use super::version::{OLDEST_MINOR, Wanted};
@@ -65,7 +66,11 @@ pub(super) fn choose(
                 screen::warning(&too_old(wanted, file, available()));
                 return Ok(None);
             }
-            let found = (*major == 3).then(|| of_stack(build, wanted)).flatten();
+            let found = match exact(build, wanted, uv)? {
+                Some(found) => Some(found),
+                None if *major == 3 => of_stack(build, wanted),
+                None => None,
+            };
             if found.is_none() && (*major > 3 || *minor > NEWEST_MINOR) {
                 screen::warning(&unknown(wanted, file, available()));
                 return Ok(None);
@@ -76,6 +81,24 @@ pub(super) fn choose(
             }
         }
     }
+}
+
+/// Exactly what a `Pipfile.lock` asks for, which the stack has another patch of: Pipenv takes no other.
+fn exact(build: &BuiltinBuild<'_>, wanted: &Wanted, uv: &Uv) -> Result<Option<Interpreter>, Stop> {
+    let Wanted::Version { major: 3, minor: minor @ OLDEST_MINOR..=NEWEST_MINOR, patch: Some(_), file } =
+        wanted
+    else {
+        return Ok(None);
+    };
+    let is_met = stacks(build, *minor).is_none_or(|found| wanted.is_met_by(found.version));
+    if *file != Manager::Pipenv.lock() || is_met {
+        return Ok(None);
+    }
+    let found = uv.try_python(build, &wanted.text())?.ok();
+    if let Some(found) = &found {
+        screen::detail(&format!("Installed Python {}", found.version));
+    }
+    Ok(found)
 }
 
 /// The series that is asked for, such as `2.7`.
@@ -96,9 +119,9 @@ fn too_old(wanted: &Wanted, file: &str, mut available: impl Iterator<Item = u64>
     )
 }
 
-fn unknown(wanted: &Wanted, file: &str, available: impl DoubleEndedIterator<Item = u64>) -> String {
+fn unknown(wanted: &Wanted, file: &str, mut available: impl DoubleEndedIterator<Item = u64>) -> String {
     let nearest =
-        available.rev().next().map(|minor| format!("\nThe nearest that this stack has is Python 3.{minor}."));
+        available.next_back().map(|minor| format!("\nThe nearest that this stack has is Python 3.{minor}."));
     format!(
         "Error: The requested Python version isn't recognised.\n\n\
          The requested Python version {} isn't recognised.\n\n\

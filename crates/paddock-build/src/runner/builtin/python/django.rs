@@ -72,7 +72,9 @@ fn has_command(python: &PythonBuild<'_>, manage: &Path) -> Result<bool, Stop> {
     help.args(["help", "collectstatic"]);
     let captured = session::capture(help).map_err(Stop::io("could not run manage.py"))?;
     let said = String::from_utf8_lossy(&captured.stderr);
-    Ok(captured.status.success() || !said.contains("Unknown command"))
+    // Without settings Django knows its own commands alone: running it says what is amiss.
+    let has_settings = !said.contains("No Django settings specified");
+    Ok(captured.status.success() || !said.contains("Unknown command") || !has_settings)
 }
 
 /// The `manage.py` that is the least deep, below the app's folder.
