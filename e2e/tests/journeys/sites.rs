@@ -42,9 +42,12 @@ fn a_site_is_served_by_its_rules_and_nothing_else_of_it() {
     repo.commit("A link that leads out");
     cli.heroku_in(repo.path(), &["create", "site-app"]).succeeded();
     let said = push(&cli, &repo);
-    for words in
-        ["Static HTML app detected", "Serving the folder dist", "Default types for buildpack -> web", "Released v3"]
-    {
+    for words in [
+        "Static HTML app detected",
+        "Serving the folder dist",
+        "Default types for buildpack -> web",
+        "Released v3",
+    ] {
         assert!(said.contains(words), "no {words:?} in\n{said}");
     }
     let page = server.answers("site-app", "/");
@@ -102,7 +105,7 @@ fn a_dyno_of_a_site_is_small_and_what_cannot_be_served_takes_nothings_place() {
     assert!(!memory.is_empty() && memory.iter().all(|one| *one < 10 * 1024), "{memory:?} kB");
     repo.write("static.json", r#"{"proxies": {"/api/": {"origin": "https://example.com"}}}"#);
     repo.commit("Proxies");
-    let said = cli.git(repo.path(), &["push", "heroku", "main"]).failed().stderr;
-    assert!(said.contains("static.json has proxies, which this server does not serve"), "{said}");
+    cli.git(repo.path(), &["push", "heroku", "main"])
+        .failed_saying("static.json has proxies, which this server does not serve");
     assert_eq!(server.get("plain-site", "/").with_status(200).body, "plain\n");
 }

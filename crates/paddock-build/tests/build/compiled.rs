@@ -39,7 +39,7 @@ async fn a_go_module_is_installed_with_a_go_of_its_own_and_again_with_what_was_k
                 ("vendor/modules.txt", "# example.com/greet v1.0.0\n## explicit\nexample.com/greet\n"),
                 ("vendor/example.com/greet/greet.go", GREET),
                 ("bin/go-pre-compile", "#!/bin/sh\necho before with $(go env GOVERSION)\n"),
-                ("bin/go-post-compile*", "#!/bin/sh\nls bin/shop\n"),
+                ("bin/go-post-compile*", "#!/bin/sh\necho after\n"),
             ],
         );
         let mut app = App::new();
@@ -51,7 +51,7 @@ async fn a_go_module_is_installed_with_a_go_of_its_own_and_again_with_what_was_k
             .says("-----> Detected the following main packages to install:\n       example.com/shop\n")
             .says("-----> Running bin/go-pre-compile hook\n       before with go1.25.")
             .says("-----> Running: go install -v -trimpath -tags heroku -ldflags -X main.version=abc -mod=vendor example.com/shop\n")
-            .says("-----> Running bin/go-post-compile hook\n       bin/shop\n")
+            .says("-----> Running bin/go-post-compile hook\n       after\n")
             .says("-----> Installed the following binaries:\n       ./bin/shop\n")
             .says("-----> Created a Procfile with the following entries:\n       web: bin/shop\n");
         assert_eq!(web(&first), Some("bin/shop"));
@@ -101,7 +101,8 @@ async fn a_go_that_is_not_to_be_had_is_named_with_the_nearest() {
     .await;
 }
 
-const RUST_MAIN: &str = "fn main() {\n    println!(\"{} {}\", itoa::Buffer::new().format(42), env!(\"CARGO_PKG_NAME\"));\n}\n";
+const RUST_MAIN: &str =
+    "fn main() {\n    println!(\"{} {}\", itoa::Buffer::new().format(42), env!(\"CARGO_PKG_NAME\"));\n}\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rust_package_is_built_from_its_lock_and_its_dependencies_only_once() {
@@ -151,9 +152,13 @@ async fn a_rust_package_is_built_from_its_lock_and_its_dependencies_only_once() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rust_app_says_how_it_is_built() {
     with_farm(|farm| async move {
-        let member = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+        let member =
+            |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
         let files = [
-            ("RustConfig", "BUILD_PATH=\"backend\"\nRUST_CARGO_BUILD_FLAGS=\"--release -p one\"\nif [ x ]; then\n"),
+            (
+                "RustConfig",
+                "BUILD_PATH=\"backend\"\nRUST_CARGO_BUILD_FLAGS=\"--release -p one\"\nif [ x ]; then\n",
+            ),
             ("backend/Cargo.toml", "[workspace]\nmembers = [\"one\", \"two\"]\nresolver = \"2\"\n"),
             ("backend/one/Cargo.toml", &member("one")),
             ("backend/one/src/main.rs", "fn main() {}\n"),
@@ -168,9 +173,21 @@ async fn a_rust_app_says_how_it_is_built() {
         let both = [files[1], files[2], files[3], files[4], files[5], ("RustConfig", "BUILD_PATH=backend\n")];
         assert_eq!(web(&farm.build(&App::new(), &both).await), None, "of two binaries the Procfile chooses");
         for (file, text, said) in [
-            ("rust-toolchain", "1.2000.0\n", " !     rust-toolchain asks for Rust 1.2000.0, which could not be fetched; the stack has 1."),
-            ("RustConfig", "RUST_INSTALL_DIESEL=1\n", " !     RUST_INSTALL_DIESEL in RustConfig is not supported here"),
-            ("rust-toolchain.toml", "[toolchain]\nchannel = \"--x\"\n", " !     The version of Rust in rust-toolchain.toml cannot be read"),
+            (
+                "rust-toolchain",
+                "1.2000.0\n",
+                " !     rust-toolchain asks for Rust 1.2000.0, which could not be fetched; the stack has 1.",
+            ),
+            (
+                "RustConfig",
+                "RUST_INSTALL_DIESEL=1\n",
+                " !     RUST_INSTALL_DIESEL in RustConfig is not supported here",
+            ),
+            (
+                "rust-toolchain.toml",
+                "[toolchain]\nchannel = \"--x\"\n",
+                " !     The version of Rust in rust-toolchain.toml cannot be read",
+            ),
         ] {
             let built = farm.build(&App::new(), &[("Cargo.toml", &member("shop")), (file, text)]).await;
             built.failed(FailureKind::Compile).says(said);

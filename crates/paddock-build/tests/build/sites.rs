@@ -60,9 +60,15 @@ async fn what_a_site_cannot_have_is_refused_when_it_is_built() {
             ("{", "static.json cannot be used: EOF while parsing"),
             (r#"{"root": "dist"}"#, "root in static.json is \"dist\", and there is no such folder."),
             (r#"{"root": "../.."}"#, "root in static.json leads out of the app"),
-            (r#"{"proxies": {"/api/": {"origin": "https://x"}}}"#, "static.json has proxies, which this server does not serve"),
+            (
+                r#"{"proxies": {"/api/": {"origin": "https://x"}}}"#,
+                "static.json has proxies, which this server does not serve",
+            ),
             (r#"{"basic_auth": true}"#, "Basic authentication (basic_auth in static.json"),
-            (r#"{"headers": {"/": {"X-A": "a\r\nSet-Cookie: b"}}}"#, "The value of the header x-a in static.json cannot be sent"),
+            (
+                r#"{"headers": {"/": {"X-A": "a\r\nSet-Cookie: b"}}}"#,
+                "The value of the header X-A in static.json cannot be sent",
+            ),
         ] {
             farm.build(&App::new(), &[("static.json", json), ("index.html", "")])
                 .await

@@ -423,7 +423,8 @@ fn registries() -> Vec<String> {
     let hosts = package_hosts();
     let host = |address: &str| address.split('/').nth(2).unwrap_or_default().to_owned();
     let crates = ["index.crates.io", "static.crates.io"].map(str::to_owned);
-    let names = [vec![host(&hosts.python_index), hosts.python_files, host(&hosts.npm)], crates.into()].concat();
+    let names =
+        [vec![host(&hosts.python_index), hosts.python_files, host(&hosts.npm)], crates.into()].concat();
     let found = names.iter().filter_map(|name| (name.as_str(), 443).to_socket_addrs().ok()).flatten();
     let mut networks: Vec<String> =
         found.filter(SocketAddr::is_ipv4).map(|address| format!("{}/32", address.ip())).collect();
