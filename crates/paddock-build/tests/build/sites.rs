@@ -1,5 +1,4 @@
 //! Static sites: what is taken for one, what a build checks, and what it leaves.
-#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use crate::support::build::{App, with_farm};
 use paddock_build::FailureKind;
