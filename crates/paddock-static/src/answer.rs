@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
@@ -12,6 +13,7 @@ use http::request::Parts;
 use http::response::Builder;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::body::{FileBody, Reader};
 use crate::conditions::{self, Part, Validators};
@@ -26,9 +28,18 @@ use crate::types;
 pub(crate) struct Server {
     pub(crate) site: Site,
     pub(crate) etags: Etags,
+    /// Places for files that are compressed at once; a file that gets none goes as it is.
+    pub(crate) compressing: Arc<Semaphore>,
 }
 
+/// How many files are compressed at once: each takes memory for as long as its client takes to read it.
+const COMPRESSED_MAX: usize = 8;
+
 impl Server {
+    pub(crate) fn new(site: Site) -> Self {
+        Self { site, etags: Etags::default(), compressing: Arc::new(Semaphore::new(COMPRESSED_MAX)) }
+    }
+
     /// Answers. Files are opened here: it may take the time of a disk.
     pub(crate) fn answer(&self, request: &Parts) -> Response<FileBody> {
         let asked = Asked::parse(request.uri.path());
@@ -89,7 +100,12 @@ impl Server {
         let media_type = types::of_name(&name);
         let is_text = types::is_text(media_type);
         let (mut file, mut metadata) = open(path)?;
-        let form = content::choose(headers, path, metadata.len(), is_text);
+        let mut form = content::choose(headers, path, metadata.len(), is_text);
+        let place =
+            if form == Form::Gzip { Arc::clone(&self.compressing).try_acquire_owned().ok() } else { None };
+        if form == Form::Gzip && place.is_none() {
+            form = Form::Plain;
+        }
         if let Form::Beside(beside, _) = &form {
             (file, metadata) = open(beside)?;
         }
@@ -108,15 +124,11 @@ impl Server {
         }
         answer = answer.header(CONTENT_TYPE, types::with_charset(media_type, &self.site.charset));
         let length = metadata.len();
-        let encoding = match &form {
-            Form::Gzip => {
-                let answer = answer.status(status).header(CONTENT_ENCODING, "gzip");
-                return finish(answer, FileBody::file(Reader::gzip(file, length)));
-            }
-            Form::Beside(_, encoding) => Some(*encoding),
-            Form::Plain => None,
-        };
-        if let Some(encoding) = encoding {
+        if let Some(place) = place {
+            let answer = answer.status(status).header(CONTENT_ENCODING, "gzip");
+            return finish(answer, FileBody::file(Reader::gzip(file, length, place)));
+        }
+        if let Form::Beside(_, encoding) = form {
             answer = answer.header(CONTENT_ENCODING, encoding);
         }
         let (status, first, sent) = match conditions::part(headers, &validators, length) {
@@ -211,7 +223,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let site = site::read(folder.path(), |_| None).unwrap();
-        (Server { site, etags: Etags::default() }, folder)
+        (Server::new(site), folder)
     }
 
     /// Status, the headers, and the body's bytes.
