@@ -139,11 +139,19 @@ async fn a_rust_package_is_built_from_its_lock_and_its_dependencies_only_once() 
         let slug = farm.unpack(&second);
         assert_eq!(says(&slug.path().join("app/target/release/shop"), &[]), "43 shop\n");
 
+        // As emk's does, it builds what does not fit; and says so.
         write_tree(tree.path(), &[("Cargo.toml", &package.replace("1.0.11", "1.0.10"))]);
         farm.build_folder(&app, tree.path())
             .await
+            .says(" !     Cargo.lock does not fit Cargo.toml: building with what cargo makes of both")
+            .says("Compiling itoa v1.0.10")
+            .outcome();
+        write_tree(tree.path(), &[("Cargo.toml", package), ("src/main.rs", "fn main() { nothing }\n")]);
+        farm.build_folder(&app, tree.path())
+            .await
             .failed(FailureKind::Compile)
-            .says("--locked")
+            .says("cannot find value `nothing`")
+            .never_says("does not fit")
             .says(" !     Push rejected, failed to compile Rust app.\n");
     })
     .await;
