@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
@@ -12,6 +13,7 @@ use http::request::Parts;
 use http::response::Builder;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::body::{FileBody, Reader};
 use crate::conditions::{self, Part, Validators};
@@ -26,9 +28,18 @@ use crate::types;
 pub(crate) struct Server {
     pub(crate) site: Site,
     pub(crate) etags: Etags,
+    /// Places for files that are compressed at once; a file that gets none goes as it is.
+    pub(crate) compressing: Arc<Semaphore>,
 }
 
+/// How many files are compressed at once: each takes memory for as long as its client takes to read it.
+const COMPRESSED_MAX: usize = 8;
+
 impl Server {
+    pub(crate) fn new(site: Site) -> Self {
+        Self { site, etags: Etags::default(), compressing: Arc::new(Semaphore::new(COMPRESSED_MAX)) }
+    }
+
     /// Answers. Files are opened here: it may take the time of a disk.
     pub(crate) fn answer(&self, request: &Parts) -> Response<FileBody> {
         let asked = Asked::parse(request.uri.path());
@@ -89,7 +100,12 @@ impl Server {
         let media_type = types::of_name(&name);
         let is_text = types::is_text(media_type);
         let (mut file, mut metadata) = open(path)?;
-        let form = content::choose(headers, path, metadata.len(), is_text);
+        let mut form = content::choose(headers, path, metadata.len(), is_text);
+        let place =
+            if form == Form::Gzip { Arc::clone(&self.compressing).try_acquire_owned().ok() } else { None };
+        if form == Form::Gzip && place.is_none() {
+            form = Form::Plain;
+        }
         if let Form::Beside(beside, _) = &form {
             (file, metadata) = open(beside)?;
         }
@@ -108,15 +124,11 @@ impl Server {
         }
         answer = answer.header(CONTENT_TYPE, types::with_charset(media_type, &self.site.charset));
         let length = metadata.len();
-        let encoding = match &form {
-            Form::Gzip => {
-                let answer = answer.status(status).header(CONTENT_ENCODING, "gzip");
-                return finish(answer, FileBody::file(Reader::gzip(file, length)));
-            }
-            Form::Beside(_, encoding) => Some(*encoding),
-            Form::Plain => None,
-        };
-        if let Some(encoding) = encoding {
+        if let Some(place) = place {
+            let answer = answer.status(status).header(CONTENT_ENCODING, "gzip");
+            return finish(answer, FileBody::file(Reader::gzip(file, length, place)));
+        }
+        if let Form::Beside(_, encoding) = form {
             answer = answer.header(CONTENT_ENCODING, encoding);
         }
         let (status, first, sent) = match conditions::part(headers, &validators, length) {
@@ -187,4 +199,129 @@ fn plain(answer: Builder) -> Response<FileBody> {
     answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     *answer.body_mut() = FileBody::text(text);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+    use http::Request;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::site;
+
+    /// A server for the files, and the folder that they are in.
+    fn server(json: &str, files: &[(&str, &str)]) -> (Server, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("static.json"), json).unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let site = site::read(folder.path(), |_| None).unwrap();
+        (Server::new(site), folder)
+    }
+
+    /// Status, the headers, and the body's bytes.
+    fn ask(server: &Server, line: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Vec<u8>) {
+        let (method, uri) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(uri).header("host", "site.example:80");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (answer, body) = server.answer(&parts).into_parts();
+        let body = runtime.block_on(body.collect()).unwrap().to_bytes().to_vec();
+        (answer.status.as_u16(), answer.headers, body)
+    }
+
+    fn text(headers: &HeaderMap, name: &str) -> String {
+        headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned()
+    }
+
+    #[test]
+    fn a_file_is_sent_whole_in_part_compressed_or_not_at_all() {
+        let long = "a line that is said again and again\n".repeat(8000);
+        let (server, _folder) = server(
+            "{}",
+            &[
+                ("a.txt", "0123456789"),
+                ("long.css", &long),
+                ("x.js", "plain"),
+                ("x.js.br", "smaller"),
+                ("e.txt", ""),
+            ],
+        );
+        let (status, headers, body) = ask(&server, "GET /a.txt?x=1", &[]);
+        assert_eq!((status, body.as_slice()), (200, &b"0123456789"[..]));
+        assert_eq!(text(&headers, "content-length"), "10");
+        assert_eq!(text(&headers, "content-type"), "text/plain; charset=UTF-8");
+        let etag = text(&headers, "etag");
+        let (status, headers, body) = ask(&server, "GET /a.txt", &[("if-none-match", &etag)]);
+        assert_eq!((status, body.len(), text(&headers, "etag")), (304, 0, etag.clone()));
+        let (status, headers, body) = ask(&server, "HEAD /a.txt", &[]);
+        assert_eq!((status, body.len(), text(&headers, "content-length")), (200, 0, "10".to_owned()));
+        let (status, headers, body) =
+            ask(&server, "GET /a.txt", &[("range", "bytes=2-4"), ("if-range", &etag)]);
+        assert_eq!((status, body.as_slice()), (206, &b"234"[..]));
+        assert_eq!(text(&headers, "content-range"), "bytes 2-4/10");
+        let (status, headers, _) = ask(&server, "GET /a.txt", &[("range", "bytes=20-")]);
+        assert_eq!((status, text(&headers, "content-range")), (416, "bytes */10".to_owned()));
+        assert_eq!(ask(&server, "GET /e.txt", &[]).2.len(), 0);
+
+        let (status, headers, body) = ask(&server, "GET /long.css", &[("accept-encoding", "gzip")]);
+        assert_eq!((status, text(&headers, "content-encoding")), (200, "gzip".to_owned()));
+        assert_eq!(text(&headers, "vary"), "Accept-Encoding");
+        assert!(text(&headers, "etag").starts_with("W/\"") && body.len() < long.len() / 10);
+        let mut unpacked = String::new();
+        GzDecoder::new(body.as_slice()).read_to_string(&mut unpacked).unwrap();
+        assert!(unpacked == long);
+        assert!(ask(&server, "GET /long.css", &[]).2 == long.as_bytes());
+        let (_, headers, body) = ask(&server, "GET /x.js", &[("accept-encoding", "br")]);
+        assert_eq!((text(&headers, "content-encoding"), body.as_slice()), ("br".to_owned(), &b"smaller"[..]));
+        assert_eq!(text(&headers, "content-type"), "text/javascript; charset=UTF-8");
+    }
+
+    #[test]
+    fn two_releases_with_a_page_of_one_date_and_length_have_two_tags() {
+        let (server, folder) = server("{}", &[("index.html", "one")]);
+        let tag = || text(&ask(&server, "GET /", &[]).1, "etag");
+        let first = tag();
+        let date = fs::metadata(folder.path().join("index.html")).unwrap().modified().unwrap();
+        fs::write(folder.path().join("next"), "two").unwrap();
+        fs::File::open(folder.path().join("next")).unwrap().set_modified(date).unwrap();
+        fs::rename(folder.path().join("next"), folder.path().join("index.html")).unwrap();
+        assert_ne!(tag(), first);
+    }
+
+    #[test]
+    fn schemes_hosts_headers_and_pages_of_errors_are_as_the_site_says() {
+        let json = r#"{"https_only": true, "error_page": "e.html", "headers": {"/**": {"X-A": "all", "X-B": 1}, "/a.txt": {"X-A": "one"}}}"#;
+        let (server, _folder) = self::server(json, &[("a.txt", "x"), ("e.html", "sorry")]);
+        let https = ("x-forwarded-proto", "https");
+        let (status, headers, _) = ask(&server, "GET /a.txt?b=c", &[]);
+        assert_eq!((status, text(&headers, "location")), (301, "https://site.example/a.txt?b=c".to_owned()));
+        let (status, headers, _) = ask(&server, "GET /a.txt", &[https]);
+        assert_eq!(
+            (status, text(&headers, "x-a"), text(&headers, "x-b")),
+            (200, "one".to_owned(), String::new())
+        );
+        let (status, headers, body) = ask(&server, "GET /none", &[https]);
+        assert_eq!((status, text(&headers, "x-a"), body.as_slice()), (404, "all".to_owned(), &b"sorry"[..]));
+        assert_eq!(text(&headers, "x-b"), "1");
+        let (status, headers, _) = ask(&server, "POST /a.txt", &[https]);
+        assert_eq!((status, text(&headers, "allow")), (405, "GET, HEAD".to_owned()));
+
+        let (server, _folder) =
+            self::server(r#"{"canonical_host": "www.example.com"}"#, &[("index.html", "x")]);
+        let (status, headers, _) = ask(&server, "GET /?q", &[https]);
+        assert_eq!((status, text(&headers, "location")), (301, "https://www.example.com/?q".to_owned()));
+        let (status, _, body) = ask(&server, "GET http://WWW.example.com/", &[]);
+        assert_eq!((status, body.as_slice()), (200, &b"x"[..]));
+    }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 /// What is read at once.
@@ -21,6 +22,8 @@ pub(crate) struct Reader {
     file: File,
     left: u64,
     gzip: Option<GzEncoder<Vec<u8>>>,
+    /// Held while it is compressed.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Reader {
@@ -29,12 +32,13 @@ impl Reader {
         if first > 0 {
             file.seek(SeekFrom::Start(first))?;
         }
-        Ok(Self { file, left: length, gzip: None })
+        Ok(Self { file, left: length, gzip: None, _place: None })
     }
 
     /// All of it, compressed.
-    pub(crate) fn gzip(file: File, length: u64) -> Self {
-        Self { file, left: length, gzip: Some(GzEncoder::new(Vec::new(), Compression::new(6))) }
+    pub(crate) fn gzip(file: File, length: u64, place: OwnedSemaphorePermit) -> Self {
+        let gzip = GzEncoder::new(Vec::new(), Compression::new(6));
+        Self { file, left: length, gzip: Some(gzip), _place: Some(place) }
     }
 
     /// The next piece; `None` at the end.

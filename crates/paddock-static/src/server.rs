@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Server;
-use crate::etags::Etags;
 use crate::site;
 
 /// The most connections at once. More wait for one to end.
@@ -75,7 +74,7 @@ fn run(folder: &Path, environment: &[(String, String)]) -> Result<(), String> {
         .build()
         .map_err(|error| format!("The server cannot start: {error}"))?;
     say(&format!("Serving {} on port {port}", site.root_name));
-    let server = Arc::new(Server { site, etags: Etags::default() });
+    let server = Arc::new(Server::new(site));
     let ended = runtime.block_on(serve(server, port));
     runtime.shutdown_background();
     ended.map_err(|error| format!("The server cannot listen on port {port}: {error}"))

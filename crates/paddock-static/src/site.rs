@@ -29,7 +29,8 @@ const RULES_MAX: usize = 1000;
 const OF_THE_CONNECTION: [HeaderName; 7] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, TRANSFER_ENCODING, UPGRADE];
 /// What Heroku's buildpack reads besides, which has no meaning here.
-const WITHOUT_MEANING: [&str; 4] = ["debug", "logging", "resolver", "worker_connections"];
+const WITHOUT_MEANING: [&str; 5] =
+    ["basic_auth_htpasswd_path", "debug", "logging", "resolver", "worker_connections"];
 
 /// A site.
 #[derive(Debug)]
@@ -66,13 +67,9 @@ struct File {
     clean_urls: Option<bool>,
     https_only: Option<bool>,
     basic_auth: Option<Value>,
-    basic_auth_htpasswd_path: Option<Value>,
     proxies: Option<Value>,
-    #[serde(default)]
     routes: Option<Ordered<String>>,
-    #[serde(default)]
     redirects: Option<Ordered<FileRedirect>>,
-    #[serde(default)]
     headers: Option<Ordered<Ordered<Value>>>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
@@ -121,13 +118,11 @@ pub fn read(app: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Sit
     if charset.is_empty() || !charset.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.:".contains(&c)) {
         return Err(format!("encoding in {CONFIGURATION} is no name of one: {charset:?}"));
     }
-    let ignored = file.others.into_keys().chain(file.basic_auth_htpasswd_path.map(|_| String::new()));
+    let ignored = file.others.into_keys().filter(|name| !WITHOUT_MEANING.contains(&name.as_str()));
     let site = Site {
         root,
         root_name,
-        ignored: ignored
-            .filter(|name| !WITHOUT_MEANING.contains(&name.as_str()) && !name.is_empty())
-            .collect(),
+        ignored: ignored.collect(),
         charset,
         clean_urls: file.clean_urls.unwrap_or(false),
         https_only: file.https_only.unwrap_or(false),

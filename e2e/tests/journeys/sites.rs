@@ -42,9 +42,12 @@ fn a_site_is_served_by_its_rules_and_nothing_else_of_it() {
     repo.commit("A link that leads out");
     cli.heroku_in(repo.path(), &["create", "site-app"]).succeeded();
     let said = push(&cli, &repo);
-    for words in
-        ["Static HTML app detected", "Serving the folder dist", "Default types for buildpack -> web", "Released v3"]
-    {
+    for words in [
+        "Static HTML app detected",
+        "Serving the folder dist",
+        "Default types for buildpack -> web",
+        "Released v3",
+    ] {
         assert!(said.contains(words), "no {words:?} in\n{said}");
     }
     let page = server.answers("site-app", "/");

@@ -39,7 +39,7 @@ async fn a_go_module_is_installed_with_a_go_of_its_own_and_again_with_what_was_k
                 ("vendor/modules.txt", "# example.com/greet v1.0.0\n## explicit\nexample.com/greet\n"),
                 ("vendor/example.com/greet/greet.go", GREET),
                 ("bin/go-pre-compile", "#!/bin/sh\necho before with $(go env GOVERSION)\n"),
-                ("bin/go-post-compile*", "#!/bin/sh\nls bin/shop\n"),
+                ("bin/go-post-compile*", "#!/bin/sh\necho after\n"),
             ],
         );
         let mut app = App::new();
@@ -51,7 +51,7 @@ async fn a_go_module_is_installed_with_a_go_of_its_own_and_again_with_what_was_k
             .says("-----> Detected the following main packages to install:\n       example.com/shop\n")
             .says("-----> Running bin/go-pre-compile hook\n       before with go1.25.")
             .says("-----> Running: go install -v -trimpath -tags heroku -ldflags -X main.version=abc -mod=vendor example.com/shop\n")
-            .says("-----> Running bin/go-post-compile hook\n       bin/shop\n")
+            .says("-----> Running bin/go-post-compile hook\n       after\n")
             .says("-----> Installed the following binaries:\n       ./bin/shop\n")
             .says("-----> Created a Procfile with the following entries:\n       web: bin/shop\n");
         assert_eq!(web(&first), Some("bin/shop"));
@@ -139,11 +139,19 @@ async fn a_rust_package_is_built_from_its_lock_and_its_dependencies_only_once() 
         let slug = farm.unpack(&second);
         assert_eq!(says(&slug.path().join("app/target/release/shop"), &[]), "43 shop\n");
 
+        // As emk's does, it builds what does not fit; and says so.
         write_tree(tree.path(), &[("Cargo.toml", &package.replace("1.0.11", "1.0.10"))]);
         farm.build_folder(&app, tree.path())
             .await
+            .says(" !     Cargo.lock does not fit Cargo.toml: building with what cargo makes of both")
+            .says("Compiling itoa v1.0.10")
+            .outcome();
+        write_tree(tree.path(), &[("Cargo.toml", package), ("src/main.rs", "fn main() { nothing }\n")]);
+        farm.build_folder(&app, tree.path())
+            .await
             .failed(FailureKind::Compile)
-            .says("--locked")
+            .says("cannot find value `nothing`")
+            .never_says("does not fit")
             .says(" !     Push rejected, failed to compile Rust app.\n");
     })
     .await;

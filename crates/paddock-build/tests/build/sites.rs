@@ -1,5 +1,4 @@
 //! Static sites: what is taken for one, what a build checks, and what it leaves.
-#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use crate::support::build::{App, with_farm};
 use paddock_build::FailureKind;
@@ -67,7 +66,7 @@ async fn what_a_site_cannot_have_is_refused_when_it_is_built() {
             (r#"{"basic_auth": true}"#, "Basic authentication (basic_auth in static.json"),
             (
                 r#"{"headers": {"/": {"X-A": "a\r\nSet-Cookie: b"}}}"#,
-                "The value of the header x-a in static.json cannot be sent",
+                "The value of the header X-A in static.json cannot be sent",
             ),
         ] {
             farm.build(&App::new(), &[("static.json", json), ("index.html", "")])

@@ -144,21 +144,44 @@ impl RustBuild<'_> {
 
     fn cargo_build(&self) -> Result<bool, Stop> {
         remove_any(&self.package.join("target")).map_err(Stop::io("could not remove the folder target"))?;
-        let mut cargo = self.cargo();
-        cargo.arg("build").args(&self.config.flags);
-        if self.lock.is_none() {
+        let is_locked = self.config.flags.iter().any(|flag| matches!(flag.as_str(), "--locked" | "--frozen"));
+        let succeeded = if self.lock.is_none() || is_locked {
+            if self.lock.is_none() {
+                screen::warning(
+                    "No Cargo.lock found: every build may take other versions.\n\
+                     Run `cargo generate-lockfile` and commit Cargo.lock.",
+                );
+            }
+            self.cargo_builds(&[])?
+        } else if self.cargo_builds(&["--locked"])? {
+            true
+        } else if self.lock_fits() {
+            false
+        } else {
             screen::warning(
-                "No Cargo.lock found: every build may take other versions.\n\
-                 Run `cargo generate-lockfile` and commit Cargo.lock.",
+                "Cargo.lock does not fit Cargo.toml: building with what cargo makes of both, which may differ from build to\n\
+                 build. Run `cargo update --workspace` and commit Cargo.lock.",
             );
-        } else if !self.config.flags.iter().any(|flag| matches!(flag.as_str(), "--locked" | "--frozen")) {
-            cargo.arg("--locked");
-        }
-        let succeeded = session::show_indented(cargo).map_err(Stop::io("could not run cargo"))?.success();
+            self.cargo_builds(&[])?
+        };
         if !succeeded {
             screen::warning("cargo build failed: see its messages above.");
         }
         Ok(succeeded)
+    }
+
+    fn cargo_builds(&self, more: &[&str]) -> Result<bool, Stop> {
+        let mut cargo = self.cargo();
+        cargo.arg("build").args(&self.config.flags).args(more);
+        Ok(session::show_indented(cargo).map_err(Stop::io("could not run cargo"))?.success())
+    }
+
+    /// Whether a build failed for another reason than that the lock file is not up to date.
+    fn lock_fits(&self) -> bool {
+        let mut cargo = self.cargo();
+        cargo.args(["fetch", "--locked"]);
+        let said = session::capture(cargo).map(|captured| captured.stderr).unwrap_or_default();
+        !String::from_utf8_lossy(&said).contains("--locked was passed")
     }
 
     /// The binaries alone go into the slug.
