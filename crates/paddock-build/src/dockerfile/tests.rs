@@ -215,11 +215,11 @@ fn a_base_says_what_runs_lines_and_what_comes_first() {
         };
         BTreeMap::from([("base".to_owned(), config)])
     };
-    let file = Dockerfile::read(b"FROM base\nRUN b\nFROM 0\nRUN c").unwrap();
+    let file = Dockerfile::read(b"FROM base AS first\nRUN b\nFROM first\nRUN c").unwrap();
     let plan = |images| file.plan(None, &BTreeMap::new(), &images);
     let made = plan(base(&["ENV A=1", "RUN a $A"])).unwrap();
     let said: Vec<_> = made.stages.iter().flat_map(|stage| &stage.steps).map(|step| &step.text[..]).collect();
-    assert_eq!(said, ["FROM base", "ENV A=1", "RUN a $A", "RUN b", "FROM 0", "RUN c"]);
+    assert_eq!(said, ["FROM base AS first", "ENV A=1", "RUN a $A", "RUN b", "FROM first", "RUN c"]);
     for (run, line) in runs(&made).into_iter().zip(["a $A", "b", "c"]) {
         let Body::Words(words) = &run.body else { panic!("{:?}", run.body) };
         assert_eq!(words[..], ["/bin/bash", "-c", line]);

@@ -134,6 +134,10 @@ pub(super) fn boot_hint(port: u16, listening: &[SocketAddr]) -> String {
 
 /// What `ps` says of a process that listens, but not where it should.
 fn other_port(port: u16, listening: &[SocketAddr]) -> Option<String> {
+    // It may have begun to after it was asked for an answer.
+    if listening.iter().any(|socket| socket.port() == port && !socket.ip().is_loopback()) {
+        return None;
+    }
     let bound: Vec<_> = listening.iter().map(ToString::to_string).collect();
     (!bound.is_empty())
         .then(|| format!("listens on {}, not on 0.0.0.0:$PORT (PORT={port})", bound.join(", ")))
@@ -160,5 +164,7 @@ mod tests {
         let remark = other_port(5000, &[at("0.0.0.0:3000")]).unwrap();
         assert_eq!(remark, "listens on 0.0.0.0:3000, not on 0.0.0.0:$PORT (PORT=5000)");
         assert_eq!(other_port(5000, &[]), None);
+        assert_eq!(other_port(5000, &[at("0.0.0.0:3000"), at("[::]:5000")]), None);
+        assert!(other_port(5000, &[at("127.0.0.1:5000")]).is_some());
     }
 }
