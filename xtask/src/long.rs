@@ -43,6 +43,11 @@ pub(crate) fn bench_images(root: &Path) -> Result<bool, String> {
     bench_released(root, "bench_images")
 }
 
+/// What builds cost, likewise.
+pub(crate) fn bench_build(root: &Path) -> Result<bool, String> {
+    bench_released(root, "bench_build")
+}
+
 fn bench_released(root: &Path, example: &str) -> Result<bool, String> {
     let mut command = cargo(root);
     command.args(["run", "--quiet", "--package", "e2e", "--example", example]);

@@ -41,6 +41,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   bench deploy        git push to the first 200, beside the same steps by hand (as root)
   bench scale         what 5,000 apps that have nothing to do cost beside one, and whether it is within bounds (as root)
   bench data          what a database costs beside initdb, a start and the server on its loopback (as root)
+  bench build         what builds cost beside pip, npm and mkfs.erofs by hand (as root)
   bench images        what images cost beside docker-registry, mkfs.erofs and buildah (as root)";
 
 fn main() -> ExitCode {
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         ["bench", "deploy"] => long::bench_deploy(root),
         ["bench", "scale"] => long::bench_scale(root),
         ["bench", "data"] => long::bench_data(root),
+        ["bench", "build"] => long::bench_build(root),
         ["bench", "images"] => long::bench_images(root),
         _ => Err(USAGE.to_owned()),
     };

@@ -127,8 +127,9 @@ impl Book {
 
 /// Steps that no walk comes to in its time: a database has not to come about for half a day for that, or to be attached to an
 /// app whose web dyno takes its time; backups to go to a bucket (its journey has what a kill leaves there); a transfer to take
-/// seconds, to say very much, or to be a day's; a database that was set aside to be emptied (it is once, without a death). Each may be repeated, and is written down before and after.
-const NOT_WALKED: [&str; 13] = [
+/// seconds, to say very much, or to be a day's; a database that was set aside to be emptied (it is once, without a death); a release command to
+/// listen for three seconds (it has a test, and is noted again). Each may be repeated, and is written down before and after.
+const NOT_WALKED: [&str; 14] = [
     "addon.given_up",
     "address.moved",
     "backup.object_removed",
@@ -138,6 +139,7 @@ const NOT_WALKED: [&str; 13] = [
     "backup.uploaded",
     "database.dump_replaced",
     "dyno.address_noted",
+    "dyno.release_listening_noted",
     "transfer.fetch_noted",
     "transfer.output_acknowledged",
     "transfer.progress_noted",

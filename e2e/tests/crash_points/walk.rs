@@ -45,8 +45,9 @@ impl Walk {
         fs::set_permissions(buildpacks.path(), fs::Permissions::from_mode(0o755)).unwrap();
         verbs::buildpack::prepare(buildpacks.path());
         let folder = buildpacks.path().display().to_string();
-        let arguments =
-            ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder, "--layer-cache", "16M"];
+        let buildpacks_from = ["--allow-insecure-buildpack-urls", "--buildpack-folder", &folder];
+        let images = ["--layer-cache", "16M", "--allow-egress", "127.0.0.1/32"];
+        let arguments = [&buildpacks_from[..], &images].concat();
         let mut server = Server::with_fail_points(&points, &arguments);
         let network = NETWORKS.read().unwrap_or_else(PoisonError::into_inner);
         server.restart();
@@ -61,7 +62,7 @@ impl Walk {
         // Several servers wait for one disk.
         server.announce("slow statement");
         let client = Client::deploy(&server, points.clock(), buildpacks.path());
-        let arguments = arguments.map(str::to_owned).to_vec();
+        let arguments = arguments.into_iter().map(str::to_owned).collect();
         Self { points, server, client, round: 0, arguments, _buildpacks: buildpacks }
     }
 

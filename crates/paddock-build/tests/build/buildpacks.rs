@@ -39,7 +39,7 @@ async fn a_buildpack_sees_the_documented_environment() {
         let lines = |prefix: &str| -> Vec<String> {
             built.log.lines().filter_map(|line| line.strip_prefix(prefix)).map(Into::into).collect()
         };
-        let site = ["CA", "CERT", "proxy", "INDEX", "REGISTRY"];
+        let site = ["CA", "CERT", "proxy", "INDEX", "REGISTRY", "RUSTUP"];
         let env: Vec<_> = lines("E ")
             .into_iter()
             .filter(|line| !site.iter().any(|part| line.split('=').next().unwrap().contains(part)))

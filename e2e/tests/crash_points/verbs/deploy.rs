@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use e2e::{Repo, wait_until};
+use e2e::{ImageClients, Layout, OtherRegistry, Repo, tar_of, wait_until};
 use serde_json::json;
 
 use super::{Kind, Verb, kind};
@@ -25,7 +25,7 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("first push", || FirstPush { repo: Repo::of_app("journey") }),
         kind("rollback", || Rollback),
         kind("archive build", || Archive { repo: Repo::of_app("journey") }),
-        kind("push of a Dockerfile", || PushDockerfile { repo: with_dockerfile() }),
+        kind("push of a Dockerfile", || PushDockerfile { repo: with_dockerfile(), elsewhere: None }),
         kind("release phase", || ReleasePhase { repo: Repo::of_app("journey") }),
     ]
 }
@@ -113,13 +113,13 @@ struct FirstPush {
     repo: Repo,
 }
 
+const DOCKERFILE: &str =
+    "FROM host\nRUN echo once > /once\nCOPY . /srv\nWORKDIR /srv\nRUN echo built > made\n";
+
 /// The walk's app, as an image that the server makes.
 fn with_dockerfile() -> Repo {
     let repo = Repo::of_app("journey");
-    repo.write(
-        "Dockerfile",
-        "FROM host\nRUN echo once > /once\nCOPY . /srv\nWORKDIR /srv\nRUN echo built > made\nCMD python3 web.py\n",
-    );
+    repo.write("Dockerfile", &format!("{DOCKERFILE}CMD python3 web.py\n"));
     repo.commit("An image");
     repo
 }
@@ -143,9 +143,34 @@ pub(crate) fn leave_layers(client: &Client) {
     assert_ne!(pushed.status, 0, "{}", pushed.text());
 }
 
-/// `git push` to an app whose builds make images.
+/// `git push` to an app whose builds make images, with a file of an image of another registry.
 struct PushDockerfile {
     repo: Repo,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Another registry and who pushes to it.
+struct Elsewhere {
+    registry: OtherRegistry,
+    clients: ImageClients,
+}
+
+impl Elsewhere {
+    fn start() -> Self {
+        Self { registry: OtherRegistry::start(), clients: ImageClients::new() }
+    }
+
+    /// An image that no build was given yet; its name.
+    fn push(&self, number: usize) -> String {
+        let mut layout = Layout::new(&self.clients.folder().join(format!("image-{number}")));
+        let low = tar_of(&[("low", &format!("from below {number}\n"))]);
+        layout.image("base", "amd64", &[&low]);
+        let name = format!("{}/base:{number}", self.registry.host());
+        let to = format!("docker://{name}");
+        let _ =
+            self.clients.skopeo(&["copy", "--dest-tls-verify=false", &layout.name("base"), &to]).succeeded();
+        name
+    }
 }
 
 /// Its app, which is not of the walk's own.
@@ -153,7 +178,16 @@ const BOXED: &str = "walker-boxed";
 
 impl Verb for PushDockerfile {
     fn prepare(&mut self, client: &Client, number: usize) {
+        let is_first = self.elsewhere.is_none();
         make_boxed(client, BOXED);
+        let base = self.elsewhere.get_or_insert_with(Elsewhere::start).push(number);
+        if is_first {
+            // Its first step is found again from then on.
+            let pushed = client.push(BOXED, &self.repo);
+            assert_eq!(pushed.status, 0, "{}", pushed.text());
+        }
+        let below = format!("{DOCKERFILE}COPY --from={base} /low /low\nCMD python3 web.py\n");
+        self.repo.write("Dockerfile", &below);
         self.repo.write("version.txt", &format!("boxed {number}\n"));
         self.repo.commit("Next");
     }
