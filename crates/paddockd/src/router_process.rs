@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -38,10 +39,15 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Version and digest of the program that this process runs: another build is another program.
 pub(crate) fn program_id() -> io::Result<String> {
+    static READ: OnceLock<String> = OnceLock::new();
+    if let Some(read) = READ.get() {
+        return Ok(read.clone());
+    }
     let mut file = File::open(OWN_PROGRAM)?;
     let mut digest = Sha256::new();
     io::copy(&mut file, &mut digest)?;
-    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), short(&digest.finalize())))
+    let id = format!("{} {}", env!("CARGO_PKG_VERSION"), short(&digest.finalize()));
+    Ok(READ.get_or_init(|| id).clone())
 }
 
 /// Enough of a digest to tell one thing from another.

@@ -171,6 +171,7 @@ pub(crate) async fn open_control(
         data_dir: data.clone(),
         domain: settings.domain.clone(),
         listen: settings.listen,
+        program: crate::router_process::program_id()?,
         host_stack_version: images.host_stack.version,
         trusted_proxies: settings.trusted_proxies.clone(),
         resolvers: resolvers::of_this_machine(),

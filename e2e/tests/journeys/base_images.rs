@@ -40,6 +40,12 @@ fn a_dockerfile_begins_from_an_image_of_another_registry() {
     assert!(pushed.contains("Pulling from") && !pushed.contains("layer 1 of 1"), "{pushed}");
     assert_eq!(server.answers("pulls", "/more").body, "second\n");
 
+    // That its layer is known here is no reason to give it to an app that the registry gave nothing.
+    cli.heroku_in(repo.path(), &["create", "others", "--stack", "container", "--no-remote"]).succeeded();
+    cli.heroku_in(repo.path(), &["git:remote", "--app", "others", "--remote", "others"]).succeeded();
+    let pushed = cli.git(repo.path(), &["push", "others", "main"]).succeeded().text();
+    assert!(pushed.contains("layer 1 of 1"), "{pushed}");
+
     let registered = registry.host();
     for (image, words) in [
         (format!("{base}:none"), format!("{registered} has no {base}:none")),

@@ -2,6 +2,8 @@
 //! known from before is not fetched again by an app that was given it once. That somebody knows the digest of a layer, or has a
 //! registry that names it, gives nobody the layer of another.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use paddock_build::BuildLog;
@@ -45,10 +47,18 @@ impl Images {
                 "{remote} has more than {most} MB, the most that an app may have"
             )));
         }
+        let mut tx = self.kernel.record("look which blobs were pulled").await?;
+        let mut given = HashSet::new();
+        for layer in &parts.layers {
+            if tx.use_pulled_blob(app.id, &layer.blob.digest).await? {
+                given.insert(layer.blob.digest.clone());
+            }
+        }
+        tx.commit_quietly("pulled_blob.used").await?;
         let count = parts.layers.len();
         let pulling = parts.layers.into_iter().enumerate().map(|(number, layer)| {
-            let place = (number + 1, count);
-            self.pulled_layer(app, &registry, layer, place, log)
+            let was_given = given.contains(&layer.blob.digest);
+            self.pulled_layer(app, &registry, layer, was_given, (number + 1, count), log)
         });
         let layers: Vec<_> = stream::iter(pulling).buffered(LAYERS_AT_ONCE).try_collect().await?;
         Ok(Image { id, layers: from_above(&layers), base: None, config: parts.config.image })
@@ -60,15 +70,13 @@ impl Images {
         app: &App,
         registry: &RemoteRegistry<'_>,
         layer: ImageLayer,
+        was_given: bool,
         place: (usize, usize),
         log: &BuildLog,
     ) -> Outcome<ConvertedLayer> {
         let digest = &layer.blob.digest;
         // While somebody has it the blob is not swept away.
         let _turn = self.converting.turn_of(digest);
-        let mut tx = self.kernel.record("look whether a blob was pulled").await?;
-        let was_given = tx.use_pulled_blob(app.id, digest).await?;
-        tx.commit_quietly("pulled_blob.used").await?;
         if !was_given || self.known_layer(digest).await?.is_none() {
             let megabytes = layer.blob.size.saturating_mul(10).div_ceil(1_000_000);
             let said = format!("{}.{} MB", megabytes / 10, megabytes % 10);

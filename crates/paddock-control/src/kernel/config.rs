@@ -27,6 +27,8 @@ pub struct ControlConfig {
     pub domain: String,
     /// The public address that the router listens on.
     pub listen: SocketAddr,
+    /// The program that this server is, by version and digest: the built-in buildpacks are a part of it.
+    pub program: String,
     /// The version of the `host` stack that builds run on now.
     pub host_stack_version: String,
     /// Resolvers that dynos' DNS questions are forwarded to.

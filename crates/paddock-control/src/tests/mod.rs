@@ -29,6 +29,7 @@ use crate::{Control, ControlConfig, Machine, Parts};
 
 mod attached;
 mod jobs;
+mod layers;
 mod names;
 mod reconcile;
 mod routes;
@@ -154,6 +155,7 @@ fn config(data: &Path) -> ControlConfig {
         data_dir: data.to_owned(),
         domain: "paddock.example".to_owned(),
         listen: "127.0.0.1:5000".parse().unwrap(),
+        program: "test".to_owned(),
         host_stack_version: "test".to_owned(),
         resolvers: Vec::new(),
         trusted_proxies: Vec::new(),

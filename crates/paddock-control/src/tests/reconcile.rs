@@ -1,7 +1,7 @@
 //! Passes of the reconcilers over a control plane of which nothing runs by itself.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use paddock_core::AppId;
 use paddock_core::artefact::{Artefact, ProgramUser};
@@ -422,36 +422,6 @@ async fn old_releases_expire_but_for_the_newest_and_the_current_one() {
         assert_eq!(store.slug(slug).await.unwrap().is_some(), kept.is_some(), "the slug of v{version}");
     }
     assert_eq!(garbage.pass().await.unwrap().done, 0, "once");
-}
-
-#[tokio::test]
-async fn the_layer_of_a_destroyed_app_goes_before_one_that_may_be_about_to_be_named() {
-    let t = Still::new().await;
-    // As its slug names it; no pass looks into a layer.
-    let file = |digit: &str| t.folder.path().join(format!("layers/{}.erofs", digit.repeat(64)));
-    let add = |digit: &str, seconds: u64| {
-        let added = std::fs::File::create(file(digit)).unwrap();
-        added.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
-    };
-    let there = |digits: [&str; 3]| digits.map(|digit| file(digit).exists());
-    let app = t.deployed_app("gone", "worker", "work").await.app_id;
-    for (digit, age) in [("0", 1000), ("a", 180), ("b", 1000)] {
-        add(digit, age);
-    }
-    let mut garbage = t.control.garbage();
-    garbage.pass().await.unwrap();
-    assert_eq!(there(["0", "a", "b"]), [true, true, false], "named, too young to say, left over");
-
-    let mut tx = t.control.kernel.store.begin_for_app(app, t.control.now(), "test").await.unwrap();
-    tx.delete_app(app).await.unwrap();
-    tx.commit().await.unwrap();
-    // A build made the same just now, and its row is not there yet.
-    add("0", 60);
-    garbage.pass().await.unwrap();
-    assert_eq!(there(["0", "a", "b"]), [true, true, false]);
-    add("0", 180);
-    garbage.pass().await.unwrap();
-    assert_eq!(there(["0", "a", "b"]), [false, true, false]);
 }
 
 #[tokio::test]

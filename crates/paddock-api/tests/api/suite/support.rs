@@ -514,6 +514,7 @@ fn parts(
             data_dir: data.to_owned(),
             domain: "paddock.example".to_owned(),
             listen: "127.0.0.1:5000".parse().unwrap(),
+            program: "test".to_owned(),
             host_stack_version: "test".to_owned(),
             resolvers: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -11,6 +11,7 @@ mod static_site;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -121,6 +122,16 @@ impl BuiltinBuild<'_> {
             .filter(|(name, _)| !KEPT_BACK.contains(&name.as_str()) && !name.starts_with("BASH_FUNC_"));
         command.envs(shown).current_dir(self.build_dir());
         command
+    }
+
+    /// Has curl fetch a toolchain's file in at most so many seconds. `protocols` is what curl calls so: `=https`.
+    fn download(&self, address: &str, to: &Path, protocols: &str, seconds: u32) -> io::Result<()> {
+        let mut curl = self.build.session.plain("curl");
+        curl.args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "5"])
+            .args(["--proto", protocols, "--max-time", &seconds.to_string(), "--output"])
+            .arg(to)
+            .args(["--url", address]);
+        session::must(curl)
     }
 
     /// `PATH` with folders before the usual ones.

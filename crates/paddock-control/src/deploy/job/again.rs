@@ -37,7 +37,7 @@ pub(super) async fn key_of(
     }
     let stack = deploy.kernel.version_of_build(build);
     let mut hash = Sha256::new();
-    let words = [env!("CARGO_PKG_VERSION"), &build.source, stack.stack.as_str(), &stack.version];
+    let words = [&deploy.kernel.config.program[..], &build.source, stack.stack.as_str(), &stack.version];
     let config = config.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let buildpacks = buildpacks.iter().map(String::as_bytes);
     for part in words.into_iter().map(str::as_bytes).chain(buildpacks).chain([&b""[..]]).chain(config) {

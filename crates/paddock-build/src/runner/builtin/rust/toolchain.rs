@@ -20,6 +20,9 @@ const KEPT_FOR: &str = "rust/toolchain.for";
 /// Where rustup is, if the operator names no other place in `RUSTUP_UPDATE_ROOT`.
 const DOWNLOADS: &str = "https://static.rust-lang.org/rustup";
 
+/// How long rustup itself may take to come.
+const DOWNLOAD_SECONDS: u32 = 120;
+
 /// A Rust.
 #[derive(Debug, Clone)]
 pub(super) struct Toolchain {
@@ -171,21 +174,9 @@ fn install(build: &BuiltinBuild<'_>, wanted: &Wanted, next: &Path) -> io::Result
     let root = site.get("RUSTUP_UPDATE_ROOT").map_or(DOWNLOADS, |root| root.trim_end_matches('/'));
     let program = next.join("rustup-init");
     screen::step("Downloading rustup");
-    let mut curl = build.build.session.plain("curl");
-    curl.args([
-        "--fail",
-        "--silent",
-        "--show-error",
-        "--location",
-        "--connect-timeout",
-        "5",
-        "--max-time",
-        "120",
-    ])
-    .args(["--proto", if root.starts_with("http:") { "=https,http" } else { "=https" }, "--output"])
-    .arg(&program)
-    .args(["--url", &format!("{root}/dist/{}-unknown-linux-gnu/rustup-init", std::env::consts::ARCH)]);
-    session::must(curl)?;
+    let protocols = if root.starts_with("http:") { "=https,http" } else { "=https" };
+    let address = format!("{root}/dist/{}-unknown-linux-gnu/rustup-init", std::env::consts::ARCH);
+    build.download(&address, &program, protocols, DOWNLOAD_SECONDS)?;
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     screen::step(&format!("Using rustup to install Rust channel {}", wanted.channel));
     let mut rustup = build.build.session.plain(&program);
