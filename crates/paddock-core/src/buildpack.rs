@@ -40,6 +40,8 @@ pub enum BuildpackLocation {
 /// The buildpacks that are built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BuiltinBuildpack {
+    /// `heroku/ruby`.
+    Ruby,
     /// `heroku/nodejs`.
     NodeJs,
     /// `heroku/python`.
@@ -56,13 +58,14 @@ pub enum BuiltinBuildpack {
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 6] =
-        [Self::NodeJs, Self::Python, Self::Go, Self::Rust, Self::Static, Self::Procfile];
+    pub const DETECTION_ORDER: [Self; 7] =
+        [Self::Ruby, Self::NodeJs, Self::Python, Self::Go, Self::Rust, Self::Static, Self::Procfile];
 
     /// The registry name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Ruby => "heroku/ruby",
             Self::NodeJs => "heroku/nodejs",
             Self::Python => "heroku/python",
             Self::Go => "heroku/go",
@@ -76,6 +79,7 @@ impl BuiltinBuildpack {
     #[must_use]
     pub const fn language(self) -> &'static str {
         match self {
+            Self::Ruby => "Ruby",
             Self::NodeJs => "Node.js",
             Self::Python => "Python",
             Self::Go => "Go",

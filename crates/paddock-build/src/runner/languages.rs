@@ -44,7 +44,7 @@ const fn named(name: &'static str, found: fn(&Path) -> bool) -> Language {
 
 /// All of them; the first that an app is known by counts.
 const ORDER: [Language; 19] = [
-    classic("Ruby", "https://github.com/heroku/heroku-buildpack-ruby", |app| has(app, &["Gemfile"])),
+    builtin(BuiltinBuildpack::Ruby),
     builtin(BuiltinBuildpack::NodeJs),
     classic("Clojure", "https://github.com/heroku/heroku-buildpack-clojure", |app| {
         has(app, &["project.clj"])

@@ -10,5 +10,6 @@ mod images;
 mod languages;
 mod node;
 mod python;
+mod ruby;
 mod sites;
 mod support;

@@ -5,6 +5,7 @@ mod go;
 mod node;
 mod profile;
 mod python;
+mod ruby;
 mod rust;
 mod semver;
 mod static_site;
@@ -94,6 +95,7 @@ const PROCFILE: Row = Row {
 /// The row of a buildpack.
 pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
     match buildpack {
+        BuiltinBuildpack::Ruby => &ruby::ROW,
         BuiltinBuildpack::NodeJs => &node::ROW,
         BuiltinBuildpack::Python => &python::ROW,
         BuiltinBuildpack::Go => &go::ROW,
