@@ -1,8 +1,9 @@
 //! Apps as people write them, with dependencies from the package registries.
 
 use std::process::Command;
+use std::time::Duration;
 
-use e2e::{Cli, Repo, Server, may_run};
+use e2e::{Cli, Repo, Server, may_run, wait_until};
 
 /// Creates an app and pushes the repository; gives what git said.
 fn deploy(cli: &Cli, repo: &Repo, app: &str) -> String {
@@ -288,4 +289,66 @@ fn workspaces_of_yarn_and_of_pnpm_are_installed_once_for_each_lock() {
         files
     });
     deploys_once_for_each_lock(&cli, &server, "by-pnpm", "pnpm-lock.yaml", pnpm);
+}
+
+const RUBY_SERVER: &str = "require 'greet'\nrequire 'socket'\nserver = TCPServer.new('0.0.0.0', ENV.fetch('PORT'))\nloop do\n  \
+    client = server.accept\n  while (line = client.gets) && line != \"\\r\\n\" do end\n  body = Greet.hello\n  \
+    client.write \"HTTP/1.1 200 OK\\r\\nContent-Length: #{body.bytesize}\\r\\nConnection: close\\r\\n\\r\\n#{body}\"\n  client.close\nend\n";
+
+/// Puts a gem into the repository, as `bundle package` does, and the lock file that names it.
+fn vendor_gem(repo: &Repo, version: &str) {
+    let gem = tempfile::tempdir().expect("there is room");
+    std::fs::create_dir(gem.path().join("lib")).expect("it is new");
+    let code = format!("module Greet\n  def self.hello = 'hello from greet {version}'\nend\n");
+    std::fs::write(gem.path().join("lib/greet.rb"), code).expect("there is room");
+    let spec = format!(
+        "Gem::Specification.new('greet', '{version}') {{ |s| s.summary = s.authors = 'x'; s.files = ['lib/greet.rb'] }}\n"
+    );
+    std::fs::write(gem.path().join("greet.gemspec"), spec).expect("there is room");
+    let cache = repo.path().join("vendor/cache");
+    std::fs::create_dir_all(&cache).expect("there is room");
+    let to = cache.join(format!("greet-{version}.gem"));
+    let mut build = Command::new("gem");
+    build.args(["build", "greet.gemspec", "--force", "--output"]).arg(to).current_dir(gem.path());
+    assert!(build.output().expect("gem is installed").status.success());
+    let lock = "GEM\n  remote: https://rubygems.org/\n  specs:\n    greet (VERSION)\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  greet\n";
+    repo.write("Gemfile.lock", &lock.replace("VERSION", version));
+}
+
+#[test]
+fn ruby_installs_its_gems_once_and_when_the_lock_file_changes_and_goes_back() {
+    if !may_run("Ruby") {
+        return;
+    }
+    let server = Server::start();
+    let cli = Cli::new(&server);
+    let repo = Repo::of_files(&[
+        ("Gemfile", "source \"https://rubygems.org\"\ngem \"greet\"\n"),
+        ("server.rb", RUBY_SERVER),
+        ("Procfile", "web: bundle exec ruby server.rb\n"),
+    ]);
+    vendor_gem(&repo, "1.0.0");
+    repo.commit("Gems");
+    let said = deploy(&cli, &repo, "ruby-app");
+    assert_says(
+        &said,
+        &["Ruby app detected", "Using Ruby version: ruby-", "Installing greet 1.0.0", "console, rake"],
+    );
+    assert_eq!(server.answers("ruby-app", "/").body, "hello from greet 1.0.0");
+
+    let said = push_again(&cli, &repo, "note.txt", "no new gem\n");
+    assert_says(&said, &["Using greet 1.0.0"]);
+    assert!(!said.contains("Installing greet"), "{said}");
+
+    vendor_gem(&repo, "1.1.0");
+    let said = push_again(&cli, &repo, "note.txt", "a new gem\n");
+    assert_says(&said, &["Installing greet 1.1.0"]);
+    let answers = |text: &str| (server.answers("ruby-app", "/").body == text).then_some(());
+    wait_until("the gem of the new lock file", Duration::from_secs(30), || answers("hello from greet 1.1.0"));
+    cli.heroku_in(repo.path(), &["rollback"]).succeeded();
+    let before = "hello from greet 1.0.0";
+    wait_until("the gems of the release before", Duration::from_secs(30), || answers(before));
+    let console =
+        cli.heroku_in(repo.path(), &["run", "--", "ruby", "-e", "require 'greet'; puts Greet.hello"]);
+    assert!(console.succeeded().stdout.contains(before));
 }
