@@ -10,5 +10,6 @@ mod images;
 mod languages;
 mod node;
 mod python;
+mod records;
 mod sites;
 mod support;
