@@ -39,7 +39,6 @@ pub const NOT_BUILT: &[(&str, &str)] = &[
     ("/apps/{}/acm", "Automatic certificates are"),
     ("/apps/{}/addons/{}/sso", "Pages of add-ons are"),
     ("/apps/{}/app-setups", "App setups are"),
-    ("/apps/{}/build-metadata", "Cloud native builds are"),
     ("/apps/{}/config-vars-settings", "Settings of single config vars are"),
     ("/apps/{}/dynos/{}", "Running inside a dyno is"),
     ("/apps/{}/log-drains", "Log drains are"),

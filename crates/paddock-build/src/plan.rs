@@ -90,12 +90,24 @@ pub struct BuildResult {
     pub config_vars: BTreeMap<String, String>,
     /// Whether the build made a new cache; otherwise the saved one stays as it is.
     pub new_cache: bool,
-    /// What `bin/report` said, by buildpack.
-    pub reports: Vec<String>,
+    /// What it used and how long its parts took.
+    #[serde(default)]
+    pub notes: Notes,
     /// For images: the `heroku.yml`, Dockerfiles and `.dockerignore`s that there are, by their paths in the source.
     pub texts: BTreeMap<String, String>,
     /// For images: the folder of each Dockerfile, without links; empty for the root.
     pub contexts: BTreeMap<String, String>,
+}
+
+/// What the runner notes of a build, in order: for the build's record.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notes {
+    /// The kind of a fact in its word (`tool`), a name and a value.
+    pub facts: Vec<(String, String, String)>,
+    /// A part, and its milliseconds.
+    pub took: Vec<(String, u64)>,
+    /// What was looked for among what earlier builds left, whether it was used, and why.
+    pub reuse: Vec<(String, bool, String)>,
 }
 
 /// Why the runner gave up.

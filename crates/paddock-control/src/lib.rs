@@ -72,7 +72,7 @@ pub use addons as addon;
 pub use app::{App, AppChange, AppOrder};
 pub use app::{buildpack_installation, feature, platform_status, stack};
 pub use deploy::stack as added_stack;
-pub use deploy::{build, git, output, push, release, slug, source};
+pub use deploy::{build, build_record, git, output, push, release, slug, source};
 pub use dynos::{dyno, formation};
 pub use kernel::{Actor, Clock, ControlConfig, Error, Machine, REGION, Result, fixed_id, fixed_since};
 pub use kernel::{clock, reconcile, request_outcome, wake};

@@ -11,6 +11,7 @@ pub mod addon;
 pub mod app;
 pub mod artefact;
 pub mod build;
+pub mod build_record;
 pub mod buildpack;
 pub mod code;
 pub mod config;

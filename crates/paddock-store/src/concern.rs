@@ -59,6 +59,7 @@ const TABLES: &[(&str, Concerns)] = &[
     ("apps", WHAT_RUNS.and(Concerns::JOBS)),
     ("attachments", WHAT_IS_ATTACHED),
     ("authorizations", Concerns::CHANGES),
+    ("build_records", Concerns::NOBODY),
     ("build_steps", Concerns::NOBODY),
     ("buildpack_installations", Concerns::CHANGES),
     ("builds", Concerns::CHANGES),

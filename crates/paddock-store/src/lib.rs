@@ -18,6 +18,7 @@ mod app;
 mod attachment;
 mod authorization;
 mod build;
+mod build_record;
 mod build_step;
 mod buildpack;
 mod collaborator;
@@ -79,6 +80,7 @@ pub use app::{App, DeletedApp, ListedApp, NewApp};
 pub use attachment::{Attachment, DataAddress, ListedAttachment, NewAttachment};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
+pub use build_record::KeptRecord;
 pub use build_step::BuildStep;
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use concern::Concerns;
@@ -135,6 +137,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         attachment::STATEMENTS,
         authorization::STATEMENTS,
         build::STATEMENTS,
+        build_record::STATEMENTS,
         build_step::STATEMENTS,
         buildpack::STATEMENTS,
         collaborator::STATEMENTS,

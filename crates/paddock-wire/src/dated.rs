@@ -6,7 +6,8 @@ use crate::time::Time;
 use crate::{
     Account, Addon, AddonAttachment, AddonService, App, Authorization, Build, BuildpackInstallation,
     Collaborator, Domain, Dyno, DynoSize, Empty, Favorite, Feature, Formation, Generation, IdOnly, Key,
-    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, postgres, report, transfer,
+    LogSession, Plan, RateLimit, Region, Release, Slug, Source, Stack, addon, build_record, postgres, report,
+    transfer,
 };
 
 /// What every answered shape says of itself.
@@ -81,6 +82,9 @@ undated!(
     transfer::Schedule,
     transfer::Transfer,
     addon::Config,
+    build_record::BuildExplanation,
+    build_record::BuildMetadata,
+    build_record::BuildRecord,
     BuildpackInstallation,
     DynoSize,
     Empty,

@@ -16,6 +16,7 @@ pub mod addon_service;
 pub mod app;
 pub mod authorization;
 pub mod build;
+pub mod build_record;
 pub mod buildpack_installation;
 pub mod buildpack_registry;
 pub mod collaborator;

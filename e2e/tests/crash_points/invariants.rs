@@ -51,6 +51,7 @@ pub(crate) fn hold(server: &Server, client: &Client) {
     for seen in &seen {
         releases_have_no_gap(seen);
         the_branch_is_the_newest_build(client, seen);
+        ended_builds_have_their_record(client, seen);
         the_dynos_are(client, &seen.app, &seen.dynos);
         if seen.dynos.contains_key("web.1") {
             // An app that has a web dyno answers.
@@ -86,6 +87,18 @@ fn the_branch_is_the_newest_build(client: &Client, Seen { app, builds, .. }: &Se
         commit,
         "invariant: the branch names the newest successful build ({app}: {builds:?})"
     );
+}
+
+/// What a build used is written with its end, however it ended: the newest has its record, and that names its source.
+fn ended_builds_have_their_record(client: &Client, Seen { app, builds, .. }: &Seen) {
+    let Some(build) = builds.last() else { return };
+    let path = format!("/apps/{app}/builds/{}/record", build["id"].as_str().unwrap_or_default());
+    let record = client.get(&path);
+    assert_eq!(record["status"], build["status"], "invariant: a build's record is of its end ({app})");
+    let commit = build["source_blob"]["version"].as_str().unwrap_or_default();
+    let facts = record["facts"].as_array().cloned().unwrap_or_default();
+    let names_it = facts.iter().any(|fact| fact["kind"] == "source" && fact["value"] == commit);
+    assert!(names_it, "invariant: a build's record names its source ({app}: {record})");
 }
 
 /// Exactly the formation's dynos run, all of the current release.

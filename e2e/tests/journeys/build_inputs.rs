@@ -300,3 +300,54 @@ fn a_commit_that_was_built_before_is_released_at_once() {
     assert!(!built.contains("was built before"), "{built}");
     assert_eq!(server.answers("again", "/words").body, "first\n");
 }
+
+#[test]
+fn two_builds_of_an_app_are_told_apart() {
+    if !may_run("records of builds") {
+        return;
+    }
+    let server = Server::start();
+    let (cli, http) = (Cli::new(&server), server.http());
+    let repo = Repo::of_files(&[("Procfile", PROCFILE), ("words", "first\n")]);
+    cli.heroku_in(repo.path(), &["create", "apart"]).succeeded();
+    http.api_json("PATCH", "/apps/apart/config-vars", &json!({ "TOKEN": "secret-one", "SAME": "x" }))
+        .with_status(200);
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    http.api_json("PATCH", "/apps/apart/config-vars", &json!({ "TOKEN": "secret-two" })).with_status(200);
+    repo.write("requirements.lock", "x\n");
+    let second = repo.commit("Second");
+    cli.git(repo.path(), &["push", "heroku", "main"]).succeeded();
+    repo.write("package.json", "{");
+    repo.commit("Broken");
+    cli.git(repo.path(), &["push", "heroku", "main"]).failed_saying("package.json is not valid JSON");
+
+    let builds = http.api("GET", "/apps/apart/builds").json();
+    let ids: Vec<_> = builds.as_array().unwrap().iter().map(|build| build["id"].as_str().unwrap()).collect();
+    let of = |id: &str, rest: &str| format!("/apps/apart/builds/{id}/{rest}");
+    let record = http.api("GET", &of(ids[1], "record")).with_status(200);
+    assert!(!record.body.contains("secret-two"), "{}", record.body);
+    let record = record.json();
+    let value = |kind: &str, name: &str| {
+        let facts = record["facts"].as_array().unwrap();
+        let found = facts.iter().find(|fact| fact["kind"] == kind && fact["name"] == name);
+        found.unwrap_or_else(|| panic!("{kind} {name} is not in {record}"))["value"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(value("source", "commit"), second);
+    assert!(value("buildpack", "1. heroku/procfile").starts_with("built-in "));
+    let slug =
+        http.api("GET", &format!("/apps/apart/slugs/{}", builds[1]["slug"]["id"].as_str().unwrap())).json();
+    let checksum = slug["checksum"].as_str().unwrap().strip_prefix("SHA256:").unwrap().to_owned();
+    assert!(value("made", "layer of slug").ends_with(&checksum), "{record}");
+
+    let beside = of(ids[1], &format!("explain?compare={}", ids[0]));
+    let text = http.api_with("GET", &beside, &["Accept: text/plain"], None).with_status(200).body;
+    for line in ["config TOKEN: its value is another", "source commit: ", "made layer of slug: "] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert!(!text.contains("SAME") && !text.contains("secret"), "{text}");
+    let failed = http.api("GET", &of(ids[2], "record")).with_status(200).json();
+    assert_eq!((&failed["status"], &failed["failure"]), (&json!("failed"), &json!("compile")));
+}

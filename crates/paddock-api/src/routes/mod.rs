@@ -23,6 +23,7 @@ mod app;
 mod authorization;
 mod browser_login;
 mod build;
+mod build_record;
 mod buildpack_installation;
 mod buildpack_registry;
 mod collaborator;
@@ -104,6 +105,7 @@ fn platform() -> impl Iterator<Item = Endpoint> {
         app::endpoints(),
         authorization::endpoints(),
         build::endpoints(),
+        build_record::endpoints(),
         buildpack_installation::endpoints(),
         collaborator::endpoints(),
         config_var::endpoints(),

@@ -10,7 +10,7 @@ mod dates;
 mod disk;
 pub mod image;
 mod libraries;
-
+mod record;
 mod run;
 mod screen;
 mod upload;
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use paddock_core::build_record::BuildRecord;
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
 use paddock_core::config::ConfigVars;
 use paddock_core::durable;
@@ -157,8 +158,8 @@ pub struct BuildOutcome {
     pub addons: Vec<String>,
     /// Config vars that the last buildpack with a release asks for; for the first release only, never over a set one.
     pub config_vars: BTreeMap<String, String>,
-    /// What `bin/report` said.
-    pub report: Vec<String>,
+    /// What it used and did.
+    pub record: BuildRecord,
 }
 
 /// Why a build failed. The user has been told in the log, up to and with ` !     Push failed`.
@@ -169,6 +170,8 @@ pub struct BuildFailure {
     /// The cause, where it is the platform's fault.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What is known of what it used and did.
+    pub record: Box<BuildRecord>,
 }
 
 /// Kinds of failed builds.
@@ -222,11 +225,11 @@ pub enum FailureKind {
 
 impl BuildFailure {
     fn of(kind: FailureKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, source: None, record: Box::default() }
     }
 
     fn platform(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Platform, source: Some(source.into()) }
+        Self { kind: FailureKind::Platform, source: Some(source.into()), record: Box::default() }
     }
 }
 
@@ -253,10 +256,12 @@ impl Builder {
         cancel: CancellationToken,
     ) -> Result<BuildOutcome, BuildFailure> {
         let mut screen = screen::Screen::new(log);
-        let result = self.run(&request, &mut screen, &cancel).await;
+        let mut record = BuildRecord::default();
+        let result = self.run(&request, &mut screen, &cancel, &mut record).await;
         if let Err(failure) = &result {
             screen.end(failure, &request).await;
         }
+        let result = record::kept(result, record, |outcome| &mut outcome.record);
         if let Err(error) = self.abandon(request.build).await {
             tracing::warn!(error = error.as_ref() as &dyn std::error::Error, build.id = %request.build, "could not clean up after a build");
         }
@@ -277,6 +282,11 @@ impl Builder {
         let volume = container::volume_id(build);
         durable!("build.disk_removed", self.runtime.remove_volume(volume).await)?;
         Ok(disk::discard(&self.config.folder, &build.to_string())?)
+    }
+
+    /// The names of the operator's variables for every build.
+    pub fn site_variables(&self) -> impl Iterator<Item = &str> {
+        self.config.site_env.keys().map(String::as_str)
     }
 
     /// Builds that have files here, running or left by a crash; what an earlier process was deleting is deleted.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use paddock_core::build_record::BuildRecord;
 use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::durable;
 use paddock_core::{LayerDigest, hex};
@@ -16,12 +17,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::record::Watch;
 use super::screen::Screen;
 use super::watch::Bounds;
 use super::workspace::Workspace;
 use super::{
     BuildFailure, BuildOutcome, BuildRequest, Builder, FailureKind, SourceArchive, cache, container, dates,
-    disk,
+    disk, record,
 };
 use crate::output;
 use crate::plan::{BuildResult, Purpose, RunnerFailure};
@@ -44,26 +46,38 @@ impl Builder {
         request: &BuildRequest,
         screen: &mut Screen,
         cancel: &CancellationToken,
+        record: &mut BuildRecord,
     ) -> Result<BuildOutcome, BuildFailure> {
         let bounds = Bounds::of(request, cancel);
+        let mut clock = Watch::start();
         check_upload(request, screen).await?;
         let cache = cache::folder(&self.config.caches, request.app, &request.stack.stack);
         let has_cache = cache.is_dir();
+        record::cache(record, has_cache);
         let workspace = self.make_workspace(request).await?;
         let plan = workspace.plan(&self.config, request, Purpose::Slug, has_cache);
         let plan = plan.map_err(|error| platform("could not write the plan of a build", error))?;
         let spec = container::build(&self.config, request, plan, has_cache);
-        let exit = self.watch(spec, request, screen, bounds).await?;
-        let result = conclude(exit, workspace.result())?;
+        clock.note(record, "make the build's folders");
+        let ended = self.watch(spec, request, screen, bounds).await;
+        let told = workspace.result();
+        clock.note(record, "run buildpacks");
+        if let Ok(told) = &told {
+            record::add(record, &told.notes);
+        }
+        let result = conclude(ended?, told)?;
         if let Ok(tree) = workspace.tree() {
             #[expect(clippy::disallowed_methods, reason = "files are dated by the time of this machine")]
             let dated = disk::blocking(move || dates::settle(&tree, SystemTime::now())).await;
             dated.map_err(|error| platform("could not date the finished tree", error))?;
         }
+        clock.note(record, "date the tree");
         // Beside the packing: a large cache takes as long as a large slug.
         let (packed, kept) =
             tokio::join!(self.pack(request, &workspace, screen, bounds), keep(&workspace, result.new_cache));
+        clock.note(record, "pack the slug");
         let (layer, size_bytes) = packed?;
+        record::layer(record, "slug", &layer, size_bytes);
         let (ready, is_new) = (workspace.kept(), result.new_cache);
         let replaced = match kept {
             Ok(()) if is_new => disk::blocking(move || cache::replace(&ready, &cache)).await,
@@ -73,6 +87,7 @@ impl Builder {
             // The slug is good; the next build starts from the cache before.
             tracing::warn!(%error, build.id = %request.build, "could not keep the cache of a build");
         }
+        clock.note(record, "keep the cache");
         outcome(result, layer, size_bytes)
     }
 
@@ -303,6 +318,6 @@ fn outcome(result: BuildResult, layer: LayerDigest, size_bytes: u64) -> Result<B
         detected: detected.map(BuildpackRef::builtin),
         addons: result.addons,
         config_vars: result.config_vars,
-        report: result.reports,
+        record: BuildRecord::default(),
     })
 }

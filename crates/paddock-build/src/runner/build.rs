@@ -6,6 +6,7 @@ use paddock_core::buildpack::BuildpackRef;
 use paddock_core::config::ConfigVars;
 
 use super::cache::Cache;
+use super::notes::Notebook;
 use super::session::Session;
 use crate::plan::BuildPlan;
 
@@ -19,6 +20,7 @@ pub(super) struct Build<'a> {
     pub(super) cache: Cache,
     pub(super) env_dir: PathBuf,
     pub(super) home: PathBuf,
+    pub(super) notes: &'a Notebook,
 }
 
 /// One buildpack that was fetched.

@@ -11,6 +11,7 @@ use paddock_core::hex;
 use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
+use super::lock_files;
 use super::screen;
 use super::session::{self, Session};
 use super::stop::Stop;
@@ -91,6 +92,25 @@ impl Shelf<'_> {
             Stop::told(RunnerFailure::Fetch, &format!("{error}"))
         })?;
         check(buildpack, folder)
+    }
+
+    /// Which version of a fetched buildpack this is: of a built-in one our own, of an archive its digest, of a repository the
+    /// commit.
+    pub(super) fn version(&self, buildpack: &BuildpackRef) -> Option<String> {
+        let kept = || self.cache.open(self.session).ok().map(|kept| kept.join("buildpacks"));
+        match buildpack.location() {
+            BuildpackLocation::Builtin(_) => Some(format!("built-in {}", env!("CARGO_PKG_VERSION"))),
+            BuildpackLocation::Archive { url } => {
+                let digest = lock_files::digest(&kept()?.join(format!("{}.tgz", key(url)))).ok()?;
+                Some(format!("archive sha256:{digest}"))
+            }
+            BuildpackLocation::Git { url, reference } => {
+                let folder = &kept()?.join(format!("{}.git", key(url)));
+                let last = format!("refs/fetched/{}", key(reference.as_deref().unwrap_or("HEAD")));
+                let commit = Repository { shelf: self, folder }.commit_named(&last).ok()?;
+                Some(format!("git {commit}"))
+            }
+        }
     }
 
     fn archive(&self, url: &str, kept: &Path, folder: &Path) -> io::Result<()> {

@@ -13,10 +13,13 @@ mod choice;
 mod fetch;
 pub(crate) mod image_source;
 mod languages;
+mod lock_files;
+mod notes;
 mod phases;
 mod places;
 mod process_types;
 mod release;
+mod report;
 mod screen;
 mod session;
 mod stack;
@@ -28,6 +31,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use paddock_core::build_record::FactKind;
 use paddock_core::config::ConfigVars;
 
 pub use places::Places;
@@ -35,6 +39,7 @@ pub use places::Places;
 use self::build::{Build, Fetched};
 use self::cache::Cache;
 use self::fetch::Git;
+use self::notes::Notebook;
 use self::release::Release;
 use self::session::Session;
 use self::stop::Stop;
@@ -51,7 +56,9 @@ pub fn build_runner_main(environment: impl IntoIterator<Item = (String, String)>
 pub fn run_build(places: &Places, environment: impl IntoIterator<Item = (String, String)>) -> ExitCode {
     let config_vars = config_vars(environment);
     let mut result = BuildResult::default();
-    let ended = read_plan(places).and_then(|plan| build(places, &plan, &config_vars, &mut result));
+    let notes = Notebook::default();
+    let ended = read_plan(places).and_then(|plan| build(places, &plan, &config_vars, &notes, &mut result));
+    result.notes = notes.into_notes();
     if let Err(stop) = &ended {
         result.failure = Some(stop.say());
     }
@@ -88,6 +95,7 @@ fn build(
     places: &Places,
     plan: &BuildPlan,
     config_vars: &ConfigVars,
+    notes: &Notebook,
     result: &mut BuildResult,
 ) -> Result<(), Stop> {
     if plan.purpose == Purpose::Image {
@@ -95,13 +103,18 @@ fn build(
     }
     screen::step(&format!("Building on the {} stack", capitalised(&plan.stack)));
     let session = Session::new(plan, places);
-    let (git, build_dir) = check_out(places, plan, config_vars, &session)?;
-    checkout::ignore(&build_dir)?;
-    checkout::warn_of_pointers(&build_dir)?;
+    let (git, build_dir) = notes.time("unpack the source", || {
+        let (git, build_dir) = check_out(places, plan, config_vars, &session)?;
+        checkout::ignore(&build_dir)?;
+        checkout::warn_of_pointers(&build_dir)?;
+        Ok((git, build_dir))
+    })?;
+    lock_files::note(notes, &build_dir);
     let cache = Cache::new(places, plan.has_cache);
     let env_dir = write_env_dir(places, &plan.build_name, config_vars)?;
     let home = places.home.clone();
-    let mut build = Build { plan, config_vars, session, build_dir, cache, env_dir: env_dir.clone(), home };
+    let mut build =
+        Build { plan, config_vars, session, build_dir, cache, env_dir: env_dir.clone(), home, notes };
     let ended = run_buildpacks(places, &git, &mut build, result);
     // Config vars are secrets: they go before anything else can fail.
     fs::remove_dir_all(&env_dir).map_err(Stop::io("could not remove the config vars"))?;
@@ -139,7 +152,9 @@ fn run_buildpacks(
     let mut fetched = Vec::new();
     for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
         let folder = folder.join(index.to_string());
-        shelf.fetch(&buildpack, &folder)?;
+        build.notes.time(&format!("fetch {buildpack}"), || shelf.fetch(&buildpack, &folder))?;
+        let version = shelf.version(&buildpack).unwrap_or_else(|| "unknown".to_owned());
+        build.notes.fact(FactKind::Buildpack, &format!("{}. {buildpack}", index + 1), &version);
         result.buildpacks.push(buildpack.name().to_owned());
         fetched.push(Fetched { buildpack, folder });
     }
@@ -152,10 +167,12 @@ fn run_buildpacks(
         }
     }
     let ended = ended.and_then(|()| {
-        fetched.iter().try_for_each(|one| one.settle(build))?;
-        release(build, &fetched, result)
+        build.notes.time("settle", || fetched.iter().try_for_each(|one| one.settle(build)))?;
+        build.notes.time("release", || release(build, &fetched, result))
     });
-    result.reports = fetched.iter().filter_map(|one| build.report(one)).collect();
+    for one in &fetched {
+        build.report(one);
+    }
     ended
 }
 

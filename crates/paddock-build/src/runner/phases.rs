@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
+use paddock_core::build_record::FactKind;
 use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
 
 use super::build::{Build, Fetched};
 use super::builtin::{self, BuiltinBuild};
 use super::release::{self, Release};
+use super::report;
 use super::screen;
 use super::session;
 use super::stop::Stop;
@@ -37,15 +39,17 @@ impl Fetched {
 impl Build<'_> {
     /// Detects, compiles and exports; returns the name that detection gave.
     pub(super) fn run(&mut self, fetched: &Fetched, already_detected: bool) -> Result<String, Stop> {
-        let language = self.detect(fetched, already_detected)?;
+        let name = &fetched.buildpack;
+        let detected = self.notes.time(&format!("detect {name}"), || self.detect(fetched, already_detected));
+        let language = detected?;
         screen::step(&format!("{language} app detected"));
-        let succeeded = match fetched.buildpack.location() {
+        let succeeded = self.notes.time(&format!("compile {name}"), || match name.location() {
             BuildpackLocation::Builtin(builtin) => {
                 let build = BuiltinBuild { build: self, folder: &fetched.folder };
-                (builtin::row(*builtin).compile)(&build)?
+                (builtin::row(*builtin).compile)(&build)
             }
-            _ => self.compile(&fetched.folder)?,
-        };
+            _ => self.compile(&fetched.folder),
+        })?;
         if !succeeded {
             let problem = format!("Push rejected, failed to compile {language} app.");
             return Err(Stop::told(RunnerFailure::Compile, &problem));
@@ -111,16 +115,20 @@ impl Build<'_> {
         })
     }
 
-    /// What `bin/report` says, after success and after failure. Its own failure is not the user's business.
-    pub(super) fn report(&self, fetched: &Fetched) -> Option<String> {
+    /// Notes what `bin/report` says, after success and after failure. Its own failure is not the user's business.
+    pub(super) fn report(&self, fetched: &Fetched) {
         let program = fetched.folder.join("bin/report");
         if !program.is_file() {
-            return None;
+            return;
         }
         let mut command = self.session.plain(program);
         command.args([&self.build_dir, &self.cache.cache_dir(), &self.env_dir]).current_dir(&self.build_dir);
-        let captured = session::capture(command).ok().filter(|captured| captured.status.success())?;
+        let step = format!("report {}", fetched.buildpack);
+        let captured = self.notes.time(&step, || session::capture(command));
+        let Some(captured) = captured.ok().filter(|captured| captured.status.success()) else { return };
         let kept = &captured.stdout[..captured.stdout.len().min(REPORT_BYTES_MAX)];
-        Some(String::from_utf8_lossy(kept).into_owned()).filter(|report| !report.trim().is_empty())
+        for (key, value) in report::parse(&String::from_utf8_lossy(kept)) {
+            self.notes.fact(FactKind::Report, &format!("{} {key}", fetched.buildpack), &value);
+        }
     }
 }

@@ -11,5 +11,6 @@ mod languages;
 mod node;
 mod python;
 mod ruby;
+mod records;
 mod sites;
 mod support;

@@ -162,7 +162,7 @@ impl Deploy {
         Ok(())
     }
 
-    async fn build_row(&self, app: &App, build: &str) -> Result<Row> {
+    pub(super) async fn build_row(&self, app: &App, build: &str) -> Result<Row> {
         let missing = || Error::not_found("build");
         let id: BuildId = build.parse().map_err(|_| missing())?;
         self.kernel.store.build(app.id, id).await?.ok_or_else(missing)

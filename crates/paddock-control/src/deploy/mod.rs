@@ -2,6 +2,7 @@
 
 pub mod build;
 pub(crate) mod build_queue;
+pub mod build_record;
 pub(crate) mod cancel;
 pub mod git;
 pub mod image_release;

@@ -5,6 +5,7 @@ pub mod backup_retention;
 pub mod backup_schedule;
 pub mod data_server;
 pub mod errands;
+pub mod explain;
 pub mod formation;
 pub mod one_off;
 pub mod reuse;

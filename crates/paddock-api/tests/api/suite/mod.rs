@@ -4,6 +4,7 @@ mod accounts;
 mod addons;
 mod apps;
 mod bad_input;
+mod build_records;
 mod collaborators;
 mod config_vars;
 mod conventions;

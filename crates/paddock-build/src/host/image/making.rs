@@ -1,6 +1,7 @@
 //! Containers of a build of images, run one after the other.
 
 use bytes::Bytes;
+use paddock_core::build_record::BuildRecord;
 use paddock_runtime::{ContainerSpec, Exit, Network, RuntimeError};
 use tokio::sync::mpsc;
 
@@ -23,6 +24,7 @@ pub(super) struct Making<'a> {
     pub(super) screen: &'a mut Screen,
     pub(super) bounds: Bounds<'a>,
     pub(super) source: &'a Source,
+    pub(super) record: &'a mut BuildRecord,
     /// How many containers and folders there have been.
     numbers: u32,
 }
@@ -44,8 +46,9 @@ impl<'a> Making<'a> {
         screen: &'a mut Screen,
         bounds: Bounds<'a>,
         source: &'a Source,
+        record: &'a mut BuildRecord,
     ) -> Self {
-        Self { builder, request, ports, log, screen, bounds, source, numbers: 0 }
+        Self { builder, request, ports, log, screen, bounds, source, record, numbers: 0 }
     }
 
     pub(super) fn workspace(&self) -> &'a Workspace {

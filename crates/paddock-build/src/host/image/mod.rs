@@ -18,12 +18,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use paddock_core::build_record::{BuildRecord, FactKind, ToldBy};
 use paddock_core::image::{ImageCommand, ImageConfig};
 use paddock_core::stack::StackVersion;
 use paddock_core::{BlobDigest, LayerDigest, ProcessType};
 use tokio_util::sync::CancellationToken;
 
 use self::making::Making;
+use super::record;
 use super::screen::Screen;
 use super::watch::Bounds;
 use super::{BuildFailure, BuildLog, BuildRequest, Builder, FailureKind};
@@ -97,6 +99,8 @@ pub struct ImageOutcome {
     pub setup: Setup,
     /// Of all layers that were made or used again, each counted once.
     pub size_bytes: u64,
+    /// What it used and did.
+    pub record: BuildRecord,
 }
 
 /// What a process type runs.
@@ -140,11 +144,13 @@ impl Builder {
     ) -> Result<ImageOutcome, BuildFailure> {
         let mut screen = Screen::new(log.clone());
         let bounds = Bounds::of(&request, &cancel);
-        let result = self.make_images(&request, ports, &log, &mut screen, bounds).await;
+        let mut record = BuildRecord::default();
+        let result = self.make_images(&request, ports, &log, &mut screen, bounds, &mut record).await;
         drop(log);
         if let Err(failure) = &result {
             screen.end_of_images(failure, &request).await;
         }
+        let result = record::kept(result, record, |outcome| &mut outcome.record);
         if let Err(error) = self.abandon(request.build).await {
             tracing::warn!(error = error.as_ref() as &dyn std::error::Error, build.id = %request.build, "could not clean up after a build of images");
         }
@@ -158,12 +164,18 @@ impl Builder {
         log: &BuildLog,
         screen: &mut Screen,
         bounds: Bounds<'_>,
+        record: &mut BuildRecord,
     ) -> Result<ImageOutcome, BuildFailure> {
+        let mut clock = record::Watch::start();
         let source = self.unpack_images(request, screen, bounds).await?;
-        let mut making = Making::new(self, request, ports, log, screen, bounds, &source);
+        clock.note(record, "unpack the source");
+        let mut making = Making::new(self, request, ports, log, screen, bounds, &source, record);
         let mut built = BTreeMap::new();
         for (name, build) in &source.manifest.images {
             let done = making.image(name, build, built.get(build)).await?;
+            clock.note(making.record, &format!("make the image {name}"));
+            let id = done.image.id.to_string();
+            making.record.note(ToldBy::Server, FactKind::Made, &format!("image {name}"), &id);
             built.insert(build.clone(), done);
         }
         let outcome = outcome::of(&source.manifest, &built)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use paddock_core::build_record::BuildRecord;
 use paddock_core::image::{ImageCommand, ImageConfig};
 use paddock_core::{BlobDigest, ProcessType};
 use serde_json::{Map, Value, json};
@@ -48,7 +49,8 @@ pub(super) fn of(
     }
     let layers: BTreeMap<_, _> = built.values().flat_map(|built| &built.sizes).collect();
     let size_bytes = layers.values().copied().sum();
-    Ok(ImageOutcome { processes, setup: manifest.setup.clone(), size_bytes })
+    let record = BuildRecord::default();
+    Ok(ImageOutcome { processes, setup: manifest.setup.clone(), size_bytes, record })
 }
 
 fn command(said: Option<&Command>) -> ImageCommand {

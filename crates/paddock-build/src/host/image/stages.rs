@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use paddock_core::{LayerDigest, ProcessType};
+use paddock_core::build_record::{BuildRecord, FactKind, ToldBy};
+use paddock_core::{LayerDigest, ProcessType, hex};
+use sha2::{Digest, Sha256};
 
 use super::fetched::Found;
 use super::files::{Built, Files};
@@ -50,6 +52,15 @@ impl Progress {
 
 fn files(image: &BaseImage) -> Files {
     Files { layers: image.layers.clone(), base: image.base.clone() }
+}
+
+/// An image that a Dockerfile begins from, by all that lies in it.
+fn note_base(record: &mut BuildRecord, name: &str, base: &BaseImage) {
+    let stack = base.base.iter().map(|stack| format!("{} {}", stack.stack.as_str(), stack.version));
+    let all: Vec<_> = stack.chain(base.layers.iter().map(ToString::to_string)).collect();
+    let digest = hex(&Sha256::digest(all.join("\n")));
+    let value = format!("sha256:{digest} of {} layers", all.len());
+    record.note(ToldBy::Server, FactKind::Base, name, &value);
 }
 
 fn missing(what: &str) -> BuildFailure {
@@ -144,7 +155,10 @@ impl Making<'_> {
             () = tokio::time::sleep_until(self.bounds.until) => return Err(BuildFailure::of(FailureKind::TimedOut)),
         };
         match resolved {
-            Ok(base) => Ok(base),
+            Ok(base) => {
+                note_base(self.record, image, &base);
+                Ok(base)
+            }
             Err(BaseImageError::Refused(problem)) => {
                 let problem = match is_copied_from {
                     true => format!("no stage before it is called {image}, and as an image: {problem}"),

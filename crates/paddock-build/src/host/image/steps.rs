@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 
+use paddock_core::build_record::ToldBy;
 use paddock_images::tree::{entries, open_folder};
 use paddock_runtime::{Access, LAYERS_MAX, Mount, Network};
 use rustix::fs::CWD;
@@ -18,6 +19,7 @@ use crate::dockerfile::{
     Action, Base, Body, CopyStep, PlannedMount, PlannedSource, RunNetwork, RunStep, Stage,
 };
 use crate::heroku_yml::ImageBuild;
+use crate::host::record::{self, Watch};
 use crate::host::{BuildFailure, disk};
 use crate::image_step::task::{self, BUNDLED_FILE, NewFolder, Pick, Selection, Source, StepResult, Task};
 
@@ -86,22 +88,40 @@ impl Making<'_> {
         };
         let inputs = StepInputs { files, before: &writing.before, action: writing.action, content };
         let key = inputs.key().map_err(BuildFailure::platform)?;
-        let done = match self.known(&key).await {
+        let step = format!("{} line {}", writing.build.dockerfile, writing.line);
+        let known = self.known(&key).await;
+        self.note_reuse(&step, known.is_some());
+        let done = match known {
             Some(done) => {
                 self.screen.text(" ---> Using cache\n").await;
                 done
             }
             None => {
-                let done = self.perform(progress, files, &writing).await?;
+                let mut clock = Watch::start();
+                let done = self.perform(progress, files, &writing).await;
+                clock.note(self.record, &step);
+                let done = done?;
                 self.remember(&key, &done).await;
                 done
             }
         };
+        if let Some(layer) = &done.layer {
+            record::layer(self.record, &step, layer, done.size_bytes);
+        }
         if let Some(layer) = done.layer {
             progress.sizes.insert(layer.clone(), done.size_bytes);
             files.lay(layer);
         }
         Ok(())
+    }
+
+    fn note_reuse(&mut self, step: &str, reused: bool) {
+        let why = if reused {
+            "it was done before upon the same, with the same instruction, variables and files"
+        } else {
+            "no earlier build of the app did it upon the same, with the same instruction, variables and files"
+        };
+        self.record.reuse(ToldBy::Server, step, reused, why);
     }
 
     async fn known(&self, key: &StepKey) -> Option<DoneStep> {

@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use paddock_core::build_record::FactKind;
 use paddock_core::buildpack::BuiltinBuildpack;
 use paddock_core::hex;
 use sha2::{Digest, Sha256};
@@ -163,11 +164,24 @@ impl BuiltinBuild<'_> {
         Ok(folder)
     }
 
-    /// The archive that was saved under a name, if it was saved for this key.
+    /// The archive that was saved under a name, if it was saved for this key; whether it was is noted.
     fn saved(&self, name: &str, key: &str) -> Option<PathBuf> {
-        let saved_key = self.build.cache.find(&format!("{name}.key"))?;
-        let is_same = fs::read_to_string(saved_key).is_ok_and(|saved| saved == key);
-        is_same.then(|| self.build.cache.find(&format!("{name}.tar")))?
+        let saved_key = self.build.cache.find(&format!("{name}.key"));
+        let is_same = saved_key.as_ref().map(|file| fs::read_to_string(file).is_ok_and(|saved| saved == key));
+        let (reused, why) = match is_same {
+            None => (false, "no earlier build has left it"),
+            Some(false) => (false, "something that it is made of has changed"),
+            Some(true) => (true, "nothing that it is made of has changed"),
+        };
+        let archive = self.build.cache.find(&format!("{name}.tar")).filter(|_| reused);
+        let why = if reused && archive.is_none() { "what an earlier build left is not whole" } else { why };
+        self.build.notes.reuse(name, archive.is_some(), why);
+        archive
+    }
+
+    /// Notes a program that the build uses.
+    fn used(&self, tool: &str, version: &impl ToString) {
+        self.build.notes.fact(FactKind::Tool, tool, &version.to_string());
     }
 
     /// Unpacks a saved archive into an empty place.

@@ -60,8 +60,8 @@ fn is_pinned(buildpack: &BuildpackRef) -> bool {
     }
 }
 
-/// What a build of the same made before, if that is still there.
-pub(super) async fn find(deploy: &Deploy, build: &Build) -> Result<Option<Before>> {
+/// What a build of the same made before, if that is still there, and the config vars that it counts for.
+pub(super) async fn find(deploy: &Deploy, build: &Build) -> Result<Option<(Before, ConfigVars)>> {
     let store = &deploy.kernel.store;
     let config = store.config_vars(build.app_id).await?;
     let Some(key) = key_of(deploy, build, &config, &build.buildpacks).await? else { return Ok(None) };
@@ -77,7 +77,7 @@ pub(super) async fn find(deploy: &Deploy, build: &Build) -> Result<Option<Before
         Some(id) => store.release(build.app_id, id).await?,
         None => None,
     };
-    Ok(Some(Before { slug, version: release.map(|release| release.version) }))
+    Ok(Some((Before { slug, version: release.map(|release| release.version) }, config)))
 }
 
 /// What its pusher reads.

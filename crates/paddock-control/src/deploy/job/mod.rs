@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use paddock_build::image::{ImageOutcome, ImagePorts};
 use paddock_build::{BuildFailure, BuildLog, BuildOutcome, BuildRequest, FailureKind};
+use paddock_core::build_record::{BuildRecord, ToldBy};
 use paddock_core::config::ConfigVars;
 use paddock_core::durable;
 use paddock_core::event::{By, Event};
@@ -20,6 +21,7 @@ use paddock_core::{BuildId, ErrorId};
 use paddock_store::{App, Build, Job, JobLease, Slug, SourceKind};
 use paddock_telemetry::OutputWriter;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Result;
@@ -38,6 +40,7 @@ mod branch;
 mod fetched_source;
 mod image_ports;
 mod own_submodules;
+mod record;
 mod release;
 mod source;
 mod text;
@@ -49,13 +52,27 @@ const MOVED: &str = "the branch has moved since the push began";
 /// After this many failed attempts, half a minute apart, git is given up on.
 pub(crate) const ATTEMPTS_MAX: i64 = 5;
 
+/// The config var that narrows a source to a folder.
+const PROJECT_PATH: &str = "PROJECT_PATH";
+
 /// What a build made.
 enum Made {
     /// With the config vars that it was made with.
     Slug(Box<(BuildOutcome, ConfigVars)>),
     /// What a build made before.
-    Again(Box<Slug>),
+    Again(Box<(Slug, BuildRecord)>),
     Images(ImageOutcome),
+}
+
+impl Made {
+    /// What is known of how it was made.
+    fn take_record(&mut self) -> BuildRecord {
+        std::mem::take(match self {
+            Self::Slug(made) => &mut made.0.record,
+            Self::Again(made) => &mut made.1,
+            Self::Images(outcome) => &mut outcome.record,
+        })
+    }
 }
 
 /// Builds, as a kind of job.
@@ -92,7 +109,7 @@ pub(crate) async fn run(deploy: &Deploy, job: &Job, phase: BuildPhase, lease: &J
             if let Ok(mut output) = deploy.outputs.writer(id.uuid()) {
                 let _ = output.append(told).await;
             }
-            fail(deploy, &app, &build, lease, "interrupted by a restart of the server").await
+            fail(deploy, &app, &build, lease, "interrupted by a restart of the server", None).await
         }
     }
 }
@@ -132,7 +149,7 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
         if let Ok(mut output) = deploy.outputs.writer(build.id.uuid()) {
             let _ = output.append(format!(" !     {told}.\n\n !     Push failed\n")).await;
         }
-        return fail(deploy, app, build, lease, why).await;
+        return fail(deploy, app, build, lease, why, None).await;
     }
     let cancel = deploy.cancels.begin(build.id);
     let by = user_of(deploy, build.account_id).await;
@@ -160,7 +177,7 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
             if let Some(cause) = &failure.source {
                 tracing::error!(app.name = %app.name, build.id = %build.id, error = chain(cause.as_ref()), "a build could not be run");
             }
-            fail(deploy, app, build, lease, &failure.kind.to_string()).await
+            fail(deploy, app, build, lease, &failure.kind.to_string(), Some(*failure.record)).await
         }
     }
 }
@@ -183,16 +200,21 @@ async fn build_source(
         }
     };
     let work = async {
-        if let Some(before) = made_before(deploy, build).await {
+        let mut about = record::begun(deploy, build);
+        if let Some((before, config)) = made_before(deploy, build).await {
             let _ = log.send(Bytes::from(again::told(build, &before))).await;
-            return Ok(Made::Again(Box::new(before.slug)));
+            record::add_config(deploy, &mut about, build, &config).await;
+            record::add_again(&mut about, &before);
+            return Ok(Made::Again(Box::new((before.slug, about))));
         }
+        let begun = Instant::now();
         let prepared = tokio::select! {
             prepared = request_of(deploy, app, build, job, &log) => Some(prepared),
             () = cancel.cancelled() => None,
         };
+        about.took(ToldBy::Server, "fetch the source", begun.elapsed());
         let (kind, told, source) = match prepared {
-            Some(Ok(request)) => return run_build(deploy, build, using, request, log, cancel).await,
+            Some(Ok(request)) => return run_build(deploy, build, using, (request, about), log, cancel).await,
             None => (FailureKind::Canceled, "Build canceled".to_owned(), None),
             Some(Err(error)) if error.id == ErrorId::InternalServerError => {
                 (FailureKind::Source, "The source could not be read".to_owned(), Some(error))
@@ -200,14 +222,15 @@ async fn build_source(
             Some(Err(error)) => (FailureKind::Source, error.message, None),
         };
         let _ = log.send(Bytes::from(format!(" !     {told}\n\n !     Push failed\n"))).await;
-        Err(BuildFailure { kind, source: source.map(|error| Box::new(error) as _) })
+        let source = source.map(|error| Box::new(error) as _);
+        Err(BuildFailure { kind, source, record: Box::new(about) })
     };
     let (built, ()) = tokio::join!(work, copy);
     built
 }
 
 /// What a build of the same made before. That it cannot be looked for costs a build and nothing else.
-async fn made_before(deploy: &Deploy, build: &Build) -> Option<again::Before> {
+async fn made_before(deploy: &Deploy, build: &Build) -> Option<(again::Before, ConfigVars)> {
     again::find(deploy, build).await.unwrap_or_else(|error| {
         tracing::warn!(build.id = %build.id, error = chain(&error), "could not look for what was built before");
         None
@@ -219,19 +242,24 @@ async fn run_build(
     deploy: &Deploy,
     build: &Build,
     using: &Using<'_>,
-    request: BuildRequest,
+    (request, mut about): (BuildRequest, BuildRecord),
     log: BuildLog,
     cancel: CancellationToken,
 ) -> std::result::Result<Made, BuildFailure> {
+    // Of an image's config vars the build looks at one alone.
+    let mut config = request.config_vars.clone();
+    config.retain(|name, _| !build.stack.is_container() || name == PROJECT_PATH);
+    record::add_config(deploy, &mut about, build, &config).await;
     if !build.stack.is_container() {
-        let config = request.config_vars.clone();
         let built = deploy.builder.build(request, log, cancel).await;
-        return built.map(|outcome| Made::Slug(Box::new((outcome, config))));
+        return record::whole(built, about, |outcome| &mut outcome.record)
+            .map(|outcome| Made::Slug(Box::new((outcome, config))));
     }
     let bases = image_ports::Bases { deploy, account: build.account_id, app: build.app_id, using };
     let steps = image_ports::Steps { deploy, app: build.app_id, using };
     let ports = ImagePorts { bases: &bases, steps: &steps };
-    deploy.builder.build_images(request, ports, log, cancel).await.map(Made::Images)
+    let built = deploy.builder.build_images(request, ports, log, cancel).await;
+    record::whole(built, about, |outcome| &mut outcome.record).map(Made::Images)
 }
 
 /// Moves the deploy branch, then ends the build. Repeated after a crash: a branch that is there already is right.
@@ -257,9 +285,19 @@ async fn conclude(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease) -
     Ok(())
 }
 
-async fn fail(deploy: &Deploy, app: &App, build: &Build, lease: &JobLease, why: &str) -> Result<()> {
+/// Ends a build badly, with what is known of it; `None` for one that was not begun, or that nobody can say more of.
+async fn fail(
+    deploy: &Deploy,
+    app: &App,
+    build: &Build,
+    lease: &JobLease,
+    why: &str,
+    record: Option<BuildRecord>,
+) -> Result<()> {
+    let record = record.unwrap_or_else(|| record::begun(deploy, build));
     let mut tx = deploy.kernel.observe_app(app.id, "end a build badly").await?;
     tx.fail_build(build.id, why).await?;
+    tx.keep_build_record(app.id, build.id, &record).await?;
     tx.fail_job(lease, why).await?;
     tx.commit(
         "build.failed",

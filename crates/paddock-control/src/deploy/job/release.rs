@@ -28,9 +28,10 @@ pub(super) async fn record_outcome(
     app: &App,
     build: &Build,
     lease: &JobLease,
-    made: Made,
+    mut made: Made,
 ) -> Result<(Release, Vec<String>)> {
     let mut made_of = None;
+    let record = made.take_record();
     let (slug_id, slug, wanted) = match made {
         Made::Slug(made) => {
             let (outcome, config) = *made;
@@ -42,7 +43,7 @@ pub(super) async fn record_outcome(
             let slug = slug_of_images(deploy, app, build, outcome).await;
             (slug.id, Some(slug), Wanted::default())
         }
-        Made::Again(slug) => (slug.id, None, Wanted::default()),
+        Made::Again(again) => (again.0.id, None, Wanted::default()),
     };
     // Before there is a release: whoever asks for them again after a kill finds those that are there.
     let mut notices = Vec::new();
@@ -78,6 +79,7 @@ pub(super) async fn record_outcome(
         tx.set_build_made_of(build.id, &made_of).await?;
     }
     tx.set_build_release(build.id, release.id).await?;
+    tx.keep_build_record(app.id, build.id, &record).await?;
     tx.set_job_phase(lease, BuildPhase::Releasing.as_str()).await?;
     // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
     tx.commit(

@@ -88,6 +88,7 @@ fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     }
     fs::create_dir_all(&bin).map_err(Stop::io("could not make the folder bin"))?;
     let Some(toolchain) = toolchain::choose(build, &module.wanted)? else { return Ok(false) };
+    build.used("go", &toolchain.version);
     let flags = flags(build);
     GoBuild { build, module, toolchain, flags }.run()
 }

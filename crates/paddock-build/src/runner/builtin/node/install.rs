@@ -43,8 +43,17 @@ impl NodeBuild<'_> {
         }
         let key = self.key(lock);
         let may_cache = self.may_cache();
+        let is_whole = self.is_whole_without_install(lock);
+        if !may_cache || !is_whole {
+            let why = if may_cache {
+                "packages or scripts of the repository itself take part in the install"
+            } else {
+                "NODE_MODULES_CACHE is false"
+            };
+            self.build.build.notes.reuse(SAVED, false, why);
+        }
         if may_cache
-            && self.is_whole_without_install(lock)
+            && is_whole
             && let Some(saved) = self.build.saved(SAVED, &key)
         {
             screen::step("Restoring cache");
@@ -134,6 +143,7 @@ impl NodeBuild<'_> {
     }
 
     fn install_unlocked(&self) -> Result<bool, Stop> {
+        self.build.build.notes.reuse(SAVED, false, "there is no lock file");
         screen::step("Installing dependencies");
         screen::warning(
             "No package-lock.json found: every build may install other versions.\n\

@@ -126,6 +126,11 @@ fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
     let Some(toolchain) = chosen else { return Ok(false) };
     let App { package, lock, yarn, .. } = app;
     let manager = lock.as_ref().map_or(Manager::Npm, |lock| lock.manager);
+    build.used("node", &toolchain.node);
+    build.used("npm", &toolchain.npm);
+    if let Some(version) = &toolchain.manager {
+        build.used(manager.program(), version);
+    }
     let projects = projects::find(build.build_dir(), &package, manager);
     NodeBuild { build, package, lock, yarn, projects, toolchain }.run()
 }

@@ -33,6 +33,11 @@ impl PythonBuild<'_> {
         self.link()?;
         let key = self.key();
         let facts = Facts::of(self);
+        if key.is_none() {
+            let why =
+                "what is installed depends on more than files that are read, such as the app's own package";
+            self.build.build.notes.reuse(SAVED, false, why);
+        }
         if let Some(saved) = key.as_ref().and_then(|key| self.build.saved(SAVED, key)) {
             screen::step("Restoring cache");
             self.build.unpack(&saved, &self.in_slug())?;

@@ -27,6 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use self::facts::Facts;
 use self::interpreter::Interpreter;
 use self::manifest::{Manager, Manifest};
 use self::pip_settings::PipSettings;
@@ -122,6 +123,11 @@ fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
         screen::warning(&warning);
     }
     choice::keep_last(build, &wanted, &interpreter)?;
+    build.used("python", &interpreter.version);
+    build.used("uv", &uv.version());
+    if let Some(manager) = manager.filter(|manager| *manager != Manager::Uv) {
+        build.used(&manager.name().to_lowercase(), &Facts::version(manager));
+    }
     let settings = PipSettings::of(build);
     let poetry = (manager == Some(Manager::Poetry)).then(|| Poetry::of(build));
     PythonBuild { build, manifest, settings, interpreter, uv, poetry }.run()

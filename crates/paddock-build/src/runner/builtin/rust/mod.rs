@@ -97,6 +97,7 @@ fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
         return Ok(false);
     }
     let Some(toolchain) = toolchain::choose(build, &config.wanted)? else { return Ok(false) };
+    build.used("rust", &toolchain.version);
     let lock = fs::read(package.join("Cargo.lock")).ok();
     RustBuild { build, config, toolchain, package, lock }.run()
 }
