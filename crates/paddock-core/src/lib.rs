@@ -12,6 +12,7 @@ pub mod app;
 pub mod artefact;
 pub mod build;
 pub mod buildpack;
+pub mod buildpack_meaning;
 pub mod code;
 pub mod config;
 pub mod digest;

@@ -20,6 +20,7 @@ mod authorization;
 mod build;
 mod build_step;
 mod buildpack;
+mod buildpack_pin;
 mod collaborator;
 mod concern;
 mod config;
@@ -80,6 +81,7 @@ pub use attachment::{Attachment, DataAddress, ListedAttachment, NewAttachment};
 pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use build_step::BuildStep;
+pub use buildpack_pin::{BuildpackArchive, BuildpackPin};
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use concern::Concerns;
 pub use copy::{Copied, CopiedTable, copy_to_postgres};
@@ -137,6 +139,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         build::STATEMENTS,
         build_step::STATEMENTS,
         buildpack::STATEMENTS,
+        buildpack_pin::STATEMENTS,
         collaborator::STATEMENTS,
         config::STATEMENTS,
         count::STATEMENTS,

@@ -34,7 +34,7 @@ pub use places::Places;
 
 use self::build::{Build, Fetched};
 use self::cache::Cache;
-use self::fetch::Git;
+use self::fetch::{Git, Shelf};
 use self::release::Release;
 use self::session::Session;
 use self::stop::Stop;
@@ -135,11 +135,15 @@ fn run_buildpacks(
     result.detected = choice.detected.map(|builtin| builtin.name().to_owned());
     let session = build.session.clone();
     let folder = buildpacks_folder(places);
-    let shelf = fetch::Shelf { git, session: &session, cache: &build.cache };
+    let archives = places.archives.clone();
+    let shelf =
+        Shelf { git, session: &session, cache: &build.cache, archives, prepared: &build.plan.prepared };
     let mut fetched = Vec::new();
     for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
         let folder = folder.join(index.to_string());
-        shelf.fetch(&buildpack, &folder)?;
+        if let Some(commit) = shelf.fetch(&buildpack, &folder)? {
+            result.commits.insert(buildpack.as_str().to_owned(), commit);
+        }
         result.buildpacks.push(buildpack.name().to_owned());
         fetched.push(Fetched { buildpack, folder });
     }
