@@ -17,6 +17,8 @@ pub const RESULT_FOLDER: &str = "/build/result";
 pub const RESULT_NAME: &str = "result.json";
 /// The source archive, inside the container.
 pub const SOURCE_FILE: &str = "/build/source";
+/// The folder with the archives of buildpacks that the host has fetched, inside the container, read-only.
+pub const ARCHIVES_FOLDER: &str = "/build/archives";
 /// The saved cache of earlier builds, inside the container, read-only.
 pub const SAVED_CACHE: &str = "/build/cache";
 /// The folder below `/tmp` that is kept between builds; CACHE_DIR is `cache` in it, as on the original.
@@ -44,12 +46,41 @@ pub struct BuildPlan {
     pub submodules: Vec<Submodule>,
     /// References of the buildpacks in order; none to detect.
     pub buildpacks: Vec<String>,
+    /// What the host knows of buildpacks, by their references.
+    #[serde(default)]
+    pub prepared: BTreeMap<String, PreparedBuildpack>,
     /// Whether `http://` and `file://` are allowed in them.
     pub insecure_buildpack_urls: bool,
     /// Whether there is a saved cache.
     pub has_cache: bool,
     /// The operator's variables for every build: proxies, certificate bundles, registries.
     pub site_env: BTreeMap<String, String>,
+}
+
+/// What the host knows of a buildpack before the build.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PreparedBuildpack {
+    /// The SHA-256 of its archive in hexadecimal, which lies in [`ARCHIVES_FOLDER`] under this name: also where its name is that of
+    /// a built-in one.
+    pub archive: Option<String>,
+    /// Why it cannot be had.
+    pub missing: Option<String>,
+    /// What ran for it in the app's last successful build, as [`paddock_core::buildpack_meaning::Ran`] is written.
+    pub before: Option<String>,
+    /// Whether that was looked for lately: a repository is not asked again.
+    pub is_recent: bool,
+    /// What people are told of it.
+    pub told: Vec<Told>,
+}
+
+/// A line for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// What is so.
+    Detail(String),
+    /// What is not as it should be.
+    Warning(String),
 }
 
 /// What a build makes.
@@ -80,6 +111,8 @@ pub struct BuildResult {
     pub process_types: BTreeMap<String, String>,
     /// Names of the buildpacks that ran, as people call them.
     pub buildpacks: Vec<String>,
+    /// The commits of those that are repositories, by their references.
+    pub commits: BTreeMap<String, String>,
     /// The names that their detection gave, e.g. `Python`.
     pub languages: Vec<String>,
     /// The built-in buildpack that detection chose, by its registry name.

@@ -42,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::addons::Addons;
 use crate::app::Apps;
 use crate::deploy::Deploy;
+use crate::deploy::buildpack::mirror::Mirror;
 use crate::dynos::Dynos;
 use crate::images::Images;
 use crate::kernel::Kernel;
@@ -71,6 +72,7 @@ mod tests;
 pub use addons as addon;
 pub use app::{App, AppChange, AppOrder};
 pub use app::{buildpack_installation, feature, platform_status, stack};
+pub use deploy::buildpack::import;
 pub use deploy::stack as added_stack;
 pub use deploy::{build, build_record, git, output, push, release, slug, source};
 pub use dynos::{dyno, formation};
@@ -162,6 +164,7 @@ impl Control {
             repositories: parts.repositories.clone(),
             builder: parts.builder,
             outputs: parts.outputs.clone(),
+            mirror: Mirror::new(kernel.config.data_dir.join("buildpacks"), parts.outbound.clone()),
             outbound: parts.outbound,
             runtime: parts.runtime.clone(),
             addons: addons.clone(),

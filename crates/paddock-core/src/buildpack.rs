@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::config::ConfigVars;
+
 /// Where Heroku's registry keeps the archives of named buildpacks; the CLI sends this form for a name.
 const REGISTRY: &str = "https://buildpack-registry.s3.amazonaws.com/buildpacks/";
 /// The older spelling of the same.
@@ -165,6 +167,22 @@ impl BuildpackRef {
         &self.location
     }
 
+    /// The same buildpack, of which a built-in one's name means an archive here.
+    #[must_use]
+    pub fn as_archive(self) -> Self {
+        let url = official_url(self.name());
+        match self.location {
+            BuildpackLocation::Builtin(_) => Self { location: BuildpackLocation::Archive { url }, ..self },
+            _ => self,
+        }
+    }
+
+    /// The name in the registry, if it is one.
+    #[must_use]
+    pub fn registry_name(&self) -> Option<&str> {
+        registry_name(&self.text)
+    }
+
     /// What people call it: the registry name of a registry one, else the URL as given.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -176,6 +194,20 @@ impl fmt::Display for BuildpackRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The buildpack that the config vars of an app name, in the way from before there were installations.
+#[must_use]
+pub fn legacy_reference(config: &ConfigVars) -> Option<&str> {
+    ["BUILDPACK_URL", "LANGUAGE_PACK_URL"]
+        .into_iter()
+        .find_map(|name| config.get(name).map(|url| url.trim()).filter(|url| !url.is_empty()))
+}
+
+/// Where Heroku keeps the archive of the buildpack with this name.
+#[must_use]
+pub fn official_url(name: &str) -> String {
+    format!("{REGISTRY}{name}.tgz")
 }
 
 /// `ns/name` or `ns/name@version` of any of the four spellings of a registry buildpack.
@@ -203,7 +235,7 @@ fn named(name: &str) -> Result<BuildpackLocation, InvalidBuildpack> {
     if name.split_once('/').is_some_and(|(namespace, _)| namespace.contains('.')) {
         return Err(InvalidBuildpack::Shape);
     }
-    Ok(BuildpackLocation::Archive { url: format!("{REGISTRY}{name}.tgz") })
+    Ok(BuildpackLocation::Archive { url: official_url(name) })
 }
 
 fn location(text: &str, urls: BuildpackUrls) -> Result<BuildpackLocation, InvalidBuildpack> {

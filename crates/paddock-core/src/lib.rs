@@ -13,6 +13,7 @@ pub mod artefact;
 pub mod build;
 pub mod build_record;
 pub mod buildpack;
+pub mod buildpack_meaning;
 pub mod code;
 pub mod config;
 pub mod digest;

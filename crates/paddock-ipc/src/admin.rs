@@ -114,6 +114,15 @@ pub enum AdminRequest {
         /// Microseconds since 1970; none for never.
         ends_at: Option<i64>,
     },
+    /// Give an archive of a buildpack a name. It is in the file whose descriptor comes with this, unless it has an address.
+    ImportBuildpack {
+        /// The name, such as `heroku/ruby`.
+        name: String,
+        /// Where the server fetches it from.
+        url: Option<String>,
+    },
+    /// Archives of named buildpacks.
+    ListBuildpacks,
     /// The state of the server.
     Status,
     /// Its numbers.
@@ -158,6 +167,21 @@ pub struct StackLine {
     pub kept_versions: usize,
     /// How many apps are to be built on it.
     pub apps: usize,
+}
+
+/// An archive of a named buildpack in the operator's list. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildpackLine {
+    /// The name.
+    pub name: String,
+    /// 0 for what was fetched last; else the operator's, which count from 1.
+    pub version: i64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Bytes of it.
+    pub size_bytes: i64,
+    /// When it came.
+    pub added_at: String,
 }
 
 /// A client of the proxy form.
@@ -277,6 +301,18 @@ pub enum AdminAnswer {
     Apps {
         /// One each.
         apps: Vec<AppLine>,
+    },
+    /// The archive has the name.
+    BuildpackImported {
+        /// What was imported.
+        buildpack: BuildpackLine,
+        /// Whether it was the newest of that name already.
+        was_there: bool,
+    },
+    /// Archives of named buildpacks.
+    Buildpacks {
+        /// One each.
+        buildpacks: Vec<BuildpackLine>,
     },
     /// Every stack.
     Stacks {

@@ -52,6 +52,8 @@ pub struct Build {
     pub account_id: AccountId,
     /// URLs of its buildpacks, in order.
     pub buildpacks: Vec<String>,
+    /// What ran for each: its reference, and what [`paddock_core::buildpack_meaning::Ran`] says. Empty until it is known.
+    pub ran: Vec<String>,
     /// What it is laid upon.
     pub stack: Stack,
     /// The version of that; empty where the machine has but one.
@@ -70,7 +72,7 @@ pub struct Build {
     pub finished_at: Option<UnixMicros>,
 }
 
-row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, stack, stack_version, created_at, updated_at }
+row!(Build { id, app_id, status, source_kind, source, account_id, buildpacks, ran, stack, stack_version, created_at, updated_at }
     optional { source_version, source_description, source_checksum, slug_id, release_id, branch, old_head,
         failure, finished_at });
 
@@ -112,6 +114,7 @@ statements! {
     SET_SLUG = "UPDATE builds SET slug_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_RELEASE = "UPDATE builds SET release_id = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     SET_MADE_OF = "UPDATE builds SET made_of = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
+    SET_RAN = "UPDATE builds SET ran = $2, updated_at = $3 WHERE id = $1 AND status = 'pending'";
     FORGET_MADE_OF = "UPDATE builds SET made_of = '' WHERE app_id = $1 AND made_of <> ''";
     MADE_OF = "SELECT * FROM builds WHERE app_id = $1 AND made_of = $2 AND status = 'succeeded' \
         AND slug_id IN (SELECT id FROM slugs) ORDER BY created_at DESC, id DESC LIMIT 1";
@@ -180,6 +183,15 @@ impl Tx {
     pub async fn set_build_made_of(&mut self, id: BuildId, made_of: &str) -> Result<()> {
         let values = values![id, made_of, self.now];
         self.change("pending build", id, SET_MADE_OF, values).await
+    }
+
+    /// Notes what ran for each of its buildpacks.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such build or it has ended.
+    pub async fn set_build_ran(&mut self, id: BuildId, ran: &[String]) -> Result<()> {
+        let values = values![id, ran.to_vec(), self.now];
+        self.change("pending build", id, SET_RAN, values).await
     }
 
     /// Has no later build of the app use what its builds made so far.

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use paddock_core::build::BuildStatus;
+use paddock_core::buildpack_meaning::Ran;
 use paddock_core::dyno::{DynoKind, DynoName, DynoSize, DynoState};
 use paddock_core::registry::{MediaType, Repository, Tag};
 use paddock_core::release::ReleaseStatus;
@@ -141,6 +142,7 @@ parsed_columns!(
     AppName,
     AttachmentId,
     BlobDigest,
+    Ran,
     AuthorizationId,
     BuildId,
     CollaboratorId,

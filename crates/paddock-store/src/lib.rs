@@ -21,6 +21,7 @@ mod build;
 mod build_record;
 mod build_step;
 mod buildpack;
+mod buildpack_pin;
 mod collaborator;
 mod concern;
 mod config;
@@ -82,6 +83,7 @@ pub use authorization::{Authorization, NewAuthorization};
 pub use build::{Build, NewBuild, SourceKind};
 pub use build_record::KeptRecord;
 pub use build_step::BuildStep;
+pub use buildpack_pin::{BuildpackArchive, BuildpackPin};
 pub use collaborator::{Collaborator, CollaboratorRole};
 pub use concern::Concerns;
 pub use copy::{Copied, CopiedTable, copy_to_postgres};
@@ -140,6 +142,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         build_record::STATEMENTS,
         build_step::STATEMENTS,
         buildpack::STATEMENTS,
+        buildpack_pin::STATEMENTS,
         collaborator::STATEMENTS,
         config::STATEMENTS,
         count::STATEMENTS,

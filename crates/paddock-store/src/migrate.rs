@@ -58,7 +58,8 @@ const MIGRATIONS: &[Migration] = migrations! {
     17 "pulled blobs": "0017_pulled_blobs.sql";
     18 "manifest subjects": "0018_manifest_subjects.sql";
     19 "builds made again": "0019_builds_made_again.sql";
-    22 "build records": "0022_build_records.sql";
+    20 "buildpack pins": "0020_buildpack_pins.sql";
+    21 "build records": "0021_build_records.sql";
 };
 
 const fn create_table(engine: Engine) -> &'static str {

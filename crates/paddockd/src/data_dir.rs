@@ -42,7 +42,7 @@ pub(crate) fn prepare_data_dir(data: &Path) -> Result<Paths, StartError> {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o711))?;
     }
     // What tenants wrote is nobody's but ours: neither the router's or git's, nor that of people on this machine.
-    for name in ["builds", "caches", "logs", "outputs", "run/images"] {
+    for name in ["builds", "buildpacks", "caches", "logs", "outputs", "run/images"] {
         let folder = paths.data.join(name);
         std::fs::create_dir_all(&folder)?;
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700))?;

@@ -60,6 +60,7 @@ enum Command {
     Apps(commands::apps::AppsArgs),
     Storage(commands::storage::StorageArgs),
     Stack(commands::stack::StackArgs),
+    Buildpacks(commands::buildpacks::BuildpacksArgs),
     /// Stop a running server; its dynos go on unless told otherwise
     Stop(commands::stop::StopArgs),
     /// Move the state of a stopped server from SQLite to PostgreSQL
@@ -106,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Apps(args) => args.run(),
         Command::Storage(args) => args.run(),
         Command::Stack(args) => args.run(),
+        Command::Buildpacks(args) => args.run(),
         Command::Stop(args) => args.run(),
         Command::Database(args) => args.run(),
         Command::Doctor(args) => args.run(),

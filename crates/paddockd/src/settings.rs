@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     /// Where backups of databases go, if not into the data folder.
     pub(crate) backups: Option<BackupsSettings>,
     pub(crate) buildpack_urls: BuildpackUrls,
+    pub(crate) buildpack_age: Duration,
     pub(crate) buildpack_folder: Option<PathBuf>,
 }
 

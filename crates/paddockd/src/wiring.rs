@@ -185,6 +185,7 @@ pub(crate) async fn open_control(
         data_storage_grace: settings.data_storage_grace,
         machine: machine(),
         buildpack_urls: settings.buildpack_urls,
+        buildpack_age: settings.buildpack_age,
     };
     let postgres = Arc::new(Postgres::new(postgres_programs()));
     Ok(Arc::new(Control::new(Parts {
@@ -235,6 +236,7 @@ fn builder_config(settings: &Settings, paths: &Paths, host_stack: StackVersion) 
     BuilderConfig {
         folder: paths.data.join("builds"),
         caches: paths.data.join("caches"),
+        archives: paths.data.join("buildpacks"),
         site_env: site.for_builds(settings.buildpack_folder.as_deref()).into_iter().collect(),
         buildpack_urls: settings.buildpack_urls,
         buildpack_folder: settings.buildpack_folder.clone(),

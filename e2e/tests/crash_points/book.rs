@@ -128,8 +128,9 @@ impl Book {
 /// Steps that no walk comes to in its time: a database has not to come about for half a day for that, or to be attached to an
 /// app whose web dyno takes its time; backups to go to a bucket (its journey has what a kill leaves there); a transfer to take
 /// seconds, to say very much, or to be a day's; a database that was set aside to be emptied (it is once, without a death); a release command to
-/// listen for three seconds (it has a test, and is noted again). Each may be repeated, and is written down before and after.
-const NOT_WALKED: [&str; 14] = [
+/// listen for three seconds (it has a test, and is noted again); an archive of a buildpack to be fetched from a registry elsewhere, to be
+/// refused, to have other bytes, or to be thirty days old (what is left of one is nobody's, and swept). Each may be repeated, and is written down before and after.
+const NOT_WALKED: [&str; 19] = [
     "addon.given_up",
     "address.moved",
     "backup.object_removed",
@@ -137,6 +138,11 @@ const NOT_WALKED: [&str; 14] = [
     "backup.unnamed_removed",
     "backup.upload_given_up",
     "backup.uploaded",
+    "buildpack.archive_removed",
+    "buildpack.archive_swept",
+    "buildpack.fetched",
+    "buildpack.forgotten",
+    "buildpack.rest_removed",
     "database.dump_replaced",
     "dyno.address_noted",
     "dyno.release_listening_noted",

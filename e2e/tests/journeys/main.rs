@@ -24,6 +24,7 @@ mod install;
 mod isolation;
 mod killed_runs;
 mod nouns;
+mod official_buildpacks;
 mod operation;
 mod pg;
 mod postgres;

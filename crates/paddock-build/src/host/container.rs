@@ -10,7 +10,7 @@ use paddock_runtime::{Access, ContainerSpec, Disk, Layer, Mount, MountSource, Ne
 use uuid::Uuid;
 
 use super::workspace::{self, Workspace};
-use super::{BUILDPACKS, BUILDS, BuildRequest, BuilderConfig, CACHES, cache};
+use super::{ARCHIVES, BUILDPACKS, BUILDS, BuildRequest, BuilderConfig, CACHES, cache};
 use crate::plan;
 
 /// The runner's program inside the container.
@@ -50,6 +50,13 @@ pub(super) fn build(
     if has_cache {
         let cache = cache::place(request.app, &request.stack.stack);
         mounts.push(of_share(CACHES, cache, plan::SAVED_CACHE));
+    }
+    // Its own alone: another tenant's may not be for everybody.
+    for digest in request.prepared.values().filter_map(|one| one.archive.as_ref()) {
+        let place = format!("{}/{digest}", plan::ARCHIVES_FOLDER);
+        if !mounts.iter().any(|mount| mount.target == place) {
+            mounts.push(of_share(ARCHIVES, digest.clone(), &place));
+        }
     }
     if let Some(folder) = &config.buildpack_folder {
         mounts.push(of_share(BUILDPACKS, String::new(), &folder.display().to_string()));

@@ -35,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::git::Submodule;
+use crate::plan::PreparedBuildpack;
 
 pub(crate) use copy::copy_content;
 pub use libraries::ProgramLibraries;
@@ -47,6 +48,7 @@ pub type BuildLog = mpsc::Sender<Bytes>;
 const BUILDS: Share = Share("builds");
 const CACHES: Share = Share("caches");
 const BUILDPACKS: Share = Share("buildpacks");
+const ARCHIVES: Share = Share("buildpack-archives");
 const LIBRARIES: Share = Share("program-libraries");
 
 /// What all builds of this server share.
@@ -56,6 +58,8 @@ pub struct BuilderConfig {
     pub folder: PathBuf,
     /// `DIR/caches`: what builds of an app leave for the next.
     pub caches: PathBuf,
+    /// Archives of buildpacks, each under its SHA-256: what [`BuildRequest::prepared`] names.
+    pub archives: PathBuf,
     /// Variables for every build: proxies, certificate bundles, registries. Never secrets: buildpacks print some.
     pub site_env: BTreeMap<String, String>,
     /// Which buildpack URLs are allowed.
@@ -75,7 +79,8 @@ impl BuilderConfig {
     /// with them.
     #[must_use]
     pub fn shares(&self) -> BTreeMap<Share, PathBuf> {
-        let always = [(BUILDS, self.folder.clone()), (CACHES, self.caches.clone())];
+        let always =
+            [(BUILDS, self.folder.clone()), (CACHES, self.caches.clone()), (ARCHIVES, self.archives.clone())];
         let buildpacks = self.buildpack_folder.clone().map(|folder| (BUILDPACKS, folder));
         let libraries = self.libraries.as_ref().map(|libraries| (LIBRARIES, libraries.folder.clone()));
         always.into_iter().chain(buildpacks).chain(libraries).collect()
@@ -101,6 +106,8 @@ pub struct BuildRequest {
     pub source: Source,
     /// The app's buildpacks in order; none to detect.
     pub buildpacks: Vec<BuildpackRef>,
+    /// What is known of buildpacks that may run, by their references.
+    pub prepared: BTreeMap<String, PreparedBuildpack>,
     pub config_vars: ConfigVars,
     /// What the slug will be laid upon.
     pub stack: StackVersion,
@@ -152,6 +159,8 @@ pub struct BuildOutcome {
     pub description: String,
     /// Names of the buildpacks that ran, as people call them.
     pub buildpacks: Vec<String>,
+    /// The commits of those that are repositories, by their references: the runner's word.
+    pub commits: BTreeMap<String, String>,
     /// The buildpack that detection chose; it is kept for the app's later builds.
     pub detected: Option<BuildpackRef>,
     /// Add-on plans that the last buildpack with a release asks for; for the app's first release only.
@@ -242,6 +251,13 @@ impl Builder {
         layers: Arc<dyn LayerStore>,
     ) -> Self {
         Self { config, runtime: Arc::clone(&runtime) as Arc<dyn Runtime>, volumes: runtime, layers }
+    }
+
+    /// Whether builds are given a proxy: what it fetches for them, the server may not be able to fetch by itself.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        let proxies = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+        proxies.iter().any(|name| self.config.site_env.contains_key(*name))
     }
 
     /// Builds. Everything the user is to see goes to `log`, from `-----> Building on the … stack` to `Done: 23.8M`,

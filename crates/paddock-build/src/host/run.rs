@@ -315,6 +315,7 @@ fn outcome(result: BuildResult, layer: LayerDigest, size_bytes: u64) -> Result<B
         process_types,
         description,
         buildpacks: result.buildpacks,
+        commits: result.commits,
         detected: detected.map(BuildpackRef::builtin),
         addons: result.addons,
         config_vars: result.config_vars,

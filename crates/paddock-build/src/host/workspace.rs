@@ -104,6 +104,7 @@ impl Workspace {
             archive,
             submodules,
             buildpacks: request.buildpacks.iter().map(|buildpack| buildpack.as_str().to_owned()).collect(),
+            prepared: request.prepared.clone(),
             insecure_buildpack_urls: config.buildpack_urls
                 == paddock_core::buildpack::BuildpackUrls::Insecure,
             has_cache,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use paddock_core::buildpack::{BuildpackRef, BuildpackUrls, BuiltinBuildpack};
+use paddock_core::buildpack::{BuildpackRef, BuildpackUrls, BuiltinBuildpack, legacy_reference};
 use paddock_core::config::ConfigVars;
 use paddock_core::procfile;
 use paddock_static::CONFIGURATION;
@@ -12,7 +12,7 @@ use super::languages::{self, Builder, Language};
 use super::stop::Stop;
 use super::{builtin, screen};
 use crate::heroku_yml::{DEFAULT_DOCKERFILE, FILE_NAME};
-use crate::plan::{BuildPlan, RunnerFailure};
+use crate::plan::{BuildPlan, PreparedBuildpack, RunnerFailure, Told};
 use crate::source::text;
 
 /// Files that Heroku takes for a Python app too. One that needs no packages runs here without a list of them.
@@ -30,7 +30,7 @@ pub(super) struct Choice {
 pub(super) fn choose(plan: &BuildPlan, config_vars: &ConfigVars, build_dir: &Path) -> Result<Choice, Stop> {
     let named: Vec<String> = if !plan.buildpacks.is_empty() {
         plan.buildpacks.clone()
-    } else if let Some(url) = legacy_variable(config_vars) {
+    } else if let Some(url) = legacy_reference(config_vars) {
         vec![url.to_owned()]
     } else {
         listed(build_dir)
@@ -46,25 +46,35 @@ pub(super) fn choose(plan: &BuildPlan, config_vars: &ConfigVars, build_dir: &Pat
         .map(|text| BuildpackRef::parse(text, urls))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Stop::told(RunnerFailure::Fetch, &error.to_string()))?;
-    announce(&buildpacks);
+    let buildpacks = buildpacks.into_iter().map(|one| as_prepared(plan, one)).collect::<Vec<_>>();
+    announce(plan, &buildpacks);
     Ok(Choice { buildpacks, detected: None })
 }
 
-fn announce(buildpacks: &[BuildpackRef]) {
-    if let [one] = buildpacks {
-        screen::step(&format!("Using buildpack: {one}"));
-        return;
-    }
-    screen::step("Using buildpacks:");
-    for (index, buildpack) in buildpacks.iter().enumerate() {
-        screen::detail(&format!("{}. {buildpack}", index + 1));
+/// The name of a built-in one may mean an archive on this stack.
+fn as_prepared(plan: &BuildPlan, buildpack: BuildpackRef) -> BuildpackRef {
+    match plan.prepared.get(buildpack.as_str()) {
+        Some(PreparedBuildpack { archive: Some(_), .. }) => buildpack.as_archive(),
+        _ => buildpack,
     }
 }
 
-fn legacy_variable(config_vars: &ConfigVars) -> Option<&str> {
-    ["BUILDPACK_URL", "LANGUAGE_PACK_URL"]
-        .into_iter()
-        .find_map(|name| config_vars.get(name).map(|url| url.trim()).filter(|url| !url.is_empty()))
+fn announce(plan: &BuildPlan, buildpacks: &[BuildpackRef]) {
+    if let [one] = buildpacks {
+        screen::step(&format!("Using buildpack: {one}"));
+    } else {
+        screen::step("Using buildpacks:");
+        for (index, buildpack) in buildpacks.iter().enumerate() {
+            screen::detail(&format!("{}. {buildpack}", index + 1));
+        }
+    }
+    for told in buildpacks.iter().filter_map(|one| plan.prepared.get(one.as_str())).flat_map(|one| &one.told)
+    {
+        match told {
+            Told::Detail(text) => screen::detail(text),
+            Told::Warning(text) => screen::warning(text),
+        }
+    }
 }
 
 /// The lines of a `.buildpacks` file.

@@ -1,5 +1,6 @@
 //! Buildpacks come in: each build gets a fresh, writable copy of each. `docs/contract/buildpacks.md`, section 2.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
+use paddock_core::buildpack_meaning::Ran;
 use paddock_core::hex;
 use sha2::{Digest, Sha256};
 
@@ -15,7 +17,7 @@ use super::lock_files;
 use super::screen;
 use super::session::{self, Session};
 use super::stop::Stop;
-use crate::plan::RunnerFailure;
+use crate::plan::{PreparedBuildpack, RunnerFailure};
 use crate::source::single_folder;
 
 /// How often a fetch is tried.
@@ -32,6 +34,10 @@ pub(super) struct Shelf<'a> {
     pub(super) session: &'a Session,
     /// Holds what earlier builds of this app fetched.
     pub(super) cache: &'a Cache,
+    /// The archives that the host has fetched.
+    pub(super) archives: PathBuf,
+    /// What the host knows of buildpacks.
+    pub(super) prepared: &'a BTreeMap<String, PreparedBuildpack>,
 }
 
 /// Git with no questions, no protocol that a tenant may not use, and no configuration but ours.
@@ -72,26 +78,38 @@ impl Git {
 }
 
 impl Shelf<'_> {
-    /// Puts a buildpack into `folder`, which is made. Built-in ones leave it empty.
-    pub(super) fn fetch(&self, buildpack: &BuildpackRef, folder: &Path) -> Result<(), Stop> {
+    /// Puts a buildpack into `folder`, which is made, and says of which commit it is, if it is of one. Built-in ones leave it empty.
+    pub(super) fn fetch(&self, buildpack: &BuildpackRef, folder: &Path) -> Result<Option<String>, Stop> {
         fs::create_dir_all(folder).map_err(Stop::io("could not make a buildpack's folder"))?;
-        if matches!(buildpack.location(), BuildpackLocation::Builtin(_)) {
-            return Ok(());
-        }
-        let kept = self.cache.open(self.session)?.join("buildpacks");
-        fs::create_dir_all(&kept).map_err(Stop::io("could not make the cache of buildpacks"))?;
-        let fetched = match buildpack.location() {
-            BuildpackLocation::Builtin(_) => Ok(()),
-            BuildpackLocation::Archive { url } => self.archive(url, &kept, folder),
-            BuildpackLocation::Git { url, reference } => {
-                self.repository(url, reference.as_deref(), &kept, folder)
-            }
-        };
-        fetched.map_err(|error| {
+        let failed = |error: &dyn std::fmt::Display| {
             screen::step(&format!("Failed to fetch buildpack: {buildpack}"));
             Stop::told(RunnerFailure::Fetch, &format!("{error}"))
-        })?;
-        check(buildpack, folder)
+        };
+        let none = PreparedBuildpack::default();
+        let known = self.prepared.get(buildpack.as_str()).unwrap_or(&none);
+        if let Some(why) = &known.missing {
+            return Err(failed(why));
+        }
+        let mut commit = None;
+        if let Some(digest) = &known.archive {
+            self.unpack(&self.archives.join(digest), folder).map_err(|error| failed(&error))?;
+        } else if !matches!(buildpack.location(), BuildpackLocation::Builtin(_)) {
+            let kept = self.cache.open(self.session)?.join("buildpacks");
+            fs::create_dir_all(&kept).map_err(Stop::io("could not make the cache of buildpacks"))?;
+            let fetched = match buildpack.location() {
+                BuildpackLocation::Builtin(_) => Ok(None),
+                BuildpackLocation::Archive { url } => self.archive(url, &kept, folder).map(|()| None),
+                BuildpackLocation::Git { url, reference } => {
+                    self.repository(url, reference.as_deref(), &kept, folder, known.is_recent).map(Some)
+                }
+            };
+            commit = fetched.map_err(|error| failed(&error))?;
+        } else {
+            return Ok(None);
+        }
+        tell_change(buildpack, known, commit.as_deref());
+        check(buildpack, folder)?;
+        Ok(commit)
     }
 
     /// Which version of a fetched buildpack this is: of a built-in one our own, of an archive its digest, of a repository the
@@ -126,13 +144,17 @@ impl Shelf<'_> {
             .args(["--url", url]);
         match session::must(curl) {
             Ok(()) => fs::rename(&next, &kept)?,
-            Err(error) => fall_back(kept.exists(), error)?,
+            Err(error) => fall_back(kept.exists().then_some("archive"), url, error)?,
         }
+        self.unpack(&kept, folder)
+    }
+
+    fn unpack(&self, archive: &Path, folder: &Path) -> io::Result<()> {
         let mut tar = self.session.plain("tar");
         tar.args(["--extract", "--gzip", "--no-same-owner", "--directory"])
             .arg(folder)
             .arg("--file")
-            .arg(&kept);
+            .arg(archive);
         session::must(tar)?;
         if let Some(top) = single_folder(folder)?
             && !folder.join("bin").exists()
@@ -145,7 +167,14 @@ impl Shelf<'_> {
         Ok(())
     }
 
-    fn repository(&self, url: &str, reference: Option<&str>, kept: &Path, folder: &Path) -> io::Result<()> {
+    fn repository(
+        &self,
+        url: &str,
+        reference: Option<&str>,
+        kept: &Path,
+        folder: &Path,
+        is_recent: bool,
+    ) -> io::Result<String> {
         let kept = kept.join(format!("{}.git", key(url)));
         if !kept.join("HEAD").exists() {
             let mut init = self.git.command(self.session);
@@ -156,14 +185,35 @@ impl Shelf<'_> {
         let name = reference.unwrap_or("HEAD");
         // Under this ref the commit of the last success is found again when the next fetch fails.
         let last = format!("refs/fetched/{}", key(name));
-        match repository.fetch(url, name) {
-            Ok(commit) => repository.run(&["update-ref", &last, &commit])?,
-            Err(error) => fall_back(repository.commit_named(&last).is_ok(), error)?,
-        }
+        let before = repository.commit_named(&last).ok();
+        let commit = match before.filter(|_| is_recent) {
+            Some(commit) => commit,
+            None => match repository.fetch(url, name) {
+                Ok(commit) => {
+                    repository.run(&["update-ref", &last, &commit])?;
+                    commit
+                }
+                Err(error) => {
+                    let before = repository.commit_named(&last);
+                    fall_back(before.as_deref().ok(), url, error)?;
+                    before?
+                }
+            },
+        };
         let mut checkout = self.git.command(self.session);
         checkout.arg("--git-dir").arg(&kept).arg("--work-tree").arg(folder);
         checkout.args(["checkout", "--quiet", "--force", &last, "--", "."]);
-        session::must(checkout)
+        session::must(checkout)?;
+        Ok(commit)
+    }
+}
+
+/// Says that the commit of a repository is not that of the app's last build. What archives are, the host has said.
+fn tell_change(buildpack: &BuildpackRef, known: &PreparedBuildpack, commit: Option<&str>) {
+    let Some(Ok(now)) = commit.map(|commit| format!("commit:{commit}").parse::<Ran>()) else { return };
+    let before = known.before.as_ref().and_then(|before| before.parse().ok());
+    if let Some(text) = now.change(buildpack.name(), before.as_ref()) {
+        screen::detail(&text);
     }
 }
 
@@ -223,12 +273,17 @@ impl Repository<'_> {
 }
 
 /// A failed refresh uses what was fetched before, and says so; a name that is gone is an error.
-fn fall_back(possible: bool, error: io::Error) -> io::Result<()> {
-    if !possible || error.kind() == io::ErrorKind::NotFound {
-        return Err(error);
+fn fall_back(before: Option<&str>, url: &str, error: io::Error) -> io::Result<()> {
+    match before {
+        Some(before) if error.kind() != io::ErrorKind::NotFound => {
+            screen::warning(&format!(
+                "{url} could not be fetched; using what an earlier build fetched: {}.",
+                &before[..before.len().min(12)]
+            ));
+            Ok(())
+        }
+        _ => Err(error),
     }
-    screen::warning("The buildpack could not be fetched; using the copy of an earlier build.");
-    Ok(())
 }
 
 fn key(text: &str) -> String {

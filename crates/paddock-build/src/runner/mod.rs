@@ -38,7 +38,7 @@ pub use places::Places;
 
 use self::build::{Build, Fetched};
 use self::cache::Cache;
-use self::fetch::Git;
+use self::fetch::{Git, Shelf};
 use self::notes::Notebook;
 use self::release::Release;
 use self::session::Session;
@@ -148,11 +148,16 @@ fn run_buildpacks(
     result.detected = choice.detected.map(|builtin| builtin.name().to_owned());
     let session = build.session.clone();
     let folder = buildpacks_folder(places);
-    let shelf = fetch::Shelf { git, session: &session, cache: &build.cache };
+    let archives = places.archives.clone();
+    let shelf =
+        Shelf { git, session: &session, cache: &build.cache, archives, prepared: &build.plan.prepared };
     let mut fetched = Vec::new();
     for (index, buildpack) in choice.buildpacks.into_iter().enumerate() {
         let folder = folder.join(index.to_string());
-        build.notes.time(&format!("fetch {buildpack}"), || shelf.fetch(&buildpack, &folder))?;
+        let commit = build.notes.time(&format!("fetch {buildpack}"), || shelf.fetch(&buildpack, &folder))?;
+        if let Some(commit) = commit {
+            result.commits.insert(buildpack.as_str().to_owned(), commit);
+        }
         let version = shelf.version(&buildpack).unwrap_or_else(|| "unknown".to_owned());
         build.notes.fact(FactKind::Buildpack, &format!("{}. {buildpack}", index + 1), &version);
         result.buildpacks.push(buildpack.name().to_owned());

@@ -11,6 +11,8 @@ pub struct Places {
     pub source_file: PathBuf,
     /// The cache of earlier builds, read-only.
     pub saved_cache: PathBuf,
+    /// Archives of buildpacks that the host has fetched, read-only.
+    pub archives: PathBuf,
     /// Where the result is written.
     pub result_folder: PathBuf,
     /// Holds BUILD_DIR and CACHE_DIR, which must be on one file system.
@@ -31,6 +33,7 @@ impl Places {
             plan_file: plan::PLAN_FILE.into(),
             source_file: plan::SOURCE_FILE.into(),
             saved_cache: plan::SAVED_CACHE.into(),
+            archives: plan::ARCHIVES_FOLDER.into(),
             result_folder: plan::RESULT_FOLDER.into(),
             tmp: "/tmp".into(),
             env_parent: env_parent.into(),
@@ -45,6 +48,7 @@ impl Places {
             plan_file: root.join("plan.json"),
             source_file: root.join("source"),
             saved_cache: root.join("cache"),
+            archives: root.join("archives"),
             result_folder: root.join("result"),
             tmp: root.join("tmp"),
             env_parent: root.join("memory"),

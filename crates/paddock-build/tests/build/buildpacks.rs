@@ -241,7 +241,10 @@ async fn buildpacks_come_from_branches_tags_commits_and_archives() {
         std::fs::rename(&folder, farm.path("buildpacks/away")).unwrap();
         farm.build(&app, &[("x", "")])
             .await
-            .says(" !     The buildpack could not be fetched; using the copy of an earlier build.\n")
+            .says(&format!(
+                " !     {url} could not be fetched; using what an earlier build fetched: {}.\n",
+                &first[..12]
+            ))
             .outcome();
         farm.build(&App::with_buildpacks(&[&url]), &[("x", "")])
             .await

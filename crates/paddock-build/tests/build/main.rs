@@ -10,7 +10,7 @@ mod images;
 mod languages;
 mod node;
 mod python;
-mod ruby;
 mod records;
+mod ruby;
 mod sites;
 mod support;

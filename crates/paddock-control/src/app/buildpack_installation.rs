@@ -84,6 +84,7 @@ impl Apps {
         let urls: Vec<String> = parsed.iter().map(|buildpack| buildpack.as_str().to_owned()).collect();
         let mut tx = self.kernel.change_app(app.id, "change buildpacks").await?;
         tx.replace_buildpacks(app.id, &urls).await?;
+        tx.name_buildpacks(app.id).await?;
         tx.commit(
             "buildpack.installed",
             Event::BuildpacksUpdated {

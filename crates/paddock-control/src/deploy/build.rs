@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use paddock_core::build::BuildStatus;
+use paddock_core::buildpack_meaning::Ran;
 use paddock_core::stack::Stack;
 use paddock_core::{AccountId, AppId, AppRef, BuildId, ErrorId, ReleaseId, SlugId, SourceId, UnixMicros};
 use paddock_store::{App, Build as Row, NewBuild, SourceKind};
@@ -157,6 +158,7 @@ impl Deploy {
         let mut tx = self.kernel.record("forget what steps came to").await?;
         tx.forget_build_steps(app.id).await?;
         tx.forget_what_builds_are_made_of(app.id).await?;
+        tx.look_for_newer_buildpacks(app.id).await?;
         tx.commit_quietly("build.steps_forgotten").await?;
         self.kernel.log_api(app.id, format!("Purge build cache by user {}", actor.email)).await;
         Ok(())
@@ -198,9 +200,28 @@ impl Deploy {
         parse_buildpack(text, &self.kernel.config).map(|buildpack| buildpack.as_str().to_owned())
     }
 
-    fn named_buildpacks(&self, urls: Vec<String>) -> Vec<BuildBuildpack> {
-        let named = |url: String| BuildBuildpack { name: buildpack_name(&url, &self.kernel.config), url };
-        urls.into_iter().map(named).collect()
+    /// What ran with its version, once that is known; before, what is to run.
+    fn buildpacks_of_build(&self, wanted: Vec<String>, ran: &[String]) -> Option<Vec<BuildBuildpack>> {
+        let named = |url: &str, shown: String| BuildBuildpack {
+            name: buildpack_name(url, &self.kernel.config),
+            url: shown,
+        };
+        let of_ran = |text: &String| {
+            let (url, ran) = text.split_once(' ')?;
+            Some(match ran.parse().ok()? {
+                Ran::Builtin => named(url, url.to_owned()),
+                Ran::Archive(_) => named(url, format!("{url}#{ran}")),
+                Ran::Commit(commit) => {
+                    let repository = url.split_once('#').map_or(url, |(repository, _)| repository);
+                    named(url, format!("{repository}#{commit}"))
+                }
+            })
+        };
+        let list: Vec<_> = match ran.is_empty() {
+            true => wanted.iter().map(|url| named(url, url.clone())).collect(),
+            false => ran.iter().filter_map(of_ran).collect(),
+        };
+        (!list.is_empty()).then_some(list)
     }
 
     async fn build_view(&self, row: Row, emails: &mut Emails<'_>) -> Result<Build> {
@@ -212,7 +233,7 @@ impl Deploy {
         Ok(Build {
             id: row.id,
             app_id: row.app_id,
-            buildpacks: (!row.buildpacks.is_empty()).then(|| self.named_buildpacks(row.buildpacks)),
+            buildpacks: self.buildpacks_of_build(row.buildpacks, &row.ran),
             output_secret: self.stream_secret(Stream::Build, row.id.uuid()).await?,
             release_id: row.release_id,
             slug_id: row.slug_id,

@@ -3,6 +3,7 @@
 pub mod build;
 pub(crate) mod build_queue;
 pub mod build_record;
+pub(crate) mod buildpack;
 pub(crate) mod cancel;
 pub mod git;
 pub mod image_release;
@@ -31,6 +32,7 @@ use paddock_outbound::Outbound;
 use paddock_runtime::Runtime;
 use paddock_telemetry::OutputLogs;
 
+use crate::deploy::buildpack::mirror::Mirror;
 use crate::kernel::Kernel;
 use crate::kernel::find_images::FindImages;
 use crate::kernel::order_addons::OrderAddons;
@@ -43,6 +45,8 @@ pub struct Deploy {
     pub(crate) builder: Arc<Builder>,
     pub(crate) outputs: Arc<OutputLogs>,
     pub(crate) outbound: Outbound,
+    /// The archives of buildpacks.
+    pub(crate) mirror: Mirror,
     pub(crate) runtime: Arc<dyn Runtime>,
     /// Makes what a first release asks for.
     pub(crate) addons: Arc<dyn OrderAddons>,

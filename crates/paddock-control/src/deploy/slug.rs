@@ -170,6 +170,7 @@ impl Deploy {
             tenant: app.tenant(),
             source: Source { file: file.to_owned(), archive, version: String::new() },
             buildpacks: Vec::new(),
+            prepared: Default::default(),
             config_vars: Default::default(),
             stack: StackVersion { stack: row.stack.clone(), version: row.stack_version.clone() },
             // Nothing of it is run.

@@ -36,6 +36,8 @@ const OUTPUT_AGE: Duration = Duration::from_secs(10 * 60);
 const OUTPUTS: usize = 64;
 /// How long it is known that a step of a Dockerfile wrote nothing, once no build comes to it any more.
 const EMPTY_STEPS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long archives of buildpacks are kept that no app pins.
+const ARCHIVES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Between two searches for what expires a month later: releases, steps.
 const EXPIRY: Duration = Duration::from_secs(60 * 60);
 
@@ -175,6 +177,21 @@ impl DeploySweep {
         Ok(())
     }
 
+    /// Archives of buildpacks that no app pins and no name has, when nobody has used them for long. How many.
+    async fn sweep_mirror(&mut self) -> Result<u64> {
+        let kernel = &self.deploy.kernel;
+        let mut kept: HashSet<String> = kernel.store.pinned_archives().await?.into_iter().collect();
+        let imported = kernel.store.buildpack_archives().await?.into_iter().filter(|one| one.number > 0);
+        kept.extend(imported.map(|one| one.digest));
+        let gone = self.deploy.mirror.sweep(ARCHIVES, move |digest| kept.contains(digest)).await?;
+        for digest in &gone {
+            let mut tx = kernel.record("forget where a buildpack was").await?;
+            tx.forget_fetched_archive(digest).await?;
+            tx.commit_quietly("buildpack.forgotten").await?;
+        }
+        Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
+    }
+
     async fn evict_caches(&self) -> Result<()> {
         let evicted = self.deploy.builder.evict_caches(BUILD_CACHE_BYTES_MAX).await;
         evicted.map(|_| ()).map_err(|error| Error::internal("evict build caches", error))
@@ -253,6 +270,7 @@ impl Sweep for DeploySweep {
             self.forget_empty_steps().await,
             self.collect_layers().await,
             self.evict_caches().await.map(|()| 0),
+            self.sweep_mirror().await,
         ]
     }
 }

@@ -55,6 +55,8 @@ pub struct ControlConfig {
     pub registry_bytes: u64,
     /// Which buildpack URLs are accepted from tenants.
     pub buildpack_urls: BuildpackUrls,
+    /// For how long a buildpack that ran is taken again without a look for a newer one.
+    pub buildpack_age: Duration,
 }
 
 impl ControlConfig {

@@ -153,10 +153,11 @@ fn parsed(layers: BTreeSet<String>) -> BTreeSet<LayerDigest> {
 /// What lies beside layers, by the folder that it is in.
 fn folder_kinds(data: &Path) -> io::Result<Vec<StorageKind>> {
     let caches = format!("those of the longest unbuilt apps go beyond {}", shown(BUILD_CACHE_BYTES_MAX));
-    let folders: [(&str, &str, String); 8] = [
+    let folders: [(&str, &str, String); 9] = [
         ("blobs of registries", "blobs/sha256", "as long as a manifest names them, else a day".into()),
         ("uploads to registries", "blobs/uploads", "a day after the last byte".into()),
         ("build caches", "caches", caches),
+        ("archives of buildpacks", "buildpacks", "as long as an app pins them, else thirty days".into()),
         ("repositories", "repos", "as long as their apps".into()),
         ("stacks", "stacks", "as long as a release needs them".into()),
         ("logs", "logs", "the newest of each app".into()),

@@ -166,6 +166,7 @@ fn config(data: &Path) -> ControlConfig {
         dyno_trial: Duration::from_secs(5),
         data_memory_percent: 100,
         data_storage_grace: Duration::from_secs(60),
+        buildpack_age: Duration::ZERO,
         machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
         registry_bytes: 1 << 30,
         buildpack_urls: BuildpackUrls::HttpsOnly,
@@ -185,6 +186,7 @@ async fn parts(data: &Path, runtime: FakeRuntime) -> Parts {
     let builder = BuilderConfig {
         folder: data.join("builds"),
         caches: data.join("caches"),
+        archives: data.join("buildpacks"),
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,

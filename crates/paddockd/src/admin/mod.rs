@@ -18,6 +18,7 @@ use paddock_store::MasterKeyRotation;
 use tokio_util::sync::CancellationToken;
 
 mod accounts;
+mod buildpacks;
 mod stacks;
 mod storage;
 
@@ -106,6 +107,11 @@ impl Admin {
                 });
                 frame::send(stream.as_fd(), &answer, &[])
             }
+            AdminRequest::ImportBuildpack { name, url } => {
+                let file = descriptors.into_iter().next().map(File::from);
+                let answer = runtime.block_on(buildpacks::import(&self.control, &name, url, file));
+                frame::send(stream.as_fd(), &answer, &[])
+            }
             request => {
                 let answer = runtime.block_on(self.answer_of(request));
                 frame::send(stream.as_fd(), &answer, &[])
@@ -128,6 +134,7 @@ impl Admin {
             AdminRequest::RotateKeys { data_key, new_master_key_file } => {
                 self.rotate_keys(data_key, new_master_key_file.as_deref()).await
             }
+            AdminRequest::ListBuildpacks => buildpacks::list(&self.control).await,
             AdminRequest::Storage => storage::answer(&self.control).await,
             AdminRequest::Status => self.status().await,
             AdminRequest::Metrics => match self.control.platform.metrics().await {

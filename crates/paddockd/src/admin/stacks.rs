@@ -95,7 +95,7 @@ fn done() -> AdminAnswer {
 }
 
 /// The operator is told the cause of a failure, too.
-fn refused(error: Error) -> AdminAnswer {
+pub(super) fn refused(error: Error) -> AdminAnswer {
     let reason = match error.id {
         ErrorId::InternalServerError => chain(&error),
         _ => error.message,

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod apps;
 mod ask;
 pub(crate) mod backup;
+pub(crate) mod buildpacks;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod env;

@@ -43,6 +43,7 @@ pub(super) fn verbs() -> Vec<Kind> {
         kind("push with a buildpack", move || Build { mode: "keep", repo: repo() }),
         kind("failing push", move || Build { mode: "fail", repo: repo() }),
         kind("cancel", move || Cancel { repo: repo() }),
+        kind("buildpack imported", || Import),
     ]
 }
 
@@ -93,6 +94,28 @@ impl Verb for Build {
                 (client.page(BUILT)["version"] == format!("keep {number}")).then_some(())
             });
         }
+    }
+}
+
+/// `paddockd buildpacks import`.
+struct Import;
+
+impl Verb for Import {
+    fn attempt(&self, client: &Client, number: usize) -> Told {
+        let archive = format!("{}/walk.tgz", client.buildpacks);
+        Told::by_exit(&client.operator(&["buildpacks", "import", &format!("walker/pack-{number}"), &archive]))
+    }
+
+    /// The name has the archive once, however often it was asked for, and the archive is there.
+    fn check(&self, client: &Client, number: usize, _: &Told) {
+        let list = client.operator(&["buildpacks", "list", "--json"]).succeeded().stdout;
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let name = format!("walker/pack-{number}");
+        let of_name = list.as_array().unwrap().iter().filter(|one| one["name"] == name);
+        let digests: Vec<_> = of_name.map(|one| one["sha256"].as_str().unwrap()).collect();
+        assert_eq!(digests.len(), 1, "{digests:?}");
+        let archive = client.data.join("buildpacks").join(digests[0]);
+        assert!(archive.exists(), "a name has an archive that is not there");
     }
 }
 

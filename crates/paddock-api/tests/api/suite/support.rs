@@ -490,6 +490,7 @@ fn parts(
     let builder = BuilderConfig {
         folder: data.join("builds"),
         caches: data.join("caches"),
+        archives: data.join("buildpacks"),
         site_env: Default::default(),
         buildpack_urls: BuildpackUrls::HttpsOnly,
         buildpack_folder: None,
@@ -525,6 +526,7 @@ fn parts(
             dyno_trial: Duration::ZERO,
             data_memory_percent: 100,
             data_storage_grace: Duration::from_secs(60),
+            buildpack_age: Duration::ZERO,
             machine: Machine { millicores: 2000, memory_bytes: 4 << 30 },
             registry_bytes: REGISTRY_BYTES,
             buildpack_urls: BuildpackUrls::HttpsOnly,

@@ -130,6 +130,7 @@ impl BuildFarm {
         let config = BuilderConfig {
             folder: path("builds"),
             caches: path("caches"),
+            archives: path("archives"),
             site_env: site_env(),
             buildpack_urls: BuildpackUrls::Insecure,
             buildpack_folder: Some(path("buildpacks")),
@@ -205,6 +206,7 @@ impl BuildFarm {
             tenant: Tenant(0),
             source,
             buildpacks: buildpacks.collect::<Result<_, _>>().unwrap(),
+            prepared: BTreeMap::new(),
             config_vars: app.config_vars.clone(),
             stack: self.stack.clone(),
             base: StackBase::Host(self.stack.clone()),

@@ -1,18 +1,17 @@
 //! A commit that was built before, of the same buildpacks, stack and config vars: what that build made is released at once.
 //!
-//! It counts only where all that a build is made of is known before it begins: a buildpack at an address may be another one by
-//! now, unless it is named by its commit. `builds:cache:purge` has the next build do everything anew.
+//! It counts only where all that a build is made of is known before it begins: what is fetched for an archive is, and a repository
+//! is another one by now, unless it is named by its commit. `builds:cache:purge` has the next build do everything anew.
 
-use paddock_core::buildpack::{BuildpackLocation, BuildpackRef};
+use std::collections::BTreeMap;
+
 use paddock_core::config::ConfigVars;
 use paddock_store::{Build, Slug, SourceKind};
 use sha2::{Digest, Sha256};
 
 use crate::deploy::Deploy;
+use crate::deploy::buildpack::resolve::{self, Resolved};
 use crate::{Error, Result};
-
-/// Hexadecimal digits of a whole commit.
-const COMMIT_DIGITS: usize = 40;
 
 /// What a build was made of before.
 pub(super) struct Before {
@@ -21,7 +20,8 @@ pub(super) struct Before {
     pub(super) version: Option<i64>,
 }
 
-/// A key of everything that a build of these buildpacks, none to detect, is made of; `None` where something of it is not known.
+/// A key of everything that a build is made of in which this ran for its buildpacks, by [`resolve::texts`]; `None` where something
+/// of it is not known.
 pub(super) async fn key_of(
     deploy: &Deploy,
     build: &Build,
@@ -29,10 +29,6 @@ pub(super) async fn key_of(
     buildpacks: &[String],
 ) -> Result<Option<String>> {
     if build.source_kind != SourceKind::Git || build.stack.is_container() {
-        return Ok(None);
-    }
-    let urls = deploy.kernel.config.buildpack_urls;
-    if !buildpacks.iter().all(|text| BuildpackRef::parse(text, urls).is_ok_and(|one| is_pinned(&one))) {
         return Ok(None);
     }
     let stack = deploy.kernel.version_of_build(build);
@@ -50,21 +46,16 @@ pub(super) async fn key_of(
     Ok(Some(paddock_core::hex(mac.as_ref())))
 }
 
-fn is_pinned(buildpack: &BuildpackRef) -> bool {
-    match buildpack.location() {
-        BuildpackLocation::Builtin(_) => true,
-        BuildpackLocation::Archive { .. } => false,
-        BuildpackLocation::Git { reference, .. } => reference.as_ref().is_some_and(|reference| {
-            reference.len() == COMMIT_DIGITS && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
-        }),
-    }
-}
-
-/// What a build of the same made before, if that is still there, and the config vars that it counts for.
-pub(super) async fn find(deploy: &Deploy, build: &Build) -> Result<Option<(Before, ConfigVars)>> {
+/// What a build of the same made before, if that is still there.
+pub(super) async fn find(
+    deploy: &Deploy,
+    build: &Build,
+    config: &ConfigVars,
+    resolved: &Resolved,
+) -> Result<Option<Before>> {
     let store = &deploy.kernel.store;
-    let config = store.config_vars(build.app_id).await?;
-    let Some(key) = key_of(deploy, build, &config, &build.buildpacks).await? else { return Ok(None) };
+    let Some(ran) = resolved.ran(&BTreeMap::new()) else { return Ok(None) };
+    let Some(key) = key_of(deploy, build, config, &resolve::texts(&ran)).await? else { return Ok(None) };
     let Some(before) = store.build_made_of(build.app_id, &key).await? else { return Ok(None) };
     let Some(slug) = before.slug_id else { return Ok(None) };
     let Some(slug) = store.slug(slug).await? else { return Ok(None) };
@@ -77,7 +68,7 @@ pub(super) async fn find(deploy: &Deploy, build: &Build) -> Result<Option<(Befor
         Some(id) => store.release(build.app_id, id).await?,
         None => None,
     };
-    Ok(Some((Before { slug, version: release.map(|release| release.version) }, config)))
+    Ok(Some(Before { slug, version: release.map(|release| release.version) }))
 }
 
 /// What its pusher reads.

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Result;
 use crate::deploy::Deploy;
 use crate::deploy::build_queue::{BuildPhase, KIND};
+use crate::deploy::buildpack::resolve::{self, Resolved};
 use crate::deploy::job::branch::{is_stale, settle_branch};
 use crate::deploy::job::release::record_outcome;
 use crate::deploy::job::source::{request_of, source_file};
@@ -167,8 +168,8 @@ async fn attempt(deploy: &Deploy, app: &App, build: &Build, job: &Job, lease: &J
     let _ = durable!("build.source_dropped", tokio::fs::remove_file(source_file(deploy, build.id)).await);
     deploy.cancels.end(build.id);
     match built {
-        Ok(outcome) => {
-            let (release, notices) = record_outcome(deploy, app, build, lease, outcome).await?;
+        Ok((outcome, resolved)) => {
+            let (release, notices) = record_outcome(deploy, app, build, lease, outcome, &resolved).await?;
             tell_release(deploy, app, build, &release, &notices).await;
             deploy.kernel.log_api(app.id, "Build succeeded").await;
             conclude(deploy, app, build, lease).await
@@ -190,7 +191,7 @@ async fn build_source(
     job: &Job,
     mut output: OutputWriter,
     cancel: CancellationToken,
-) -> std::result::Result<Made, BuildFailure> {
+) -> std::result::Result<(Made, Resolved), BuildFailure> {
     let (log, mut lines) = mpsc::channel::<Bytes>(64);
     let copy = async {
         while let Some(bytes) = lines.recv().await {
@@ -201,20 +202,20 @@ async fn build_source(
     };
     let work = async {
         let mut about = record::begun(deploy, build);
-        if let Some((before, config)) = made_before(deploy, build).await {
-            let _ = log.send(Bytes::from(again::told(build, &before))).await;
-            record::add_config(deploy, &mut about, build, &config).await;
-            record::add_again(&mut about, &before);
-            return Ok(Made::Again(Box::new((before.slug, about))));
-        }
         let begun = Instant::now();
         let prepared = tokio::select! {
-            prepared = request_of(deploy, app, build, job, &log) => Some(prepared),
+            prepared = prepare(deploy, app, build, job, &mut about, &log) => Some(prepared),
             () = cancel.cancelled() => None,
         };
         about.took(ToldBy::Server, "fetch the source", begun.elapsed());
         let (kind, told, source) = match prepared {
-            Some(Ok(request)) => return run_build(deploy, build, using, (request, about), log, cancel).await,
+            Some(Ok((Prepared::Request(request), resolved))) => {
+                let made = run_build(deploy, build, using, (*request, about), log, cancel).await;
+                return made.map(|made| (made, resolved));
+            }
+            Some(Ok((Prepared::Again(slug), resolved))) => {
+                return Ok((Made::Again(Box::new((*slug, about))), resolved));
+            }
             None => (FailureKind::Canceled, "Build canceled".to_owned(), None),
             Some(Err(error)) if error.id == ErrorId::InternalServerError => {
                 (FailureKind::Source, "The source could not be read".to_owned(), Some(error))
@@ -229,9 +230,42 @@ async fn build_source(
     built
 }
 
+/// What is to be done.
+enum Prepared {
+    Request(Box<BuildRequest>),
+    /// Nothing: a build before this one made it.
+    Again(Box<Slug>),
+}
+
+/// Fetches the buildpacks, and the source unless a build of the same is there.
+async fn prepare(
+    deploy: &Deploy,
+    app: &App,
+    build: &Build,
+    job: &Job,
+    about: &mut BuildRecord,
+    log: &BuildLog,
+) -> Result<(Prepared, Resolved)> {
+    let config = deploy.kernel.store.config_vars(build.app_id).await?;
+    let resolved = resolve::resolve(deploy, build, &config).await?;
+    if let Some(before) = made_before(deploy, build, &config, &resolved).await {
+        let _ = log.send(Bytes::from(resolved.told() + &again::told(build, &before))).await;
+        record::add_config(deploy, about, build, &config).await;
+        record::add_again(about, &before);
+        return Ok((Prepared::Again(Box::new(before.slug)), resolved));
+    }
+    let request = request_of(deploy, app, build, job, &resolved, log).await?;
+    Ok((Prepared::Request(Box::new(request)), resolved))
+}
+
 /// What a build of the same made before. That it cannot be looked for costs a build and nothing else.
-async fn made_before(deploy: &Deploy, build: &Build) -> Option<(again::Before, ConfigVars)> {
-    again::find(deploy, build).await.unwrap_or_else(|error| {
+async fn made_before(
+    deploy: &Deploy,
+    build: &Build,
+    config: &ConfigVars,
+    resolved: &Resolved,
+) -> Option<again::Before> {
+    again::find(deploy, build, config, resolved).await.unwrap_or_else(|error| {
         tracing::warn!(build.id = %build.id, error = chain(&error), "could not look for what was built before");
         None
     })

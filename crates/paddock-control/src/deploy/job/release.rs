@@ -6,6 +6,7 @@ use paddock_build::BuildOutcome;
 use paddock_build::image::{BuiltImage, BuiltProcess, ImageOutcome};
 use paddock_core::SlugId;
 use paddock_core::buildpack::BuildpackRef;
+use paddock_core::buildpack_meaning::Ran;
 use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::event::{By, Event};
 use paddock_core::image::{Image, ProcessImage};
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::Result;
 use crate::deploy::Deploy;
 use crate::deploy::build_queue::BuildPhase;
+use crate::deploy::buildpack::resolve::{self, Resolved};
 use crate::deploy::image_release::shown_commands;
 use crate::deploy::job::{Made, again};
 use crate::deploy::release_steps::{ReleaseDraft, add_release};
@@ -29,14 +31,17 @@ pub(super) async fn record_outcome(
     build: &Build,
     lease: &JobLease,
     mut made: Made,
+    resolved: &Resolved,
 ) -> Result<(Release, Vec<String>)> {
     let mut made_of = None;
     let record = made.take_record();
+    let mut ran = resolved.ran(&BTreeMap::new()).unwrap_or_default();
     let (slug_id, slug, wanted) = match made {
         Made::Slug(made) => {
             let (outcome, config) = *made;
+            ran = what_ran(&outcome, resolved);
             let (slug, wanted) = slug_of(deploy, app, build, outcome).await;
-            made_of = key_of_made(deploy, build, &config, &wanted).await;
+            made_of = key_of_made(deploy, build, &config, &ran).await;
             (slug.id, Some(slug), wanted)
         }
         Made::Images(outcome) => {
@@ -78,6 +83,10 @@ pub(super) async fn record_outcome(
     if let Some(made_of) = made_of {
         tx.set_build_made_of(build.id, &made_of).await?;
     }
+    tx.set_build_ran(build.id, &resolve::texts(&ran)).await?;
+    for (reference, ran) in ran {
+        tx.pin_buildpack(app.id, &resolved.pin(&reference, ran, deploy.kernel.now())).await?;
+    }
     tx.set_build_release(build.id, release.id).await?;
     tx.keep_build_record(app.id, build.id, &record).await?;
     tx.set_job_phase(lease, BuildPhase::Releasing.as_str()).await?;
@@ -96,10 +105,24 @@ pub(super) async fn record_outcome(
 }
 
 /// By what a later build finds what this one made. None does where that cannot be said.
-async fn key_of_made(deploy: &Deploy, build: &Build, config: &ConfigVars, wanted: &Wanted) -> Option<String> {
-    let detected = wanted.detected.as_ref().map(|buildpack| vec![buildpack.as_str().to_owned()]);
-    let buildpacks = detected.unwrap_or_else(|| build.buildpacks.clone());
-    again::key_of(deploy, build, config, &buildpacks).await.unwrap_or_default()
+async fn key_of_made(
+    deploy: &Deploy,
+    build: &Build,
+    config: &ConfigVars,
+    ran: &[(String, Ran)],
+) -> Option<String> {
+    if ran.is_empty() {
+        return None;
+    }
+    again::key_of(deploy, build, config, &resolve::texts(ran)).await.unwrap_or_default()
+}
+
+/// What ran for each buildpack, also where detection chose it; nothing where that is not known of all.
+fn what_ran(outcome: &BuildOutcome, resolved: &Resolved) -> Vec<(String, Ran)> {
+    match &outcome.detected {
+        Some(detected) => vec![(detected.as_str().to_owned(), Ran::Builtin)],
+        None => resolved.ran(&outcome.commits).unwrap_or_default(),
+    }
 }
 
 /// What buildpacks ask for besides the slug.

@@ -10,6 +10,7 @@ use paddock_runtime::Limits;
 use paddock_store::{App, Build, Job, SourceKind};
 
 use crate::deploy::Deploy;
+use crate::deploy::buildpack::resolve::Resolved;
 use crate::deploy::job::own_submodules::unreadable;
 use crate::deploy::job::{fetched_source, own_submodules};
 use crate::{Error, Result};
@@ -26,6 +27,7 @@ pub(super) async fn request_of(
     app: &App,
     build: &Build,
     job: &Job,
+    resolved: &Resolved,
     log: &BuildLog,
 ) -> Result<BuildRequest> {
     if let Some(warning) = deploy.kernel.warning_of_stack(&build.stack).await? {
@@ -45,6 +47,7 @@ pub(super) async fn request_of(
         tenant: app.tenant(),
         source,
         buildpacks,
+        prepared: resolved.prepared.clone(),
         config_vars: deploy.kernel.store.config_vars(app.id).await?,
         stack: deploy.kernel.version_of_build(build),
         base: match build.stack.is_container() {

@@ -17,7 +17,8 @@ pub(crate) const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
 /// Takes back what the migrations after the ninth made, so that they are done again: a new migration has a word here.
 pub(crate) const BACK_AT_VERSION_9: &str = "\
-    DROP TABLE build_records; DROP INDEX builds_by_what_they_are_made_of; ALTER TABLE builds DROP COLUMN made_of; \
+    DROP TABLE build_records; DROP TABLE buildpack_pins; DROP TABLE buildpack_archives; ALTER TABLE builds DROP COLUMN ran; \
+    DROP INDEX builds_by_what_they_are_made_of; ALTER TABLE builds DROP COLUMN made_of; \
     DROP TABLE pulled_blobs; \
     DROP TABLE stacks; DROP TABLE stack_versions; DROP INDEX slugs_by_stack; ALTER TABLE builds DROP COLUMN stack_version; \
     DROP TABLE registry_blobs; DROP TABLE registry_manifests; DROP TABLE registry_references; DROP TABLE registry_tags; \
@@ -31,7 +32,8 @@ pub(crate) const BACK_AT_VERSION_9: &str = "\
 
 /// The same of those after the seventeenth, for which a new migration has a word here, too.
 pub(crate) const BACK_AT_VERSION_17: &str = "\
-    DROP TABLE build_records; DROP INDEX builds_by_what_they_are_made_of; ALTER TABLE builds DROP COLUMN made_of; \
+    DROP TABLE build_records; DROP TABLE buildpack_pins; DROP TABLE buildpack_archives; ALTER TABLE builds DROP COLUMN ran; \
+    DROP INDEX builds_by_what_they_are_made_of; ALTER TABLE builds DROP COLUMN made_of; \
     DROP INDEX registry_manifests_about; ALTER TABLE registry_manifests DROP COLUMN subject; \
     ALTER TABLE registry_manifests DROP COLUMN untagged_at; \
     DELETE FROM schema_migrations WHERE version > 17;";

@@ -80,6 +80,9 @@ pub(crate) struct ServeArgs {
     /// How long a database may hold more than its plan before only reading and deleting is left
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(..=3650))]
     pub(crate) data_storage_grace: u64,
+    /// For how many hours a build takes the buildpacks of the one before without looking for newer ones
+    #[arg(long, value_name = "HOURS", default_value = "0", value_parser = clap::value_parser!(u64).range(..=8760))]
+    pub(crate) buildpack_age: u64,
     /// Accept buildpack URLs that are not https (closed networks, tests)
     #[arg(long)]
     pub(crate) allow_insecure_buildpack_urls: bool,
@@ -140,6 +143,7 @@ impl ServeArgs {
             data_memory_percent: self.data_memory_scale,
             backups,
             data_storage_grace: Duration::from_secs(self.data_storage_grace * 24 * 60 * 60),
+            buildpack_age: Duration::from_secs(self.buildpack_age * 60 * 60),
             buildpack_urls: if self.allow_insecure_buildpack_urls {
                 BuildpackUrls::Insecure
             } else {
