@@ -42,8 +42,10 @@ pub(crate) fn write(root: &Path) -> Result<(), String> {
 }
 
 type Tests = BTreeMap<Place, Vec<String>>;
+/// The lines, their tests, and what is wrong with the marks.
+type Marked = (BTreeMap<Place, String>, Tests, Vec<String>);
 
-fn read(root: &Path) -> Result<(BTreeMap<Place, String>, Tests, Vec<String>), String> {
+fn read(root: &Path) -> Result<Marked, String> {
     let contract = root.join(CONTRACT);
     let contract =
         fs::read_to_string(&contract).map_err(|error| format!("could not read {CONTRACT}: {error}"))?;
@@ -83,7 +85,7 @@ fn marks(text: &str) -> Vec<Result<(Place, String), String>> {
         let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
         let name = below.clone().find_map(|line| name_of(line));
         let to_name = below.take_while(|line| name_of(line).is_none());
-        let Some(name) = name.filter(|_| to_name.chain(above).any(|line| is_test(&line))) else {
+        let Some(name) = name.filter(|_| to_name.chain(above).any(|line| is_test(line))) else {
             found.push(Err(format!("line {}: no test follows the mark", at + 1)));
             continue;
         };
