@@ -85,7 +85,7 @@ fn marks(text: &str) -> Vec<Result<(Place, String), String>> {
         let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
         let name = below.clone().find_map(|line| name_of(line));
         let to_name = below.take_while(|line| name_of(line).is_none());
-        let Some(name) = name.filter(|_| to_name.chain(above).any(|line| is_test(line))) else {
+        let Some(name) = name.filter(|_| to_name.chain(above).any(is_test)) else {
             found.push(Err(format!("line {}: no test follows the mark", at + 1)));
             continue;
         };
