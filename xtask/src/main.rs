@@ -12,6 +12,7 @@ mod cargo;
 mod check_arch;
 mod check_sql;
 mod circles;
+mod contract;
 mod coverage;
 mod docs;
 mod durable_names;
@@ -33,9 +34,10 @@ const USAGE: &str = "usage: cargo xtask TASK
   coverage --write    the same, written to docs/reference
   coverage --check    whether anything those tables call built or passed is gone
   docs [FOLDER]       the documentation as a site of plain files (default: target/docs)
-  docs --write        the page of commands, from the server's own definition of them
-  docs --check        whether its links lead somewhere, every page is in the index, and the files are there that the
-                      guides and the comments name
+  docs --write        the page of commands, from the server's own definition of them, and that of the buildpack
+                      contract, from the marks of tests
+  docs --check        whether its links lead somewhere, every page is in the index, the files are there that the
+                      guides and the comments name, and every line of the buildpack contract has a test
   soak [NAME]         the crash journeys with thirty kills and a million lines; crash-points: every verb at every
                       point (as root)
   bench deploy        git push to the first 200, beside the same steps by hand (as root)
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         ["coverage", "--write"] => coverage::run(root, Mode::Write),
         ["coverage", "--check"] => coverage::run(root, Mode::Check),
         ["docs", "--check"] => docs::check(root),
-        ["docs", "--write"] => docs::write_commands(root),
+        ["docs", "--write"] => contract::write(root).and_then(|()| docs::write_commands(root)),
         ["docs"] => docs::build(root, None),
         ["docs", folder] => docs::build(root, Some(Path::new(folder))),
         ["soak"] => long::soak(root, None),

@@ -44,6 +44,7 @@ pub fn whole_megabytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    // buildpacks.md 8.2
     #[test]
     fn lines_are_decorated_as_on_heroku() {
         assert_eq!(step("Compressing..."), "-----> Compressing...\n");

@@ -61,6 +61,7 @@ mod tests {
         parse(text).process_types.into_iter().map(|(t, c)| (t.to_string(), c)).collect()
     }
 
+    // buildpacks.md 6.1
     #[test]
     fn declarations_follow_the_classic_pattern() {
         assert_eq!(

@@ -206,6 +206,7 @@ fn an_https_submodule_is_fetched_by_the_build_where_builds_may_go() {
     assert!(server.answers("composed", "/vendor/lib/words").body.contains("from the library"));
 }
 
+// buildpacks.md 4.3, 5.4
 #[test]
 fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
     if !may_run("what a buildpack asks for") {
@@ -213,7 +214,7 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
     }
     let toy = Repo::of_files(&[
         ("bin/detect", "#!/bin/sh\necho Toy\n"),
-        ("bin/compile", "#!/bin/sh\ntrue\n"),
+        ("bin/compile", "#!/bin/sh\necho \"seen: $(ls \"$3\" | tr '\\n' ' ')\"\n"),
         (
             "bin/release",
             "#!/bin/sh\necho 'config_vars:'\necho '  LANG: en_US.UTF-8'\necho '  MODE: toy'\necho '  A=B: no'\n\
@@ -261,6 +262,10 @@ fn what_bin_release_asks_for_counts_once_and_never_against_the_user() {
     assert_eq!(vars(&json!({ "MODE": null })), with(&json!({ "LANG": "de_DE.UTF-8" })));
     repo.commit("Again");
     let second = cli.git(repo.path(), &["push", "heroku", "main"]).succeeded().stderr;
+    assert!(
+        second.contains("seen: DATABASE_URL LANG"),
+        "what an add-on sets is a config var as others: {second}"
+    );
     assert!(!second.contains("Config vars set") && !second.contains("Created"), "{second}");
     assert_eq!(vars(&json!({})), with(&json!({ "LANG": "de_DE.UTF-8" })), "what was taken away stays away");
     server.answers("asked", "/");

@@ -11,6 +11,7 @@ mod base_images;
 mod behind_a_proxy;
 mod build_inputs;
 mod containers;
+mod contract;
 mod crash;
 mod database_backups;
 mod docs;

@@ -13,6 +13,7 @@ fn page(quickstart: &Quickstart) -> String {
     run(command, b"", Duration::from_secs(30)).stdout
 }
 
+// buildpacks.md 8.1, 8.7
 #[test]
 fn quickstart_deploys_the_sample_app_and_again_changes_nothing() {
     if !may_run("quickstart") {

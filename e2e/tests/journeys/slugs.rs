@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 const APP: &str = "packed-elsewhere";
 
+// buildpacks.md 7.5, 11.1
 #[test]
 fn a_slug_packed_elsewhere_runs_like_one_that_was_built() {
     if !may_run("slugs packed elsewhere") {
@@ -22,8 +23,20 @@ fn a_slug_packed_elsewhere_runs_like_one_that_was_built() {
     let app = folder.path().join("app");
     std::fs::create_dir_all(app.join(".profile.d")).unwrap();
     std::fs::write(app.join("index.html"), "packed elsewhere\n").unwrap();
-    std::fs::write(app.join(".profile.d/greet.sh"), "export GREETING=hello\n").unwrap();
-    std::fs::write(app.join("serve"), "#!/bin/sh\nexec python3 -m http.server $PORT\n").unwrap();
+    // In the order of their names; one that fails stops nothing, what is no script of the folder is not read.
+    for (name, text) in [
+        (".profile.d/b.sh", "export GREETING=$GREETING-b\nfalse\n"),
+        (".profile.d/a.sh", "export GREETING=a\n"),
+        (".profile.d/c.txt", "export GREETING=no\n"),
+        (".profile", "export GREETING=$GREETING-profile\n"),
+    ] {
+        std::fs::write(app.join(name), text).unwrap();
+    }
+    std::fs::write(
+        app.join("serve"),
+        "#!/bin/sh\necho \"$GREETING $HOME $PWD\" > greeting\nexec python3 -m http.server $PORT\n",
+    )
+    .unwrap();
     std::fs::set_permissions(app.join("serve"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let packed = std::time::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
     std::fs::File::open(app.join("index.html")).unwrap().set_modified(packed).unwrap();
@@ -40,6 +53,7 @@ fn a_slug_packed_elsewhere_runs_like_one_that_was_built() {
     let _ = http.api_json("POST", &format!("/apps/{APP}/releases"), &release).with_status(201);
     let page = server.answers(APP, "/");
     assert_eq!(page.body, "packed elsewhere\n");
+    assert_eq!(server.answers(APP, "/greeting").body, "a-b-profile /app /app\n");
     assert_eq!(page.header("last-modified"), Some("Fri, 14 Jul 2017 02:40:00 GMT"), "its own time");
 
     refuses_what_is_no_slug(&server, &folder, &archive);

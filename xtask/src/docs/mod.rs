@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use page::{Page, Section};
 
-use crate::cargo;
+use crate::{cargo, contract};
 
 const INDEX: &str = "index.md";
 /// Its records are listed without the index naming each.
@@ -46,10 +46,11 @@ pub(crate) fn check(root: &Path) -> Result<bool, String> {
     let pages = pages(&root.join("docs"))?;
     let mut problems = problems(&pages);
     problems.extend(named_files::problems(root)?);
+    problems.extend(contract::problems(root)?);
     let well = complain(&problems);
     if well {
         println!(
-            "docs: {} pages, every link leads somewhere, every file that is named is there",
+            "docs: {} pages, every link leads somewhere, every file that is named is there, every line of the contract has a test",
             pages.len()
         );
     }

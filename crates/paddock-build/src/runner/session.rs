@@ -143,3 +143,41 @@ pub(super) fn copy_folder(session: &Session, from: &Path, to: &Path) -> io::Resu
     command.args(["-a", "--reflink=auto", "--"]).arg(from.join(".")).arg(to);
     must(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{ArchiveKind, Purpose};
+
+    // buildpacks.md 4.4, 4.5, 4.6
+    #[test]
+    fn the_operators_variables_are_there_and_change_none_of_ours() {
+        let site =
+            [("CURL_TIMEOUT", "180"), ("NODE_EXTRA_CA_CERTS", "/ca.pem"), ("HOME", "/root"), ("PATH", "/x")];
+        let plan = BuildPlan {
+            purpose: Purpose::Slug,
+            stack: "host".into(),
+            stack_version: "1".into(),
+            source_version: String::new(),
+            request_id: "r".into(),
+            build_name: "00000000".into(),
+            archive: ArchiveKind::GitTar,
+            submodules: Vec::new(),
+            buildpacks: Vec::new(),
+            insecure_buildpack_urls: false,
+            has_cache: false,
+            site_env: site.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        let session = Session::new(&plan, &Places::container());
+        let command = session.plain("env");
+        let value = |name: &str| {
+            let found = command.get_envs().find(|(found, _)| *found == name);
+            found.and_then(|(_, value)| value).map(|value| value.to_string_lossy().into_owned())
+        };
+        assert_eq!(value("CURL_TIMEOUT").as_deref(), Some("180"));
+        assert_eq!(value("NODE_EXTRA_CA_CERTS").as_deref(), Some("/ca.pem"));
+        assert_eq!(value("HOME").as_deref(), Some("/app"));
+        assert!(value("PATH").is_some_and(|path| path.ends_with("/usr/bin:/sbin:/bin")));
+        assert_eq!(value("PORT"), None);
+    }
+}

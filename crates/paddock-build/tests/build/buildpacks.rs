@@ -23,6 +23,7 @@ fn stack_of_buildpacks() -> &'static str {
 }
 
 /// Section 4 and 3: exactly this environment, these folders, this user.
+// buildpacks.md 3.1, 3.2, 3.3, 3.4, 3.5, 3.7, 4.1, 4.2, 4.4, 5.2
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buildpack_sees_the_documented_environment() {
     with_farm(|farm| async move {
@@ -72,6 +73,7 @@ async fn a_buildpack_sees_the_documented_environment() {
 }
 
 /// Section 5.3, 5.4 and 6: exports accumulate, the last buildpack's defaults survive, the Procfile wins.
+// buildpacks.md 5.3, 5.4, 5.6, 6.2, 6.4
 #[tokio::test(flavor = "multi_thread")]
 async fn several_buildpacks_build_on_one_another() {
     with_farm(|farm| async move {
@@ -143,6 +145,7 @@ async fn a_buildpack_without_a_release_hides_nobodys() {
 }
 
 /// Section 5: what is said when a phase fails.
+// buildpacks.md 5.1, 5.2, 5.4, 5.5
 #[tokio::test(flavor = "multi_thread")]
 async fn each_phase_fails_with_its_own_words() {
     with_farm(|farm| async move {
@@ -172,6 +175,7 @@ async fn each_phase_fails_with_its_own_words() {
 }
 
 /// Section 12 and 7.2: the cache is kept by success only, and a slug never changes with it.
+// buildpacks.md 3.8, 7.2, 12.1, 12.2
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cache_is_kept_by_successful_builds_only() {
     with_farm(|farm| async move {
@@ -280,6 +284,7 @@ async fn buildpacks_come_from_archives() {
 }
 
 /// Section 12 and 13: time, cancel, memory, daemons, endless lines, and a build that forges what it leaves.
+// buildpacks.md 12.3, 12.4, 12.5, 8.2
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_is_held_within_its_limits() {
     with_farm(|farm| async move {
@@ -332,6 +337,7 @@ async fn a_build_is_held_within_its_limits() {
 }
 
 /// What a build cannot do, and what is left of its secrets.
+// buildpacks.md 3.3, 4.2
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_reaches_nothing_of_the_host() {
     with_farm(|farm| async move {
@@ -375,6 +381,7 @@ async fn a_build_reaches_nothing_of_the_host() {
 }
 
 /// Section 1.4: submodules are fetched at their commits, or the build fails.
+// buildpacks.md 7.1
 #[tokio::test(flavor = "multi_thread")]
 async fn submodules_are_part_of_the_source() {
     with_farm(|farm| async move {

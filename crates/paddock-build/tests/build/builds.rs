@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::support::build::{App, Built, COMMIT_DATE, tar, with_farm, write_tree};
 use paddock_build::{FailureKind, Source, SourceArchive};
 
+// buildpacks.md 6.4, 7.4, 7.5
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_with_a_procfile_becomes_a_slug_layer() {
     with_farm(|farm| async move {
@@ -68,6 +69,7 @@ async fn files_have_the_date_of_their_commit_or_of_what_made_them() {
     .await;
 }
 
+// buildpacks.md 8.5
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unusable_source_says_what_is_wrong_with_it() {
     with_farm(|farm| async move {
@@ -133,6 +135,7 @@ async fn an_app_in_a_language_that_is_not_built_is_refused_with_what_to_do() {
     .await;
 }
 
+// buildpacks.md 6.1
 #[tokio::test(flavor = "multi_thread")]
 async fn text_files_are_read_whatever_their_editor_marks_at_their_head() {
     with_farm(|farm| async move {
@@ -165,6 +168,7 @@ async fn text_files_are_read_whatever_their_editor_marks_at_their_head() {
     .await;
 }
 
+// buildpacks.md 7.3
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slug_may_be_as_large_as_it_is_compressed_and_four_times_as_large_otherwise() {
     with_farm(|farm| async move {
@@ -194,6 +198,7 @@ async fn a_slug_may_be_as_large_as_it_is_compressed_and_four_times_as_large_othe
     .await;
 }
 
+// buildpacks.md 7.1
 #[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_narrowed_and_thinned_before_detection() {
     with_farm(|farm| async move {

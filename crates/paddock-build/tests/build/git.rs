@@ -31,6 +31,7 @@ async fn push_beside_main(server: &GitServer, work: &Work) {
     assert!(pushing.end().success);
 }
 
+// buildpacks.md 8.1, 8.3
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_streams_its_build_and_the_branch_moves_with_it() {
     let server = GitServer::start().await;
@@ -67,6 +68,7 @@ async fn a_push_streams_its_build_and_the_branch_moves_with_it() {
     assert!(refs.screen.contains("refs/heads/main") && !refs.screen.contains("paddock"), "{}", refs.screen);
 }
 
+// buildpacks.md 8.4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_build_rejects_the_push_and_the_branch_stays() {
     let server = GitServer::start().await;
@@ -124,6 +126,7 @@ async fn a_server_that_goes_away_refuses_and_a_stray_ref_of_ours_cannot_be_pushe
     assert!(end.screen.contains("deny updating a hidden ref"), "{}", end.screen);
 }
 
+// buildpacks.md 8.8
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pusher_who_leaves_does_not_end_the_push() {
     let server = GitServer::start().await;

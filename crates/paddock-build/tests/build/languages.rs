@@ -139,6 +139,7 @@ requires-dist = [{ name = "iniconfig", specifier = "==2.0.0" }]
     write_tree(folder, &[("uv.lock", &lock)]);
 }
 
+// buildpacks.md 5.7
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_app_is_installed_once_built_and_pruned() {
     with_farm(|farm| async move {
@@ -312,6 +313,7 @@ async fn packages_that_are_installed_in_place_are_found_by_dynos_and_by_later_bu
     .await;
 }
 
+// buildpacks.md 5.7
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_of_a_python_app_run_by_their_first_line_with_the_builds_folders() {
     with_farm(|farm| async move {

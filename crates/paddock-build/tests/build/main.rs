@@ -4,6 +4,7 @@
 mod buildpacks;
 mod builds;
 mod compiled;
+mod contract;
 mod git;
 mod hostile_images;
 mod images;

@@ -43,10 +43,9 @@ impl<'a> Making<'a> {
         request: &'a BuildRequest,
         ports: ImagePorts<'a>,
         log: &'a BuildLog,
-        screen: &'a mut Screen,
+        (screen, record): (&'a mut Screen, &'a mut BuildRecord),
         bounds: Bounds<'a>,
         source: &'a Source,
-        record: &'a mut BuildRecord,
     ) -> Self {
         Self { builder, request, ports, log, screen, bounds, source, record, numbers: 0 }
     }

@@ -169,7 +169,7 @@ impl Builder {
         let mut clock = record::Watch::start();
         let source = self.unpack_images(request, screen, bounds).await?;
         clock.note(record, "unpack the source");
-        let mut making = Making::new(self, request, ports, log, screen, bounds, &source, record);
+        let mut making = Making::new(self, request, ports, log, (screen, record), bounds, &source);
         let mut built = BTreeMap::new();
         for (name, build) in &source.manifest.images {
             let done = making.image(name, build, built.get(build)).await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use paddock_build::BuildOutcome;
 use paddock_build::image::{BuiltImage, BuiltProcess, ImageOutcome};
 use paddock_core::SlugId;
+use paddock_core::build_record::BuildRecord;
 use paddock_core::buildpack::BuildpackRef;
 use paddock_core::buildpack_meaning::Ran;
 use paddock_core::config::{ConfigVars, OwnedConfig};
@@ -12,7 +13,7 @@ use paddock_core::event::{By, Event};
 use paddock_core::image::{Image, ProcessImage};
 use paddock_core::release::deploy_description;
 use paddock_core::stack::Stack;
-use paddock_store::{App, Build, JobLease, NewSlug, ProcessImages, Release, SourceKind};
+use paddock_store::{App, Build, JobLease, NewSlug, ProcessImages, Release, SourceKind, Tx};
 use uuid::Uuid;
 
 use crate::Result;
@@ -80,15 +81,11 @@ pub(super) async fn record_outcome(
         tx.replace_buildpacks(app.id, &[detected.as_str().to_owned()]).await?;
     }
     tx.set_build_slug(build.id, slug_id).await?;
-    if let Some(made_of) = made_of {
-        tx.set_build_made_of(build.id, &made_of).await?;
-    }
     tx.set_build_ran(build.id, &resolve::texts(&ran)).await?;
     for (reference, ran) in ran {
         tx.pin_buildpack(app.id, &resolved.pin(&reference, ran, deploy.kernel.now())).await?;
     }
-    tx.set_build_release(build.id, release.id).await?;
-    tx.keep_build_record(app.id, build.id, &record).await?;
+    note_build(&mut tx, build, &release, (made_of.as_deref(), &record)).await?;
     tx.set_job_phase(lease, BuildPhase::Releasing.as_str()).await?;
     // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
     tx.commit(
@@ -102,6 +99,21 @@ pub(super) async fn record_outcome(
     )
     .await?;
     Ok((release, notices))
+}
+
+/// Notes with a build what it came to, and of what it was made.
+async fn note_build(
+    tx: &mut Tx,
+    build: &Build,
+    release: &Release,
+    (made_of, record): (Option<&str>, &BuildRecord),
+) -> Result<()> {
+    if let Some(made_of) = made_of {
+        tx.set_build_made_of(build.id, made_of).await?;
+    }
+    tx.set_build_release(build.id, release.id).await?;
+    tx.keep_build_record(build.app_id, build.id, record).await?;
+    Ok(())
 }
 
 /// By what a later build finds what this one made. None does where that cannot be said.
