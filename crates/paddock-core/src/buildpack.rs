@@ -46,6 +46,8 @@ pub enum BuiltinBuildpack {
     Python,
     /// `heroku/go`.
     Go,
+    /// `heroku/java`: Maven.
+    Java,
     /// `emk/rust`.
     Rust,
     /// `heroku-community/static`: files that this server's own program serves.
@@ -56,8 +58,8 @@ pub enum BuiltinBuildpack {
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 6] =
-        [Self::NodeJs, Self::Python, Self::Go, Self::Rust, Self::Static, Self::Procfile];
+    pub const DETECTION_ORDER: [Self; 7] =
+        [Self::NodeJs, Self::Python, Self::Java, Self::Go, Self::Rust, Self::Static, Self::Procfile];
 
     /// The registry name.
     #[must_use]
@@ -66,6 +68,7 @@ impl BuiltinBuildpack {
             Self::NodeJs => "heroku/nodejs",
             Self::Python => "heroku/python",
             Self::Go => "heroku/go",
+            Self::Java => "heroku/java",
             Self::Rust => "emk/rust",
             Self::Static => "heroku-community/static",
             Self::Procfile => "heroku/procfile",
@@ -79,6 +82,7 @@ impl BuiltinBuildpack {
             Self::NodeJs => "Node.js",
             Self::Python => "Python",
             Self::Go => "Go",
+            Self::Java => "Java",
             Self::Rust => "Rust",
             Self::Static => "Static HTML",
             Self::Procfile => "Procfile",

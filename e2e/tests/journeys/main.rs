@@ -22,6 +22,7 @@ mod hang_up;
 mod hostile;
 mod install;
 mod isolation;
+mod jvm;
 mod killed_runs;
 mod nouns;
 mod operation;

@@ -7,6 +7,7 @@ mod compiled;
 mod git;
 mod hostile_images;
 mod images;
+mod java;
 mod languages;
 mod node;
 mod python;

@@ -2,6 +2,8 @@
 //! buildpacks exported, and write `export` and `.profile.d` as the classic ones do.
 
 mod go;
+mod jvm;
+mod maven;
 mod node;
 mod profile;
 mod python;
@@ -97,6 +99,7 @@ pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
         BuiltinBuildpack::NodeJs => &node::ROW,
         BuiltinBuildpack::Python => &python::ROW,
         BuiltinBuildpack::Go => &go::ROW,
+        BuiltinBuildpack::Java => &maven::ROW,
         BuiltinBuildpack::Rust => &rust::ROW,
         BuiltinBuildpack::Static => &static_site::ROW,
         BuiltinBuildpack::Procfile => &PROCFILE,
