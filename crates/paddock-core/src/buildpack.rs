@@ -48,6 +48,8 @@ pub enum BuiltinBuildpack {
     Go,
     /// `heroku/java`: Maven.
     Java,
+    /// `heroku/gradle`.
+    Gradle,
     /// `emk/rust`.
     Rust,
     /// `heroku-community/static`: files that this server's own program serves.
@@ -58,8 +60,16 @@ pub enum BuiltinBuildpack {
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 7] =
-        [Self::NodeJs, Self::Python, Self::Java, Self::Go, Self::Rust, Self::Static, Self::Procfile];
+    pub const DETECTION_ORDER: [Self; 8] = [
+        Self::NodeJs,
+        Self::Python,
+        Self::Java,
+        Self::Gradle,
+        Self::Go,
+        Self::Rust,
+        Self::Static,
+        Self::Procfile,
+    ];
 
     /// The registry name.
     #[must_use]
@@ -69,6 +79,7 @@ impl BuiltinBuildpack {
             Self::Python => "heroku/python",
             Self::Go => "heroku/go",
             Self::Java => "heroku/java",
+            Self::Gradle => "heroku/gradle",
             Self::Rust => "emk/rust",
             Self::Static => "heroku-community/static",
             Self::Procfile => "heroku/procfile",
@@ -83,6 +94,7 @@ impl BuiltinBuildpack {
             Self::Python => "Python",
             Self::Go => "Go",
             Self::Java => "Java",
+            Self::Gradle => "Gradle",
             Self::Rust => "Rust",
             Self::Static => "Static HTML",
             Self::Procfile => "Procfile",

@@ -5,6 +5,7 @@ mod buildpacks;
 mod builds;
 mod compiled;
 mod git;
+mod gradle;
 mod hostile_images;
 mod images;
 mod java;
