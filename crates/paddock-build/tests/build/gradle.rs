@@ -1,5 +1,4 @@
 //! The built-in Gradle buildpack. The wrapper of these apps runs the machine's own Gradle, which reaches no index.
-#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use crate::support::build::{App, with_farm, write_tree};
 use crate::support::java::{MAIN, java_says};

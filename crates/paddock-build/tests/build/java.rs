@@ -1,5 +1,4 @@
 //! The built-in Java buildpack, with the machine's own Maven and what Debian has of Maven's plugins.
-#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use crate::support::build::{App, BuildFarm, Built, Entry, with_farm, write_tree};
 use crate::support::java::{MAIN, POM, SETTINGS, java_says};

@@ -200,72 +200,75 @@ mod tests {
         values
     }
 
+    /// An address, what Java's drivers are told, user and password.
+    const ADDRESSES: [(&str, &str, &str, &str); 11] = [
+        (
+            "postgres://foo:bar@ec2-0-0-0-0.example.com:5432/abc123",
+            "jdbc:postgresql://ec2-0-0-0-0.example.com:5432/abc123?password=bar&sslmode=require&user=foo",
+            "foo",
+            "bar",
+        ),
+        (
+            "mysql://foo:bar@h:3306/db?reconnect=true",
+            "jdbc:mysql://h:3306/db?password=bar&reconnect=true&user=foo",
+            "foo",
+            "bar",
+        ),
+        ("mariadb://a:b@h/db", "jdbc:mariadb://h/db?password=b&user=a", "a", "b"),
+        (
+            "postgresql://a:b@[::1]:5432/db",
+            "jdbc:postgresql://[::1]:5432/db?password=b&sslmode=require&user=a",
+            "a",
+            "b",
+        ),
+        (
+            "postgres://a:b@h/db?sslmode=verify-full#x",
+            "jdbc:postgresql://h/db?password=b&sslmode=verify-full&user=a#x",
+            "a",
+            "b",
+        ),
+        // What a password may have: itself encoded or not.
+        (
+            "postgres://u:p%40s%2Fs@h/db",
+            "jdbc:postgresql://h/db?password=p%40s%2Fs&sslmode=require&user=u",
+            "u",
+            "p@s/s",
+        ),
+        (
+            "postgres://u:a:b+c&d@h/db",
+            "jdbc:postgresql://h/db?password=a%3Ab%2Bc%26d&sslmode=require&user=u",
+            "u",
+            "a:b+c&d",
+        ),
+        (
+            "postgres://u:p/@w@h/db",
+            "jdbc:postgresql://h/db?password=p%2F%40w&sslmode=require&user=u",
+            "u",
+            "p/@w",
+        ),
+        (
+            "postgres://u:100%@h/db?application_name=a@b",
+            "jdbc:postgresql://h/db?application_name=a@b&password=100%25&sslmode=require&user=u",
+            "u",
+            "100%",
+        ),
+        (
+            "postgres://u:$(touch%20x)`id`\"'\\@h/db",
+            "jdbc:postgresql://h/db?password=%24%28touch%20x%29%60id%60%22%27%5C&sslmode=require&user=u",
+            "u",
+            "$(touch x)`id`\"'\\",
+        ),
+        (
+            "postgres://u:\u{e4}*@h/$HOME",
+            "jdbc:postgresql://h/$HOME?password=%C3%A4%2A&sslmode=require&user=u",
+            "u",
+            "\u{e4}*",
+        ),
+    ];
+
     #[test]
     fn a_database_is_where_its_address_says() {
-        for (url, expected, user, password) in [
-            (
-                "postgres://foo:bar@ec2-0-0-0-0.example.com:5432/abc123",
-                "jdbc:postgresql://ec2-0-0-0-0.example.com:5432/abc123?password=bar&sslmode=require&user=foo",
-                "foo",
-                "bar",
-            ),
-            (
-                "mysql://foo:bar@h:3306/db?reconnect=true",
-                "jdbc:mysql://h:3306/db?password=bar&reconnect=true&user=foo",
-                "foo",
-                "bar",
-            ),
-            ("mariadb://a:b@h/db", "jdbc:mariadb://h/db?password=b&user=a", "a", "b"),
-            (
-                "postgresql://a:b@[::1]:5432/db",
-                "jdbc:postgresql://[::1]:5432/db?password=b&sslmode=require&user=a",
-                "a",
-                "b",
-            ),
-            (
-                "postgres://a:b@h/db?sslmode=verify-full#x",
-                "jdbc:postgresql://h/db?password=b&sslmode=verify-full&user=a#x",
-                "a",
-                "b",
-            ),
-            // What a password may have: itself encoded or not.
-            (
-                "postgres://u:p%40s%2Fs@h/db",
-                "jdbc:postgresql://h/db?password=p%40s%2Fs&sslmode=require&user=u",
-                "u",
-                "p@s/s",
-            ),
-            (
-                "postgres://u:a:b+c&d@h/db",
-                "jdbc:postgresql://h/db?password=a%3Ab%2Bc%26d&sslmode=require&user=u",
-                "u",
-                "a:b+c&d",
-            ),
-            (
-                "postgres://u:p/@w@h/db",
-                "jdbc:postgresql://h/db?password=p%2F%40w&sslmode=require&user=u",
-                "u",
-                "p/@w",
-            ),
-            (
-                "postgres://u:100%@h/db?application_name=a@b",
-                "jdbc:postgresql://h/db?application_name=a@b&password=100%25&sslmode=require&user=u",
-                "u",
-                "100%",
-            ),
-            (
-                "postgres://u:$(touch%20x)`id`\"'\\@h/db",
-                "jdbc:postgresql://h/db?password=%24%28touch%20x%29%60id%60%22%27%5C&sslmode=require&user=u",
-                "u",
-                "$(touch x)`id`\"'\\",
-            ),
-            (
-                "postgres://u:\u{e4}*@h/$HOME",
-                "jdbc:postgresql://h/$HOME?password=%C3%A4%2A&sslmode=require&user=u",
-                "u",
-                "\u{e4}*",
-            ),
-        ] {
+        for (url, expected, user, password) in ADDRESSES {
             assert_eq!(jdbc(url), [expected, user, password], "{url}");
         }
         let endless = format!("postgres://u:{}@", "@:/?".repeat(500));
