@@ -50,6 +50,10 @@ pub enum BuiltinBuildpack {
     Python,
     /// `heroku/go`.
     Go,
+    /// `heroku/java`: Maven.
+    Java,
+    /// `heroku/gradle`.
+    Gradle,
     /// `emk/rust`.
     Rust,
     /// `heroku-community/static`: files that this server's own program serves.
@@ -60,8 +64,17 @@ pub enum BuiltinBuildpack {
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 7] =
-        [Self::Ruby, Self::NodeJs, Self::Python, Self::Go, Self::Rust, Self::Static, Self::Procfile];
+    pub const DETECTION_ORDER: [Self; 9] = [
+        Self::Ruby,
+        Self::NodeJs,
+        Self::Python,
+        Self::Java,
+        Self::Gradle,
+        Self::Go,
+        Self::Rust,
+        Self::Static,
+        Self::Procfile,
+    ];
 
     /// The registry name.
     #[must_use]
@@ -71,6 +84,8 @@ impl BuiltinBuildpack {
             Self::NodeJs => "heroku/nodejs",
             Self::Python => "heroku/python",
             Self::Go => "heroku/go",
+            Self::Java => "heroku/java",
+            Self::Gradle => "heroku/gradle",
             Self::Rust => "emk/rust",
             Self::Static => "heroku-community/static",
             Self::Procfile => "heroku/procfile",
@@ -85,6 +100,8 @@ impl BuiltinBuildpack {
             Self::NodeJs => "Node.js",
             Self::Python => "Python",
             Self::Go => "Go",
+            Self::Java => "Java",
+            Self::Gradle => "Gradle",
             Self::Rust => "Rust",
             Self::Static => "Static HTML",
             Self::Procfile => "Procfile",

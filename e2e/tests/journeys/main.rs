@@ -23,6 +23,7 @@ mod hang_up;
 mod hostile;
 mod install;
 mod isolation;
+mod jvm;
 mod killed_runs;
 mod nouns;
 mod official_buildpacks;

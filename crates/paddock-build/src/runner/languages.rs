@@ -50,8 +50,8 @@ const ORDER: [Language; 19] = [
         has(app, &["project.clj"])
     }),
     builtin(BuiltinBuildpack::Python),
-    classic("Java", "https://github.com/heroku/heroku-buildpack-java", is_maven),
-    classic("Gradle", "https://github.com/heroku/heroku-buildpack-gradle", is_gradle),
+    builtin(BuiltinBuildpack::Java),
+    builtin(BuiltinBuildpack::Gradle),
     classic("Scala", "https://github.com/heroku/heroku-buildpack-scala", is_sbt),
     classic("PHP", "https://github.com/heroku/heroku-buildpack-php", |app| {
         has(app, &["composer.json", "index.php"])
@@ -114,16 +114,6 @@ fn has_ending(folder: &Path, endings: &[&str]) -> bool {
         let name = name.to_string_lossy();
         endings.iter().any(|ending| name.ends_with(ending)) && entry.path().is_file()
     })
-}
-
-fn is_maven(app: &Path) -> bool {
-    ["xml", "atom", "clj", "groovy", "rb", "scala", "yaml", "yml"]
-        .iter()
-        .any(|ending| app.join(format!("pom.{ending}")).is_file())
-}
-
-fn is_gradle(app: &Path) -> bool {
-    has(app, &["gradlew", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"])
 }
 
 fn is_sbt(app: &Path) -> bool {

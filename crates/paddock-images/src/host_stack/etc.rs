@@ -41,12 +41,15 @@ const GENERATED: [(&str, &str); 12] = [
 
 /// What is copied: names in `/etc`, a `*` standing for any end of a name in its folder. Folders come whole; links to
 /// files in them are followed.
-const COPIED: [&str; 17] = [
+const COPIED: [&str; 19] = [
     "inputrc",
     "java-*",
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
+    // Of Maven nothing that may hold passwords.
+    "maven/logging",
+    "maven/m2.conf",
     "mime.types",
     "os-release",
     "perl",

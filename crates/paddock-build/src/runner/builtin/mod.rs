@@ -2,6 +2,9 @@
 //! buildpacks exported, and write `export` and `.profile.d` as the classic ones do.
 
 mod go;
+mod gradle;
+mod jvm;
+mod maven;
 mod node;
 mod profile;
 mod python;
@@ -100,6 +103,8 @@ pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
         BuiltinBuildpack::NodeJs => &node::ROW,
         BuiltinBuildpack::Python => &python::ROW,
         BuiltinBuildpack::Go => &go::ROW,
+        BuiltinBuildpack::Java => &maven::ROW,
+        BuiltinBuildpack::Gradle => &gradle::ROW,
         BuiltinBuildpack::Rust => &rust::ROW,
         BuiltinBuildpack::Static => &static_site::ROW,
         BuiltinBuildpack::Procfile => &PROCFILE,

@@ -10,6 +10,7 @@
 pub mod build;
 pub mod git;
 pub mod images;
+pub mod java;
 
 use std::path::PathBuf;
 
