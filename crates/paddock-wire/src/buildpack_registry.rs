@@ -30,7 +30,7 @@ pub struct Support {
 /// Where a buildpack comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// `builtin`: no repository of its own.
+    /// `builtin` or `imported`: no repository that is known.
     #[serde(rename = "type")]
     pub kind: String,
 }

@@ -130,7 +130,7 @@ impl Book {
 /// seconds, to say very much, or to be a day's; a database that was set aside to be emptied (it is once, without a death); a release command to
 /// listen for three seconds (it has a test, and is noted again); an archive of a buildpack to be fetched from a registry elsewhere, to be
 /// refused, to have other bytes, or to be thirty days old (what is left of one is nobody's, and swept). Each may be repeated, and is written down before and after.
-const NOT_WALKED: [&str; 19] = [
+const NOT_WALKED: [&str; 20] = [
     "addon.given_up",
     "address.moved",
     "backup.object_removed",
@@ -140,6 +140,7 @@ const NOT_WALKED: [&str; 19] = [
     "backup.uploaded",
     "buildpack.archive_removed",
     "buildpack.archive_swept",
+    "buildpack.copy_removed",
     "buildpack.fetched",
     "buildpack.forgotten",
     "buildpack.rest_removed",

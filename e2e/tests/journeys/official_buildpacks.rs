@@ -89,6 +89,7 @@ fn a_name_means_herokus_archive_on_herokus_stacks_and_ours_elsewhere() {
     assert!(pushed.contains("but the one that is built into this server"), "{pushed}");
     assert!(pushed.contains("-----> Static HTML app detected"), "{pushed}");
     journey.import("python", &first).failed_saying("is no name of a buildpack");
+    journey.the_client_finds_what_was_imported(&first);
 }
 
 #[test]
@@ -229,6 +230,19 @@ impl Journey {
         let archive = archive.display().to_string();
         let import = self.server.program(&["buildpacks", "import", name, &archive, "--data", &data]);
         run(import, b"", Duration::from_secs(60))
+    }
+
+    fn the_client_finds_what_was_imported(&self, archive: &std::path::Path) {
+        self.import("acme/words", archive).succeeded().saying("version 1");
+        let say = |arguments: &[&str]| self.cli.heroku_in(self.repo.path(), arguments).succeeded().text();
+        let found = say(&["buildpacks:search", "words"]);
+        assert!(found.contains("acme/words") && found.contains("1 buildpack found"), "{found}");
+        let info = say(&["buildpacks:info", "acme/words"]);
+        assert!(info.contains("Imported by the operator"), "{info}");
+        let versions = say(&["buildpacks:versions", "heroku-community/static"]);
+        assert!(versions.contains('2') && versions.contains("published"), "{versions}");
+        say(&["buildpacks:set", "acme/words"]);
+        self.push("six").succeeded().saying("Using buildpack: acme/words");
     }
 
     fn push(&self, message: &str) -> Outcome {

@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use paddock_core::buildpack::{BuildpackRef, BuildpackUrls};
-use paddock_store::BuildpackArchive;
+pub use paddock_store::BuildpackArchive;
 
 use crate::deploy::Deploy;
 use crate::{Error, Result};

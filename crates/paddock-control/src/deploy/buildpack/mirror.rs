@@ -134,7 +134,7 @@ impl Mirror {
             Err(error) => Err(format!("it could not be copied: {error}")),
         };
         if kept.is_err() {
-            let _ = durable!("buildpack.rest_removed", tokio::fs::remove_file(&path).await);
+            let _ = durable!("buildpack.copy_removed", tokio::fs::remove_file(&path).await);
         }
         kept
     }
