@@ -103,23 +103,24 @@ async fn an_unusable_source_says_what_is_wrong_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_in_a_language_that_is_not_built_is_refused_with_what_to_do() {
     with_farm(|farm| async move {
-        let procfile = ("Procfile", "web: bundle exec puma");
-        farm.build(&App::new(), &[procfile, ("Gemfile", ""), ("Gemfile.lock", "")])
+        let procfile = ("Procfile", "web: java -jar app.jar");
+        farm.build(&App::new(), &[procfile, ("project.clj", "")])
             .await
             .failed(FailureKind::Detection)
-            .says("-----> Determining which buildpack to use for this app\n-----> Ruby app detected\n")
-            .says(" !     Push rejected: this server builds Node.js, Python, Java, Gradle, Go and Rust apps by itself, and no Ruby ones.\n")
-            .says(" !       heroku buildpacks:set https://github.com/heroku/heroku-buildpack-ruby\n")
+            .says("-----> Determining which buildpack to use for this app\n-----> Clojure app detected\n")
+            .says(" !     Push rejected: this server builds Ruby, Node.js, ")
+            .says(" and Rust apps by itself, and no Clojure ones.\n")
+            .says(" !       heroku buildpacks:set https://github.com/heroku/heroku-buildpack-clojure\n")
             .ends_with(" !       heroku buildpacks:set heroku/procfile\n\n !     Push failed\n");
-        // The advice: Node.js by name, the Procfile alone by name.
-        farm.build(&App::new(), &[("Gemfile", ""), ("package.json", "{}")])
+        // The advice: Python by name, the Procfile alone by name.
+        farm.build(&App::new(), &[("project.clj", ""), ("requirements.txt", "")])
             .await
             .failed(FailureKind::Detection)
-            .says("       Detected buildpacks: Ruby,Node.js\n")
-            .says(" !     To build it as the Node.js app that it also is:\n !       heroku buildpacks:set heroku/nodejs\n")
+            .says("       Detected buildpacks: Clojure,Python\n")
+            .says(" !     To build it as the Python app that it also is:\n !       heroku buildpacks:set heroku/python\n")
             .never_says("heroku/procfile");
         let named = App::with_buildpacks(&["heroku/procfile"]);
-        let built = farm.build(&named, &[procfile, ("Gemfile", "")]).await;
+        let built = farm.build(&named, &[procfile, ("project.clj", "")]).await;
         assert_eq!(built.outcome().description, "Procfile");
         // Heroku knows no buildpack for it either.
         farm.build(&App::new(), &[procfile, ("mix.exs", "")])

@@ -13,7 +13,7 @@ use paddock_core::event::{By, Event};
 use paddock_core::image::{Image, ProcessImage};
 use paddock_core::release::deploy_description;
 use paddock_core::stack::Stack;
-use paddock_store::{App, Build, JobLease, NewSlug, ProcessImages, Release, SourceKind, Tx};
+use paddock_store::{App, Build, BuildpackPin, JobLease, NewSlug, ProcessImages, Release, SourceKind, Tx};
 use uuid::Uuid;
 
 use crate::Result;
@@ -66,14 +66,7 @@ pub(super) async fn record_outcome(
         tx.set_config(app.id, &first.user).await?;
         notices.extend(first.notices);
     }
-    let draft = ReleaseDraft {
-        description: version_of(build)
-            .map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
-        account_id: build.account_id,
-        slug_id: Some(slug_id),
-        rollback_of: None,
-    };
-    let release = add_release(&mut tx, app.id, draft).await?;
+    let release = add_release(&mut tx, app.id, draft_of(build, slug_id)).await?;
     if let Some(detected) = &wanted.detected
         && tx.buildpacks(app.id).await?.is_empty()
     {
@@ -82,10 +75,9 @@ pub(super) async fn record_outcome(
     }
     tx.set_build_slug(build.id, slug_id).await?;
     tx.set_build_ran(build.id, &resolve::texts(&ran)).await?;
-    for (reference, ran) in ran {
-        tx.pin_buildpack(app.id, &resolved.pin(&reference, ran, deploy.kernel.now())).await?;
-    }
-    note_build(&mut tx, build, &release, (made_of.as_deref(), &record)).await?;
+    let pins: Vec<_> =
+        ran.into_iter().map(|(name, ran)| resolved.pin(&name, ran, deploy.kernel.now())).collect();
+    note_build(&mut tx, build, &release, (made_of.as_deref(), &record, &pins)).await?;
     tx.set_job_phase(lease, BuildPhase::Releasing.as_str()).await?;
     // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
     tx.commit(
@@ -101,13 +93,26 @@ pub(super) async fn record_outcome(
     Ok((release, notices))
 }
 
+fn draft_of(build: &Build, slug_id: SlugId) -> ReleaseDraft {
+    let description = version_of(build).map(|version| deploy_description(&version));
+    ReleaseDraft {
+        description: description.unwrap_or_else(|| "Deploy".to_owned()),
+        account_id: build.account_id,
+        slug_id: Some(slug_id),
+        rollback_of: None,
+    }
+}
+
 /// Notes with a build what it came to, and of what it was made.
 async fn note_build(
     tx: &mut Tx,
     build: &Build,
     release: &Release,
-    (made_of, record): (Option<&str>, &BuildRecord),
+    (made_of, record, pins): (Option<&str>, &BuildRecord, &[BuildpackPin]),
 ) -> Result<()> {
+    for pin in pins {
+        tx.pin_buildpack(build.app_id, pin).await?;
+    }
     if let Some(made_of) = made_of {
         tx.set_build_made_of(build.id, made_of).await?;
     }
