@@ -1,5 +1,4 @@
 //! Lines of the buildpack contract that only a whole deploy shows; the mark says which.
-#![expect(clippy::unwrap_used, reason = "a journey ends where it stands")]
 
 use e2e::{Cli, Repo, Server, may_run};
 use serde_json::json;
