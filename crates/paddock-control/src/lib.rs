@@ -164,7 +164,7 @@ impl Control {
             repositories: parts.repositories.clone(),
             builder: parts.builder,
             outputs: parts.outputs.clone(),
-            mirror: Mirror::new(kernel.config.data_dir.join("buildpacks"), parts.outbound.clone()),
+            mirror: mirror_of(&kernel, &parts.outbound),
             outbound: parts.outbound,
             runtime: parts.runtime.clone(),
             addons: addons.clone(),
@@ -190,11 +190,7 @@ impl Control {
             dynos,
             images,
             routing: Arc::new(Routing { kernel: kernel.clone(), publisher }),
-            logs: Arc::new(Logs {
-                kernel: kernel.clone(),
-                runtime: parts.runtime.clone(),
-                outputs: parts.outputs,
-            }),
+            logs: Arc::new(logs_of(&kernel, &parts.runtime, parts.outputs)),
             platform: Arc::new(Platform {
                 kernel: kernel.clone(),
                 runtime: parts.runtime,
@@ -314,6 +310,14 @@ fn images_of(
         upload_turns: Default::default(),
         converting: images::converting(kernel.config.machine),
     })
+}
+
+fn logs_of(kernel: &Arc<Kernel>, runtime: &Arc<dyn Runtime>, outputs: Arc<OutputLogs>) -> Logs {
+    Logs { kernel: kernel.clone(), runtime: runtime.clone(), outputs }
+}
+
+fn mirror_of(kernel: &Kernel, outbound: &Outbound) -> Mirror {
+    Mirror::new(kernel.config.data_dir.join("buildpacks"), outbound.clone())
 }
 
 fn dynos_of(kernel: &Arc<Kernel>, deploy: &Arc<Deploy>, runtime: &Arc<dyn Runtime>) -> Arc<Dynos> {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use paddock_build::BuildOutcome;
 use paddock_build::image::{BuiltImage, BuiltProcess, ImageOutcome};
-use paddock_core::SlugId;
 use paddock_core::buildpack::BuildpackRef;
 use paddock_core::buildpack_meaning::Ran;
 use paddock_core::config::{ConfigVars, OwnedConfig};
@@ -12,7 +11,8 @@ use paddock_core::event::{By, Event};
 use paddock_core::image::{Image, ProcessImage};
 use paddock_core::release::deploy_description;
 use paddock_core::stack::Stack;
-use paddock_store::{App, Build, JobLease, NewSlug, ProcessImages, Release, SourceKind};
+use paddock_core::{SlugId, UnixMicros};
+use paddock_store::{App, Build, JobLease, NewSlug, ProcessImages, Release, SourceKind, Tx};
 use uuid::Uuid;
 
 use crate::Result;
@@ -64,14 +64,7 @@ pub(super) async fn record_outcome(
         tx.set_config(app.id, &first.user).await?;
         notices.extend(first.notices);
     }
-    let draft = ReleaseDraft {
-        description: version_of(build)
-            .map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
-        account_id: build.account_id,
-        slug_id: Some(slug_id),
-        rollback_of: None,
-    };
-    let release = add_release(&mut tx, app.id, draft).await?;
+    let release = add_release(&mut tx, app.id, draft_of(build, slug_id)).await?;
     if let Some(detected) = &wanted.detected
         && tx.buildpacks(app.id).await?.is_empty()
     {
@@ -82,10 +75,7 @@ pub(super) async fn record_outcome(
     if let Some(made_of) = made_of {
         tx.set_build_made_of(build.id, &made_of).await?;
     }
-    tx.set_build_ran(build.id, &resolve::texts(&ran)).await?;
-    for (reference, ran) in ran {
-        tx.pin_buildpack(app.id, &resolved.pin(&reference, ran, deploy.kernel.now())).await?;
-    }
+    keep_what_ran(&mut tx, build, ran, resolved, deploy.kernel.now()).await?;
     tx.set_build_release(build.id, release.id).await?;
     tx.set_job_phase(lease, BuildPhase::Releasing.as_str()).await?;
     // The router knows before the pusher hears of it: a request that comes right after the push waits for the dyno.
@@ -100,6 +90,31 @@ pub(super) async fn record_outcome(
     )
     .await?;
     Ok((release, notices))
+}
+
+fn draft_of(build: &Build, slug_id: SlugId) -> ReleaseDraft {
+    let version = version_of(build);
+    ReleaseDraft {
+        description: version.map_or_else(|| "Deploy".to_owned(), |version| deploy_description(&version)),
+        account_id: build.account_id,
+        slug_id: Some(slug_id),
+        rollback_of: None,
+    }
+}
+
+/// With the build, and for the app's next one.
+async fn keep_what_ran(
+    tx: &mut Tx,
+    build: &Build,
+    ran: Vec<(String, Ran)>,
+    resolved: &Resolved,
+    now: UnixMicros,
+) -> Result<()> {
+    tx.set_build_ran(build.id, &resolve::texts(&ran)).await?;
+    for (reference, ran) in ran {
+        tx.pin_buildpack(build.app_id, &resolved.pin(&reference, ran, now)).await?;
+    }
+    Ok(())
 }
 
 /// By what a later build finds what this one made. None does where that cannot be said.
