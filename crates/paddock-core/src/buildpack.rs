@@ -44,6 +44,8 @@ pub enum BuiltinBuildpack {
     NodeJs,
     /// `heroku/python`.
     Python,
+    /// `heroku/php`.
+    Php,
     /// `heroku/go`.
     Go,
     /// `emk/rust`.
@@ -56,8 +58,8 @@ pub enum BuiltinBuildpack {
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 6] =
-        [Self::NodeJs, Self::Python, Self::Go, Self::Rust, Self::Static, Self::Procfile];
+    pub const DETECTION_ORDER: [Self; 7] =
+        [Self::NodeJs, Self::Python, Self::Php, Self::Go, Self::Rust, Self::Static, Self::Procfile];
 
     /// The registry name.
     #[must_use]
@@ -65,6 +67,7 @@ impl BuiltinBuildpack {
         match self {
             Self::NodeJs => "heroku/nodejs",
             Self::Python => "heroku/python",
+            Self::Php => "heroku/php",
             Self::Go => "heroku/go",
             Self::Rust => "emk/rust",
             Self::Static => "heroku-community/static",
@@ -78,6 +81,7 @@ impl BuiltinBuildpack {
         match self {
             Self::NodeJs => "Node.js",
             Self::Python => "Python",
+            Self::Php => "PHP",
             Self::Go => "Go",
             Self::Rust => "Rust",
             Self::Static => "Static HTML",

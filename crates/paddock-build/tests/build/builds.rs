@@ -106,7 +106,7 @@ async fn an_app_in_a_language_that_is_not_built_is_refused_with_what_to_do() {
             .await
             .failed(FailureKind::Detection)
             .says("-----> Determining which buildpack to use for this app\n-----> Ruby app detected\n")
-            .says(" !     Push rejected: this server builds Node.js, Python, Go and Rust apps by itself, and no Ruby ones.\n")
+            .says(" !     Push rejected: this server builds Node.js, Python, PHP, Go and Rust apps by itself, and no Ruby ones.\n")
             .says(" !       heroku buildpacks:set https://github.com/heroku/heroku-buildpack-ruby\n")
             .ends_with(" !       heroku buildpacks:set heroku/procfile\n\n !     Push failed\n");
         // The advice: Node.js by name, the Procfile alone by name.

@@ -9,6 +9,7 @@ mod hostile_images;
 mod images;
 mod languages;
 mod node;
+mod php;
 mod python;
 mod sites;
 mod support;

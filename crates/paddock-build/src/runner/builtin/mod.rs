@@ -3,6 +3,7 @@
 
 mod go;
 mod node;
+mod php;
 mod profile;
 mod python;
 mod rust;
@@ -96,6 +97,7 @@ pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
     match buildpack {
         BuiltinBuildpack::NodeJs => &node::ROW,
         BuiltinBuildpack::Python => &python::ROW,
+        BuiltinBuildpack::Php => &php::ROW,
         BuiltinBuildpack::Go => &go::ROW,
         BuiltinBuildpack::Rust => &rust::ROW,
         BuiltinBuildpack::Static => &static_site::ROW,
