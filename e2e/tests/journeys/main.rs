@@ -26,6 +26,7 @@ mod killed_runs;
 mod nouns;
 mod operation;
 mod pg;
+mod php;
 mod postgres;
 mod proxy_form;
 mod quickstart;
