@@ -48,6 +48,8 @@ pub enum BuiltinBuildpack {
     NodeJs,
     /// `heroku/python`.
     Python,
+    /// `heroku/php`.
+    Php,
     /// `heroku/go`.
     Go,
     /// `heroku/java`: Maven.
@@ -64,12 +66,13 @@ pub enum BuiltinBuildpack {
 
 impl BuiltinBuildpack {
     /// All of them, in the order in which detection tries them.
-    pub const DETECTION_ORDER: [Self; 9] = [
+    pub const DETECTION_ORDER: [Self; 10] = [
         Self::Ruby,
         Self::NodeJs,
         Self::Python,
         Self::Java,
         Self::Gradle,
+        Self::Php,
         Self::Go,
         Self::Rust,
         Self::Static,
@@ -83,6 +86,7 @@ impl BuiltinBuildpack {
             Self::Ruby => "heroku/ruby",
             Self::NodeJs => "heroku/nodejs",
             Self::Python => "heroku/python",
+            Self::Php => "heroku/php",
             Self::Go => "heroku/go",
             Self::Java => "heroku/java",
             Self::Gradle => "heroku/gradle",
@@ -99,6 +103,7 @@ impl BuiltinBuildpack {
             Self::Ruby => "Ruby",
             Self::NodeJs => "Node.js",
             Self::Python => "Python",
+            Self::Php => "PHP",
             Self::Go => "Go",
             Self::Java => "Java",
             Self::Gradle => "Gradle",

@@ -29,6 +29,7 @@ mod nouns;
 mod official_buildpacks;
 mod operation;
 mod pg;
+mod php;
 mod postgres;
 mod proxy_form;
 mod quickstart;

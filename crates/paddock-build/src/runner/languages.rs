@@ -53,9 +53,7 @@ const ORDER: [Language; 19] = [
     builtin(BuiltinBuildpack::Java),
     builtin(BuiltinBuildpack::Gradle),
     classic("Scala", "https://github.com/heroku/heroku-buildpack-scala", is_sbt),
-    classic("PHP", "https://github.com/heroku/heroku-buildpack-php", |app| {
-        has(app, &["composer.json", "index.php"])
-    }),
+    builtin(BuiltinBuildpack::Php),
     builtin(BuiltinBuildpack::Go),
     classic(".NET", "https://github.com/heroku/heroku-buildpack-dotnet", |app| {
         has_ending(app, &[".sln", ".slnx", ".csproj", ".fsproj", ".vbproj", ".cs"])
@@ -168,6 +166,7 @@ mod tests {
     #[test]
     fn the_first_in_herokus_order_counts() {
         assert_eq!(names(&["package.json", "Gemfile"]), ["Ruby", "Node.js"]);
+        assert_eq!(names(&["package.json", "composer.json"]), ["Node.js", "PHP"]);
         assert_eq!(names(&["pom.xml", "build.gradle", "requirements.txt"]), ["Python", "Java", "Gradle"]);
         assert_eq!(names(&["Cargo.toml", "requirements.txt"]), ["Python"], "a part of a Python package");
         assert_eq!(names(&["Cargo.toml", "mix.exs"]), ["Rust", "Elixir"]);

@@ -12,6 +12,7 @@ mod images;
 mod java;
 mod languages;
 mod node;
+mod php;
 mod python;
 mod records;
 mod ruby;

@@ -6,6 +6,7 @@ mod gradle;
 mod jvm;
 mod maven;
 mod node;
+mod php;
 mod profile;
 mod python;
 mod ruby;
@@ -102,6 +103,7 @@ pub(super) const fn row(buildpack: BuiltinBuildpack) -> &'static Row {
         BuiltinBuildpack::Ruby => &ruby::ROW,
         BuiltinBuildpack::NodeJs => &node::ROW,
         BuiltinBuildpack::Python => &python::ROW,
+        BuiltinBuildpack::Php => &php::ROW,
         BuiltinBuildpack::Go => &go::ROW,
         BuiltinBuildpack::Java => &maven::ROW,
         BuiltinBuildpack::Gradle => &gradle::ROW,
