@@ -166,6 +166,7 @@ mod tests {
             buildpacks: Vec::new(),
             insecure_buildpack_urls: false,
             has_cache: false,
+            prepared: std::collections::BTreeMap::new(),
             site_env: site.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         };
         let session = Session::new(&plan, &Places::container());
