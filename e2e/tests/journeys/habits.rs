@@ -92,7 +92,7 @@ fn logs_end_when_they_are_read(cli: &Cli, repo: &Repo) {
 
 fn unknown_buildpacks_are_named(cli: &Cli, repo: &Repo) {
     for command in ["buildpacks:set", "buildpacks:add"] {
-        let refused = cli.heroku_in(repo.path(), &[command, "heroku/ruby"]);
+        let refused = cli.heroku_in(repo.path(), &[command, "heroku/scala"]);
         let refused = refused.failed_saying("no buildpack of that name").text();
         assert!(refused.contains("heroku/python") && !refused.contains("missing field"), "{refused}");
     }

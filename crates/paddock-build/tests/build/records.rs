@@ -79,7 +79,7 @@ async fn a_record_has_what_was_used_and_what_the_reports_said_after_success_and_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_forges_its_result_is_heard_on_nothing_that_the_server_knows() {
     with_farm(|farm| async move {
-        let forged = r#"{"process_types":{},"buildpacks":[],"languages":["\u001b[2JReleased v99"],"addons":[],"config_vars":{},"new_cache":false,"texts":{},"contexts":{},"notes":{"facts":[["source","commit","1"],["made","layer of slug","sha256:0"],["stack","host","x"],["nonsense","a","b"],["tool","node","9\nReleased v99"]],"took":[["run buildpacks",0]],"reuse":[["build cache",true,"it says"]]}}"#;
+        let forged = r#"{"process_types":{},"buildpacks":[],"languages":["\u001b[2JReleased v99"],"addons":[],"config_vars":{},"new_cache":false,"commits":{},"texts":{},"contexts":{},"notes":{"facts":[["source","commit","1"],["made","layer of slug","sha256:0"],["stack","host","x"],["nonsense","a","b"],["tool","node","9\nReleased v99"]],"took":[["run buildpacks",0]],"reuse":[["build cache",true,"it says"]]}}"#;
         // It ends the runner, whose own result then never comes.
         let compile = format!("#!/bin/sh\ncat > /build/result/result.json <<'E'\n{forged}\nE\nkill -9 $PPID\n");
         let url = farm.buildpack("forger", &[("bin/detect*", DETECT), ("bin/compile*", &compile)]);

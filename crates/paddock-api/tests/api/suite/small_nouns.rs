@@ -94,8 +94,8 @@ async fn the_buildpack_registry_knows_what_is_built_in() {
     }
     assert_eq!(t.get("/buildpacks/heroku%2Fcobol").anonymous().send().await.refusal(), (404, "not_found"));
     for (asked, count) in [
-        ("", 6),
-        ("?in[namespace][]=heroku", 4),
+        ("", 10),
+        ("?in[namespace][]=heroku", 8),
         ("?in[name][]=python&in[name][]=nodejs", 2),
         ("?in[name][]=python&in[namespace][]=other", 0),
         ("?like[description]=node.JS", 1),

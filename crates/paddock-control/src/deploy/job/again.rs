@@ -54,7 +54,9 @@ pub(super) async fn find(
     resolved: &Resolved,
 ) -> Result<Option<Before>> {
     let store = &deploy.kernel.store;
-    let Some(ran) = resolved.ran(&BTreeMap::new()) else { return Ok(None) };
+    let detects = resolved.references.is_empty();
+    let ran = if detects { Some(Vec::new()) } else { resolved.ran(&BTreeMap::new()) };
+    let Some(ran) = ran else { return Ok(None) };
     let Some(key) = key_of(deploy, build, config, &resolve::texts(&ran)).await? else { return Ok(None) };
     let Some(before) = store.build_made_of(build.app_id, &key).await? else { return Ok(None) };
     let Some(slug) = before.slug_id else { return Ok(None) };

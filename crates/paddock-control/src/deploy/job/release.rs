@@ -6,7 +6,7 @@ use paddock_build::BuildOutcome;
 use paddock_build::image::{BuiltImage, BuiltProcess, ImageOutcome};
 use paddock_core::SlugId;
 use paddock_core::build_record::BuildRecord;
-use paddock_core::buildpack::BuildpackRef;
+use paddock_core::buildpack::{BuildpackRef, BuiltinBuildpack};
 use paddock_core::buildpack_meaning::Ran;
 use paddock_core::config::{ConfigVars, OwnedConfig};
 use paddock_core::event::{By, Event};
@@ -40,9 +40,10 @@ pub(super) async fn record_outcome(
     let (slug_id, slug, wanted) = match made {
         Made::Slug(made) => {
             let (outcome, config) = *made;
-            ran = what_ran(&outcome, resolved);
+            let known = what_ran(&outcome, resolved);
             let (slug, wanted) = slug_of(deploy, app, build, outcome).await;
-            made_of = key_of_made(deploy, build, &config, &ran).await;
+            made_of = key_of_made(deploy, build, &config, known.as_deref()).await;
+            ran = known.unwrap_or_default();
             (slug.id, Some(slug), wanted)
         }
         Made::Images(outcome) => {
@@ -126,19 +127,20 @@ async fn key_of_made(
     deploy: &Deploy,
     build: &Build,
     config: &ConfigVars,
-    ran: &[(String, Ran)],
+    ran: Option<&[(String, Ran)]>,
 ) -> Option<String> {
-    if ran.is_empty() {
-        return None;
-    }
-    again::key_of(deploy, build, config, &resolve::texts(ran)).await.unwrap_or_default()
+    again::key_of(deploy, build, config, &resolve::texts(ran?)).await.unwrap_or_default()
 }
 
-/// What ran for each buildpack, also where detection chose it; nothing where that is not known of all.
-fn what_ran(outcome: &BuildOutcome, resolved: &Resolved) -> Vec<(String, Ran)> {
+/// What ran for each buildpack, also where detection chose it; `None` where that is not known of all. Of an app with nothing but
+/// a Procfile nothing ran, and detection chooses anew each time.
+fn what_ran(outcome: &BuildOutcome, resolved: &Resolved) -> Option<Vec<(String, Ran)>> {
     match &outcome.detected {
-        Some(detected) => vec![(detected.as_str().to_owned(), Ran::Builtin)],
-        None => resolved.ran(&outcome.commits).unwrap_or_default(),
+        Some(detected) => Some(vec![(detected.as_str().to_owned(), Ran::Builtin)]),
+        None if resolved.references.is_empty() => {
+            (outcome.buildpacks == [BuiltinBuildpack::Procfile.name()]).then(Vec::new)
+        }
+        None => resolved.ran(&outcome.commits),
     }
 }
 
