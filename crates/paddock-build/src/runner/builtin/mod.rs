@@ -171,6 +171,20 @@ impl BuiltinBuild<'_> {
         Ok(folder)
     }
 
+    /// A short text that an earlier build kept under a name.
+    fn word(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.build.cache.find(name)?).ok()
+    }
+
+    /// Keeps a short text for later builds.
+    fn keep_word(&self, name: &str, text: &str) -> Result<(), Stop> {
+        self.build.cache.open(&self.build.session)?;
+        let file = self.build.cache.cache_dir().join(name);
+        fs::create_dir_all(file.parent().expect("a file lies in a folder"))
+            .and_then(|()| fs::write(file, text))
+            .map_err(Stop::io(format!("could not keep {name} in the cache")))
+    }
+
     /// The archive that was saved under a name, if it was saved for this key; whether it was is noted.
     fn saved(&self, name: &str, key: &str) -> Option<PathBuf> {
         let saved_key = self.build.cache.find(&format!("{name}.key"));

@@ -202,12 +202,10 @@ async fn build_source(
     };
     let work = async {
         let mut about = record::begun(deploy, build);
-        let begun = Instant::now();
         let prepared = tokio::select! {
             prepared = prepare(deploy, app, build, job, &mut about, &log) => Some(prepared),
             () = cancel.cancelled() => None,
         };
-        about.took(ToldBy::Server, "fetch the source", begun.elapsed());
         let (kind, told, source) = match prepared {
             Some(Ok((Prepared::Request(request), resolved))) => {
                 let made = run_build(deploy, build, using, (*request, about), log, cancel).await;
@@ -247,15 +245,20 @@ async fn prepare(
     log: &BuildLog,
 ) -> Result<(Prepared, Resolved)> {
     let config = deploy.kernel.store.config_vars(build.app_id).await?;
-    let resolved = resolve::resolve(deploy, build, &config).await?;
+    let begun = Instant::now();
+    let resolved = resolve::resolve(deploy, build, &config).await;
+    about.took(ToldBy::Server, "fetch the buildpacks", begun.elapsed());
+    let resolved = resolved?;
     if let Some(before) = made_before(deploy, build, &config, &resolved).await {
         let _ = log.send(Bytes::from(resolved.told() + &again::told(build, &before))).await;
         record::add_config(deploy, about, build, &config).await;
         record::add_again(about, &before);
         return Ok((Prepared::Again(Box::new(before.slug)), resolved));
     }
-    let request = request_of(deploy, app, build, job, &resolved, log).await?;
-    Ok((Prepared::Request(Box::new(request)), resolved))
+    let begun = Instant::now();
+    let request = request_of(deploy, app, build, job, &resolved, log).await;
+    about.took(ToldBy::Server, "fetch the source", begun.elapsed());
+    Ok((Prepared::Request(Box::new(request?)), resolved))
 }
 
 /// What a build of the same made before. That it cannot be looked for costs a build and nothing else.

@@ -287,8 +287,7 @@ impl GoBuild<'_> {
     /// Saves what was compiled, when that will spare much: at changes of dependencies, and after long builds.
     fn save(&self, was_long: bool) -> Result<(), Stop> {
         let saved_for = self.saved_for();
-        let last = self.build.build.cache.find(SAVED_FOR).and_then(|path| fs::read_to_string(path).ok());
-        if last.as_deref() == Some(saved_for.as_str()) && !was_long {
+        if self.build.word(SAVED_FOR).as_deref() == Some(saved_for.as_str()) && !was_long {
             return Ok(());
         }
         screen::step("Caching modules and compiled packages");
@@ -298,7 +297,6 @@ impl GoBuild<'_> {
                 self.build.save(&folder, name, &key)?;
             }
         }
-        fs::write(self.build.cache("go")?.join("saved.for"), saved_for)
-            .map_err(Stop::io("could not keep the cache"))
+        self.build.keep_word(SAVED_FOR, &saved_for)
     }
 }

@@ -21,7 +21,7 @@ const LAST: &str = "python/version";
 /// What an app asks for that names no version: what it was built with, as long as that fits.
 pub(super) fn or_last(build: &BuiltinBuild<'_>, wanted: Wanted, required: Option<&Specifiers>) -> Wanted {
     let last = || {
-        let text = fs::read_to_string(build.build.cache.find(LAST)?).ok()?;
+        let text = build.word(LAST)?;
         let minor = text.trim().parse().ok()?;
         required.is_none_or(|required| required.contains_minor(minor)).then_some(minor)
     };
@@ -34,15 +34,11 @@ pub(super) fn or_last(build: &BuiltinBuild<'_>, wanted: Wanted, required: Option
 /// Keeps for later builds what an app got that asked for nothing.
 pub(super) fn keep_last(build: &BuiltinBuild<'_>, wanted: &Wanted, got: &Interpreter) -> Result<(), Stop> {
     let text = got.version.1.to_string();
-    let is_kept = || {
-        let kept = build.build.cache.find(LAST).and_then(|file| fs::read_to_string(file).ok());
-        kept.is_some_and(|kept| kept == text)
-    };
+    let is_kept = || build.word(LAST).is_some_and(|kept| kept == text);
     if matches!(wanted, Wanted::Version { .. }) || is_kept() {
         return Ok(());
     }
-    build.cache("python")?;
-    fs::write(build.build.cache.cache_dir().join(LAST), &text).map_err(Stop::io("could not keep the version"))
+    build.keep_word(LAST, &text)
 }
 
 /// Chooses; `None` when it cannot be had, which the user has been told.

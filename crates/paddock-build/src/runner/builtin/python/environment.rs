@@ -79,7 +79,7 @@ impl PythonBuild<'_> {
 
     /// A restored environment in which packages are installed in place names the folder of the build that made it.
     fn find_itself_again(&self) -> Result<(), Stop> {
-        let of = self.build.build.cache.find(SAVED_OF).and_then(|file| fs::read_to_string(file).ok());
+        let of = self.build.word(SAVED_OF);
         match of {
             Some(of) if !of.is_empty() && self.manifest.manager() == Some(Manager::Poetry) => {
                 editable::settle(&self.in_slug(), of.as_ref(), self.build.build_dir())

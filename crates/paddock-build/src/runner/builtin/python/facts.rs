@@ -39,7 +39,7 @@ impl Facts {
 
     /// Says why what was saved is not used; nothing where nothing was saved.
     pub(super) fn say_what_changed(&self, python: &PythonBuild<'_>, is_kept: bool) {
-        let saved = python.build.build.cache.find(NAME).and_then(|file| fs::read_to_string(file).ok());
+        let saved = python.build.word(NAME);
         let Some(saved) = saved.filter(|_| is_kept) else { return };
         let reasons = self.changed(&saved, python.manifest.name());
         screen::step("Discarding cache since:");

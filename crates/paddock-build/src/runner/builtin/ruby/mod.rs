@@ -7,7 +7,7 @@ mod lock;
 mod toolchain;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
@@ -110,10 +110,9 @@ fn compile(build: &BuiltinBuild<'_>) -> Result<bool, Stop> {
 
 /// Made once for an app and kept in its cache.
 fn secret_key_base(build: &BuiltinBuild<'_>) -> Result<String, Stop> {
-    let kept = build.build.cache.find(SECRET).and_then(|file| fs::read_to_string(file).ok());
     let is_one =
         |text: &String| text.len() == SECRET_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if let Some(kept) = kept.filter(is_one) {
+    if let Some(kept) = build.word(SECRET).filter(is_one) {
         return Ok(kept);
     }
     let mut bytes = [0; SECRET_DIGITS / 2];
@@ -121,8 +120,7 @@ fn secret_key_base(build: &BuiltinBuild<'_>) -> Result<String, Stop> {
         .and_then(|mut random| random.read_exact(&mut bytes))
         .map_err(Stop::io("could not make a secret"))?;
     let secret = hex(&bytes);
-    fs::write(build.cache("ruby")?.join("secret_key_base"), &secret)
-        .map_err(Stop::io("could not keep a secret"))?;
+    build.keep_word(SECRET, &secret)?;
     Ok(secret)
 }
 
@@ -248,13 +246,11 @@ impl RubyBuild<'_> {
     fn save(&self) -> Result<(), Stop> {
         let saved_for =
             cache_key(&[self.key().as_bytes(), self.lock_hash.as_bytes(), self.without.as_bytes()]);
-        let last = self.build.build.cache.find(SAVED_FOR).and_then(|file| fs::read_to_string(file).ok());
         let bundle = self.build.build_dir().join(BUNDLE);
-        if last.as_deref() == Some(saved_for.as_str()) || !bundle.is_dir() {
+        if self.build.word(SAVED_FOR).as_deref() == Some(saved_for.as_str()) || !bundle.is_dir() {
             return Ok(());
         }
         self.build.save(&bundle, SAVED, &self.key())?;
-        fs::write(self.build.cache("ruby")?.join("gems.for"), saved_for)
-            .map_err(Stop::io("could not keep the cache"))
+        self.build.keep_word(SAVED_FOR, &saved_for)
     }
 }

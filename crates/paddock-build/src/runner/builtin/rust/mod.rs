@@ -228,8 +228,7 @@ impl RustBuild<'_> {
     fn save(&self, key: &str) -> Result<(), Stop> {
         let Some(lock) = &self.lock else { return Ok(()) };
         let saved_for = cache_key(&[key.as_bytes(), lock, self.config.flags.join(" ").as_bytes()]);
-        let last = self.build.build.cache.find(SAVED_FOR).and_then(|path| fs::read_to_string(path).ok());
-        if last.as_deref() == Some(saved_for.as_str()) {
+        if self.build.word(SAVED_FOR).as_deref() == Some(saved_for.as_str()) {
             return Ok(());
         }
         let own = lock::own_packages(&String::from_utf8_lossy(lock));
@@ -243,7 +242,6 @@ impl RustBuild<'_> {
         }
         screen::step("Caching built dependencies");
         self.build.save(&self.work(), SAVED, key)?;
-        fs::write(self.build.cache("rust")?.join("work.for"), saved_for)
-            .map_err(Stop::io("could not keep the cache"))
+        self.build.keep_word(SAVED_FOR, &saved_for)
     }
 }
